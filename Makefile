@@ -1,0 +1,80 @@
+# A fresh machine needs Python 3.11 or newer and make; everything else is installed by the targets themselves.
+
+PYTHON ?= python3
+PORT ?= 8000
+STEPS ?= 5
+WORKERS ?= 2
+ARGS ?=
+
+# Another interpreter than the default has an environment of its own: make test PYTHON=python3.13
+VENV := .venv$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON))))
+OLDEST := $(VENV)-oldest
+RUN := $(VENV)/bin/python -m
+PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-fast test-oldest check lint format bench clean programs
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed ## Start the example service and watch a job run live (PORT=8000, STEPS=5)
+	@$(VENV)/bin/python tools/demo.py --port $(PORT) --steps $(STEPS)
+
+test: $(VENV)/.equipped programs tests/frontend/node_modules/.installed ## Run the whole test suite, from nothing (ARGS: pytest's)
+	$(RUN) $(PYTEST)
+
+test-fast: $(VENV)/.equipped ## Run the tests that need neither browser nor proxies
+	SERVICEKIT_WITHOUT="apache chromium nginx" $(RUN) $(PYTEST)
+
+test-oldest: $(OLDEST)/.equipped programs tests/frontend/node_modules/.installed ## Run the suite with the lowest allowed dependencies
+	$(OLDEST)/bin/python -m $(PYTEST)
+
+check: lint test ## Check format, lint, imports and types, then run the tests
+
+lint: $(VENV)/.equipped ## Check format, lint, import direction and types
+	$(RUN) ruff format --check
+	$(RUN) ruff check
+	$(VENV)/bin/lint-imports
+	$(RUN) mypy
+
+format: $(VENV)/.equipped ## Format the code and mend what can be mended
+	$(RUN) ruff format
+	$(RUN) ruff check --fix
+
+bench: $(VENV)/.equipped ## Measure, beside the peers (ARGS: the benchmarks')
+	$(RUN) benchmarks $(ARGS)
+
+clean: ## Remove environments, caches and builds
+	rm -rf .venv .venv-* benchmarks/.peer tests/frontend/node_modules dist
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find benchmarks examples src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What users of the package have ...
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing servicekit into $(VENV); the first time this takes a minute."
+	@$(RUN) pip install --quiet --editable ".[all]"
+	@touch $@
+
+# ... and the tools of its developers with it.
+$(VENV)/.equipped: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing servicekit and its development tools into $(VENV); the first time this takes a minute."
+	@$(RUN) pip install --quiet --editable ".[all,dev]"
+	@touch $@ $(VENV)/.installed
+
+$(OLDEST)/.equipped: pyproject.toml | $(OLDEST)/bin/python
+	@echo "Installing the lowest allowed dependencies into $(OLDEST)."
+	@$(OLDEST)/bin/python -m pip install --quiet uv
+	@$(OLDEST)/bin/uv pip install --quiet --upgrade --python $(OLDEST)/bin/python --resolution lowest-direct --editable ".[all,dev]"
+	@touch $@
+
+$(VENV)/bin/python $(OLDEST)/bin/python:
+	@tools/create_venv.sh $(PYTHON) $(@:/bin/python=)
+
+# What the tests need beyond Python. Where it cannot be had, the tests that need it are skipped, and say so.
+programs: | $(VENV)/.equipped
+	@$(VENV)/bin/python tools/system_packages.py
+
+tests/frontend/node_modules/.installed: tests/frontend/package.json | $(VENV)/.equipped programs
+	@$(VENV)/bin/python tools/install_frontend.py

@@ -1,0 +1,76 @@
+"""`python -m benchmarks`: measure, print the table."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.cases import CASES
+from benchmarks.contestants import CLIENTS_CORE, Contestants, pin_to
+from benchmarks.figures import Table
+from benchmarks.peer import REQUIREMENT, PeerUnavailableError, find_peer
+
+
+def main() -> None:
+    options = parse_options()
+    if not sys.platform.startswith("linux"):
+        sys.exit("The benchmarks read /proc: they need Linux.")
+    # Before the cores are divided, so that what is reported is what the machine has.
+    environment = describe_environment()
+    pin_to(CLIENTS_CORE)
+    contestants = Contestants(peer_or_none(options))
+    table = Table(judged=not options.quick)
+    try:
+        for name in options.only or CASES:
+            print(f"Measuring {name} ...", file=sys.stderr)
+            table.figures.extend(CASES[name](contestants, quick=options.quick))
+    finally:
+        # A case that fails does not cost what was measured before it.
+        report(environment, table, options)
+
+
+def report(environment: dict[str, str], table: Table, options: argparse.Namespace) -> None:
+    print("\n".join(f"{name}: {value}" for name, value in environment.items()), f"\n{table}", sep="\n")
+    if options.json:
+        answer = {"environment": environment, "quick": options.quick, "figures": table.as_json()}
+        options.json.write_text(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure servicekit beside its peer.")
+    parser.add_argument("--only", action="append", choices=CASES, metavar="NAME", help=f"one of {', '.join(CASES)}")
+    parser.add_argument("--quick", action="store_true", help="small numbers, under a minute: shows that all of it runs")
+    parser.add_argument("--without-peer", action="store_true", help="ours and the limit only")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    return parser.parse_args()
+
+
+def peer_or_none(options: argparse.Namespace) -> str | None:
+    """The peer's interpreter. A quick run does not install it."""
+    if options.without_peer:
+        return None
+    try:
+        return find_peer(create=not options.quick)
+    except PeerUnavailableError as error:
+        print(f"Without the peer: {error}.", file=sys.stderr)
+        return None
+
+
+def describe_environment() -> dict[str, str]:
+    models = (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
+    packages = ("fastapi", "starlette", "uvicorn", "uvloop", "httptools", "pydantic")
+    return {
+        "cpu": f"{next(models, 'unknown').partition(':')[2].strip()}, {os.cpu_count()} cores",
+        "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": ", ".join(f"{name} {version(name)}" for name in packages),
+        "peer": REQUIREMENT,
+    }
+
+
+if __name__ == "__main__":
+    main()

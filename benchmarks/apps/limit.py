@@ -1,0 +1,96 @@
+"""The limit's service: bare FastAPI endpoints over a dict, and bare Starlette streams beside them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from itertools import islice
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from benchmarks.apps.common import routes_of
+from benchmarks.limits import TaskDict
+from benchmarks.work import Work
+
+work = Work()
+jobs = TaskDict()
+ends: dict[str, asyncio.Event] = {}
+service = FastAPI()
+
+
+@service.post("/noop", status_code=202)
+async def noop() -> dict[str, str]:
+    return submitted(await jobs.add_job(work.noop))
+
+
+@service.post("/timed", status_code=202)
+async def timed(name: str, seconds: float) -> dict[str, str]:
+    return submitted(await add_watched_job(work.timed, name, seconds))
+
+
+@service.post("/held", status_code=202)
+async def held(name: str) -> dict[str, str]:
+    return submitted(await add_watched_job(work.held, name))
+
+
+@service.post("/noops")
+async def noops(count: int) -> str:
+    return str(await work.run_noops(jobs.add_job, count))
+
+
+@service.get("/api/v1/jobs")
+async def list_jobs(status_filter: str | None = None) -> list[dict[str, Any]]:
+    newest_first = (jobs.records[job_id] for job_id in reversed(jobs.records))
+    return list(islice((job for job in newest_first if status_filter in (None, job["status"])), 100))
+
+
+@service.get("/api/v1/jobs/{job_id}")
+async def get_job(job_id: str) -> dict[str, Any]:
+    return jobs.records[job_id]
+
+
+service.include_router(routes_of(work))
+
+
+def submitted(job_id: str) -> dict[str, str]:
+    return {"job_id": job_id, "message": "Job submitted", "stream_url": f"/api/v1/jobs/{job_id}/$stream"}
+
+
+async def add_watched_job(target: Any, *args: Any) -> str:
+    ended = asyncio.Event()
+
+    async def run() -> None:
+        await target(*args)
+        ended.set()
+
+    job_id = await jobs.add_job(run)
+    ends[job_id] = ended
+    return job_id
+
+
+async def stream(request: Request) -> StreamingResponse:
+    return StreamingResponse(events_of(request.path_params["job_id"]), media_type="text/event-stream")
+
+
+async def events_of(job_id: str) -> AsyncIterator[str]:
+    yield event_of({**jobs.records[job_id], "status": "running"})
+    await ends[job_id].wait()
+    yield event_of({**jobs.records[job_id], "status": "completed"})
+
+
+def event_of(record: dict[str, Any]) -> str:
+    return f"data: {json.dumps(record)}\n\n"
+
+
+streams = Starlette(routes=[Route("/api/v1/jobs/{job_id}/$stream", stream)])
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Streams pass FastAPI by: they are the limit of what Starlette alone can do."""
+    is_stream = scope["type"] == "http" and scope["path"].endswith("$stream")
+    await (streams if is_stream else service)(scope, receive, send)

@@ -1,0 +1,52 @@
+"""servicekit: an asynchronous job scheduler for FastAPI services.
+
+This page is for scripts, tests and targets; `servicekit.api` has what a web service needs.
+"""
+
+from servicekit.engine.scheduler import InMemoryScheduler, Scheduler
+from servicekit.errors import (
+    ConfigurationError,
+    InvalidJobId,
+    InvalidTarget,
+    JobCanceled,
+    JobFailed,
+    JobNotFinished,
+    JobNotFound,
+    MissingExtra,
+    NoCurrentJob,
+    ResultDropped,
+    ResultUnavailable,
+    SchedulerClosed,
+    ServicekitError,
+)
+from servicekit.jobs.current import CurrentJob, current_job
+from servicekit.jobs.record import JobRecord, JobSummary, Progress
+from servicekit.jobs.retention import Retention
+from servicekit.jobs.status import JobStatus
+from servicekit.jobs.submission import JobTarget
+
+__all__ = [
+    "ConfigurationError",
+    "CurrentJob",
+    "InMemoryScheduler",
+    "InvalidJobId",
+    "InvalidTarget",
+    "JobCanceled",
+    "JobFailed",
+    "JobNotFinished",
+    "JobNotFound",
+    "JobRecord",
+    "JobStatus",
+    "JobSummary",
+    "JobTarget",
+    "MissingExtra",
+    "NoCurrentJob",
+    "Progress",
+    "ResultDropped",
+    "ResultUnavailable",
+    "Retention",
+    "Scheduler",
+    "SchedulerClosed",
+    "ServicekitError",
+    "current_job",
+]

@@ -1,0 +1,29 @@
+"""What a web service needs: the builder, its features, and what endpoints ask for."""
+
+from servicekit.api.builder import ServiceBuilder
+from servicekit.api.cors import Cors
+from servicekit.api.dependencies import SchedulerDependency, get_scheduler
+from servicekit.api.features import Feature, install
+from servicekit.api.health import Health
+from servicekit.api.info import ServiceInfo
+from servicekit.api.jobs import Jobs
+from servicekit.api.logs import Logging
+from servicekit.api.monitoring import Monitoring
+from servicekit.api.submit import JobSubmitted, JobSubmitter, SubmitJob
+
+__all__ = [
+    "Cors",
+    "Feature",
+    "Health",
+    "JobSubmitted",
+    "JobSubmitter",
+    "Jobs",
+    "Logging",
+    "Monitoring",
+    "SchedulerDependency",
+    "ServiceBuilder",
+    "ServiceInfo",
+    "SubmitJob",
+    "get_scheduler",
+    "install",
+]

@@ -1,0 +1,142 @@
+"""The builder: a service in one expression."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, Self
+
+from fastapi import APIRouter, FastAPI
+
+from servicekit.api.cors import Cors
+from servicekit.api.features import Feature, install
+from servicekit.api.health import Health
+from servicekit.api.info import ServiceInfo
+from servicekit.api.jobs import Jobs
+from servicekit.api.logs import Logging
+from servicekit.api.monitoring import Monitoring
+from servicekit.api.state import HealthCheck
+from servicekit.engine.scheduler import DEFAULT_MAX_THREADS
+from servicekit.jobs.retention import Retention
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+Hook = Callable[[FastAPI], Awaitable[None] | None]
+"""Called with the application when it starts or stops."""
+
+
+class ServiceBuilder:
+    """Collects what a service shall have, and builds the application. Each `with_x` is told by its feature's class."""
+
+    def __init__(self, *, info: ServiceInfo) -> None:
+        self._info = info
+        self._features: list[Feature] = []
+        self._routers: list[APIRouter] = []
+        self._startup_hooks: list[Hook] = []
+        self._shutdown_hooks: list[Hook] = []
+        self._overrides: dict[Callable[..., Any], Callable[..., Any]] = {}
+
+    def with_feature(self, feature: Feature) -> Self:
+        """Add a feature, one of yours perhaps."""
+        self._features.append(feature)
+        return self
+
+    def with_jobs(
+        self,
+        max_concurrency: int | None = None,
+        *,
+        max_threads: int = DEFAULT_MAX_THREADS,
+        retention: Retention | None = None,
+        shutdown_grace: float | timedelta = 5.0,
+        expose_tracebacks: bool = True,
+        prefix: str = "/api/v1/jobs",
+    ) -> Self:
+        """Add a job scheduler and its routes: see `Jobs`."""
+        return self.with_feature(
+            Jobs(
+                max_concurrency=max_concurrency,
+                max_threads=max_threads,
+                retention=retention,
+                shutdown_grace=shutdown_grace,
+                expose_tracebacks=expose_tracebacks,
+                prefix=prefix,
+            )
+        )
+
+    def with_health(self, *, path: str = "/health", checks: Mapping[str, HealthCheck] | None = None) -> Self:
+        """Add `/health`: see `Health`."""
+        return self.with_feature(Health(path=path, checks=checks))
+
+    def with_logging(self, *, level: int | str = logging.INFO) -> Self:
+        """Log structured lines, with a request id: see `Logging`."""
+        return self.with_feature(Logging(level=level))
+
+    def with_monitoring(self, *, path: str = "/metrics", registry: "CollectorRegistry | None" = None) -> Self:
+        """Add `/metrics` for Prometheus: see `Monitoring`."""
+        return self.with_feature(Monitoring(path=path, registry=registry))
+
+    def with_cors(self, *, allow_origins: Sequence[str], allow_credentials: bool = False) -> Self:
+        """Let pages of other origins in: see `Cors`."""
+        return self.with_feature(Cors(allow_origins=allow_origins, allow_credentials=allow_credentials))
+
+    def include_router(self, router: APIRouter) -> Self:
+        """Add endpoints of your own."""
+        self._routers.append(router)
+        return self
+
+    def on_startup(self, hook: Hook) -> Self:
+        """Call `hook(app)` when the service starts, after its features have. It may be async, and may submit jobs."""
+        self._startup_hooks.append(hook)
+        return self
+
+    def on_shutdown(self, hook: Hook) -> Self:
+        """Call `hook(app)` when the service stops, before its features do. It may be async."""
+        self._shutdown_hooks.append(hook)
+        return self
+
+    def override_dependency(self, dependency: Callable[..., Any], override: Callable[..., Any]) -> Self:
+        """Let endpoints get `override` where they ask for `dependency`: for tests, mostly."""
+        self._overrides[dependency] = override
+        return self
+
+    def build(self) -> FastAPI:
+        """The application, ready to be served. Every call builds another one, with objects of its own."""
+        info = self._info
+        app = FastAPI(
+            title=info.display_name,
+            version=info.version,
+            summary=info.summary,
+            description=info.description or "",
+            lifespan=_Hooks(tuple(self._startup_hooks), tuple(self._shutdown_hooks)).lifespan,
+        )
+        app.state.info = info
+        install(app, *self._features)
+        for router in self._routers:
+            app.include_router(router)
+        app.dependency_overrides.update(self._overrides)
+        return app
+
+
+class _Hooks:
+    """What is called when the service starts and stops."""
+
+    def __init__(self, startup: Sequence[Hook], shutdown: Sequence[Hook]) -> None:
+        self._startup = startup
+        self._shutdown = shutdown
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        await _call_all(self._startup, app)
+        try:
+            yield
+        finally:
+            await _call_all(self._shutdown, app)
+
+
+async def _call_all(hooks: Sequence[Hook], app: FastAPI) -> None:
+    for hook in hooks:
+        result = hook(app)
+        if isawaitable(result):
+            await result

@@ -1,0 +1,54 @@
+"""Records and events as bytes."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from servicekit.jobs.events import JobEvent
+from servicekit.jobs.record import JobRecord, JobSummary
+
+_RECORD: Final = TypeAdapter(JobRecord)
+_SUMMARIES: Final = TypeAdapter(list[JobSummary])
+_DELETED: Final = b'data: {"status": "deleted"}\n\n'
+
+
+def record_json(record: JobRecord, *, expose_traceback: bool) -> bytes:
+    """The record as JSON on one line; its traceback only if that may be seen."""
+    if expose_traceback or record.error_traceback is None:
+        return _RECORD.dump_json(record)
+    return _RECORD.dump_json(replace(record, error_traceback=None))
+
+
+def list_json(records: Sequence[JobSummary]) -> bytes:
+    """The records as a JSON array, without their tracebacks."""
+    return _SUMMARIES.dump_json(list(records))
+
+
+def encode_event(event: JobEvent) -> bytes:
+    """The event as a stream sends it."""
+    return _encode(event, expose_traceback=True)
+
+
+def encode_event_without_traceback(event: JobEvent) -> bytes:
+    """The event as the stream of a public service sends it."""
+    return _encode(event, expose_traceback=False)
+
+
+def _encode(event: JobEvent, *, expose_traceback: bool) -> bytes:
+    if event.record is None:
+        return _DELETED
+    data = _on_one_line(record_json(event.record, expose_traceback=expose_traceback))
+    return b"id: %d\ndata: %b\n\n" % (event.record.version, data)
+
+
+def _on_one_line(json: bytes) -> bytes:
+    """Escape what JSON leaves as it is, and readers that split text as `str.splitlines` does take for a line's end.
+
+    httpx's `iter_lines` is one. CR and LF, which alone end a line of an event stream, are escaped by JSON.
+    """
+    if not json.isascii():
+        for character in ("\u0085", "\u2028", "\u2029"):
+            json = json.replace(character.encode(), b"\\u%04x" % ord(character))
+    return json

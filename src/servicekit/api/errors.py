@@ -1,0 +1,35 @@
+"""Where errors become HTTP: the one place that knows both."""
+
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from servicekit.errors import InvalidJobId, JobNotFound, ResultUnavailable, SchedulerClosed, ServicekitError
+
+
+class ErrorBody(BaseModel):
+    """The body of every error response of the job routes."""
+
+    detail: str = Field(description="What is wrong.", examples=["Job not found"])
+
+
+_RESPONSES: dict[type[ServicekitError], tuple[HTTPStatus, str | None]] = {
+    InvalidJobId: (HTTPStatus.BAD_REQUEST, "Invalid job ID format"),
+    JobNotFound: (HTTPStatus.NOT_FOUND, "Job not found"),
+    ResultUnavailable: (HTTPStatus.CONFLICT, None),
+    SchedulerClosed: (HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping and takes no more jobs"),
+}
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer our errors from any endpoint of the application, with the guide's texts. Other errors are left alone."""
+    for error_type in _RESPONSES:
+        app.add_exception_handler(error_type, _respond)
+
+
+async def _respond(_request: Request, error: Exception) -> JSONResponse:
+    status, detail = next(response for kind, response in _RESPONSES.items() if isinstance(error, kind))
+    headers = {"Retry-After": "5"} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
+    return JSONResponse({"detail": detail or str(error)}, status_code=status, headers=headers)

@@ -1,0 +1,47 @@
+"""What a feature is, and how one is added to an application."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Any, Protocol
+
+from fastapi import FastAPI
+
+
+class Feature(Protocol):
+    """One thing that a service can do, with its own options. Keeps nothing of an application in itself."""
+
+    def install(self, app: FastAPI) -> None:
+        """Add routes, middleware and shared objects. The application does not run yet."""
+        ...
+
+    def lifespan(self, app: FastAPI) -> AbstractAsyncContextManager[None]:
+        """What is to be done around the time in which the application runs."""
+        ...
+
+
+class Passive:
+    """A base for features that have nothing to start and nothing to end."""
+
+    def lifespan(self, app: FastAPI) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
+        return nullcontext()
+
+
+def install(app: FastAPI, *features: Feature) -> None:
+    """Add features to an application, with the builder or without it; in any order, all at once or one by one.
+
+    They start before the application's own lifespan and end after it, so that its start-up can submit jobs.
+    """
+    for feature in features:
+        feature.install(app)
+        _wrap_lifespan(app, feature)
+
+
+def _wrap_lifespan(app: FastAPI, feature: Feature) -> None:
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
+        async with feature.lifespan(app), inner(app) as state:
+            yield state
+
+    app.router.lifespan_context = lifespan

@@ -1,0 +1,71 @@
+"""The health feature: is the service fit to work?"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import FastAPI, Request, Response
+from pydantic import BaseModel, Field
+
+from servicekit.api.features import Passive
+from servicekit.api.state import HealthCheck, service_state
+from servicekit.jobs.outcome import MAX_ERROR_CHARACTERS, clip, describe_error
+
+
+class HealthStatus(StrEnum):
+    """`degraded`: the service answers, but something in it does not work."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+
+
+class CheckResult(BaseModel):
+    """What one check has found."""
+
+    state: HealthStatus
+    message: Annotated[str | None, Field(description="What is wrong.", examples=[None])] = None
+
+
+class HealthReport(BaseModel):
+    """The service's health, and that of its parts."""
+
+    status: Annotated[HealthStatus, Field(examples=[HealthStatus.HEALTHY])]
+    checks: dict[str, CheckResult]
+
+
+class Health(Passive):
+    """`GET /health`: 200 if all checks find the service well, else 503.
+
+    A check is an async function that says what is wrong, or `None`; one that raises has found something, too.
+    """
+
+    def __init__(self, *, path: str = "/health", checks: Mapping[str, HealthCheck] | None = None) -> None:
+        self._path = path
+        self._checks = dict(checks or {})
+
+    def install(self, app: FastAPI) -> None:
+        service_state(app).health_checks.update(self._checks)
+        app.add_api_route(
+            self._path,
+            _report_health,
+            tags=["service"],
+            summary="Health of the service",
+            responses={503: {"model": HealthReport, "description": "Something does not work."}},
+        )
+
+
+async def _report_health(request: Request, response: Response) -> HealthReport:
+    """Whether the service is fit to work, and what is wrong if it is not."""
+    checks = {name: await _run_check(check) for name, check in service_state(request.app).health_checks.items()}
+    is_healthy = all(check.state is HealthStatus.HEALTHY for check in checks.values())
+    response.status_code = 200 if is_healthy else 503
+    return HealthReport(status=HealthStatus.HEALTHY if is_healthy else HealthStatus.DEGRADED, checks=checks)
+
+
+async def _run_check(check: HealthCheck) -> CheckResult:
+    try:
+        found = await check()
+        problem = None if found is None else clip(str.__str__(str(found)), MAX_ERROR_CHARACTERS)
+    except Exception as error:  # the check is the user's code; that it failed is what it found
+        problem = describe_error(error)
+    return CheckResult(state=HealthStatus.DEGRADED if problem else HealthStatus.HEALTHY, message=problem)

@@ -1,0 +1,79 @@
+"""The logging feature: structured lines, with the request's id in each."""
+
+import logging
+import time
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from servicekit.api.features import Passive
+from servicekit.api.state import service_state
+from servicekit.observability.logs import accept_request_id, configure_logging, log_job_event, request_id
+
+_access_log = logging.getLogger("servicekit.access")
+
+
+class Logging(Passive):
+    """Structured logging, one JSON object a line, on standard error; a line for each request and each finished job.
+
+    The lines of a request, also those of your own loggers, carry its `request_id`: that of its `X-Request-ID` header,
+    or a new one; the response has it in the same header. Lines from inside a job carry its `job_id`. Handlers that the
+    root logger has already are left as they are.
+
+    Needs the extra `logging`.
+    """
+
+    def __init__(self, *, level: int | str = logging.INFO) -> None:
+        self._level = level
+
+    def install(self, app: FastAPI) -> None:
+        configure_logging(self._level)
+        app.add_middleware(RequestLog)
+        service_state(app).hub.add_listener(log_job_event)
+
+
+class RequestLog:
+    """Middleware that gives each request an id, and logs it when it has been answered.
+
+    Not Starlette's BaseHTTPMiddleware: that one would stand between a stream and its reader's disconnect.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(accept_request_id(Headers(scope=scope).get("x-request-id")), send)
+        token = request_id.set(exchange.request_id)
+        try:
+            await self._app(scope, receive, exchange.send)
+        finally:
+            exchange.log(scope)
+            request_id.reset(token)
+
+
+class _Exchange:
+    """One request and its response, as far as they are logged."""
+
+    __slots__ = ("_send", "_started_at", "_status", "request_id")
+
+    def __init__(self, request_id: str, send: Send) -> None:
+        self.request_id = request_id
+        self._send = send
+        self._status = HTTPStatus.INTERNAL_SERVER_ERROR.value  # unless a response says otherwise
+        self._started_at = time.perf_counter()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            MutableHeaders(scope=message)["x-request-id"] = self.request_id
+        await self._send(message)
+
+    def log(self, scope: Scope) -> None:
+        milliseconds = round((time.perf_counter() - self._started_at) * 1_000, 3)
+        fields = {"method": scope["method"], "path": scope["path"], "status": self._status, "duration_ms": milliseconds}
+        _access_log.info("request", extra=fields)

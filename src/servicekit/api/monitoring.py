@@ -1,0 +1,53 @@
+"""The monitoring feature: metrics for Prometheus."""
+
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Response
+
+from servicekit.api.features import Passive
+from servicekit.api.state import service_state
+from servicekit.errors import MissingExtra
+from servicekit.jobs.status import JobStatus
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+
+class Monitoring(Passive):
+    """`GET /metrics` in Prometheus's text format.
+
+    `jobs_submitted_total`, `jobs_finished_total` by status, `job_duration_seconds`, `jobs_pending`, `jobs_running`,
+    `job_streams_open`, and what the process uses. The metrics live in a registry of this application's own, so that
+    two services in one process, or your own metrics in the default registry, do not meet; pass `registry` to use yours.
+
+    Needs the extra `monitoring`.
+    """
+
+    def __init__(self, *, path: str = "/metrics", registry: "CollectorRegistry | None" = None) -> None:
+        self._path = path
+        self._registry = registry
+
+    def install(self, app: FastAPI) -> None:
+        try:
+            from servicekit.observability.metrics import JobMetrics
+        except ModuleNotFoundError as error:
+            raise MissingExtra("Monitoring", "monitoring") from error
+        state = service_state(app)
+        metrics = JobMetrics(self._registry)
+        state.hub.add_listener(metrics.observe)
+
+        async def get_metrics() -> Response:
+            """All metrics of this service."""
+            counts = await state.scheduler.count_by_status() if state.scheduler else dict.fromkeys(JobStatus, 0)
+            running = state.scheduler.running_count if state.scheduler else 0
+            body = metrics.render(pending=counts[JobStatus.PENDING], running=running, open_streams=len(state.streams))
+            return Response(body, media_type=metrics.content_type)
+
+        app.add_api_route(
+            self._path,
+            get_metrics,
+            tags=["service"],
+            summary="Metrics for Prometheus",
+            response_class=Response,
+            responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+        )

@@ -1,0 +1,250 @@
+"""Event streams: the response, and all that are open.
+
+One stream is two tasks: the request's own, which waits for the next event and sends it, and one that waits for the
+disconnect. Everything periodic is done for all streams by a single ticker: a comment to those that have been idle for
+fifteen seconds, and the end of those whose reader has taken nothing for half a minute.
+
+    job changes ──▶ hub ──▶ mailbox ──▶ watch.next_event() ──▶ send
+    ticker ────────────────────────────▶ wake ───────────────▶ send a comment
+    disconnect, stop signal ───────────▶ close ──────────────▶ the stream ends
+
+What is sent follows the HTML standard's chapter on server-sent events. `id:` comes in the same event as its data, since
+some clients forget one that comes alone. After the last event the server ends the response; a client that comes back
+with that event's id gets 204, which tells it to stop.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
+
+from servicekit.api.encoding import encode_event, encode_event_without_traceback
+from servicekit.api.stop import StopListener
+from servicekit.engine.watch import JobWatch
+from servicekit.errors import JobNotFound
+from servicekit.jobs.events import JobEvent
+
+RETRY_MILLISECONDS: Final = 1_000
+_STOP_SECONDS: Final = 1.0
+_SCOPE_KEY: Final = "servicekit.stream"
+
+
+class OpenStreams:
+    """All streams of one application that are open.
+
+    One to which nothing has been sent for `keep_alive_seconds` gets a comment, since proxies close connections that
+    are silent for a minute. One whose reader has taken nothing for `stall_seconds` is ended.
+    """
+
+    def __init__(
+        self, *, keep_alive_seconds: float = 15.0, stall_seconds: float = 30.0, tick_seconds: float = 1.0
+    ) -> None:
+        self.keep_alive_seconds = keep_alive_seconds
+        self.stall_seconds = stall_seconds
+        self._tick_seconds = tick_seconds
+        # The one to which nothing has been sent for longest comes first.
+        self._streams: OrderedDict[EventStream, None] = OrderedDict()
+        self._ticker: asyncio.Task[None] | None = None
+        self._listener: StopListener | None = None
+        self._is_stopping = False
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def add(self, stream: "EventStream") -> None:
+        if self._listener is None:  # a mounted application has no lifespan that would have called `start`
+            self._listener = StopListener(self.stop)
+        self._streams[stream] = None
+        if self._is_stopping:
+            stream.close()
+        if self._ticker is None:
+            self._ticker = asyncio.get_running_loop().create_task(self._tick(), name="servicekit streams")
+
+    def remove(self, stream: "EventStream") -> None:
+        del self._streams[stream]
+        if not self._streams and self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
+
+    def sent(self, stream: "EventStream") -> None:
+        """Something has been sent on this stream."""
+        self._streams.move_to_end(stream)
+
+    def start(self) -> None:
+        """The service starts: streams may be opened (again), and the stop signal is listened for."""
+        self._is_stopping = False
+        self._listener = StopListener(self.stop)
+
+    def end(self) -> None:
+        """The service has stopped."""
+        self.stop()
+        if self._listener is not None:
+            self._listener.remove()
+            self._listener = None
+
+    def stop(self) -> None:
+        """The service stops: end every stream, and each that is opened from now on. Clients come back by themselves."""
+        self._is_stopping = True
+        for stream in self._streams:
+            stream.close()
+        asyncio.get_running_loop().call_later(_STOP_SECONDS, self._drop_all)
+
+    def _drop_all(self) -> None:
+        if self._is_stopping:
+            for stream in self._streams:
+                stream.drop()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self._tick_seconds)
+            now = time.monotonic()
+            for stream in self._streams:
+                if not stream.tend(now):
+                    break  # to all that follow something has been sent later
+
+
+class EventStream(Response):
+    """Sends what a watch tells, until the last event, the reader's disconnect, or the service's stop.
+
+    Called by FastAPI it only asks its route to run it later, when the request's dependencies have been ended: a stream
+    may stay open for hours, and a database session with it.
+    """
+
+    def __init__(
+        self, watch: AbstractAsyncContextManager[JobWatch], streams: OpenStreams, *, expose_tracebacks: bool
+    ) -> None:
+        super().__init__(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
+        self.headers["x-accel-buffering"] = "no"
+        del self.headers["content-length"]
+        self._opening = watch
+        self._streams = streams
+        self._encode = encode_event if expose_tracebacks else encode_event_without_traceback
+        self._watch: JobWatch | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._last_sent_at = 0.0
+        self._sending_since: float | None = None
+        self._is_comment_due = False
+        self._is_reader_gone = False
+        self._has_stalled = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        scope[_SCOPE_KEY] = self
+
+    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if _may_keep_alive(scope):
+            self.headers["connection"] = "keep-alive"
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if scope["method"] != "HEAD":
+            await self._run(receive, send)
+        if not self._is_reader_gone:
+            await send({"type": "http.response.body", "body": b""})
+
+    def close(self) -> None:
+        """End the stream after what is still to be sent."""
+        if self._watch is not None:
+            self._watch.close()
+
+    def tend(self, now: float) -> bool:
+        """Do what the passing of time asks for; `False` if it is too early for anything."""
+        if now - self._last_sent_at < self._streams.keep_alive_seconds:
+            return False
+        if self._sending_since is not None:
+            if now - self._sending_since >= self._streams.stall_seconds:
+                self.drop()
+        elif self._watch is not None:
+            self._is_comment_due = True
+            self._watch.wake()
+        return True
+
+    def drop(self) -> None:
+        """End the stream if its reader takes nothing: stop waiting for it.
+
+        The server then logs that the response was not completed, which is so.
+        """
+        if self.is_stalled and self._task is not None:
+            self._is_reader_gone = self._has_stalled = True
+            self._task.cancel()
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether it is waiting for its reader to take something."""
+        return self._sending_since is not None
+
+    async def _run(self, receive: Receive, send: Send) -> None:
+        disconnect = asyncio.get_running_loop().create_task(self._wait_disconnect(receive), name="disconnect")
+        try:
+            async with self._opening as self._watch:
+                await self._send_events(self._watch, send)
+        except JobNotFound as error:  # deleted since the request was accepted
+            deleted = self._encode(JobEvent(error.job_id, None))
+            await send({"type": "http.response.body", "body": deleted, "more_body": True})
+        finally:
+            disconnect.cancel()
+
+    async def _send_events(self, watch: JobWatch, send: Send) -> None:
+        self._task = asyncio.current_task()
+        self._last_sent_at = time.monotonic()
+        self._streams.add(self)
+        try:
+            await self._send(send, b"retry: %d\n" % RETRY_MILLISECONDS)
+            while await self._send_next(watch, send):
+                pass
+        except asyncio.CancelledError:
+            if not self._has_stalled or self._task is None:
+                raise
+            self._task.uncancel()
+        finally:
+            self._streams.remove(self)
+            self._task = None
+
+    async def _send_next(self, watch: JobWatch, send: Send) -> bool:
+        """Send what comes next; `False` if nothing more will."""
+        event = await watch.next_event()
+        if self._is_reader_gone or (event is None and watch.is_closed):
+            return False
+        if event is not None:
+            await self._send(send, event.render(self._encode))
+            return not event.is_last
+        if self._is_comment_due:
+            await self._send(send, b": keep-alive\n\n")
+        return True
+
+    async def _send(self, send: Send, body: bytes) -> None:
+        self._sending_since = time.monotonic()
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        self._sending_since = None
+        self._is_comment_due = False
+        self._last_sent_at = time.monotonic()
+        self._streams.sent(self)
+
+    async def _wait_disconnect(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._is_reader_gone = True
+        self.close()
+
+
+def _may_keep_alive(scope: Scope) -> bool:
+    """Whether the header of the guide is true of this connection; HTTP/2 forbids it, and HTTP/1.0 has no such thing."""
+    return scope.get("http_version") == "1.1" and (b"connection", b"close") not in scope["headers"]
+
+
+class EventStreamRoute(APIRoute):
+    """Runs an `EventStream` after FastAPI is done with the request."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        # Every request of the service is asked this by each of the job routes: most are not for them.
+        literal_start, _, _ = self.path.partition("{")
+        return super().matches(scope) if literal_start in scope.get("path", "") else (Match.NONE, {})
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().handle(scope, receive, send)
+        stream = scope.pop(_SCOPE_KEY, None)
+        if isinstance(stream, EventStream):
+            await stream.run(scope, receive, send)

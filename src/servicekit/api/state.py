@@ -1,0 +1,56 @@
+"""What a running service keeps: on its application's state, so that two services in one process just work."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from starlette.datastructures import State
+from starlette.requests import Request
+
+from servicekit.api.sse import OpenStreams
+from servicekit.engine.scheduler import Scheduler
+from servicekit.errors import ConfigurationError
+from servicekit.events.hub import EventHub
+
+HealthCheck = Callable[[], Awaitable[str | None]]
+"""Says what is wrong, or `None` if all is well."""
+
+
+@dataclass
+class ServiceState:
+    """The objects that the features of one application share."""
+
+    hub: EventHub = field(default_factory=EventHub)
+    streams: OpenStreams = field(default_factory=OpenStreams)
+    health_checks: dict[str, HealthCheck] = field(default_factory=dict)
+    scheduler: Scheduler | None = None
+    jobs_prefix: str = ""
+    expose_tracebacks: bool = True
+
+    async def check_jobs(self) -> str | None:
+        """The health check of the jobs feature."""
+        return "The scheduler is stopped." if self.require_scheduler().is_closed else None
+
+    def require_scheduler(self) -> Scheduler:
+        if self.scheduler is None:
+            raise ConfigurationError("jobs", None, "set up with .with_jobs(), or install(app, Jobs())")
+        return self.scheduler
+
+
+class _Application(Protocol):
+    """Whatever has a state: FastAPI, Starlette, and what `request.app` is said to be."""
+
+    state: State
+
+
+def service_state(app: _Application) -> ServiceState:
+    """The state of this application, made when it is first asked for."""
+    state = getattr(app.state, "servicekit", None)
+    if not isinstance(state, ServiceState):
+        state = app.state.servicekit = ServiceState()
+    return state
+
+
+def jobs_path(request: Request) -> str:
+    """Where the job routes are for the client of this request: behind a proxy or a mount, that comes first."""
+    return f"{request.scope.get('root_path', '')}{service_state(request.app).jobs_prefix}"

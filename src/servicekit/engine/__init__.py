@@ -1,0 +1,19 @@
+"""The scheduler and what it is made of.
+
+    Scheduler   what users hold: submit, look, wait, watch, cancel
+    Worker      claims pending jobs while there are free slots, and starts attempts
+    Attempt     one run of one job: run it, write how it ended, free the slot
+    JobWatch    one reader's view of one job: what is, then what changes
+    Sweeper     drops what is too old to keep
+
+One job: `add_job` inserts it into the store and wakes the worker. The worker claims it (the store sets it running)
+and starts an attempt, a task of its own. The attempt runs the target, writes the outcome into the store, and leaves
+the worker's list: only then its slot is free. Every change is published by the store, to streams and waiters.
+
+Cancel. A pending job is canceled in the store. For a running one the store notes the request, and the runner passes it
+to the target; the record says `canceled` when the target has ended because of it. Whatever the target does instead is
+what the record says.
+
+Stop. No more claims; running attempts have a grace time to end, are then canceled, and after one more second left to
+themselves: a thread that does not cooperate ends with the process.
+"""

@@ -1,0 +1,77 @@
+"""One attempt: run the target, write how it ended."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.submission import Claim
+from servicekit.ports import JobStore, Runner
+
+PROGRESS_INTERVAL_SECONDS = 0.05
+
+
+class Attempt:
+    """The run of one claimed job, in a task of its own. It ends when the work has ended and that is written."""
+
+    __slots__ = ("_loop", "_on_end", "_reporter", "_runner", "_store", "claim", "job", "task")
+
+    task: asyncio.Task[None]
+
+    def __init__(self, claim: Claim, store: JobStore, runner: Runner, on_end: "Callable[[Attempt], None]") -> None:
+        self.claim = claim
+        self.job = CurrentJob(claim.submission.id, claim.attempt, self)
+        self._store = store
+        self._runner = runner
+        self._on_end = on_end
+        self._reporter: asyncio.Task[None] | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        # Not by the loop's create_task: that may be set to run the first step at once, inside whoever starts it.
+        self.task = asyncio.Task(self._run(), loop=loop, name=self.job.id)
+
+    def cancel(self) -> None:
+        """Ask the target to stop. It may be asked again, if it did not listen."""
+        self.job.request_cancel()
+        if self.job.is_interruptible and not self._loop.is_closed():
+            self.task.cancel()
+
+    async def settle(self) -> None:
+        """Write an end if the task was cut off before it could: with its event loop, or before its first step."""
+        if not (self.task.done() or self._loop.is_closed()):
+            return
+        outcome = self._runner.find_outcome(self.job)
+        if outcome is not None:
+            try:
+                await self._store.finish(self.claim, outcome)
+            finally:
+                self._on_end(self)
+
+    def notify_progress(self) -> None:
+        """There is progress to take. Called from the target's thread, once until it is taken."""
+        with suppress(RuntimeError):  # the event loop is closed, and nobody watches
+            self._loop.call_soon_threadsafe(self._start_reporter)
+
+    async def _run(self) -> None:
+        outcome = await self._runner.run(self.claim.submission, self.job)
+        try:
+            if self._reporter is not None:
+                self._reporter.cancel()
+            progress = self.job.take_progress()
+            if progress is not None:
+                await self._store.report_progress(self.claim, progress)
+            await self._store.finish(self.claim, outcome)
+        finally:
+            self._on_end(self)
+
+    def _start_reporter(self) -> None:
+        if self._reporter is None and not self.task.done():
+            self._reporter = self._loop.create_task(self._report_progress(), name=f"progress of {self.job.id}")
+
+    async def _report_progress(self) -> None:
+        """Write the newest progress now and then, for as long as there is something new."""
+        while (progress := self.job.take_progress()) is not None:
+            await self._store.report_progress(self.claim, progress)
+            await asyncio.sleep(PROGRESS_INTERVAL_SECONDS)
+        self._reporter = None

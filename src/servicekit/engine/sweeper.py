@@ -1,0 +1,31 @@
+"""What is done from time to time."""
+
+import asyncio
+import logging
+
+from servicekit.engine.worker import Worker
+from servicekit.jobs.retention import Retention
+from servicekit.ports import JobStore
+
+_LONGEST_SECONDS = 60.0
+_SHORTEST_SECONDS = 0.05
+_BATCH = 500
+
+_log = logging.getLogger("servicekit.engine")
+
+
+async def sweep(store: JobStore, retention: Retention, worker: Worker) -> None:
+    """Drop what is too old and settle what was cut off, until canceled: every minute, or more often if little is kept.
+
+    An error is logged, and tried again the next time.
+    """
+    max_age_seconds = _LONGEST_SECONDS if retention.max_age is None else retention.max_age.total_seconds()
+    interval_seconds = min(_LONGEST_SECONDS, max(_SHORTEST_SECONDS, max_age_seconds / 10))
+    while True:
+        await asyncio.sleep(interval_seconds)
+        try:
+            await worker.settle()
+            while await store.prune(_BATCH):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        except Exception:
+            _log.exception("Old jobs could not be dropped")

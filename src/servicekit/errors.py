@@ -1,0 +1,148 @@
+"""Every error that servicekit raises, on one page.
+
+    ServicekitError
+    ├── JobNotFound           (also a KeyError)      no job has this id
+    ├── InvalidJobId          (also a ValueError)    the text is not a ULID
+    ├── InvalidTarget         (also a TypeError)     this cannot be run as a job
+    ├── ConfigurationError    (also a ValueError)    an option makes no sense
+    ├── ResultUnavailable     (also a RuntimeError)  there is no result to give
+    │   ├── JobNotFinished                           not yet
+    │   ├── JobFailed                                the job failed or was canceled
+    │   └── ResultDropped                            it was too old or too big to keep
+    ├── SchedulerClosed       (also a RuntimeError)  the service is stopping
+    ├── MissingExtra          (also an ImportError)  a feature's package is not installed
+    ├── NoCurrentJob          (also a RuntimeError)  called outside of a job
+    └── JobCanceled                                  raised inside a target that was asked to stop
+
+Errors know nothing of HTTP: `servicekit.api.errors` maps them to responses.
+"""
+
+from datetime import timedelta
+
+
+class ServicekitError(Exception):
+    """The root of the tree: catch this to catch everything that is ours."""
+
+
+class JobNotFound(ServicekitError, KeyError):
+    """No job has this id: it never existed, was deleted, or was old enough to be dropped."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(job_id)
+        self.job_id = job_id
+
+    def __str__(self) -> str:
+        return f"Job not found: {self.job_id}"
+
+
+class InvalidJobId(ServicekitError, ValueError):
+    """The text is not a ULID."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"Not a job id: {text[:40]!r}; a job id is a ULID of 26 characters.")
+        self.text = text
+
+
+class InvalidTarget(ServicekitError, TypeError):
+    """What was passed as a target cannot be run as a job; nothing was submitted."""
+
+    def __init__(self, target: object, reason: str) -> None:
+        super().__init__(f"Cannot run {_describe(target)} as a job: {reason}")
+        self.target = target
+        self.reason = reason
+
+
+class ConfigurationError(ServicekitError, ValueError):
+    """An option has a value that makes no sense."""
+
+    def __init__(self, option: str, value: object, expected: str) -> None:
+        super().__init__(f"{option} must be {expected}, not {_describe(value)}.")
+        self.option = option
+        self.value = value
+
+
+class ResultUnavailable(ServicekitError, RuntimeError):
+    """The job exists, but has no result to give."""
+
+    def __init__(self, job_id: str, status: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.job_id = job_id
+        self.status = status
+
+
+class JobNotFinished(ResultUnavailable):
+    """The job is pending or running: wait for it first."""
+
+    def __init__(self, job_id: str, status: str) -> None:
+        super().__init__(job_id, status, f"Job {job_id} is not finished (status={status})")
+
+
+class JobFailed(ResultUnavailable):
+    """The job ended without a result: it failed, or was canceled."""
+
+    def __init__(self, job_id: str, status: str, error: str | None) -> None:
+        reason = f": {error}" if error else ""
+        super().__init__(job_id, status, f"Job {job_id} has no result (status={status}){reason}")
+        self.error = error
+
+
+class ResultDropped(ResultUnavailable):
+    """The job completed, but its result was dropped to keep memory bounded."""
+
+    def __init__(self, job_id: str, status: str) -> None:
+        sentence = f"The result of job {job_id} is no longer kept (status={status}); see Retention.max_result_bytes"
+        super().__init__(job_id, status, sentence)
+
+
+class SchedulerClosed(ServicekitError, RuntimeError):
+    """The scheduler is stopping or has stopped, and takes no more jobs."""
+
+    def __init__(self) -> None:
+        super().__init__("The scheduler is stopped and takes no more jobs.")
+
+
+class MissingExtra(ServicekitError, ImportError):
+    """A feature needs a package that only one of the extras brings."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs more than is installed: install servicekit with the extra [{extra}].")
+        self.feature = feature
+        self.extra = extra
+
+
+class NoCurrentJob(ServicekitError, RuntimeError):
+    """`current_job()` was called outside of a job."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no current job: current_job() works only inside a target that a scheduler runs.")
+
+
+class JobCanceled(ServicekitError):
+    """Raised by `current_job().raise_if_canceled()` inside a target that was asked to stop. Let it pass."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job {job_id} was asked to stop.")
+        self.job_id = job_id
+
+
+def check_seconds(option: str, value: float | timedelta) -> float:
+    """Return a duration in seconds; `ConfigurationError` unless it is finite and not negative."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
+        raise ConfigurationError(option, value, "a number of seconds, 0 or more")
+    return float(seconds)
+
+
+def check_count(option: str, value: int | None) -> None:
+    """`ConfigurationError` unless the limit is at least 1, or `None` for no limit."""
+    if value is None or (type(value) is int and value >= 1):
+        return
+    raise ConfigurationError(option, value, "a whole number of at least 1, or None for no limit")
+
+
+def _describe(value: object) -> str:
+    try:
+        text = repr(value)
+    except Exception:  # a broken __repr__ must not hide the error that is being told
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,52 @@
+"""The hub: from every change of a job to all who watch it."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from servicekit.events.mailbox import Mailbox
+from servicekit.jobs.events import JobEvent
+
+Listener = Callable[[JobEvent], None]
+"""Told of every event of every job. It must be quick; what it raises is logged, and changes nothing."""
+
+_log = logging.getLogger("servicekit.events")
+
+
+class EventHub:
+    """Passes events to the mailboxes of their job, and to the listeners."""
+
+    def __init__(self) -> None:
+        self._mailboxes: dict[str, dict[Mailbox, None]] = {}
+        self._listeners: list[Listener] = []
+
+    def add_listener(self, listener: Listener) -> None:
+        """Tell `listener` of every event of every job from now on."""
+        self._listeners.append(listener)
+
+    def is_watched(self, job_id: str) -> bool:
+        """Whether an event about this job would reach anybody."""
+        return bool(self._listeners) or job_id in self._mailboxes
+
+    def publish(self, event: JobEvent) -> None:
+        """Pass the event on, without waiting for anyone."""
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:  # it may be the user's code, and the job's life goes on
+                _log.exception("A listener failed on an event of job %s", event.job_id)
+        for mailbox in self._mailboxes.get(event.job_id, ()):
+            mailbox.put(event)
+
+    @contextmanager
+    def subscribe(self, job_id: str) -> Iterator[Mailbox]:
+        """A mailbox that gets every event of the job from now on."""
+        mailbox = Mailbox()
+        readers = self._mailboxes.setdefault(job_id, {})
+        readers[mailbox] = None
+        try:
+            yield mailbox
+        finally:
+            del readers[mailbox]
+            if not readers:
+                del self._mailboxes[job_id]

@@ -1,0 +1,99 @@
+"""How one attempt ended, and errors put into words that can be stored anywhere."""
+
+import re
+import traceback
+from types import TracebackType
+from typing import Final, NamedTuple
+
+from ulid import ULID
+
+from servicekit.jobs.sizes import estimate_bytes
+from servicekit.jobs.status import Transition
+
+MAX_ERROR_CHARACTERS: Final = 1_000
+MAX_TRACEBACK_CHARACTERS: Final = 8_000
+_MOST_CAUSES: Final = 50
+
+_ULID_TEXT = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
+
+
+class Outcome(NamedTuple):
+    """How one attempt ended."""
+
+    transition: Transition
+    result: object = None
+    result_bytes: int = 0
+    artifact_id: str | None = None
+    error: str | None = None
+    error_traceback: str | None = None
+
+
+CANCELED: Final = Outcome(Transition.CANCEL)
+CUT_OFF: Final = Outcome(Transition.FAIL, error="RuntimeError: The job's task was ended from outside.")
+_COMPLETED_WITH_NONE: Final = Outcome(Transition.COMPLETE)
+
+
+def completion(result: object) -> Outcome:
+    """The outcome of a target that returned `result`."""
+    if result is None:
+        return _COMPLETED_WITH_NONE
+    return Outcome(Transition.COMPLETE, result, estimate_bytes(result), artifact_id_of(result))
+
+
+def failure(error: BaseException) -> Outcome:
+    """The outcome of a target that raised `error`."""
+    return Outcome(Transition.FAIL, error=describe_error(error), error_traceback=describe_traceback(error))
+
+
+def describe_error(error: BaseException) -> str:
+    """`ValueError: Invalid input`, bounded and encodable whatever the error's own methods do."""
+    name = type.__dict__["__name__"].__get__(type(error))  # a metaclass may have another idea of it
+    try:
+        text = str.__str__(str(error))
+    except BaseException:  # it is the user's code, and anything can come out of it
+        text = "(its text cannot be shown: str() of it raised)"
+    return clip(f"{name}: {text}" if text else name, MAX_ERROR_CHARACTERS)
+
+
+def describe_traceback(error: BaseException) -> str:
+    """The traceback as Python prints it, from the target's own frames on, bounded by leaving out its middle."""
+    start = error.__traceback__
+    while start is not None and start.tb_next is not None and _is_ours(start):
+        start = start.tb_next
+    try:
+        lines = traceback.format_exception(type(error), error, start, chain=_is_chain_short(error))
+        text = str.__str__("".join(lines))
+    except BaseException:  # it calls the user's __str__ and __repr__
+        text = f"Traceback (most recent call last):\n  (it cannot be shown)\n{describe_error(error)}\n"
+    return clip(text, MAX_TRACEBACK_CHARACTERS)
+
+
+def _is_chain_short(error: BaseException) -> bool:
+    """Whether the causes of an error are few enough to be formatted: a retry loop can chain thousands."""
+    cause: BaseException | None = error
+    for _ in range(_MOST_CAUSES):
+        if cause is None:
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def _is_ours(frame: TracebackType) -> bool:
+    return str(frame.tb_frame.f_globals.get("__name__")).startswith("servicekit.")
+
+
+def clip(text: str, limit: int) -> str:
+    """The text in at most `limit` characters, its beginning and its end kept, and without what UTF-8 cannot say."""
+    if len(text) > limit:
+        mark = f"\n... ({len(text):,} characters in all) ...\n"
+        half = (limit - len(mark)) // 2
+        text = f"{text[:half]}{mark}{text[-half:]}"
+    # A lone surrogate would break every JSON list that contains the job. The longer spelling is cut again.
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()[: 2 * limit]
+
+
+def artifact_id_of(result: object) -> str | None:
+    """The result as text if it is a ULID."""
+    if type(result) is str:
+        return result if _ULID_TEXT.fullmatch(result) else None
+    return str(result) if type(result) is ULID else None

@@ -1,0 +1,98 @@
+"""What was submitted: a target with its arguments, and the kind of runner that it needs."""
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from enum import StrEnum
+from types import FunctionType, MethodType
+from typing import Any
+
+from servicekit.errors import InvalidTarget
+from servicekit.jobs.outcome import clip
+
+MAX_NAME_CHARACTERS = 200
+
+JobTarget = Callable[..., object] | Coroutine[Any, Any, object]
+"""An `async def` function, a plain function (it runs in a thread), any other callable, or a coroutine object."""
+
+
+class RunnerKind(StrEnum):
+    """What runs a target."""
+
+    COROUTINE = "coroutine"
+    THREAD = "thread"
+
+    __hash__ = str.__hash__
+
+
+@dataclass(slots=True)
+class Submission:
+    """One accepted call of `add_job`. Nobody changes it; frozen, it would take ten times as long to make."""
+
+    id: str
+    name: str
+    target: JobTarget
+    args: tuple[object, ...]
+    kwargs: dict[str, object]
+    runner: RunnerKind
+
+    def call(self) -> Any:
+        """Call the target; of a coroutine function this gives the coroutine."""
+        target = self.target
+        return target(*self.args, **self.kwargs) if callable(target) else target
+
+    def discard(self) -> None:
+        """Give up a target that will never run, so that Python does not warn of a coroutine never awaited."""
+        if inspect.iscoroutine(self.target) and inspect.getcoroutinestate(self.target) == inspect.CORO_CREATED:
+            self.target.close()
+
+
+@dataclass(slots=True)
+class Claim:
+    """The right to run one attempt of a job. Nobody changes it, as with `Submission`."""
+
+    submission: Submission
+    attempt: int
+
+
+def check_target(target: object, args: tuple[object, ...], kwargs: dict[str, object]) -> RunnerKind:
+    """Say what runs the target; `InvalidTarget`, with the reason, for what could never really run."""
+    # Nearly every target is one of these two, and `inspect` would take its time.
+    function = target.__func__ if type(target) is MethodType else target
+    if type(function) is FunctionType and function.__code__.co_flags & inspect.CO_COROUTINE:
+        return RunnerKind.COROUTINE
+    if inspect.iscoroutine(target):
+        if args or kwargs:
+            raise InvalidTarget(target, "a coroutine object has its arguments already. Pass the function itself.")
+        if inspect.getcoroutinestate(target) != inspect.CORO_CREATED:
+            raise InvalidTarget(target, "this coroutine object has begun already, and runs only once.")
+        return RunnerKind.COROUTINE
+    return _check_callable(target)
+
+
+def _check_callable(target: object) -> RunnerKind:
+    if not callable(target):
+        kind = "an awaitable" if isinstance(target, Awaitable) else "not callable"
+        raise InvalidTarget(target, f"it is {kind}. Pass a function, or a coroutine object.")
+    function = _function_behind(target)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise InvalidTarget(target, "it is a generator function, whose body no call would run. Wrap it in a function.")
+    return RunnerKind.COROUTINE if inspect.iscoroutinefunction(function) else RunnerKind.THREAD
+
+
+def _function_behind(target: Callable[..., object]) -> object:
+    while isinstance(target, functools.partial):
+        target = target.func
+    return target if inspect.isroutine(target) or inspect.isclass(target) else type(target).__call__
+
+
+def name_of(target: object) -> str:
+    """A name for people: the function's, or its class's if it has none."""
+    try:
+        name = getattr(target, "__name__", None)
+    except Exception:  # a proxy's __getattr__, say
+        name = None
+    if type(name) is not str:
+        return name_of(target.func if isinstance(target, functools.partial) else type(target))
+    return name if name.isascii() and len(name) <= MAX_NAME_CHARACTERS else clip(name, MAX_NAME_CHARACTERS)

@@ -1,0 +1,1 @@
+"""Metrics and logs: listeners to the hub, not calls strewn over the engine."""

@@ -1,0 +1,76 @@
+"""Structured logs: one JSON object a line, with the request and the job that it belongs to."""
+
+import logging
+import re
+import secrets
+from contextvars import ContextVar
+from datetime import timedelta
+
+from servicekit.errors import MissingExtra
+from servicekit.jobs.current import current
+from servicekit.jobs.events import JobEvent
+from servicekit.jobs.status import JobStatus
+
+request_id: ContextVar[str | None] = ContextVar("servicekit_request_id", default=None)
+
+_ACCEPTABLE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_job_log = logging.getLogger("servicekit.jobs")
+
+
+def accept_request_id(offered: str | None) -> str:
+    """The client's id, if it is one that can stand in a log and a header; else a new one."""
+    if offered is not None and _ACCEPTABLE_REQUEST_ID.fullmatch(offered):
+        return offered
+    return secrets.token_hex(8)
+
+
+def configure_logging(level: int | str) -> None:
+    """Log to standard error in JSON, unless the root logger has handlers already; at this level in any case."""
+    root = logging.getLogger()
+    root.setLevel(level)
+    if root.handlers:
+        return
+    try:
+        from pythonjsonlogger.json import JsonFormatter
+    except ModuleNotFoundError as error:
+        raise MissingExtra("Logging", "logging") from error
+    handler = logging.StreamHandler()
+    handler.addFilter(add_context)
+    handler.setFormatter(
+        JsonFormatter(
+            "%(levelname)s %(name)s %(message)s", rename_fields={"levelname": "level", "name": "logger"}, timestamp=True
+        )
+    )
+    root.addHandler(handler)
+
+
+def add_context(record: logging.LogRecord) -> bool:
+    """A logging filter that adds `request_id` and `job_id` to a line where there are any."""
+    identifier = request_id.get()
+    if identifier is not None:
+        record.request_id = identifier
+    job = current.get(None)
+    if job is not None:
+        record.job_id = job.id
+    return True
+
+
+def log_job_event(event: JobEvent) -> None:
+    """A listener that logs how jobs end; what happens to them before is logged for debugging."""
+    record = event.record
+    if record is None or not event.is_transition:
+        return
+    level = _level_of(record.status)
+    if _job_log.isEnabledFor(level):
+        fields: dict[str, object] = {"job_id": record.id, "job_name": record.name, "attempt": record.attempt}
+        if record.finished_at is not None:
+            duration = record.finished_at - (record.started_at or record.finished_at)
+            fields["duration_ms"] = duration / timedelta(milliseconds=1)
+            fields["error"] = record.error
+        _job_log.log(level, f"job {record.status}", extra=fields)
+
+
+def _level_of(status: JobStatus) -> int:
+    if status is JobStatus.FAILED:
+        return logging.ERROR
+    return logging.INFO if status.is_terminal else logging.DEBUG

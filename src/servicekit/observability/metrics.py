@@ -1,0 +1,54 @@
+"""Metrics of jobs, for Prometheus."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from servicekit.jobs.events import JobEvent
+from servicekit.jobs.status import JobStatus
+
+_DURATION_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 14_400)
+
+
+class JobMetrics:
+    """Counts what the hub tells of jobs. No label has more values than there are statuses."""
+
+    content_type = CONTENT_TYPE_PLAIN_0_0_4
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        if registry is None:
+            registry = CollectorRegistry()
+            ProcessCollector(registry=registry)
+            PlatformCollector(registry=registry)
+        self._registry = registry
+        self._submitted = Counter("jobs_submitted_total", "Total jobs submitted", registry=registry)
+        self._finished = Counter("jobs_finished_total", "Total jobs ended, by status", ["status"], registry=registry)
+        self._duration = Histogram(
+            "job_duration_seconds", "Job execution time", buckets=_DURATION_BUCKETS, registry=registry
+        )
+        self._pending = Gauge("jobs_pending", "Jobs waiting to start", registry=registry)
+        self._running = Gauge(
+            "jobs_running", "Jobs at work, deleted ones that have not stopped included", registry=registry
+        )
+        self._streams = Gauge("job_streams_open", "Open event streams", registry=registry)
+        for status in JobStatus:
+            if status.is_terminal:
+                self._finished.labels(status.value)  # so that a rate is there before the first one
+
+    def observe(self, event: JobEvent) -> None:
+        """Count the event, if it is one that counts."""
+        record = event.record
+        if record is None or not event.is_transition:
+            return
+        if record.status is JobStatus.PENDING:
+            self._submitted.inc()
+        elif record.status.is_terminal and record.finished_at is not None:
+            self._finished.labels(record.status.value).inc()
+            if record.started_at is not None:
+                self._duration.observe((record.finished_at - record.started_at).total_seconds())
+
+    def render(self, *, pending: int, running: int, open_streams: int) -> bytes:
+        """All metrics in Prometheus's text format, with these numbers of the moment."""
+        self._pending.set(pending)
+        self._running.set(running)
+        self._streams.set(open_streams)
+        return generate_latest(self._registry)

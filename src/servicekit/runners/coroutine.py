@@ -1,0 +1,52 @@
+"""Runs coroutines on the event loop."""
+
+import asyncio
+from contextlib import suppress
+
+from servicekit.errors import JobCanceled
+from servicekit.jobs.current import CurrentJob, current
+from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, completion, failure
+from servicekit.jobs.submission import Submission
+
+
+class CoroutineRunner:
+    """Runs a coroutine in the task that calls `run`; a cancellation is thrown into the target at its next await."""
+
+    async def run(self, submission: Submission, job: CurrentJob) -> Outcome:
+        if job.is_cancel_requested:
+            submission.discard()
+            return CANCELED
+        current.set(job)
+        job.is_interruptible = True
+        try:
+            return completion(await submission.call())
+        except (asyncio.CancelledError, JobCanceled) as error:
+            return CANCELED if job.is_cancel_requested or _is_canceled() else failure(error)
+        except BaseException as error:
+            return failure(error)
+        finally:
+            job.is_interruptible = False
+            if job.is_cancel_requested:
+                await _absorb_cancellation()
+
+    def find_outcome(self, job: CurrentJob) -> Outcome:  # noqa: ARG002
+        return CUT_OFF  # with its task, the work has ended
+
+
+def _is_canceled() -> bool:
+    """Whether a stranger canceled this task, as when the event loop is taken down. The work has stopped then too."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _absorb_cancellation() -> None:
+    """Take back what was requested of the target, so that it cannot hit what this task does next.
+
+    A request that came after the target's last await is still to be delivered: it is, here.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        while task.uncancel():
+            pass

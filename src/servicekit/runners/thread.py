@@ -1,0 +1,83 @@
+"""Runs plain functions in threads of the scheduler's own."""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import replace
+from typing import TypeGuard
+
+from servicekit.errors import JobCanceled
+from servicekit.jobs.current import CurrentJob, current
+from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, completion, failure
+from servicekit.jobs.submission import Submission
+from servicekit.ports import Runner
+from servicekit.runners.threads import Threads
+
+
+class ThreadRunner:
+    """Runs a plain function in a thread; a coroutine that it returns is awaited on the event loop.
+
+    A thread cannot be stopped from outside: the function sees `current_job().is_cancel_requested`, and until it has
+    returned the job goes on running.
+    """
+
+    def __init__(self, coroutines: Runner) -> None:
+        self._coroutines = coroutines
+        self._threads = Threads()
+        # Of every job that a thread has begun, how it ended, or `None` while it works.
+        self._outcomes: dict[CurrentJob, Outcome | None] = {}
+
+    async def run(self, submission: Submission, job: CurrentJob) -> Outcome:
+        outcome = await self._run_in_thread(submission, job)
+        result = outcome.result
+        if _is_coroutine(result):
+            returned = replace(submission, target=result, args=(), kwargs={})
+            return await self._coroutines.run(returned, job)
+        return outcome
+
+    def find_outcome(self, job: CurrentJob) -> Outcome | None:
+        if job not in self._outcomes:
+            return CUT_OFF
+        outcome = self._outcomes[job]
+        if outcome is not None:
+            del self._outcomes[job]
+            if _is_coroutine(outcome.result):  # nobody is left to await it
+                outcome.result.close()
+                return CUT_OFF
+        return outcome
+
+    async def _run_in_thread(self, submission: Submission, job: CurrentJob) -> Outcome:
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        context = copy_context()
+
+        def work() -> None:
+            self._outcomes[job] = context.run(_call, submission, job)
+            with suppress(RuntimeError):  # the event loop is closed: `find_outcome` will be asked
+                loop.call_soon_threadsafe(ended.set)
+
+        self._outcomes[job] = None
+        try:
+            self._threads.start(work)
+        except RuntimeError as error:  # the system gives no more threads
+            self._outcomes[job] = failure(error)
+            ended.set()
+        await ended.wait()
+        return self._outcomes.pop(job) or CUT_OFF
+
+
+def _is_coroutine(result: object) -> TypeGuard[Coroutine[object, object, object]]:
+    return issubclass(type(result), Coroutine)  # isinstance would ask the result itself, which may be odd
+
+
+def _call(submission: Submission, job: CurrentJob) -> Outcome:
+    if job.is_cancel_requested:
+        return CANCELED
+    current.set(job)
+    try:
+        return completion(submission.call())
+    except (asyncio.CancelledError, JobCanceled) as error:
+        return CANCELED if job.is_cancel_requested else failure(error)
+    except BaseException as error:
+        return failure(error)

@@ -1,0 +1,317 @@
+"""Jobs in the memory of one process. What is kept of finished ones is bounded by `Retention`.
+
+A job is one mutable `_Job` with everything inline, and the frozen record is made when somebody looks: at 100,000 kept
+jobs the garbage collector walks one object for each of them instead of a handful, and a job that nobody watches never
+pays for a record. Nothing here awaits, so every method is atomic on the event loop.
+"""
+
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Collection, Iterator
+from datetime import datetime
+from sys import getsizeof
+
+from servicekit.errors import JobFailed, JobNotFinished, JobNotFound, ResultDropped
+from servicekit.jobs.events import JobEvent
+from servicekit.jobs.outcome import Outcome
+from servicekit.jobs.record import JobRecord, Progress, transitions_of
+from servicekit.jobs.retention import Retention
+from servicekit.jobs.status import JobStatus, Move, Transition, move_of
+from servicekit.jobs.submission import Claim, RunnerKind, Submission
+from servicekit.ports import Clock, EventPublisher
+
+_MOVES = {transition: move_of(transition) for transition in Transition}
+_CLAIM = _MOVES[Transition.CLAIM]
+_CANCEL = _MOVES[Transition.CANCEL]
+_DROPPED = object()
+
+
+class MemoryStore:
+    """A `JobStore` that forgets everything with its process."""
+
+    def __init__(self, publisher: EventPublisher, clock: Clock, retention: Retention) -> None:
+        self._publisher = publisher
+        self._now = clock.now
+        self._retention = retention
+        self._jobs: dict[str, _Job] = {}
+        self._shelves = _Shelves()
+        # Ordered dictionaries, because their first item can be removed at once however many went before it.
+        self._pending: dict[RunnerKind, OrderedDict[str, _Job]] = {kind: OrderedDict() for kind in RunnerKind}
+        self._finished: OrderedDict[str, _Job] = OrderedDict()
+        self._sizes: OrderedDict[str, int] = OrderedDict()  # what jobs keep besides their records, in bytes
+        self._bytes = 0
+
+    async def insert(self, submission: Submission) -> None:
+        job = _Job(submission, self._now())
+        self._jobs[submission.id] = job
+        self._shelves.add(job)
+        self._pending[submission.runner][submission.id] = job
+        if self._publisher.is_watched(submission.id):
+            self._publish(job)
+
+    async def claim(self, limit: int, excluding: Collection[RunnerKind]) -> list[Claim]:
+        queues = [queue for kind, queue in self._pending.items() if queue and kind not in excluding]
+        claims: list[Claim] = []
+        while queues and len(claims) < limit:
+            queue = queues[0] if len(queues) == 1 else min(queues, key=_first_id)
+            _, job = queue.popitem(last=False)
+            claims.append(self._start(job))
+            if not queue:
+                queues.remove(queue)
+        return claims
+
+    def _start(self, job: "_Job") -> Claim:
+        submission = job.submission
+        assert submission is not None  # it is kept until the job has finished
+        now = self._now()
+        # A clock that was set back does not make a job start before it was submitted.
+        job.started_at = now if now > job.submitted_at else job.submitted_at
+        job.attempt += 1
+        self._move(job, _CLAIM)
+        return Claim(submission, job.attempt)
+
+    async def finish(self, claim: Claim, outcome: Outcome) -> bool:
+        job = self._running(claim)
+        if job is None:
+            return False
+        job.error = outcome.error
+        job.error_traceback = outcome.error_traceback
+        job.artifact_id = outcome.artifact_id
+        job.result = outcome.result
+        if outcome.result is not None or outcome.error_traceback is not None:
+            self._weigh(job, outcome.result_bytes + getsizeof(outcome.error_traceback))
+        self._end(job, _MOVES[outcome.transition])
+        return True
+
+    async def report_progress(self, claim: Claim, progress: Progress) -> None:
+        job = self._running(claim)
+        if job is not None:
+            job.progress = progress
+            self._touch(job)
+
+    async def request_cancel(self, job_id: str) -> JobRecord:
+        job = self._get(job_id)
+        if job.status in _CANCEL.sources and job.cancel_requested_at is None:
+            job.cancel_requested_at = self._now()
+            if job.status in _CLAIM.sources:
+                self._dequeue(job)
+                self._end(job, _CANCEL)
+            else:
+                self._touch(job)
+        return job.record()
+
+    async def delete(self, job_id: str) -> None:
+        self._drop(self._get(job_id))
+        if self._publisher.is_watched(job_id):
+            self._publisher.publish(JobEvent(job_id, None))
+
+    async def get_record(self, job_id: str) -> JobRecord:
+        return self._get(job_id).record()
+
+    async def get_result(self, job_id: str) -> object:
+        job = self._get(job_id)
+        if not job.status.is_terminal:
+            raise JobNotFinished(job_id, job.status)
+        if job.status is not _MOVES[Transition.COMPLETE].target:
+            raise JobFailed(job_id, job.status, job.error)
+        if job.result is _DROPPED:
+            raise ResultDropped(job_id, job.status)
+        return job.result
+
+    async def list_records(self, status: JobStatus | None, limit: int | None, before: str | None) -> list[JobRecord]:
+        return [job.record() for job in self._shelves.newest(status, limit, before)]
+
+    async def list_transitions(self, job_id: str, after_version: int) -> list[JobRecord]:
+        life = transitions_of(self._get(job_id).record())
+        return [record for record in life if record.version > after_version]
+
+    async def count_by_status(self) -> dict[JobStatus, int]:
+        return dict(self._shelves.counts)
+
+    async def prune(self, limit: int) -> bool:
+        max_age = self._retention.max_age
+        if max_age is None:
+            return False
+        oldest_kept = self._now() - max_age
+        for _ in range(limit):
+            job = next(iter(self._finished.values()), None)
+            if job is None or job.finished_at is None or job.finished_at >= oldest_kept:
+                return False
+            self._drop(job)
+        return True
+
+    async def close(self) -> None:
+        for queue in self._pending.values():
+            while queue:
+                await self.request_cancel(next(iter(queue)))
+
+    def _get(self, job_id: str) -> "_Job":
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise JobNotFound(job_id)
+        return job
+
+    def _running(self, claim: Claim) -> "_Job | None":
+        """The job, if this attempt is the one that runs it."""
+        job = self._jobs.get(claim.submission.id)
+        if job is None or job.status is not _CLAIM.target or job.attempt != claim.attempt:
+            return None
+        return job
+
+    def _end(self, job: "_Job", move: Move) -> None:
+        now, earliest = self._now(), job.started_at or job.submitted_at
+        job.finished_at = now if now > earliest else earliest
+        job.submission = None
+        self._finished[job.id] = job
+        self._move(job, move)
+        max_count = self._retention.max_count
+        if max_count is not None and len(self._finished) > max_count:
+            self._drop(next(iter(self._finished.values())))
+
+    def _move(self, job: "_Job", move: Move) -> None:
+        old, new = job.status, move.target
+        assert old in move.sources
+        for counts in (job.shelf.counts, self._shelves.counts):
+            counts[old] -= 1
+            counts[new] += 1
+        job.status = new
+        job.version += 1
+        if self._publisher.is_watched(job.id):
+            self._publish(job)
+
+    def _touch(self, job: "_Job") -> None:
+        job.version += 1
+        if self._publisher.is_watched(job.id):
+            self._publish(job, is_transition=False)
+
+    def _publish(self, job: "_Job", *, is_transition: bool = True) -> None:
+        self._publisher.publish(JobEvent(job.id, job.record(), is_transition=is_transition))
+
+    def _dequeue(self, job: "_Job") -> None:
+        """Take a pending job out of its queue, never to run."""
+        if job.submission is not None:
+            self._pending[job.submission.runner].pop(job.id, None)
+            job.submission.discard()
+
+    def _drop(self, job: "_Job") -> None:
+        del self._jobs[job.id]
+        self._shelves.remove(job)
+        self._finished.pop(job.id, None)
+        if job.status in _CLAIM.sources:
+            self._dequeue(job)
+        self._lighten(job)
+
+    def _weigh(self, job: "_Job", size: int) -> None:
+        """Count what the job keeps besides its record, and let go of what the oldest ones do if it is too much."""
+        self._sizes[job.id] = size
+        self._bytes += size
+        limit = self._retention.max_result_bytes
+        while limit is not None and self._bytes > limit and len(self._sizes) > 1:
+            oldest = self._jobs[next(iter(self._sizes))]
+            self._lighten(oldest)
+            oldest.result = None if oldest.result is None else _DROPPED
+            oldest.error_traceback = None
+
+    def _lighten(self, job: "_Job") -> None:
+        self._bytes -= self._sizes.pop(job.id, 0)
+
+
+class _Job:
+    """One job, mutable; only the store touches it."""
+
+    __slots__ = (
+        "artifact_id", "attempt", "cancel_requested_at", "error", "error_traceback", "finished_at", "id", "name",
+        "progress", "result", "shelf", "started_at", "status", "submission", "submitted_at", "version",
+    )  # fmt: skip
+
+    shelf: "_Shelf"
+
+    def __init__(self, submission: Submission, submitted_at: datetime) -> None:
+        self.id = submission.id
+        self.name = submission.name
+        self.submission: Submission | None = submission
+        self.status = JobStatus.PENDING
+        self.submitted_at = submitted_at
+        self.started_at: datetime | None = None
+        self.finished_at: datetime | None = None
+        self.cancel_requested_at: datetime | None = None
+        self.error: str | None = None
+        self.error_traceback: str | None = None
+        self.artifact_id: str | None = None
+        self.progress: Progress | None = None
+        self.result: object = None
+        self.attempt = 0
+        self.version = 1
+
+    def record(self) -> JobRecord:
+        return JobRecord(
+            self.id, self.status, self.submitted_at, self.started_at, self.finished_at, self.error, self.artifact_id,
+            self.name, self.attempt, self.version, self.progress, self.cancel_requested_at, self.error_traceback,
+        )  # fmt: skip
+
+
+def _first_id(queue: OrderedDict[str, _Job]) -> str:
+    return next(iter(queue))
+
+
+class _Shelf:
+    """Jobs submitted one after the other, and how many of them have each status (whoever changes one counts it)."""
+
+    __slots__ = ("counts", "first_id", "jobs")
+
+    def __init__(self, first_id: str) -> None:
+        self.first_id = first_id
+        self.jobs: list[_Job] = []
+        self.counts = dict.fromkeys(JobStatus, 0)
+
+
+class _Shelves:
+    """All jobs in order of submission, on shelves of a few dozen.
+
+    A list by status looks into the shelves that hold the status, and at nothing else; so its first page costs the same
+    with a thousand jobs and with a million, wherever the jobs of that status are.
+    """
+
+    _CAPACITY = 128
+
+    def __init__(self) -> None:
+        self._shelves: list[_Shelf] = []
+        self.counts = dict.fromkeys(JobStatus, 0)
+
+    def add(self, job: _Job) -> None:
+        if not self._shelves or len(self._shelves[-1].jobs) >= self._CAPACITY:
+            self._shelves.append(_Shelf(job.id))
+        shelf = job.shelf = self._shelves[-1]
+        shelf.jobs.append(job)
+        shelf.counts[job.status] += 1
+        self.counts[job.status] += 1
+
+    def remove(self, job: _Job) -> None:
+        shelf = job.shelf
+        shelf.jobs.remove(job)
+        shelf.counts[job.status] -= 1
+        self.counts[job.status] -= 1
+        if not shelf.jobs:
+            del self._shelves[self._position(shelf.first_id)]
+
+    def newest(self, status: JobStatus | None, limit: int | None, before: str | None) -> list[_Job]:
+        found: list[_Job] = []
+        wanted = sum(self.counts.values()) if status is None else self.counts[status]
+        wanted = wanted if limit is None else min(limit, wanted)
+        for job in self._walk(status, before):
+            if len(found) == wanted:
+                break
+            found.append(job)
+        return found
+
+    def _walk(self, status: JobStatus | None, before: str | None) -> Iterator[_Job]:
+        start = len(self._shelves) if before is None else self._position(before) + 1
+        for index in range(min(start, len(self._shelves)) - 1, -1, -1):
+            shelf = self._shelves[index]
+            if status is None or shelf.counts[status]:
+                for job in reversed(shelf.jobs):
+                    if (status is None or job.status is status) and (before is None or job.id < before):
+                        yield job
+
+    def _position(self, job_id: str) -> int:
+        return bisect_left(self._shelves, job_id, key=lambda shelf: shelf.first_id)

@@ -1,0 +1,105 @@
+"""README and docs/ as a whole: their links, and that they tell of everything there is."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+import servicekit
+import servicekit.api
+from servicekit import InMemoryScheduler, Retention
+from servicekit.api import ServiceBuilder, ServiceInfo
+from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.status import TRANSITIONS
+from tests.docs.pages import PAGES, ROOT, list_headings
+
+DOCS = ROOT / "docs"
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+_LINK = re.compile(r"\]\((?!https?://)(?P<path>[^)#]*)(?:#(?P<anchor>[^)]*))?\)")
+
+
+def links_of(page: Path) -> Iterator[tuple[Path, str | None]]:
+    for match in _LINK.finditer(page.read_text()):
+        yield (page.parent / match["path"]).resolve() if match["path"] else page, match["anchor"]
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The anchors that GitHub and its like make of headings."""
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in list_headings(page)}
+
+
+@EVERY_PAGE
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target, anchor in links_of(page):
+        assert target.exists(), target
+        assert anchor is None or anchor in anchors_of(target), f"{target}#{anchor}"
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached: set[Path] = set()
+    to_visit = {ROOT / "README.md"}
+    while to_visit:
+        page = to_visit.pop()
+        reached.add(page)
+        to_visit |= {target for target, _ in links_of(page) if target in PAGES} - reached
+    assert reached == set(PAGES)
+
+
+@EVERY_PAGE
+def test_no_page_installs_the_other_servicekit(page: Path) -> None:
+    assert not re.search(r"install (-\S+ )*[\"']?servicekit(\[\w+\])?[\"']?(\s|`|$)", page.read_text())
+
+
+def test_the_list_of_transitions_is_complete() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `(\w+)` \|$", (DOCS / "architecture.md").read_text(), re.MULTILINE)
+    assert {(source, name): target for source, name, target in rows} == {
+        (str(source), str(name)): str(target) for (source, name), target in TRANSITIONS.items()
+    }
+
+
+def test_the_routes_page_has_every_route_parameter_and_status() -> None:
+    app = ServiceBuilder(info=ServiceInfo(display_name="Any")).with_jobs().with_health().with_monitoring().build()
+    sections = dict(re.findall(r"^## (.+?)$(.*?)(?=^## |\Z)", (DOCS / "api.md").read_text(), re.MULTILINE | re.DOTALL))
+    for path, operations in app.openapi()["paths"].items():
+        for method, operation in operations.items():
+            section = sections[f"{method.upper()} {path}"]
+            for status in operation["responses"]:
+                assert f"\n| {status} | " in section, f"{method} {path} {status}"
+            for parameter in operation.get("parameters", []):
+                name = parameter["name"].title() if parameter["in"] == "header" else parameter["name"]
+                assert parameter["in"] == "path" or f"`{name}`".replace("-Id`", "-ID`") in section, name
+
+
+def test_the_routes_page_has_every_field_of_a_record() -> None:
+    fields = re.findall(r"^\| `(\w+)` \| ", (DOCS / "api.md").read_text().partition("## The record")[2], re.MULTILINE)
+    assert fields == list(servicekit.JobRecord.__match_args__)
+
+
+def test_the_guide_has_every_option_and_metric() -> None:
+    guide = (DOCS / "guide.md").read_text()
+    options = [name for name in inspect.signature(ServiceBuilder.with_jobs).parameters if name != "self"]
+    for name in options:
+        assert f"| `{name}` | " in guide, name
+    for name in [*inspect.signature(Retention).parameters, *_public_methods(ServiceBuilder)]:
+        assert name in guide, name
+    app = ServiceBuilder(info=ServiceInfo(display_name="Any")).with_jobs().with_monitoring().build()
+    with TestClient(app) as client:
+        metrics = re.findall(r"^# TYPE (jobs?_\w+)", client.get("/metrics").text, re.MULTILINE)
+    for name in (name for name in metrics if not name.endswith("_created")):
+        assert f"`{name}" in guide, name
+
+
+def test_the_python_page_has_every_public_name() -> None:
+    page = (DOCS / "python.md").read_text()
+    documented = {*servicekit.__all__, *servicekit.api.__all__, *_public_methods(InMemoryScheduler)}
+    # What the engine calls is no part of the page.
+    documented |= _public_methods(CurrentJob) - {"take_progress", "request_cancel", "is_interruptible"}
+    for name in documented:
+        assert re.search(rf"\b{name}\b", page), name
+
+
+def _public_methods(owner: type) -> set[str]:
+    return {name for name in dir(owner) if not name.startswith("_")}

@@ -1,0 +1,158 @@
+"""Waiting for jobs and watching them from Python."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from ulid import ULID
+
+from servicekit import ConfigurationError, InMemoryScheduler, JobNotFound, JobStatus, Progress, Retention, current_job
+from tests.fakes import FakeClock, Gate, noop
+
+
+async def test_an_id_is_text_and_ulids_are_taken_too(scheduler: InMemoryScheduler) -> None:
+    job_id = await scheduler.add_job(noop)
+    assert type(job_id) is str
+    assert (await scheduler.wait(ULID.from_str(job_id))).id == job_id
+    assert await scheduler.get_status(ULID.from_str(job_id)) is JobStatus.COMPLETED
+
+
+async def test_a_wait_ends_with_the_job(scheduler: InMemoryScheduler, gate: Gate) -> None:
+    job_id = await scheduler.add_job(gate.enter, "result")
+    waiting = [asyncio.ensure_future(scheduler.wait(job_id)) for _ in range(3)]
+    await gate.wait_entered(1)
+    assert not any(wait.done() for wait in waiting)
+    gate.open()
+    assert {(await wait).status for wait in waiting} == {JobStatus.COMPLETED}
+
+
+async def test_a_wait_that_takes_too_long_leaves_the_job_alone(scheduler: InMemoryScheduler, gate: Gate) -> None:
+    job_id = await scheduler.add_job(gate.enter)
+    with pytest.raises(TimeoutError):
+        await scheduler.wait(job_id, timeout=0.01)
+    assert await scheduler.get_status(job_id) is JobStatus.RUNNING
+
+
+async def test_a_stream_begins_with_the_present_and_ends_with_the_job(scheduler: InMemoryScheduler, gate: Gate) -> None:
+    job_id = await scheduler.add_job(gate.enter)
+    seen = []
+    async for record in scheduler.stream(job_id):
+        seen.append((record.version, record.status))
+        if record.status is JobStatus.RUNNING:
+            gate.open()
+    assert seen == [(1, JobStatus.PENDING), (2, JobStatus.RUNNING), (3, JobStatus.COMPLETED)]
+    assert [record.status async for record in scheduler.stream(job_id)] == [JobStatus.COMPLETED]
+
+
+async def test_a_slow_reader_gets_every_transition_and_the_newest_progress(
+    scheduler: InMemoryScheduler, gate: Gate
+) -> None:
+    async def target() -> None:
+        for step in range(1, 4):
+            current_job().progress(step, 3)
+            await asyncio.sleep(0.06)
+        await gate.enter()
+
+    job_id = await scheduler.add_job(target)
+    stream = scheduler.stream(job_id)
+    first = await anext(stream)
+    await gate.wait_entered(1)  # meanwhile it started, and made progress several times
+    rest = [await anext(stream) for _ in range(2)]
+    gate.open()
+    rest += [record async for record in stream]
+    assert [first.status, *(record.status for record in rest)] == [
+        JobStatus.PENDING,
+        JobStatus.RUNNING,
+        JobStatus.RUNNING,
+        JobStatus.COMPLETED,
+    ]
+    assert rest[1].progress == Progress(3, 3)
+
+
+async def test_the_last_progress_is_in_the_final_record(scheduler: InMemoryScheduler) -> None:
+    async def target() -> None:
+        current_job().progress(1, 2)
+        await asyncio.sleep(0)
+        current_job().progress(2, 2, "done")
+
+    record = await scheduler.wait(await scheduler.add_job(target))
+    assert record.progress == Progress(2, 2, "done")
+
+
+async def test_progress_from_a_thread_is_seen(scheduler: InMemoryScheduler) -> None:
+    def target() -> None:
+        for step in range(100_000):
+            current_job().progress(step, 100_000)
+
+    job_id = await scheduler.add_job(target)
+    seen = [record.progress.done async for record in scheduler.stream(job_id) if record.progress]
+    assert seen == sorted(seen)
+    assert seen[-1] == 99_999
+    assert len(seen) < 1_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((float("nan"),), ValueError),
+        ((1, float("inf")), ValueError),
+        (("half",), TypeError),
+    ],
+)
+async def test_progress_that_is_no_number_is_refused(
+    scheduler: InMemoryScheduler, arguments: tuple[Any, ...], error: type[Exception]
+) -> None:
+    async def target() -> None:
+        current_job().progress(*arguments)
+
+    record = await scheduler.wait(await scheduler.add_job(target))
+    assert record.error is not None
+    assert record.error.startswith(error.__name__)
+
+
+async def test_a_progress_message_is_bounded_and_encodable(scheduler: InMemoryScheduler) -> None:
+    async def target() -> None:
+        current_job().progress(1, message="\ud800" + "x" * 100_000)
+
+    record = await scheduler.wait(await scheduler.add_job(target))
+    assert record.progress is not None
+    assert record.progress.message is not None
+    assert len(record.progress.message.encode()) < 2_000
+
+
+async def test_pages_of_records(scheduler: InMemoryScheduler) -> None:
+    ids = [await scheduler.add_job(noop) for _ in range(5)]
+    await scheduler.wait(ids[-1])
+    assert [record.id for record in await scheduler.list_records(limit=2)] == ids[:2:-1]
+    assert [record.id for record in await scheduler.list_records(limit=2, before=ids[3])] == ids[2:0:-1]
+    assert [record.id for record in await scheduler.list_records(status=JobStatus.FAILED)] == []
+    assert [record.id for record in await scheduler.get_all_records()] == ids[::-1]
+
+
+async def test_finished_jobs_are_bounded_by_count() -> None:
+    async with InMemoryScheduler(retention=Retention(max_count=10)) as scheduler:
+        ids = [await scheduler.add_job(noop) for _ in range(100)]
+        assert (await scheduler.wait(ids[-1])).status is JobStatus.COMPLETED
+        assert [record.id for record in await scheduler.get_all_records()] == ids[:-11:-1]
+
+
+async def test_finished_jobs_are_dropped_by_age_while_nothing_happens() -> None:
+    clock = FakeClock()
+    retention = Retention(max_age=timedelta(seconds=0.1))
+    async with InMemoryScheduler(retention=retention, clock=clock) as scheduler:
+        job_id = await scheduler.add_job(noop)
+        await scheduler.wait(job_id)
+        clock.advance(1)
+        while await scheduler.get_all_records():
+            await asyncio.sleep(0.01)
+        with pytest.raises(JobNotFound):
+            await scheduler.get_record(job_id)
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_count": 0}, {"max_age": 60}, {"max_age": timedelta(seconds=-1)}, {"max_result_bytes": -1}]
+)
+def test_a_retention_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
+        Retention(**options)

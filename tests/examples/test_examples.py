@@ -1,0 +1,265 @@
+"""The examples, used as a newcomer would: over HTTP, in a browser, and by `make demo`."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+from playwright.sync_api import Page, expect, sync_playwright
+
+from examples import job_scheduler_api, job_scheduler_sse_api
+from tests.chromium import CHROMIUM_OPTIONS
+from tests.needs import needs, program
+
+ROOT = Path(__file__).parents[2]
+STEP_SECONDS = 0.05
+LIFE = ["pending", "running", "completed"]
+# Without what a make that runs these tests tells the makes that it starts.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+
+
+# --- examples/job_scheduler_api.py -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pi_client() -> Iterator[TestClient]:
+    with TestClient(job_scheduler_api.app) as client:
+        yield client
+
+
+def test_a_submission_is_answered_at_once_and_its_result_fetched_later(pi_client: TestClient) -> None:
+    submitted = pi_client.post("/api/v1/pi", json={"darts": 100_000, "seed": 1})
+    assert submitted.status_code == 202
+    job_id = submitted.json()["job_id"]
+    assert submitted.headers["Location"] == f"/api/v1/jobs/{job_id}"
+
+    record = read_records(pi_client.get(submitted.json()["stream_url"]).text)[-1]
+    assert record["status"] == "completed"
+    assert record["progress"] == {"done": 100_000, "total": 100_000, "message": None}
+
+    result = pi_client.get(f"/api/v1/pi/{job_id}").json()
+    assert result["darts"] == 100_000
+    assert result["pi"] == pytest.approx(3.14, abs=0.05)
+
+
+def test_there_is_no_result_before_the_end(pi_client: TestClient) -> None:
+    submitted = pi_client.post("/api/v1/pi", json={"darts": 100_000_000}).json()
+    answer = pi_client.get(f"/api/v1/pi/{submitted['job_id']}")
+    assert answer.status_code == 409
+    assert "not finished" in answer.json()["detail"]
+    assert pi_client.delete(f"/api/v1/jobs/{submitted['job_id']}").status_code == 204
+
+
+@pytest.mark.parametrize("job_id", ["01JQRS7XK5N8Z3VQ2M4T6W8Y0A", "nonsense"])
+def test_an_unknown_job_has_no_result(pi_client: TestClient, job_id: str) -> None:
+    answer = pi_client.get(f"/api/v1/pi/{job_id}")
+    assert answer.status_code == 404
+    assert answer.json() == {"detail": "Job not found"}
+
+
+@pytest.mark.parametrize("darts", [0, -1, 100_000_001, "many", None])
+def test_absurd_numbers_of_darts_are_refused(pi_client: TestClient, darts: object) -> None:
+    assert pi_client.post("/api/v1/pi", json={"darts": darts}).status_code == 422
+
+
+# --- examples/job_scheduler_sse_api.py ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sse_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    monkeypatch.setattr(job_scheduler_sse_api, "STEP_SECONDS", STEP_SECONDS)
+    with TestClient(job_scheduler_sse_api.app) as client:
+        yield client
+
+
+def test_the_stream_shows_each_step_until_completed(sse_client: TestClient) -> None:
+    submitted = sse_client.post("/api/v1/slow-compute", json={"steps": 3})
+    assert submitted.status_code == 202
+    assert submitted.json()["message"] == "Job submitted with 3 steps. Stream real-time status..."
+
+    stream = sse_client.get(submitted.json()["stream_url"], params={"poll_interval": STEP_SECONDS})
+    records = read_records(stream.text)
+    assert [record["status"] for record in records] == sorted((r["status"] for r in records), key=LIFE.index)
+    assert records[-1]["status"] == "completed"
+    assert records[-1]["progress"] == {"done": 3, "total": 3, "message": "step 3 of 3"}
+    done = [record["progress"]["done"] for record in records if record["progress"]]
+    assert done == sorted(done)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 3601, 1.5, "thirty", None])
+def test_absurd_numbers_of_steps_are_refused(sse_client: TestClient, steps: object) -> None:
+    assert sse_client.post("/api/v1/slow-compute", json={"steps": steps}).status_code == 422
+
+
+def test_the_page_needs_nothing_from_elsewhere(sse_client: TestClient) -> None:
+    answer = sse_client.get("/")
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert "EventSource" in answer.text
+    assert not re.search(r"https?://|src=|@import", answer.text)
+
+
+# --- make demo, and the page in a browser ------------------------------------------------------------------------
+
+
+class Demo:
+    """A running tools/demo.py, with all that it has printed until it began to just serve."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout
+        self.process = process
+        self.output = ""
+        for line in process.stdout:
+            self.output += line
+            if line.startswith("Ctrl-C"):
+                break
+        else:
+            raise AssertionError(f"The demo ended early:\n{self.output}")
+        self.url = re.findall(r"http://localhost:\d+", self.output)[0]
+
+    def rest_of_output(self) -> str:
+        """All that comes until it has ended."""
+        return self.process.communicate(timeout=10)[0]
+
+
+def start_demo(*command: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command or [sys.executable, "tools/demo.py", "--port", "0", "--steps", "2"],
+        cwd=ROOT,
+        env=ENVIRONMENT | {"STEP_SECONDS": str(STEP_SECONDS)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture
+def demo() -> Iterator[Demo]:
+    with start_demo() as process:
+        try:
+            yield Demo(process)
+        finally:
+            process.kill()
+
+
+def test_the_demo_shows_a_stream_until_completed_and_where_to_go_on(demo: Demo) -> None:
+    events = read_records(demo.output)
+    assert events[-1]["status"] == "completed"
+    assert events[-1]["progress"]["message"] == "step 2 of 2"
+    assert "curl -s -X POST" in demo.output
+    assert f"{demo.url}/docs" in demo.output
+    assert httpx.get(f"{demo.url}/docs").status_code == 200
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_the_demo_ends_cleanly_although_a_stream_is_open(demo: Demo, stop: signal.Signals) -> None:
+    stream_url = httpx.post(f"{demo.url}/api/v1/slow-compute", json={"steps": 3600}).json()["stream_url"]
+    with httpx.stream("GET", demo.url + stream_url) as stream:
+        next(stream.iter_lines())
+        demo.process.send_signal(stop)
+        assert demo.rest_of_output().split() == ["Stopped."]
+    assert demo.process.returncode == 0
+
+
+def test_nothing_is_left_of_a_killed_demo(demo: Demo) -> None:
+    demo.process.kill()
+    demo.process.wait()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(demo.url)
+
+
+def test_the_demo_says_that_its_port_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with start_demo(sys.executable, "tools/demo.py", "--port", str(port)) as process:
+            output, _ = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert output == f"Port {port} is taken by another program. Choose another, for example: make demo PORT=8001\n"
+
+
+IN_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+
+
+def test_make_ends_with_success_after_ctrl_c() -> None:
+    # Where make takes for granted that everything is installed: that is the environment of these tests.
+    make = ["make", "demo", f"VENV={sys.prefix}", "-o", f"{sys.prefix}/.installed", "PORT=0", "STEPS=1"]
+    with start_demo(sys.executable, "-c", IN_A_TERMINAL, *make) as process:
+        demo = Demo(process)
+        assert process.stdin
+        process.stdin.write("\x03")
+        process.stdin.flush()
+        assert demo.rest_of_output().split() == ["^C", "Stopped."]
+    assert process.returncode == 0
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=program("chromium"), args=CHROMIUM_OPTIONS
+        )
+        yield context.new_page()
+        context.close()
+
+
+@needs("chromium")
+def test_the_page_submits_a_job_and_shows_it_until_completed(demo: Demo, page: Page) -> None:
+    page.goto(demo.url)
+    page.get_by_label("Steps").fill("3")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("status")).to_have_text("completed")
+    expect(page.get_by_role("progressbar")).to_have_attribute("value", "1")
+    expect(page.get_by_text("stream ended")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel")).to_be_disabled()
+
+
+@needs("chromium")
+def test_the_page_cancels_a_job(demo: Demo, page: Page) -> None:
+    page.goto(demo.url)
+    page.get_by_label("Steps").fill("3600")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("status")).to_have_text("running")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("status")).to_have_text("deleted")
+    # The demo's own job is the only one that is left.
+    assert [job["status"] for job in httpx.get(f"{demo.url}/api/v1/jobs").json()] == ["completed"]
+
+
+@needs("chromium")
+def test_the_page_finds_its_job_again_after_a_reload_and_when_the_service_has_lost_it(demo: Demo, page: Page) -> None:
+    job_id = httpx.post(f"{demo.url}/api/v1/slow-compute", json={"steps": 3600}).json()["job_id"]
+    page.goto(f"{demo.url}/#{job_id}")
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("running")
+    page.reload()
+    expect(page.get_by_role("status")).to_have_text("running")
+
+    lost = "01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
+    page.goto(f"{demo.url}/#{lost}")
+    page.reload()
+    expect(page.get_by_role("status")).to_have_text("unknown to the service")
+
+
+@needs("chromium")
+def test_the_page_says_what_is_wrong_with_a_submission(demo: Demo, page: Page) -> None:
+    page.goto(demo.url)
+    demo.process.kill()
+    demo.process.wait()
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("alert")).to_contain_text("Not submitted")
+
+
+def read_records(text: str) -> list[dict[str, Any]]:
+    """The records in the `data:` lines of a stream, or of what the demo printed."""
+    return [json.loads(line) for line in re.findall(r"^\s*data: (.*)$", text, flags=re.MULTILINE)]

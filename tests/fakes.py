@@ -1,0 +1,93 @@
+"""Fakes that tests share."""
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from servicekit.jobs.events import JobEvent
+from servicekit.jobs.submission import RunnerKind, Submission
+
+
+class FakeClock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Move on; a negative number sets the clock back."""
+        self._now += timedelta(seconds=seconds)
+
+
+class RecordingPublisher:
+    """An event publisher that remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.events: list[JobEvent] = []
+
+    def is_watched(self, job_id: str) -> bool:
+        return True
+
+    def publish(self, event: JobEvent) -> None:
+        self.events.append(event)
+
+
+async def noop() -> None:
+    """The target that does nothing."""
+
+
+def submission(job_id: str, runner: RunnerKind = RunnerKind.COROUTINE) -> Submission:
+    return Submission(job_id, "noop", noop, (), {}, runner)
+
+
+class Gate:
+    """Holds targets until it is opened, and knows how many are inside."""
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self.most_inside = 0
+        self.entered: list[object] = []
+        self._opened = asyncio.Event()
+        self._changed = asyncio.Condition()
+
+    async def enter(self, label: object = None) -> object:
+        """A target: wait until the gate is open, and return the label."""
+        await self._count(+1, label)
+        try:
+            await self._opened.wait()
+        finally:
+            self.inside -= 1
+        return label
+
+    async def _count(self, step: int, label: object) -> None:
+        self.inside += step
+        self.most_inside = max(self.most_inside, self.inside)
+        self.entered.append(label)
+        async with self._changed:
+            self._changed.notify_all()
+
+    def open(self) -> None:
+        self._opened.set()
+
+    async def wait_entered(self, count: int) -> None:
+        """Wait until this many targets have come in."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self.entered) >= count)
+
+
+class Stubborn:
+    """A target that does not stop when it is asked to, until it is released."""
+
+    def __init__(self) -> None:
+        self.began = asyncio.Event()
+        self.released = asyncio.Event()
+
+    async def run(self) -> str:
+        self.began.set()
+        while not self.released.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.released.wait()
+        return "finished anyway"

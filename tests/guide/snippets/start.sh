@@ -1,0 +1,1 @@
+fastapi dev examples/job_scheduler_sse_api.py

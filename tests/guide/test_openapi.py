@@ -1,0 +1,81 @@
+"""What Swagger UI at /docs shows."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.service import Service
+
+
+@pytest.fixture(scope="module")
+def document(service: Service) -> dict[str, Any]:
+    loaded: dict[str, Any] = httpx.get(f"{service.url}/openapi.json").json()
+    return loaded
+
+
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The operations of the job routes."""
+    return {
+        (method, path.removeprefix("/api/v1/jobs")): operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if path.startswith("/api/v1/jobs")
+    }
+
+
+def test_swagger_ui_is_served(service: Service) -> None:
+    page = httpx.get(f"{service.url}/docs")
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert "/openapi.json" in page.text
+    assert "My Service" in page.text
+
+
+def test_the_guides_routes_are_there_and_submitting_is_not(document: dict[str, Any]) -> None:
+    assert set(operations(document)) == {
+        ("get", ""),
+        ("get", "/{job_id}"),
+        ("get", "/{job_id}/$stream"),
+        ("delete", "/{job_id}"),
+    }
+
+
+def test_each_operation_says_what_it_does_and_answers(document: dict[str, Any]) -> None:
+    for (method, path), operation in operations(document).items():
+        assert operation["summary"]
+        assert operation["description"]
+        assert all(parameter["description"] for parameter in operation["parameters"] if parameter["in"] == "query")
+        expected = {"400", "404"} if path else {"400", "422"}
+        assert expected | {"204" if method == "delete" else "200"} <= operation["responses"].keys()
+
+
+def test_errors_are_shown_with_the_guides_texts(document: dict[str, Any]) -> None:
+    responses = operations(document)["get", "/{job_id}"]["responses"]
+    assert responses["400"]["content"]["application/json"]["example"] == {"detail": "Invalid job ID format"}
+    assert responses["404"]["content"]["application/json"]["example"] == {"detail": "Job not found"}
+
+
+def test_the_stream_is_shown_as_one(document: dict[str, Any]) -> None:
+    operation = operations(document)["get", "/{job_id}/$stream"]
+    assert set(operation["responses"]["200"]["content"]) == {"text/event-stream"}
+    (poll_interval,) = (parameter for parameter in operation["parameters"] if parameter["name"] == "poll_interval")
+    assert poll_interval["schema"]["default"] == 0.5
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    found = list(references(document))
+    assert "#/components/schemas/JobRecord" in found
+    for reference in found:
+        node = document
+        for key in reference.removeprefix("#/").split("/"):
+            node = node[key]
+
+
+def references(node: object) -> list[str]:
+    """All `$ref`s within a part of the document."""
+    if isinstance(node, list):
+        return [reference for part in node for reference in references(part)]
+    if isinstance(node, dict):
+        own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+        return own + references(list(node.values()))
+    return []

@@ -1,0 +1,66 @@
+"""The guide's Python: readers of a stream, the builder, the metrics."""
+
+import re
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.guide.jobs import TIMEOUT, finish, run_app, submit, submit_finished
+from tests.guide.quoted import fill_in
+from tests.service import Service, run_command
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+@pytest.mark.parametrize(("error", "last"), [(None, "completed"), ("Invalid input", "failed")])
+def test_the_reader_prints_each_status_when_it_changes_and_ends(
+    service: Service, tmp_path: Path, library: str, error: str | None, last: str
+) -> None:
+    job_id = submit(service, error=error)
+    script = tmp_path / "read_stream.py"
+    text = fill_in("read_stream.py.txt", url=service.url, job_id=job_id)
+    script.write_text(text if library == "httpx" else text.replace("import httpx", f"import {library} as httpx"))
+    with run_command([sys.executable, "-W", "error", script]) as reader:
+        reader.wait_log("Status: running")
+        finish(service, job_id)
+        assert reader.wait(timeout=TIMEOUT) == 0, reader.log
+    assert reader.log.splitlines() == ["Status: running", f"Status: {last}"]
+
+
+def test_the_builders_service_has_the_name_and_runs_five_jobs_at_once(service: Service) -> None:
+    assert httpx.get(f"{service.url}/openapi.json").json()["info"]["title"] == "My Service"
+    assert count_running(service, submitted=7) == 5
+
+
+@pytest.mark.parametrize("snippet", ["with_jobs.py.txt", "limit_jobs.py.txt"])
+def test_the_builders_limit_of_ten_is_ten(snippet: str) -> None:
+    with run_app("create_app_with_limit", SNIPPET=snippet) as service:
+        assert count_running(service, submitted=12) == 10
+
+
+def count_running(service: Service, *, submitted: int) -> int:
+    """How many of so many jobs run at once."""
+    job_ids = [submit(service) for _ in range(submitted)]
+    running = httpx.get(f"{service.url}/api/v1/jobs", params={"status_filter": "running"}).json()
+    for job_id in job_ids:
+        finish(service, job_id)
+    return len(running)
+
+
+def test_the_metrics_of_the_service_and_the_guides_own_do_not_meet() -> None:
+    with run_app("create_app_with_metrics") as service:
+        submit_finished(service)
+        submit_finished(service, error="Invalid input")
+        assert httpx.get(f"{service.url}/user-metrics").json() == 1
+        text = httpx.get(f"{service.url}/metrics").text
+    assert read_metric(text, "jobs_submitted_total") == 2
+    assert read_metric(text, "job_duration_seconds_count") == 2
+    assert read_metric(text, 'jobs_finished_total{status="failed"}') == 1
+    assert "# HELP jobs_submitted_total Total jobs submitted\n" in text
+    assert "# HELP job_duration_seconds Job execution time\n" in text
+
+
+def read_metric(text: str, name: str) -> float:
+    (value,) = re.findall(rf"^{re.escape(name)} (\S+)$", text, flags=re.MULTILINE)
+    return float(value)

@@ -1,0 +1,97 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ulid import ULID
+
+from servicekit.jobs.outcome import (
+    MAX_ERROR_CHARACTERS,
+    MAX_TRACEBACK_CHARACTERS,
+    artifact_id_of,
+    clip,
+    completion,
+    failure,
+)
+from servicekit.jobs.status import Transition
+
+
+class UnprintableError(Exception):
+    def __str__(self) -> str:
+        raise SystemExit("not even this")
+
+
+def caught(error: BaseException) -> BaseException:
+    try:
+        raise error
+    except BaseException as raised:
+        return raised
+
+
+def test_an_error_reads_as_its_class_and_text() -> None:
+    assert failure(caught(ValueError("Invalid input"))).error == "ValueError: Invalid input"
+
+
+def test_an_error_without_text_reads_as_its_class() -> None:
+    assert failure(caught(KeyboardInterrupt())).error == "KeyboardInterrupt"
+
+
+def test_line_breaks_in_an_error_are_kept() -> None:
+    assert failure(caught(ValueError("one\ntwo\r\n"))).error == "ValueError: one\ntwo\r\n"
+
+
+def test_a_traceback_reads_as_python_prints_it() -> None:
+    text = failure(caught(ValueError("Invalid input"))).error_traceback
+    assert text is not None
+    assert text.startswith("Traceback (most recent call last):\n")
+    assert text.endswith("ValueError: Invalid input\n")
+    assert "in caught" in text
+
+
+def test_an_error_that_cannot_be_printed_is_still_told() -> None:
+    outcome = failure(caught(UnprintableError()))
+    assert outcome.transition is Transition.FAIL
+    assert outcome.error is not None
+    assert outcome.error.startswith("UnprintableError: ")
+    assert outcome.error_traceback is not None
+
+
+def test_the_whole_group_of_errors_is_in_the_traceback() -> None:
+    error = caught(ExceptionGroup("two at once", [ValueError("first"), KeyError("second")]))
+    error.add_note("and a note")
+    text = failure(error).error_traceback
+    assert text is not None
+    assert all(part in text for part in ("two at once", "first", "second", "and a note"))
+
+
+@given(st.text(st.characters(codec=None), max_size=50).map(lambda text: text * 1_000))
+def test_whatever_an_error_says_is_bounded_and_encodable(text: str) -> None:
+    outcome = failure(caught(ValueError(text)))
+    assert outcome.error is not None
+    assert outcome.error_traceback is not None
+    assert len(outcome.error) <= 2 * MAX_ERROR_CHARACTERS
+    assert len(outcome.error_traceback) <= 2 * MAX_TRACEBACK_CHARACTERS
+    json.dumps([outcome.error, outcome.error_traceback], ensure_ascii=False).encode()
+
+
+def test_a_long_text_keeps_its_beginning_and_its_end() -> None:
+    text = clip("begin" + "x" * 1_000_000 + "end", 1_000)
+    assert text.startswith("begin")
+    assert text.endswith("end")
+    assert "1,000,008 characters" in text
+    assert len(text) <= 1_000
+
+
+@pytest.mark.parametrize("make", [ULID, lambda: str(ULID())])
+def test_a_result_that_is_a_ulid_is_the_artifact(make: type) -> None:
+    ulid = make()
+    assert artifact_id_of(ulid) == str(ulid)
+
+
+@pytest.mark.parametrize("result", [None, 1, "text", "01jqrs7xk5n8z3vq2m4t6w8y0a", ["01JQRS7XK5N8Z3VQ2M4T6W8Y0A"]])
+def test_another_result_is_no_artifact(result: object) -> None:
+    assert artifact_id_of(result) is None
+
+
+def test_a_result_of_none_is_a_result() -> None:
+    assert completion(None).transition is completion(1).transition is Transition.COMPLETE
