@@ -78,10 +78,12 @@ def statuses(text: str) -> list[str]:
     return [event["status"] for event in read_events(text)]
 
 
-def stream_answers(service: Service, job_id: str) -> list[int]:
-    """The status codes of all answers to requests for the job's stream so far, as the service logged them."""
+def wait_stream_answers(service: Service, job_id: str, *expected: int) -> None:
+    """Wait until the service has logged so many answers to requests for the job's stream; their codes are these."""
     pattern = rf'"GET /api/v1/jobs/{job_id}/(?:\$|%24)stream\S* HTTP/1\.1" (\d+)'
-    return [int(code) for code in re.findall(pattern, service.log)]
+    # A client has its answer before the log has reached the reader of it.
+    service.wait_log(rf"(?s)(?:{pattern}.*?){{{len(expected)}}}", timeout=TIMEOUT)
+    assert [int(code) for code in re.findall(pattern, service.log)] == list(expected)
 
 
 def write_curl_settings(folder: Path) -> dict[str, str]:

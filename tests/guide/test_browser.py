@@ -13,9 +13,9 @@ from tests.guide.jobs import (
     drop_streams,
     finish,
     run_app,
-    stream_answers,
     submit,
     submit_finished,
+    wait_stream_answers,
     wait_streams,
 )
 from tests.guide.quoted import fill_in
@@ -116,7 +116,7 @@ def test_the_page_shows_each_status_and_closes_at_the_end(
     expect(status).to_have_text(last)
     wait_closed(page)
     assert console == ["Status: pending", "Status: running", f"Status: {last}", "Job finished"]
-    assert stream_answers(service, job_id) == [200]
+    wait_stream_answers(service, job_id, 200)
 
 
 def test_the_pages_error_handler_closes_a_stream_that_broke_off(
@@ -128,7 +128,7 @@ def test_the_pages_error_handler_closes_a_stream_that_broke_off(
     drop_streams(service)
     wait_closed(page)
     assert console[-1].startswith("SSE connection error:")
-    assert stream_answers(service, job_id) == [200]
+    wait_stream_answers(service, job_id, 200)
 
 
 def test_a_page_that_never_closes_comes_back_once_and_is_told_to_stop(
@@ -143,7 +143,7 @@ def test_a_page_that_never_closes_comes_back_once_and_is_told_to_stop(
     finish(service, job_id)
     wait_closed(page)
     assert [re.findall(r"status: (\w+)", line) for line in console] == [["running"], ["completed"]]
-    assert stream_answers(service, job_id) == [200, 204]
+    wait_stream_answers(service, job_id, 200, 204)
 
 
 def test_a_page_that_comes_back_sees_the_rest_and_nothing_twice(
@@ -160,7 +160,7 @@ def test_a_page_that_comes_back_sees_the_rest_and_nothing_twice(
     finish(service, job_id)
     wait_closed(page)
     assert [re.findall(r"status: (\w+)", line) for line in console] == [["running"], ["completed"]]
-    assert stream_answers(service, job_id) == [200, 200, 200, 204]
+    wait_stream_answers(service, job_id, 200, 200, 200, 204)
 
 
 def test_a_page_finds_out_that_a_restarted_service_has_lost_its_job(page: Page, console: list[str]) -> None:
@@ -171,7 +171,7 @@ def test_a_page_finds_out_that_a_restarted_service_has_lost_its_job(page: Page, 
         first.kill()
     with run_app("create_app", port=first.port) as second:
         wait_closed(page)
-        assert stream_answers(second, job_id) == [404]
+        wait_stream_answers(second, job_id, 404)
 
 
 @pytest.mark.parametrize("job_id", ["nonsense", UNKNOWN_ID])
@@ -199,7 +199,7 @@ def test_another_origins_stream_is_refused_without_cors(page: Page, console: lis
         job_id = submit(other)
         read_from_elsewhere(page, service, other, job_id)
         wait_closed(page)
-        assert stream_answers(other, job_id) == [200]  # it is the browser that keeps it from the page
+        wait_stream_answers(other, job_id, 200)  # it is the browser that keeps it from the page
     assert console[-1] == "ReadyState: 2"
     assert "running" not in console
 
@@ -238,7 +238,7 @@ def test_the_component_shows_a_job_from_pending_to_completed(page: Page, service
     expect(page.get_by_text("Status: completed")).to_be_visible()
     expect(page.locator(".error")).to_have_count(0)
     wait_closed(page)
-    assert stream_answers(service, job_id) == [200]
+    wait_stream_answers(service, job_id, 200)
 
 
 @pytest.mark.parametrize("framework", ["react", "vue"])
@@ -279,7 +279,7 @@ def test_the_react_component_gives_up_a_stream_that_broke_off(page: Page, servic
     drop_streams(service)
     wait_closed(page)
     finish(service, job_id)
-    assert stream_answers(service, job_id) == [200]
+    wait_stream_answers(service, job_id, 200)
 
 
 def test_the_vue_component_comes_back_to_a_stream_that_broke_off(page: Page, service: Service) -> None:
@@ -291,4 +291,4 @@ def test_the_vue_component_comes_back_to_a_stream_that_broke_off(page: Page, ser
     finish(service, job_id)
     expect(page.get_by_text("Status: completed")).to_be_visible()
     wait_closed(page)
-    assert stream_answers(service, job_id) == [200, 200]
+    wait_stream_answers(service, job_id, 200, 200)

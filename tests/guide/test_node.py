@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.guide.jobs import TIMEOUT, drop_streams, finish, job_url, stream_answers, submit, wait_streams
+from tests.guide.jobs import TIMEOUT, drop_streams, finish, job_url, submit, wait_stream_answers, wait_streams
 from tests.needs import FRONTEND, needs, program
 from tests.service import ROOT, Service, run_command
 
@@ -28,7 +28,7 @@ def test_the_client_follows_to_the_end_and_comes_back_once(service: Service, cli
         assert node.wait(timeout=TIMEOUT) == 0
     told = re.sub(r"message \d+", "message", node.log).splitlines()
     assert told == ["open", "message running", "message completed", "reconnecting", "closed"]
-    assert stream_answers(service, job_id) == [200, 204]
+    wait_stream_answers(service, job_id, 200, 204)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -41,4 +41,4 @@ def test_the_client_comes_back_to_a_stream_that_broke_off(service: Service, clie
         finish(service, job_id)
         assert node.wait(timeout=TIMEOUT) == 0
     assert re.findall(r"message \d+ (\w+)", node.log) == ["running", "completed"]
-    assert stream_answers(service, job_id) == [200, 200, 204]
+    wait_stream_answers(service, job_id, 200, 200, 204)
