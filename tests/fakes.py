@@ -5,7 +5,8 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from servicekit.jobs.events import JobEvent
-from servicekit.jobs.submission import RunnerKind, Submission
+from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions
+from servicekit.jobs.submission import JobTarget, RunnerKind, Submission, name_of
 
 
 class FakeClock:
@@ -27,6 +28,11 @@ class RecordingPublisher:
 
     def __init__(self) -> None:
         self.events: list[JobEvent] = []
+        self.notify_count = 0
+
+    @property
+    def is_idle(self) -> bool:
+        return False
 
     def is_watched(self, job_id: str) -> bool:
         return True
@@ -34,13 +40,29 @@ class RecordingPublisher:
     def publish(self, event: JobEvent) -> None:
         self.events.append(event)
 
+    def is_followed(self, job_id: str) -> bool:
+        return True
+
+    def relay(self, event: JobEvent) -> None:
+        self.events.append(event)
+
+    def notify(self) -> None:
+        self.notify_count += 1
+
 
 async def noop() -> None:
     """The target that does nothing."""
 
 
-def submission(job_id: str, runner: RunnerKind = RunnerKind.COROUTINE) -> Submission:
-    return Submission(job_id, "noop", noop, (), {}, runner)
+def submission(
+    job_id: str,
+    runner: RunnerKind = RunnerKind.COROUTINE,
+    *,
+    args: tuple[object, ...] = (),
+    target: JobTarget = noop,
+    options: JobOptions = DEFAULT_OPTIONS,
+) -> Submission:
+    return Submission(job_id, options.name or name_of(target), target, args, {}, runner, options)
 
 
 class Gate:

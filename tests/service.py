@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
 
 ROOT = Path(__file__).parents[1]
@@ -117,11 +118,19 @@ def run_service(
 def run_command(
     command: Sequence[str | Path], *, cwd: Path = ROOT, environment: Mapping[str, str] | None = None
 ) -> Iterator[Service]:
-    """Run any server until the end of the block; its `port` is the caller's to find out."""
+    """Run any server until the end of the block; its `port` is the caller's to find out.
+
+    Unless the environment says otherwise, it keeps its jobs in a file of its own.
+    """
+    with TemporaryDirectory() as folder:
+        yield from _run(command, cwd, {"SERVICEKIT_JOBS_URL": f"sqlite:///{folder}/jobs.db", **(environment or {})})
+
+
+def _run(command: Sequence[str | Path], cwd: Path, environment: Mapping[str, str]) -> Iterator[Service]:
     process = subprocess.Popen(
         [str(part) for part in command],
         cwd=cwd,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(environment or {}),
+        env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.request import Request, urlopen
+from urllib.request import ProxyHandler, Request, build_opener
 
 import uvicorn
 
@@ -91,6 +91,7 @@ class Visitor(threading.Thread):
         self._server = server
         self._port = port
         self._steps = steps
+        self._opener = build_opener(ProxyHandler({}))  # a proxy of the environment's would look for the port at itself
 
     def run(self) -> None:
         try:
@@ -102,7 +103,7 @@ class Visitor(threading.Thread):
                 self._server.should_exit = True
 
     def _visit(self) -> None:
-        urlopen(self._url("/")).close()  # answered as soon as the service has started
+        self._opener.open(self._url("/")).close()  # answered as soon as the service has started
         submitting = SUBMITTING.format(port=self._port, steps=self._steps)
         say(f"servicekit is serving at http://localhost:{self._port}/\n\nSubmitting a job, as you could:\n{submitting}")
         submitted = self._submit()
@@ -117,13 +118,13 @@ class Visitor(threading.Thread):
     def _submit(self) -> dict[str, str]:
         body = json.dumps({"steps": self._steps}).encode()
         request = Request(self._url("/api/v1/slow-compute"), body, {"Content-Type": "application/json"})
-        with urlopen(request) as response:
+        with self._opener.open(request) as response:
             submitted: dict[str, str] = json.load(response)
         return submitted
 
     def _watch(self, stream_url: str) -> str:
         status = "unknown"
-        with urlopen(self._url(stream_url)) as stream:
+        with self._opener.open(self._url(stream_url)) as stream:
             for line in stream:
                 text = line.decode().strip()
                 if text.startswith("data:"):

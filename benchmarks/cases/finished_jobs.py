@@ -29,7 +29,7 @@ _ROWS = (
     ("no_hit", "a filter without a hit", (Target(10),)),
     ("one_record", "one record", ()),
     ("delay_p99", "a trivial endpoint meanwhile, p99", (Target(10),)),
-    ("delay_worst", "a trivial endpoint meanwhile, worst", ()),
+    ("delay_worst", "a trivial endpoint meanwhile, worst", (Target(10),)),
 )
 
 

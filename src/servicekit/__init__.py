@@ -3,9 +3,11 @@
 This page is for scripts, tests and targets; `servicekit.api` has what a web service needs.
 """
 
+from servicekit.engine.factory import create_scheduler
 from servicekit.engine.scheduler import InMemoryScheduler, Scheduler
 from servicekit.errors import (
     ConfigurationError,
+    IdempotencyConflict,
     InvalidJobId,
     InvalidTarget,
     JobCanceled,
@@ -18,8 +20,10 @@ from servicekit.errors import (
     ResultUnavailable,
     SchedulerClosed,
     ServicekitError,
+    StoreUnavailable,
 )
 from servicekit.jobs.current import CurrentJob, current_job
+from servicekit.jobs.options import JobOptions, job_options
 from servicekit.jobs.record import JobRecord, JobSummary, Progress
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus
@@ -28,6 +32,7 @@ from servicekit.jobs.submission import JobTarget
 __all__ = [
     "ConfigurationError",
     "CurrentJob",
+    "IdempotencyConflict",
     "InMemoryScheduler",
     "InvalidJobId",
     "InvalidTarget",
@@ -35,6 +40,7 @@ __all__ = [
     "JobFailed",
     "JobNotFinished",
     "JobNotFound",
+    "JobOptions",
     "JobRecord",
     "JobStatus",
     "JobSummary",
@@ -48,5 +54,8 @@ __all__ = [
     "Scheduler",
     "SchedulerClosed",
     "ServicekitError",
+    "StoreUnavailable",
+    "create_scheduler",
     "current_job",
+    "job_options",
 ]

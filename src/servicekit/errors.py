@@ -10,6 +10,12 @@
     │   ├── JobFailed                                the job failed or was canceled
     │   └── ResultDropped                            it was too old or too big to keep
     ├── SchedulerClosed       (also a RuntimeError)  the service is stopping
+    ├── StoreUnavailable      (also an OSError)      the file or its disk does not do what it should
+    ├── IdempotencyConflict   (also a ValueError)    the key was used for something else
+    ├── JobLost               (also a RuntimeError)  why a job failed that its process did not survive
+    │   ├── ProcessDied                              and it has had its restarts
+    │   ├── NotRestartable                           and no other process can run it
+    │   └── TargetUnavailable                        and what it runs cannot be imported any more
     ├── MissingExtra          (also an ImportError)  a feature's package is not installed
     ├── NoCurrentJob          (also a RuntimeError)  called outside of a job
     └── JobCanceled                                  raised inside a target that was asked to stop
@@ -87,10 +93,13 @@ class JobFailed(ResultUnavailable):
 
 
 class ResultDropped(ResultUnavailable):
-    """The job completed, but its result was dropped to keep memory bounded."""
+    """The job completed, but its result was dropped: to keep memory bounded, or because it is not JSON."""
 
     def __init__(self, job_id: str, status: str) -> None:
-        sentence = f"The result of job {job_id} is no longer kept (status={status}); see Retention.max_result_bytes"
+        sentence = (
+            f"The result of job {job_id} is no longer kept (status={status}): there was too much of it "
+            "(Retention.max_result_bytes), or it cannot be written as JSON."
+        )
         super().__init__(job_id, status, sentence)
 
 
@@ -99,6 +108,56 @@ class SchedulerClosed(ServicekitError, RuntimeError):
 
     def __init__(self) -> None:
         super().__init__("The scheduler is stopped and takes no more jobs.")
+
+
+class StoreUnavailable(ServicekitError, OSError):
+    """Jobs cannot be read or written now. What was accepted before is kept; nothing new was."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"The job store {place} cannot be used: {reason}")
+        self.place = place
+        self.reason = reason
+
+
+class IdempotencyConflict(ServicekitError, ValueError):
+    """A job with this idempotency key exists, and has another target or other arguments."""
+
+    def __init__(self, key: str, job_id: str) -> None:
+        super().__init__(f"Idempotency key {key!r} was used for job {job_id}, with another target or other arguments.")
+        self.key = key
+        self.job_id = job_id
+
+
+class JobLost(ServicekitError, RuntimeError):
+    """Why a job failed whose process did not live to end it. Found in records, not raised to callers."""
+
+
+class ProcessDied(JobLost):
+    """The process ended while it ran the job, as often as that is allowed."""
+
+    def __init__(self, attempts: int) -> None:
+        times = "once" if attempts == 1 else f"{attempts} times"
+        super().__init__(f"the process that ran the job ended before it did ({times}), and it is not run again.")
+        self.attempts = attempts
+
+
+class NotRestartable(JobLost):
+    """The process ended before the job did, and only that process could have run it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the process that accepted the job has ended, and no other can run it: a target must be importable by "
+            "name, and its arguments plain JSON."
+        )
+
+
+class TargetUnavailable(JobLost):
+    """The target's module or name is not there any more."""
+
+    def __init__(self, reference: str, reason: str) -> None:
+        super().__init__(f"{reference} cannot be imported: {reason}")
+        self.reference = reference
+        self.reason = reason
 
 
 class MissingExtra(ServicekitError, ImportError):

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 
 from servicekit import current_job
 from servicekit.api import Jobs, JobSubmitted, Monitoring, ServiceBuilder, ServiceInfo, SubmitJob, install
@@ -52,6 +52,11 @@ async def submit_hold(name: str, submit: SubmitJob) -> JobSubmitted:
     return await submit(hold, name)
 
 
+@router.post("/tagged/{tag}", status_code=202)
+async def submit_tagged(tag: str, submit: SubmitJob) -> JobSubmitted:
+    return await submit.with_options(tags=[tag])(hold, tag)
+
+
 @router.post("/report/{name}", status_code=202)
 async def submit_report(name: str, steps: int, submit: SubmitJob) -> JobSubmitted:
     return await submit(report, steps, name)
@@ -80,9 +85,15 @@ async def submit_flood(submit: SubmitJob) -> JobSubmitted:
 @router.get("/stalled")
 async def wait_stalled(request: Request) -> None:
     """Answer when a stream waits for its reader to take something."""
-    streams = service_state(request.app).streams._streams
+    streams = service_state(request.app).streams
     while not any(stream.is_stalled for stream in streams):
         await asyncio.sleep(0.01)
+
+
+@router.get("/download")
+async def download(size: int) -> Response:
+    """A long answer, which has been given to the server as a whole."""
+    return Response(bytes(size))
 
 
 @router.get("/sessions")
@@ -118,6 +129,10 @@ impatient = FastAPI()
 service_state(impatient).streams = OpenStreams(keep_alive_seconds=0.1, stall_seconds=0.5, tick_seconds=0.05)
 install(impatient, Jobs(shutdown_grace=0), Monitoring())
 impatient.include_router(router)
+
+discreet = FastAPI()
+install(discreet, Jobs(shutdown_grace=0, expose_tracebacks=False))
+discreet.include_router(router)
 
 outer = FastAPI()
 outer.mount("/inner", app)

@@ -1,5 +1,6 @@
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -17,6 +18,20 @@ async def connect_to(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         httpx.AsyncClient(transport=transport, base_url="http://test") as client,
     ):
         yield client
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _jobs_in_memory() -> Iterator[None]:
+    """Where the services of these tests keep jobs, unless they say otherwise: in no file that they would share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SERVICEKIT_JOBS_URL", "memory://")
+        yield
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def jobs_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a service keeps jobs, for what should be the same wherever that is."""
+    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path / 'jobs.db'}"
 
 
 @pytest.fixture

@@ -215,6 +215,20 @@ async def test_metrics_count_what_happens(connect: Connect) -> None:
     assert samples["process_resident_memory_bytes",] > 0
 
 
+async def test_deleted_jobs_are_counted_and_logged(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    app = ServiceBuilder(info=INFO).with_monitoring().with_logging().with_jobs().include_router(router).build()
+    async with connect(app) as client:
+        assert "jobs_deleted_total 0.0" in (await client.get("/metrics")).text
+        job_id = (await client.post("/noop")).json()["job_id"]
+        assert (await client.delete(f"/api/v1/jobs/{job_id}")).status_code == 204
+        metrics = (await client.get("/metrics")).text
+    assert "jobs_deleted_total 1.0" in metrics
+    assert 'jobs_finished_total{status="completed"} 1.0' in metrics
+    (line,) = [record for record in caplog.records if record.getMessage() == "job deleted"]
+    assert (line.levelno, vars(line)["job_id"]) == (logging.INFO, job_id)
+
+
 async def test_metrics_do_not_meet_those_of_others(connect: Connect) -> None:
     own = Counter("jobs_submitted_total", "Total jobs submitted")
     try:

@@ -140,7 +140,7 @@ async def test_a_list_that_makes_no_sense_is_refused_by_name(connect: Connect, q
     async with connect(service()) as client:
         response = await client.get(f"{JOBS}?{query}")
         assert response.status_code == 422
-        assert response.json()["detail"][0]["loc"] == ["query", field]
+        assert response.json()["detail"][0]["loc"][:2] == ["query", field]
 
 
 @pytest.mark.parametrize("odd", ["01JQRS7X...", "x", "8ZZZZZZZZZZZZZZZZZZZZZZZZZ", "%00", "%F0%9F%98%80", "a" * 5_000])
@@ -206,7 +206,7 @@ async def test_odd_error_texts_do_not_break_any_answer(connect: Connect) -> None
     async with connect(service()) as client:
         job_id = await submit(client, "/fail?text=%0A%0D%00%22%5C%E2%80%A8data:%20x%C2%85%E2%80%A9%0A%0A")
         record = await ended(client, job_id)
-        assert record["error"] == 'ValueError: \n\r\0"\\\u2028data: x\x85\u2029\n\n'
+        assert record["error"] == 'ValueError: \n\r\\x00"\\\u2028data: x\x85\u2029\n\n'
         assert (await client.get(JOBS)).json()[0]["error"] == record["error"]
         events = (await client.get(f"{JOBS}/{job_id}/$stream")).text
         (data,) = [line for line in events.splitlines() if line.startswith("data: ")]
@@ -256,15 +256,17 @@ async def test_openapi_tells_every_answer(connect: Connect) -> None:
         for method, operation in item.items()
     }
     assert answers == {
-        "get ": ["200", "400", "422"],
-        "get /{job_id}": ["200", "400", "404", "422"],
-        "get /{job_id}/$stream": ["200", "204", "400", "404", "422"],
-        "delete /{job_id}": ["204", "400", "404", "422"],
+        "get ": ["200", "400", "422", "503"],
+        "get /$stats": ["200", "503"],
+        "get /$stream": ["200", "422", "503"],
+        "get /{job_id}": ["200", "400", "404", "422", "503"],
+        "get /{job_id}/$stream": ["200", "204", "400", "404", "422", "503"],
+        "delete /{job_id}": ["204", "400", "404", "422", "503"],
     }
     operations = [operation for item in paths.values() for operation in item.values()]
     assert all(operation["summary"] and operation["description"] for operation in operations)
-    stream = paths[f"{JOBS}/{{job_id}}/$stream"]["get"]["responses"]["200"]["content"]
-    assert list(stream) == ["text/event-stream"]
+    for path in (f"{JOBS}/$stream", f"{JOBS}/{{job_id}}/$stream"):
+        assert list(paths[path]["get"]["responses"]["200"]["content"]) == ["text/event-stream"]
     assert "JobRecord" in document["components"]["schemas"]
     properties = document["components"]["schemas"]["JobRecord"]["properties"]
     assert all("description" in about for about in properties.values())

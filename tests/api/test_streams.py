@@ -233,7 +233,7 @@ def test_a_stop_signal_ends_open_streams_and_the_service(number: signal.Signals,
         for stream in streams:
             with stream:
                 assert stream.rest() == []
-        assert seconds < 5
+        assert seconds < 4
         assert "Traceback" not in service.log
 
 
@@ -242,14 +242,14 @@ def test_a_stop_signal_ends_the_streams_of_a_mounted_application_too() -> None:
         job_id = submit(service, "/inner/hold/mounted")
         with EventSourceClient(service.port, f"/inner/api/v1/jobs/{job_id}/$stream") as stream:
             stream.next()
-            assert service.stop() < 5
+            assert service.stop() < 4
             stream.rest()
 
 
 def test_a_thread_that_listens_to_nobody_does_not_keep_the_service() -> None:
     with run_service(APP) as service:
         submit(service, "/block")
-        assert service.stop() < 5
+        assert service.stop() < 4
 
 
 def stall(service: Service, job_id: str) -> socket.socket:

@@ -19,5 +19,7 @@ def test_every_benchmark_runs_and_gives_figures(tmp_path: Path) -> None:
     figures = json.loads(report.read_text())["figures"]
     assert len(figures) > 10
     assert [figure["name"] for figure in figures if not (figure["ours"] and figure["ours"] >= 0)] == []
+    (worst,) = [figure for figure in figures if figure["name"].endswith("a trivial endpoint meanwhile, worst")]
+    assert worst["target"] == "≤ 10"
     names = [path.stem.replace("_", "-") for path in (ROOT / "benchmarks" / "cases").glob("[a-z]*.py")]
     assert [name for name in names if f"Measuring {name} ..." not in done.stderr] == []

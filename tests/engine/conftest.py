@@ -1,21 +1,28 @@
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from servicekit import InMemoryScheduler
+from servicekit import Scheduler, create_scheduler
 from tests.fakes import Gate
 
 
+@pytest.fixture(params=["memory", "sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where jobs are kept: each test that asks for it runs with every store."""
+    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/jobs.db"
+
+
 @pytest.fixture
-async def scheduler() -> AsyncIterator[InMemoryScheduler]:
-    async with InMemoryScheduler(shutdown_grace=0) as scheduler:
+async def scheduler(url: str) -> AsyncIterator[Scheduler]:
+    async with create_scheduler(url, shutdown_grace=0) as scheduler:
         yield scheduler
 
 
 @pytest.fixture
-async def single() -> AsyncIterator[InMemoryScheduler]:
+async def single(url: str) -> AsyncIterator[Scheduler]:
     """A scheduler with one slot."""
-    async with InMemoryScheduler(max_concurrency=1, shutdown_grace=0) as scheduler:
+    async with create_scheduler(url, max_concurrency=1, shutdown_grace=0) as scheduler:
         yield scheduler
 
 

@@ -7,11 +7,11 @@ import warnings
 
 import pytest
 
-from servicekit import InMemoryScheduler, JobCanceled, JobNotFound, JobRecord, JobStatus, current_job
+from servicekit import JobCanceled, JobNotFound, JobRecord, JobStatus, Scheduler, current_job
 from tests.fakes import Gate, Stubborn, noop
 
 
-async def test_a_pending_job_is_canceled_and_never_runs(single: InMemoryScheduler, gate: Gate) -> None:
+async def test_a_pending_job_is_canceled_and_never_runs(single: Scheduler, gate: Gate) -> None:
     await single.add_job(gate.enter, "first")
     second = await single.add_job(gate.enter, "second")
     third = await single.add_job(gate.enter, "third")
@@ -23,7 +23,7 @@ async def test_a_pending_job_is_canceled_and_never_runs(single: InMemorySchedule
     assert gate.entered == ["first", "third"]
 
 
-async def test_a_running_coroutine_is_canceled_when_the_call_returns(scheduler: InMemoryScheduler, gate: Gate) -> None:
+async def test_a_running_coroutine_is_canceled_when_the_call_returns(scheduler: Scheduler, gate: Gate) -> None:
     job_id = await scheduler.add_job(gate.enter)
     await gate.wait_entered(1)
     assert await scheduler.cancel(job_id)
@@ -34,27 +34,27 @@ async def test_a_running_coroutine_is_canceled_when_the_call_returns(scheduler: 
     assert gate.inside == 0
 
 
-async def test_a_finished_job_is_not_canceled(scheduler: InMemoryScheduler) -> None:
+async def test_a_finished_job_is_not_canceled(scheduler: Scheduler) -> None:
     job_id = await scheduler.add_job(noop)
     record = await scheduler.wait(job_id)
     assert not await scheduler.cancel(job_id)
     assert await scheduler.get_record(job_id) == record
 
 
-async def test_a_canceled_job_is_not_canceled_again(scheduler: InMemoryScheduler, gate: Gate) -> None:
+async def test_a_canceled_job_is_not_canceled_again(scheduler: Scheduler, gate: Gate) -> None:
     job_id = await scheduler.add_job(gate.enter)
     await gate.wait_entered(1)
     assert await scheduler.cancel(job_id)
     assert not await scheduler.cancel(job_id)
 
 
-async def test_an_unknown_job_is_not_found(scheduler: InMemoryScheduler) -> None:
+async def test_an_unknown_job_is_not_found(scheduler: Scheduler) -> None:
     for act in (scheduler.cancel, scheduler.delete, scheduler.wait, scheduler.get_status, scheduler.get_result):
         with pytest.raises(JobNotFound, match="01JQRS7XK5N8Z3VQ2M4T6W8Y0A"):
             await act("01JQRS7XK5N8Z3VQ2M4T6W8Y0A")
 
 
-async def test_a_target_that_swallows_cancellation_is_reported_as_what_it_did(scheduler: InMemoryScheduler) -> None:
+async def test_a_target_that_swallows_cancellation_is_reported_as_what_it_did(scheduler: Scheduler) -> None:
     stubborn = Stubborn()
     job_id = await scheduler.add_job(stubborn.run)
     await stubborn.began.wait()
@@ -67,7 +67,7 @@ async def test_a_target_that_swallows_cancellation_is_reported_as_what_it_did(sc
     assert await scheduler.get_result(job_id) == "finished anyway"
 
 
-async def test_a_target_may_clean_up_before_it_is_canceled(scheduler: InMemoryScheduler, gate: Gate) -> None:
+async def test_a_target_may_clean_up_before_it_is_canceled(scheduler: Scheduler, gate: Gate) -> None:
     async def target() -> None:
         try:
             await gate.enter()
@@ -84,7 +84,7 @@ async def test_a_target_may_clean_up_before_it_is_canceled(scheduler: InMemorySc
     assert record.progress.message == "cleaned up"
 
 
-async def test_an_error_while_cleaning_up_is_a_failure(scheduler: InMemoryScheduler, gate: Gate) -> None:
+async def test_an_error_while_cleaning_up_is_a_failure(scheduler: Scheduler, gate: Gate) -> None:
     async def target() -> None:
         try:
             await gate.enter()
@@ -97,7 +97,65 @@ async def test_an_error_while_cleaning_up_is_a_failure(scheduler: InMemorySchedu
     assert (await scheduler.get_record(job_id)).error == "ValueError: while cleaning up"
 
 
-async def test_a_job_can_cancel_itself(single: InMemoryScheduler) -> None:
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [(None, JobStatus.CANCELED), (ValueError("while cleaning up"), JobStatus.FAILED)],
+    ids=["only the cancellation", "an error beside it"],
+)
+async def test_a_cancellation_that_a_task_group_has_wrapped_is_one_if_it_is_alone(
+    scheduler: Scheduler, gate: Gate, raised: Exception | None, status: JobStatus
+) -> None:
+    async def child(error: Exception | None) -> None:
+        try:
+            await gate.enter()
+        except asyncio.CancelledError:
+            if error is not None:
+                raise error from None
+            current_job().raise_if_canceled()
+
+    async def target() -> None:
+        async with asyncio.TaskGroup() as outer:
+            outer.create_task(child(None))
+            async with asyncio.TaskGroup() as inner:
+                inner.create_task(child(None))
+                inner.create_task(child(raised))
+
+    job_id = await scheduler.add_job(target)
+    await gate.wait_entered(3)
+    assert await scheduler.cancel(job_id) == (status is JobStatus.CANCELED)
+    assert await scheduler.get_status(job_id) is status
+
+
+async def test_a_cancellation_in_a_group_is_one_in_a_thread_too(scheduler: Scheduler) -> None:
+    started = threading.Event()
+
+    async def wait() -> None:
+        current_job().raise_if_canceled()
+
+    async def wait_for_all() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(wait())
+
+    def target() -> None:
+        started.set()
+        current_job().wait_cancel_requested(30)
+        asyncio.run(wait_for_all())
+
+    job_id = await scheduler.add_job(target)
+    await asyncio.to_thread(started.wait, 30)
+    assert await scheduler.cancel(job_id)
+    assert await scheduler.get_status(job_id) is JobStatus.CANCELED
+
+
+async def test_a_cancellation_in_a_group_that_nobody_asked_for_is_a_failure(scheduler: Scheduler) -> None:
+    async def target() -> None:
+        raise BaseExceptionGroup("unasked", [asyncio.CancelledError()])
+
+    record = await scheduler.wait(await scheduler.add_job(target))
+    assert record.status is JobStatus.FAILED
+
+
+async def test_a_job_can_cancel_itself(single: Scheduler) -> None:
     async def target() -> None:
         await single.cancel(current_job().id)
 
@@ -106,7 +164,7 @@ async def test_a_job_can_cancel_itself(single: InMemoryScheduler) -> None:
     assert (await single.wait(await single.add_job(noop))).status is JobStatus.COMPLETED
 
 
-async def test_a_cancel_after_the_last_await_hits_nothing_else(single: InMemoryScheduler) -> None:
+async def test_a_cancel_after_the_last_await_hits_nothing_else(single: Scheduler) -> None:
     requests: list[asyncio.Task[bool]] = []
 
     async def target() -> str:
@@ -125,9 +183,7 @@ async def test_a_cancel_after_the_last_await_hits_nothing_else(single: InMemoryS
 
 
 @pytest.mark.parametrize("turns", range(8))
-async def test_whenever_a_cancel_comes_the_record_is_true_and_the_slot_is_freed(
-    single: InMemoryScheduler, turns: int
-) -> None:
+async def test_whenever_a_cancel_comes_the_record_is_true_and_the_slot_is_freed(single: Scheduler, turns: int) -> None:
     did: list[str] = []
 
     async def target() -> None:
@@ -146,7 +202,7 @@ async def test_whenever_a_cancel_comes_the_record_is_true_and_the_slot_is_freed(
     assert (await single.wait(await single.add_job(noop))).status is JobStatus.COMPLETED
 
 
-async def test_a_coroutine_object_that_never_runs_leaves_no_warning(single: InMemoryScheduler, gate: Gate) -> None:
+async def test_a_coroutine_object_that_never_runs_leaves_no_warning(single: Scheduler, gate: Gate) -> None:
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         await single.add_job(gate.enter)
@@ -158,7 +214,7 @@ async def test_a_coroutine_object_that_never_runs_leaves_no_warning(single: InMe
     assert [str(warning.message) for warning in warned] == []
 
 
-async def test_a_thread_sees_the_request_and_can_stop(scheduler: InMemoryScheduler) -> None:
+async def test_a_thread_sees_the_request_and_can_stop(scheduler: Scheduler) -> None:
     started = threading.Event()
 
     def target() -> None:
@@ -173,7 +229,7 @@ async def test_a_thread_sees_the_request_and_can_stop(scheduler: InMemorySchedul
     assert await scheduler.get_status(job_id) is JobStatus.CANCELED
 
 
-async def test_a_thread_that_does_not_stop_is_said_to_be_running(scheduler: InMemoryScheduler) -> None:
+async def test_a_thread_that_does_not_stop_is_said_to_be_running(scheduler: Scheduler) -> None:
     started, release = threading.Event(), threading.Event()
 
     def target() -> str:
@@ -191,7 +247,7 @@ async def test_a_thread_that_does_not_stop_is_said_to_be_running(scheduler: InMe
     assert (await scheduler.wait(job_id)).status is JobStatus.COMPLETED
 
 
-async def test_a_thread_is_not_canceled_unasked(scheduler: InMemoryScheduler) -> None:
+async def test_a_thread_is_not_canceled_unasked(scheduler: Scheduler) -> None:
     def target() -> None:
         assert not current_job().is_cancel_requested
         assert not current_job().wait_cancel_requested(0)
@@ -204,16 +260,14 @@ async def test_a_thread_is_not_canceled_unasked(scheduler: InMemoryScheduler) ->
     assert record.error.startswith("JobCanceled: ")
 
 
-async def test_what_came_back_from_a_thread_is_canceled_like_a_coroutine(
-    scheduler: InMemoryScheduler, gate: Gate
-) -> None:
+async def test_what_came_back_from_a_thread_is_canceled_like_a_coroutine(scheduler: Scheduler, gate: Gate) -> None:
     job_id = await scheduler.add_job(lambda: gate.enter())
     await gate.wait_entered(1)
     assert await scheduler.cancel(job_id)
     assert await scheduler.get_status(job_id) is JobStatus.CANCELED
 
 
-async def test_a_deleted_job_is_gone_at_once_and_stops(scheduler: InMemoryScheduler, gate: Gate) -> None:
+async def test_a_deleted_job_is_gone_at_once_and_stops(scheduler: Scheduler, gate: Gate) -> None:
     job_id = await scheduler.add_job(gate.enter)
     await gate.wait_entered(1)
     waiting = asyncio.ensure_future(scheduler.wait(job_id))

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from servicekit import ConfigurationError, InMemoryScheduler, JobStatus
+from servicekit import ConfigurationError, InMemoryScheduler, JobStatus, Scheduler
 from tests.fakes import Gate, Stubborn, noop
 
 
-async def running(scheduler: InMemoryScheduler) -> int:
+async def running(scheduler: Scheduler) -> int:
     return (await scheduler.count_by_status())[JobStatus.RUNNING]
 
 
@@ -26,7 +26,7 @@ async def test_no_more_jobs_run_than_there_are_slots(gate: Gate) -> None:
         assert gate.entered == list(range(20))
 
 
-async def test_without_a_limit_all_run_at_once(scheduler: InMemoryScheduler, gate: Gate) -> None:
+async def test_without_a_limit_all_run_at_once(scheduler: Scheduler, gate: Gate) -> None:
     for number in range(1_000):
         await scheduler.add_job(gate.enter, number)
     await gate.wait_entered(1_000)
@@ -65,14 +65,14 @@ async def test_a_limit_that_is_lowered_holds_for_what_comes() -> None:
 
 
 @pytest.mark.parametrize("max_concurrency", [0, -1, 1.5, "2", True])
-async def test_a_limit_that_is_none_is_refused(scheduler: InMemoryScheduler, max_concurrency: Any) -> None:
+async def test_a_limit_that_is_none_is_refused(scheduler: Scheduler, max_concurrency: Any) -> None:
     with pytest.raises(ConfigurationError, match="max_concurrency must be a whole number of at least 1, or None"):
         InMemoryScheduler(max_concurrency=max_concurrency)
     with pytest.raises(ValueError, match="max_concurrency"):
         await scheduler.set_max_concurrency(max_concurrency)
 
 
-async def test_a_job_that_ignores_cancel_holds_its_slot_until_it_ends(single: InMemoryScheduler) -> None:
+async def test_a_job_that_ignores_cancel_holds_its_slot_until_it_ends(single: Scheduler) -> None:
     stubborn = Stubborn()
     ignoring = await single.add_job(stubborn.run)
     waiting = await single.add_job(noop)
@@ -136,7 +136,7 @@ async def test_without_a_limit_threads_still_have_one_and_coroutines_pass_them()
     assert threads.most_inside == 2
 
 
-async def test_jobs_do_not_starve_the_default_executor(scheduler: InMemoryScheduler) -> None:
+async def test_jobs_do_not_starve_the_default_executor(scheduler: Scheduler) -> None:
     threads = Threads()
     for number in range(100):
         await scheduler.add_job(threads.enter, number)

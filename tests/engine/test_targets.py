@@ -14,7 +14,7 @@ from unittest.mock import Mock
 import pytest
 from ulid import ULID
 
-from servicekit import InMemoryScheduler, InvalidTarget, JobFailed, JobStatus, current_job
+from servicekit import InMemoryScheduler, InvalidTarget, JobFailed, JobStatus, Scheduler, current_job
 from tests.fakes import Gate
 
 
@@ -71,32 +71,32 @@ class PlainAdder:
         "lambda",
     ],
 )
-async def test_every_kind_of_callable_really_runs(scheduler: InMemoryScheduler, target: Callable[..., Any]) -> None:
+async def test_every_kind_of_callable_really_runs(scheduler: Scheduler, target: Callable[..., Any]) -> None:
     job_id = await scheduler.add_job(target, 2, right=3)
     assert (await scheduler.wait(job_id)).error is None
     assert await scheduler.get_result(job_id) == 5
 
 
-async def test_a_coroutine_object_runs(scheduler: InMemoryScheduler) -> None:
+async def test_a_coroutine_object_runs(scheduler: Scheduler) -> None:
     job_id = await scheduler.add_job(add(2, right=3))
     await scheduler.wait(job_id)
     assert await scheduler.get_result(job_id) == 5
 
 
-async def test_a_plain_function_runs_in_a_thread(scheduler: InMemoryScheduler) -> None:
+async def test_a_plain_function_runs_in_a_thread(scheduler: Scheduler) -> None:
     job_id = await scheduler.add_job(add_in_thread, 2, right=3)
     await scheduler.wait(job_id)
-    assert await scheduler.get_result(job_id) == (5, "servicekit-job")
+    assert list(await scheduler.get_result(job_id)) == [5, "servicekit-job"]
 
 
-async def test_a_builtin_and_a_class_run(scheduler: InMemoryScheduler) -> None:
+async def test_a_builtin_and_a_class_run(scheduler: Scheduler) -> None:
     ids = [await scheduler.add_job(target, "7") for target in (len, int)]
     for job_id in ids:
         await scheduler.wait(job_id)
     assert [await scheduler.get_result(job_id) for job_id in ids] == [1, 7]
 
 
-async def test_options_of_the_scheduler_are_not_taken_from_the_targets_arguments(scheduler: InMemoryScheduler) -> None:
+async def test_options_of_the_scheduler_are_not_taken_from_the_targets_arguments(scheduler: Scheduler) -> None:
     def target(**kwargs: object) -> dict[str, object]:
         return kwargs
 
@@ -124,7 +124,7 @@ async def generate_async() -> AsyncIterator[int]:
         (functools.partial(generate), "generator function"),
     ],
 )
-async def test_what_could_never_run_is_refused(scheduler: InMemoryScheduler, target: Any, reason: str) -> None:
+async def test_what_could_never_run_is_refused(scheduler: Scheduler, target: Any, reason: str) -> None:
     with pytest.raises(InvalidTarget, match=reason):
         await scheduler.add_job(target)
     with pytest.raises(TypeError):
@@ -132,30 +132,32 @@ async def test_what_could_never_run_is_refused(scheduler: InMemoryScheduler, tar
     assert await scheduler.get_all_records() == []
 
 
-async def test_a_coroutine_object_takes_no_arguments(scheduler: InMemoryScheduler) -> None:
+async def test_a_coroutine_object_takes_no_arguments(scheduler: Scheduler) -> None:
     coroutine = add(1)
     with pytest.raises(InvalidTarget, match="has its arguments already"):
         await scheduler.add_job(coroutine, 2)
     coroutine.close()
 
 
-async def test_wrong_arguments_fail_the_job_and_name_themselves(scheduler: InMemoryScheduler) -> None:
+async def test_wrong_arguments_fail_the_job_and_name_themselves(scheduler: Scheduler) -> None:
     record = await scheduler.wait(await scheduler.add_job(add, 1, 2, 3))
     assert record.status is JobStatus.FAILED
     assert record.error is not None
     assert record.error.startswith("TypeError: add() takes")
 
 
-async def test_a_used_up_coroutine_object_is_refused(scheduler: InMemoryScheduler) -> None:
+async def test_a_used_up_coroutine_object_is_refused(scheduler: Scheduler) -> None:
     coroutine = add(1)
     await coroutine
     with pytest.raises(InvalidTarget, match="has begun already"):
         await scheduler.add_job(coroutine)
 
 
-async def test_one_coroutine_object_runs_in_one_job_only(single: InMemoryScheduler, gate: Gate) -> None:
-    coroutine = gate.enter("once")
+async def test_one_coroutine_object_runs_in_one_job_only(single: Scheduler, gate: Gate) -> None:
+    coroutine, before = gate.enter("once"), Gate()
+    await single.add_job(before.enter)
     first, second, third = [await single.add_job(coroutine) for _ in range(3)]
+    before.open()
     await gate.wait_entered(1)
     assert await single.cancel(third)
     gate.open()
@@ -198,7 +200,7 @@ async def exit_process() -> None:
     ids=repr,
 )
 async def test_whatever_a_target_raises_fails_its_own_job_only(
-    single: InMemoryScheduler, target: Callable[..., Any], error: BaseException
+    single: Scheduler, target: Callable[..., Any], error: BaseException
 ) -> None:
     record = await single.wait(await single.add_job(target, error))
     assert record.status is JobStatus.FAILED
@@ -207,12 +209,12 @@ async def test_whatever_a_target_raises_fails_its_own_job_only(
     assert (await single.wait(await single.add_job(add, 1))).status is JobStatus.COMPLETED  # the slot is free
 
 
-async def test_sys_exit_ends_the_job_and_not_the_service(single: InMemoryScheduler) -> None:
+async def test_sys_exit_ends_the_job_and_not_the_service(single: Scheduler) -> None:
     assert (await single.wait(await single.add_job(exit_process))).error == "SystemExit: 3"
     assert (await single.wait(await single.add_job(add, 1))).status is JobStatus.COMPLETED
 
 
-async def test_a_traceback_begins_with_the_targets_own_code(scheduler: InMemoryScheduler) -> None:
+async def test_a_traceback_begins_with_the_targets_own_code(scheduler: Scheduler) -> None:
     for target in (raise_error, raise_error_later):
         record = await scheduler.wait(await scheduler.add_job(target, ValueError("Invalid input")))
         assert record.error_traceback is not None
@@ -220,7 +222,7 @@ async def test_a_traceback_begins_with_the_targets_own_code(scheduler: InMemoryS
         assert first_frame.endswith(f"in {target.__name__}")
 
 
-async def test_timeouts_and_task_groups_work_inside_a_target(scheduler: InMemoryScheduler) -> None:
+async def test_timeouts_and_task_groups_work_inside_a_target(scheduler: Scheduler) -> None:
     async def target() -> str:
         try:
             async with asyncio.timeout(0.01), asyncio.TaskGroup() as tasks:
@@ -234,23 +236,25 @@ async def test_timeouts_and_task_groups_work_inside_a_target(scheduler: InMemory
     assert await scheduler.get_result(job_id) == "timed out"
 
 
-async def test_results_are_given_back_as_they_are(scheduler: InMemoryScheduler) -> None:
+async def test_results_in_memory_are_given_back_as_they_are() -> None:
+    scheduler = InMemoryScheduler()
     itself: list[object] = []
     itself.append(itself)
     for result in (itself, object(), {1: {2}}, lambda: None, float("nan")):
         job_id = await scheduler.add_job(lambda value=result: value)
         assert (await scheduler.wait(job_id)).status is JobStatus.COMPLETED
         assert await scheduler.get_result(job_id) is result
+    await scheduler.close()
 
 
-async def test_a_result_that_is_a_ulid_links_the_artifact(scheduler: InMemoryScheduler) -> None:
+async def test_a_result_that_is_a_ulid_links_the_artifact(scheduler: Scheduler) -> None:
     ulid = ULID()
     for result in (ulid, str(ulid)):
         record = await scheduler.wait(await scheduler.add_job(lambda value=result: value))
         assert record.artifact_id == str(ulid)
 
 
-async def test_a_job_is_named_after_its_target(scheduler: InMemoryScheduler) -> None:
+async def test_a_job_is_named_after_its_target(scheduler: Scheduler) -> None:
     names = [
         (await scheduler.get_record(await scheduler.add_job(target, 1))).name
         for target in (add, functools.partial(add), Adder().method, Adder())
@@ -259,7 +263,7 @@ async def test_a_job_is_named_after_its_target(scheduler: InMemoryScheduler) -> 
     assert (await scheduler.get_record(await scheduler.add_job(add(1)))).name == "add"
 
 
-async def test_jobs_do_not_share_context_variables(scheduler: InMemoryScheduler) -> None:
+async def test_jobs_do_not_share_context_variables(scheduler: Scheduler) -> None:
     variable = ContextVar("variable", default="clean")
 
     async def target() -> str:
@@ -288,7 +292,7 @@ def use_in_thread(large: Large) -> None:
 
 @pytest.mark.parametrize("target", [use, use_in_thread])
 async def test_a_finished_job_keeps_neither_target_nor_arguments(
-    scheduler: InMemoryScheduler, target: Callable[[Large], object]
+    scheduler: Scheduler, target: Callable[[Large], object]
 ) -> None:
     large = Large()
     reference = weakref.ref(large)
@@ -299,7 +303,7 @@ async def test_a_finished_job_keeps_neither_target_nor_arguments(
         await asyncio.sleep(0)
 
 
-async def test_the_current_job_is_known_inside_and_only_inside(scheduler: InMemoryScheduler) -> None:
+async def test_the_current_job_is_known_inside_and_only_inside(scheduler: Scheduler) -> None:
     def in_thread() -> tuple[str, int]:
         return current_job().id, current_job().attempt
 
@@ -312,7 +316,7 @@ async def test_the_current_job_is_known_inside_and_only_inside(scheduler: InMemo
     for target in (in_thread, in_coroutine, in_thread_of_a_coroutine):
         job_id = await scheduler.add_job(target)
         await scheduler.wait(job_id)
-        assert await scheduler.get_result(job_id) == (job_id, 1)
+        assert list(await scheduler.get_result(job_id)) == [job_id, 1]
     with pytest.raises(RuntimeError, match="inside a target"):
         current_job()
 
@@ -378,13 +382,13 @@ async def report_odd_progress() -> None:
     ids=["error", "result", "result of a thread", "mock", "progress"],
 )
 async def test_odd_values_of_a_target_cannot_keep_its_record_from_being_written(
-    single: InMemoryScheduler, target: Callable[[], object], status: JobStatus
+    single: Scheduler, target: Callable[[], object], status: JobStatus
 ) -> None:
     assert (await single.wait(await single.add_job(target), timeout=20)).status is status
     assert (await single.wait(await single.add_job(add, 1))).status is JobStatus.COMPLETED
 
 
-async def test_an_odd_name_is_cleaned_and_bounded(scheduler: InMemoryScheduler) -> None:
+async def test_an_odd_name_is_cleaned_and_bounded(scheduler: Scheduler) -> None:
     async def target() -> None:
         pass
 
@@ -394,7 +398,7 @@ async def test_an_odd_name_is_cleaned_and_bounded(scheduler: InMemoryScheduler) 
     assert len(record.name.encode()) < 500
 
 
-async def test_a_failed_job_has_no_result(scheduler: InMemoryScheduler) -> None:
+async def test_a_failed_job_has_no_result(scheduler: Scheduler) -> None:
     job_id = await scheduler.add_job(raise_error, ValueError("Invalid input"))
     await scheduler.wait(job_id)
     with pytest.raises(JobFailed, match=r"status=failed.*ValueError: Invalid input"):

@@ -7,18 +7,27 @@ from typing import Any
 import pytest
 from ulid import ULID
 
-from servicekit import ConfigurationError, InMemoryScheduler, JobNotFound, JobStatus, Progress, Retention, current_job
+from servicekit import (
+    ConfigurationError,
+    InMemoryScheduler,
+    JobNotFound,
+    JobStatus,
+    Progress,
+    Retention,
+    Scheduler,
+    current_job,
+)
 from tests.fakes import FakeClock, Gate, noop
 
 
-async def test_an_id_is_text_and_ulids_are_taken_too(scheduler: InMemoryScheduler) -> None:
+async def test_an_id_is_text_and_ulids_are_taken_too(scheduler: Scheduler) -> None:
     job_id = await scheduler.add_job(noop)
     assert type(job_id) is str
     assert (await scheduler.wait(ULID.from_str(job_id))).id == job_id
     assert await scheduler.get_status(ULID.from_str(job_id)) is JobStatus.COMPLETED
 
 
-async def test_a_wait_ends_with_the_job(scheduler: InMemoryScheduler, gate: Gate) -> None:
+async def test_a_wait_ends_with_the_job(scheduler: Scheduler, gate: Gate) -> None:
     job_id = await scheduler.add_job(gate.enter, "result")
     waiting = [asyncio.ensure_future(scheduler.wait(job_id)) for _ in range(3)]
     await gate.wait_entered(1)
@@ -27,36 +36,38 @@ async def test_a_wait_ends_with_the_job(scheduler: InMemoryScheduler, gate: Gate
     assert {(await wait).status for wait in waiting} == {JobStatus.COMPLETED}
 
 
-async def test_a_wait_that_takes_too_long_leaves_the_job_alone(scheduler: InMemoryScheduler, gate: Gate) -> None:
-    job_id = await scheduler.add_job(gate.enter)
+async def test_a_wait_that_takes_too_long_leaves_the_job_alone(scheduler: Scheduler, gate: Gate) -> None:
+    job_id = await single.add_job(gate.enter)
     with pytest.raises(TimeoutError):
-        await scheduler.wait(job_id, timeout=0.01)
+        await single.wait(job_id, timeout=0.01)
     assert await scheduler.get_status(job_id) is JobStatus.RUNNING
 
 
-async def test_a_stream_begins_with_the_present_and_ends_with_the_job(scheduler: InMemoryScheduler, gate: Gate) -> None:
-    job_id = await scheduler.add_job(gate.enter)
+async def test_a_stream_begins_with_the_present_and_ends_with_the_job(single: Scheduler, gate: Gate) -> None:
+    before = Gate()
+    await single.add_job(before.enter)
+    job_id = await single.add_job(gate.enter)
     seen = []
-    async for record in scheduler.stream(job_id):
+    async for record in single.stream(job_id):
         seen.append((record.version, record.status))
-        if record.status is JobStatus.RUNNING:
-            gate.open()
+        (before if record.status is JobStatus.PENDING else gate).open()
     assert seen == [(1, JobStatus.PENDING), (2, JobStatus.RUNNING), (3, JobStatus.COMPLETED)]
-    assert [record.status async for record in scheduler.stream(job_id)] == [JobStatus.COMPLETED]
+    assert [record.status async for record in single.stream(job_id)] == [JobStatus.COMPLETED]
 
 
-async def test_a_slow_reader_gets_every_transition_and_the_newest_progress(
-    scheduler: InMemoryScheduler, gate: Gate
-) -> None:
+async def test_a_slow_reader_gets_every_transition_and_the_newest_progress(single: Scheduler, gate: Gate) -> None:
     async def target() -> None:
         for step in range(1, 4):
             current_job().progress(step, 3)
             await asyncio.sleep(0.06)
         await gate.enter()
 
-    job_id = await scheduler.add_job(target)
-    stream = scheduler.stream(job_id)
+    before = Gate()
+    await single.add_job(before.enter)
+    job_id = await single.add_job(target)
+    stream = single.stream(job_id)
     first = await anext(stream)
+    before.open()
     await gate.wait_entered(1)  # meanwhile it started, and made progress several times
     rest = [await anext(stream) for _ in range(2)]
     gate.open()
@@ -70,7 +81,7 @@ async def test_a_slow_reader_gets_every_transition_and_the_newest_progress(
     assert rest[1].progress == Progress(3, 3)
 
 
-async def test_the_last_progress_is_in_the_final_record(scheduler: InMemoryScheduler) -> None:
+async def test_the_last_progress_is_in_the_final_record(scheduler: Scheduler) -> None:
     async def target() -> None:
         current_job().progress(1, 2)
         await asyncio.sleep(0)
@@ -80,7 +91,7 @@ async def test_the_last_progress_is_in_the_final_record(scheduler: InMemorySched
     assert record.progress == Progress(2, 2, "done")
 
 
-async def test_progress_from_a_thread_is_seen(scheduler: InMemoryScheduler) -> None:
+async def test_progress_from_a_thread_is_seen(scheduler: Scheduler) -> None:
     def target() -> None:
         for step in range(100_000):
             current_job().progress(step, 100_000)
@@ -101,7 +112,7 @@ async def test_progress_from_a_thread_is_seen(scheduler: InMemoryScheduler) -> N
     ],
 )
 async def test_progress_that_is_no_number_is_refused(
-    scheduler: InMemoryScheduler, arguments: tuple[Any, ...], error: type[Exception]
+    scheduler: Scheduler, arguments: tuple[Any, ...], error: type[Exception]
 ) -> None:
     async def target() -> None:
         current_job().progress(*arguments)
@@ -111,7 +122,7 @@ async def test_progress_that_is_no_number_is_refused(
     assert record.error.startswith(error.__name__)
 
 
-async def test_a_progress_message_is_bounded_and_encodable(scheduler: InMemoryScheduler) -> None:
+async def test_a_progress_message_is_bounded_and_encodable(scheduler: Scheduler) -> None:
     async def target() -> None:
         current_job().progress(1, message="\ud800" + "x" * 100_000)
 
@@ -121,7 +132,7 @@ async def test_a_progress_message_is_bounded_and_encodable(scheduler: InMemorySc
     assert len(record.progress.message.encode()) < 2_000
 
 
-async def test_pages_of_records(scheduler: InMemoryScheduler) -> None:
+async def test_pages_of_records(scheduler: Scheduler) -> None:
     ids = [await scheduler.add_job(noop) for _ in range(5)]
     await scheduler.wait(ids[-1])
     assert [record.id for record in await scheduler.list_records(limit=2)] == ids[:2:-1]

@@ -93,8 +93,8 @@ def create_router() -> APIRouter:
         return await submit(wait_until_finished, error)
 
     @router.post("/jobs/{job_id}/finish", status_code=204)
-    async def finish_job(job_id: str) -> None:
-        gates[job_id].set()
+    async def finish_job(job_id: str, silent_seconds: float = 0) -> None:
+        asyncio.get_running_loop().call_later(silent_seconds, gates[job_id].set)
 
     @router.get("/page", response_class=HTMLResponse)
     async def page() -> str:

@@ -28,9 +28,9 @@ def submit(service: Service, *, error: str | None = None) -> str:
     return str(_request("POST", f"{service.url}/jobs", params=parameters).json()["job_id"])
 
 
-def finish(service: Service, job_id: str) -> None:
-    """Let a job come to its end."""
-    _request("POST", f"{service.url}/jobs/{job_id}/finish")
+def finish(service: Service, job_id: str, *, silent_seconds: float = 0) -> None:
+    """Let a job come to its end, now or after so much more silence."""
+    _request("POST", f"{service.url}/jobs/{job_id}/finish", params={"silent_seconds": str(silent_seconds)})
 
 
 def drop_streams(service: Service) -> None:

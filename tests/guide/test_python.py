@@ -28,6 +28,18 @@ def test_the_reader_prints_each_status_when_it_changes_and_ends(
     assert reader.log.splitlines() == ["Status: running", f"Status: {last}"]
 
 
+def test_the_reader_outlasts_a_silence_longer_than_its_timeout(service: Service, tmp_path: Path) -> None:
+    job_id = submit(service)
+    script = tmp_path / "read_stream.py"
+    script.write_text(fill_in("read_stream.py.txt", url=service.url, job_id=job_id))
+    with run_command([sys.executable, "-W", "error", script]) as reader:
+        reader.wait_log("Status: running")
+        # The one test that lets real time pass: httpx gives up after five seconds, and has no other clock.
+        finish(service, job_id, silent_seconds=6)
+        assert reader.wait(timeout=TIMEOUT) == 0, reader.log
+    assert reader.log.splitlines() == ["Status: running", "Status: completed"]
+
+
 def test_the_builders_service_has_the_name_and_runs_five_jobs_at_once(service: Service) -> None:
     assert httpx.get(f"{service.url}/openapi.json").json()["info"]["title"] == "My Service"
     assert count_running(service, submitted=7) == 5

@@ -1,10 +1,13 @@
+import asyncio
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ulid import ULID
 
+from servicekit.errors import JobCanceled
 from servicekit.jobs.outcome import (
     MAX_ERROR_CHARACTERS,
     MAX_TRACEBACK_CHARACTERS,
@@ -12,12 +15,18 @@ from servicekit.jobs.outcome import (
     clip,
     completion,
     failure,
+    is_cancellation,
 )
 from servicekit.jobs.status import Transition
 
 
 class UnprintableError(Exception):
     def __str__(self) -> str:
+        raise SystemExit("not even this")
+
+
+class StubbornGroup(BaseExceptionGroup[BaseException]):
+    def split(self, condition: object) -> Any:
         raise SystemExit("not even this")
 
 
@@ -95,3 +104,13 @@ def test_another_result_is_no_artifact(result: object) -> None:
 
 def test_a_result_of_none_is_a_result() -> None:
     assert completion(None).transition is completion(1).transition is Transition.COMPLETE
+
+
+def test_a_cancellation_is_told_from_other_errors_also_in_groups() -> None:
+    canceled, asked = asyncio.CancelledError(), JobCanceled("01JQRS7XK5N8Z3VQ2M4T6W8Y0A")
+    inner = BaseExceptionGroup("inner", [canceled, asked])
+    outer = BaseExceptionGroup("outer", [canceled, inner])
+    assert [error for error in (canceled, asked, inner, outer) if not is_cancellation(error)] == []
+    mixed = BaseExceptionGroup("mixed", [outer, ValueError("Invalid input")])
+    stubborn = StubbornGroup("stubborn", [canceled])
+    assert [error for error in (ValueError("x"), mixed, stubborn) if is_cancellation(error)] == []

@@ -1,24 +1,40 @@
 """What every job store promises, as tests. A store's own test module subclasses this and provides `store`."""
 
+import inspect
 from collections.abc import AsyncIterator
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from ulid import ULID
 
-from servicekit.errors import JobFailed, JobNotFinished, JobNotFound
+from servicekit.errors import IdempotencyConflict, JobFailed, JobNotFinished, JobNotFound
 from servicekit.jobs.ids import JobIds
+from servicekit.jobs.options import JobOptions
 from servicekit.jobs.outcome import CANCELED, Outcome, completion, failure
-from servicekit.jobs.record import Progress
+from servicekit.jobs.query import ALL_JOBS, JobChange, JobFilter
+from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.status import JobStatus, Transition
-from servicekit.jobs.submission import Claim, RunnerKind
+from servicekit.jobs.submission import Claim, RunnerKind, Submission
 from servicekit.ports import JobStore
-from tests.fakes import FakeClock, RecordingPublisher, submission
+from tests.fakes import FakeClock, RecordingPublisher, noop, submission
 
 COROUTINE, THREAD = RunnerKind.COROUTINE, RunnerKind.THREAD
+SCAN_LIMIT = 50
+"""How many jobs the stores under test look at for one page."""
+KEY = "a key"
+
+
+async def another(*args: object) -> None:
+    """A target that is not `noop`."""
+
+
+def with_status(*statuses: JobStatus) -> JobFilter:
+    return JobFilter(statuses=frozenset(statuses))
 
 
 class JobStoreContract:
-    """Fixtures that a subclass provides: `store`, `clock`, `publisher`."""
+    """Fixtures that a subclass provides: `store`, which looks at no more than `SCAN_LIMIT` jobs for one page."""
 
     ids = JobIds()
 
@@ -49,6 +65,53 @@ class JobStoreContract:
         (job_id,) = await self.insert(store)
         assert await store.finish(await self.claim(store), outcome)
         return job_id
+
+    async def submit(
+        self,
+        store: JobStore,
+        *,
+        name: str | None = None,
+        tags: tuple[str, ...] = (),
+        outcome: Outcome | None = None,
+    ) -> str:
+        """A new job, which has ended if there is an outcome."""
+        job_id = self.ids.next_id()
+        await store.insert(submission(job_id, options=JobOptions(name=name, tags=tags)))
+        if outcome is not None:
+            await store.finish(await self.claim(store), outcome)
+        return job_id
+
+    async def list_all(self, store: JobStore, wanted: JobFilter = ALL_JOBS, limit: int = 1_000) -> list[JobRecord]:
+        """Every job that is wanted, page by page."""
+        records: list[JobRecord] = []
+        before = None
+        while True:
+            page = await store.list_records(wanted, limit, before)
+            assert len(page.records) <= limit
+            assert before is None or all(record.id < before for record in page.records)
+            records += page.records
+            if page.next_before is None:
+                return records
+            assert before is None or page.next_before < before
+            before = page.next_before
+
+    async def list_ids(self, store: JobStore, wanted: JobFilter = ALL_JOBS, limit: int = 1_000) -> list[str]:
+        return [record.id for record in await self.list_all(store, wanted, limit)]
+
+    async def changes_since(self, store: JobStore, position: int, limit: int = 1_000) -> list[JobChange]:
+        """What has happened since, page by page."""
+        changes: list[JobChange] = []
+        while True:
+            page = await store.list_changes(position, limit)
+            assert page is not None
+            assert [change.position for change in page.changes] == sorted({each.position for each in page.changes})
+            assert all(position < change.position <= page.position for change in page.changes)
+            assert len({change.job_id for change in page.changes}) == len(page.changes) <= limit
+            changes += page.changes
+            position = page.position
+            if page.is_last:
+                assert position == await store.get_position()
+                return changes
 
     async def test_a_new_job_is_pending(self, store: JobStore, clock: FakeClock) -> None:
         (job_id,) = await self.insert(store)
@@ -172,7 +235,7 @@ class JobStoreContract:
                 await find(job_id)
         with pytest.raises(KeyError):
             await store.list_transitions(job_id, 0)
-        assert await store.list_records(None, 10, None) == []
+        assert await self.list_all(store) == []
         assert not any((await store.count_by_status()).values())
 
     async def test_every_change_is_published_in_order(self, store: JobStore, publisher: RecordingPublisher) -> None:
@@ -207,24 +270,25 @@ class JobStoreContract:
 
     async def test_records_are_listed_newest_first_in_pages(self, store: JobStore) -> None:
         job_ids = await self.insert(store, 300)
-        listed: list[str] = []
-        before = None
-        while page := await store.list_records(None, 7, before):
-            assert len(page) <= 7
-            before = page[-1].id
-            listed += [record.id for record in page]
-        assert listed == job_ids[::-1]
-        assert [record.id for record in await store.list_records(None, None, None)] == listed
+        assert await self.list_ids(store, limit=7) == job_ids[::-1]
+        assert await self.list_ids(store) == job_ids[::-1]
+
+    async def test_the_last_page_says_that_it_is(self, store: JobStore) -> None:
+        job_ids = await self.insert(store, 6)
+        first = await store.list_records(ALL_JOBS, 3, None)
+        assert first.next_before == job_ids[3]
+        assert (await store.list_records(ALL_JOBS, 3, first.next_before)).next_before is None
+        assert await store.list_records(ALL_JOBS, 3, job_ids[0]) == ([], None)
 
     async def test_a_page_goes_on_where_a_deleted_job_was(self, store: JobStore) -> None:
         job_ids = await self.insert(store, 300)
-        for cursor in (job_ids[0], job_ids[128], job_ids[150]):
-            await store.delete(cursor)
-        rest = [job_id for job_id in job_ids if job_id not in (job_ids[0], job_ids[128], job_ids[150])]
-        for cursor in (job_ids[128], job_ids[150]):
-            expected = [job_id for job_id in reversed(rest) if job_id < cursor][:5]
-            assert [record.id for record in await store.list_records(None, 5, cursor)] == expected
-        assert await store.list_records(None, 5, job_ids[0]) == []
+        gone = [job_ids[0], job_ids[128], job_ids[150]]
+        for job_id in gone:
+            await store.delete(job_id)
+        for cursor in gone:
+            expected = [job_id for job_id in reversed(job_ids) if job_id < cursor and job_id not in gone][:5]
+            page = await store.list_records(ALL_JOBS, 5, cursor)
+            assert [record.id for record in page.records] == expected
 
     async def test_records_are_listed_by_status(self, store: JobStore) -> None:
         job_ids = await self.insert(store, 300)
@@ -233,10 +297,243 @@ class JobStoreContract:
         for claim in failed:
             await store.finish(claim, failure(ValueError()))
         expected = [claim.submission.id for claim in reversed(failed)]
-        assert [record.id for record in await store.list_records(JobStatus.FAILED, 10, None)] == expected
-        assert [record.id for record in await store.list_records(JobStatus.FAILED, 2, expected[0])] == expected[1:3]
-        assert [record.id for record in await store.list_records(JobStatus.PENDING, 10, None)] == job_ids[-1:]
-        assert await store.list_records(JobStatus.CANCELED, 10, None) == []
+        assert await self.list_ids(store, with_status(JobStatus.FAILED)) == expected
+        second = await store.list_records(with_status(JobStatus.FAILED), 2, expected[0])
+        assert [record.id for record in second.records] == expected[1:3]
+        assert await self.list_ids(store, with_status(JobStatus.PENDING)) == job_ids[-1:]
+        assert await self.list_ids(store, with_status(JobStatus.CANCELED)) == []
+
+    async def test_records_are_listed_by_several_statuses(self, store: JobStore) -> None:
+        completed = await self.submit(store, outcome=completion(None))
+        failed = await self.submit(store, outcome=failure(ValueError()))
+        running = await self.submit(store)
+        await self.claim(store)
+        pending = await self.submit(store)
+        for limit in (1, 10):
+            for statuses, expected in [
+                ((JobStatus.FAILED, JobStatus.COMPLETED), [failed, completed]),
+                ((JobStatus.PENDING, JobStatus.RUNNING), [pending, running]),
+                ((JobStatus.PENDING, JobStatus.COMPLETED, JobStatus.CANCELED), [pending, completed]),
+                (tuple(JobStatus), [pending, running, failed, completed]),
+            ]:
+                assert await self.list_ids(store, with_status(*statuses), limit) == expected
+
+    async def test_records_are_listed_by_name_and_by_tag(self, store: JobStore) -> None:
+        train = await self.submit(store, name="train", tags=("nightly", "gpu"))
+        await self.submit(store, name="training", tags=("night",))
+        again = await self.submit(store, name="train")
+        assert await self.list_ids(store, JobFilter(name="train")) == [again, train]
+        assert await self.list_ids(store, JobFilter(name="Train")) == []
+        assert await self.list_ids(store, JobFilter(tag="nightly")) == [train]
+        assert await self.list_ids(store, JobFilter(tag="gpu")) == [train]
+        assert await self.list_ids(store, JobFilter(tag="gp")) == []
+        assert await self.list_ids(store, JobFilter(name="train", tag="night")) == []
+        assert (await store.get_record(train)).tags == ("gpu", "nightly")
+
+    async def test_a_search_looks_into_names_and_errors(self, store: JobStore) -> None:
+        named = await self.submit(store, name="Disk_check 100%")
+        await self.submit(store, name="Diskcheck 100")
+        failed = await self.submit(store)
+        claims = {claim.submission.id: claim for claim in await store.claim(3, ())}
+        await store.finish(claims[failed], failure(OSError("no space left on DISK Ä")))
+        assert (await self.list_ids(store, JobFilter(search="disk")))[0] == failed
+        assert len(await self.list_ids(store, JobFilter(search="disk"))) == 3
+        assert await self.list_ids(store, JobFilter(search="k_c")) == [named]
+        assert await self.list_ids(store, JobFilter(search="0%")) == [named]
+        assert await self.list_ids(store, JobFilter(search="disk Ä")) == [failed]
+        assert await self.list_ids(store, JobFilter(search="disk ä")) == []  # only ASCII letters are told alike
+        assert await self.list_ids(store, JobFilter(search="'; --")) == []
+
+    async def test_records_are_listed_by_the_time_in_their_ids(self, store: JobStore) -> None:
+        noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+        minutes = [noon + timedelta(minutes=minute) for minute in range(5)]
+        job_ids = [str(ULID.from_datetime(minute)) for minute in minutes]
+        for job_id in job_ids:
+            await store.insert(submission(job_id))
+        for after in (None, *minutes):
+            for before in (None, *minutes):
+                wanted = JobFilter(submitted_after=after, submitted_before=before)
+                start = 0 if after is None else minutes.index(after)
+                end = 5 if before is None else minutes.index(before)
+                assert await self.list_ids(store, wanted, limit=2) == job_ids[start:end][::-1]
+        page = await store.list_records(JobFilter(submitted_after=minutes[1]), 10, job_ids[3])
+        assert [record.id for record in page.records] == [job_ids[2], job_ids[1]]
+
+    async def test_filters_are_combined(self, store: JobStore) -> None:
+        wanted = JobFilter(
+            statuses=frozenset([JobStatus.FAILED, JobStatus.COMPLETED]), name="train", tag="gpu", search="memory"
+        )
+        outcome = failure(MemoryError("out of memory"))
+        expected = await self.submit(store, name="train", tags=("gpu",), outcome=outcome)
+        await self.submit(store, name="test", tags=("gpu",), outcome=outcome)
+        await self.submit(store, name="train", tags=("cpu",), outcome=outcome)
+        await self.submit(store, name="train", tags=("gpu",), outcome=failure(ValueError("x")))
+        assert await self.list_ids(store, wanted) == [expected]
+        assert wanted.matches(await store.get_record(expected))
+
+    async def test_a_search_that_looks_at_many_jobs_goes_on_with_the_next_page(self, store: JobStore) -> None:
+        oldest = await self.submit(store, name="needle")
+        await self.insert(store, SCAN_LIMIT)
+        middle = await self.submit(store, name="needle")
+        await self.insert(store, 2 * SCAN_LIMIT)
+        wanted = JobFilter(search="needle")
+        first = await store.list_records(wanted, 10, None)
+        assert first.records == []
+        assert first.next_before is not None
+        assert await self.list_ids(store, wanted) == [middle, oldest]
+        assert await self.list_ids(store, wanted, limit=1) == [middle, oldest]
+        assert await self.list_ids(store, JobFilter(search="no such thing")) == []
+
+    async def test_a_submission_with_the_same_key_is_the_same_job(self, store: JobStore) -> None:
+        job_id, repeated = self.ids.next_id(), self.ids.next_id()
+        for name in ("first", "second"):  # what it is called does not make it another
+            options = JobOptions(name=name, idempotency_key=KEY)
+            new = submission(job_id if name == "first" else repeated, args=(1, {"b": 2, "a": [None]}), options=options)
+            assert await store.insert(new) == job_id
+        assert await self.list_ids(store) == [job_id]
+        assert (await store.get_record(job_id)).name == "first"
+        with pytest.raises(JobNotFound):
+            await store.get_record(repeated)
+        assert [claim.submission.id for claim in await store.claim(2, ())] == [job_id]
+
+    async def test_a_key_is_kept_as_long_as_its_job(self, store: JobStore) -> None:
+        options = JobOptions(idempotency_key=KEY)
+        first, second, third = [submission(self.ids.next_id(), options=options) for _ in range(3)]
+        await store.insert(first)
+        await store.finish(await self.claim(store), completion(None))
+        assert await store.insert(second) == first.id
+        await store.delete(first.id)
+        assert await store.insert(third) == third.id
+        assert await self.list_ids(store) == [third.id]
+
+    @pytest.mark.parametrize("other", ["arguments", "target"])
+    async def test_a_key_is_for_one_target_and_its_arguments(self, store: JobStore, other: str) -> None:
+        options = JobOptions(idempotency_key=KEY)
+        first = submission(self.ids.next_id(), args=(1,), options=options)
+        await store.insert(first)
+        args, target = ((2,), noop) if other == "arguments" else ((1,), another)
+        with pytest.raises(IdempotencyConflict, match="another target or other arguments") as caught:
+            await store.insert(submission(self.ids.next_id(), args=args, target=target, options=options))
+        assert (caught.value.key, caught.value.job_id) == (KEY, first.id)
+        assert await self.list_ids(store) == [first.id]
+
+    async def test_a_coroutine_object_that_is_not_needed_is_closed(self, store: JobStore) -> None:
+        options = JobOptions(idempotency_key=KEY)
+        repeated, conflicting = noop(), another()
+        await store.insert(Submission(self.ids.next_id(), "noop", first := noop(), (), {}, COROUTINE, options))
+        await store.insert(Submission(self.ids.next_id(), "noop", repeated, (), {}, COROUTINE, options))
+        with pytest.raises(IdempotencyConflict):
+            await store.insert(Submission(self.ids.next_id(), "another", conflicting, (), {}, COROUTINE, options))
+        assert inspect.getcoroutinestate(repeated) == inspect.getcoroutinestate(conflicting) == inspect.CORO_CLOSED
+        assert inspect.getcoroutinestate(first) == inspect.CORO_CREATED
+        first.close()
+
+    async def test_changes_tell_what_each_job_has_become(self, store: JobStore) -> None:
+        begin = await store.get_position()
+        first, second, third = await self.insert(store, 3)
+        claims = await store.claim(2, ())
+        await store.report_progress(claims[0], Progress(1))
+        await store.finish(claims[1], completion(None))
+        await store.request_cancel(first)
+        await store.delete(third)
+        changes = await self.changes_since(store, begin)
+        assert [change.job_id for change in changes] == [second, first, third]
+        assert [change.record and change.record.status for change in changes] == [
+            JobStatus.COMPLETED,
+            JobStatus.RUNNING,
+            None,
+        ]
+        for job_id, change in zip([second, first], changes, strict=False):
+            assert change.record == await store.get_record(job_id)
+
+    async def test_every_change_has_a_position_and_is_told(
+        self, store: JobStore, publisher: RecordingPublisher
+    ) -> None:
+        position, told = await store.get_position(), publisher.notify_count
+
+        async def check_moved() -> None:
+            nonlocal position, told
+            before, position = position, await store.get_position()
+            told_before, told = told, publisher.notify_count
+            assert position > before
+            assert told > told_before
+
+        (job_id,) = await self.insert(store)
+        await check_moved()
+        claim = await self.claim(store)
+        await check_moved()
+        await store.report_progress(claim, Progress(1))
+        await check_moved()
+        await store.request_cancel(job_id)
+        await check_moved()
+        await store.finish(claim, CANCELED)
+        await check_moved()
+        await store.delete(job_id)
+        await check_moved()
+        assert await self.changes_since(store, position) == []
+
+    async def test_who_changes_nothing_is_no_change(self, store: JobStore) -> None:
+        (job_id,) = await self.insert(store)
+        claim = await self.claim(store)
+        await store.finish(claim, completion(None))
+        position = await store.get_position()
+        await store.finish(claim, CANCELED)
+        await store.release(claim)
+        await store.report_progress(claim, Progress(1))
+        await store.request_cancel(job_id)
+        assert await store.get_position() == position
+
+    async def test_changes_can_be_followed_in_small_steps(self, store: JobStore) -> None:
+        begin = await store.get_position()
+        job_ids = await self.insert(store, 4)
+        claims = await store.claim(4, ())
+        for claim in claims:
+            await store.report_progress(claim, Progress(1))
+            await store.finish(claim, completion(None))
+        await store.delete(job_ids[1])
+        for limit in (1, 3, 1_000):
+            known: dict[str, JobRecord | None] = {}
+            for change in await self.changes_since(store, begin, limit):
+                known[change.job_id] = change.record
+            assert known.pop(job_ids[1]) is None
+            assert known == {record.id: record for record in await self.list_all(store)}
+        middle = (await self.changes_since(store, begin))[1].position
+        assert [change.job_id for change in await self.changes_since(store, middle)] == [job_ids[3], job_ids[1]]
+
+    async def test_a_change_that_has_not_happened_is_not_known(self, store: JobStore) -> None:
+        await self.insert(store)
+        position = await store.get_position()
+        assert await self.changes_since(store, position) == []
+        assert await store.list_changes(position + 1, 10) is None
+        assert await store.list_changes(10**17, 10) is None
+
+    async def test_a_released_attempt_ends_the_job_where_nobody_else_could_run_it(
+        self, store: JobStore, publisher: RecordingPublisher
+    ) -> None:
+        (job_id,) = await self.insert(store)
+        assert await store.release(await self.claim(store))
+        record = await store.get_record(job_id)
+        assert not store.is_shared
+        assert record.status is JobStatus.CANCELED
+        assert publisher.events[-1].record == record
+
+    async def test_a_stale_attempt_releases_nothing(self, store: JobStore) -> None:
+        (job_id,) = await self.insert(store)
+        claim = await self.claim(store)
+        running = await store.get_record(job_id)
+        assert not await store.release(Claim(claim.submission, claim.attempt - 1))
+        assert await store.get_record(job_id) == running
+        assert await store.finish(claim, completion(None))
+        completed = await store.get_record(job_id)
+        assert not await store.release(claim)
+        assert await store.get_record(job_id) == completed
+        await store.delete(job_id)
+        assert not await store.release(claim)
+
+    async def test_it_works_when_it_is_asked_whether_it_does(self, store: JobStore) -> None:
+        assert await store.find_problem() is None
+        await store.rescue()
+        assert await store.list_records(ALL_JOBS, 10, None) == ([], None)
 
     async def test_jobs_are_counted_by_status(self, store: JobStore) -> None:
         await self.insert(store, 3)

@@ -11,6 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from servicekit.errors import JobNotFound
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.outcome import CANCELED, completion, failure
+from servicekit.jobs.query import ALL_JOBS, JobFilter
 from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import TRANSITIONS, JobStatus, Transition
@@ -48,6 +49,8 @@ class Lives(RuleBasedStateMachine):
         self.publisher = RecordingPublisher()
         self.store = MemoryStore(self.publisher, self.clock, Retention())
         self.ids = JobIds()
+        self.position = done(self.store.get_position())
+        self.followed: dict[str, JobRecord] = {}
         self.model: dict[str, JobStatus] = {}
         self.runners: dict[str, RunnerKind] = {}
 
@@ -84,6 +87,14 @@ class Lives(RuleBasedStateMachine):
         if allowed is not None:
             self.model[job_id] = allowed
 
+    @rule(claim=claims, staleness=st.sampled_from([0, 0, 1]))
+    def release(self, claim: Claim, staleness: int) -> None:
+        job_id = claim.submission.id
+        is_allowed = self.model.get(job_id) is JobStatus.RUNNING and not staleness
+        assert done(self.store.release(Claim(claim.submission, claim.attempt - staleness))) == is_allowed
+        if is_allowed:
+            self.model[job_id] = TRANSITIONS[JobStatus.RUNNING, Transition.CANCEL]
+
     @rule(claim=claims, done_so_far=st.integers(0, 100))
     def report_progress(self, claim: Claim, done_so_far: int) -> None:
         done(self.store.report_progress(claim, Progress(done_so_far)))
@@ -110,13 +121,34 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def the_store_says_what_the_model_says(self) -> None:
-        records = done(self.store.list_records(None, None, None))
+        records = self.list_records(ALL_JOBS)
         assert {record.id: record.status for record in records} == self.model
         assert [record.id for record in records] == sorted(self.model, reverse=True)
         counts = done(self.store.count_by_status())
         assert counts == {status: list(self.model.values()).count(status) for status in JobStatus}
         for status in JobStatus:
-            assert done(self.store.list_records(status, 3, None)) == [r for r in records if r.status is status][:3]
+            expected = [record for record in records if record.status is status]
+            assert self.list_records(JobFilter(statuses=frozenset([status]))) == expected
+            page = done(self.store.list_records(JobFilter(statuses=frozenset([status])), 3, None))
+            assert page.records == expected[:3]
+            assert (page.next_before is None) == (len(expected) <= 3)
+
+    @rule(limit=st.integers(1, 5))
+    def follow_for_a_while(self, limit: int) -> None:
+        """Whoever follows the changes comes to know what the store knows, in steps of any size, and at any time."""
+        page = done(self.store.list_changes(self.position, limit))
+        assert page is not None
+        positions = [change.position for change in page.changes]
+        assert positions == sorted(set(positions))
+        assert all(self.position < position <= page.position for position in positions)
+        for change in page.changes:
+            if change.record is None:
+                self.followed.pop(change.job_id, None)
+            else:
+                self.followed[change.job_id] = change.record
+        self.position = page.position
+        if page.is_last:
+            assert {record.id: record for record in self.list_records(ALL_JOBS)} == self.followed
 
     @invariant()
     def every_life_is_legal_numbered_and_in_order(self) -> None:
@@ -133,6 +165,9 @@ class Lives(RuleBasedStateMachine):
                     event.record for event in self.publisher.events if event.is_transition and event.job_id == job_id
                 ]
                 assert done(self.store.list_transitions(job_id, 0)) == told
+
+    def list_records(self, wanted: JobFilter) -> list[JobRecord]:
+        return done(self.store.list_records(wanted, 1_000, None)).records
 
     def record(self, job_id: str) -> JobRecord:
         return done(self.store.get_record(job_id))

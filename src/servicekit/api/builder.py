@@ -46,7 +46,10 @@ class ServiceBuilder:
     def with_jobs(
         self,
         max_concurrency: int | None = None,
+        url: str | None = None,
         *,
+        max_concurrency_per_process: int | None = None,
+        run_jobs: bool = True,
         max_threads: int = DEFAULT_MAX_THREADS,
         retention: Retention | None = None,
         shutdown_grace: float | timedelta = 5.0,
@@ -57,6 +60,9 @@ class ServiceBuilder:
         return self.with_feature(
             Jobs(
                 max_concurrency=max_concurrency,
+                url=url,
+                max_concurrency_per_process=max_concurrency_per_process,
+                run_jobs=run_jobs,
                 max_threads=max_threads,
                 retention=retention,
                 shutdown_grace=shutdown_grace,

@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from servicekit.jobs.events import JobEvent
+from servicekit.jobs.query import JobChange
 from servicekit.jobs.record import JobRecord, JobSummary
 
 _RECORD: Final = TypeAdapter(JobRecord)
@@ -26,21 +27,31 @@ def list_json(records: Sequence[JobSummary]) -> bytes:
     return _SUMMARIES.dump_json(list(records))
 
 
-def encode_event(event: JobEvent) -> bytes:
-    """The event as a stream sends it."""
-    return _encode(event, expose_traceback=True)
+def encode_event(event: JobEvent | JobChange, *, expose_traceback: bool) -> bytes:
+    """The event as a stream sends it: of one job, or of all."""
+    if isinstance(event, JobChange):
+        return _encode_change(event, expose_traceback=expose_traceback)
+    return event.render(_encode if expose_traceback else _encode_without_traceback)
 
 
-def encode_event_without_traceback(event: JobEvent) -> bytes:
-    """The event as the stream of a public service sends it."""
+def _encode(event: JobEvent, *, expose_traceback: bool = True) -> bytes:
+    if event.record is None:
+        return _DELETED
+    return _with_id(event.record.version, record_json(event.record, expose_traceback=expose_traceback))
+
+
+def _encode_without_traceback(event: JobEvent) -> bytes:
     return _encode(event, expose_traceback=False)
 
 
-def _encode(event: JobEvent, *, expose_traceback: bool) -> bytes:
-    if event.record is None:
-        return _DELETED
-    data = _on_one_line(record_json(event.record, expose_traceback=expose_traceback))
-    return b"id: %d\ndata: %b\n\n" % (event.record.version, data)
+def _encode_change(change: JobChange, *, expose_traceback: bool) -> bytes:
+    if change.record is None:
+        return _with_id(change.position, b'{"id": "%b", "status": "deleted"}' % change.job_id.encode())
+    return _with_id(change.position, record_json(change.record, expose_traceback=expose_traceback))
+
+
+def _with_id(number: int, json: bytes) -> bytes:
+    return b"id: %d\ndata: %b\n\n" % (number, _on_one_line(json))
 
 
 def _on_one_line(json: bytes) -> bytes:

@@ -1,12 +1,23 @@
 """Where errors become HTTP: the one place that knows both."""
 
+import logging
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from servicekit.errors import InvalidJobId, JobNotFound, ResultUnavailable, SchedulerClosed, ServicekitError
+from servicekit.errors import (
+    IdempotencyConflict,
+    InvalidJobId,
+    JobNotFound,
+    ResultUnavailable,
+    SchedulerClosed,
+    ServicekitError,
+    StoreUnavailable,
+)
+
+_log = logging.getLogger("servicekit.api")
 
 
 class ErrorBody(BaseModel):
@@ -19,7 +30,9 @@ _RESPONSES: dict[type[ServicekitError], tuple[HTTPStatus, str | None]] = {
     InvalidJobId: (HTTPStatus.BAD_REQUEST, "Invalid job ID format"),
     JobNotFound: (HTTPStatus.NOT_FOUND, "Job not found"),
     ResultUnavailable: (HTTPStatus.CONFLICT, None),
+    IdempotencyConflict: (HTTPStatus.CONFLICT, None),
     SchedulerClosed: (HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping and takes no more jobs"),
+    StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "Jobs cannot be read or written at the moment"),
 }
 
 
@@ -31,5 +44,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
 async def _respond(_request: Request, error: Exception) -> JSONResponse:
     status, detail = next(response for kind, response in _RESPONSES.items() if isinstance(error, kind))
+    if isinstance(error, StoreUnavailable):
+        _log.error("%s", error)  # which file it is, and why, is not for clients
     headers = {"Retry-After": "5"} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
     return JSONResponse({"detail": detail or str(error)}, status_code=status, headers=headers)

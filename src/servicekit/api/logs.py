@@ -16,7 +16,8 @@ _access_log = logging.getLogger("servicekit.access")
 
 
 class Logging(Passive):
-    """Structured logging, one JSON object a line, on standard error; a line for each request and each finished job.
+    """Structured logging, one JSON object a line, on standard error; a line for each request, and one for each job that
+    ends or is deleted.
 
     The lines of a request, also those of your own loggers, carry its `request_id`: that of its `X-Request-ID` header,
     or a new one; the response has it in the same header. Lines from inside a job carry its `job_id`. Handlers that the

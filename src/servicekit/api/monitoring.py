@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 class Monitoring(Passive):
     """`GET /metrics` in Prometheus's text format.
 
-    `jobs_submitted_total`, `jobs_finished_total` by status, `job_duration_seconds`, `jobs_pending`, `jobs_running`,
-    `job_streams_open`, and what the process uses. The metrics live in a registry of this application's own, so that
-    two services in one process, or your own metrics in the default registry, do not meet; pass `registry` to use yours.
+    `jobs_submitted_total`, `jobs_finished_total` by status, `jobs_deleted_total`, `job_duration_seconds`,
+    `jobs_pending`, `jobs_running`, `job_streams_open`, and what the process uses. The metrics live in a registry of
+    this application's own, so that two services in one process, or your own metrics in the default registry, do not
+    meet; pass `registry` to use yours.
 
     Needs the extra `monitoring`.
     """

@@ -2,21 +2,25 @@
 
 One stream is two tasks: the request's own, which waits for the next event and sends it, and one that waits for the
 disconnect. Everything periodic is done for all streams by a single ticker: a comment to those that have been idle for
-fifteen seconds, and the end of those whose reader has taken nothing for half a minute.
+fifteen seconds (three for readers that use httpx), the end of those whose reader has taken nothing for half a minute,
+and a look whether the server ends without a signal.
 
     job changes ──▶ hub ──▶ mailbox ──▶ watch.next_event() ──▶ send
     ticker ────────────────────────────▶ wake ───────────────▶ send a comment
     disconnect, stop signal ───────────▶ close ──────────────▶ the stream ends
 
 What is sent follows the HTML standard's chapter on server-sent events. `id:` comes in the same event as its data, since
-some clients forget one that comes alone. After the last event the server ends the response; a client that comes back
-with that event's id gets 204, which tells it to stop.
+some clients forget one that comes alone. After a job's last event the server ends the response; a client that comes
+back with that event's id gets 204, which tells it to stop. In the stream of all jobs, which has no last event, a feed
+stands in for the watch.
 """
 
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
+from itertools import chain, takewhile
 from typing import Final
 
 from fastapi.routing import APIRoute
@@ -24,14 +28,17 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
-from servicekit.api.encoding import encode_event, encode_event_without_traceback
+from servicekit.api.encoding import encode_event
 from servicekit.api.stop import StopListener
+from servicekit.engine.feed import JobFeed
 from servicekit.engine.watch import JobWatch
-from servicekit.errors import JobNotFound
+from servicekit.errors import JobNotFound, StoreUnavailable
 from servicekit.jobs.events import JobEvent
+from servicekit.jobs.query import JobChange
 
 RETRY_MILLISECONDS: Final = 1_000
 _STOP_SECONDS: Final = 1.0
+_WOKEN_AT_ONCE: Final = 200
 _SCOPE_KEY: Final = "servicekit.stream"
 
 
@@ -39,42 +46,52 @@ class OpenStreams:
     """All streams of one application that are open.
 
     One to which nothing has been sent for `keep_alive_seconds` gets a comment, since proxies close connections that
-    are silent for a minute. One whose reader has taken nothing for `stall_seconds` is ended.
+    are silent for a minute; for a reader that uses httpx these are `httpx_keep_alive_seconds`. A comment comes up to
+    `tick_seconds` later than that. One whose reader has taken nothing for `stall_seconds` is ended.
     """
 
     def __init__(
-        self, *, keep_alive_seconds: float = 15.0, stall_seconds: float = 30.0, tick_seconds: float = 1.0
+        self,
+        *,
+        keep_alive_seconds: float = 15.0,
+        httpx_keep_alive_seconds: float = 3.0,
+        stall_seconds: float = 30.0,
+        tick_seconds: float = 1.0,
     ) -> None:
         self.keep_alive_seconds = keep_alive_seconds
+        self.httpx_keep_alive_seconds = httpx_keep_alive_seconds
         self.stall_seconds = stall_seconds
-        self._tick_seconds = tick_seconds
-        # The one to which nothing has been sent for longest comes first.
-        self._streams: OrderedDict[EventStream, None] = OrderedDict()
+        self.tick_seconds = tick_seconds
+        # One queue for each interval. In each, the one to which nothing has been sent for longest comes first.
+        self._queues: dict[float, OrderedDict[EventStream, None]] = {}
         self._ticker: asyncio.Task[None] | None = None
         self._listener: StopListener | None = None
         self._is_stopping = False
 
     def __len__(self) -> int:
-        return len(self._streams)
+        return sum(map(len, self._queues.values()))
+
+    def __iter__(self) -> Iterator["EventStream"]:
+        return chain.from_iterable(self._queues.values())
 
     def add(self, stream: "EventStream") -> None:
         if self._listener is None:  # a mounted application has no lifespan that would have called `start`
             self._listener = StopListener(self.stop)
-        self._streams[stream] = None
+        self._queues.setdefault(stream.keep_alive_seconds, OrderedDict())[stream] = None
         if self._is_stopping:
             stream.close()
         if self._ticker is None:
             self._ticker = asyncio.get_running_loop().create_task(self._tick(), name="servicekit streams")
 
     def remove(self, stream: "EventStream") -> None:
-        del self._streams[stream]
-        if not self._streams and self._ticker is not None:
+        del self._queues[stream.keep_alive_seconds][stream]
+        if not len(self) and self._ticker is not None:
             self._ticker.cancel()
             self._ticker = None
 
     def sent(self, stream: "EventStream") -> None:
         """Something has been sent on this stream."""
-        self._streams.move_to_end(stream)
+        self._queues[stream.keep_alive_seconds].move_to_end(stream)
 
     def start(self) -> None:
         """The service starts: streams may be opened (again), and the stop signal is listened for."""
@@ -91,41 +108,48 @@ class OpenStreams:
     def stop(self) -> None:
         """The service stops: end every stream, and each that is opened from now on. Clients come back by themselves."""
         self._is_stopping = True
-        for stream in self._streams:
+        for stream in self:
             stream.close()
         asyncio.get_running_loop().call_later(_STOP_SECONDS, self._drop_all)
 
     def _drop_all(self) -> None:
         if self._is_stopping:
-            for stream in self._streams:
+            for stream in self:
                 stream.drop()
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(self._tick_seconds)
-            now = time.monotonic()
-            for stream in self._streams:
-                if not stream.tend(now):
-                    break  # to all that follow something has been sent later
+            await asyncio.sleep(self.tick_seconds)
+            if self._listener is not None and not self._is_stopping:
+                self._listener.look()
+            for number, stream in enumerate(self._list_due(), 1):
+                stream.tend()
+                if number % _WOKEN_AT_ONCE == 0:
+                    await asyncio.sleep(0)  # thousands that send at once would hold up everything else
+
+    def _list_due(self) -> list["EventStream"]:
+        # To all that come after the first one that is not due, something has been sent later.
+        return [stream for queue in self._queues.values() for stream in takewhile(EventStream.is_due, queue)]
 
 
 class EventStream(Response):
-    """Sends what a watch tells, until the last event, the reader's disconnect, or the service's stop.
+    """Sends what a watch or a feed tells, until the last event, the reader's disconnect, or the service's stop.
 
     Called by FastAPI it only asks its route to run it later, when the request's dependencies have been ended: a stream
     may stay open for hours, and a database session with it.
     """
 
     def __init__(
-        self, watch: AbstractAsyncContextManager[JobWatch], streams: OpenStreams, *, expose_tracebacks: bool
+        self, watch: AbstractAsyncContextManager[JobWatch | JobFeed], streams: OpenStreams, *, expose_tracebacks: bool
     ) -> None:
         super().__init__(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
         self.headers["x-accel-buffering"] = "no"
         del self.headers["content-length"]
+        self.keep_alive_seconds = streams.keep_alive_seconds
         self._opening = watch
         self._streams = streams
-        self._encode = encode_event if expose_tracebacks else encode_event_without_traceback
-        self._watch: JobWatch | None = None
+        self._expose_tracebacks = expose_tracebacks
+        self._watch: JobWatch | JobFeed | None = None
         self._task: asyncio.Task[object] | None = None
         self._last_sent_at = 0.0
         self._sending_since: float | None = None
@@ -137,6 +161,8 @@ class EventStream(Response):
         scope[_SCOPE_KEY] = self
 
     async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if _is_from_httpx(scope):
+            self.keep_alive_seconds = self._streams.httpx_keep_alive_seconds
         if _may_keep_alive(scope):
             self.headers["connection"] = "keep-alive"
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -150,17 +176,18 @@ class EventStream(Response):
         if self._watch is not None:
             self._watch.close()
 
-    def tend(self, now: float) -> bool:
-        """Do what the passing of time asks for; `False` if it is too early for anything."""
-        if now - self._last_sent_at < self._streams.keep_alive_seconds:
-            return False
+    def is_due(self) -> bool:
+        """Whether nothing has been sent for so long that it is to be tended."""
+        return time.monotonic() - self._last_sent_at >= self.keep_alive_seconds
+
+    def tend(self) -> None:
+        """Do what the passing of time asks for."""
         if self._sending_since is not None:
-            if now - self._sending_since >= self._streams.stall_seconds:
+            if time.monotonic() - self._sending_since >= self._streams.stall_seconds:
                 self.drop()
         elif self._watch is not None:
             self._is_comment_due = True
             self._watch.wake()
-        return True
 
     def drop(self) -> None:
         """End the stream if its reader takes nothing: stop waiting for it.
@@ -182,12 +209,14 @@ class EventStream(Response):
             async with self._opening as self._watch:
                 await self._send_events(self._watch, send)
         except JobNotFound as error:  # deleted since the request was accepted
-            deleted = self._encode(JobEvent(error.job_id, None))
-            await send({"type": "http.response.body", "body": deleted, "more_body": True})
+            deleted = JobEvent(error.job_id, None)
+            await send({"type": "http.response.body", "body": self._encode(deleted), "more_body": True})
+        except StoreUnavailable:
+            pass  # the stream ends, and its client comes back by itself
         finally:
             disconnect.cancel()
 
-    async def _send_events(self, watch: JobWatch, send: Send) -> None:
+    async def _send_events(self, watch: JobWatch | JobFeed, send: Send) -> None:
         self._task = asyncio.current_task()
         self._last_sent_at = time.monotonic()
         self._streams.add(self)
@@ -203,17 +232,20 @@ class EventStream(Response):
             self._streams.remove(self)
             self._task = None
 
-    async def _send_next(self, watch: JobWatch, send: Send) -> bool:
+    async def _send_next(self, watch: JobWatch | JobFeed, send: Send) -> bool:
         """Send what comes next; `False` if nothing more will."""
         event = await watch.next_event()
         if self._is_reader_gone or (event is None and watch.is_closed):
             return False
         if event is not None:
-            await self._send(send, event.render(self._encode))
+            await self._send(send, self._encode(event))
             return not event.is_last
         if self._is_comment_due:
             await self._send(send, b": keep-alive\n\n")
         return True
+
+    def _encode(self, event: JobEvent | JobChange) -> bytes:
+        return encode_event(event, expose_traceback=self._expose_tracebacks)
 
     async def _send(self, send: Send, body: bytes) -> None:
         self._sending_since = time.monotonic()
@@ -233,6 +265,14 @@ class EventStream(Response):
 def _may_keep_alive(scope: Scope) -> bool:
     """Whether the header of the guide is true of this connection; HTTP/2 forbids it, and HTTP/1.0 has no such thing."""
     return scope.get("http_version") == "1.1" and (b"connection", b"close") not in scope["headers"]
+
+
+def _is_from_httpx(scope: Scope) -> bool:
+    """Whether the reader is httpx, which gives up after five seconds of silence unless it is told otherwise.
+
+    Not everybody gets a comment that often: with thousands of idle streams that would be most of the work.
+    """
+    return any(name == b"user-agent" and value.startswith(b"python-httpx") for name, value in scope["headers"])
 
 
 class EventStreamRoute(APIRoute):

@@ -29,7 +29,7 @@ class ServiceState:
 
     async def check_jobs(self) -> str | None:
         """The health check of the jobs feature."""
-        return "The scheduler is stopped." if self.require_scheduler().is_closed else None
+        return await self.require_scheduler().find_problem()
 
     def require_scheduler(self) -> Scheduler:
         if self.scheduler is None:

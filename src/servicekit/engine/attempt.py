@@ -1,20 +1,27 @@
 """One attempt: run the target, write how it ended."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 
+from servicekit.errors import StoreUnavailable
 from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.outcome import Outcome
+from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import Claim
 from servicekit.ports import JobStore, Runner
 
 PROGRESS_INTERVAL_SECONDS = 0.05
+_RETRY_SECONDS = 0.5
+
+_log = logging.getLogger("servicekit.engine")
 
 
 class Attempt:
     """The run of one claimed job, in a task of its own. It ends when the work has ended and that is written."""
 
-    __slots__ = ("_loop", "_on_end", "_reporter", "_runner", "_store", "claim", "job", "task")
+    __slots__ = ("_is_stopped", "_loop", "_on_end", "_reporter", "_runner", "_store", "claim", "job", "task")
 
     task: asyncio.Task[None]
 
@@ -25,6 +32,7 @@ class Attempt:
         self._runner = runner
         self._on_end = on_end
         self._reporter: asyncio.Task[None] | None = None
+        self._is_stopped = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -37,6 +45,11 @@ class Attempt:
         if self.job.is_interruptible and not self._loop.is_closed():
             self.task.cancel()
 
+    def stop(self) -> None:
+        """Ask the target to stop because its process will. The job itself is not canceled, but given back."""
+        self._is_stopped = True
+        self.cancel()
+
     async def settle(self) -> None:
         """Write an end if the task was cut off before it could: with its event loop, or before its first step."""
         if not (self.task.done() or self._loop.is_closed()):
@@ -44,7 +57,7 @@ class Attempt:
         outcome = self._runner.find_outcome(self.job)
         if outcome is not None:
             try:
-                await self._store.finish(self.claim, outcome)
+                await self._end(outcome)
             finally:
                 self._on_end(self)
 
@@ -58,12 +71,27 @@ class Attempt:
         try:
             if self._reporter is not None:
                 self._reporter.cancel()
+            while not await self._try_to_write(outcome):
+                await asyncio.sleep(_RETRY_SECONDS)  # the slot is held until it is known how the job has ended
+        finally:
+            self._on_end(self)
+
+    async def _try_to_write(self, outcome: Outcome) -> bool:
+        try:
             progress = self.job.take_progress()
             if progress is not None:
                 await self._store.report_progress(self.claim, progress)
+            await self._end(outcome)
+        except StoreUnavailable as error:
+            _log.warning("The end of job %s is not written yet: %s", self.job.id, error)
+            return False
+        return True
+
+    async def _end(self, outcome: Outcome) -> None:
+        if self._is_stopped and outcome.transition is Transition.CANCEL:
+            await self._store.release(self.claim)
+        else:
             await self._store.finish(self.claim, outcome)
-        finally:
-            self._on_end(self)
 
     def _start_reporter(self) -> None:
         if self._reporter is None and not self.task.done():
@@ -72,6 +100,7 @@ class Attempt:
     async def _report_progress(self) -> None:
         """Write the newest progress now and then, for as long as there is something new."""
         while (progress := self.job.take_progress()) is not None:
-            await self._store.report_progress(self.claim, progress)
+            with suppress(StoreUnavailable):  # the next report says all that this one did
+                await self._store.report_progress(self.claim, progress)
             await asyncio.sleep(PROGRESS_INTERVAL_SECONDS)
         self._reporter = None

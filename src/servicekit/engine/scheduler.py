@@ -1,23 +1,27 @@
 """The scheduler: what users hold."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 from contextvars import copy_context
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from ulid import ULID
 
 from servicekit.engine.clock import SystemClock
-from servicekit.engine.sweeper import sweep
+from servicekit.engine.feed import JobFeed, follow_jobs
+from servicekit.engine.sweeper import rescue_jobs, sweep
 from servicekit.engine.watch import JobWatch, watch_job
 from servicekit.engine.worker import Worker
-from servicekit.errors import JobNotFound, SchedulerClosed, check_count, check_seconds
+from servicekit.errors import ConfigurationError, InvalidTarget, JobNotFound, SchedulerClosed, check_count, check_seconds
 from servicekit.events.hub import EventHub
 from servicekit.jobs.ids import JobIds
+from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, OptionChanges, changed, options_of
+from servicekit.jobs.query import ALL_JOBS, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
+from servicekit.jobs.restartable import describe_call
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import JobTarget, RunnerKind, Submission, check_target, name_of
@@ -29,6 +33,7 @@ from servicekit.stores.memory import MemoryStore
 DEFAULT_MAX_THREADS = 256
 _CANCEL_WAIT_SECONDS = 1.0
 _YIELD_EVERY = 200
+_PAGE = 1_000
 
 
 class Scheduler:
@@ -47,15 +52,22 @@ class Scheduler:
         *,
         retention: Retention,
         max_concurrency: int | None = None,
+        max_concurrency_per_process: int | None = None,
         max_threads: int = DEFAULT_MAX_THREADS,
         shutdown_grace: float | timedelta = 5.0,
+        run_jobs: bool = True,
     ) -> None:
         self._store = store
         self._hub = hub
         self._retention = retention
         check_count("max_concurrency", max_concurrency)
         check_count("max_threads", max_threads)
-        self._worker = Worker(store, runners, max_concurrency, max_threads)
+        if max_threads is None:
+            raise ConfigurationError("max_threads", None, "a whole number of at least 1")
+        check_count("max_concurrency_per_process", max_concurrency_per_process)
+        self._worker = Worker(store, runners, max_concurrency, max_concurrency_per_process, max_threads)
+        self.run_jobs = run_jobs
+        """Whether this process runs jobs, or only accepts them for others; looked at when the scheduler starts."""
         self._shutdown_grace_seconds = check_seconds("shutdown_grace", shutdown_grace)
         self._ids = JobIds()
         self._added = 0
@@ -72,21 +84,37 @@ class Scheduler:
         object. All further arguments are the target's. `InvalidTarget` if it cannot be run; `SchedulerClosed` if the
         service is stopping.
         """
+        return await self._submit(options_of(target), target, args, kwargs)
+
+    def with_options(self, **options: Unpack[OptionChanges]) -> "SchedulerWithOptions":
+        """The scheduler for jobs with these options (see `JobOptions`), which go before those of the target.
+
+        `ConfigurationError` for an option that makes no sense.
+        """
+        return SchedulerWithOptions(self, options)
+
+    async def _submit(
+        self, options: JobOptions, target: JobTarget, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> str:
         runner = check_target(target, args, kwargs)
         if self._is_closed:
             raise SchedulerClosed
-        submission = Submission(self._ids.next_id(), name_of(target), target, args, kwargs, runner)
-        await self._store.insert(submission)
-        self._ensure_running()
-        self._worker.wake()
+        await self._ensure_running()
+        name = options.name or name_of(target)
+        submission = Submission(self._ids.next_id(), name, target, args, kwargs, runner, options)
+        if not self.run_jobs and describe_call(submission) is None:
+            submission.discard()
+            raise InvalidTarget(target, "it has to be run by another process, which must be able to import it by name.")
+        self._worker.wake()  # it looks after this has reached the store, and what is written together is kept together
+        job_id = await self._store.insert(submission)
         self._added += 1
         if self._added % _YIELD_EVERY == 0:
             await asyncio.sleep(0)  # whoever adds a million jobs in a loop lets others have a turn
-        return submission.id
+        return job_id
 
     async def get_record(self, job_id: str | ULID) -> JobRecord:
         """What is known about the job now; `JobNotFound` if there is none with this id."""
-        return await self._store.get_record(str(job_id))
+        return await (await self._opened()).get_record(str(job_id))
 
     async def get_status(self, job_id: str | ULID) -> JobStatus:
         """`JobNotFound` if there is no job with this id."""
@@ -98,22 +126,60 @@ class Scheduler:
         `JobNotFinished`, `JobFailed` (failed or canceled) or `ResultDropped` (no longer kept) if there is none: all
         three are `ResultUnavailable`, and a `RuntimeError`. `JobNotFound` if there is no job with this id.
         """
-        return await self._store.get_result(str(job_id))
+        return await (await self._opened()).get_result(str(job_id))
 
     async def list_records(
-        self, *, status: JobStatus | None = None, limit: int = 100, before: str | ULID | None = None
+        self,
+        *,
+        status: JobStatus | Collection[JobStatus] | None = None,
+        name: str | None = None,
+        tag: str | None = None,
+        search: str | None = None,
+        submitted_after: datetime | None = None,
+        submitted_before: datetime | None = None,
+        limit: int = 100,
+        before: str | ULID | None = None,
     ) -> list[JobRecord]:
-        """The newest jobs first, at most `limit`; `before` an id for the next page. The cost is that of the page."""
+        """The newest jobs first, at most `limit`; `before` an id for the next page. See `JobFilter` for the rest.
+
+        The cost is that of the page, unless a combination of filters has to be searched for.
+        """
+        statuses = (status,) if isinstance(status, str) else status or ()
+        wanted = JobFilter(
+            statuses=frozenset(JobStatus(each) for each in statuses),
+            name=name,
+            tag=tag,
+            search=search,
+            submitted_after=submitted_after,
+            submitted_before=submitted_before,
+        )
         check_count("limit", limit)
-        return await self._store.list_records(status, limit, None if before is None else str(before))
+        return await self._list(wanted, limit, None if before is None else str(before))
+
+    async def list_page(self, wanted: JobFilter, *, limit: int = 100, before: str | ULID | None = None) -> JobPage:
+        """One page of a list, whose cost is bounded whatever the filter: it may be short and not be the last."""
+        check_count("limit", limit)
+        return await (await self._opened()).list_records(wanted, limit, None if before is None else str(before))
 
     async def get_all_records(self) -> list[JobRecord]:
         """Every job that is kept, the newest first."""
-        return await self._store.list_records(None, None, None)
+        return await self._list(ALL_JOBS, None, None)
+
+    async def _list(self, wanted: JobFilter, limit: int | None, before: str | None) -> list[JobRecord]:
+        store = await self._opened()
+        records: list[JobRecord] = []
+        while limit is None or len(records) < limit:
+            missing = _PAGE if limit is None else min(_PAGE, limit - len(records))
+            page = await store.list_records(wanted, missing, before)
+            records += page.records
+            before = page.next_before
+            if before is None:
+                break
+        return records
 
     async def count_by_status(self) -> dict[JobStatus, int]:
         """How many jobs are kept, for each status."""
-        return await self._store.count_by_status()
+        return await (await self._opened()).count_by_status()
 
     async def cancel(self, job_id: str | ULID) -> bool:
         """Ask the job to stop, and wait for its end, though never more than a second.
@@ -140,7 +206,7 @@ class Scheduler:
         `JobNotFound` if there is no job with this id.
         """
         job_id = str(job_id)
-        await self._store.delete(job_id)
+        await (await self._opened()).delete(job_id)
         self._worker.cancel(job_id)
 
     async def wait(self, job_id: str | ULID, timeout: float | None = None) -> JobRecord:
@@ -167,20 +233,36 @@ class Scheduler:
                 is_last = record.status.is_terminal
                 yield record
 
-    def watch(
+    @asynccontextmanager
+    async def watch(
         self, job_id: str | ULID, after_version: int | None = None, interval_seconds: float = 0.0
-    ) -> AbstractAsyncContextManager[JobWatch]:
+    ) -> AsyncIterator[JobWatch]:
         """A reader's view of the job, event by event: what `wait`, `stream` and the event streams are made of.
 
         It begins with the present record, or with what has changed since `after_version`; progress comes no faster
         than every `interval_seconds`. `JobNotFound` if there is no job with this id.
         """
-        if not self._is_closed:
-            self._ensure_running()
-        return watch_job(self._store, self._hub, str(job_id), after_version, interval_seconds)
+        store = await self._opened()
+        async with watch_job(store, self._hub, str(job_id), after_version, interval_seconds) as watch:
+            yield watch
+
+    @asynccontextmanager
+    async def follow(
+        self, wanted: JobFilter = ALL_JOBS, after: int | None = None, interval_seconds: float = 0.0
+    ) -> AsyncIterator[JobFeed]:
+        """A reader's view of all jobs that the filter lets through: what becomes of them, the newest of each.
+
+        It begins with the newest jobs as they are, or with what has changed since the position `after`.
+        """
+        store = await self._opened()
+        async with follow_jobs(store, self._hub, wanted, after, interval_seconds) as feed:
+            yield feed
 
     async def set_max_concurrency(self, max_concurrency: int | None) -> None:
-        """Change how many jobs may run at once; `None` is no limit. What runs already goes on."""
+        """Change how many jobs may run at once; `None` is no limit. What runs already goes on.
+
+        It is this process that claims no job beyond that from now on; others that share the store have their own.
+        """
         check_count("max_concurrency", max_concurrency)
         self._worker.set_max_concurrency(max_concurrency)
 
@@ -190,28 +272,49 @@ class Scheduler:
         return self._worker.running_count
 
     @property
+    def is_shared(self) -> bool:
+        """Whether other processes can work on the same jobs."""
+        return self._store.is_shared
+
+    def limit_process(self, max_concurrency: int | None) -> None:
+        """Set how many jobs this process may run at once; `None` leaves it at what all processes may."""
+        check_count("max_concurrency_per_process", max_concurrency)
+        self._worker.limit_process(max_concurrency)
+
+    @property
     def is_closed(self) -> bool:
         """Whether `close` was called: no more jobs are accepted."""
         return self._is_closed
 
     async def start(self) -> None:
-        """Begin to run jobs. Needed only to start again after `close`."""
+        """Begin to run jobs: needed only to start again after `close`, or to see at once whether the store works.
+
+        `StoreUnavailable` if it does not.
+        """
         self._is_closed = False
-        self._ensure_running()
+        await self._ensure_running()
+
+    async def find_problem(self) -> str | None:
+        """What keeps the scheduler from working, or `None`. It is tried out."""
+        return "The scheduler is stopped." if self._is_closed else await self._store.find_problem()
 
     async def close(self) -> None:
-        """Stop in order: accept and start no more jobs, give running ones `shutdown_grace` to end, cancel the rest.
+        """Stop in order: accept and start no more jobs, give running ones `shutdown_grace` to end, stop the rest.
 
-        Returns at the latest a second after the grace time. A thread that does not listen is left to itself. Pending
-        jobs of a scheduler that keeps nothing are canceled.
+        Returns at the latest a second after the grace time, if the store answers. What was stopped goes back to
+        pending and is run by another process, or later; a thread that does not listen is left to itself until its
+        process ends. Jobs of a scheduler that keeps nothing are canceled, pending ones at once.
         """
         self._is_closed = True
-        await self._store.close()
         engine, self._engine = self._engine, None
-        if engine is not None and self._loop is asyncio.get_running_loop():
+        is_ours = engine is not None and self._loop is asyncio.get_running_loop()
+        if engine is not None and is_ours:
             engine.cancel()
             await asyncio.wait([engine])
+        await self._store.retire()
+        if is_ours:
             await self._worker.stop(self._shutdown_grace_seconds)
+        await self._store.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -222,19 +325,49 @@ class Scheduler:
     ) -> None:
         await self.close()
 
-    def _ensure_running(self) -> None:
+    async def _opened(self) -> JobStore:
+        """The store, ready to be asked; what a closed scheduler's store still tells is up to that."""
+        if not self._is_closed:
+            await self._ensure_running()
+        return self._store
+
+    async def _ensure_running(self) -> None:
         """Run the engine on this event loop: a scheduler made for a script or a test may outlive its loop."""
-        loop = asyncio.get_running_loop()
-        if self._engine is None or self._loop is not loop or self._engine.done():
-            self._loop = loop
-            # One task that holds the others: asyncio itself would let go of a worker that nothing refers to.
-            self._engine = loop.create_task(self._run(), name="servicekit engine", context=self._context.copy())
+        if not self._is_running():
+            await self._store.open(self._worker)
+            if not (self._is_running() or self._is_closed):  # somebody else may have waited for the store as well
+                self._loop = loop = asyncio.get_running_loop()
+                # One task that holds the others: asyncio itself would let go of a worker that nothing refers to.
+                self._engine = loop.create_task(self._run(), name="servicekit engine", context=self._context.copy())
+
+    def _is_running(self) -> bool:
+        return self._engine is not None and self._loop is asyncio.get_running_loop() and not self._engine.done()
 
     async def _run(self) -> None:
         await self._worker.settle()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._worker.run(), name="servicekit worker")
+            if self.run_jobs:
+                tasks.create_task(self._worker.run(), name="servicekit worker")
+            if self._store.is_shared:
+                tasks.create_task(rescue_jobs(self._store), name="servicekit rescuer")
             tasks.create_task(sweep(self._store, self._retention, self._worker), name="servicekit sweeper")
+
+
+class SchedulerWithOptions:
+    """A scheduler for jobs with options of their own: see `Scheduler.with_options`."""
+
+    def __init__(self, scheduler: Scheduler, changes: OptionChanges) -> None:
+        changed(DEFAULT_OPTIONS, changes)
+        self._scheduler = scheduler
+        self._changes = changes
+
+    async def add_job(self, target: JobTarget, /, *args: object, **kwargs: object) -> str:
+        """Like `Scheduler.add_job`.
+
+        With an idempotency key the id may be that of an earlier job. `IdempotencyConflict` if that one has another
+        target or other arguments.
+        """
+        return await self._scheduler._submit(changed(options_of(target), self._changes), target, args, kwargs)
 
 
 class InMemoryScheduler(Scheduler):
@@ -252,16 +385,21 @@ class InMemoryScheduler(Scheduler):
     ) -> None:
         retention = retention or Retention()
         hub = hub or EventHub()
-        coroutines = CoroutineRunner()
         super().__init__(
             MemoryStore(hub, clock or SystemClock(), retention),
             hub,
-            {RunnerKind.COROUTINE: coroutines, RunnerKind.THREAD: ThreadRunner(coroutines)},
+            create_runners(),
             retention=retention,
             max_concurrency=max_concurrency,
             max_threads=max_threads,
             shutdown_grace=shutdown_grace,
         )
+
+
+def create_runners() -> dict[RunnerKind, Runner]:
+    """A runner for each kind of target."""
+    coroutines = CoroutineRunner()
+    return {RunnerKind.COROUTINE: coroutines, RunnerKind.THREAD: ThreadRunner(coroutines)}
 
 
 async def _next_record(watch: JobWatch, job_id: str) -> JobRecord:

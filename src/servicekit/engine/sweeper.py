@@ -4,14 +4,26 @@ import asyncio
 import logging
 
 from servicekit.engine.worker import Worker
+from servicekit.errors import StoreUnavailable
 from servicekit.jobs.retention import Retention
 from servicekit.ports import JobStore
 
 _LONGEST_SECONDS = 60.0
 _SHORTEST_SECONDS = 0.05
 _BATCH = 500
+_RESCUE_SECONDS = 0.4
 
 _log = logging.getLogger("servicekit.engine")
+
+
+async def rescue_jobs(store: JobStore) -> None:
+    """Take over the jobs of processes that have died, within half a second, until canceled."""
+    while True:
+        try:
+            await store.rescue()
+        except StoreUnavailable as error:
+            _log.debug("It is not known which processes have died: %s", error)
+        await asyncio.sleep(_RESCUE_SECONDS)
 
 
 async def sweep(store: JobStore, retention: Retention, worker: Worker) -> None:

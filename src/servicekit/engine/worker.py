@@ -1,29 +1,41 @@
 """Claims jobs while there are free slots, and starts attempts."""
 
 import asyncio
+import logging
 from collections.abc import Collection, Mapping
 
 from servicekit.engine.attempt import Attempt
+from servicekit.errors import StoreUnavailable
 from servicekit.jobs.submission import Claim, RunnerKind
 from servicekit.ports import JobStore, Runner
 
 _CLAIM_BATCH = 100
 _CANCEL_SECONDS = 1.0
+_RETRY_SECONDS = 0.5
+
+_log = logging.getLogger("servicekit.engine")
 
 
 class Worker:
     """Runs the jobs of one store in this process, never more at once than it has slots.
 
     A slot is taken from the claim until the work has really ended and that is written, also if the job was deleted
-    meanwhile. Without a limit of slots, threads still have one of their own.
+    meanwhile. `max_concurrency` is for all processes that work on the store together, `max_concurrency_per_process`
+    for this one. Without a limit of slots, threads still have one of their own.
     """
 
     def __init__(
-        self, store: JobStore, runners: Mapping[RunnerKind, Runner], max_concurrency: int | None, max_threads: int
+        self,
+        store: JobStore,
+        runners: Mapping[RunnerKind, Runner],
+        max_concurrency: int | None,
+        max_concurrency_per_process: int | None,
+        max_threads: int,
     ) -> None:
         self._store = store
         self._runners = runners
         self._max_concurrency = max_concurrency
+        self._max_here = max_concurrency_per_process
         self._max_threads = max_threads
         self._attempts: dict[str, Attempt] = {}
         self._thread_count = 0
@@ -43,6 +55,10 @@ class Worker:
         self._max_concurrency = max_concurrency
         self._wake.set()
 
+    def limit_process(self, max_concurrency: int | None) -> None:
+        self._max_here = max_concurrency
+        self._wake.set()
+
     def cancel(self, job_id: str) -> None:
         """Ask the job to stop, if it runs here."""
         attempt = self._attempts.get(job_id)
@@ -56,8 +72,13 @@ class Worker:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while await self._fill_slots():  # noqa: ASYNC110
-                await asyncio.sleep(0)  # a long queue must not hold up everything else on the event loop
+            try:
+                while await self._fill_slots():  # noqa: ASYNC110
+                    await asyncio.sleep(0)  # a long queue must not hold up everything else on the event loop
+            except StoreUnavailable as error:
+                _log.warning("No jobs can be claimed: %s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+                self._wake.set()
 
     async def _fill_slots(self) -> bool:
         """Claim as many jobs as there are free slots, up to a batch, and start them; say whether there may be more."""
@@ -65,11 +86,13 @@ class Worker:
         self._is_waiting_for_slots = True
         if limit <= 0:
             return False
-        claims = await self._store.claim(limit, full)
+        claims = await self._store.claim(limit, full, self._max_concurrency)
         loop = asyncio.get_running_loop()
         for claim in claims:
             self._start(claim, loop)
-        self._is_waiting_for_slots = bool(full) or len(claims) == limit
+        # If fewer came than there are slots here, others may hold those of all processes: then every end counts.
+        is_limited = self._max_concurrency is not None and self._store.is_shared
+        self._is_waiting_for_slots = is_limited or bool(full) or len(claims) == limit
         return len(claims) == limit
 
     def _start(self, claim: Claim, loop: asyncio.AbstractEventLoop) -> None:
@@ -89,7 +112,7 @@ class Worker:
         await self.settle()
         if not await self._wait_for_attempts(grace_seconds):
             for attempt in list(self._attempts.values()):
-                attempt.cancel()
+                attempt.stop()
             await self._wait_for_attempts(_CANCEL_SECONDS)
             await self.settle()
 
@@ -106,12 +129,19 @@ class Worker:
             self._wake.set()
 
     def _free_slots(self) -> int:
-        free = _CLAIM_BATCH if self._max_concurrency is None else self._max_concurrency - len(self._attempts)
+        limit = self._limit
+        free = _CLAIM_BATCH if limit is None else limit - len(self._attempts)
         return min(free, self._free_threads() or free, _CLAIM_BATCH)
+
+    @property
+    def _limit(self) -> int | None:
+        if self._max_concurrency is None or self._max_here is None:
+            return self._max_concurrency or self._max_here
+        return min(self._max_concurrency, self._max_here)
 
     def _full_runners(self) -> Collection[RunnerKind]:
         return () if self._free_threads() else (RunnerKind.THREAD,)
 
     def _free_threads(self) -> int:
-        limit = self._max_threads if self._max_concurrency is None else self._max_concurrency
-        return max(0, limit - self._thread_count)
+        limit = self._limit
+        return max(0, (self._max_threads if limit is None else limit) - self._thread_count)

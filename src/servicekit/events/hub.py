@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from servicekit.events.mailbox import Mailbox
+from servicekit.events.mailbox import Bell, Mailbox
 from servicekit.jobs.events import JobEvent
 
 Listener = Callable[[JobEvent], None]
@@ -19,6 +19,12 @@ class EventHub:
     def __init__(self) -> None:
         self._mailboxes: dict[str, dict[Mailbox, None]] = {}
         self._listeners: list[Listener] = []
+        self._bells: dict[Bell, None] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no event would reach anybody. May be asked from any thread."""
+        return not (self._listeners or self._mailboxes)
 
     def add_listener(self, listener: Listener) -> None:
         """Tell `listener` of every event of every job from now on."""
@@ -35,8 +41,31 @@ class EventHub:
                 listener(event)
             except Exception:  # it may be the user's code, and the job's life goes on
                 _log.exception("A listener failed on an event of job %s", event.job_id)
+        self.relay(event)
+
+    def is_followed(self, job_id: str) -> bool:
+        """Whether somebody reads the events of this job."""
+        return job_id in self._mailboxes
+
+    def relay(self, event: JobEvent) -> None:
+        """Pass on an event of another process: its listeners count it there."""
         for mailbox in self._mailboxes.get(event.job_id, ()):
             mailbox.put(event)
+
+    def notify(self) -> None:
+        """Wake those who follow all jobs: they look for themselves at what has happened."""
+        for bell in self._bells:
+            bell.ring()
+
+    @contextmanager
+    def subscribe_all(self) -> Iterator[Bell]:
+        """A bell that rings whenever something has happened to any job."""
+        bell = Bell()
+        self._bells[bell] = None
+        try:
+            yield bell
+        finally:
+            del self._bells[bell]
 
     @contextmanager
     def subscribe(self, job_id: str) -> Iterator[Mailbox]:

@@ -7,6 +7,7 @@ base 32, counted up by one within a millisecond, so that ids sort in the order i
 
 import os
 import time
+from datetime import datetime
 
 from ulid import ULID
 
@@ -59,6 +60,12 @@ class JobIds:
         random_bits = int.from_bytes(os.urandom(10))
         self._stem = _encode(self._milliseconds << 60 | random_bits >> 20, 11)
         self._counter = random_bits & (1 << _COUNTER_BITS - 1) - 1
+
+
+def first_id_at(moment: datetime) -> str:
+    """The smallest id that a job submitted at this time (to the millisecond) could have."""
+    milliseconds = min(max(int(moment.timestamp() * 1_000), 0), (1 << 48) - 1)
+    return _encode(milliseconds << 80, 13)
 
 
 def _encode(number: int, pairs: int) -> str:

@@ -1,5 +1,6 @@
 """How one attempt ended, and errors put into words that can be stored anywhere."""
 
+import asyncio
 import re
 import traceback
 from types import TracebackType
@@ -7,6 +8,7 @@ from typing import Final, NamedTuple
 
 from ulid import ULID
 
+from servicekit.errors import JobCanceled
 from servicekit.jobs.sizes import estimate_bytes
 from servicekit.jobs.status import Transition
 
@@ -43,6 +45,16 @@ def completion(result: object) -> Outcome:
 def failure(error: BaseException) -> Outcome:
     """The outcome of a target that raised `error`."""
     return Outcome(Transition.FAIL, error=describe_error(error), error_traceback=describe_traceback(error))
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether a target let nothing but its cancellation pass, be it in the groups that a `TaskGroup` makes."""
+    try:
+        if isinstance(error, BaseExceptionGroup):
+            return error.split((asyncio.CancelledError, JobCanceled))[1] is None
+        return isinstance(error, asyncio.CancelledError | JobCanceled)
+    except BaseException:  # a class of the user's can have its own idea of either
+        return False
 
 
 def describe_error(error: BaseException) -> str:
@@ -88,7 +100,9 @@ def clip(text: str, limit: int) -> str:
         mark = f"\n... ({len(text):,} characters in all) ...\n"
         half = (limit - len(mark)) // 2
         text = f"{text[:half]}{mark}{text[-half:]}"
-    # A lone surrogate would break every JSON list that contains the job. The longer spelling is cut again.
+    # A lone surrogate would break every JSON list that contains the job, and databases cut texts off at a NUL. The
+    # longer spelling is cut again.
+    text = text.replace("\0", "\\x00")
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()[: 2 * limit]
 
 

@@ -40,6 +40,7 @@ class JobSummary:
         int, Field(description="How many changes it has seen; the `id:` of its stream's events.", examples=[2])
     ]
     progress: Annotated[Progress | None, Field(description="How far it says it is.")]
+    tags: Annotated[tuple[str, ...], Field(description="Words to find it by.", examples=[["nightly"]])]
     cancel_requested_at: Annotated[
         datetime | None,
         Field(description="When it was asked to stop (UTC). It is `canceled` once it has.", examples=[None]),

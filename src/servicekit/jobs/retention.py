@@ -12,7 +12,7 @@ _LONGEST_AGE = timedelta(days=36_525)
 class Retention:
     """The bounds on what is kept of finished jobs; the oldest go first. `None` is no limit.
 
-    The defaults need some 12 MB for records and their texts as they usually are, at the very most 60, and 64 MiB for
+    The defaults need some 12 MB for records and their texts as they usually are, at the very most 150, and 64 MiB for
     results and tracebacks.
     """
 

@@ -3,16 +3,24 @@
 import gc
 import sys
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Iterable
 from itertools import islice
 from types import FunctionType, ModuleType
-from typing import Final, TypeVar
-
-T = TypeVar("T")
+from typing import Any, Final
 
 _MOST_VALUES: Final = 500
 _SAMPLE: Final = 50
 _UNKNOWN_BYTES: Final = 1_024
+
+# How to go through them. By these, since a subclass may have other ideas of it.
+_CONTAINERS: Final[dict[Any, tuple[Callable[[Any], Iterable[object]], ...]]] = {
+    dict: (dict.keys, dict.values),
+    list: (list.__iter__,),
+    tuple: (tuple.__iter__,),
+    set: (set.__iter__,),
+    frozenset: (frozenset.__iter__,),
+    deque: (deque.__iter__,),
+}
 
 
 def estimate_bytes(value: object) -> int:
@@ -36,26 +44,29 @@ def _estimate(value: object) -> int:
             break
         part, weight = waiting.popleft()
         total += weight * sys.getsizeof(part, 64)
-        sample, count = _sample_parts(part)
-        waiting.extend((inner, weight * count / len(sample)) for inner in sample)
+        waiting.extend((inner, weight * share) for inner, share in _list_parts(part))
     return int(total)
 
 
-def _sample_parts(value: object) -> tuple[list[object], int]:
-    """Some of what the value refers to, and of how much that is a sample."""
+def _list_parts(value: object) -> list[tuple[object, float]]:
+    """Some of what the value refers to, each with how many of its like it stands for."""
     if isinstance(value, str | bytes | type | ModuleType | FunctionType):
-        return [], 0
-    if type(value) is dict:
-        items = [part for item in _spread(value.items()) for part in item]
-        return items, 2 * len(value)
-    if type(value) in (list, tuple, set, frozenset):
-        assert isinstance(value, Collection)
-        return list(_spread(value)), len(value)
-    parts = [part for part in gc.get_referents(value) if not isinstance(part, type)]
-    return parts[:_SAMPLE], len(parts)
+        return []
+    container = next((base for base in _CONTAINERS if issubclass(type(value), base)), None)
+    if container is None:
+        return _weigh([part for part in gc.get_referents(value) if not isinstance(part, type)])
+    # Never all of its referents: to list them costs as much as the value is long.
+    count = container.__len__(value)
+    parts = [part for iterate in _CONTAINERS[container] for part in _sample(iterate(value), count)]
+    return [*parts, *_weigh([vars(value)] if hasattr(value, "__dict__") else [])]
 
 
-def _spread(values: Collection[T]) -> list[T]:
-    """Up to fifty of the values, from all over the collection rather than from its beginning."""
-    step = max(1, min(len(values), 100 * _SAMPLE) // _SAMPLE)
-    return list(islice(values, 0, step * _SAMPLE, step))
+def _weigh(parts: list[object]) -> list[tuple[object, float]]:
+    return [(part, len(parts) / min(len(parts), _SAMPLE)) for part in parts[:_SAMPLE]]
+
+
+def _sample(values: Iterable[object], count: int) -> list[tuple[object, float]]:
+    """Up to fifty of so many values, from all over them rather than from their beginning."""
+    step = max(1, min(count, 100 * _SAMPLE) // _SAMPLE)
+    sample = list(islice(values, 0, step * _SAMPLE, step))
+    return [(value, count / len(sample)) for value in sample]

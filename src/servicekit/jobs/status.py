@@ -1,8 +1,12 @@
 """The life of a job, as one table.
 
     pending ──claim──▶ running ──complete──▶ completed
-       │                  ├──────fail──────▶ failed
+       │  ◀──release────  ├──────fail──────▶ failed
+       ├──────fail────────┤
        └──────cancel──────┴─────cancel─────▶ canceled
+
+A release takes a job back from a process that stops or has died. What is pending fails only if the one process that
+could have run it is gone.
 
 Stores guard their writes with it, tests walk it. No other file compares or spells statuses: ask
 `status.is_terminal` or `move_of(Transition.CLAIM)`.
@@ -37,6 +41,7 @@ class Transition(StrEnum):
     COMPLETE = "complete"
     FAIL = "fail"
     CANCEL = "cancel"
+    RELEASE = "release"
 
     __hash__ = str.__hash__
 
@@ -47,6 +52,8 @@ TRANSITIONS: dict[tuple[JobStatus, Transition], JobStatus] = {
     (JobStatus.RUNNING, Transition.FAIL): JobStatus.FAILED,
     (JobStatus.RUNNING, Transition.CANCEL): JobStatus.CANCELED,
     (JobStatus.PENDING, Transition.CANCEL): JobStatus.CANCELED,
+    (JobStatus.PENDING, Transition.FAIL): JobStatus.FAILED,
+    (JobStatus.RUNNING, Transition.RELEASE): JobStatus.PENDING,
 }
 
 _TERMINAL = frozenset(JobStatus) - {status for status, _ in TRANSITIONS}

@@ -9,6 +9,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from servicekit.errors import InvalidTarget
+from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions
 from servicekit.jobs.outcome import clip
 
 MAX_NAME_CHARACTERS = 200
@@ -36,6 +37,7 @@ class Submission:
     args: tuple[object, ...]
     kwargs: dict[str, object]
     runner: RunnerKind
+    options: JobOptions = DEFAULT_OPTIONS
 
     def call(self) -> Any:
         """Call the target; of a coroutine function this gives the coroutine."""
@@ -95,4 +97,8 @@ def name_of(target: object) -> str:
         name = None
     if type(name) is not str:
         return name_of(target.func if isinstance(target, functools.partial) else type(target))
-    return name if name.isascii() and len(name) <= MAX_NAME_CHARACTERS else clip(name, MAX_NAME_CHARACTERS)
+    return (
+        name
+        if name.isascii() and name.isprintable() and len(name) <= MAX_NAME_CHARACTERS
+        else clip(name, MAX_NAME_CHARACTERS)
+    )

@@ -56,9 +56,12 @@ def add_context(record: logging.LogRecord) -> bool:
 
 
 def log_job_event(event: JobEvent) -> None:
-    """A listener that logs how jobs end; what happens to them before is logged for debugging."""
+    """A listener that logs how jobs end, or that they are deleted; the rest of their life is logged for debugging."""
     record = event.record
-    if record is None or not event.is_transition:
+    if record is None:
+        _job_log.info("job deleted", extra={"job_id": event.job_id})
+        return
+    if not event.is_transition:
         return
     level = _level_of(record.status)
     if _job_log.isEnabledFor(level):

@@ -22,6 +22,7 @@ class JobMetrics:
         self._registry = registry
         self._submitted = Counter("jobs_submitted_total", "Total jobs submitted", registry=registry)
         self._finished = Counter("jobs_finished_total", "Total jobs ended, by status", ["status"], registry=registry)
+        self._deleted = Counter("jobs_deleted_total", "Total jobs deleted, whatever their status", registry=registry)
         self._duration = Histogram(
             "job_duration_seconds", "Job execution time", buckets=_DURATION_BUCKETS, registry=registry
         )
@@ -37,9 +38,11 @@ class JobMetrics:
     def observe(self, event: JobEvent) -> None:
         """Count the event, if it is one that counts."""
         record = event.record
-        if record is None or not event.is_transition:
+        if record is None:
+            self._deleted.inc()
+        elif not event.is_transition:
             return
-        if record.status is JobStatus.PENDING:
+        elif record.status is JobStatus.PENDING:
             self._submitted.inc()
         elif record.status.is_terminal and record.finished_at is not None:
             self._finished.labels(record.status.value).inc()

@@ -3,9 +3,8 @@
 import asyncio
 from contextlib import suppress
 
-from servicekit.errors import JobCanceled
 from servicekit.jobs.current import CurrentJob, current
-from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, completion, failure
+from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, completion, failure, is_cancellation
 from servicekit.jobs.submission import Submission
 
 
@@ -20,10 +19,9 @@ class CoroutineRunner:
         job.is_interruptible = True
         try:
             return completion(await submission.call())
-        except (asyncio.CancelledError, JobCanceled) as error:
-            return CANCELED if job.is_cancel_requested or _is_canceled() else failure(error)
         except BaseException as error:
-            return failure(error)
+            was_asked = job.is_cancel_requested or _is_canceled()
+            return CANCELED if was_asked and is_cancellation(error) else failure(error)
         finally:
             job.is_interruptible = False
             if job.is_cancel_requested:

@@ -7,9 +7,8 @@ from contextvars import copy_context
 from dataclasses import replace
 from typing import TypeGuard
 
-from servicekit.errors import JobCanceled
 from servicekit.jobs.current import CurrentJob, current
-from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, completion, failure
+from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, completion, failure, is_cancellation
 from servicekit.jobs.submission import Submission
 from servicekit.ports import Runner
 from servicekit.runners.threads import Threads
@@ -77,7 +76,5 @@ def _call(submission: Submission, job: CurrentJob) -> Outcome:
     current.set(job)
     try:
         return completion(submission.call())
-    except (asyncio.CancelledError, JobCanceled) as error:
-        return CANCELED if job.is_cancel_requested else failure(error)
     except BaseException as error:
-        return failure(error)
+        return CANCELED if job.is_cancel_requested and is_cancellation(error) else failure(error)

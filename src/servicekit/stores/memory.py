@@ -6,50 +6,89 @@ pays for a record. Nothing here awaits, so every method is atomic on the event l
 """
 
 from bisect import bisect_left
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Collection, Iterator
 from datetime import datetime
 from sys import getsizeof
+from typing import Final, NamedTuple
 
-from servicekit.errors import JobFailed, JobNotFinished, JobNotFound, ResultDropped
+from servicekit.errors import IdempotencyConflict, JobFailed, JobNotFinished, JobNotFound, ResultDropped
 from servicekit.jobs.events import JobEvent
-from servicekit.jobs.outcome import Outcome
+from servicekit.jobs.outcome import CANCELED, Outcome
+from servicekit.jobs.query import SCAN_LIMIT, ChangePage, JobChange, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord, Progress, transitions_of
+from servicekit.jobs.restartable import fingerprint
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus, Move, Transition, move_of
 from servicekit.jobs.submission import Claim, RunnerKind, Submission
-from servicekit.ports import Clock, EventPublisher
+from servicekit.ports import Clock, EventPublisher, JobSignals
 
 _MOVES = {transition: move_of(transition) for transition in Transition}
 _CLAIM = _MOVES[Transition.CLAIM]
 _CANCEL = _MOVES[Transition.CANCEL]
+_ALL_STATUSES = frozenset(JobStatus)
 _DROPPED = object()
+_CHANGES_KEPT: Final = 10_000
 
 
 class MemoryStore:
     """A `JobStore` that forgets everything with its process."""
 
-    def __init__(self, publisher: EventPublisher, clock: Clock, retention: Retention) -> None:
+    def __init__(
+        self, publisher: EventPublisher, clock: Clock, retention: Retention, *, scan_limit: int = SCAN_LIMIT
+    ) -> None:
         self._publisher = publisher
+        self._notify = publisher.notify
         self._now = clock.now
         self._retention = retention
+        self._scan_limit = scan_limit
         self._jobs: dict[str, _Job] = {}
         self._shelves = _Shelves()
+        self._changes = _ChangeLog(self._now())
+        self._first_uses: dict[str, _FirstUse] = {}  # of idempotency keys, by jobs that are kept
         # Ordered dictionaries, because their first item can be removed at once however many went before it.
         self._pending: dict[RunnerKind, OrderedDict[str, _Job]] = {kind: OrderedDict() for kind in RunnerKind}
         self._finished: OrderedDict[str, _Job] = OrderedDict()
         self._sizes: OrderedDict[str, int] = OrderedDict()  # what jobs keep besides their records, in bytes
         self._bytes = 0
 
-    async def insert(self, submission: Submission) -> None:
-        job = _Job(submission, self._now())
-        self._jobs[submission.id] = job
-        self._shelves.add(job)
-        self._pending[submission.runner][submission.id] = job
-        if self._publisher.is_watched(submission.id):
-            self._publish(job)
+    @property
+    def is_shared(self) -> bool:
+        return False
 
-    async def claim(self, limit: int, excluding: Collection[RunnerKind]) -> list[Claim]:
+    async def open(self, signals: JobSignals) -> None:
+        """There is nothing to open, and nobody else who would do something to tell."""
+
+    async def insert(self, submission: Submission) -> str:
+        job_id, key = submission.id, submission.options.idempotency_key
+        if key is not None and (first_id := self._find_first(key, submission)) is not None:
+            return first_id
+        job = _Job(submission, self._now())
+        self._jobs[job_id] = job
+        self._shelves.add(job)
+        self._pending[submission.runner][job_id] = job
+        if self._publisher.is_watched(job_id):
+            self._publish(job)
+        self._log_change(job_id)
+        return job_id
+
+    def _find_first(self, key: str, submission: Submission) -> str | None:
+        """The job that this submission is a repetition of. If there is none, the key is this one's from now on."""
+        use = _FirstUse(submission.id, fingerprint(submission))
+        first = self._first_uses.setdefault(key, use)
+        if first is use:
+            return None
+        submission.discard()
+        if first.fingerprint != use.fingerprint:
+            raise IdempotencyConflict(key, first.job_id)
+        return first.job_id
+
+    async def claim(
+        self,
+        limit: int,
+        excluding: Collection[RunnerKind],
+        max_running: int | None = None,  # noqa: ARG002 (no other process runs any, so `limit` says it already)
+    ) -> list[Claim]:
         queues = [queue for kind, queue in self._pending.items() if queue and kind not in excluding]
         claims: list[Claim] = []
         while queues and len(claims) < limit:
@@ -83,6 +122,10 @@ class MemoryStore:
         self._end(job, _MOVES[outcome.transition])
         return True
 
+    async def release(self, claim: Claim) -> bool:
+        """No other process could run it, and this one stops: the job ends canceled."""
+        return await self.finish(claim, CANCELED)
+
     async def report_progress(self, claim: Claim, progress: Progress) -> None:
         job = self._running(claim)
         if job is not None:
@@ -104,6 +147,7 @@ class MemoryStore:
         self._drop(self._get(job_id))
         if self._publisher.is_watched(job_id):
             self._publisher.publish(JobEvent(job_id, None))
+        self._log_change(job_id)
 
     async def get_record(self, job_id: str) -> JobRecord:
         return self._get(job_id).record()
@@ -118,8 +162,24 @@ class MemoryStore:
             raise ResultDropped(job_id, job.status)
         return job.result
 
-    async def list_records(self, status: JobStatus | None, limit: int | None, before: str | None) -> list[JobRecord]:
-        return [job.record() for job in self._shelves.newest(status, limit, before)]
+    async def list_records(self, wanted: JobFilter, limit: int, before: str | None) -> JobPage:
+        jobs, next_before = self._shelves.newest(wanted, limit, before, self._scan_limit)
+        return JobPage([job.record() for job in jobs], next_before)
+
+    async def list_changes(self, after: int, limit: int) -> ChangePage | None:
+        newest = self._changes.list_newest(after, limit)
+        if newest is None:
+            return None
+        jobs = self._jobs
+        changes = [
+            JobChange(position, job_id, jobs[job_id].record() if job_id in jobs else None)
+            for job_id, position in newest.items()
+        ]
+        position = min(after + limit, self._changes.position)
+        return ChangePage(changes, position, position == self._changes.position)
+
+    async def get_position(self) -> int:
+        return self._changes.position
 
     async def list_transitions(self, job_id: str, after_version: int) -> list[JobRecord]:
         life = transitions_of(self._get(job_id).record())
@@ -140,10 +200,19 @@ class MemoryStore:
             self._drop(job)
         return True
 
-    async def close(self) -> None:
+    async def rescue(self) -> None:
+        """No other process can have died with jobs of this one."""
+
+    async def find_problem(self) -> str | None:
+        return None
+
+    async def retire(self) -> None:
         for queue in self._pending.values():
             while queue:
                 await self.request_cancel(next(iter(queue)))
+
+    async def close(self) -> None:
+        """There is nothing to let go of: what is kept can still be looked at."""
 
     def _get(self, job_id: str) -> "_Job":
         job = self._jobs.get(job_id)
@@ -178,11 +247,17 @@ class MemoryStore:
         job.version += 1
         if self._publisher.is_watched(job.id):
             self._publish(job)
+        self._log_change(job.id)
 
     def _touch(self, job: "_Job") -> None:
         job.version += 1
         if self._publisher.is_watched(job.id):
             self._publish(job, is_transition=False)
+        self._log_change(job.id)
+
+    def _log_change(self, job_id: str) -> None:
+        self._changes.add(job_id)
+        self._notify()
 
     def _publish(self, job: "_Job", *, is_transition: bool = True) -> None:
         self._publisher.publish(JobEvent(job.id, job.record(), is_transition=is_transition))
@@ -200,6 +275,8 @@ class MemoryStore:
         if job.status in _CLAIM.sources:
             self._dequeue(job)
         self._lighten(job)
+        if job.options.idempotency_key is not None:
+            del self._first_uses[job.options.idempotency_key]
 
     def _weigh(self, job: "_Job", size: int) -> None:
         """Count what the job keeps besides its record, and let go of what the oldest ones do if it is too much."""
@@ -221,7 +298,7 @@ class _Job:
 
     __slots__ = (
         "artifact_id", "attempt", "cancel_requested_at", "error", "error_traceback", "finished_at", "id", "name",
-        "progress", "result", "shelf", "started_at", "status", "submission", "submitted_at", "version",
+        "options", "progress", "result", "shelf", "started_at", "status", "submission", "submitted_at", "version",
     )  # fmt: skip
 
     shelf: "_Shelf"
@@ -229,6 +306,7 @@ class _Job:
     def __init__(self, submission: Submission, submitted_at: datetime) -> None:
         self.id = submission.id
         self.name = submission.name
+        self.options = submission.options  # nearly always the same object for all jobs
         self.submission: Submission | None = submission
         self.status = JobStatus.PENDING
         self.submitted_at = submitted_at
@@ -246,8 +324,47 @@ class _Job:
     def record(self) -> JobRecord:
         return JobRecord(
             self.id, self.status, self.submitted_at, self.started_at, self.finished_at, self.error, self.artifact_id,
-            self.name, self.attempt, self.version, self.progress, self.cancel_requested_at, self.error_traceback,
+            self.name, self.attempt, self.version, self.progress, self.options.tags, self.cancel_requested_at,
+            self.error_traceback,
         )  # fmt: skip
+
+
+class _FirstUse(NamedTuple):
+    """The job for which an idempotency key was used first."""
+
+    job_id: str
+    fingerprint: str
+
+
+class _ChangeLog:
+    """Which jobs have changed last. A change's position is the number of the one before, and one more.
+
+    The first position is the time in microseconds. No process makes a change in each of them, so that a position of an
+    earlier process is never taken for one of this: it is before all that is known.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self.position = int(now.timestamp() * 1_000_000)
+        self._job_ids: deque[str] = deque(maxlen=_CHANGES_KEPT)
+
+    def add(self, job_id: str) -> None:
+        self.position += 1
+        self._job_ids.append(job_id)
+
+    def list_newest(self, after: int, limit: int) -> dict[str, int] | None:
+        """The jobs of the next `limit` changes, each with the newest of its own among these, in order of that.
+
+        `None` if what came next is not kept any more, or `after` has not come yet.
+        """
+        start = self.position - len(self._job_ids)
+        if not start <= after <= self.position:
+            return None
+        newest: dict[str, int] = {}
+        for position in range(after + 1, min(after + limit, self.position) + 1):
+            job_id = self._job_ids[position - start - 1]
+            newest.pop(job_id, None)
+            newest[job_id] = position
+        return newest
 
 
 def _first_id(queue: OrderedDict[str, _Job]) -> str:
@@ -294,24 +411,41 @@ class _Shelves:
         if not shelf.jobs:
             del self._shelves[self._position(shelf.first_id)]
 
-    def newest(self, status: JobStatus | None, limit: int | None, before: str | None) -> list[_Job]:
+    def newest(
+        self, wanted: JobFilter, limit: int, before: str | None, scan_limit: int
+    ) -> tuple[list[_Job], str | None]:
+        """The newest jobs that are wanted, and the id before which to go on if there may be more."""
+        statuses = wanted.statuses or _ALL_STATUSES
+        is_search = wanted.is_search
+        left = sum(self.counts[status] for status in statuses)
+        above = wanted.above_id if before is None else min(before, wanted.above_id)
         found: list[_Job] = []
-        wanted = sum(self.counts.values()) if status is None else self.counts[status]
-        wanted = wanted if limit is None else min(limit, wanted)
-        for job in self._walk(status, before):
-            if len(found) == wanted:
-                break
-            found.append(job)
-        return found
+        for count, job in enumerate(self._walk(statuses, wanted.lowest_id, above)):
+            if is_search and count == scan_limit:
+                return found, above
+            if job.status in statuses:
+                left -= 1
+                if not is_search or wanted.finds(job.name, job.options.tags, job.error):
+                    if len(found) == limit:
+                        return found, above
+                    found.append(job)
+                if not left:
+                    break
+            above = job.id
+        return found, None
 
-    def _walk(self, status: JobStatus | None, before: str | None) -> Iterator[_Job]:
-        start = len(self._shelves) if before is None else self._position(before) + 1
-        for index in range(min(start, len(self._shelves)) - 1, -1, -1):
+    def _walk(self, statuses: Collection[JobStatus], lowest: str, above: str) -> Iterator[_Job]:
+        """The jobs of shelves with such a status, the newest first, with an id of at least `lowest` below `above`."""
+        for index in range(self._position(above) - 1, -1, -1):
             shelf = self._shelves[index]
-            if status is None or shelf.counts[status]:
+            if any(shelf.counts[status] for status in statuses):
                 for job in reversed(shelf.jobs):
-                    if (status is None or job.status is status) and (before is None or job.id < before):
+                    if job.id < lowest:
+                        return
+                    if job.id < above:
                         yield job
+            elif shelf.first_id < lowest:
+                return
 
     def _position(self, job_id: str) -> int:
         return bisect_left(self._shelves, job_id, key=lambda shelf: shelf.first_id)

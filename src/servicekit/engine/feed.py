@@ -1,0 +1,119 @@
+"""One reader's view of all jobs: first the newest, then what becomes of any, the newest of each."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from servicekit.events.hub import EventHub
+from servicekit.events.mailbox import Bell
+from servicekit.jobs.query import JobChange, JobFilter
+from servicekit.ports import JobStore
+
+FIRST_JOBS: Final = 100
+_CHANGES_AT_ONCE: Final = 500
+_YIELD_EVERY: Final = 50
+_BEFORE_ALL: Final = 0
+
+
+class JobFeed:
+    """What a reader has still to be told of all jobs. Used inside `follow_jobs`.
+
+    Nothing is kept for a reader but one page of changes: when it has read that, the store is asked for the next. So a
+    slow one gets fewer changes of each job, and costs no more than a fast one.
+    """
+
+    def __init__(self, store: JobStore, bell: Bell, wanted: JobFilter, interval_seconds: float) -> None:
+        self._store = store
+        self._bell = bell
+        self._wanted = wanted
+        self._interval_seconds = interval_seconds
+        self._changes: deque[JobChange] = deque()
+        self._position = _BEFORE_ALL
+        self._is_behind = False
+        self._next_batch_at = 0.0
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called: no more events will come."""
+        return self._bell.is_closed
+
+    def close(self) -> None:
+        """End the feed from outside, after what is still to be read."""
+        self._bell.close()
+
+    def wake(self) -> None:
+        """Make `next_event` return."""
+        self._bell.wake()
+
+    async def next_event(self) -> JobChange | None:
+        """Wait for the next event. `None`: woken without one, or closed."""
+        if not (self._changes or self.is_closed):
+            if not self._is_due():
+                await self._bell.wait(self._seconds_to_batch())
+            if self._is_due() and not self.is_closed:
+                await self._read()
+        elif len(self._changes) % _YIELD_EVERY == 0:
+            await asyncio.sleep(0)  # a store in memory and a fast reader would leave nobody else a turn
+        return self._changes.popleft() if self._changes else None
+
+    async def begin(self, after: int | None) -> None:
+        """Go on after this position; if there is none, or it is not known any more, begin with the present."""
+        if after is None or not await self._read_changes(after):
+            await self._read_present()
+
+    async def _read(self) -> None:
+        self._bell.has_rung = False
+        if not self._is_behind:
+            self._next_batch_at = asyncio.get_running_loop().time() + self._interval_seconds
+        await self.begin(self._position)
+
+    async def _read_changes(self, after: int) -> bool:
+        page = await self._store.list_changes(after, _CHANGES_AT_ONCE)
+        if page is None:
+            return False
+        self._position, self._is_behind = page.position, not page.is_last
+        self._changes.extend(change for change in page.changes if self._is_wanted(change))
+        return True
+
+    async def _read_present(self) -> None:
+        """The newest jobs, the oldest of them first.
+
+        Only the last has the position, which is that of all: a reader that has lost the connection before begins again.
+        """
+        self._position, self._is_behind = await self._store.get_position(), False
+        records = (await self._store.list_records(self._wanted, FIRST_JOBS, None)).records
+        self._changes.extend(JobChange(_BEFORE_ALL, record.id, record) for record in reversed(records[1:]))
+        self._changes.extend(JobChange(self._position, record.id, record) for record in records[:1])
+
+    def _is_wanted(self, change: JobChange) -> bool:
+        return change.record is None or self._wanted.matches(change.record)
+
+    def _is_due(self) -> bool:
+        """Whether there is something to read, and it is time for it."""
+        return self._is_behind or (self._bell.has_rung and self._seconds_to_batch() is None)
+
+    def _seconds_to_batch(self) -> float | None:
+        """How long what has happened has still to wait; `None` if nothing has, or it need not."""
+        if not self._bell.has_rung:
+            return None
+        seconds = self._next_batch_at - asyncio.get_running_loop().time()
+        return seconds if seconds > 0 else None
+
+
+@asynccontextmanager
+async def follow_jobs(
+    store: JobStore, hub: EventHub, wanted: JobFilter, after: int | None, interval_seconds: float
+) -> AsyncIterator[JobFeed]:
+    """Follow all jobs that `wanted` lets through, and the deletion of any.
+
+    The newest hundred come first, the oldest of them first; or, given the position of an event, what has changed since.
+    Each event is what a job is by then, and the same may come twice; `interval_seconds` is the shortest time from one
+    look at the store to the next. A reader that comes so late that the store does not know any more what has happened
+    begins again with the present.
+    """
+    with hub.subscribe_all() as bell:
+        feed = JobFeed(store, bell, wanted, interval_seconds)
+        await feed.begin(after)
+        yield feed

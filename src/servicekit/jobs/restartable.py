@@ -1,0 +1,136 @@
+"""Which jobs another process can run: those whose target it can import, and whose arguments it can read.
+
+A job like that is written down as a reference, `package.module:function`, and its arguments as JSON. Only arguments
+that come back from JSON as they were count: numbers, texts, booleans, `None`, and lists and dictionaries of these. The
+program's own file is called `__main__` by the process that runs it; where others could import it by its file's name,
+that name is written.
+"""
+
+import hashlib
+import importlib
+import json
+import sys
+from math import isfinite
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from servicekit.errors import TargetUnavailable
+from servicekit.jobs.submission import JobTarget, Submission, name_of
+
+_MAIN = "__main__"
+
+
+class CallDescription(NamedTuple):
+    """A call, in words that any process of this program understands."""
+
+    reference: str
+    arguments: str
+    """`{"args": [...], "kwargs": {...}}`"""
+
+
+def describe_call(submission: Submission) -> CallDescription | None:
+    """The call that a submission asks for, or `None` if only this process can make it."""
+    reference = find_reference(submission.target)
+    if reference is None:
+        return None
+    arguments = dump_arguments(submission.args, submission.kwargs)
+    return None if arguments is None else CallDescription(reference, arguments)
+
+
+def find_reference(target: object) -> str | None:
+    """`module:qualified.name` if that leads to this very object."""
+    try:
+        module, name = getattr(target, "__module__", None), getattr(target, "__qualname__", None)
+        if type(module) is not str or type(name) is not str or _look_up(sys.modules.get(module), name) is not target:
+            return None
+    except Exception:  # a proxy's __getattr__, say
+        return None
+    module = _name_of_main() if module == _MAIN else module
+    return None if module is None else f"{module}:{name}"
+
+
+def load_target(reference: str) -> JobTarget:
+    """What the reference leads to; `TargetUnavailable`, with the reason, if that cannot be imported or called."""
+    module_name, _, name = reference.partition(":")
+    try:
+        module = sys.modules[_MAIN] if module_name == _name_of_main() else importlib.import_module(module_name)
+    except BaseException as error:  # importing runs the user's code, and anything can come out of it
+        raise TargetUnavailable(reference, f"{type(error).__name__}: {error}") from error
+    target = _look_up(module, name)
+    if not callable(target):
+        reason = "there is no such name" if target is None else "it is not callable"
+        raise TargetUnavailable(reference, f"{reason} in module {module_name}.")
+    return target
+
+
+def dump_arguments(args: tuple[object, ...], kwargs: dict[str, object]) -> str | None:
+    """The arguments as JSON, or `None` if they would not come back as they are."""
+    try:
+        if all(map(_is_plain, args)) and all(map(_is_plain, kwargs.values())):
+            return json.dumps({"args": args, "kwargs": kwargs})
+    except (RecursionError, ValueError):  # a list that contains itself, or a number of five thousand digits
+        pass
+    return None
+
+
+def load_arguments(arguments: str) -> tuple[tuple[object, ...], dict[str, object]]:
+    """What `dump_arguments` was given."""
+    values = json.loads(arguments)
+    return tuple(values["args"]), values["kwargs"]
+
+
+def fingerprint(submission: Submission) -> str:
+    """A text that is the same for the same call in any process: it tells apart what has one idempotency key.
+
+    What is not JSON counts by its type alone, and a target that no reference leads to by its name.
+    """
+    target = find_reference(submission.target) or name_of(submission.target)
+    arguments = {name: _spell(value) for name, value in submission.kwargs.items()}
+    call = json.dumps([target, [_spell(value) for value in submission.args], arguments], sort_keys=True)
+    return hashlib.sha256(call.encode()).hexdigest()
+
+
+def _spell(value: object) -> str:
+    try:
+        return json.dumps(value, sort_keys=True, default=_type_name)
+    except (TypeError, ValueError, RecursionError):  # keys of several types, or a list that contains itself
+        return _type_name(value)
+
+
+def _type_name(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    if value is None or kind is str or kind is int or kind is bool:
+        return True
+    if kind is float:
+        return isfinite(value)
+    if kind is list:
+        return all(map(_is_plain, value))
+    return kind is dict and all(type(key) is str and _is_plain(part) for key, part in value.items())
+
+
+def _look_up(module: object, name: str) -> object:
+    found = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _name_of_main() -> str | None:
+    """What other processes call the module that this one runs as its program."""
+    main = sys.modules.get(_MAIN)
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if spec is not None:  # python -m package.module
+        return str(spec.name)
+    if file is None:  # an interactive session
+        return None
+    path = Path(file)
+    # The folder of a program that is run by its file is the first place where Python looks for modules.
+    return path.stem if path.stem.isidentifier() and str(path.resolve().parent) in map(_resolved, sys.path) else None
+
+
+def _resolved(folder: str) -> str:
+    return str(Path(folder).resolve())

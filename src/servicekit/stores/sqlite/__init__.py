@@ -1,0 +1,25 @@
+"""Jobs in one SQLite file, shared by all processes of a machine.
+
+    event loop ── call ──▶ writer thread ── one transaction for all that waits ── synced commit ──▶ answers
+               ── call ──▶ reader thread ── a snapshot ──▶ answers
+    writer thread ── every 20 ms: has another process committed? ── its events ──▶ hub, worker
+
+Guarantees. A call that writes is answered after its commit has been synced to the disk (WAL, `synchronous=FULL`), so
+what was acknowledged survives the end of the process and the loss of power. Calls that wait at the same time share one
+transaction; if that fails, each is tried alone, so that one bad call fails alone. Every change of status is one guarded
+UPDATE, and triggers append it to the log of events in the same transaction: the log cannot differ from the jobs.
+
+Whose a job is. A claim is one statement, made under SQLite's own lock for writers. Every write of an attempt names the
+attempt's number, and changes nothing if the job has another by now. A process is alive for as long as it holds the lock
+on a file of its own (`flock`, which the operating system drops with the process and not before, stopped or slow as it
+may be). Whoever finds that a lock is free takes over the jobs of its process.
+
+What another process has done is read from the log, from the last position that was seen. SQLite counts the commits of
+others (`PRAGMA data_version`), so that on an idle machine asking costs microseconds.
+
+On failure. A full disk, a file that cannot be written, a lock that another program does not give back: every call that
+could not be answered raises `StoreUnavailable` with the reason, nothing of it is kept, and the next call tries again.
+
+Statements that write many rows get them as one JSON parameter: the interpreter's lock is then released and taken once
+for each statement and not once for each row, which would let a busy event loop slow the writer down a hundredfold.
+"""

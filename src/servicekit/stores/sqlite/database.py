@@ -1,0 +1,123 @@
+"""Opening the file: settings, migrations, and errors in plain words."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from servicekit.errors import StoreUnavailable
+
+OLDEST_SQLITE: Final = (3, 35, 0)
+"""The first with RETURNING."""
+
+_APPLICATION_ID: Final = 0x53764B6A
+_BUSY_MILLISECONDS: Final = 5_000
+_LARGEST_WAL_BYTES: Final = 64 * 1024 * 1024
+
+_REASONS: Final = {
+    "SQLITE_BUSY": "another program holds its lock on it. It is tried again.",
+    "SQLITE_LOCKED": "another program holds its lock on it. It is tried again.",
+    "SQLITE_FULL": "the disk is full. Make room on it; jobs that were accepted are kept.",
+    "SQLITE_READONLY": "it cannot be written. Look at the permissions of the file and its folder, and at the mount.",
+    "SQLITE_PERM": "access is denied. Look at the permissions of the file and its folder.",
+    "SQLITE_CANTOPEN": "it cannot be opened. Look whether its folder exists and can be written.",
+    "SQLITE_IOERR": "the disk reports an error.",
+    "SQLITE_CORRUPT": "the file is damaged. Stop the service, and restore it from a backup or move it away.",
+    "SQLITE_NOTADB": "the file is not an SQLite database. Choose another path, or move it away.",
+}
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file, and make it and its tables if they are not there. `StoreUnavailable` if that fails."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreUnavailable(str(path), f"it needs SQLite 3.35 or newer; this Python has {sqlite3.sqlite_version}.")
+    with translated_errors(path):
+        connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MILLISECONDS / 1_000)
+        try:
+            _set_up(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+@contextmanager
+def translated_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into `StoreUnavailable`, with what can be done about it."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreUnavailable(str(path), _describe(error)) from error
+
+
+def _describe(error: sqlite3.Error) -> str:
+    name = getattr(error, "sqlite_errorname", "")
+    primary = "_".join(name.split("_")[:2])  # SQLITE_IOERR_WRITE is a kind of SQLITE_IOERR
+    return _REASONS.get(primary, str(error)) + (f" ({name})" if name else "")
+
+
+def _set_up(connection: sqlite3.Connection, path: Path) -> None:
+    _check_is_ours(connection, path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_WAL_BYTES}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    _migrate(connection, path)
+
+
+def _check_is_ours(connection: sqlite3.Connection, path: Path) -> None:
+    if _read_number(connection, "application_id") == _APPLICATION_ID:
+        return
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if (
+        tables and _read_number(connection, "application_id") != _APPLICATION_ID
+    ):  # not set up just now by another process
+        raise StoreUnavailable(str(path), "it is the database of another program. Choose another path.")
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    migrations = find_migrations()
+    if _read_number(connection, "user_version") == len(migrations):
+        return
+    connection.execute("BEGIN IMMEDIATE")  # of several processes that start at once, one migrates
+    try:
+        version = _read_number(connection, "user_version")
+        if version > len(migrations):
+            raise StoreUnavailable(
+                str(path),
+                f"it was written by a newer servicekit (schema {version}; this one knows {len(migrations)}). "
+                "Install that version again, or use another file.",
+            )
+        for migration in migrations[version:]:
+            for statement in _statements(migration):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def find_migrations() -> list[str]:
+    """The texts of all migrations, in order. The first brings a file to schema 1."""
+    folder = files("servicekit.stores.sqlite") / "migrations"
+    found = sorted((each for each in folder.iterdir() if each.name.endswith(".sql")), key=lambda each: each.name)
+    return [each.read_text(encoding="utf-8") for each in found]
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one: `executescript` would commit before the first."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _read_number(connection: sqlite3.Connection, pragma: str) -> int:
+    (number,) = connection.execute(f"PRAGMA {pragma}").fetchone()
+    return int(number)

@@ -1,0 +1,56 @@
+"""Which processes are alive, told by locks that die with them."""
+
+import fcntl
+import os
+import secrets
+import weakref
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+
+class ProcessLock:
+    """A file beside the database, locked from now until `release` or the end of this process.
+
+    `flock` belongs to the open file: it is dropped when the last process that has it open ends, however it ends. A
+    forked child has inherited it, and would keep the lock alive; so it closes its copy at once. Programs that are
+    started in the usual way (`exec`) do not inherit it. Two stores in one process have a file and a lock each.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self.path = database.with_name(f"{database.name}-process-{secrets.token_hex(8)}")
+        self._descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.register_at_fork(after_in_child=partial(_close_in_child, weakref.ref(self)))
+
+    def release(self) -> None:
+        """Let others see that this process works no more."""
+        with suppress(FileNotFoundError):
+            self.path.unlink()
+        self.close()
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def is_alive(path: Path) -> bool:
+    """Whether the process that made this file still holds its lock."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, so that two who ask do not mislead each other
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _close_in_child(reference: "weakref.ref[ProcessLock]") -> None:
+    lock = reference()
+    if lock is not None:
+        lock.close()

@@ -1,0 +1,146 @@
+"""What is read. Everything here runs in the reader's thread, on what is committed."""
+
+import json
+import sqlite3
+from typing import Any, Final, NamedTuple
+
+from servicekit.errors import JobFailed, JobNotFinished, JobNotFound, ResultDropped
+from servicekit.jobs.query import SCAN_LIMIT, ChangePage, JobChange, JobFilter, JobPage
+from servicekit.jobs.record import JobRecord
+from servicekit.jobs.status import JobStatus, Transition, move_of
+from servicekit.stores.sqlite.rows import EVENT_ARRAY, RECORD_COLUMNS, read_event_record, read_record
+
+_COMPLETED: Final = move_of(Transition.COMPLETE).target
+
+
+def get_record(connection: sqlite3.Connection, job_id: str) -> JobRecord:
+    query = f"SELECT {RECORD_COLUMNS} FROM jobs WHERE id = ? AND NOT is_deleted"
+    row = connection.execute(query, [job_id]).fetchone()
+    if row is None:
+        raise JobNotFound(job_id)
+    return read_record(row)
+
+
+def get_result(connection: sqlite3.Connection, job_id: str) -> object:
+    record = get_record(connection, job_id)
+    if not record.status.is_terminal:
+        raise JobNotFinished(job_id, record.status)
+    if record.status is not _COMPLETED:
+        raise JobFailed(job_id, record.status, record.error)
+    row = connection.execute("SELECT value FROM results WHERE job_id = ?", [job_id]).fetchone()
+    if row is None:
+        return None
+    if row[0] is None:
+        raise ResultDropped(job_id, record.status)
+    return json.loads(row[0])
+
+
+class ListRequest(NamedTuple):
+    wanted: JobFilter
+    limit: int
+    before: str | None
+
+
+def list_records(connection: sqlite3.Connection, request: ListRequest) -> JobPage:
+    """One page, the newest first, by the index that leads closest; the rest is searched for within bounds."""
+    wanted, limit, before = request
+    candidates, values = _candidates(wanted, before)
+    conditions, more_values = _conditions(wanted)
+    values["scan"] = SCAN_LIMIT
+    rows = connection.execute(
+        # Not sorted again: the candidates come in order, and each leads to one job.
+        f"SELECT {RECORD_COLUMNS} FROM ({candidates}) CROSS JOIN jobs ON id = candidate "
+        f"WHERE {conditions} LIMIT :limit",
+        {**values, **more_values, "limit": limit + 1},
+    ).fetchall()
+    records = [read_record(row) for row in rows[:limit]]
+    if len(rows) > limit:
+        return JobPage(records, records[-1].id)
+    scanned, last = connection.execute(f"SELECT count(*), min(candidate) FROM ({candidates})", values).fetchone()
+    return JobPage(records, last if scanned == SCAN_LIMIT else None)
+
+
+def _candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, Any]]:
+    """A query for the ids that an index leads to, the newest first, and its values."""
+    above = wanted.above_id if before is None else min(before, wanted.above_id)
+    values: dict[str, Any] = {"above": above, "lowest": wanted.lowest_id}
+    bounds, end = "{0} < :above AND {0} >= :lowest", "ORDER BY {0} DESC LIMIT :scan"
+    by_id, by_job_id = f"{bounds} {end}".format("id"), f"{bounds} {end}".format("job_id")
+    if wanted.tag is not None:
+        return f"SELECT job_id AS candidate FROM job_tags WHERE tag = :tag AND {by_job_id}", {
+            **values,
+            "tag": wanted.tag,
+        }
+    if wanted.name is not None:
+        return f"SELECT id AS candidate FROM jobs WHERE name = :name AND {by_id}", {**values, "name": wanted.name}
+    if not wanted.statuses:
+        return f"SELECT id AS candidate FROM jobs WHERE {by_id}", values
+    names = {f"status{number}": status.value for number, status in enumerate(sorted(wanted.statuses))}
+    ranges = [f"SELECT * FROM (SELECT id AS candidate FROM jobs WHERE status = :{name} AND {by_id})" for name in names]
+    return f"{' UNION ALL '.join(ranges)} {end.format('candidate')}", {**values, **names}
+
+
+def _conditions(wanted: JobFilter) -> tuple[str, dict[str, Any]]:
+    conditions, values = ["NOT is_deleted"], dict[str, Any]()
+    if wanted.statuses:
+        conditions.append("+status IN (SELECT value FROM json_each(:statuses))")
+        values["statuses"] = json.dumps(sorted(wanted.statuses))
+    if wanted.name is not None:
+        conditions.append("+name = :wanted_name")
+        values["wanted_name"] = wanted.name
+    if wanted.search is not None:
+        conditions.append("(instr(lower(name), lower(:search)) OR instr(lower(error), lower(:search)))")
+        values["search"] = wanted.search.encode("utf-8", "replace").decode()
+    return " AND ".join(conditions), values
+
+
+class TransitionsRequest(NamedTuple):
+    id: str
+    after_version: int
+
+
+def list_transitions(connection: sqlite3.Connection, request: TransitionsRequest) -> list[JobRecord]:
+    get_record(connection, request.id)
+    rows = connection.execute(
+        f"SELECT {EVENT_ARRAY} FROM events AS e JOIN jobs AS j ON j.id = e.job_id "
+        "WHERE e.job_id = ? AND e.version > ? AND e.is_transition ORDER BY e.version",
+        request,
+    ).fetchall()
+    records = [read_event_record(json.loads(row)) for (row,) in rows]
+    return [record for record in records if record is not None]
+
+
+class ChangesRequest(NamedTuple):
+    after: int
+    limit: int
+
+
+def list_changes(connection: sqlite3.Connection, request: ChangesRequest) -> ChangePage | None:
+    newest = get_position(connection, None)
+    if request.after > newest:
+        return None
+    rows = connection.execute(
+        f"SELECT {EVENT_ARRAY} FROM (SELECT * FROM events WHERE position > ? ORDER BY position LIMIT ?) AS e "
+        "LEFT JOIN jobs AS j ON j.id = e.job_id AND NOT j.is_deleted ORDER BY e.position",
+        request,
+    ).fetchall()
+    events = [json.loads(row) for (row,) in rows]
+    last = {event[1]: event for event in events}
+    changes = [JobChange(event[0], event[1], read_event_record(event)) for event in events if last[event[1]] is event]
+    is_last = len(events) < request.limit
+    return ChangePage(changes, newest if is_last else events[-1][0], is_last)
+
+
+def get_position(connection: sqlite3.Connection, _: None) -> int:
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def count_by_status(connection: sqlite3.Connection, _: None) -> dict[JobStatus, int]:
+    counts: dict[str, int] = dict(connection.execute("SELECT status, jobs FROM counts").fetchall())
+    return {status: counts[status.value] for status in JobStatus}
+
+
+def list_processes(connection: sqlite3.Connection, _: None) -> list[tuple[int, str]]:
+    """The processes that work on the file, each with the name of its lock."""
+    return connection.execute("SELECT id, lock FROM processes").fetchall()

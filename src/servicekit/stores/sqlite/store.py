@@ -1,0 +1,332 @@
+"""The store: what the engine asks, put to the two threads, and what they report, passed on."""
+
+import asyncio
+import json
+import os
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, NoReturn
+
+from pydantic_core import to_json
+
+from servicekit.errors import NotRestartable, ServicekitError, StoreUnavailable
+from servicekit.jobs.events import JobEvent
+from servicekit.jobs.outcome import Outcome
+from servicekit.jobs.query import ChangePage, JobFilter, JobPage
+from servicekit.jobs.record import JobRecord, Progress
+from servicekit.jobs.restartable import describe_call, fingerprint, load_arguments, load_target
+from servicekit.jobs.retention import Retention
+from servicekit.jobs.status import JobStatus, Transition, move_of
+from servicekit.jobs.submission import Claim, RunnerKind, Submission, check_target
+from servicekit.ports import Clock, EventPublisher, JobSignals
+from servicekit.stores.sqlite import queries, writes
+from servicekit.stores.sqlite.processes import ProcessLock, is_alive
+from servicekit.stores.sqlite.rows import Row, progress_text, read_event_record, time_text
+from servicekit.stores.sqlite.threads import Reader, resolve
+from servicekit.stores.sqlite.writer import (
+    DELETE,
+    LEAVE,
+    PRUNE,
+    REGISTER,
+    RELEASE,
+    REQUEST_CANCEL,
+    RETIRE,
+    TAKE_OVER,
+    TOUCH,
+    UNCLAIM,
+    News,
+    Writer,
+)
+
+_TOMBSTONE_AGE: Final = timedelta(days=1)
+_CHECK_SECONDS: Final = 3.0
+_STATUSES: Final = {transition: move_of(transition).target.value for transition in Transition}
+
+
+class SqliteStore:
+    """A `JobStore` in one file: see the package's page for what it promises."""
+
+    is_shared = True
+
+    def __init__(self, path: Path, publisher: EventPublisher, clock: Clock, retention: Retention) -> None:
+        self._path = path.absolute()
+        self._publisher = publisher
+        self._clock = clock
+        self._retention = retention
+        self._opening: asyncio.Lock | None = None
+        self._signals: JobSignals | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock: ProcessLock | None = None
+        self._process = 0
+        self._writer: Writer | None = None
+        self._reader: Reader | None = None
+        # What only this process can run: the file has no words for it.
+        self._local: dict[str, Submission] = {}
+
+    async def open(self, signals: JobSignals) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            await self.close()
+            self._loop, self._opening = loop, asyncio.Lock()
+        assert self._opening is not None
+        async with self._opening:
+            self._signals = signals
+            if self._writer is None:
+                await self._start()
+
+    async def _start(self) -> None:
+        try:
+            self._lock = self._lock or ProcessLock(self._path)
+        except OSError as error:
+            raise StoreUnavailable(str(self._path), f"its folder cannot be written ({error.strerror}).") from error
+        self._writer = Writer(self._path, self._report, lambda: self._publisher.is_idle)
+        self._reader = Reader(self._path, "servicekit reader")
+        registration = writes.Registration(self._process or None, os.getpid(), self._lock.path.name, self._now())
+        try:
+            self._process = await self._writer.ask(REGISTER, registration)
+            await self.rescue()
+        except BaseException:
+            self._stop_threads()
+            self._lock.release()
+            self._lock = None
+            raise
+
+    async def insert(self, submission: Submission) -> str:
+        call = describe_call(submission)
+        options = submission.options
+        job = writes.NewJob(
+            submission.id,
+            submission.name,
+            json.dumps(options.tags),
+            submission.runner.value,
+            call and call.reference,
+            call and call.arguments,
+            None if call else self._process,
+            self._now(),
+            options.max_restarts,
+            options.idempotency_key,
+            None if options.idempotency_key is None else fingerprint(submission),
+        )
+        if call is None:
+            self._local[submission.id] = submission
+        try:
+            job_id = await self._writing().ask(writes.insert, job)
+        except BaseException:
+            self._forget(submission.id)
+            raise
+        if job_id != submission.id:
+            self._forget(submission.id)
+            submission.discard()
+        return job_id
+
+    async def claim(self, limit: int, excluding: Collection[RunnerKind], max_running: int | None = None) -> list[Claim]:
+        request = writes.ClaimRequest(self._process, limit, excluding, max_running, self._now())
+        return [self._claim(job) for job in await self._writing().ask(writes.claim, request)]
+
+    def _claim(self, job: writes.ClaimedJob) -> Claim:
+        submission = self._local.pop(job.id, None)
+        if submission is None:
+            submission = _load(job)
+        return Claim(submission, job.attempt)
+
+    async def finish(self, claim: Claim, outcome: Outcome) -> bool:
+        result = None if outcome.result is None else self._encode(outcome.result)
+        end = writes.End(
+            claim.submission.id,
+            claim.attempt,
+            _STATUSES[outcome.transition],
+            self._now(),
+            outcome.error,
+            outcome.error_traceback,
+            outcome.artifact_id,
+            outcome.result is not None,
+            result,
+        )
+        return await self._writing().ask(writes.finish, end)
+
+    def _encode(self, result: object) -> str | None:
+        """The result as JSON; `None` if it has none, or too much of it."""
+        try:
+            text = to_json(result).decode()
+        except Exception:  # it may call the user's code, and what cannot be JSON is not kept
+            return None
+        limit = self._retention.max_result_bytes
+        return None if limit is not None and len(text) > limit else text
+
+    async def release(self, claim: Claim) -> bool:
+        release = writes.Release(claim.submission.id, claim.attempt, self._now())
+        return await self._writing().ask(RELEASE, release)
+
+    async def report_progress(self, claim: Claim, progress: Progress) -> None:
+        report = writes.ProgressReport(claim.submission.id, claim.attempt, progress_text(progress))
+        await self._writing().ask(writes.report_progress, report)
+
+    async def request_cancel(self, job_id: str) -> JobRecord:
+        record = await self._writing().ask(REQUEST_CANCEL, writes.Request(job_id, self._now()))
+        if record.status.is_terminal:
+            self._forget(job_id, discard=True)
+        return record
+
+    async def delete(self, job_id: str) -> None:
+        await self._writing().ask(DELETE, writes.Request(job_id, self._now()))
+        self._forget(job_id, discard=True)
+
+    async def get_record(self, job_id: str) -> JobRecord:
+        return await self._reading().ask(queries.get_record, job_id)
+
+    async def get_result(self, job_id: str) -> object:
+        return await self._reading().ask(queries.get_result, job_id)
+
+    async def list_records(self, wanted: JobFilter, limit: int, before: str | None) -> JobPage:
+        return await self._reading().ask(queries.list_records, queries.ListRequest(wanted, limit, before))
+
+    async def list_changes(self, after: int, limit: int) -> ChangePage | None:
+        return await self._reading().ask(queries.list_changes, queries.ChangesRequest(after, limit))
+
+    async def get_position(self) -> int:
+        return await self._reading().ask(queries.get_position, None)
+
+    async def list_transitions(self, job_id: str, after_version: int) -> list[JobRecord]:
+        request = queries.TransitionsRequest(job_id, after_version)
+        return await self._reading().ask(queries.list_transitions, request)
+
+    async def count_by_status(self) -> dict[JobStatus, int]:
+        return await self._reading().ask(queries.count_by_status, None)
+
+    async def prune(self, limit: int) -> bool:
+        now, max_age = self._clock.now(), self._retention.max_age
+        request = writes.Prune(
+            self._retention,
+            limit,
+            None if max_age is None else time_text(now - max_age),
+            time_text(now - _TOMBSTONE_AGE),
+        )
+        return await self._writing().ask(PRUNE, request)
+
+    async def rescue(self) -> None:
+        for process, lock_name in await self._reading().ask(queries.list_processes, None):
+            lock_path = self._path.with_name(lock_name)
+            if process != self._process and not is_alive(lock_path):
+                await self._writing().ask(TAKE_OVER, writes.Departure(process, self._now()))
+                with suppress(FileNotFoundError):
+                    lock_path.unlink()
+
+    async def find_problem(self) -> str | None:
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await self._writing().ask(TOUCH, self._process)
+                await self.count_by_status()
+        except TimeoutError:
+            return f"The job store {self._path} does not answer."
+        except StoreUnavailable as error:
+            return str(error)
+        return None
+
+    async def retire(self) -> None:
+        if self._writer is not None and self._loop is asyncio.get_running_loop():
+            with suppress(StoreUnavailable):  # who takes over finds the same
+                await self._writer.ask(RETIRE, writes.Departure(self._process, self._now()))
+        for job_id in list(self._local):
+            self._forget(job_id, discard=True)
+
+    async def close(self) -> None:
+        if self._writer is None:
+            return
+        await self._leave()
+        self._stop_threads()
+
+    async def _leave(self) -> None:
+        """Give up this process's place, unless it still has attempts: nobody may start those again while it lives."""
+        if self._loop is asyncio.get_running_loop():
+            with suppress(StoreUnavailable):
+                if await self._writing().ask(LEAVE, self._process) and self._lock is not None:
+                    self._lock.release()
+                    self._lock, self._process = None, 0
+
+    def _report(self, news: News) -> None:
+        """From the writer's thread: pass on what it has to say."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the event loop is closed, and nobody waits
+                self._loop.call_soon_threadsafe(self._take_news, news)
+
+    def _take_news(self, news: News) -> None:
+        for row in news.ours:
+            if self._publisher.is_watched(row[1]) and (event := _event(row)):
+                self._publisher.publish(event)
+        for row in news.others:
+            self._take_from_elsewhere(row)
+        for call, result in news.answers:
+            if call.function is writes.claim and call.future.cancelled() and self._writer is not None:
+                for job in result if isinstance(result, list) else ():
+                    self._writer.ask(UNCLAIM, writes.Release(job.id, job.attempt, self._now()))
+        resolve(news.answers)
+        if news.is_change:
+            self._publisher.notify()
+
+    def _take_from_elsewhere(self, row: Row) -> None:
+        event = _event(row)
+        if event is None or self._signals is None:
+            return
+        if self._publisher.is_followed(event.job_id):
+            self._publisher.relay(event)
+        if event.is_last:
+            self._forget(event.job_id, discard=True)
+        if event.record is None or event.record.cancel_requested_at is not None:
+            self._signals.cancel(event.job_id)
+        if event.is_transition:
+            self._signals.wake()
+
+    def _stop_threads(self) -> None:
+        for thread in (self._writer, self._reader):
+            if thread is not None:
+                thread.stop()
+        self._writer = self._reader = None
+
+    def _forget(self, job_id: str, *, discard: bool = False) -> None:
+        submission = self._local.pop(job_id, None)
+        if submission is not None and discard:
+            submission.discard()
+
+    def _writing(self) -> Writer:
+        return self._writer or self._refuse()
+
+    def _reading(self) -> Reader:
+        return self._reader or self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise StoreUnavailable(str(self._path), "it is closed.")
+
+    def _now(self) -> str:
+        return time_text(self._clock.now())
+
+
+def _event(row: Row) -> JobEvent | None:
+    """The event of a row; `None` for one whose job has been deleted since, which has an event of its own."""
+    record = read_event_record(row)
+    is_deletion = row[2] is None
+    return JobEvent(row[1], record, is_transition=bool(row[3])) if record or is_deletion else None
+
+
+def _load(job: writes.ClaimedJob) -> Submission:
+    """What was written down, ready to be run; or, if that cannot be, ready to fail with the reason."""
+    try:
+        if job.target is None or job.arguments is None:
+            raise NotRestartable
+        target = load_target(job.target)
+        args, kwargs = load_arguments(job.arguments)
+        runner = check_target(target, args, kwargs)  # it may have been another kind of function when it was submitted
+    except ServicekitError as error:
+        return Submission(job.id, job.name, _Failing(error), (), {}, RunnerKind.COROUTINE)
+    return Submission(job.id, job.name, target, args, kwargs, runner)
+
+
+class _Failing:
+    """A target that fails for a reason that was known before."""
+
+    def __init__(self, error: ServicekitError) -> None:
+        self._error = error
+
+    async def __call__(self) -> NoReturn:
+        raise self._error

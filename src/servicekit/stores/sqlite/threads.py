@@ -1,0 +1,147 @@
+"""The two threads that hold a connection each: one writes, for all at once; one reads."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final, NamedTuple, TypeVar
+
+from servicekit.errors import ServicekitError, StoreUnavailable
+from servicekit.stores.sqlite.database import connect, translated_errors
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+POLL_SECONDS: Final = 0.02
+"""How often the writer looks for what other processes have done."""
+
+_MOST_CALLS: Final = 2_000
+
+
+class Call(NamedTuple):
+    """Something to do in a thread, and the future of whoever waits for it."""
+
+    function: Callable[..., Any]
+    argument: Any
+    future: "asyncio.Future[Any]"
+
+
+class Answer(NamedTuple):
+    call: Call
+    result: Any
+    """An exception is raised to the caller."""
+
+
+class DatabaseThread:
+    """A thread with a connection of its own, and the queue of what it is asked on the event loop that made it."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path = path
+        self._loop = asyncio.get_running_loop()
+        self._connection: sqlite3.Connection | None = None
+        self._calls: SimpleQueue[Call | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _put(self, function: Callable[..., object], argument: object) -> "asyncio.Future[Any]":
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._calls.put(Call(function, argument, future))
+        return future
+
+    def stop(self) -> None:
+        """End the thread after all that it was asked so far, and wait for that."""
+        self._calls.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while (calls := self._take()) is not None:
+                self._answer(calls)
+        finally:
+            self._disconnect()
+
+    def _take(self) -> list[Call] | None:
+        """All that is asked now; nothing if nobody asks for a while, and `None` at the end."""
+        calls: list[Call] = []
+        with suppress(Empty):
+            call = self._calls.get(timeout=self._patience_seconds)
+            while call is not None:
+                calls.append(call)
+                if len(calls) >= _MOST_CALLS:
+                    return calls
+                call = self._calls.get_nowait()
+            if not calls:
+                return None
+            self._calls.put(None)  # what came before the end is answered first
+        return calls
+
+    @property
+    def _patience_seconds(self) -> float | None:
+        return None
+
+    def _answer(self, calls: list[Call]) -> None:
+        raise NotImplementedError
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = connect(self._path)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        """Let go of the connection; the next call opens another, in case that helps."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+
+class Reader(DatabaseThread):
+    """Answers `function(connection, argument)`, each on the newest state that is committed."""
+
+    def ask(self, function: Callable[[sqlite3.Connection, A], R], argument: A) -> "asyncio.Future[R]":
+        """Have the thread answer a call; what it raises, or `StoreUnavailable`, comes out of the future."""
+        return self._put(function, argument)
+
+    def _answer(self, calls: list[Call]) -> None:
+        answers = [Answer(call, self._read(call)) for call in calls]
+        with suppress(RuntimeError):  # the event loop is closed, and nobody waits
+            self._loop.call_soon_threadsafe(resolve, answers)
+
+    def _read(self, call: Call) -> object:
+        try:
+            with translated_errors(self._path):
+                return call.function(self._connect(), call.argument)
+        except StoreUnavailable as error:
+            self._disconnect()
+            return error
+        except Exception as error:
+            return error
+
+
+def resolve(answers: Sequence[Answer]) -> None:
+    """Give each caller its answer. Belongs to their event loop."""
+    for call, result in answers:
+        if not call.future.done():
+            if isinstance(result, Exception):
+                call.future.set_exception(result)
+            else:
+                call.future.set_result(result)
+
+
+def one_by_one(function: Callable[[sqlite3.Connection, A], R]) -> Callable[[sqlite3.Connection, list[A]], list[R]]:
+    """A write for many callers at once, made of one for a single caller."""
+
+    def write_each(connection: sqlite3.Connection, arguments: list[A]) -> list[R]:
+        return [_try(function, connection, argument) for argument in arguments]
+
+    return write_each
+
+
+def _try(function: Callable[[sqlite3.Connection, A], R], connection: sqlite3.Connection, argument: A) -> Any:
+    try:
+        return function(connection, argument)
+    except ServicekitError as error:  # it has changed nothing, and only its caller need know
+        return error

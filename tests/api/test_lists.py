@@ -1,0 +1,239 @@
+"""Finding jobs among many: the filters of the list, and the counts."""
+
+import asyncio
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from servicekit import Retention, StoreUnavailable
+from servicekit.api import JobSubmitted, SchedulerDependency, ServiceBuilder, ServiceInfo, SubmitJob
+from servicekit.api.state import service_state
+from servicekit.engine.clock import SystemClock
+from servicekit.engine.scheduler import Scheduler
+from servicekit.events.hub import EventHub
+from servicekit.jobs.ids import parse_job_id
+from servicekit.stores.memory import MemoryStore
+from tests.api.conftest import Connect
+from tests.fakes import Gate, noop, submission
+
+JOBS = "/api/v1/jobs"
+
+
+async def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+def service(url: str) -> FastAPI:
+    app = ServiceBuilder(info=ServiceInfo(display_name="Test")).with_jobs(url=url, shutdown_grace=0).build()
+    gate = app.state.gate = Gate()
+
+    @app.post("/noop", status_code=202)
+    async def submit_noop(submit: SubmitJob, name: str | None = None, tag: str = "some") -> JobSubmitted:
+        return await submit.with_options(name=name, tags=[tag])(noop)
+
+    @app.post("/hold", status_code=202)
+    async def submit_hold(submit: SubmitJob) -> JobSubmitted:
+        return await submit(gate.enter)
+
+    @app.post("/fail", status_code=202)
+    async def submit_fail(text: str, submit: SubmitJob) -> JobSubmitted:
+        return await submit(fail, text)
+
+    @app.post("/wait/{job_id}")
+    async def wait(job_id: str, scheduler: SchedulerDependency) -> None:
+        await scheduler.wait(job_id)
+
+    return app
+
+
+async def submit(client: httpx.AsyncClient, path: str, *, is_awaited: bool = True, **params: str) -> str:
+    response = await client.post(path, params=params)
+    assert response.status_code == 202
+    job_id = str(response.json()["job_id"])
+    if is_awaited:
+        await client.post(f"/wait/{job_id}")
+    return job_id
+
+
+async def listed(client: httpx.AsyncClient, params: Any) -> list[str]:
+    """The ids on all pages."""
+    ids: list[str] = []
+    url = str(httpx.URL(JOBS, params=params))
+    while url:
+        response = await client.get(url)
+        assert response.status_code == 200
+        ids += [record["id"] for record in response.json()]
+        link = re.fullmatch('<(.*)>; rel="next"', response.headers.get("link", ""))
+        url = link[1] if link else ""
+    return ids
+
+
+async def test_a_list_is_filtered_by_everything_that_is_asked_for(connect: Connect, jobs_url: str) -> None:
+    app = service(jobs_url)
+    async with connect(app) as client:
+        nightly = await submit(client, "/noop", name="train model", tag="nightly")
+        plain = await submit(client, "/noop")
+        failed = await submit(client, "/fail", text="No SPACE left & so on")
+        held = await submit(client, "/hold", is_awaited=False)
+        await app.state.gate.wait_entered(1)
+        cases: list[tuple[dict[str, Any], list[str]]] = [
+            ({"status_filter": ["failed", "completed"]}, [failed, plain, nightly]),
+            ({"status_filter": ["running", "running"]}, [held]),
+            ({"name": "train model"}, [nightly]),
+            ({"tag": "nightly"}, [nightly]),
+            ({"search": "space LEFT &"}, [failed]),
+            ({"search": "noop", "status_filter": "completed"}, [plain]),
+            ({"name": "noop", "tag": "nightly"}, []),
+        ]
+        for params, expected in cases:
+            for limit in ("1", "100"):
+                assert await listed(client, {**params, "limit": limit}) == expected
+
+
+async def test_a_list_is_filtered_by_time(connect: Connect, jobs_url: str) -> None:
+    async with connect(service(jobs_url)) as client:
+        job_id = await submit(client, "/noop")
+        now = datetime.now(UTC)
+        past, future = now - timedelta(hours=1), now + timedelta(hours=1)
+        for after, before, expected in [
+            (past, future, [job_id]),
+            (past.astimezone(), future.astimezone(), [job_id]),
+            (future, None, []),
+            (None, past, []),
+            (future, past, []),
+            (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), [job_id]),
+        ]:
+            times = {"submitted_after": after, "submitted_before": before}
+            params = {name: moment.isoformat() for name, moment in times.items() if moment}
+            assert await listed(client, params) == expected
+
+
+async def test_a_link_keeps_everything_that_was_asked_for(connect: Connect, jobs_url: str) -> None:
+    async with connect(service(jobs_url)) as client:
+        for _ in range(2):
+            await submit(client, "/noop", name="ä & b", tag="c=d")
+        asked: list[tuple[str, Any]] = [
+            ("status_filter", "completed"),
+            ("status_filter", "failed"),
+            ("name", "ä & b"),
+            ("tag", "c=d"),
+            ("search", "ä &"),
+            ("submitted_after", "2020-01-01T12:00:00+02:00"),
+            ("submitted_before", "2100-01-01T00:00:00+00:00"),
+            ("limit", "1"),
+        ]
+        response = await client.get(JOBS, params=httpx.QueryParams(asked))
+        (record,) = response.json()
+        link = re.fullmatch('<(.*)>; rel="next"', response.headers["link"])
+        assert link
+        query = httpx.URL(link[1]).params.multi_items()
+        assert sorted(query) == sorted([*asked, ("cursor", record["id"])])
+
+
+async def test_a_page_that_was_cut_short_leads_on(connect: Connect) -> None:
+    app = service("memory://")
+    hub = EventHub()
+    store = MemoryStore(hub, SystemClock(), Retention(), scan_limit=3)
+    service_state(app).scheduler = scheduler = Scheduler(store, hub, {}, retention=Retention())
+    ids = [parse_job_id(f"01JQRS7XK5N8Z3VQ2M4T6W8Y0{letter}") for letter in "ABCDEFGH"]
+    async with connect(app) as client:
+        scheduler._worker.set_max_concurrency(0)
+        for job_id in ids:
+            await store.insert(submission(job_id))
+        first = await client.get(JOBS, params={"search": "nothing like that"})
+        assert first.json() == []
+        assert "link" in first.headers
+        assert await listed(client, {"search": "nothing like that"}) == []
+        assert await listed(client, {"search": "noop", "limit": "5"}) == ids[::-1]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("status_filter=completed&status_filter=done", "status_filter"),
+        ("status_filter=", "status_filter"),
+        ("name=", "name"),
+        ("tag=", "tag"),
+        ("search=", "search"),
+        (f"search={'x' * 201}", "search"),
+        ("submitted_after=yesterday", "submitted_after"),
+        ("submitted_after=2026-01-31T12:00:00", "submitted_after"),
+        ("submitted_before=2026-01-31", "submitted_before"),
+        ("submitted_before=nan", "submitted_before"),
+        ("submitted_before=1e999", "submitted_before"),
+    ],
+)
+@pytest.mark.parametrize("path", ["", "/$stream"])
+async def test_a_filter_that_makes_no_sense_is_refused_by_name(
+    connect: Connect, path: str, query: str, field: str
+) -> None:
+    async with connect(service("memory://")) as client:
+        response = await client.get(f"{JOBS}{path}?{query}")
+        assert response.status_code == 422
+        assert response.json()["detail"][0]["loc"][:2] == ["query", field]
+
+
+async def test_odd_texts_find_nothing_and_break_nothing(connect: Connect, jobs_url: str) -> None:
+    async with connect(service(jobs_url)) as client:
+        await submit(client, "/noop")
+        for odd in ("%00", "%FF", "%ED%A0%80", "%F0%9F%98%80", "'", "%25", "_", "\\", '"'):
+            for field in ("name", "tag", "search"):
+                response = await client.get(f"{JOBS}?{field}={odd}")
+                assert (response.status_code, response.json()) == (200, []), (field, odd)
+
+
+async def test_jobs_are_counted(connect: Connect, jobs_url: str) -> None:
+    app = service(jobs_url)
+    async with connect(app) as client:
+        none = dict.fromkeys(["pending", "running", "completed", "failed", "canceled", "total"], 0)
+        assert (await client.get(f"{JOBS}/$stats")).json() == none
+        await submit(client, "/noop")
+        await submit(client, "/fail", text="x")
+        for _ in range(2):
+            await submit(client, "/hold", is_awaited=False)
+        await app.state.gate.wait_entered(2)
+        assert (await client.get(f"{JOBS}/$stats")).json() == {
+            **none,
+            "completed": 1,
+            "failed": 1,
+            "running": 2,
+            "total": 4,
+        }
+
+
+async def fail_to_read(*args: Any, **options: Any) -> Any:
+    raise StoreUnavailable("/srv/secret/jobs.db", "disk I/O error")
+
+
+class BrokenStore(MemoryStore):
+    """A store whose disk has gone."""
+
+    insert = delete = get_record = get_position = fail_to_read
+    list_records = list_changes = count_by_status = fail_to_read
+
+
+async def test_a_store_that_does_not_work_is_told_as_such(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    app = service("memory://")
+    hub = EventHub()
+    store = BrokenStore(hub, SystemClock(), Retention())
+    service_state(app).scheduler = Scheduler(store, hub, {}, retention=Retention())
+    job = f"{JOBS}/01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
+    async with connect(app) as client:
+        for method, path in [
+            ("GET", JOBS),
+            ("GET", f"{JOBS}/$stats"),
+            ("GET", job),
+            ("GET", f"{job}/$stream"),
+            ("DELETE", job),
+            ("POST", "/noop"),
+        ]:
+            response = await client.request(method, path)
+            assert (response.status_code, response.headers["retry-after"]) == (503, "5"), path
+            assert response.json() == {"detail": "Jobs cannot be read or written at the moment"}
+        assert "disk I/O error" in caplog.text
+        stream = await asyncio.wait_for(client.get(f"{JOBS}/$stream"), 10)
+        assert (stream.status_code, stream.content) == (200, b"")

@@ -1,0 +1,247 @@
+"""Following all jobs at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from servicekit import JobStatus, Retention, Scheduler, current_job
+from servicekit.engine.clock import SystemClock
+from servicekit.engine.feed import FIRST_JOBS, JobFeed, follow_jobs
+from servicekit.events.hub import EventHub
+from servicekit.jobs.ids import JobIds
+from servicekit.jobs.query import ALL_JOBS, ChangePage, JobChange, JobFilter, JobPage
+from servicekit.stores.memory import MemoryStore
+from tests.fakes import Gate, noop, submission
+
+
+async def next_change(feed: JobFeed) -> JobChange:
+    while (change := await feed.next_event()) is None:
+        assert not feed.is_closed
+    return change
+
+
+async def changes_until_ended(feed: JobFeed, job_id: str) -> list[JobChange]:
+    """What comes up to the end, or the deletion, of this job."""
+    changes = [await next_change(feed)]
+    while changes[-1].job_id != job_id or (changes[-1].record and not changes[-1].record.status.is_terminal):
+        changes.append(await next_change(feed))
+    return changes
+
+
+async def test_it_begins_with_the_jobs_that_are_there_the_newest_last(scheduler: Scheduler, gate: Gate) -> None:
+    job_ids = [await scheduler.add_job(gate.enter) for _ in range(3)]
+    await gate.wait_entered(3)
+    async with scheduler.follow() as feed:
+        changes = [await next_change(feed) for _ in job_ids]
+        assert [change.job_id for change in changes] == job_ids
+        for change in changes:
+            assert change.record == await scheduler.get_record(change.job_id)
+
+
+async def test_it_begins_with_one_page_at_most(scheduler: Scheduler, gate: Gate) -> None:
+    job_ids = [await scheduler.add_job(noop) for _ in range(FIRST_JOBS + 5)]
+    await scheduler.wait(job_ids[-1])
+    last = await scheduler.add_job(gate.enter)
+    await gate.wait_entered(1)
+    async with scheduler.follow() as feed:
+        changes = [await next_change(feed) for _ in range(FIRST_JOBS)]
+        assert [change.job_id for change in changes] == [*job_ids, last][-FIRST_JOBS:]
+
+
+async def test_every_job_is_followed_to_its_end(scheduler: Scheduler, gate: Gate) -> None:
+    async with scheduler.follow() as feed:
+        first = await scheduler.add_job(gate.enter)
+        change = await next_change(feed)
+        assert change.job_id == first
+        second = await scheduler.add_job(noop)
+        gate.open()
+        await scheduler.wait(first)
+        await scheduler.wait(second)
+        last: dict[str, JobStatus] = {}
+        while set(last.values()) != {JobStatus.COMPLETED} or len(last) < 2:
+            change = await next_change(feed)
+            assert change.record is not None
+            last[change.job_id] = change.record.status
+
+
+async def test_who_comes_back_gets_what_has_changed_since(scheduler: Scheduler, gate: Gate) -> None:
+    old = await scheduler.add_job(noop)
+    await scheduler.wait(old)
+    job_id = await scheduler.add_job(gate.enter)
+    await gate.wait_entered(1)
+    async with scheduler.follow() as feed:
+        first, last = [await next_change(feed) for _ in range(2)]
+        assert [first.job_id, last.job_id] == [old, job_id]
+    gate.open()
+    await scheduler.wait(job_id)
+    new = await scheduler.add_job(noop)
+    await scheduler.wait(new)
+    await scheduler.delete(old)
+    async with scheduler.follow(after=last.position) as feed:
+        changes = [await next_change(feed) for _ in range(3)]
+        assert {change.job_id: change.record and change.record.status for change in changes} == {
+            job_id: JobStatus.COMPLETED,
+            new: JobStatus.COMPLETED,
+            old: None,
+        }
+    async with scheduler.follow(after=changes[-1].position) as feed:
+        newest = await scheduler.add_job(noop)
+        assert {change.job_id for change in await changes_until_ended(feed, newest)} == {newest}
+
+
+async def test_who_lost_the_connection_within_the_beginning_begins_again(scheduler: Scheduler, gate: Gate) -> None:
+    job_ids = [await scheduler.add_job(gate.enter) for _ in range(3)]
+    await gate.wait_entered(3)
+    async with scheduler.follow() as feed:
+        position = (await next_change(feed)).position
+    async with scheduler.follow(after=position) as feed:
+        seen: set[str] = set()
+        while seen != set(job_ids):
+            seen.add((await next_change(feed)).job_id)
+
+
+@pytest.mark.parametrize("odd", [10**17, -1])
+async def test_a_position_that_is_not_known_is_as_good_as_none(scheduler: Scheduler, gate: Gate, odd: int) -> None:
+    job_id = await scheduler.add_job(gate.enter)
+    await gate.wait_entered(1)
+    async with scheduler.follow(after=odd) as feed:
+        change = await next_change(feed)
+        assert change.job_id == job_id
+        assert change.record == await scheduler.get_record(job_id)
+
+
+async def test_only_what_is_wanted_is_told_and_every_deletion(scheduler: Scheduler, gate: Gate) -> None:
+    wanted = JobFilter(name="wanted")
+    await scheduler.wait(await scheduler.add_job(noop))
+    old = await scheduler.with_options(name="wanted").add_job(noop)
+    await scheduler.wait(old)
+    other = await scheduler.add_job(gate.enter)
+    async with scheduler.follow(wanted) as feed:
+        assert (await next_change(feed)).job_id == old
+        await scheduler.wait(await scheduler.add_job(noop))
+        await scheduler.delete(other)
+        new = await scheduler.with_options(name="wanted").add_job(noop)
+        changes = await changes_until_ended(feed, new)
+    assert {change.job_id for change in changes} == {other, new}
+    assert all(change.record is None or change.record.name == "wanted" for change in changes)
+
+
+async def test_what_happens_faster_than_it_is_asked_for_comes_as_what_it_has_become(scheduler: Scheduler) -> None:
+    async def target() -> None:
+        for step in range(1_000):
+            current_job().progress(step)
+            await asyncio.sleep(0)
+
+    async with scheduler.follow(interval_seconds=0.2) as feed:
+        job_id = await scheduler.add_job(target)
+        changes = await changes_until_ended(feed, job_id)
+    assert len(changes) <= 20
+    versions = [change.record.version for change in changes if change.record]
+    assert versions == sorted(versions)
+
+
+async def test_a_closed_feed_ends_when_what_was_there_is_read(scheduler: Scheduler, gate: Gate) -> None:
+    for _ in range(3):
+        await scheduler.add_job(gate.enter)
+    await gate.wait_entered(3)
+    async with scheduler.follow() as feed:
+        feed.close()
+        assert [await feed.next_event() is None for _ in range(4)] == [False, False, False, True]
+        await scheduler.add_job(gate.enter)
+        assert await feed.next_event() is None
+
+
+class BusyStore(MemoryStore):
+    """Gets a new job while it lists the others, counts how often it is asked for changes, and can forget them."""
+
+    def __init__(self, hub: EventHub) -> None:
+        super().__init__(hub, SystemClock(), Retention())
+        self.reads = 0
+        self.has_forgotten = False
+        self._ids = JobIds()
+
+    async def add_job(self) -> str:
+        return await self.insert(submission(self._ids.next_id()))
+
+    async def list_records(self, wanted: JobFilter, limit: int, before: str | None) -> JobPage:
+        page = await super().list_records(wanted, limit, before)
+        await self.add_job()
+        return page
+
+    async def list_changes(self, after: int, limit: int) -> ChangePage | None:
+        self.reads += 1
+        return None if self.has_forgotten else await super().list_changes(after, limit)
+
+
+@asynccontextmanager
+async def following(interval_seconds: float = 0.0) -> AsyncIterator[tuple[BusyStore, JobFeed]]:
+    hub = EventHub()
+    store = BusyStore(hub)
+    await store.add_job()
+    async with follow_jobs(store, hub, ALL_JOBS, None, interval_seconds) as feed:
+        yield store, feed
+
+
+async def is_waiting(feed: JobFeed) -> bool:
+    """Whether nothing is to be had now."""
+    reading = asyncio.ensure_future(feed.next_event())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    feed.wake()
+    return await reading is None
+
+
+async def test_a_job_that_comes_while_the_others_are_listed_is_not_missed() -> None:
+    async with following() as (store, feed):
+        seen = [(await next_change(feed)).job_id for _ in range(2)]
+        assert seen == [record.id for record in (await store.list_records(ALL_JOBS, 10, None)).records[::-1]]
+
+
+async def test_the_store_is_left_alone_while_nothing_happens() -> None:
+    async with following() as (store, feed):
+        for _ in range(2):
+            await next_change(feed)
+        assert store.reads == 1
+        for _ in range(3):
+            assert await is_waiting(feed)
+        assert store.reads == 1
+
+
+async def test_the_store_is_asked_at_once_and_then_not_before_the_interval_has_passed() -> None:
+    async with following(interval_seconds=60) as (store, feed):
+        for _ in range(2):
+            await next_change(feed)
+        for _ in range(3):
+            await store.add_job()
+            assert await is_waiting(feed)
+        assert store.reads == 1
+
+
+async def test_a_reader_that_is_so_late_that_changes_are_forgotten_begins_again() -> None:
+    async with following() as (store, feed):
+        for _ in range(2):
+            await next_change(feed)
+        store.has_forgotten = True
+        job_ids = [await store.add_job() for _ in range(3)]
+        assert [(await next_change(feed)).job_id for _ in range(5)][2:] == job_ids
+
+
+async def test_others_have_their_turn_while_much_is_read() -> None:
+    async with following() as (store, feed):
+        for _ in range(2_000):
+            await store.add_job()
+        turns = 0
+
+        async def count_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.ensure_future(count_turns())
+        seen = {(await next_change(feed)).job_id for _ in range(2_002)}
+        counting.cancel()
+        assert len(seen) == 2_002
+        assert turns > 20
