@@ -139,7 +139,7 @@ def start_demo(*command: str, **environment: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         command or [sys.executable, "tools/demo.py", "--port", "0", "--steps", "2"],
         cwd=ROOT,
-        env=ENVIRONMENT | {"STEP_SECONDS": str(STEP_SECONDS)} | environment,
+        env=ENVIRONMENT | {"STEP_SECONDS": str(STEP_SECONDS), "SERVICEKIT_JOBS_URL": "memory://"} | environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

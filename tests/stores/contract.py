@@ -1,5 +1,6 @@
 """What every job store promises, as tests. A store's own test module subclasses this and provides `store`."""
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -53,8 +54,7 @@ class JobStoreContract:
 
     async def insert(self, store: JobStore, count: int = 1, runner: RunnerKind = COROUTINE) -> list[str]:
         job_ids = [self.ids.next_id() for _ in range(count)]
-        for job_id in job_ids:
-            await store.insert(submission(job_id, runner))
+        await asyncio.gather(*(store.insert(submission(job_id, runner)) for job_id in job_ids))
         return job_ids
 
     async def claim(self, store: JobStore) -> Claim:

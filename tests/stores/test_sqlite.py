@@ -1,33 +1,382 @@
-from collections.abc import AsyncIterator
+"""Jobs in a file: the contract of every store, and what only a file can promise."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from servicekit.errors import JobNotFound, ResultDropped, StoreUnavailable
+from servicekit.jobs.ids import JobIds
+from servicekit.jobs.options import JobOptions
+from servicekit.jobs.outcome import CANCELED, completion
+from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.retention import Retention
+from servicekit.jobs.status import JobStatus
+from servicekit.jobs.submission import Claim, RunnerKind, Submission
 from servicekit.ports import JobStore
+from servicekit.stores.sqlite.database import find_migrations
+from servicekit.stores.sqlite.processes import is_alive
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import FakeClock, RecordingPublisher
-from tests.stores.contract import JobStoreContract
+from tests.fakes import FakeClock, RecordingPublisher, noop, submission
+from tests.stores.contract import SCAN_LIMIT, JobStoreContract
+
+OpenStore = Callable[..., AbstractAsyncContextManager[SqliteStore]]
+ids = JobIds()
 
 
 class RecordingSignals:
     """What the engine was told."""
 
     def __init__(self) -> None:
-        self.wakes = 0
-        self.canceled: list[str] = []
+        self.woken = asyncio.Event()
+        self.canceled: asyncio.Queue[str] = asyncio.Queue()
 
     def wake(self) -> None:
-        self.wakes += 1
+        self.woken.set()
 
     def cancel(self, job_id: str) -> None:
-        self.canceled.append(job_id)
+        self.canceled.put_nowait(job_id)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "jobs.db"
+
+
+@pytest.fixture
+def open_store(path: Path) -> OpenStore:
+    @asynccontextmanager
+    async def open_it(
+        signals: RecordingSignals | None = None,
+        publisher: RecordingPublisher | None = None,
+        retention: Retention | None = None,
+        clock: FakeClock | None = None,
+    ) -> AsyncIterator[SqliteStore]:
+        store = SqliteStore(path, publisher or RecordingPublisher(), clock or FakeClock(), retention or Retention())
+        await store.open(signals or RecordingSignals())
+        yield store
+        await store.retire()
+        await store.close()
+
+    return open_it
+
+
+async def insert(store: JobStore, options: JobOptions | None = None) -> str:
+    job_id = ids.next_id()
+    return await store.insert(submission(job_id, options=options or JobOptions()))
+
+
+async def claim_one(store: JobStore) -> Claim:
+    (claim,) = await store.claim(1, ())
+    return claim
+
+
+def die(store: SqliteStore) -> None:
+    """Let the store look to others as if its process had ended without a word."""
+    assert store._lock is not None
+    store._lock.close()
+
+
+class Child:
+    """A forked child that runs, and does nothing, until the end of the block."""
+
+    def __enter__(self) -> None:
+        (began, begins), (self._ended, self._end) = os.pipe(), os.pipe()
+        self._process = os.fork()
+        if self._process == 0:
+            os.close(self._end)
+            os.write(begins, b"!")
+            os.read(self._ended, 1)
+            os._exit(0)
+        os.read(began, 1)
+        os.close(began)
+        os.close(begins)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._end)
+        os.close(self._ended)
+        os.waitpid(self._process, 0)
 
 
 class TestSqliteStore(JobStoreContract):
     @pytest.fixture
-    async def store(self, clock: FakeClock, publisher: RecordingPublisher, tmp_path: Path) -> AsyncIterator[JobStore]:
-        store = SqliteStore(tmp_path / "jobs.db", publisher, clock, Retention())
+    async def store(self, clock: FakeClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
+        store = SqliteStore(path, publisher, clock, Retention(), scan_limit=SCAN_LIMIT)
         await store.open(RecordingSignals())
         yield store
         await store.close()
+
+    async def test_a_released_attempt_ends_the_job_where_nobody_else_could_run_it(
+        self, store: JobStore, publisher: RecordingPublisher
+    ) -> None:
+        coroutine = noop()
+        job_id = await store.insert(Submission(self.ids.next_id(), "noop", coroutine, (), {}, RunnerKind.COROUTINE))
+        assert await store.release(await self.claim(store))
+        record = await store.get_record(job_id)
+        assert record.status is JobStatus.FAILED
+        assert record.error is not None
+        assert record.error.startswith("NotRestartable: the process that accepted the job has ended")
+        coroutine.close()
+
+    async def test_a_released_attempt_gives_the_job_back(self, store: JobStore) -> None:
+        (job_id,) = await self.insert(store)
+        for attempt in range(1, 5):  # as often as its process stops in order
+            claim = await self.claim(store)
+            assert claim.attempt == attempt
+            assert await store.release(claim)
+            record = await store.get_record(job_id)
+            assert (record.status, record.started_at, record.version) == (JobStatus.PENDING, None, 1 + 2 * attempt)
+        statuses = [record.status for record in await store.list_transitions(job_id, 0)]
+        assert statuses == [JobStatus.PENDING, *[JobStatus.RUNNING, JobStatus.PENDING] * 4]
+
+    async def test_what_must_not_run_twice_is_not_given_back(self, store: JobStore) -> None:
+        job_id = await insert(store, JobOptions(max_restarts=0))
+        assert await store.release(await self.claim(store))
+        record = await store.get_record(job_id)
+        assert record.status is JobStatus.FAILED
+        assert record.error is not None
+        assert record.error.startswith("ProcessDied: ")
+
+    async def test_a_released_attempt_that_was_asked_to_stop_is_canceled(self, store: JobStore) -> None:
+        (job_id,) = await self.insert(store)
+        claim = await self.claim(store)
+        await store.request_cancel(job_id)
+        assert await store.release(claim)
+        assert (await store.get_record(job_id)).status is JobStatus.CANCELED
+
+    async def test_a_result_comes_back_as_json_has_it(self, store: JobStore) -> None:
+        for result, expected in [
+            ((1, {"a": 2**70}), [1, {"a": 2**70}]),
+            (float("inf"), float("inf")),
+            ("\0\N{GRINNING FACE}", "\0\N{GRINNING FACE}"),
+            (False, False),
+        ]:
+            assert await store.get_result(await self.end(store, completion(result))) == expected
+
+    async def test_a_result_that_is_no_json_completes_the_job_all_the_same(self, store: JobStore) -> None:
+        for result in (object(), "\ud800", b"\xff"):
+            job_id = await self.end(store, completion(result))
+            assert (await store.get_record(job_id)).status is JobStatus.COMPLETED
+            with pytest.raises(ResultDropped, match="cannot be written as JSON"):
+                await store.get_result(job_id)
+
+    async def test_claims_keep_to_the_limit_of_all_processes(self, store: JobStore, open_store: OpenStore) -> None:
+        await self.insert(store, 10)
+        async with open_store() as other:
+            assert len(await store.claim(10, (), 3)) == 3
+            assert await other.claim(10, (), 3) == []
+            assert len(await other.claim(10, (), 4)) == 1
+
+    async def test_the_slot_of_a_deleted_job_is_held_until_its_work_has_ended(self, store: JobStore) -> None:
+        job_id, _ = await self.insert(store, 2)
+        claim = await self.claim(store)
+        await store.delete(job_id)
+        assert await store.claim(1, (), 1) == []
+        assert not await store.finish(claim, CANCELED)
+        assert len(await store.claim(1, (), 1)) == 1
+
+
+class TestRetentionInAFile(TestSqliteStore):
+    """The whole contract again with little kept, and the bounds themselves."""
+
+    @pytest.fixture
+    async def store(self, clock: FakeClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
+        retention = Retention(max_count=4, max_result_bytes=10_000)
+        store = SqliteStore(path, publisher, clock, retention, scan_limit=SCAN_LIMIT)
+        await store.open(RecordingSignals())
+        yield store
+        await store.close()
+
+    async def test_the_oldest_finished_go_first_with_all_that_is_theirs(self, store: JobStore, path: Path) -> None:
+        (pending,) = await self.insert(store)
+        await self.claim(store)
+        finished = [await self.end(store, completion(index)) for index in range(10)]
+        assert [await store.prune(4), await store.prune(4)] == [True, False]
+        kept = [record.id for record in (await store.list_records(ALL_JOBS, 100, None)).records]
+        assert kept == [*finished[:-5:-1], pending]
+        with sqlite3.connect(path) as connection:
+            for table in ("events", "results"):
+                (left,) = connection.execute(f"SELECT count(DISTINCT job_id) FROM {table}").fetchone()
+                assert left <= 5, table
+        connection.close()
+
+
+async def test_jobs_are_there_after_a_restart(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        done, waiting = await insert(store), await insert(store)
+        await store.finish(await claim_one(store), completion({"loss": 0.1}))
+    async with open_store() as store:
+        assert await store.get_result(done) == {"loss": 0.1}
+        claim = await claim_one(store)
+        assert (claim.submission.id, claim.submission.target) == (waiting, noop)
+
+
+async def test_the_jobs_of_a_process_that_died_are_taken_over_once(open_store: OpenStore) -> None:
+    async with open_store() as heir, open_store() as dead:
+        job_id, once = await insert(dead), await insert(dead, JobOptions(max_restarts=0))
+        stale = (await dead.claim(2, ()))[0]
+        await heir.rescue()
+        assert (await heir.get_record(job_id)).status is JobStatus.RUNNING  # it is not dead yet
+        die(dead)
+        await heir.rescue()
+        assert (await heir.get_record(job_id)).status is JobStatus.PENDING
+        assert (await heir.get_record(once)).status is JobStatus.FAILED
+        claim = await claim_one(heir)
+        assert (claim.submission.id, claim.attempt) == (job_id, 2)
+        assert not await dead.finish(stale, completion("too late"))
+        assert await heir.finish(claim, completion("in time"))
+        assert await dead.get_result(job_id) == "in time"
+
+
+async def test_a_job_that_kills_its_process_every_time_stops_after_its_restarts(open_store: OpenStore) -> None:
+    async with open_store() as heir:
+        job_id = await insert(heir, JobOptions(max_restarts=2))
+        for _ in range(3):
+            async with open_store() as dead:
+                await claim_one(dead)
+                die(dead)
+                await heir.rescue()
+        record = await heir.get_record(job_id)
+        assert (record.status, record.attempt) == (JobStatus.FAILED, 3)
+        assert record.error is not None
+        assert "ended before it did (3 times)" in record.error
+
+
+async def test_a_job_that_was_asked_to_stop_when_its_process_died_is_canceled(open_store: OpenStore) -> None:
+    async with open_store() as heir, open_store() as dead:
+        canceled, deleted = await insert(dead), await insert(dead)
+        await dead.claim(2, ())
+        await heir.request_cancel(canceled)
+        await heir.delete(deleted)
+        die(dead)
+        await heir.rescue()
+        assert (await heir.get_record(canceled)).status is JobStatus.CANCELED
+        assert [record.id for record in (await heir.list_records(ALL_JOBS, 10, None)).records] == [canceled]
+
+
+async def test_what_only_a_dead_process_could_run_has_failed(open_store: OpenStore) -> None:
+    async with open_store() as heir, open_store() as dead:
+        job_id = ids.next_id()
+        await dead.insert(Submission(job_id, "closure", lambda: None, (), {}, RunnerKind.THREAD))
+        assert await heir.claim(1, ()) == []
+        die(dead)
+        await heir.rescue()
+        record = await heir.get_record(job_id)
+        assert (record.status, record.started_at) == (JobStatus.FAILED, None)
+        assert [each.status for each in await heir.list_transitions(job_id, 0)] == [JobStatus.PENDING, JobStatus.FAILED]
+
+
+async def test_a_lock_does_not_outlive_its_process_in_a_forked_child(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        assert store._lock is not None
+        path = store._lock.path
+        with Child():
+            assert is_alive(path)
+            die(store)
+            assert not is_alive(path)
+
+
+async def test_one_process_hears_what_another_has_done(open_store: OpenStore) -> None:
+    signals, publisher = RecordingSignals(), RecordingPublisher()
+    async with open_store(signals, publisher) as here, open_store() as there:
+        job_id = await insert(there)
+        await asyncio.wait_for(signals.woken.wait(), 10)
+        claim = await claim_one(here)
+        await there.request_cancel(job_id)
+        assert await asyncio.wait_for(signals.canceled.get(), 10) == job_id
+        await there.delete(job_id)
+        assert await asyncio.wait_for(signals.canceled.get(), 10) == job_id
+        assert not await here.finish(claim, CANCELED)
+        told = [(event.record and event.record.status, event.is_transition) for event in publisher.events]
+        assert told == [
+            (JobStatus.PENDING, True),
+            (JobStatus.RUNNING, True),
+            (JobStatus.RUNNING, False),
+            (None, True),
+        ]
+
+
+async def test_a_key_is_used_once_however_many_ask_at_the_same_instant(open_store: OpenStore) -> None:
+    options = JobOptions(idempotency_key="order 66")
+    async with open_store() as first, open_store() as second:
+        answers = await asyncio.gather(*(insert(store, options) for store in (first, second) * 20))
+        assert len(set(answers)) == 1
+
+
+async def test_a_job_whose_target_is_gone_fails_with_the_reason(open_store: OpenStore, path: Path) -> None:
+    async with open_store() as store:
+        await insert(store)
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE jobs SET target = 'tests.fakes:renamed'")
+        connection.close()
+        target = (await claim_one(store)).submission.call()
+        with pytest.raises(RuntimeError, match=r"tests\.fakes:renamed cannot be imported: there is no such name"):
+            await target
+
+
+async def test_a_claim_that_nobody_waits_for_is_given_back(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        job_id = await insert(store, JobOptions(max_restarts=0))
+        claiming = asyncio.ensure_future(store.claim(1, ()))
+        await asyncio.sleep(0)
+        claiming.cancel()
+        await asyncio.wait([claiming])
+        claims: list[Claim] = []
+        while not claims:
+            claims = await store.claim(1, ())
+        assert claims[0].submission.id == job_id
+
+
+async def test_a_newer_file_is_refused(open_store: OpenStore, path: Path) -> None:
+    async with open_store():
+        pass
+    newer = len(find_migrations()) + 1
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version = {newer}")
+    connection.close()
+    with pytest.raises(StoreUnavailable, match=f"written by a newer servicekit \\(schema {newer}"):
+        async with open_store():
+            pass
+
+
+async def test_the_database_of_another_program_is_left_alone(open_store: OpenStore, path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreUnavailable, match="database of another program"):
+        async with open_store():
+            pass
+    assert path.read_bytes() == before
+
+
+async def test_a_running_file_can_be_copied_and_read_by_people(
+    open_store: OpenStore, path: Path, tmp_path: Path
+) -> None:
+    async with open_store() as store:
+        job_id = await insert(store)
+        await store.finish(await claim_one(store), completion("kept"))
+        with sqlite3.connect(path) as source, sqlite3.connect(tmp_path / "copy.db") as copy:
+            source.backup(copy)
+            row = copy.execute("SELECT id, status, submitted_at, target, arguments FROM jobs").fetchone()
+        source.close()
+        copy.close()
+    assert row == (job_id, "completed", "2026-01-01T12:00:00.000000Z", "tests.fakes:noop", '{"args": [], "kwargs": {}}')
+
+
+async def test_a_closed_store_says_so(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        pass
+    with pytest.raises(StoreUnavailable, match="it is closed"):
+        await store.get_record(ids.next_id())
+
+
+async def test_nothing_is_left_beside_the_file(open_store: OpenStore, path: Path) -> None:
+    async with open_store() as store:
+        with pytest.raises(JobNotFound):
+            await store.get_record(ids.next_id())
+    assert [each.name for each in path.parent.iterdir()] == [path.name]

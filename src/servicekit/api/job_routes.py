@@ -191,7 +191,6 @@ _STREAM_OF_ALL: Final[Responses] = {
         "with the service.",
         "content": _event_stream("Where in the order of all changes this one stands.", _STREAM_OF_ALL_EXAMPLE),
     },
-    **_UNAVAILABLE,
 }
 
 

@@ -4,6 +4,7 @@
     Worker      claims pending jobs while there are free slots, and starts attempts
     Attempt     one run of one job: run it, write how it ended, free the slot
     JobWatch    one reader's view of one job: what is, then what changes
+    JobFeed     one reader's view of all jobs
     Sweeper     drops what is too old to keep
 
 One job: `add_job` inserts it into the store and wakes the worker. The worker claims it (the store sets it running)

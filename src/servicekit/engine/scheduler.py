@@ -15,7 +15,14 @@ from servicekit.engine.feed import JobFeed, follow_jobs
 from servicekit.engine.sweeper import rescue_jobs, sweep
 from servicekit.engine.watch import JobWatch, watch_job
 from servicekit.engine.worker import Worker
-from servicekit.errors import ConfigurationError, InvalidTarget, JobNotFound, SchedulerClosed, check_count, check_seconds
+from servicekit.errors import (
+    ConfigurationError,
+    InvalidTarget,
+    JobNotFound,
+    SchedulerClosed,
+    check_count,
+    check_seconds,
+)
 from servicekit.events.hub import EventHub
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, OptionChanges, changed, options_of

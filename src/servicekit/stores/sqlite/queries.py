@@ -5,7 +5,7 @@ import sqlite3
 from typing import Any, Final, NamedTuple
 
 from servicekit.errors import JobFailed, JobNotFinished, JobNotFound, ResultDropped
-from servicekit.jobs.query import SCAN_LIMIT, ChangePage, JobChange, JobFilter, JobPage
+from servicekit.jobs.query import ChangePage, JobChange, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.stores.sqlite.rows import EVENT_ARRAY, RECORD_COLUMNS, read_event_record, read_record
@@ -39,14 +39,15 @@ class ListRequest(NamedTuple):
     wanted: JobFilter
     limit: int
     before: str | None
+    scan_limit: int
 
 
 def list_records(connection: sqlite3.Connection, request: ListRequest) -> JobPage:
     """One page, the newest first, by the index that leads closest; the rest is searched for within bounds."""
-    wanted, limit, before = request
+    wanted, limit, before, scan_limit = request
     candidates, values = _candidates(wanted, before)
     conditions, more_values = _conditions(wanted)
-    values["scan"] = SCAN_LIMIT
+    values["scan"] = scan_limit = max(scan_limit, limit + 1)
     rows = connection.execute(
         # Not sorted again: the candidates come in order, and each leads to one job.
         f"SELECT {RECORD_COLUMNS} FROM ({candidates}) CROSS JOIN jobs ON id = candidate "
@@ -57,7 +58,7 @@ def list_records(connection: sqlite3.Connection, request: ListRequest) -> JobPag
     if len(rows) > limit:
         return JobPage(records, records[-1].id)
     scanned, last = connection.execute(f"SELECT count(*), min(candidate) FROM ({candidates})", values).fetchone()
-    return JobPage(records, last if scanned == SCAN_LIMIT else None)
+    return JobPage(records, last if scanned == scan_limit else None)
 
 
 def _candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, Any]]:

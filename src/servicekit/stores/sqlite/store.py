@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from servicekit.errors import NotRestartable, ServicekitError, StoreUnavailable
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.outcome import Outcome
-from servicekit.jobs.query import ChangePage, JobFilter, JobPage
+from servicekit.jobs.query import SCAN_LIMIT, ChangePage, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.restartable import describe_call, fingerprint, load_arguments, load_target
 from servicekit.jobs.retention import Retention
@@ -50,11 +50,20 @@ class SqliteStore:
 
     is_shared = True
 
-    def __init__(self, path: Path, publisher: EventPublisher, clock: Clock, retention: Retention) -> None:
+    def __init__(
+        self,
+        path: Path,
+        publisher: EventPublisher,
+        clock: Clock,
+        retention: Retention,
+        *,
+        scan_limit: int = SCAN_LIMIT,
+    ) -> None:
         self._path = path.absolute()
         self._publisher = publisher
         self._clock = clock
         self._retention = retention
+        self._scan_limit = scan_limit
         self._opening: asyncio.Lock | None = None
         self._signals: JobSignals | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -111,14 +120,13 @@ class SqliteStore:
         )
         if call is None:
             self._local[submission.id] = submission
+        job_id: str | None = None
         try:
             job_id = await self._writing().ask(writes.insert, job)
-        except BaseException:
-            self._forget(submission.id)
-            raise
-        if job_id != submission.id:
-            self._forget(submission.id)
-            submission.discard()
+        finally:
+            if job_id != submission.id:
+                self._local.pop(submission.id, None)
+                submission.discard()
         return job_id
 
     async def claim(self, limit: int, excluding: Collection[RunnerKind], max_running: int | None = None) -> list[Claim]:
@@ -166,12 +174,12 @@ class SqliteStore:
     async def request_cancel(self, job_id: str) -> JobRecord:
         record = await self._writing().ask(REQUEST_CANCEL, writes.Request(job_id, self._now()))
         if record.status.is_terminal:
-            self._forget(job_id, discard=True)
+            self._forget(job_id)
         return record
 
     async def delete(self, job_id: str) -> None:
         await self._writing().ask(DELETE, writes.Request(job_id, self._now()))
-        self._forget(job_id, discard=True)
+        self._forget(job_id)
 
     async def get_record(self, job_id: str) -> JobRecord:
         return await self._reading().ask(queries.get_record, job_id)
@@ -180,7 +188,8 @@ class SqliteStore:
         return await self._reading().ask(queries.get_result, job_id)
 
     async def list_records(self, wanted: JobFilter, limit: int, before: str | None) -> JobPage:
-        return await self._reading().ask(queries.list_records, queries.ListRequest(wanted, limit, before))
+        request = queries.ListRequest(wanted, limit, before, self._scan_limit)
+        return await self._reading().ask(queries.list_records, request)
 
     async def list_changes(self, after: int, limit: int) -> ChangePage | None:
         return await self._reading().ask(queries.list_changes, queries.ChangesRequest(after, limit))
@@ -229,7 +238,7 @@ class SqliteStore:
             with suppress(StoreUnavailable):  # who takes over finds the same
                 await self._writer.ask(RETIRE, writes.Departure(self._process, self._now()))
         for job_id in list(self._local):
-            self._forget(job_id, discard=True)
+            self._forget(job_id)
 
     async def close(self) -> None:
         if self._writer is None:
@@ -272,7 +281,7 @@ class SqliteStore:
         if self._publisher.is_followed(event.job_id):
             self._publisher.relay(event)
         if event.is_last:
-            self._forget(event.job_id, discard=True)
+            self._forget(event.job_id)
         if event.record is None or event.record.cancel_requested_at is not None:
             self._signals.cancel(event.job_id)
         if event.is_transition:
@@ -284,9 +293,10 @@ class SqliteStore:
                 thread.stop()
         self._writer = self._reader = None
 
-    def _forget(self, job_id: str, *, discard: bool = False) -> None:
+    def _forget(self, job_id: str) -> None:
+        """A job that only this process could have run will never run."""
         submission = self._local.pop(job_id, None)
-        if submission is not None and discard:
+        if submission is not None:
             submission.discard()
 
     def _writing(self) -> Writer:
