@@ -1,0 +1,38 @@
+"""`servicekit`: reading the command line, and telling what is wrong with it in one sentence."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from servicekit.cli.worker import run_worker
+from servicekit.errors import ServicekitError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code is 0 after an orderly stop, 2 for what cannot be run."""
+    options = _create_parser().parse_args(arguments)
+    try:
+        run_worker(
+            options.app, app_dir=options.app_dir, is_factory=options.factory, max_concurrency=options.max_concurrency
+        )
+    except ServicekitError as error:
+        print(f"servicekit: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _create_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="servicekit", description="Tools for services made with servicekit.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    worker = commands.add_parser(
+        "worker",
+        help="run the jobs of a service in a process of its own",
+        description="Run the jobs that a service accepts, without its HTTP server. Start as many as you like on the "
+        "machine of the service; each runs the application's start-up and shutdown. Ctrl-C or SIGTERM stops it in "
+        "order, a second one at once.",
+    )
+    worker.add_argument("app", metavar="MODULE:APP", help="the application, as for uvicorn: service:app")
+    worker.add_argument("--factory", action="store_true", help="APP is a function that makes the application")
+    worker.add_argument("--app-dir", default=".", metavar="DIR", help="where to look for MODULE (default: here)")
+    worker.add_argument("--max-concurrency", type=int, metavar="N", help="the most jobs that this process runs at once")
+    return parser

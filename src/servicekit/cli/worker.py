@@ -1,0 +1,65 @@
+"""`servicekit worker`: a process that runs jobs and serves nothing."""
+
+import asyncio
+import importlib
+import signal
+import sys
+from types import FrameType
+
+from fastapi import FastAPI
+
+from servicekit.api.state import service_state
+from servicekit.engine.scheduler import Scheduler
+from servicekit.errors import ConfigurationError
+
+
+def run_worker(place: str, *, app_dir: str, is_factory: bool, max_concurrency: int | None) -> None:
+    """Run the jobs of the application at `place` (`module:name`) until the process is told to stop.
+
+    `ConfigurationError` if there is no such application, or none whose jobs another process could run;
+    `StoreUnavailable` if its file cannot be used.
+    """
+    sys.path.insert(0, app_dir)
+    app = load_app(place, is_factory=is_factory)
+    scheduler = service_state(app).require_scheduler()
+    if not scheduler.is_shared:
+        raise ConfigurationError("url", "memory://", "a file, so that a worker can share its jobs")
+    scheduler.run_jobs = True
+    if max_concurrency is not None:
+        scheduler.limit_process(max_concurrency)
+    asyncio.run(_run_until_stopped(app, place, scheduler))
+
+
+def load_app(place: str, *, is_factory: bool = False) -> FastAPI:
+    """The application at `module:name`; `ConfigurationError` if there is none."""
+    module_name, _, name = place.partition(":")
+    if not module_name or not name:
+        raise ConfigurationError("the application", place, "given as MODULE:APP, such as service:app")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the module is there, and something that it imports is not
+        raise ConfigurationError("the application", place, f"in a module that exists ({error})") from error
+    app = getattr(module, name, None)
+    if is_factory and callable(app):
+        app = app()
+    if not isinstance(app, FastAPI):
+        raise ConfigurationError("the application", place, "the name of a FastAPI application in its module")
+    return app
+
+
+async def _run_until_stopped(app: FastAPI, place: str, scheduler: Scheduler) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stopped.set)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    async with app.router.lifespan_context(app):
+        print(f"Running the jobs of {place}. Ctrl-C stops it.", flush=True)
+        await stopped.wait()
+        running = scheduler.running_count
+        print(f"Stopping; {running} running." if running else "Stopping.", flush=True)
