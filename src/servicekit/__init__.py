@@ -24,12 +24,14 @@ from servicekit.errors import (
 )
 from servicekit.jobs.current import CurrentJob, current_job
 from servicekit.jobs.options import JobOptions, job_options
+from servicekit.jobs.query import ALL_JOBS, JobChange, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord, JobSummary, Progress
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import JobTarget
 
 __all__ = [
+    "ALL_JOBS",
     "ConfigurationError",
     "CurrentJob",
     "IdempotencyConflict",
@@ -37,10 +39,13 @@ __all__ = [
     "InvalidJobId",
     "InvalidTarget",
     "JobCanceled",
+    "JobChange",
     "JobFailed",
+    "JobFilter",
     "JobNotFinished",
     "JobNotFound",
     "JobOptions",
+    "JobPage",
     "JobRecord",
     "JobStatus",
     "JobSummary",

@@ -120,8 +120,7 @@ def test_what_happens_within_the_interval_comes_together(service: Service) -> No
         read_until(fast, second, "running")
         slow.socket.settimeout(0.3)
         with pytest.raises(TimeoutError):
-            while slow.next().record["id"] != second:
-                pass
+            read_until(slow, second, "running")
     post(service, "/open/slow")
 
 

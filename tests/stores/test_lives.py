@@ -1,30 +1,48 @@
-"""Random lives of jobs, held to the transition table and to a model of what a store is."""
+"""Random lives of jobs, held to the transition table and to a model of what a store is.
 
+Every call is made on a store and on a plain model of it; then both must say the same. The store in memory is one; on
+one file two stores work, which die, stop and come back, and a third one looks on.
+"""
+
+import asyncio
+import sqlite3
 from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TypeVar
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, TypeVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from servicekit.errors import JobNotFound
+from servicekit.errors import IdempotencyConflict, JobNotFound
+from servicekit.jobs.events import JobEvent
 from servicekit.jobs.ids import JobIds
+from servicekit.jobs.options import JobOptions
 from servicekit.jobs.outcome import CANCELED, completion, failure
 from servicekit.jobs.query import ALL_JOBS, JobFilter
 from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import TRANSITIONS, JobStatus, Transition
-from servicekit.jobs.submission import Claim, RunnerKind
+from servicekit.jobs.submission import Claim, JobTarget, RunnerKind
+from servicekit.ports import JobStore
 from servicekit.stores.memory import MemoryStore
-from tests.fakes import FakeClock, RecordingPublisher, submission
+from servicekit.stores.sqlite.store import SqliteStore
+from tests.fakes import FakeClock, RecordingPublisher, noop, submission
+from tests.stores.event_log import check_events
+from tests.stores.random_lives import Signals
 
 T = TypeVar("T")
-OUTCOMES = {
+OUTCOMES: Final = {
     Transition.COMPLETE: completion("result"),
     Transition.FAIL: failure(ValueError("Invalid input")),
     Transition.CANCEL: CANCELED,
 }
+KEYS: Final = [None, None, None, "a", "b"]
 
 
 def done(coroutine: Coroutine[object, object, T]) -> T:
@@ -37,8 +55,44 @@ def done(coroutine: Coroutine[object, object, T]) -> T:
     raise AssertionError("the store suspended")
 
 
+def make_local() -> JobTarget:
+    """A target that no other process could import."""
+
+    async def target(argument: int) -> None:
+        """Does nothing with its argument."""
+
+    return target
+
+
+@dataclass
+class Life:
+    """What the model knows of a job."""
+
+    id: str
+    runner: RunnerKind
+    is_local: bool
+    max_restarts: int
+    key: str | None
+    argument: int
+    owner: int | None
+    """Who runs it, or alone could."""
+    status: JobStatus = JobStatus.PENDING
+    version: int = 1
+    attempt: int = 0
+    spared: int = 0
+    is_asked: bool = False
+    is_hidden: bool = False
+    progress: Progress | None = None
+    told: list[tuple[int, JobStatus]] = field(default_factory=lambda: [(1, JobStatus.PENDING)])
+
+    def move(self, transition: Transition) -> None:
+        self.status = TRANSITIONS[self.status, transition]
+        self.version += 1
+        self.told.append((self.version, self.status))
+
+
 class Lives(RuleBasedStateMachine):
-    """Every call is made on the store and on a plain dictionary of statuses; then both must say the same."""
+    """The rules for every store."""
 
     jobs = Bundle("jobs")
     claims = Bundle("claims")
@@ -46,97 +100,223 @@ class Lives(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.clock = FakeClock()
-        self.publisher = RecordingPublisher()
-        self.store = MemoryStore(self.publisher, self.clock, Retention())
         self.ids = JobIds()
-        self.position = done(self.store.get_position())
+        self.lives: dict[str, Life] = {}
+        self.deleted: dict[str, Life] = {}
+        self.stores: list[JobStore] = []
+        self.numbers: list[int] = []
+        """For each store, which of all that there ever were it is."""
+        self.open_stores()
+        self.position = self.run(self.stores[0].get_position())
         self.followed: dict[str, JobRecord] = {}
-        self.model: dict[str, JobStatus] = {}
-        self.runners: dict[str, RunnerKind] = {}
 
-    @rule(target=jobs, runner=st.sampled_from(RunnerKind))
-    def insert(self, runner: RunnerKind) -> str:
+    def open_stores(self) -> None:
+        self.publisher = RecordingPublisher()
+        self.stores.append(MemoryStore(self.publisher, self.clock, Retention()))
+        self.numbers.append(0)
+
+    def run(self, coroutine: Coroutine[object, object, T]) -> T:
+        return done(coroutine)
+
+    @property
+    def is_shared(self) -> bool:
+        return self.stores[0].is_shared
+
+    def store(self, which: int) -> JobStore:
+        return self.stores[which % len(self.stores)]
+
+    def number(self, which: int) -> int:
+        return self.numbers[which % len(self.numbers)]
+
+    @rule(
+        target=jobs,
+        which=st.integers(0, 1),
+        runner=st.sampled_from(RunnerKind),
+        is_local=st.booleans(),
+        max_restarts=st.integers(0, 2),
+        key=st.sampled_from(KEYS),
+        argument=st.integers(0, 1),
+    )
+    def insert(
+        self, which: int, runner: RunnerKind, is_local: bool, max_restarts: int, key: str | None, argument: int
+    ) -> object:
         job_id = self.ids.next_id()
-        done(self.store.insert(submission(job_id, runner)))
-        self.model[job_id] = JobStatus.PENDING
-        self.runners[job_id] = runner
-        return job_id
+        options = JobOptions(idempotency_key=key, max_restarts=max_restarts)
+        target = make_local() if is_local else noop
+        new = submission(job_id, runner, args=(argument,), target=target, options=options)
+        first = next((life for life in self.lives.values() if key and life.key == key), None)
+        if first is None:
+            assert self.run(self.store(which).insert(new)) == job_id
+            owner = self.number(which) if is_local else None
+            self.lives[job_id] = Life(job_id, runner, is_local, max_restarts, key, argument, owner)
+            return job_id
+        if (first.is_local, first.argument) == (is_local, argument):
+            assert self.run(self.store(which).insert(new)) == first.id
+        else:
+            with pytest.raises(IdempotencyConflict):
+                self.run(self.store(which).insert(new))
+        return multiple()
 
-    @rule(target=claims, limit=st.integers(1, 4), excluding=st.sets(st.sampled_from(RunnerKind)))
-    def claim(self, limit: int, excluding: set[RunnerKind]) -> object:
-        claims = done(self.store.claim(limit, excluding))
-        expected = [
-            job_id
-            for job_id, status in self.model.items()
-            if status is JobStatus.PENDING and self.runners[job_id] not in excluding
-        ][:limit]
-        assert [claim.submission.id for claim in claims] == expected
-        for job_id in expected:
-            self.model[job_id] = TRANSITIONS[JobStatus.PENDING, Transition.CLAIM]
+    @rule(
+        target=claims,
+        which=st.integers(0, 1),
+        limit=st.integers(1, 4),
+        excluding=st.sets(st.sampled_from(RunnerKind)),
+        max_running=st.none() | st.integers(1, 4),
+    )
+    def claim(self, which: int, limit: int, excluding: set[RunnerKind], max_running: int | None) -> object:
+        expected = self.claimable(which, limit, excluding, max_running)
+        claims = self.run(self.store(which).claim(limit, excluding, max_running))
+        assert [claim.submission.id for claim in claims] == [life.id for life in expected]
+        for life, claim in zip(expected, claims, strict=True):
+            self.start_attempt(life, self.number(which))
+            assert claim.attempt == life.attempt
         return multiple(*claims)
 
-    @rule(claim=claims, outcome=st.sampled_from(sorted(OUTCOMES)), staleness=st.sampled_from([0, 0, 0, 1]))
-    def finish(self, claim: Claim, outcome: Transition, staleness: int) -> None:
-        job_id = claim.submission.id
-        status = self.model.get(job_id)
-        allowed = None if status is None or staleness else TRANSITIONS.get((status, outcome))
-        if status is JobStatus.PENDING:
-            allowed = None
-        written = done(self.store.finish(Claim(claim.submission, claim.attempt - staleness), OUTCOMES[outcome]))
-        assert written == (allowed is not None)
-        if allowed is not None:
-            self.model[job_id] = allowed
+    def claimable(self, which: int, limit: int, excluding: set[RunnerKind], max_running: int | None) -> list[Life]:
+        if self.is_shared and max_running is not None:
+            limit = max(0, min(limit, max_running - len(self.running())))
+        return [
+            life
+            for _, life in sorted(self.lives.items())
+            if life.status is JobStatus.PENDING
+            and life.runner not in excluding
+            and (life.owner in (None, self.number(which)) or not self.is_shared)
+        ][:limit]
 
-    @rule(claim=claims, staleness=st.sampled_from([0, 0, 1]))
-    def release(self, claim: Claim, staleness: int) -> None:
-        job_id = claim.submission.id
-        is_allowed = self.model.get(job_id) is JobStatus.RUNNING and not staleness
-        assert done(self.store.release(Claim(claim.submission, claim.attempt - staleness))) == is_allowed
-        if is_allowed:
-            self.model[job_id] = TRANSITIONS[JobStatus.RUNNING, Transition.CANCEL]
+    def start_attempt(self, life: Life, owner: int) -> None:
+        life.attempt += 1
+        life.owner = owner
+        life.move(Transition.CLAIM)
 
-    @rule(claim=claims, done_so_far=st.integers(0, 100))
-    def report_progress(self, claim: Claim, done_so_far: int) -> None:
-        done(self.store.report_progress(claim, Progress(done_so_far)))
-        if self.model.get(claim.submission.id) is JobStatus.RUNNING:
-            assert self.record(claim.submission.id).progress == Progress(done_so_far)
+    def running(self) -> list[Life]:
+        return [life for life in self.lives.values() if life.status is JobStatus.RUNNING]
 
-    @rule(job_id=jobs)
-    def request_cancel(self, job_id: str) -> None:
-        if job_id not in self.model:
+    def held(self, claim: Claim, staleness: int) -> Life | None:
+        """The job, if this is the attempt that runs it."""
+        life = self.lives.get(claim.submission.id)
+        is_held = life is not None and life.status is JobStatus.RUNNING and life.attempt == claim.attempt - staleness
+        return life if is_held else None
+
+    @rule(
+        which=st.integers(0, 1),
+        claim=claims,
+        outcome=st.sampled_from(sorted(OUTCOMES)),
+        staleness=st.sampled_from([0, 0, 0, 1]),
+    )
+    def finish(self, which: int, claim: Claim, outcome: Transition, staleness: int) -> None:
+        life = self.held(claim, staleness)
+        stale = Claim(claim.submission, claim.attempt - staleness)
+        is_ours = life is not None and not life.is_hidden
+        assert self.run(self.store(which).finish(stale, OUTCOMES[outcome])) == is_ours
+        if life is not None:
+            self.end(life, outcome)
+
+    def end(self, life: Life, transition: Transition) -> None:
+        if life.is_hidden:
+            self.forget(life)
+        else:
+            life.move(transition)
+
+    @rule(which=st.integers(0, 1), claim=claims, staleness=st.sampled_from([0, 0, 1]))
+    def release(self, which: int, claim: Claim, staleness: int) -> None:
+        life = self.held(claim, staleness)
+        is_ours = life is not None and not life.is_hidden
+        assert self.run(self.store(which).release(Claim(claim.submission, claim.attempt - staleness))) == is_ours
+        if life is not None:
+            self.give_up(life, is_spared=True)
+
+    def give_up(self, life: Life, *, is_spared: bool) -> None:
+        """What becomes of a job whose attempt will not end by itself."""
+        if not self.is_shared or life.is_hidden or life.is_asked:
+            self.end(life, Transition.CANCEL)
+        elif life.is_local or life.max_restarts < (1 if is_spared else life.attempt - life.spared):
+            life.move(Transition.FAIL)
+        else:
+            life.spared += is_spared
+            life.owner = None
+            life.move(Transition.RELEASE)
+
+    @rule(which=st.integers(0, 1), claim=claims, done_so_far=st.integers(0, 100))
+    def report_progress(self, which: int, claim: Claim, done_so_far: int) -> None:
+        self.run(self.store(which).report_progress(claim, Progress(done_so_far)))
+        life = self.held(claim, 0)
+        if life is not None and not life.is_hidden:
+            life.progress = Progress(done_so_far)
+            life.version += 1
+
+    @rule(which=st.integers(0, 1), job_id=jobs)
+    def request_cancel(self, which: int, job_id: str) -> None:
+        life = self.visible().get(job_id)
+        if life is None:
+            with pytest.raises(JobNotFound):
+                self.run(self.store(which).request_cancel(job_id))
             return
-        record = done(self.store.request_cancel(job_id))
-        if self.model[job_id] is JobStatus.PENDING:
-            self.model[job_id] = TRANSITIONS[JobStatus.PENDING, Transition.CANCEL]
-        assert record.status is self.model[job_id]
+        record = self.run(self.store(which).request_cancel(job_id))
+        if not life.status.is_terminal and not life.is_asked:
+            life.is_asked = True
+            if life.status is JobStatus.PENDING:
+                life.move(Transition.CANCEL)
+            else:
+                life.version += 1
+        assert (record.status, record.version) == (life.status, life.version)
 
-    @rule(job_id=consumes(jobs))
-    def delete(self, job_id: str) -> None:
-        if self.model.pop(job_id, None) is not None:
-            done(self.store.delete(job_id))
+    @rule(which=st.integers(0, 1), job_id=consumes(jobs))
+    def delete(self, which: int, job_id: str) -> None:
+        life = self.visible().get(job_id)
+        if life is not None:
+            self.run(self.store(which).delete(job_id))
+            life.key = None
+            if self.is_shared and life.status is JobStatus.RUNNING:
+                life.is_hidden = True
+            else:
+                self.forget(life)
+
+    def forget(self, life: Life) -> None:
+        self.deleted[life.id] = self.lives.pop(life.id)
+
+    def visible(self) -> dict[str, Life]:
+        return {job_id: life for job_id, life in self.lives.items() if not life.is_hidden}
 
     @rule(seconds=st.integers(-5, 5))
     def pass_time(self, seconds: int) -> None:
         self.clock.advance(seconds)
 
+    @rule(which=st.integers(0, 1))
+    def rescue_nobody(self, which: int) -> None:
+        self.run(self.store(which).rescue())
+        assert self.run(self.store(which).find_problem()) is None
+
     @invariant()
     def the_store_says_what_the_model_says(self) -> None:
+        visible = self.visible()
         records = self.list_records(ALL_JOBS)
-        assert {record.id: record.status for record in records} == self.model
-        assert [record.id for record in records] == sorted(self.model, reverse=True)
-        counts = done(self.store.count_by_status())
-        assert counts == {status: list(self.model.values()).count(status) for status in JobStatus}
+        assert [record.id for record in records] == sorted(visible, reverse=True)
+        for record in records:
+            life = visible[record.id]
+            assert (record.status, record.version, record.attempt) == (life.status, life.version, life.attempt)
+            assert (record.progress, record.cancel_requested_at is not None) == (life.progress, life.is_asked)
+        statuses = [life.status for life in visible.values()]
+        counts = self.run(self.stores[0].count_by_status())
+        assert counts == {status: statuses.count(status) for status in JobStatus}
         for status in JobStatus:
             expected = [record for record in records if record.status is status]
             assert self.list_records(JobFilter(statuses=frozenset([status]))) == expected
-            page = done(self.store.list_records(JobFilter(statuses=frozenset([status])), 3, None))
+            page = self.run(self.stores[-1].list_records(JobFilter(statuses=frozenset([status])), 3, None))
             assert page.records == expected[:3]
             assert (page.next_before is None) == (len(expected) <= 3)
+
+    @invariant()
+    def every_life_is_told_in_order_by_each_transition(self) -> None:
+        for job_id, life in self.visible().items():
+            told = self.run(self.stores[-1].list_transitions(job_id, 0))
+            assert [(record.version, record.status) for record in told] == life.told
+            assert all(is_legal(earlier, later) for earlier, later in pairwise(told))
 
     @rule(limit=st.integers(1, 5))
     def follow_for_a_while(self, limit: int) -> None:
         """Whoever follows the changes comes to know what the store knows, in steps of any size, and at any time."""
-        page = done(self.store.list_changes(self.position, limit))
+        page = self.run(self.stores[0].list_changes(self.position, limit))
         assert page is not None
         positions = [change.position for change in page.changes]
         assert positions == sorted(set(positions))
@@ -150,36 +330,197 @@ class Lives(RuleBasedStateMachine):
         if page.is_last:
             assert {record.id: record for record in self.list_records(ALL_JOBS)} == self.followed
 
-    @invariant()
-    def every_life_is_legal_numbered_and_in_order(self) -> None:
-        lives: dict[str, list[JobRecord]] = {}
-        for event in self.publisher.events:
-            if event.record is not None:
-                lives.setdefault(event.job_id, []).append(event.record)
-        for job_id, life in lives.items():
-            assert [record.version for record in life] == list(range(1, len(life) + 1))
-            assert all(is_legal(earlier, later) for earlier, later in pairwise(life))
-            if job_id in self.model:
-                assert self.record(job_id) == life[-1]
-                told = [
-                    event.record for event in self.publisher.events if event.is_transition and event.job_id == job_id
-                ]
-                assert done(self.store.list_transitions(job_id, 0)) == told
-
     def list_records(self, wanted: JobFilter) -> list[JobRecord]:
-        return done(self.store.list_records(wanted, 1_000, None)).records
-
-    def record(self, job_id: str) -> JobRecord:
-        return done(self.store.get_record(job_id))
+        return self.run(self.stores[0].list_records(wanted, 1_000, None)).records
 
     def teardown(self) -> None:
-        for job_id in self.model:
-            done(self.store.delete(job_id))
-            try:
-                self.record(job_id)
-            except JobNotFound:
-                continue
-            raise AssertionError(f"{job_id} was deleted and is there")
+        for job_id in self.visible():
+            self.run(self.stores[0].delete(job_id))
+            with pytest.raises(JobNotFound):
+                self.run(self.stores[-1].get_record(job_id))
+
+
+class LivesInMemory(Lives):
+    """What holds where every event is published in the process that made it."""
+
+    @invariant()
+    def every_event_is_published_in_order(self) -> None:
+        lives: dict[str, list[JobEvent]] = {}
+        for event in self.publisher.events:
+            lives.setdefault(event.job_id, []).append(event)
+        for job_id, events in lives.items():
+            records = [event.record for event in events if event.record is not None]
+            assert [record.version for record in records] == list(range(1, len(records) + 1))
+            assert all(is_legal(earlier, later) for earlier, later in pairwise(records))
+            if job_id in self.lives:
+                told = [event.record for event in events if event.is_transition]
+                assert self.run(self.stores[0].list_transitions(job_id, 0)) == told
+
+
+class Onlooker(RecordingPublisher):
+    """Remembers events, and can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._has_news = asyncio.Event()
+
+    def relay(self, event: JobEvent) -> None:
+        super().relay(event)
+        self._has_news.set()
+
+    async def wait_event_of(self, job_id: str) -> None:
+        while all(event.job_id != job_id for event in self.events):
+            self._has_news.clear()
+            await self._has_news.wait()
+
+
+class LivesOnFile(Lives):
+    """Two stores on one file, whose processes come and go. A third sees all that they do."""
+
+    claims = Bundle("claims")
+
+    def open_stores(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.folder = TemporaryDirectory()
+        self.path = Path(self.folder.name) / "jobs.db"
+        self.onlooker = Onlooker()
+        self.third = self.open_store(self.onlooker)
+        self.stores += [self.open_store(), self.open_store()]
+        self.numbers += [0, 1]
+        self.connection = sqlite3.connect(self.path)
+
+    def open_store(self, publisher: RecordingPublisher | None = None) -> SqliteStore:
+        store = SqliteStore(self.path, publisher or RecordingPublisher(), self.clock, Retention())
+        self.run(store.open(Signals()))
+        return store
+
+    def run(self, coroutine: Coroutine[object, object, T]) -> T:
+        return self.loop.run_until_complete(asyncio.wait_for(coroutine, 10))
+
+    @rule(which=st.integers(0, 1), limit=st.integers(1, 4))
+    def claim_and_go_away(self, which: int, limit: int) -> None:
+        """Whoever asked for claims does not wait for them: they go back."""
+        store = self.store(which)
+
+        async def claim() -> None:
+            claiming = asyncio.ensure_future(store.claim(limit, ()))
+            await asyncio.sleep(0)
+            claiming.cancel()
+            with suppress(asyncio.CancelledError):
+                await claiming
+            for _ in range(2):  # the first is answered with the claims, the second after what that has led to
+                assert await store.find_problem() is None
+
+        expected = self.claimable(which, limit, set(), None)
+        self.run(claim())
+        for life in expected:
+            self.start_attempt(life, self.number(which))
+            life.spared += 1
+            life.owner = life.owner if life.is_local else None
+            life.move(Transition.RELEASE)
+
+    @rule(which=st.integers(0, 1), is_rescued_by_other=st.booleans(), is_stopping=st.booleans())
+    def die(self, which: int, is_rescued_by_other: bool, is_stopping: bool) -> None:
+        """The process ends without a word, or in the middle of an orderly stop; somebody finds out."""
+        store, number = self.stores[which], self.number(which)
+        assert isinstance(store, SqliteStore)
+        if is_stopping:
+            self.retire(which)
+        assert store._lock is not None
+        store._lock.close()
+        store._stop_threads()
+        if is_rescued_by_other:
+            self.run(self.stores[1 - which].rescue())
+        self.replace(which)
+        self.fail_waiting(number)
+        for life in self.running():
+            if life.owner == number:
+                self.give_up(life, is_spared=is_stopping)
+        assert self.count_locks() == 3
+
+    @rule(target=claims, which=st.integers(0, 1))
+    def stop_in_order(self, which: int) -> object:
+        """The process ends, and gives back what it runs."""
+        store, number = self.stores[which], self.number(which)
+        self.retire(which)
+        released: list[Claim] = []
+        for life in self.running():
+            if life.owner == number:
+                claim = Claim(submission(life.id), life.attempt)
+                released.append(claim)
+                assert self.run(store.release(claim)) != life.is_hidden
+                self.give_up(life, is_spared=True)
+        self.run(store.close())
+        assert self.count_locks() == 2
+        self.replace(which)
+        return multiple(*released)
+
+    @rule(which=st.integers(0, 1))
+    def pause(self, which: int) -> None:
+        """The scheduler is closed and started again while its process, and what that runs, goes on."""
+        store, number = self.stores[which], self.number(which)
+        has_attempts = any(life.owner == number for life in self.running())
+        self.retire(which)
+        self.run(store.close())
+        self.run(self.stores[1 - which].rescue())
+        assert self.count_locks() == 2 + has_attempts
+        self.run(store.open(Signals()))
+
+    def retire(self, which: int) -> None:
+        self.run(self.stores[which].retire())
+        self.fail_waiting(self.number(which))
+
+    def fail_waiting(self, number: int) -> None:
+        for life in self.lives.values():
+            if life.status is JobStatus.PENDING and life.owner == number:
+                life.move(Transition.FAIL)
+
+    def replace(self, which: int) -> None:
+        self.stores[which] = self.open_store()
+        self.numbers[which] = max(self.numbers) + 1
+
+    def count_locks(self) -> int:
+        return len(list(self.path.parent.glob("*-process-*")))
+
+    @invariant()
+    def the_tables_agree(self) -> None:
+        check_events(self.connection)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "loop"):
+            return
+        try:
+            last = self.ids.next_id()
+            self.run(self.stores[0].insert(submission(last)))
+            self.run(self.onlooker.wait_event_of(last))
+            self.check_what_was_seen()
+            self.run(self.stores[0].delete(last))
+            super().teardown()
+        finally:
+            self.connection.close()
+            for store in (*self.stores, self.third):
+                self.run(store.close())
+            self.loop.close()
+            self.folder.cleanup()
+
+    def check_what_was_seen(self) -> None:
+        """The third process was told of every transition, once and in order, up to the deletion."""
+        seen: dict[str, list[JobEvent]] = {}
+        for event in self.onlooker.events:
+            seen.setdefault(event.job_id, []).append(event)
+        for job_id, life in {**self.deleted, **self.lives}.items():
+            *events, last = seen[job_id]
+            is_deleted = life.is_hidden or job_id in self.deleted
+            assert (last.record is None) == is_deleted
+            records = [event.record for event in [*events, last] if event.record]
+            assert len(records) == len(events) + (not is_deleted)
+            assert all(earlier.version < later.version for earlier, later in pairwise(records))
+            told = [
+                (event.record.version, event.record.status)
+                for event in [*events, last]
+                if event.record and event.is_transition
+            ]
+            assert told == (life.told[: len(told)] if is_deleted else life.told)
 
 
 def is_legal(earlier: JobRecord, later: JobRecord) -> bool:
@@ -190,5 +531,7 @@ def is_legal(earlier: JobRecord, later: JobRecord) -> bool:
     return in_order and any((earlier.status, transition) in TRANSITIONS for transition in Transition)
 
 
-TestLives = Lives.TestCase
+TestLives = LivesInMemory.TestCase
 TestLives.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLivesOnFile = LivesOnFile.TestCase
+TestLivesOnFile.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)

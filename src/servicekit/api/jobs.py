@@ -73,9 +73,13 @@ class Jobs:
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         state = service_state(app)
-        state.streams.start()
-        async with state.require_scheduler():
-            try:
-                yield
-            finally:
-                state.streams.end()  # before the running jobs have their grace time, which no stream needs to see
+        scheduler = state.require_scheduler()
+        state.streams.start(on_stop=scheduler.pause)
+        try:
+            async with scheduler:
+                try:
+                    yield
+                finally:
+                    state.streams.stop()  # before the running jobs have their grace time, which no stream need see
+        finally:
+            state.streams.end()  # until here a second signal is listened for

@@ -18,7 +18,7 @@ stands in for the watch.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from itertools import chain, takewhile
 from typing import Final
@@ -66,6 +66,7 @@ class OpenStreams:
         self._queues: dict[float, OrderedDict[EventStream, None]] = {}
         self._ticker: asyncio.Task[None] | None = None
         self._listener: StopListener | None = None
+        self._on_stop: Callable[[], None] | None = None
         self._is_stopping = False
 
     def __len__(self) -> int:
@@ -93,9 +94,10 @@ class OpenStreams:
         """Something has been sent on this stream."""
         self._queues[stream.keep_alive_seconds].move_to_end(stream)
 
-    def start(self) -> None:
-        """The service starts: streams may be opened (again), and the stop signal is listened for."""
+    def start(self, on_stop: Callable[[], None] | None = None) -> None:
+        """The service starts: streams may be opened. When it is told to stop they end, and `on_stop` is called."""
         self._is_stopping = False
+        self._on_stop = on_stop
         self._listener = StopListener(self.stop)
 
     def end(self) -> None:
@@ -108,6 +110,8 @@ class OpenStreams:
     def stop(self) -> None:
         """The service stops: end every stream, and each that is opened from now on. Clients come back by themselves."""
         self._is_stopping = True
+        if self._on_stop is not None:
+            self._on_stop()
         for stream in self:
             stream.close()
         asyncio.get_running_loop().call_later(_STOP_SECONDS, self._drop_all)

@@ -9,6 +9,10 @@ of the main thread it has no handlers, and is not found: there it needs uvicorn'
 
 It also waits for connections that are closed but whose reader takes nothing, until all has been written. Those are cut
 off when nothing has been taken for a second.
+
+Who sends the same signal again wants the process to end at once. It does: jobs that run are given back by whoever takes
+over, as after an orderly stop. Another signal is not that: Ctrl-C reaches a whole group of processes, whose parent then
+passes on a SIGTERM.
 """
 
 import asyncio
@@ -84,6 +88,7 @@ class _SignalListener:
     def __init__(self, number: signal.Signals, hear: Callable[[], None]) -> None:
         self._number = number
         self._hear = hear
+        self._has_heard = False
         self._next = signal.getsignal(number)
         if callable(self._next):  # else the signal ends the process or is ignored, and is not ours to hear
             signal.signal(number, self._pass_on)
@@ -98,6 +103,10 @@ class _SignalListener:
         return owner.last_handler() if isinstance(owner, _SignalListener) else self._next
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        if self._has_heard:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self._has_heard = True
         self._hear()
         if callable(self._next):
             self._next(number, frame)

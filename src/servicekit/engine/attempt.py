@@ -71,7 +71,7 @@ class Attempt:
         try:
             if self._reporter is not None:
                 self._reporter.cancel()
-            while not await self._try_to_write(outcome):
+            while not await self._try_to_write(outcome):  # noqa: ASYNC110
                 await asyncio.sleep(_RETRY_SECONDS)  # the slot is held until it is known how the job has ended
         finally:
             self._on_end(self)

@@ -115,5 +115,5 @@ async def follow_jobs(
     """
     with hub.subscribe_all() as bell:
         feed = JobFeed(store, bell, wanted, interval_seconds)
-        await feed.begin(after)
+        await feed.begin(after or None)  # 0 is the position of what came before all changes
         yield feed

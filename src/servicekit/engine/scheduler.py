@@ -301,6 +301,10 @@ class Scheduler:
         self._is_closed = False
         await self._ensure_running()
 
+    def pause(self) -> None:
+        """Start no more jobs: the process has been told to stop, and `close` will follow."""
+        self._worker.pause()
+
     async def find_problem(self) -> str | None:
         """What keeps the scheduler from working, or `None`. It is tried out."""
         return "The scheduler is stopped." if self._is_closed else await self._store.find_problem()

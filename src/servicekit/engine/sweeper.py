@@ -4,7 +4,6 @@ import asyncio
 import logging
 
 from servicekit.engine.worker import Worker
-from servicekit.errors import StoreUnavailable
 from servicekit.jobs.retention import Retention
 from servicekit.ports import JobStore
 
@@ -21,7 +20,7 @@ async def rescue_jobs(store: JobStore) -> None:
     while True:
         try:
             await store.rescue()
-        except StoreUnavailable as error:
+        except OSError as error:  # `StoreUnavailable` is one; so is a lock that cannot be looked at
             _log.debug("It is not known which processes have died: %s", error)
         await asyncio.sleep(_RESCUE_SECONDS)
 

@@ -40,6 +40,7 @@ class Worker:
         self._attempts: dict[str, Attempt] = {}
         self._thread_count = 0
         self._is_waiting_for_slots = False
+        self._is_paused = False
         self._wake = asyncio.Event()
 
     @property
@@ -55,6 +56,10 @@ class Worker:
         self._max_concurrency = max_concurrency
         self._wake.set()
 
+    def pause(self) -> None:
+        """Claim no more, until `run` is called again."""
+        self._is_paused = True
+
     def limit_process(self, max_concurrency: int | None) -> None:
         self._max_here = max_concurrency
         self._wake.set()
@@ -69,6 +74,7 @@ class Worker:
         """Claim and start, until canceled. May be run again, also on another event loop."""
         self._wake = asyncio.Event()
         self._wake.set()
+        self._is_paused = False
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -84,7 +90,7 @@ class Worker:
         """Claim as many jobs as there are free slots, up to a batch, and start them; say whether there may be more."""
         limit, full = self._free_slots(), self._full_runners()
         self._is_waiting_for_slots = True
-        if limit <= 0:
+        if limit <= 0 or self._is_paused:
             return False
         claims = await self._store.claim(limit, full, self._max_concurrency)
         loop = asyncio.get_running_loop()

@@ -102,8 +102,9 @@ def clip(text: str, limit: int) -> str:
         text = f"{text[:half]}{mark}{text[-half:]}"
     # A lone surrogate would break every JSON list that contains the job, and databases cut texts off at a NUL. The
     # longer spelling is cut again.
-    text = text.replace("\0", "\\x00")
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()[: 2 * limit]
+    if not text.isascii():
+        text = text.encode("utf-8", "backslashreplace").decode()
+    return text.replace("\0", "\\x00")[: 2 * limit]
 
 
 def artifact_id_of(result: object) -> str | None:

@@ -48,8 +48,12 @@ def translated_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into `StoreUnavailable`, with what can be done about it."""
     try:
         yield
+    except StoreUnavailable:
+        raise
     except sqlite3.Error as error:
         raise StoreUnavailable(str(path), _describe(error)) from error
+    except OSError as error:  # no more files can be opened, say, when the migrations are to be read
+        raise StoreUnavailable(str(path), f"{error.strerror or error}.") from error
 
 
 def _describe(error: sqlite3.Error) -> str:

@@ -118,7 +118,8 @@ class ChangesRequest(NamedTuple):
 
 def list_changes(connection: sqlite3.Connection, request: ChangesRequest) -> ChangePage | None:
     newest = get_position(connection, None)
-    if request.after > newest:
+    (forgotten,) = connection.execute("SELECT position FROM forgotten").fetchone()
+    if not forgotten <= request.after <= newest:
         return None
     rows = connection.execute(
         f"SELECT {EVENT_ARRAY} FROM (SELECT * FROM events WHERE position > ? ORDER BY position LIMIT ?) AS e "

@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 from pydantic_core import to_json
 
-from servicekit.errors import NotRestartable, ServicekitError, StoreUnavailable
+from servicekit.errors import NotRestartable, StoreUnavailable
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.query import SCAN_LIMIT, ChangePage, JobFilter, JobPage
@@ -86,6 +86,7 @@ class SqliteStore:
                 await self._start()
 
     async def _start(self) -> None:
+        had_lock = self._lock is not None
         try:
             self._lock = self._lock or ProcessLock(self._path)
         except OSError as error:
@@ -98,8 +99,9 @@ class SqliteStore:
             await self.rescue()
         except BaseException:
             self._stop_threads()
-            self._lock.release()
-            self._lock = None
+            if not had_lock:  # else attempts of this process may still run, and nobody else may start those
+                self._lock.release()
+                self._lock, self._process = None, 0
             raise
 
     async def insert(self, submission: Submission) -> str:
@@ -221,6 +223,8 @@ class SqliteStore:
                 await self._writing().ask(TAKE_OVER, writes.Departure(process, self._now()))
                 with suppress(FileNotFoundError):
                     lock_path.unlink()
+                if self._signals is not None:
+                    self._signals.wake()
 
     async def find_problem(self) -> str | None:
         try:
@@ -250,7 +254,8 @@ class SqliteStore:
         """Give up this process's place, unless it still has attempts: nobody may start those again while it lives."""
         if self._loop is asyncio.get_running_loop():
             with suppress(StoreUnavailable):
-                if await self._writing().ask(LEAVE, self._process) and self._lock is not None:
+                departure = writes.Departure(self._process, self._now())
+                if await self._writing().ask(LEAVE, departure) and self._lock is not None:
                     self._lock.release()
                     self._lock, self._process = None, 0
 
@@ -276,14 +281,15 @@ class SqliteStore:
 
     def _take_from_elsewhere(self, row: Row) -> None:
         event = _event(row)
-        if event is None or self._signals is None:
+        if event is None or self._signals is None or self._loop is None:
             return
         if self._publisher.is_followed(event.job_id):
             self._publisher.relay(event)
         if event.is_last:
             self._forget(event.job_id)
         if event.record is None or event.record.cancel_requested_at is not None:
-            self._signals.cancel(event.job_id)
+            # Not before the worker has got the claims that were answered a moment ago.
+            self._loop.call_soon(self._signals.cancel, event.job_id)
         if event.is_transition:
             self._signals.wake()
 
@@ -327,7 +333,7 @@ def _load(job: writes.ClaimedJob) -> Submission:
         target = load_target(job.target)
         args, kwargs = load_arguments(job.arguments)
         runner = check_target(target, args, kwargs)  # it may have been another kind of function when it was submitted
-    except ServicekitError as error:
+    except Exception as error:  # finding the target runs the user's code, and every other claim needs its answer
         return Submission(job.id, job.name, _Failing(error), (), {}, RunnerKind.COROUTINE)
     return Submission(job.id, job.name, target, args, kwargs, runner)
 
@@ -335,7 +341,7 @@ def _load(job: writes.ClaimedJob) -> Submission:
 class _Failing:
     """A target that fails for a reason that was known before."""
 
-    def __init__(self, error: ServicekitError) -> None:
+    def __init__(self, error: Exception) -> None:
         self._error = error
 
     async def __call__(self) -> NoReturn:

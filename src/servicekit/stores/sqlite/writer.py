@@ -106,11 +106,11 @@ class Writer(DatabaseThread):
             self._disconnect()
 
     def _write(self, calls: list[Call]) -> tuple[list[Answer], int, int]:
-        connection = self._connect()
-        connection.execute("BEGIN IMMEDIATE")
-        before = get_position(connection, None)
         answers: list[Answer] = []
         try:
+            connection = self._connect()
+            connection.execute("BEGIN IMMEDIATE")
+            before = get_position(connection, None)
             for function in _ORDER:
                 asked = [call for call in calls if call.function is function]
                 if asked:
@@ -118,7 +118,7 @@ class Writer(DatabaseThread):
                     answers += [Answer(call, result) for call, result in zip(asked, results, strict=True)]
             after = get_position(connection, None)
             connection.execute("COMMIT")
-        except sqlite3.Error:
+        except (sqlite3.Error, StoreUnavailable):
             raise
         except Exception as error:  # a bug must not leave callers waiting, nor a transaction open
             _log.exception("Jobs could not be written")

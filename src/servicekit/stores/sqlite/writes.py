@@ -164,7 +164,9 @@ _REMOVE: Final = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
 
 def finish(connection: sqlite3.Connection, ends: list[End]) -> list[bool]:
     """Write how attempts ended, each only if it is the one that runs its job."""
-    ours = _find_running(connection, [end[:2] for end in ends])
+    found = _find_running(connection, [end[:2] for end in ends])
+    first = {ends[index].id: index for index in sorted(found, reverse=True)}  # of one attempt, one end is written
+    ours = {index: found[index] for index in first.values()}
     written = [end for index, end in enumerate(ends) if ours.get(index) == 0]
     removed = [end.id for index, end in enumerate(ends) if ours.get(index) == 1]
     if written:
@@ -214,12 +216,16 @@ def release(connection: sqlite3.Connection, release: Release) -> bool:
 
 def unclaim(connection: sqlite3.Connection, release: Release) -> None:
     """Give a job back that was claimed for somebody who is gone, and never started."""
-    if _find_running(connection, [(release.id, release.attempt)]).get(0) == 0:
+    held = _find_running(connection, [(release.id, release.attempt)])
+    query = "SELECT cancel_requested_at FROM jobs WHERE id = ?"
+    if held.get(0) == 0 and connection.execute(query, [release.id]).fetchone() == (None,):
         connection.execute(
             f"UPDATE jobs SET status = '{_TARGETS[Transition.RELEASE]}', version = version + 1, started_at = NULL, "
             "owner = iif(target IS NULL, owner, NULL), spared = spared + 1 WHERE id = ?",
             [release.id],
         )
+    elif held:  # deleted or canceled meanwhile
+        _give_up(connection, release.id, release.now, is_spared=True)
 
 
 def _give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared: bool) -> None:
@@ -251,12 +257,12 @@ class ProgressReport(NamedTuple):
 def report_progress(connection: sqlite3.Connection, reports: list[ProgressReport]) -> list[None]:
     """Write how far attempts are."""
     ours = _find_running(connection, [report[:2] for report in reports])
-    current = [report for index, report in enumerate(reports) if ours.get(index) == 0]
-    if current:
+    newest = {report.id: report for index, report in enumerate(reports) if ours.get(index) == 0}
+    if newest:
         connection.execute(
             "UPDATE jobs SET progress = json_extract(value, '$[2]'), version = version + 1 FROM json_each(?) "
             "WHERE jobs.id = json_extract(value, '$[0]')",
-            [json.dumps(current)],
+            [json.dumps(list(newest.values()))],
         )
     return [None] * len(reports)
 
@@ -313,6 +319,7 @@ class Prune(NamedTuple):
     tombstones_before: str
 
 
+_DELETIONS: Final = "SELECT position, at FROM events WHERE version IS NULL ORDER BY position LIMIT ?"
 _OLDEST: Final = "SELECT * FROM (SELECT id, finished_at FROM jobs WHERE status = ? ORDER BY id LIMIT ?)"
 
 
@@ -329,11 +336,16 @@ def prune(connection: sqlite3.Connection, request: Prune) -> bool:
     doomed = [job_id for index, (job_id, finished_at) in enumerate(found) if index < excess or finished_at < expiry]
     if doomed:
         connection.execute(_REMOVE, [json.dumps(doomed)])
-    connection.execute(
-        "DELETE FROM events WHERE position IN (SELECT position FROM events WHERE version IS NULL AND at < ? LIMIT ?)",
-        [request.tombstones_before, request.limit],
-    )
+    _forget_deletions(connection, request)
     return len(doomed) == request.limit
+
+
+def _forget_deletions(connection: sqlite3.Connection, request: Prune) -> None:
+    query = f"SELECT position FROM ({_DELETIONS}) WHERE at < ?"
+    old = [position for (position,) in connection.execute(query, [request.limit, request.tombstones_before]).fetchall()]
+    if old:
+        connection.execute("DELETE FROM events WHERE position IN (SELECT value FROM json_each(?))", [json.dumps(old)])
+        connection.execute("UPDATE forgotten SET position = max(position, ?)", [max(old)])
 
 
 class Registration(NamedTuple):
@@ -367,12 +379,13 @@ def retire(connection: sqlite3.Connection, departure: Departure) -> None:
     _fail_waiting(connection, departure)
 
 
-def leave(connection: sqlite3.Connection, process: int) -> bool:
+def leave(connection: sqlite3.Connection, departure: Departure) -> bool:
     """Strike this process off the list, unless attempts of its are still running."""
+    _fail_waiting(connection, departure)  # it may not have been possible to write that when it retired
     query = f"SELECT 1 FROM jobs WHERE status = '{_RUNNING}' AND owner = ?"
-    is_free = connection.execute(query, [process]).fetchone() is None
+    is_free = connection.execute(query, [departure.process]).fetchone() is None
     if is_free:
-        connection.execute("DELETE FROM processes WHERE id = ?", [process])
+        connection.execute("DELETE FROM processes WHERE id = ?", [departure.process])
     return is_free
 
 

@@ -75,7 +75,15 @@ CREATE TABLE events (
     error TEXT
 );
 
+-- Deletions are kept in the log for a day. A reader who has not read up to the newest that was removed begins anew.
+CREATE TABLE forgotten (
+    position INTEGER NOT NULL
+);
+
+INSERT INTO forgotten VALUES (0);
+
 CREATE INDEX events_by_job ON events (job_id, version);
+CREATE INDEX events_of_deletion ON events (position) WHERE version IS NULL;
 
 CREATE TRIGGER job_submitted AFTER INSERT ON jobs BEGIN
     INSERT INTO events (job_id, version, is_transition, status, attempt, at)

@@ -1,0 +1,186 @@
+"""A process whose threads do random things to the jobs in one file, and then dies: see `test_random_lives.py`.
+
+    python -m tests.stores.random_lives <file> <seed> <operations>
+
+Each thread has an event loop and a store of its own. What the store has acknowledged is written on the standard output,
+a line of JSON each.
+"""
+
+import asyncio
+import json
+import os
+import random
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from servicekit.engine.clock import SystemClock
+from servicekit.errors import IdempotencyConflict, JobNotFound
+from servicekit.jobs.ids import JobIds
+from servicekit.jobs.options import JobOptions
+from servicekit.jobs.outcome import CANCELED, completion, failure
+from servicekit.jobs.query import ALL_JOBS
+from servicekit.jobs.record import Progress
+from servicekit.jobs.retention import Retention
+from servicekit.jobs.submission import Claim, RunnerKind
+from servicekit.stores.sqlite.store import SqliteStore
+from tests.fakes import RecordingPublisher, noop, submission
+
+THREADS = 3
+OUTCOMES = [completion("result"), completion(None), failure(ValueError("Invalid input")), CANCELED]
+
+
+class Signals:
+    """An engine that does not listen."""
+
+    def wake(self) -> None:
+        pass
+
+    def cancel(self, job_id: str) -> None:
+        pass
+
+
+class RandomUser:
+    """Does one thing after the other, several of them at a time."""
+
+    def __init__(self, path: Path, seed: int) -> None:
+        self._path = path
+        self._random = random.Random(seed)
+        self._seed = seed
+        self._ids = JobIds()
+        self._claims: list[Claim] = []
+        self._is_stopped = False
+        self._actions = [self._insert, self._claim, self._finish, self._release, self._progress, self._cancel,
+                         self._delete, self._rescue, self._look, self._claim_and_leave]  # fmt: skip
+        self._weights = [10, 8, 12, 2, 4, 3, 2, 1, 2, 1]
+
+    async def work(self, operations: int) -> None:
+        await self._open()
+        for _ in range(operations):
+            group = self._random.choices(self._actions, self._weights, k=self._random.randint(1, 4))
+            for result in await asyncio.gather(*(action() for action in group), return_exceptions=True):
+                if isinstance(result, BaseException) and not isinstance(result, JobNotFound | IdempotencyConflict):
+                    raise result
+            if self._random.random() < 0.03:
+                await self._begin_again()
+        if self._random.random() < 0.3:
+            await self._store.retire()
+            for claim in self._claims:
+                await self._release_claim(claim)
+            await self._store.close()
+
+    async def _open(self) -> None:
+        self._store = SqliteStore(self._path, RecordingPublisher(), SystemClock(), Retention())
+        await self._store.open(Signals())
+
+    async def _begin_again(self) -> None:
+        """Die without a word, and come back as another; the claims of the dead are good for nothing."""
+        assert self._store._lock is not None
+        self._store._lock.close()
+        self._store._stop_threads()
+        await self._open()
+
+    async def _insert(self) -> None:
+        async def local() -> None:
+            """Nobody else can import this."""
+
+        key = f"key {self._random.randint(1, 40)}" if self._random.random() < 0.2 else None
+        options = JobOptions(
+            idempotency_key=key,
+            max_restarts=self._random.randint(0, 2),
+            tags=tuple(self._random.sample(["a", "b", "c"], self._random.randint(0, 2))),
+        )
+        target = local if self._random.random() < 0.3 else noop
+        new = submission(self._ids.next_id(), self._random.choice(list(RunnerKind)), target=target, options=options)
+        job_id = await self._store.insert(new)
+        tell("inserted", job_id=job_id, key=key)
+
+    async def _claim(self) -> None:
+        max_running = self._random.choice([None, None, 30])
+        for claim in await self._store.claim(self._random.randint(1, 5), (), max_running):
+            tell("claimed", job_id=claim.submission.id, attempt=claim.attempt)
+            self._claims.append(claim)
+
+    async def _claim_and_leave(self) -> None:
+        claiming = asyncio.ensure_future(self._store.claim(3, ()))
+        await asyncio.sleep(self._random.choice([0, 0.001]))
+        claiming.cancel()
+        with suppress(asyncio.CancelledError):
+            for claim in await claiming:
+                tell("claimed", job_id=claim.submission.id, attempt=claim.attempt)
+                self._claims.append(claim)
+
+    async def _finish(self) -> None:
+        if self._claims:
+            # Not taken out of the list: an attempt may be said to have ended twice.
+            claim, outcome = self._random.choice(self._claims), self._random.choice(OUTCOMES)
+            if await self._store.finish(claim, outcome):
+                tell("finished", job_id=claim.submission.id, attempt=claim.attempt, transition=outcome.transition)
+
+    async def _release(self) -> None:
+        if self._claims:
+            await self._release_claim(self._random.choice(self._claims))
+
+    async def _release_claim(self, claim: Claim) -> None:
+        if await self._store.release(claim):
+            tell("released", job_id=claim.submission.id, attempt=claim.attempt)
+
+    async def _progress(self) -> None:
+        if self._claims:
+            await self._store.report_progress(self._random.choice(self._claims), Progress(self._random.random()))
+
+    async def _cancel(self) -> None:
+        await self._store.request_cancel(await self._any_job())
+
+    async def _delete(self) -> None:
+        job_id = await self._any_job()
+        tell("deleting", job_id=job_id)
+        await self._store.delete(job_id)
+
+    async def _any_job(self) -> str:
+        records = (await self._store.list_records(ALL_JOBS, 50, None)).records
+        if not records:
+            raise JobNotFound("any")
+        return self._random.choice(records).id
+
+    async def _rescue(self) -> None:
+        await self._store.rescue()
+
+    async def _look(self) -> None:
+        job_id = await self._any_job()
+        told = await self._store.list_transitions(job_id, 0)
+        versions = [record.version for record in told]
+        assert versions == sorted(set(versions)), told
+        assert versions[0] == 1, told
+
+
+_lock = threading.Lock()
+
+
+def tell(what: str, **facts: object) -> None:
+    with _lock:
+        print(json.dumps({"what": what, **facts}), flush=True)
+
+
+def main(path: Path, seed: int, operations: int) -> None:
+    users = [RandomUser(path, seed * THREADS + number) for number in range(THREADS)]
+    failed: list[BaseException] = []
+
+    def run(user: RandomUser) -> None:
+        try:
+            asyncio.run(user.work(operations))
+        except BaseException as error:
+            failed.append(error)
+            raise
+
+    threads = [threading.Thread(target=run, args=[user]) for user in users]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os._exit(1 if failed else 0)  # as if it were killed: nothing is closed or given back
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
