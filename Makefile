@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 PORT ?= 8000
+SECONDS ?= 60
 STEPS ?= 5
 WORKERS ?= 2
 ARGS ?=
@@ -14,7 +15,7 @@ PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-oldest check lint format bench clean programs
+.PHONY: help demo test test-fast test-oldest check lint format bench crash-test clean programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,8 +47,11 @@ format: $(VENV)/.equipped ## Format the code and mend what can be mended
 bench: $(VENV)/.equipped ## Measure, beside the peers (ARGS: the benchmarks')
 	$(RUN) benchmarks $(ARGS)
 
+crash-test: $(VENV)/.equipped ## Kill processes at random, and see that nothing is lost (SECONDS=60, ARGS="--seed 1")
+	$(RUN) tests.crash --seconds $(SECONDS) $(ARGS)
+
 clean: ## Remove environments, caches and builds
-	rm -rf .venv .venv-* benchmarks/.peer tests/frontend/node_modules dist
+	rm -rf .venv .venv-* benchmarks/.peer* tests/frontend/node_modules dist
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find benchmarks examples src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 

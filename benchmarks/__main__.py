@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import sqlite3
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from benchmarks.cases import CASES
 from benchmarks.contestants import CLIENTS_CORE, Contestants, pin_to
 from benchmarks.figures import Table
-from benchmarks.peer import REQUIREMENT, PeerUnavailableError, find_peer
+from benchmarks.peer import EMBEDDED, SERVICEKIT, find_available
 
 
 def main() -> None:
@@ -21,7 +22,7 @@ def main() -> None:
     # Before the cores are divided, so that what is reported is what the machine has.
     environment = describe_environment()
     pin_to(CLIENTS_CORE)
-    contestants = Contestants(peer_or_none(options))
+    contestants = find_contestants(options)
     table = Table(judged=not options.quick)
     try:
         for name in options.only or CASES:
@@ -48,15 +49,12 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def peer_or_none(options: argparse.Namespace) -> str | None:
-    """The peer's interpreter. A quick run does not install it."""
+def find_contestants(options: argparse.Namespace) -> Contestants:
+    """Ours, the limit, and the peers. A quick run does not install them."""
     if options.without_peer:
-        return None
-    try:
-        return find_peer(create=not options.quick)
-    except PeerUnavailableError as error:
-        print(f"Without the peer: {error}.", file=sys.stderr)
-        return None
+        return Contestants(None)
+    peer = dict(find_available((SERVICEKIT,), create=not options.quick))
+    return Contestants(peer.get(SERVICEKIT.name), dict(find_available(EMBEDDED, create=not options.quick)))
 
 
 def describe_environment() -> dict[str, str]:
@@ -68,7 +66,8 @@ def describe_environment() -> dict[str, str]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "packages": ", ".join(f"{name} {version(name)}" for name in packages),
-        "peer": REQUIREMENT,
+        "sqlite": sqlite3.sqlite_version,
+        "peers": ", ".join(peer.requirement for peer in (SERVICEKIT, *EMBEDDED)),
     }
 
 

@@ -5,15 +5,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.figures import LIMIT, OURS, PEER
 
+A = TypeVar("A")
+
 _ROOT = Path(__file__).parent.parent
+_CORES_VARIABLE = "BENCHMARK_CORES"
 SERVERS_CORE, CLIENTS_CORE = 0, 1
+
+IN_MEMORY = {"SERVICEKIT_JOBS_URL": "memory://"}
+"""What our own services and schedulers are told, unless a case is about jobs that are kept on a disk."""
 
 
 @dataclass(frozen=True)
@@ -26,57 +32,96 @@ class Contestant:
         return subprocess.Popen(
             [self.python, "-m", module, self.name, *arguments],
             cwd=_ROOT,
-            env=self._environment() | environment,
+            env=self._environment() | IN_MEMORY | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, module: str, *arguments: str, timeout: float = 600) -> Any:
+    def run(self, module: str, *arguments: object, timeout: float = 600) -> Any:
         """Run it to its end; its last line is its answer, in JSON."""
-        process = self.start(module, *arguments)
+        process = self.start(module, *map(str, arguments))
         try:
             output, _ = process.communicate(timeout=timeout)
         finally:
             process.kill()
         if process.returncode != 0:
-            raise RuntimeError(f"{self.name}: {module} {' '.join(arguments)} ended with {process.returncode}")
+            raise RuntimeError(f"{self.name}: {module} {' '.join(map(str, arguments))} ended with {process.returncode}")
         return json.loads(output.splitlines()[-1])
 
     def _environment(self) -> dict[str, str]:
         # A path to this checkout would put our package where the peer's is meant: both have the same name.
-        ours = self.name != PEER
+        ours = self.python == sys.executable
         return {name: value for name, value in os.environ.items() if ours or not name.startswith("PYTHON")}
 
 
 @dataclass(frozen=True)
 class Contestants:
-    """Ours, the limit, and the peer if there is one."""
+    """Ours, the limit, and the peers that there are."""
 
     peer_python: str | None
+    embedded_pythons: Mapping[str, str] = field(default_factory=dict)
+    """The interpreters of the peers that keep jobs in a file, by their names."""
 
     def __iter__(self) -> Iterator[Contestant]:
-        yield Contestant(OURS, sys.executable)
-        yield Contestant(LIMIT, sys.executable)
+        """Ours, the limit, and the peer of our name: all of them have a service and a scheduler in memory."""
+        yield self.ours
+        yield self.limit
         if self.peer_python:
             yield Contestant(PEER, self.peer_python)
 
+    @property
+    def ours(self) -> Contestant:
+        return Contestant(OURS, sys.executable)
+
+    @property
+    def limit(self) -> Contestant:
+        return Contestant(LIMIT, sys.executable)
+
+    @property
+    def embedded_peers(self) -> list[Contestant]:
+        return [Contestant(name, python) for name, python in self.embedded_pythons.items()]
+
     def in_rounds(self, rounds: int, measure: Callable[[Contestant], Any]) -> dict[str, list[Any]]:
-        """Measure each in turn, `rounds` times, so that what disturbs the machine disturbs them alike."""
-        values: dict[str, list[Any]] = {contestant.name: [] for contestant in self}
-        for number in range(rounds):
-            for contestant in _rotated(list(self), number):
-                values[contestant.name].append(measure(contestant))
-        return values
+        return in_rounds(list(self), rounds, measure)
+
+
+def in_rounds(
+    contestants: Sequence[Contestant], rounds: int, measure: Callable[[Contestant], Any]
+) -> dict[str, list[Any]]:
+    """Measure each in turn, `rounds` times, so that what disturbs the machine disturbs them alike."""
+    values: dict[str, list[Any]] = {contestant.name: [] for contestant in contestants}
+    for number in range(rounds):
+        for contestant in rotated(contestants, number):
+            values[contestant.name].append(measure(contestant))
+    return values
+
+
+def rotated(items: Sequence[A], by: int) -> list[A]:
+    """The items in turn, beginning with another one for each number."""
+    by %= len(items)
+    return [*items[by:], *items[:by]]
 
 
 def pin_to(core: int) -> None:
     """Keep this process on one core, if the machine has more than one and lets us choose."""
-    with contextlib.suppress(AttributeError, OSError):
-        if len(os.sched_getaffinity(0)) > 1:
-            os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[core]})
+    cores = _all_cores()
+    if len(cores) > 1:
+        _use([cores[core]])
 
 
-def _rotated(items: Sequence[Contestant], by: int) -> list[Contestant]:
-    by %= len(items)
-    return [*items[by:], *items[:by]]
+def use_all_cores() -> None:
+    """Take back what was inherited from a process that keeps to one core."""
+    _use(_all_cores())
+
+
+def _all_cores() -> list[int]:
+    """The cores that the benchmark was given. A child inherits its parent's choice of one, so it is told of all."""
+    if _CORES_VARIABLE not in os.environ:
+        os.environ[_CORES_VARIABLE] = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    return [int(core) for core in os.environ[_CORES_VARIABLE].split(",")]
+
+
+def _use(cores: Sequence[int]) -> None:
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, cores)

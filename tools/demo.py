@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.request import ProxyHandler, Request, build_opener
 
 import uvicorn
@@ -52,7 +53,7 @@ def main() -> int:
     visitor = Visitor(server, listener.getsockname()[1], options.steps)
     # In one process, so that nothing is left behind whichever way it ends.
     end_with_parent()
-    with own_terminal(), listener:
+    with own_terminal(), listener, own_jobs():
         for stop_signal in (signal.SIGINT, signal.SIGTERM):
             # uvicorn stops at these, and then raises them again for the handlers that stood here before.
             signal.signal(stop_signal, lambda *_: None)
@@ -166,6 +167,14 @@ def own_terminal() -> Iterator[None]:
         with suppress(ProcessLookupError):  # make was killed
             os.tcsetpgrp(terminal, before)
         os.close(terminal)
+
+
+@contextmanager
+def own_jobs() -> Iterator[None]:
+    """Keep jobs in a temporary folder and not in the clone, unless the environment says where."""
+    with TemporaryDirectory(prefix="servicekit-demo-") as folder:
+        os.environ["SERVICEKIT_JOBS_URL"] = os.environ.get("SERVICEKIT_JOBS_URL") or f"sqlite:///{folder}/jobs.db"
+        yield
 
 
 def end_with_parent() -> None:

@@ -40,6 +40,7 @@ PROGRAMS = {
     "jq": Program(("jq",), ("jq",), "jq"),
     "nginx": Program(("nginx",), ("nginx",), "nginx"),
     "node": Program(("node", "nodejs"), ("nodejs",), "node"),
+    "sqlite3": Program(("sqlite3",), ("sqlite3",), "sqlite"),
 }
 
 _SEARCH_PATH = os.pathsep.join(

@@ -3,8 +3,9 @@
 import os
 from typing import Any
 
+from benchmarks import targets
 from benchmarks.apps.common import routes_of
-from benchmarks.work import Work
+from benchmarks.targets import work
 from servicekit import Retention
 from servicekit.api import JobSubmitted, SchedulerDependency, ServiceBuilder, ServiceInfo, SubmitJob
 
@@ -16,13 +17,35 @@ def retention() -> Retention:
     return Retention()
 
 
-work = Work()
-app = ServiceBuilder(info=ServiceInfo(display_name="Ours")).with_jobs(retention=retention()).build()
+app = (
+    ServiceBuilder(info=ServiceInfo(display_name="Ours"))
+    .with_jobs(
+        retention=retention(),
+        run_jobs=not os.environ.get("BENCHMARK_ACCEPTS_ONLY"),
+        max_concurrency_per_process=int(os.environ.get("BENCHMARK_SLOTS", "0")) or None,
+    )
+    .build()
+)
 
 
 @app.post("/noop", status_code=202)
 async def noop(submit: SubmitJob) -> JobSubmitted:
     return await submit(work.noop)
+
+
+@app.post("/restartable", status_code=202)
+async def restartable(submit: SubmitJob) -> JobSubmitted:
+    return await submit(targets.noop)
+
+
+@app.post("/stamped", status_code=202)
+async def stamped(submit: SubmitJob, name: str, seconds: float) -> JobSubmitted:
+    return await submit(targets.stamped, name, seconds)
+
+
+@app.post("/burn", status_code=202)
+async def burn(submit: SubmitJob, seconds: float) -> JobSubmitted:
+    return await submit(targets.burn, seconds)
 
 
 @app.post("/timed", status_code=202)

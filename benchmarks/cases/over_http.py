@@ -41,10 +41,10 @@ def measure(contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
     yield Figure("the server's CPU for one of them", "µs", cpu)
 
 
-def run_round(server: Server, jobs: int) -> Round:
+def run_round(server: Server, jobs: int, submit: bytes = _SUBMIT, connections: int = _CONNECTIONS) -> Round:
     wanted = server.get("/done") + jobs
     cpu, client_cpu, clock = server.cpu_seconds(), time.process_time(), time.perf_counter()
-    asyncio.run(load(server.address, _SUBMIT, jobs, _CONNECTIONS))
+    asyncio.run(load(server.address, submit, jobs, connections))
     client_cpu = time.process_time() - client_cpu
     while server.get("/done") < wanted:
         time.sleep(_POLL_SECONDS)

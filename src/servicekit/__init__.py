@@ -26,12 +26,13 @@ from servicekit.jobs.current import CurrentJob, current_job
 from servicekit.jobs.options import JobOptions, job_options
 from servicekit.jobs.query import ALL_JOBS, JobChange, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord, JobSummary, Progress
-from servicekit.jobs.retention import Retention
+from servicekit.jobs.retention import Bounds, Retention
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import JobTarget
 
 __all__ = [
     "ALL_JOBS",
+    "Bounds",
     "ConfigurationError",
     "CurrentJob",
     "IdempotencyConflict",

@@ -13,7 +13,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, chdir, contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
@@ -84,7 +84,7 @@ def _check_file(block: Block, _following: Block | None, scene: Scene) -> None:
 def _run_python(block: Block, _following: Block | None, scene: Scene) -> str:
     output = StringIO()
     # In a thread of its own, since the browser's event loop runs in this one.
-    with redirect_stdout(output), ThreadPoolExecutor() as pool:
+    with chdir(scene.folder), redirect_stdout(output), ThreadPoolExecutor() as pool:
         pool.submit(_execute, block, scene.text_of(block)).result(MAX_SECONDS)
     return output.getvalue()
 
@@ -141,11 +141,17 @@ def _bash(script: str, folder: Path) -> str:
 
 def _serve(block: Block, _following: Block | None, scene: Scene) -> None:
     """A command that serves until Ctrl-C: it answers, and ends."""
-    environment = {"PATH": _PATH, "PORT": "0", "UVICORN_PORT": "0"}  # what fastapi and uvicorn take for --port 0
+    # What fastapi, gunicorn and uvicorn take for --port 0.
+    environment = {"PATH": _PATH, "PORT": "0", "UVICORN_PORT": "0"}
     command = shlex.split(block.text)
     command[0] = shutil.which(command[0], path=_PATH) or command[0]
     with run_command(command, cwd=scene.folder, environment=environment) as server:
-        port = server.wait_log(r"running on http://127\.0\.0\.1:(\d+)")[1]
+        if "worker" in command:
+            server.wait_log(r"Running the jobs of \S+ Ctrl-C stops it")
+            server.stop(signal.SIGINT)
+            assert server.process.returncode == 0
+            return
+        port = server.wait_log(r"(?:running on|Listening at:) http://(?:127\.0\.0\.1|0\.0\.0\.0):(\d+)")[1]
         server.wait_log("startup complete")
         assert httpx.get(f"http://127.0.0.1:{port}/docs").status_code == 200
         server.stop(signal.SIGINT)

@@ -1,5 +1,6 @@
 """Every code block of README and docs/ does what its page says."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import zip_longest
@@ -49,10 +50,16 @@ def services() -> Iterator[Callable[[Path], Service]]:
 
         def serve(file: Path) -> Service:
             if file not in running:
-                running[file] = stack.enter_context(run_service(file))
+                running[file] = stack.enter_context(run_service(file, environment=_jobs_beside(file)))
             return running[file]
 
         yield serve
+
+
+def _jobs_beside(file: Path) -> dict[str, str]:
+    """Where the service keeps its jobs: in its folder, as if it had been started there. No two share a file."""
+    database = "jobs.db" if file.stem == "service" else f"{file.stem}.db"
+    return {"SERVICEKIT_JOBS_URL": f"sqlite:///{file.with_name(database)}"}
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +70,8 @@ def browser() -> Iterator[Browser]:
 
 def _parameter(section: Section) -> object:
     names = dict.fromkeys(name for block in section.blocks for name in _NEEDS.get(block.language, []))
+    if any(re.search(r"^sqlite3 ", block.text, re.MULTILINE) for block in section.blocks if block.language == "bash"):
+        names["sqlite3"] = None
     return pytest.param(section, id=str(section), marks=needs(*names))
 
 

@@ -183,6 +183,18 @@ def test_the_demo_finds_itself_although_there_is_a_proxy() -> None:
         process.kill()
 
 
+def test_the_demo_keeps_its_jobs_in_a_folder_that_goes_with_it(tmp_path: Path) -> None:
+    with start_demo(SERVICEKIT_JOBS_URL="", TMPDIR=str(tmp_path)) as process:
+        try:
+            demo = Demo(process)
+            assert [file.name for file in tmp_path.glob("*/jobs.db")] == ["jobs.db"]
+            process.send_signal(signal.SIGINT)
+            assert demo.rest_of_output().split() == ["Stopped."]
+        finally:
+            process.kill()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_is_left_of_a_killed_demo(demo: Demo) -> None:
     demo.process.kill()
     demo.process.wait()

@@ -15,6 +15,7 @@ from servicekit.jobs.options import JobOptions
 from servicekit.jobs.outcome import CANCELED, Outcome, completion, failure
 from servicekit.jobs.query import ALL_JOBS, JobChange, JobFilter
 from servicekit.jobs.record import JobRecord, Progress
+from servicekit.jobs.retention import Bounds, Retention
 from servicekit.jobs.status import JobStatus, Transition
 from servicekit.jobs.submission import Claim, RunnerKind, Submission
 from servicekit.ports import JobStore
@@ -34,8 +35,8 @@ def with_status(*statuses: JobStatus) -> JobFilter:
     return JobFilter(statuses=frozenset(statuses))
 
 
-class JobStoreContract:
-    """Fixtures that a subclass provides: `store`, which looks at no more than `SCAN_LIMIT` jobs for one page."""
+class StoreTests:
+    """What tests of stores share. A subclass provides `store`, which looks at no more than `SCAN_LIMIT` jobs a page."""
 
     ids = JobIds()
 
@@ -112,6 +113,10 @@ class JobStoreContract:
             if page.is_last:
                 assert position == await store.get_position()
                 return changes
+
+
+class JobStoreContract(StoreTests):
+    """What every store promises."""
 
     async def test_a_new_job_is_pending(self, store: JobStore, clock: FakeClock) -> None:
         (job_id,) = await self.insert(store)
@@ -557,3 +562,29 @@ class JobStoreContract:
             Transition.FAIL: JobStatus.FAILED,
             Transition.CANCEL: JobStatus.CANCELED,
         }
+
+
+FAILURES_ARE_KEPT_LONGER = Retention(
+    max_age=timedelta(seconds=60), by_status={JobStatus.FAILED: Bounds(max_age=timedelta(seconds=600), max_count=2)}
+)
+
+
+class BoundsByStatus(StoreTests):
+    """What a store with `FAILURES_ARE_KEPT_LONGER` promises."""
+
+    async def test_each_status_has_its_own_bounds(self, store: JobStore, clock: FakeClock) -> None:
+        failed = [await self.end(store, failure(ValueError())) for _ in range(3)]
+        await self.end(store, completion(None))
+        await self.end(store, CANCELED)
+        await self.prune(store)
+        assert len(await self.list_ids(store)) == 4
+        clock.advance(61)
+        await self.prune(store)
+        assert await self.list_ids(store) == failed[:0:-1]
+        clock.advance(600)
+        await self.prune(store)
+        assert await self.list_ids(store) == []
+
+    async def prune(self, store: JobStore) -> None:
+        while await store.prune(2):
+            pass

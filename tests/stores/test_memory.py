@@ -13,7 +13,14 @@ from servicekit.jobs.status import JobStatus, Transition
 from servicekit.ports import JobStore
 from servicekit.stores.memory import MemoryStore
 from tests.fakes import FakeClock, RecordingPublisher, submission
-from tests.stores.contract import KEY, SCAN_LIMIT, JobStoreContract, with_status
+from tests.stores.contract import (
+    FAILURES_ARE_KEPT_LONGER,
+    KEY,
+    SCAN_LIMIT,
+    BoundsByStatus,
+    JobStoreContract,
+    with_status,
+)
 
 
 class TestMemoryStore(JobStoreContract):
@@ -58,6 +65,12 @@ class TestMemoryStore(JobStoreContract):
         later = MemoryStore(publisher, clock, Retention())
         await self.insert(later, 10)
         assert await later.list_changes(seen, 10) is None
+
+
+class TestBoundsByStatusInMemory(BoundsByStatus):
+    @pytest.fixture
+    async def store(self, clock: FakeClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
+        yield MemoryStore(publisher, clock, FAILURES_ARE_KEPT_LONGER)
 
 
 class TestRetentionInMemory(JobStoreContract):

@@ -22,7 +22,7 @@ from servicekit.stores.sqlite.database import find_migrations
 from servicekit.stores.sqlite.processes import is_alive
 from servicekit.stores.sqlite.store import SqliteStore
 from tests.fakes import FakeClock, RecordingPublisher, noop, submission
-from tests.stores.contract import SCAN_LIMIT, JobStoreContract
+from tests.stores.contract import FAILURES_ARE_KEPT_LONGER, SCAN_LIMIT, BoundsByStatus, JobStoreContract
 
 OpenStore = Callable[..., AbstractAsyncContextManager[SqliteStore]]
 ids = JobIds()
@@ -79,6 +79,15 @@ def die(store: SqliteStore) -> None:
     """Let the store look to others as if its process had ended without a word."""
     assert store._lock is not None
     store._lock.close()
+
+
+class TestBoundsByStatusInAFile(BoundsByStatus):
+    @pytest.fixture
+    async def store(self, clock: FakeClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
+        store = SqliteStore(path, publisher, clock, FAILURES_ARE_KEPT_LONGER)
+        await store.open(RecordingSignals())
+        yield store
+        await store.close()
 
 
 class Child:

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from servicekit.api.errors import add_error_handlers
 from servicekit.api.job_routes import add_job_routes
 from servicekit.api.state import service_state
+from servicekit.api.submit import document_submissions
 from servicekit.engine.factory import create_scheduler
 from servicekit.engine.scheduler import DEFAULT_MAX_THREADS
 from servicekit.jobs.retention import Retention
@@ -69,6 +70,7 @@ class Jobs:
         state.health_checks["jobs"] = state.check_jobs
         add_error_handlers(app)
         add_job_routes(app, self._prefix)
+        document_submissions(app)
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:

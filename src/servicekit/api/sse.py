@@ -20,6 +20,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from functools import cached_property
 from itertools import chain, takewhile
 from typing import Final
 
@@ -284,8 +285,11 @@ class EventStreamRoute(APIRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         # Every request of the service is asked this by each of the job routes: most are not for them.
-        literal_start, _, _ = self.path.partition("{")
-        return super().matches(scope) if literal_start in scope.get("path", "") else (Match.NONE, {})
+        return super().matches(scope) if self._literal_start in scope["path"] else (Match.NONE, {})
+
+    @cached_property
+    def _literal_start(self) -> str:
+        return self.path.partition("{")[0]
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await super().handle(scope, receive, send)

@@ -1,10 +1,10 @@
 """Submitting a job from an endpoint, and the answer to it."""
 
-from typing import Annotated, Self, Unpack
+from typing import Annotated, Any, Self, Unpack
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from servicekit.api.dependencies import SchedulerDependency
 from servicekit.api.state import jobs_path
@@ -13,6 +13,7 @@ from servicekit.errors import ConfigurationError
 from servicekit.jobs.options import MAX_TEXT_CHARACTERS, OptionChanges, check_text
 from servicekit.jobs.submission import JobTarget
 
+_KEY_HEADER = "Idempotency-Key"
 _ULID = "01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
 
 
@@ -71,28 +72,54 @@ class JobSubmitter:
         )
 
 
-def _check_key(key: str) -> str:
-    check_text("Idempotency-Key", key)
-    return key
-
-
-async def get_submitter(
-    scheduler: SchedulerDependency,
-    request: Request,
-    response: Response,
-    idempotency_key: Annotated[
-        Annotated[str, AfterValidator(_check_key)] | None,
-        Header(
-            alias="Idempotency-Key",
-            description="A text of the client's own, such as a UUID. While the job that was submitted with it is kept, "
-            "the same request with the same key submits nothing, and is answered with that job. At most "
-            f"{MAX_TEXT_CHARACTERS} characters.",
-            examples=["3f1c0a52-8f5e-4d3b-9a51-6a3c1f0e7d11"],
-        ),
-    ] = None,
-) -> JobSubmitter:
+async def get_submitter(scheduler: SchedulerDependency, request: Request, response: Response) -> JobSubmitter:
     """The dependency behind `SubmitJob`."""
-    return JobSubmitter(scheduler, request, response, {"idempotency_key": idempotency_key} if idempotency_key else {})
+    key = _find_idempotency_key(request)
+    return JobSubmitter(scheduler, request, response, {} if key is None else {"idempotency_key": key})
+
+
+def _find_idempotency_key(request: Request) -> str | None:
+    # As a parameter for FastAPI it would cost every submission as much as the job itself does.
+    for name, value in request.scope["headers"]:
+        if name == b"idempotency-key":
+            key = str(value, "latin-1")
+            try:
+                check_text(_KEY_HEADER, key)
+            except ConfigurationError as error:
+                mistake = {"type": "value_error", "loc": ("header", _KEY_HEADER), "msg": str(error), "input": key}
+                raise RequestValidationError([mistake]) from error
+            return key
+    return None
 
 
 SubmitJob = Annotated[JobSubmitter, Depends(get_submitter)]
+
+
+def document_submissions(app: FastAPI) -> None:
+    """Let the application's OpenAPI document have the header that every answer with a `JobSubmitted` goes with."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = describe()
+        for path in document.get("paths", {}).values():
+            for operation in path.values():
+                if _submits(operation) and _KEY_PARAMETER not in operation.get("parameters", ()):
+                    operation.setdefault("parameters", []).append(_KEY_PARAMETER)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign] # FastAPI's own way to extend the document
+
+
+def _submits(operation: dict[str, Any]) -> bool:
+    return any("#/components/schemas/JobSubmitted" in str(response) for response in operation["responses"].values())
+
+
+_KEY_PARAMETER = {
+    "name": _KEY_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "maxLength": MAX_TEXT_CHARACTERS},
+    "description": "A text of the client's own, such as a UUID. While the job that was submitted with it is kept, the "
+    "same request with the same key submits nothing, and is answered with that job.",
+    "example": "3f1c0a52-8f5e-4d3b-9a51-6a3c1f0e7d11",
+}

@@ -8,6 +8,7 @@ from servicekit.jobs.retention import Retention
 from servicekit.ports import JobStore
 
 _LONGEST_SECONDS = 60.0
+_LONGEST_IF_SHARED_SECONDS = 1.0  # a file may get thousands of jobs a second, and drops what is too much only here
 _SHORTEST_SECONDS = 0.05
 _BATCH = 500
 _RESCUE_SECONDS = 0.4
@@ -30,13 +31,16 @@ async def sweep(store: JobStore, retention: Retention, worker: Worker) -> None:
 
     An error is logged, and tried again the next time.
     """
-    max_age_seconds = _LONGEST_SECONDS if retention.max_age is None else retention.max_age.total_seconds()
-    interval_seconds = min(_LONGEST_SECONDS, max(_SHORTEST_SECONDS, max_age_seconds / 10))
+    ages = [bounds.max_age.total_seconds() / 10 for _, bounds in retention.groups() if bounds.max_age is not None]
+    longest_seconds = _LONGEST_IF_SHARED_SECONDS if store.is_shared else _LONGEST_SECONDS
+    interval_seconds = max(_SHORTEST_SECONDS, min([longest_seconds, *ages]))
     while True:
         await asyncio.sleep(interval_seconds)
         try:
             await worker.settle()
             while await store.prune(_BATCH):  # noqa: ASYNC110
                 await asyncio.sleep(0)
+        except OSError as error:
+            _log.debug("Old jobs could not be dropped: %s", error)
         except Exception:
             _log.exception("Old jobs could not be dropped")

@@ -1,32 +1,60 @@
 """How long finished jobs are kept."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from servicekit.errors import ConfigurationError, check_count, check_seconds
+from servicekit.jobs.status import JobStatus
 
 _LONGEST_AGE = timedelta(days=36_525)
+_TERMINAL = frozenset(status for status in JobStatus if status.is_terminal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
-    """The bounds on what is kept of finished jobs; the oldest go first. `None` is no limit.
+class Bounds:
+    """How many finished jobs are kept, and for how long. `None` is no limit."""
 
-    The defaults need some 12 MB for records and their texts as they usually are, at the very most 150, and 64 MiB for
-    results and tracebacks.
-    """
-
-    max_age: timedelta | None = timedelta(hours=24)
-    max_count: int | None = 10_000
-    max_result_bytes: int | None = 64 * 1024 * 1024
-    """All kept results and tracebacks together, as estimated. The newest is kept whatever its size."""
+    max_age: timedelta | None = None
+    max_count: int | None = None
 
     def __post_init__(self) -> None:
         check_count("retention.max_count", self.max_count)
-        check_count("retention.max_result_bytes", self.max_result_bytes)
         if self.max_age is not None:
             if not isinstance(self.max_age, timedelta):
                 raise ConfigurationError("retention.max_age", self.max_age, "a timedelta, or None for no limit")
             check_seconds("retention.max_age", self.max_age)
             if self.max_age > _LONGEST_AGE:
                 raise ConfigurationError("retention.max_age", self.max_age, "at most a century, or None for no limit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """The bounds on what is kept of finished jobs; the oldest go first. `None` is no limit.
+
+    In memory the defaults need some 12 MB for records and their texts as they usually are, at the very most 150, and
+    64 MiB for results and tracebacks.
+    """
+
+    max_age: timedelta | None = timedelta(hours=24)
+    max_count: int | None = 10_000
+    max_result_bytes: int | None = 64 * 1024 * 1024
+    """In memory: all kept results and tracebacks together, as estimated; the newest is kept whatever its size. In a
+    file: the largest result that is kept, as JSON."""
+    by_status: Mapping[JobStatus, Bounds] = field(default_factory=dict)
+    """Bounds of their own for jobs that ended so: `{JobStatus.FAILED: Bounds(max_age=timedelta(days=30))}`. They count
+    neither for nor against the others."""
+
+    def __post_init__(self) -> None:
+        Bounds(max_age=self.max_age, max_count=self.max_count)
+        check_count("retention.max_result_bytes", self.max_result_bytes)
+        for status, bounds in self.by_status.items():
+            if status not in _TERMINAL or not isinstance(bounds, Bounds):
+                raise ConfigurationError("retention.by_status", dict(self.by_status), "Bounds for terminal statuses")
+
+    def groups(self) -> Iterator[tuple[frozenset[JobStatus], Bounds]]:
+        """The terminal statuses that are bounded together, each with the bounds."""
+        for status, bounds in self.by_status.items():
+            yield frozenset({status}), bounds
+        if rest := _TERMINAL - self.by_status.keys():
+            yield rest, Bounds(max_age=self.max_age, max_count=self.max_count)

@@ -18,7 +18,7 @@ from servicekit.jobs.outcome import CANCELED, Outcome
 from servicekit.jobs.query import SCAN_LIMIT, ChangePage, JobChange, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord, Progress, transitions_of
 from servicekit.jobs.restartable import fingerprint
-from servicekit.jobs.retention import Retention
+from servicekit.jobs.retention import Bounds, Retention
 from servicekit.jobs.status import JobStatus, Move, Transition, move_of
 from servicekit.jobs.submission import Claim, RunnerKind, Submission
 from servicekit.ports import Clock, EventPublisher, JobSignals
@@ -48,7 +48,9 @@ class MemoryStore:
         self._first_uses: dict[str, _FirstUse] = {}  # of idempotency keys, by jobs that are kept
         # Ordered dictionaries, because their first item can be removed at once however many went before it.
         self._pending: dict[RunnerKind, OrderedDict[str, _Job]] = {kind: OrderedDict() for kind in RunnerKind}
-        self._finished: OrderedDict[str, _Job] = OrderedDict()
+        self._finished: dict[JobStatus, _Finished] = {}
+        for statuses, bounds in retention.groups():
+            self._finished |= dict.fromkeys(statuses, _Finished(bounds))
         self._sizes: OrderedDict[str, int] = OrderedDict()  # what jobs keep besides their records, in bytes
         self._bytes = 0
 
@@ -189,16 +191,14 @@ class MemoryStore:
         return dict(self._shelves.counts)
 
     async def prune(self, limit: int) -> bool:
-        max_age = self._retention.max_age
-        if max_age is None:
-            return False
-        oldest_kept = self._now() - max_age
-        for _ in range(limit):
-            job = next(iter(self._finished.values()), None)
-            if job is None or job.finished_at is None or job.finished_at >= oldest_kept:
-                return False
-            self._drop(job)
-        return True
+        now = self._now()
+        for finished in self._finished.values():
+            while (job := finished.find_expired(now)) is not None:
+                if limit == 0:
+                    return True
+                limit -= 1
+                self._drop(job)
+        return limit == 0
 
     async def rescue(self) -> None:
         """No other process can have died with jobs of this one."""
@@ -231,11 +231,11 @@ class MemoryStore:
         now, earliest = self._now(), job.started_at or job.submitted_at
         job.finished_at = now if now > earliest else earliest
         job.submission = None
-        self._finished[job.id] = job
+        finished = self._finished[move.target]
+        finished.jobs[job.id] = job
         self._move(job, move)
-        max_count = self._retention.max_count
-        if max_count is not None and len(self._finished) > max_count:
-            self._drop(next(iter(self._finished.values())))
+        if finished.is_full:
+            self._drop(next(iter(finished.jobs.values())))
 
     def _move(self, job: "_Job", move: Move) -> None:
         old, new = job.status, move.target
@@ -271,7 +271,8 @@ class MemoryStore:
     def _drop(self, job: "_Job") -> None:
         del self._jobs[job.id]
         self._shelves.remove(job)
-        self._finished.pop(job.id, None)
+        if job.status.is_terminal:
+            self._finished[job.status].jobs.pop(job.id, None)
         if job.status in _CLAIM.sources:
             self._dequeue(job)
         self._lighten(job)
@@ -369,6 +370,28 @@ class _ChangeLog:
 
 def _first_id(queue: OrderedDict[str, _Job]) -> str:
     return next(iter(queue))
+
+
+class _Finished:
+    """Finished jobs that are bounded together, in the order in which they ended."""
+
+    __slots__ = ("_bounds", "jobs")
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self.jobs: OrderedDict[str, _Job] = OrderedDict()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are more than may be kept."""
+        return self._bounds.max_count is not None and len(self.jobs) > self._bounds.max_count
+
+    def find_expired(self, now: datetime) -> _Job | None:
+        """The oldest job, if it is too old to keep."""
+        job = next(iter(self.jobs.values()), None)
+        if job is None or job.finished_at is None or self._bounds.max_age is None:
+            return None
+        return job if job.finished_at < now - self._bounds.max_age else None
 
 
 class _Shelf:

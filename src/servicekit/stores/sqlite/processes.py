@@ -1,6 +1,7 @@
 """Which processes are alive, told by locks that die with them."""
 
 import fcntl
+import glob
 import os
 import secrets
 import weakref
@@ -18,9 +19,13 @@ class ProcessLock:
     """
 
     def __init__(self, database: Path) -> None:
-        self.path = database.with_name(f"{database.name}-process-{secrets.token_hex(8)}")
-        self._descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._descriptor = -1
+        while self._descriptor < 0:
+            self.path = database.with_name(f"{_prefix(database)}{secrets.token_hex(8)}")
+            self._descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            if os.fstat(self._descriptor).st_nlink == 0:  # somebody took it for one that was left behind
+                self.close()
         os.register_at_fork(after_in_child=partial(_close_in_child, weakref.ref(self)))
 
     def release(self) -> None:
@@ -48,6 +53,28 @@ def is_alive(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def remove_leftovers(database: Path) -> None:
+    """Remove the files of processes that were killed before they were on the list, or after they had left it."""
+    with suppress(OSError):  # nobody needs them gone
+        for path in database.parent.glob(f"{glob.escape(_prefix(database))}*"):
+            with suppress(OSError):
+                _remove_if_free(path)
+
+
+def _remove_if_free(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        # Held until the file is gone: its process may just be about to lock it, and must then see that it is.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _prefix(database: Path) -> str:
+    return f"{database.name}-process-"
 
 
 def _close_in_child(reference: "weakref.ref[ProcessLock]") -> None:

@@ -22,7 +22,7 @@ from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import Claim, RunnerKind, Submission, check_target
 from servicekit.ports import Clock, EventPublisher, JobSignals
 from servicekit.stores.sqlite import queries, writes
-from servicekit.stores.sqlite.processes import ProcessLock, is_alive
+from servicekit.stores.sqlite.processes import ProcessLock, is_alive, remove_leftovers
 from servicekit.stores.sqlite.rows import Row, progress_text, read_event_record, time_text
 from servicekit.stores.sqlite.threads import Reader, resolve
 from servicekit.stores.sqlite.writer import (
@@ -40,7 +40,7 @@ from servicekit.stores.sqlite.writer import (
     Writer,
 )
 
-_TOMBSTONE_AGE: Final = timedelta(days=1)
+_DELETION_AGE: Final = timedelta(days=1)
 _CHECK_SECONDS: Final = 3.0
 _STATUSES: Final = {transition: move_of(transition).target.value for transition in Transition}
 
@@ -97,6 +97,7 @@ class SqliteStore:
         try:
             self._process = await self._writer.ask(REGISTER, registration)
             await self.rescue()
+            remove_leftovers(self._path)
         except BaseException:
             self._stop_threads()
             if not had_lock:  # else attempts of this process may still run, and nobody else may start those
@@ -207,14 +208,14 @@ class SqliteStore:
         return await self._reading().ask(queries.count_by_status, None)
 
     async def prune(self, limit: int) -> bool:
-        now, max_age = self._clock.now(), self._retention.max_age
-        request = writes.Prune(
-            self._retention,
-            limit,
-            None if max_age is None else time_text(now - max_age),
-            time_text(now - _TOMBSTONE_AGE),
-        )
-        return await self._writing().ask(PRUNE, request)
+        now = self._clock.now()
+        groups = [
+            writes.PruneGroup(
+                sorted(statuses), bounds.max_count, "" if bounds.max_age is None else time_text(now - bounds.max_age)
+            )
+            for statuses, bounds in self._retention.groups()
+        ]
+        return await self._writing().ask(PRUNE, writes.Prune(groups, limit, time_text(now - _DELETION_AGE)))
 
     async def rescue(self) -> None:
         for process, lock_name in await self._reading().ask(queries.list_processes, None):
@@ -266,11 +267,11 @@ class SqliteStore:
                 self._loop.call_soon_threadsafe(self._take_news, news)
 
     def _take_news(self, news: News) -> None:
+        for row in news.others:  # they happened before ours, and readers want them in order
+            self._take_from_elsewhere(row)
         for row in news.ours:
             if self._publisher.is_watched(row[1]) and (event := _event(row)):
                 self._publisher.publish(event)
-        for row in news.others:
-            self._take_from_elsewhere(row)
         for call, result in news.answers:
             if call.function is writes.claim and call.future.cancelled() and self._writer is not None:
                 for job in result if isinstance(result, list) else ():

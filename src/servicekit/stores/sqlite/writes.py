@@ -8,14 +8,12 @@ from typing import Final, NamedTuple
 from servicekit.errors import IdempotencyConflict, JobNotFound, NotRestartable, ProcessDied
 from servicekit.jobs.outcome import describe_error
 from servicekit.jobs.record import JobRecord
-from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import RunnerKind
 from servicekit.stores.sqlite.rows import RECORD_COLUMNS, read_record
 
 _PENDING: Final = JobStatus.PENDING.value
 _RUNNING: Final = JobStatus.RUNNING.value
-_TERMINAL: Final = tuple(status.value for status in JobStatus if status.is_terminal)
 _TARGETS: Final = {transition: move_of(transition).target.value for transition in Transition}
 
 
@@ -313,10 +311,17 @@ def _get_record(connection: sqlite3.Connection, job_id: str) -> JobRecord:
 
 
 class Prune(NamedTuple):
-    retention: Retention
+    groups: Sequence["PruneGroup"]
     limit: int
-    finished_before: str | None
-    tombstones_before: str
+    deletions_before: str
+
+
+class PruneGroup(NamedTuple):
+    """Statuses that are bounded together."""
+
+    statuses: Sequence[str]
+    max_count: int | None
+    finished_before: str
 
 
 _DELETIONS: Final = "SELECT position, at FROM events WHERE version IS NULL ORDER BY position LIMIT ?"
@@ -325,24 +330,27 @@ _OLDEST: Final = "SELECT * FROM (SELECT id, finished_at FROM jobs WHERE status =
 
 def prune(connection: sqlite3.Connection, request: Prune) -> bool:
     """Remove finished jobs that are too many or too old, the oldest first; say whether there may be more."""
-    oldest = f"{' UNION ALL '.join([_OLDEST] * len(_TERMINAL))} ORDER BY id LIMIT ?"
-    limits: list[object] = [value for status in _TERMINAL for value in (status, request.limit)]
-    found = connection.execute(oldest, [*limits, request.limit]).fetchall()
-    query = f"SELECT sum(jobs) FROM counts WHERE status IN ({', '.join('?' * len(_TERMINAL))})"
-    (finished,) = connection.execute(query, _TERMINAL).fetchone()
-    max_count = request.retention.max_count
-    excess = 0 if max_count is None else max(0, finished - max_count)
-    expiry = request.finished_before or ""
-    doomed = [job_id for index, (job_id, finished_at) in enumerate(found) if index < excess or finished_at < expiry]
+    doomed = [job_id for group in request.groups for job_id in _find_doomed(connection, group, request.limit)]
     if doomed:
-        connection.execute(_REMOVE, [json.dumps(doomed)])
+        connection.execute(_REMOVE, [json.dumps(doomed[: request.limit])])
     _forget_deletions(connection, request)
-    return len(doomed) == request.limit
+    return len(doomed) >= request.limit
+
+
+def _find_doomed(connection: sqlite3.Connection, group: PruneGroup, limit: int) -> list[str]:
+    """Which of the oldest have to go. Those that ended late are looked at when they are among the oldest again."""
+    oldest = f"{' UNION ALL '.join([_OLDEST] * len(group.statuses))} ORDER BY id LIMIT ?"
+    values: list[object] = [value for status in group.statuses for value in (status, limit)]
+    found = connection.execute(oldest, [*values, limit]).fetchall()
+    query = f"SELECT sum(jobs) FROM counts WHERE status IN ({', '.join('?' * len(group.statuses))})"
+    (finished,) = connection.execute(query, group.statuses).fetchone()
+    excess = 0 if group.max_count is None else max(0, finished - group.max_count)
+    return [job_id for index, (job_id, at) in enumerate(found) if index < excess or at < group.finished_before]
 
 
 def _forget_deletions(connection: sqlite3.Connection, request: Prune) -> None:
     query = f"SELECT position FROM ({_DELETIONS}) WHERE at < ?"
-    old = [position for (position,) in connection.execute(query, [request.limit, request.tombstones_before]).fetchall()]
+    old = [position for (position,) in connection.execute(query, [request.limit, request.deletions_before]).fetchall()]
     if old:
         connection.execute("DELETE FROM events WHERE position IN (SELECT value FROM json_each(?))", [json.dumps(old)])
         connection.execute("UPDATE forgotten SET position = max(position, ?)", [max(old)])

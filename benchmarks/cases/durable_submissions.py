@@ -1,0 +1,38 @@
+"""How many submissions a second are on the disk when they are acknowledged. Nothing is run meanwhile."""
+
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+from benchmarks.contestants import Contestant, Contestants, in_rounds
+from benchmarks.disk import temporary_folder
+from benchmarks.figures import LIMIT, Figure, Target
+
+_CALLERS = {
+    # The limit of a single caller has nothing to share a commit with.
+    1: (Target(1 / 1.2, at_least=True, relative_to=LIMIT),),
+    50: (Target(10_000, at_least=True), Target(0.5, at_least=True, relative_to=LIMIT)),
+    1_000: (Target(10_000, at_least=True), Target(0.5, at_least=True, relative_to=LIMIT)),
+}
+_JOBS = {1: 1_000, 50: 20_000, 1_000: 40_000}
+
+
+def measure(contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
+    rounds = 1 if quick else 9
+    pair = [contestants.ours, contestants.limit]
+    for callers, targets in _CALLERS.items():
+        jobs = 1_000 if quick else _JOBS[callers]
+        rates = in_rounds(pair, rounds, lambda each, asked=(callers, jobs): ask(each, "submissions", *asked))  # type: ignore[misc]
+        loop = "" if callers == 1 else loop_note(contestants.limit, rounds, callers, jobs)
+        yield Figure(f"durable submissions, callers waiting: {callers:,}", "jobs/s", rates, targets, loop)
+
+
+def loop_note(limit: Contestant, rounds: int, callers: int, jobs: int) -> str:
+    """What the limit writes if it has nobody to answer."""
+    rates = [ask(limit, "loop", callers, jobs) for _ in range(rounds)]
+    return f"a loop that commits groups of {callers:,} of the limit's rows, and answers nobody, has {median(rates):,.0f}"
+
+
+def ask(contestant: Contestant, question: str, *numbers: int) -> Any:
+    with temporary_folder() as folder:
+        return contestant.run("benchmarks.durable", question, folder, *numbers)["per_second"]

@@ -1,0 +1,28 @@
+"""Targets that any process can import: a durable engine writes their names down, and not the functions."""
+
+import asyncio
+import json
+import time
+
+from benchmarks.work import Work
+
+work = Work()
+
+
+async def noop() -> None:
+    """The smallest job."""
+    await work.noop()
+
+
+async def stamped(name: str, seconds: float) -> None:
+    """A job that tells on stdout when it really finished, on the clock that all processes share."""
+    await asyncio.sleep(seconds)
+    finished_at = time.monotonic()
+    print(json.dumps([name, finished_at]), flush=True)
+
+
+def burn(seconds: float) -> None:
+    """A plain function that keeps a thread busy with Python."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        sum(range(1_000))

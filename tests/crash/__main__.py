@@ -1,0 +1,45 @@
+"""`python -m tests.crash --seconds 600`: the crash test, for as long as one likes."""
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.crash.checks import Findings, check
+from tests.crash.storm import Storm
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--kills", type=int, help="end before that, after so many kills")
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    parser.add_argument("--folder", type=Path, help="where to leave the files; else they are removed if all is well")
+    options = parser.parse_args()
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="crash-test-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"seed {options.seed}, files in {folder}", flush=True)
+    findings = asyncio.run(_run(folder, options.seed, options.seconds, options.kills))
+    for name, value in findings.figures.items():
+        print(f"{name}: {value}")
+    print(f"violations: {len(findings.problems)}")
+    for problem in findings.problems[:100]:
+        print(f"  {problem}")
+    if findings.problems:
+        sys.exit(1)
+    if options.folder is None:
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
+async def _run(folder: Path, seed: int, seconds: float, kills: int | None) -> Findings:
+    storm = Storm(folder, seed)
+    await storm.rage(seconds, kills)
+    return check(storm)
+
+
+if __name__ == "__main__":
+    main()

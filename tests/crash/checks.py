@@ -1,0 +1,210 @@
+"""What must be true after the storm."""
+
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Final
+
+from servicekit.jobs.status import TRANSITIONS
+from tests.crash.members import MAX_CONCURRENCY, Place
+from tests.crash.readers import Reader, Seen
+from tests.crash.storm import Storm
+from tests.crash.targets import RUN_ONCE
+from tests.stores.event_log import check_events
+
+_ALLOWED: Final = {(source.value, target.value) for (source, _), target in TRANSITIONS.items()}
+_LOST: Final = ("ProcessDied: ", "NotRestartable: ")
+
+
+@dataclass
+class Run:
+    """One attempt as its own process has noted it."""
+
+    job_id: str
+    attempt: int
+    member: str
+    start_ns: int
+    end_ns: int | None = None
+    end: str | None = None
+
+
+@dataclass
+class Findings:
+    """The figures of a storm, and what is wrong."""
+
+    figures: dict[str, object] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def check(storm: Storm) -> Findings:
+    findings = Findings(problems=list(storm.story.problems))
+    problems = findings.problems
+    with closing(sqlite3.connect(storm.place.database)) as connection:
+        connection.row_factory = sqlite3.Row
+        jobs = {row["id"]: row for row in connection.execute("SELECT * FROM jobs")}
+        lives = _read_lives(connection)
+        left = connection.execute("SELECT count(*) FROM processes").fetchone()[0]
+        connection.row_factory = None
+        try:
+            transitions = check_events(connection)
+        except AssertionError as error:
+            transitions = 0
+            problems.append(str(error))
+    runs = _read_journal(storm.place, problems)
+    problems += _check_jobs(storm, jobs) + _check_runs(storm, jobs, runs)
+    for reader in storm.story.readers:
+        problems += [f"a reader of {reader.job_id}: {problem}" for problem in _check_reader(storm, reader, lives)]
+    problems += [f"left behind: {path.name}" for path in storm.place.folder.glob("*-process-*")]
+    problems += [f"{left} processes are still on the list"] if left else []
+    problems += _check_log(storm.place)
+    findings.figures = _count(storm, jobs, runs) | {"transitions": transitions}
+    return findings
+
+
+def _read_lives(connection: sqlite3.Connection) -> dict[str, list[Seen]]:
+    lives: dict[str, list[Seen]] = {}
+    query = "SELECT job_id, version, status, attempt FROM events WHERE is_transition AND version IS NOT NULL"
+    for job_id, *event in connection.execute(f"{query} ORDER BY position"):
+        lives.setdefault(job_id, []).append(Seen(*event))
+    return lives
+
+
+def _read_journal(place: Place, problems: list[str]) -> list[Run]:
+    runs: dict[tuple[str, int], Run] = {}
+    for line in place.journal.read_text().splitlines() if place.journal.exists() else ():
+        job_id, attempt, member, what, moment = line.split()
+        key = (job_id, int(attempt))
+        if what == "start":
+            if key in runs:
+                problems.append(f"attempt {attempt} of {job_id} has started twice")
+            runs[key] = Run(job_id, int(attempt), member, int(moment))
+        elif key not in runs or runs[key].end is not None or runs[key].member != member:
+            problems.append(f"attempt {attempt} of {job_id} has ended out of place: {line}")
+        else:
+            runs[key].end, runs[key].end_ns = what, int(moment)
+    return list(runs.values())
+
+
+def _check_jobs(storm: Storm, jobs: dict[str, sqlite3.Row]) -> list[str]:
+    """What was accepted is there and has ended, as it should have."""
+    story = storm.story
+    lost = [job_id for job_id in story.accepted if job_id not in jobs and job_id not in story.deleted]
+    problems = [f"{job_id} ({story.accepted[job_id]}) was accepted and is not there" for job_id in lost]
+    for job_id, job in jobs.items():
+        kind, was_asked = story.accepted.get(job_id), job_id in story.canceled | story.deleted
+        problem = _find_wrong_end(job, kind, was_asked=was_asked)
+        if problem is not None:
+            state = f"{job['status']} in attempt {job['attempt']}, {job['error']}"
+            problems.append(f"{job_id} ({kind or job['target']}) {problem}: {state}")
+    several = {key: job_ids for key, job_ids in story.keys.items() if len(job_ids) > 1}
+    problems += [f"the key {key} has led to several jobs: {job_ids}" for key, job_ids in several.items()]
+    kept = Counter(job["idempotency_key"] for job in jobs.values() if job["idempotency_key"])
+    return problems + [f"{count} jobs have the key {key}" for key, count in kept.items() if count > 1]
+
+
+def _find_wrong_end(job: sqlite3.Row, kind: str | None, *, was_asked: bool) -> str | None:
+    status, error = job["status"], job["error"] or ""
+    if status in ("pending", "running"):
+        return "has not ended"
+    is_planned = error == "ValueError: planned" and kind in ("fail", None)
+    if status == "failed" and not (is_planned or error.startswith(_LOST)):
+        return "has failed for no reason"
+    if status == "canceled" and not was_asked:
+        return "was canceled, and nobody has asked for it"
+    return None
+
+
+def _check_runs(storm: Storm, jobs: dict[str, sqlite3.Row], runs: list[Run]) -> list[str]:
+    """No attempt is in two places, none begins before the one before it is over, and what has ended has run."""
+    problems = []
+    ended_not_before = {member.name: member.ended_not_before_ns for member in storm.members.ended}
+    by_job: dict[str, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: run.attempt):
+        by_job.setdefault(run.job_id, []).append(run)
+        if run.end_ns is None:
+            run.end_ns = ended_not_before.get(run.member)
+            if run.end_ns is None:
+                problems.append(f"attempt {run.attempt} of {run.job_id} never ended in {run.member}")
+    for job_id, attempts in by_job.items():
+        kind = storm.story.accepted.get(job_id)
+        problems += [f"{job_id} ({kind}) {problem}" for problem in _check_attempts(attempts, jobs.get(job_id), kind)]
+    completed = [job_id for job_id, job in jobs.items() if job["status"] == "completed"]
+    problems += [f"{job_id} is completed and has never run" for job_id in completed if job_id not in by_job]
+    most = _most_at_once(runs)
+    return problems + ([f"{most} jobs have run at once"] if most > MAX_CONCURRENCY else [])
+
+
+def _check_attempts(attempts: list[Run], job: sqlite3.Row | None, kind: str | None) -> list[str]:
+    """The attempts of one job, in order."""
+    is_once = kind in RUN_ONCE if job is None else job["max_restarts"] == 0 or job["target"] is None
+    problems = [f"must run once, and has run {len(attempts)} times"] if is_once and len(attempts) > 1 else []
+    for earlier, later in pairwise(attempts):
+        if earlier.end_ns is not None and later.start_ns < earlier.end_ns:
+            problems.append(f"has attempts that overlap: {earlier} and {later}")
+    last = attempts[-1]
+    if job is not None and job["status"] == "completed" and (last.attempt, last.end) != (job["attempt"], "returned"):
+        problems.append(f"is completed in attempt {job['attempt']}, and its last is {last}")
+    return problems
+
+
+def _most_at_once(runs: list[Run]) -> int:
+    changes = [(run.start_ns, 1) for run in runs] + [(run.end_ns, -1) for run in runs if run.end_ns is not None]
+    most = now = 0
+    for _, step in sorted(changes):
+        now += step
+        most = max(most, now)
+    return most
+
+
+def _check_reader(storm: Storm, reader: Reader, lives: dict[str, list[Seen]]) -> list[str]:
+    """What a reader saw is a part of the job's life without a gap, up to the end if it was there to see it."""
+    problems, seen = list(reader.problems), reader.seen
+    if any(earlier.version >= later.version for earlier, later in pairwise(seen)):
+        problems.append(f"not in order, or twice: {seen}")
+    for earlier, later in pairwise(seen):
+        is_same = (earlier.status, earlier.attempt) == (later.status, later.attempt)
+        if not is_same and (earlier.status, later.status) not in _ALLOWED:
+            problems.append(f"from {earlier} to {later}")
+    life = lives.get(reader.job_id)
+    if life is not None and seen:
+        told = [event for event in life if seen[0].version < event.version <= seen[-1].version]
+        had = [event for event in seen[1:] if event in life]
+        if told != had:
+            problems.append(f"saw {seen}, and the life was {life}")
+        if reader.end == "terminal" and seen[-1] != life[-1]:
+            problems.append(f"ended with {seen[-1]}, and the life with {life[-1]}")
+    if reader.end == "deleted" and reader.job_id not in storm.story.deleted:
+        problems.append("was told that the job is deleted, and it was not")
+    return problems
+
+
+def _check_log(place: Place) -> list[str]:
+    """Nothing has gone wrong that was not meant to."""
+    lines = place.log.read_text().splitlines() if place.log.exists() else []
+    return [f"in the log: {line}" for line in lines if " ERROR " in line or line.startswith("Traceback")][:20]
+
+
+def _count(storm: Storm, jobs: dict[str, sqlite3.Row], runs: list[Run]) -> dict[str, object]:
+    story = storm.story
+    attempts = Counter(run.job_id for run in runs)
+    return {
+        "kills": story.kills,
+        "terminations": story.terminations,
+        "pauses": story.pauses,
+        "processes": len(storm.members.ended),
+        "jobs accepted": len(story.accepted),
+        "jobs kept": len(jobs),
+        "statuses": dict(Counter(job["status"] for job in jobs.values())),
+        "attempts": len(runs),
+        "jobs run more than once": sum(count > 1 for count in attempts.values()),
+        "most at once": _most_at_once(runs),
+        "cancels asked": len(story.canceled),
+        "deletions asked": len(story.deleted),
+        "idempotency keys": len(story.keys),
+        "readers": len(story.readers),
+        "readers that reconnected": sum(reader.connections > 1 for reader in story.readers),
+        "readers' ends": dict(Counter(str(reader.end) for reader in story.readers)),
+        "events read": sum(len(reader.seen) for reader in story.readers),
+    }

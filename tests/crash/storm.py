@@ -1,0 +1,264 @@
+"""The storm: processes come and go, and clients go on asking."""
+
+import asyncio
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from servicekit import create_scheduler
+from servicekit.errors import JobNotFound
+from tests.crash.members import Member, Members, Place, random_kind, random_seconds
+from tests.crash.readers import Reader
+
+SLOTS: Final = ("service", "service", "worker", "worker")
+_CLIENTS: Final = 4
+_MEAN_LIFE_SECONDS: Final = 0.7
+_STOP_SECONDS: Final = 10.0
+_DRAIN_SECONDS: Final = 90.0
+_READER_SECONDS: Final = 30.0
+_MOST_WAITING: Final = 150
+_MOST_READERS: Final = 60
+
+
+@dataclass
+class Story:
+    """All that clients know: what was acknowledged, asked for and seen."""
+
+    accepted: dict[str, str] = field(default_factory=dict)
+    """The kind of each job that was acknowledged."""
+    keys: dict[str, set[str]] = field(default_factory=dict)
+    """The jobs that were acknowledged for each idempotency key."""
+    canceled: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
+    """Jobs whose deletion was asked for, whether that was answered or not."""
+    readers: list[Reader] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    kills: int = 0
+    terminations: int = 0
+    pauses: int = 0
+
+
+class Storm:
+    """Random processes, random signals, random requests, for a time; then calm."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.place = Place(folder)
+        self.story = Story()
+        self._chance = random.Random(seed)
+        self.members = Members(self.place, random.Random(seed + 1))
+        self._is_calm = asyncio.Event()
+        self._reading: set[asyncio.Task[None]] = set()
+        self._keys = 0
+        self._waiting = 0
+
+    async def rage(self, seconds: float, kills: int | None = None) -> None:
+        """Go on for this long, or until there were so many kills; then let everything come to its end."""
+        async with httpx.AsyncClient(timeout=30) as self._http, asyncio.TaskGroup() as self._readers:
+            async with asyncio.TaskGroup() as tasks:
+                for kind in SLOTS:
+                    tasks.create_task(self._fill_slot(kind))
+                clients = [tasks.create_task(self._be_client()) for _ in range(_CLIENTS)]
+                tasks.create_task(self._watch_load())
+                await self._wait_for_end(time.monotonic() + seconds, kills)
+                self._is_calm.set()
+                healthy = self.members.start("service")
+                assert await self.members.wait_ready(healthy), self.place.log.read_text()
+                await asyncio.wait(clients)
+            await self._drain()
+            await self._wait_for_readers()
+        healthy.send(signal.SIGTERM)
+        await self._bury(healthy)
+
+    async def _wait_for_readers(self) -> None:
+        """Every job has ended, and every reader must have seen it."""
+        if self._reading:
+            await asyncio.wait(self._reading, timeout=_READER_SECONDS)
+        for reader in self.story.readers:
+            if reader.end is None:
+                reader.end = "stuck"
+                reader.problems.append(f"it never came to an end: {reader.seen}")
+        for task in self._reading:
+            task.cancel()
+
+    async def _wait_for_end(self, end: float, kills: int | None) -> None:
+        while (left := end - time.monotonic()) > 0 and (kills is None or self.story.kills < kills):
+            await asyncio.sleep(min(left, 0.05))
+
+    # Processes
+
+    async def _fill_slot(self, kind: str) -> None:
+        """One process after the other, none of which lives long."""
+        while not self._is_calm.is_set():
+            member = self.members.start(kind)
+            starting = asyncio.ensure_future(self.members.wait_ready(member))
+            if self._chance.random() < 0.15:
+                await self._pass(self._chance.uniform(0, 0.4))  # it may not even have begun
+            else:
+                await starting
+                await self._pass(self._chance.expovariate(1 / _MEAN_LIFE_SECONDS))
+            await self._end(member)
+            await starting
+
+    async def _pass(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._is_calm.wait(), seconds)
+
+    async def _end(self, member: Member) -> None:
+        fate = self._chance.random()
+        if fate < 0.1:
+            self.story.pauses += 1
+            member.send(signal.SIGSTOP)
+            await self._pass(self._chance.uniform(0.1, 1.5))
+            if self._chance.random() < 0.6:
+                member.send(signal.SIGCONT)
+                await self._pass(self._chance.uniform(0, 0.5))
+        if 0.05 < fate < 0.2 and not self._is_calm.is_set():
+            self.story.terminations += 1
+            member.send(signal.SIGTERM)
+            member.send(signal.SIGCONT)
+            if self._chance.random() < 0.6:
+                await self._bury(member)
+                return
+            await self._pass(self._chance.uniform(0, 1))
+        if not member.has_ended.is_set():
+            self.story.kills += 1
+            member.send(signal.SIGKILL)
+        await self._bury(member)
+
+    async def _bury(self, member: Member) -> None:
+        if not await self.members.bury(member, _STOP_SECONDS):
+            self.story.problems.append(f"{member.name} does not end")
+            member.send(signal.SIGKILL)
+            await self.members.bury(member, _STOP_SECONDS)
+        expected = {-signal.SIGKILL, *((0, -signal.SIGTERM) if member.may_exit else ())}
+        if member.exit_code not in expected or member.ended_not_before_ns is None:
+            self.story.problems.append(f"{member.name} has ended by itself, with {member.exit_code}")
+
+    # Clients
+
+    async def _be_client(self) -> None:
+        """Ask for one thing after the other."""
+        actions: list[Callable[[], Awaitable[object]]] = [
+            self._submit, self._submit_with_key, self._cancel, self._delete, self._look,
+        ]  # fmt: skip
+        while not self._is_calm.is_set():
+            await self._pass(self._chance.uniform(0, 0.08))
+            action = self._chance.choices(actions, [12, 2, 1, 1, 2])[0]
+            try:
+                await action()
+            except httpx.TransportError:
+                await asyncio.sleep(0.01)  # the service is dead, and may not be known to be for a moment
+
+    async def _request(self, method: str, path: str, *expected: int, **options: object) -> httpx.Response | None:
+        member = await self.members.find_service()
+        url = f"http://127.0.0.1:{member.port}{path}"
+        headers = options.get("headers")
+        response = await self._http.request(method, url, headers=headers if isinstance(headers, dict) else None)
+        if response.status_code in expected:
+            return response
+        if response.status_code != 503:
+            self.story.problems.append(f"{method} {path} was answered with {response.status_code}: {response.text}")
+        return None
+
+    async def _submit(self, key: str | None = None, kind: str | None = None, seconds: float | None = None) -> bool:
+        if self._waiting > _MOST_WAITING and key is None:
+            return False
+        kind, seconds = kind or random_kind(self._chance), seconds or random_seconds(self._chance)
+        headers = {"Idempotency-Key": key} if key else {}
+        response = await self._request("POST", f"/submit/{kind}?seconds={seconds}", 202, headers=headers)
+        if response is None:
+            return False
+        job_id = response.json()["job_id"]
+        self.story.accepted[job_id] = kind
+        if key is not None:
+            self.story.keys.setdefault(key, set()).add(job_id)
+        if self._chance.random() < 0.5:
+            self._watch(job_id)
+            if self._chance.random() < 0.2:
+                self._watch(job_id)
+        return True
+
+    async def _submit_with_key(self) -> None:
+        """Submit until it is acknowledged, and once more, here and there: it is one job."""
+        self._keys += 1
+        key, kind, seconds = f"key-{self._keys}", random_kind(self._chance), random_seconds(self._chance)
+        answers = 0
+        while answers < 2:
+            try:
+                answers += await self._submit(key, kind, seconds)
+            except httpx.TransportError:
+                await asyncio.sleep(0.02)
+
+    async def _cancel(self) -> None:
+        job_id = self._any_job()
+        if job_id is not None:
+            self.story.canceled.add(job_id)
+            await self._request("POST", f"/cancel/{job_id}", 200, 404)
+
+    async def _delete(self) -> None:
+        job_id = self._any_job()
+        if job_id is not None and job_id not in self._keyed():
+            self.story.deleted.add(job_id)
+            await self._request("DELETE", f"/api/v1/jobs/{job_id}", 204, 404)
+
+    def _keyed(self) -> set[str]:
+        """A key lives as long as its job: those jobs are left alone, so that it can be said what a key must give."""
+        return set().union(*self.story.keys.values())
+
+    async def _look(self) -> None:
+        job_id = self._any_job()
+        response = await self._request("GET", "/api/v1/jobs?limit=20", 200)
+        if response is not None and job_id is not None:
+            found = await self._request("GET", f"/api/v1/jobs/{job_id}", 200, 404)
+            if found is not None and found.status_code == 404 and job_id not in self.story.deleted:
+                self.story.problems.append(f"{job_id} was accepted and is not there")
+
+    def _any_job(self) -> str | None:
+        newest = list(self.story.accepted)[-30:]
+        return self._chance.choice(newest) if newest else None
+
+    def _watch(self, job_id: str) -> None:
+        if len(self._reading) < _MOST_READERS:
+            reader = Reader(job_id, is_reconnecting=self._chance.random() < 0.75)
+            self.story.readers.append(reader)
+            task = self._readers.create_task(_quietly(reader.read(self.members)))
+            self._reading.add(task)
+            task.add_done_callback(self._reading.discard)
+
+    async def _watch_load(self) -> None:
+        """See how many jobs wait, so that no more are added than can be run."""
+        while not self._is_calm.is_set():
+            await self._pass(0.3)
+            with (
+                suppress(sqlite3.Error),
+                closing(sqlite3.connect(f"file:{self.place.database}?mode=ro", uri=True)) as c,
+            ):
+                (self._waiting,) = c.execute("SELECT jobs FROM counts WHERE status = 'pending'").fetchone()
+
+    # The end
+
+    async def _drain(self) -> None:
+        """One healthy service runs what is left: wait until every job has ended."""
+        if self.place.accepted.exists():
+            lines = self.place.accepted.read_text().splitlines()
+            self.story.accepted.update((job_id, kind) for job_id, kind in (line.split() for line in lines))
+        try:
+            async with create_scheduler(self.place.url, run_jobs=False) as scheduler, asyncio.timeout(_DRAIN_SECONDS):
+                for record in await scheduler.get_all_records():
+                    with suppress(JobNotFound):
+                        await scheduler.wait(record.id)
+        except TimeoutError:
+            self.story.problems.append(f"not every job has ended after {_DRAIN_SECONDS} s")
+
+
+async def _quietly(reading: Coroutine[object, object, None]) -> None:
+    with suppress(asyncio.CancelledError):
+        await reading

@@ -1,0 +1,112 @@
+"""What the jobs of the crash test do. Each notes in the journal when an attempt starts, and how it ends."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from servicekit import current_job, job_options
+from servicekit.jobs.submission import JobTarget
+
+MEMBER: Final = "CRASH_TEST_MEMBER"
+"""The environment's variable with the name of this process."""
+
+
+@contextmanager
+def journaled(journal: str) -> Iterator[None]:
+    """Note that the attempt starts, and whether it returned or raised. What is missing did not live to say it."""
+    job = current_job()
+    note = partial(append_line, Path(journal), job.id, job.attempt, os.environ[MEMBER])
+    note("start", time.monotonic_ns())
+    try:
+        yield
+    except BaseException:
+        note("raised", time.monotonic_ns())
+        raise
+    note("returned", time.monotonic_ns())
+
+
+def append_line(path: Path, *words: object) -> None:
+    """One write, so that lines of several processes do not mix. A killed process does not lose what it has written."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(descriptor, f"{' '.join(map(str, words))}\n".encode())
+    finally:
+        os.close(descriptor)
+
+
+async def quick(journal: str, _seconds: float) -> None:
+    with journaled(journal):
+        pass
+
+
+async def slow(journal: str, seconds: float) -> str:
+    with journaled(journal):
+        await asyncio.sleep(seconds)
+    return "slow"
+
+
+async def report(journal: str, seconds: float) -> None:
+    with journaled(journal):
+        for step in range(20):
+            current_job().progress(step, 20, "on the way")
+            await asyncio.sleep(seconds / 20)
+
+
+async def fail(journal: str, _seconds: float) -> None:
+    with journaled(journal):
+        raise ValueError("planned")
+
+
+def thread(journal: str, seconds: float) -> str:
+    with journaled(journal):
+        current_job().wait_cancel_requested(seconds)
+        current_job().raise_if_canceled()
+    return "thread"
+
+
+def stubborn(journal: str, seconds: float) -> None:
+    """A thread that does not listen."""
+    with journaled(journal):
+        time.sleep(seconds)
+
+
+@job_options(max_restarts=0)
+async def once(journal: str, seconds: float) -> None:
+    with journaled(journal):
+        await asyncio.sleep(seconds)
+
+
+@job_options(max_restarts=0)
+def once_in_thread(journal: str, seconds: float) -> None:
+    with journaled(journal):
+        current_job().wait_cancel_requested(seconds)
+
+
+def _closure(journal: str, seconds: float) -> JobTarget:
+    async def closure() -> None:
+        await slow(journal, seconds)
+
+    return closure
+
+
+_IMPORTABLE: Final[dict[str, Callable[[str, float], object]]] = {
+    target.__name__: target for target in (quick, slow, report, fail, thread, stubborn, once, once_in_thread)
+}
+_LOCAL: Final[dict[str, Callable[[str, float], JobTarget]]] = {"closure": _closure, "coroutine": slow}
+
+KINDS: Final = (*_IMPORTABLE, *_LOCAL)
+WEIGHTS: Final = (8, 4, 3, 2, 3, 1, 3, 2, 2, 1)
+RUN_ONCE: Final = ("once", "once_in_thread", *_LOCAL)
+"""Those that must never be started twice."""
+
+
+def find_call(kind: str, journal: Path, seconds: float) -> tuple[JobTarget, tuple[str, float] | tuple[()]]:
+    """The target of this kind, and its arguments."""
+    if kind in _LOCAL:
+        return _LOCAL[kind](str(journal), seconds), ()
+    return _IMPORTABLE[kind], (str(journal), seconds)
