@@ -6,7 +6,7 @@ import random
 import sqlite3
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import closing
 from pathlib import Path
 from statistics import median
@@ -28,7 +28,7 @@ from servicekit.stores.sqlite.store import SqliteStore
 _POLL_SECONDS = 0.002
 _PAGE = 100
 _WARM_UP = 500
-"""Commits enough for the write-ahead log to have been checkpointed once, since it grows more slowly than it is reused."""
+"""Enough commits for the write-ahead log to be used again: a file that grows is slower to sync."""
 
 
 def scheduler_at(folder: Path, **options: Any) -> Scheduler:
@@ -100,7 +100,7 @@ async def _run_to_the_end(scheduler: Scheduler, callers: int, count: int) -> Non
     counts = await scheduler.count_by_status()
     done, completed = work.done + count, counts[JobStatus.COMPLETED] + count
     await submit(scheduler.add_job, callers, count)
-    while work.done < done or (await scheduler.count_by_status())[JobStatus.COMPLETED] < completed:
+    while work.done < done or (await scheduler.count_by_status())[JobStatus.COMPLETED] < completed:  # noqa: ASYNC110
         await asyncio.sleep(_POLL_SECONDS)
 
 
@@ -161,15 +161,15 @@ async def time_to_restart(_: str, folder: Path, pending: int) -> dict[str, float
     """When the first of the pending jobs ran, and the last, on the clock that all processes share."""
     began_at = time.monotonic()
     async with scheduler_at(folder, retention=Retention(max_age=None, max_count=None)):
-        while not work.done:
+        while not work.done:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
         first_at = time.monotonic()
-        while work.done < pending:
+        while work.done < pending:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
         return {"began_at": began_at, "first_at": first_at, "last_at": time.monotonic()}
 
 
-QUESTIONS: dict[str, Callable[..., Awaitable[dict[str, float]]]] = {
+QUESTIONS: dict[str, Callable[..., Coroutine[Any, Any, dict[str, float]]]] = {
     "submissions": rate_of_submissions,
     "loop": rate_of_a_loop,
     "lives": rate_of_lives,

@@ -21,7 +21,7 @@ def main() -> None:
     name = sys.argv[1]
     pin_to(SERVERS_CORE)
     raise_open_files_limit()
-    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    end_with_stdin()
     listener = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
     print(listener.getsockname()[1], flush=True)
     _forget_stdout()
@@ -30,7 +30,12 @@ def main() -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def _end_with_stdin() -> None:
+def end_with_stdin() -> None:
+    """End this process when nobody can write to it any more."""
+    threading.Thread(target=_exit_at_end_of_stdin, daemon=True).start()
+
+
+def _exit_at_end_of_stdin() -> None:
     sys.stdin.read()
     os._exit(0)
 

@@ -29,14 +29,18 @@ class Server:
             return connection.post(path)
 
     def cpu_seconds(self) -> float:
-        """CPU time that its threads have used, user and system, to the nanosecond."""
-        tasks = Path(f"/proc/{self.pid}/task").iterdir()
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+        return cpu_seconds_of(self.pid)
 
     def resident_bytes(self) -> int:
         """Its proportional share of resident memory."""
         lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """CPU time that the threads of a process have used, user and system, to the nanosecond."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 @contextmanager

@@ -22,7 +22,6 @@ app = (
     .with_jobs(
         retention=retention(),
         run_jobs=not os.environ.get("BENCHMARK_ACCEPTS_ONLY"),
-        max_concurrency_per_process=int(os.environ.get("BENCHMARK_SLOTS", "0")) or None,
     )
     .build()
 )

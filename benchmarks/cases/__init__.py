@@ -2,7 +2,22 @@
 
 from collections.abc import Callable, Iterator
 
-from benchmarks.cases import busy_service, finish_to_event, finished_jobs, idle_streams, in_process, memory, over_http
+from benchmarks.cases import (
+    across_processes,
+    busy_service,
+    durable_jobs,
+    durable_over_http,
+    durable_submissions,
+    finish_to_event,
+    finished_jobs,
+    full_load,
+    idle_streams,
+    in_process,
+    jobs_kept,
+    memory,
+    over_http,
+    restart,
+)
 from benchmarks.contestants import Contestants
 from benchmarks.figures import Figure
 
@@ -14,6 +29,13 @@ CASES: dict[str, Callable[..., Iterator[Figure]]] = {
     "finished-jobs": finished_jobs.measure,
     "busy-service": busy_service.measure,
     "idle-streams": idle_streams.measure,
+    "durable-submissions": durable_submissions.measure,
+    "durable-jobs": durable_jobs.measure,
+    "durable-over-http": durable_over_http.measure,
+    "jobs-kept": jobs_kept.measure,
+    "restart": restart.measure,
+    "across-processes": across_processes.measure,
+    "full-load": full_load.measure,
 }
 
 __all__ = ["CASES", "Contestants"]

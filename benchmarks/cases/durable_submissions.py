@@ -1,6 +1,7 @@
 """How many submissions a second are on the disk when they are acknowledged. Nothing is run meanwhile."""
 
 from collections.abc import Iterator
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -22,17 +23,19 @@ def measure(contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
     pair = [contestants.ours, contestants.limit]
     for callers, targets in _CALLERS.items():
         jobs = 1_000 if quick else _JOBS[callers]
-        rates = in_rounds(pair, rounds, lambda each, asked=(callers, jobs): ask(each, "submissions", *asked))  # type: ignore[misc]
+        rates = in_rounds(pair, rounds, partial(ask, "submissions", callers, jobs))
         loop = "" if callers == 1 else loop_note(contestants.limit, rounds, callers, jobs)
         yield Figure(f"durable submissions, callers waiting: {callers:,}", "jobs/s", rates, targets, loop)
 
 
 def loop_note(limit: Contestant, rounds: int, callers: int, jobs: int) -> str:
     """What the limit writes if it has nobody to answer."""
-    rates = [ask(limit, "loop", callers, jobs) for _ in range(rounds)]
-    return f"a loop that commits groups of {callers:,} of the limit's rows, and answers nobody, has {median(rates):,.0f}"
+    rates = [ask("loop", callers, jobs, limit) for _ in range(rounds)]
+    return (
+        f"a loop that commits groups of {callers:,} of the limit's rows, and answers nobody, has {median(rates):,.0f}"
+    )
 
 
-def ask(contestant: Contestant, question: str, *numbers: int) -> Any:
+def ask(question: str, callers: int, jobs: int, contestant: Contestant) -> Any:
     with temporary_folder() as folder:
-        return contestant.run("benchmarks.durable", question, folder, *numbers)["per_second"]
+        return contestant.run("benchmarks.durable", question, folder, callers, jobs)["per_second"]

@@ -10,7 +10,7 @@ from benchmarks.contestants import Contestants
 from benchmarks.figures import Figure, Target, percentile
 from benchmarks.servers import Server, serving
 
-_AT_ONCE = 20
+AT_ONCE = 20
 _SHORTEST, _LONGEST = 0.1, 0.6
 """Seconds that a job runs: long enough for its stream to be open, and as varied as the peer's polls are apart."""
 
@@ -31,13 +31,18 @@ def measure(contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
 
 def run_wave(server: Server, wave: str) -> list[float]:
     """Seconds from finish to event for some jobs that run at the same time, each with a stream."""
+    seen_at = watch_wave(server, wave, "/timed")
+    finished_at = server.get("/finished")
+    return [seen - finished_at[name] for name, seen in seen_at.items()]
+
+
+def watch_wave(server: Server, wave: str, path: str) -> dict[str, float]:
+    """When the clients of some jobs knew that they had finished, by the jobs' names."""
     names = {}
     with Connection(server.address) as connection, Crowd(server.address) as crowd:
-        for number in range(_AT_ONCE):
+        for number in range(AT_ONCE):
             name = f"{wave}-{number}-{time.monotonic_ns()}"
             seconds = random.uniform(_SHORTEST, _LONGEST)
-            submitted = connection.post(f"/timed?name={name}&seconds={seconds}")
+            submitted = connection.post(f"{path}?name={name}&seconds={seconds}")
             names[crowd.start(submitted["stream_url"])] = name
-        seen_at = crowd.wait_ended()
-    finished_at = server.get("/finished")
-    return [seen_at[stream] - finished_at[name] for stream, name in names.items()]
+        return {names[stream]: at for stream, at in crowd.wait_ended().items()}

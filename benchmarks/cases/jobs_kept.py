@@ -28,4 +28,4 @@ def measure(contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
             yield Figure(f"{size:,} jobs kept: {name}", "ms", {OURS: [each[key] * 1000 for each in seconds[size]]})
         least, most = sizes[0], sizes[-1]
         growth = [many[key] / few[key] for many, few in zip(seconds[most], seconds[least], strict=True)]
-        yield Figure(f"growth of that cost, {most:,} to {least:,}", "×", {OURS: growth}, (Target(2),))
+        yield Figure(f"{name}: growth from {least:,} to {most:,} jobs kept", "×", {OURS: growth}, (Target(2),))

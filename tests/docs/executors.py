@@ -188,6 +188,8 @@ def _run_script(block: Block, following: Block | None, scene: Scene) -> None:
 
 
 def _show_page(block: Block, _following: Block | None, scene: Scene) -> None:
+    if "job" in block.notes:
+        scene.submit(block)
     scene.browser.check_page(block.text, scene.service_of(block).url, block.notes["shows"])
 
 

@@ -8,7 +8,8 @@ What a test must know of a block and a reader need not stands in HTML comments b
     log               the same for the log of the service
     runs until Ctrl-C a command that does not end by itself
     test              a test module
-    job: PATH JSON    post this to the service, and give the component or the proxy the job that it answers with
+    job: PATH JSON    post this to the service, and give the component or the proxy the job that it answers with;
+                      before a page, only post it
     shows: TEXT       what the page or component shows in the end
     drawing: MODULE   a drawing that stands in the docstring of this module
     rooms             the list of the packages

@@ -32,7 +32,7 @@ CREATE TABLE jobs (
     idempotency_key TEXT,
     fingerprint TEXT,                      -- of the target and the arguments, where there is a key
     is_deleted INTEGER NOT NULL DEFAULT 0  -- deleted while it ran: not shown, and removed when the work has ended
-);
+) WITHOUT ROWID;
 
 CREATE INDEX jobs_by_status ON jobs (status, id);
 CREATE INDEX jobs_by_name ON jobs (name, id);

@@ -1,0 +1,58 @@
+"""Our service's jobs in a process without HTTP: `python -m benchmarks.worker NAME`, which ends with its stdin.
+
+It is what `servicekit worker` runs. It says on stdout when it is ready, and its jobs say there what they have done.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from benchmarks.contestants import Contestant, use_all_cores
+from benchmarks.serve import end_with_stdin
+from benchmarks.servers import cpu_seconds_of
+from servicekit.cli.main import main as run_command
+
+
+@dataclass(frozen=True)
+class WorkerProcess:
+    process: subprocess.Popen[str]
+
+    def cpu_seconds(self) -> float:
+        return cpu_seconds_of(self.process.pid)
+
+    def read_stamps(self, count: int) -> dict[str, float]:
+        """When so many jobs of `targets.stamped` have ended, by their names."""
+        return dict(json.loads(self._read_line()) for _ in range(count))
+
+    def _read_line(self) -> str:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.process.args!r} has ended")
+        return line
+
+
+@contextmanager
+def working(contestant: Contestant, **environment: str) -> Iterator[WorkerProcess]:
+    """A worker process while the block runs; it claims jobs from the first line on."""
+    process = contestant.start("benchmarks.worker", **environment)
+    try:
+        worker = WorkerProcess(process)
+        worker._read_line()
+        yield worker
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def main() -> None:
+    use_all_cores()
+    end_with_stdin()
+    sys.exit(run_command(["worker", "benchmarks.apps.ours:app"]))
+
+
+if __name__ == "__main__":
+    main()

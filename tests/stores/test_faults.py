@@ -1,0 +1,597 @@
+"""What can go wrong with a file does: the sentence says what it is, nothing accepted is lost, nothing runs twice."""
+
+import asyncio
+import json
+import os
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import httpx
+import pytest
+
+from servicekit import JobStatus, Scheduler, create_scheduler, current_job
+from servicekit.engine import attempt, sweeper, worker
+from servicekit.errors import JobNotFound, StoreUnavailable
+from servicekit.stores.sqlite import database, threads
+from servicekit.stores.sqlite.store import SqliteStore
+from tests.fakes import Gate
+from tests.service import ROOT, run_service
+from tests.stores.event_log import check_events
+
+T = TypeVar("T")
+PATIENCE_SECONDS: Final = 20
+starts: Counter[str] = Counter()
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again is tried again soon."""
+    monkeypatch.setattr(worker, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(attempt, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(sweeper, "_RESCUE_SECONDS", 0.01)
+    monkeypatch.setattr(database, "_BUSY_MILLISECONDS", 50)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    starts.clear()
+    return tmp_path / "jobs.db"
+
+
+def open_scheduler(path: Path, **options: Any) -> Scheduler:
+    return create_scheduler(f"sqlite:///{path}", shutdown_grace=0, **options)
+
+
+def count_start() -> None:
+    job = current_job()
+    starts[f"{job.id} {job.attempt}"] += 1
+
+
+async def answer(text: str) -> str:
+    count_start()
+    return text
+
+
+def answer_in_thread(text: str) -> str:
+    count_start()
+    current_job().progress(1, 2, text)
+    return text
+
+
+async def fail() -> None:
+    count_start()
+    raise ValueError("planned")
+
+
+async def wait_until_stopped() -> str:
+    """Waits for ever at its first attempt."""
+    count_start()
+    current_job().progress(1)
+    if current_job().attempt == 1:
+        await asyncio.Event().wait()
+    return "not the first time"
+
+
+def check_started_once(path: Path, *twice: str) -> None:
+    """Each attempt was made once, and no job had more than one; but those had one more."""
+    assert set(starts.values()) <= {1}
+    jobs = Counter(key.split()[0] for key in starts)
+    assert {job_id for job_id, count in jobs.items() if count > 1} <= set(twice)
+    with closing(sqlite3.connect(path)) as connection:
+        check_events(connection)
+
+
+async def wait_for(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Until something is so of which nobody tells."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await condition():
+            await asyncio.sleep(0.01)
+
+
+async def wait_healthy(scheduler: Scheduler) -> None:
+    async def is_healthy() -> bool:
+        return await scheduler.find_problem() is None
+
+    await wait_for(is_healthy)
+
+
+# Every statement fails once
+
+
+class Faults:
+    """Lets one of the statements fail that are put to the file, counted from the first."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.fails_at: int | None = None
+        self.name = ""
+        self.failed = ""
+        self._connect = database.connect
+
+    def connect(self, path: Path) -> sqlite3.Connection:
+        with database.translated_errors(path):
+            self.check("connect")
+        return cast(sqlite3.Connection, FaultyConnection(self._connect(path), self))
+
+    def check(self, statement: str) -> None:
+        if statement == "PRAGMA data_version":  # asked again and again
+            return
+        self.count += 1
+        if self.count == self.fails_at:
+            self.failed = statement
+            error = sqlite3.OperationalError("it fails for once")
+            error.sqlite_errorname = self.name
+            raise error
+
+
+class FaultyConnection:
+    def __init__(self, connection: sqlite3.Connection, faults: Faults) -> None:
+        self._connection = connection
+        self._faults = faults
+        self.close = connection.close
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection.in_transaction
+
+    def execute(self, statement: str, values: Any = ()) -> sqlite3.Cursor:
+        self._faults.check(statement)
+        return self._connection.execute(statement, values)
+
+
+async def insist(call: Callable[[], Awaitable[T]]) -> T:
+    """What a client does: try again when it is told that jobs cannot be read or written now."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            try:
+                return await call()
+            except StoreUnavailable as error:
+                assert "it fails for once" in str(error) or "(SQLITE_" in error.reason
+
+
+async def live_through(path: Path) -> None:
+    """Two lives of a scheduler, and all that can happen to jobs, whatever fails."""
+    statuses: dict[str, JobStatus] = {}
+    first = open_scheduler(path)
+    await insist(first.start)
+    try:
+        keyed = first.with_options(idempotency_key="a key", tags=["tagged"])
+        job_ids = [await insist(lambda: keyed.add_job(answer, "keyed")) for _ in range(2)]
+        assert len(set(job_ids)) == 1
+        statuses[job_ids[0]] = JobStatus.COMPLETED
+        for target, args, status in [
+            (answer, ("one",), JobStatus.COMPLETED),
+            (answer_in_thread, ("two",), JobStatus.COMPLETED),
+            (fail, (), JobStatus.FAILED),
+        ]:
+            statuses[await insist(lambda: first.add_job(target, *args))] = status  # noqa: B023
+        canceled, deleted, stopped = [await insist(lambda: first.add_job(wait_until_stopped)) for _ in range(3)]
+        gate = Gate()
+        local = await insist(lambda: first.add_job(gate.enter))
+        await gate.wait_entered(1)
+        for job_id, status in statuses.items():
+            assert (await insist(lambda: first.wait(job_id))).status is status  # noqa: B023
+        assert await insist(lambda: first.get_result(job_ids[0])) == "keyed"
+        await insist(lambda: first.cancel(canceled))
+        assert (await insist(lambda: first.wait(canceled))).status is JobStatus.CANCELED
+        with suppress(JobNotFound):  # it was deleted already, if what failed was to say so
+            await insist(lambda: first.delete(deleted))
+        await insist(lambda: first._store.prune(10))
+        await wait_running(first, stopped)
+    finally:
+        await asyncio.wait_for(first.close(), PATIENCE_SECONDS)
+        die(first)
+    second = open_scheduler(path)
+    await insist(second.start)
+    try:
+        assert (await insist(lambda: second.wait(stopped))).status is JobStatus.COMPLETED
+        assert (await insist(lambda: second.wait(local))).status is JobStatus.FAILED
+        with pytest.raises(JobNotFound):
+            await insist(lambda: second.get_record(deleted))
+        for job_id, status in statuses.items():
+            assert (await insist(lambda: second.get_record(job_id))).status is status  # noqa: B023
+    finally:
+        await asyncio.wait_for(second.close(), PATIENCE_SECONDS)
+        die(second)
+    check_started_once(path, stopped)
+
+
+async def wait_running(scheduler: Scheduler, job_id: str) -> None:
+    async def is_running() -> bool:
+        return (await insist(lambda: scheduler.get_record(job_id))).status is JobStatus.RUNNING
+
+    await wait_for(is_running)
+
+
+def die(scheduler: Scheduler) -> None:
+    """What the end of its process does to a scheduler that could not say farewell."""
+    store = scheduler._store
+    assert isinstance(store, SqliteStore)
+    if store._lock is not None:
+        store._lock.close()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "names",
+    [["SQLITE_IOERR_WRITE", "SQLITE_FULL", "SQLITE_BUSY"], ["SQLITE_FULL", "SQLITE_BUSY", "SQLITE_IOERR_WRITE"]],
+)
+async def test_every_statement_can_fail_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: Sequence[str]
+) -> None:
+    failed = list[str]()
+    while True:
+        starts.clear()
+        faults = Faults()
+        faults.fails_at, faults.name = len(failed) + 1, names[len(failed) % len(names)]
+        monkeypatch.setattr(threads, "connect", faults.connect)
+        path = tmp_path / f"{len(failed)}.db"
+        try:
+            await asyncio.wait_for(live_through(path), PATIENCE_SECONDS)
+        except BaseException:
+            print(f"statement {faults.fails_at} failed with {faults.name}: {faults.failed}")
+            raise
+        if not faults.failed:
+            break
+        failed.append(faults.failed)
+    assert len(failed) > 50
+    assert any("COMMIT" in statement for statement in failed)
+
+
+# Faults that are real
+
+
+@asynccontextmanager
+async def busy(path: Path) -> AsyncIterator[tuple[Scheduler, Gate, str, str]]:
+    """A scheduler with one job that has ended, and one that waits at a gate."""
+    async with open_scheduler(path) as scheduler:
+        ended = await scheduler.add_job(answer, "before")
+        await scheduler.wait(ended)
+        gate = Gate()
+        running = await scheduler.add_job(gate.enter, "meanwhile")
+        await gate.wait_entered(1)
+        yield scheduler, gate, ended, running
+
+
+async def check_refused(scheduler: Scheduler, reason: str) -> None:
+    """Nothing is accepted, and both the caller and `/health` are told why."""
+    with pytest.raises(StoreUnavailable, match=reason) as caught:
+        await scheduler.add_job(answer, "x" * 100_000)
+    assert "jobs.db" in caught.value.place
+    problem = await scheduler.find_problem()
+    assert problem is not None
+    assert reason in problem
+
+
+async def check_recovered(scheduler: Scheduler, path: Path, ended: str, running: str) -> None:
+    """What was accepted is there, what ended meanwhile is written, and more is accepted."""
+    await wait_healthy(scheduler)
+    assert (await scheduler.wait(running, PATIENCE_SECONDS)).status is JobStatus.COMPLETED
+    assert await scheduler.get_result(running) == "meanwhile"
+    assert await scheduler.get_result(ended) == "before"
+    after = await scheduler.add_job(answer, "after")
+    assert (await scheduler.wait(after, PATIENCE_SECONDS)).status is JobStatus.COMPLETED
+    assert len(await scheduler.get_all_records()) == 3
+    check_started_once(path)
+
+
+async def test_another_program_holds_the_file(path: Path) -> None:
+    async with busy(path) as (scheduler, gate, ended, running):
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            await check_refused(scheduler, "another program holds its lock")
+            gate.open()
+            assert await scheduler.get_result(ended) == "before"  # reading goes on
+            assert (await scheduler.get_record(running)).status is JobStatus.RUNNING
+        await check_recovered(scheduler, path, ended, running)
+
+
+async def test_the_database_may_not_grow(path: Path) -> None:
+    async with busy(path) as (scheduler, gate, ended, running):
+        store = scheduler._store
+        assert isinstance(store, SqliteStore)
+        assert store._writer is not None
+        with pytest.raises(StoreUnavailable, match="disk is full"):
+            await store._writer.ask(_let_it_be_full, None)
+        gate.open()
+        await check_recovered(scheduler, path, ended, running)
+
+
+def _let_it_be_full(connection: sqlite3.Connection, _: object) -> list[None]:
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    try:
+        connection.execute("CREATE TABLE ballast AS SELECT randomblob(1000000)")
+    finally:
+        connection.execute("PRAGMA max_page_count = 4294967294")
+    return [None]
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A disk of this size, where the system lets us have one."""
+    folder.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("needs the right to mount a disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no room on the disk."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        for size in (4096, 1):
+            with suppress(OSError):
+                while True:
+                    file.write(bytes(size))
+    return ballast
+
+
+async def test_the_disk_is_full(tmp_path: Path) -> None:
+    starts.clear()
+    with small_disk(tmp_path / "disk", "4m") as disk:
+        path = disk / "jobs.db"
+        async with busy(path) as (scheduler, gate, ended, running):
+            ballast = fill(disk)
+            await check_refused_when_full(scheduler)
+            gate.open()
+            ballast.unlink()
+            await check_recovered_but(scheduler, ended, running)
+        check_started_once(path)
+
+
+async def check_refused_when_full(scheduler: Scheduler) -> None:
+    """What the log still has room for is accepted; then nothing is."""
+    with pytest.raises(StoreUnavailable, match="disk is full"):
+        for _ in range(1_000):
+            await scheduler.add_job(answer, "x" * 100_000)
+
+    async def is_degraded() -> bool:
+        problem = await scheduler.find_problem()
+        return problem is not None and "disk is full" in problem
+
+    await wait_for(is_degraded)
+
+
+async def check_recovered_but(scheduler: Scheduler, ended: str, running: str) -> None:
+    await wait_healthy(scheduler)
+    assert (await scheduler.wait(running, PATIENCE_SECONDS)).status is JobStatus.COMPLETED
+    assert await scheduler.get_result(running) == "meanwhile"
+    assert await scheduler.get_result(ended) == "before"
+    for record in await scheduler.get_all_records():
+        assert (await scheduler.wait(record.id, PATIENCE_SECONDS)).status is JobStatus.COMPLETED
+
+
+async def test_files_may_not_grow(path: Path) -> None:
+    """A quota of another kind: the system refuses to write, and says why with a number that SQLite does not know."""
+    async with busy(path) as (scheduler, gate, ended, running):
+        with limited(resource.RLIMIT_FSIZE, path.with_name("jobs.db-wal").stat().st_size):
+            await check_refused(scheduler, "the disk reports an error")
+            gate.open()
+        await check_recovered(scheduler, path, ended, running)
+
+
+@contextmanager
+def limited(kind: int, soft: int) -> Iterator[None]:
+    before, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(kind, (before, hard))
+
+
+async def test_no_more_files_can_be_opened(path: Path) -> None:
+    """Neither to look at the locks of others nor to open the database anew; the engine lives on."""
+    async with busy(path) as (scheduler, gate, ended, running):
+        async with open_scheduler(path, run_jobs=False):  # so that there is a lock to look at
+            store = scheduler._store
+            assert isinstance(store, SqliteStore)
+            assert store._writer is not None
+            with limited(resource.RLIMIT_NOFILE, 0):
+                with pytest.raises(StoreUnavailable):
+                    await store._writer.ask(_lose_connection, None)
+                with pytest.raises(OSError, match="Too many open files"):
+                    await store.rescue()
+                await check_refused(scheduler, "cannot be opened")
+                gate.open()
+            await check_recovered(scheduler, path, ended, running)
+        assert scheduler._is_running()
+
+
+def _lose_connection(_connection: sqlite3.Connection, _: object) -> list[None]:
+    error = sqlite3.OperationalError("gone")
+    error.sqlite_errorname = "SQLITE_IOERR"
+    raise error
+
+
+async def test_the_file_is_damaged_and_then_restored(path: Path) -> None:
+    async with busy(path) as (scheduler, gate, ended, running):
+        gate.open()
+        await scheduler.wait(running)
+    copy = path.read_bytes()
+    path.write_bytes(copy[:4096] + b"\x55" * (len(copy) - 4096))
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        await open_scheduler(path).start()
+    path.write_bytes(copy)
+    async with open_scheduler(path) as scheduler:
+        await check_recovered(scheduler, path, ended, running)
+    assert list(path.parent.glob("*-process-*")) == []
+
+
+async def test_a_file_damaged_while_it_is_used_is_told_of(path: Path) -> None:
+    async with busy(path) as (scheduler, gate, ended, running):
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        copy = path.read_bytes()
+        with path.open("r+b") as file:
+            file.seek(4096)
+            file.write(b"\x55" * (len(copy) - 4096))
+        touch_change_counter(path)
+
+        async def is_degraded() -> bool:
+            problem = await scheduler.find_problem()
+            return problem is not None and "damaged" in problem
+
+        with suppress(StoreUnavailable):
+            await scheduler.get_record(ended)
+        await wait_for(is_degraded)
+        gate.open()
+        with path.open("r+b") as file:
+            file.write(copy)
+        await check_recovered(scheduler, path, ended, running)
+
+
+def touch_change_counter(path: Path) -> None:
+    """Make connections that are open read the pages anew."""
+    path.with_name(f"{path.name}-wal").write_bytes(b"")
+
+
+async def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
+    async with open_scheduler(path) as scheduler:
+        job_id = await scheduler.add_job(answer, "before")
+        await scheduler.wait(job_id)
+    with closing(sqlite3.connect(path)) as other:
+        version = other.execute("PRAGMA user_version").fetchone()[0]
+        other.execute(f"PRAGMA user_version = {version + 1}")
+    before = path.read_bytes()
+    with pytest.raises(StoreUnavailable, match=f"written by a newer servicekit \\(schema {version + 1}; "):
+        await open_scheduler(path).start()
+    assert path.read_bytes() == before
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(f"PRAGMA user_version = {version}")
+    async with open_scheduler(path) as scheduler:
+        assert await scheduler.get_result(job_id) == "before"
+
+
+async def test_the_file_of_another_program_is_left_alone(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE recipes (name TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(StoreUnavailable, match="the database of another program"):
+        await open_scheduler(path).start()
+    assert path.read_bytes() == before
+    assert [each.name for each in path.parent.iterdir()] == ["jobs.db"]
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [("text", "not an SQLite database"), ("folder", "cannot be opened"), ("no folder", "cannot be written")],
+)
+async def test_what_is_no_database_is_refused(path: Path, what: str, reason: str) -> None:
+    if what == "text":
+        path.write_text("Dear diary, " * 100)
+    elif what == "folder":
+        path.mkdir()
+    else:
+        path = path.parent / "missing" / "jobs.db"
+    scheduler = open_scheduler(path)
+    with pytest.raises(StoreUnavailable, match=reason):
+        await scheduler.start()
+    with pytest.raises(StoreUnavailable, match=reason):
+        await scheduler.add_job(answer, "lost")
+    assert not starts
+
+
+_AS_NOBODY: Final = """
+import asyncio, json, os, sys
+from servicekit import create_scheduler
+from servicekit.errors import StoreUnavailable
+
+async def main(url):
+    try:
+        async with create_scheduler(url):
+            return None
+    except StoreUnavailable as error:
+        return str(error)
+
+print(json.dumps(asyncio.run(main(sys.argv[1]))))
+"""
+
+
+def open_as_nobody(path: Path) -> str | None:
+    """What a user without any rights, and even root is one here, is told when it opens the file."""
+    command = [sys.executable, "-c", _AS_NOBODY, f"sqlite:///{path}"]
+    user = 65534 if os.geteuid() == 0 else None
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, user=user, check=False)
+    if "Permission denied" in done.stderr and not done.stdout:
+        pytest.skip(f"the interpreter cannot be run by another user: {done.stderr[-200:]}")
+    assert done.returncode == 0, done.stderr
+    told: str | None = json.loads(done.stdout)
+    return told
+
+
+@pytest.fixture
+def open_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder that every user can reach."""
+    folder = Path("/tmp") / f"servicekit-{os.getpid()}"
+    folder.mkdir()
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+async def test_a_file_that_may_not_be_written_is_told_of(open_folder: Path) -> None:
+    path = open_folder / "jobs.db"
+    async with open_scheduler(path) as scheduler:
+        await scheduler.wait(await scheduler.add_job(answer, "before"))
+    open_folder.chmod(0o555)
+    told = open_as_nobody(path)
+    assert told is not None
+    assert "its folder cannot be written (Permission denied)" in told
+    open_folder.chmod(0o777)
+    path.chmod(0o444)
+    told = open_as_nobody(path)
+    assert told is not None
+    assert "it cannot be written. Look at the permissions" in told
+    path.chmod(0o666)
+    assert open_as_nobody(path) is None
+    assert list(open_folder.glob("*-process-*")) == []
+
+
+async def test_a_mount_that_is_read_only_is_told_of(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "4m") as disk:
+        path = disk / "jobs.db"
+        async with open_scheduler(path) as scheduler:
+            job_id = await scheduler.add_job(answer, "before")
+            await scheduler.wait(job_id)
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        with pytest.raises(StoreUnavailable, match="its folder cannot be written .Read-only file system"):
+            await open_scheduler(path).start()
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        async with open_scheduler(path) as scheduler:
+            assert await scheduler.get_result(job_id) == "before"
+
+
+@pytest.mark.timeout(90)
+async def test_a_service_says_that_it_is_degraded_and_recovers(path: Path) -> None:
+    with run_service("tests.api.apps:app", environment={"SERVICEKIT_JOBS_URL": f"sqlite:///{path}"}) as service:
+        async with httpx.AsyncClient(base_url=service.url, timeout=30) as client:
+            job_id = (await client.post("/hold/gate")).json()["job_id"]
+            with closing(sqlite3.connect(path, isolation_level=None)) as other:
+                other.execute("BEGIN EXCLUSIVE")
+                health, refused = await asyncio.gather(client.get("/health"), client.post("/hold/other"))
+                assert (health.status_code, health.json()["status"]) == (503, "degraded")
+                assert health.json()["checks"]["jobs"]["state"] == "degraded"
+                assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+                assert (await client.get(f"/api/v1/jobs/{job_id}")).json()["status"] == "running"
+                await client.post("/open/gate")
+            async with client.stream("GET", f"/api/v1/jobs/{job_id}/$stream") as stream:
+                lines = [line async for line in stream.aiter_lines() if line.startswith("data:")]
+            assert json.loads(lines[-1].removeprefix("data:"))["status"] == "completed"
+            assert (await client.get("/health")).status_code == 200
+            assert len((await client.get("/api/v1/jobs")).json()) == 1
