@@ -146,16 +146,23 @@ def _serve(block: Block, _following: Block | None, scene: Scene) -> None:
     command = shlex.split(block.text)
     command[0] = shutil.which(command[0], path=_PATH) or command[0]
     with run_command(command, cwd=scene.folder, environment=environment) as server:
-        if "worker" in command:
+        if block.text.startswith("servicekit worker"):
             server.wait_log(r"Running the jobs of \S+ Ctrl-C stops it")
-            server.stop(signal.SIGINT)
-            assert server.process.returncode == 0
+            _press_ctrl_c(server)
+            assert server.log.endswith("Stopping.\n")
             return
         port = server.wait_log(r"(?:running on|Listening at:) http://(?:127\.0\.0\.1|0\.0\.0\.0):(\d+)")[1]
-        server.wait_log("startup complete")
+        processes = re.search(r"--workers (\d+)", block.text)
+        server.wait_log(rf"(?s)(startup complete.*){{{processes[1] if processes else 1}}}")
         assert httpx.get(f"http://127.0.0.1:{port}/docs").status_code == 200
-        server.stop(signal.SIGINT)
+        _press_ctrl_c(server)
         assert "shutdown complete" in server.log
+
+
+def _press_ctrl_c(server: Service) -> None:
+    """A terminal sends it to all processes of a command."""
+    os.killpg(server.process.pid, signal.SIGINT)
+    assert server.wait() in (0, -signal.SIGINT)
 
 
 def _run_make(block: Block, _following: Block | None, _scene: Scene) -> None:

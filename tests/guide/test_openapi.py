@@ -37,7 +37,9 @@ def test_the_guides_routes_are_there_and_submitting_is_not(document: dict[str, A
         ("get", "/$stats"),
         ("get", "/$stream"),
         ("get", "/{job_id}"),
+        ("get", "/{job_id}/$result"),
         ("get", "/{job_id}/$stream"),
+        ("post", "/{job_id}/$cancel"),
         ("delete", "/{job_id}"),
     }
 

@@ -5,10 +5,13 @@ from dataclasses import replace
 from typing import Final
 
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
+from servicekit.errors import ResultDropped
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.query import JobChange
 from servicekit.jobs.record import JobRecord, JobSummary
+from servicekit.jobs.status import JobStatus
 
 _RECORD: Final = TypeAdapter(JobRecord)
 _SUMMARIES: Final = TypeAdapter(list[JobSummary])
@@ -20,6 +23,14 @@ def record_json(record: JobRecord, *, expose_traceback: bool) -> bytes:
     if expose_traceback or record.error_traceback is None:
         return _RECORD.dump_json(record)
     return _RECORD.dump_json(replace(record, error_traceback=None))
+
+
+def result_json(job_id: str, result: object) -> bytes:
+    """The result of a completed job as JSON; `ResultDropped` for what is kept in memory and is none."""
+    try:
+        return to_json(result)
+    except Exception as error:  # it may call the user's code
+        raise ResultDropped(job_id, JobStatus.COMPLETED) from error
 
 
 def list_json(records: Sequence[JobSummary]) -> bytes:

@@ -19,7 +19,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import cached_property
 from itertools import chain, takewhile
 from typing import Final
@@ -68,6 +68,7 @@ class OpenStreams:
         self._ticker: asyncio.Task[None] | None = None
         self._listener: StopListener | None = None
         self._on_stop: Callable[[], None] | None = None
+        self._waits: dict[JobWatch, None] = {}
         self._is_stopping = False
 
     def __len__(self) -> int:
@@ -101,6 +102,17 @@ class OpenStreams:
         self._on_stop = on_stop
         self._listener = StopListener(self.stop)
 
+    @contextmanager
+    def end_with_service(self, watch: JobWatch) -> Iterator[None]:
+        """Close a watch that is no stream, but that a request waits for, when the service stops."""
+        self._waits[watch] = None
+        if self._is_stopping:
+            watch.close()
+        try:
+            yield
+        finally:
+            del self._waits[watch]
+
     def end(self) -> None:
         """The service has stopped."""
         self.stop()
@@ -113,8 +125,8 @@ class OpenStreams:
         self._is_stopping = True
         if self._on_stop is not None:
             self._on_stop()
-        for stream in self:
-            stream.close()
+        for watch in [*self, *self._waits]:
+            watch.close()
         asyncio.get_running_loop().call_later(_STOP_SECONDS, self._drop_all)
 
     def _drop_all(self) -> None:

@@ -5,7 +5,7 @@
     Attempt     one run of one job: run it, write how it ended, free the slot
     JobWatch    one reader's view of one job: what is, then what changes
     JobFeed     one reader's view of all jobs
-    Sweeper     drops what is too old to keep
+    Sweeper     drops what is too old to keep, and takes over the jobs of processes that have died
 
 One job: `add_job` inserts it into the store and wakes the worker. The worker claims it (the store sets it running)
 and starts an attempt, a task of its own. The attempt runs the target, writes the outcome into the store, and leaves
@@ -15,6 +15,10 @@ Cancel. A pending job is canceled in the store. For a running one the store note
 to the target; the record says `canceled` when the target has ended because of it. Whatever the target does instead is
 what the record says.
 
-Stop. No more claims; running attempts have a grace time to end, are then canceled, and after one more second left to
-themselves: a thread that does not cooperate ends with the process.
+Stop. No more claims; running attempts have a grace time to end, are then asked to stop, and after one more second left to
+themselves: a thread that does not cooperate ends with the process. What was stopped so is not canceled but given back:
+the store sets it pending, for another process or for later. A store that keeps nothing ends it canceled.
+
+Death. Whatever a process has not given back, another finds by the lock that is free: the store gives it back for it, or
+ends it, failed with the reason.
 """

@@ -57,9 +57,9 @@ class JobRecord(JobSummary):
 
 
 def transitions_of(record: JobRecord) -> list[JobRecord]:
-    """The records at each change of status in the life of `record`, the oldest first.
+    """The records at each change of status in the life of `record`, the oldest first, if it was started only once.
 
-    Derived, not stored: what changes later in a life is known to have been empty earlier, so that one record says
+    Derived, not stored: what changes later in such a life is known to have been empty earlier, so that one record says
     what three would.
     """
     started = replace(record, status=JobStatus.RUNNING, version=2, finished_at=None, error=None, artifact_id=None,

@@ -1,5 +1,6 @@
 """Opening the file: settings, migrations, and errors in plain words."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,9 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open the file, and make it and its tables if they are not there. `StoreUnavailable` if that fails."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreUnavailable(str(path), f"it needs SQLite 3.35 or newer; this Python has {sqlite3.sqlite_version}.")
+    if path.exists() and not os.access(path, os.W_OK):
+        # Before SQLite tries: it would leave files beside this one that cannot be written either.
+        raise StoreUnavailable(str(path), _REASONS["SQLITE_READONLY"])
     with translated_errors(path):
         connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MILLISECONDS / 1_000)
         try:

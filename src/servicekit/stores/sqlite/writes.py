@@ -418,4 +418,5 @@ def _fail_waiting(connection: sqlite3.Connection, departure: Departure) -> None:
 
 def touch(connection: sqlite3.Connection, process: int) -> None:
     """Write something, to see whether that is possible."""
-    connection.execute("UPDATE processes SET pid = pid WHERE id = ?", [process])
+    for step in (1, -1):  # SQLite writes nothing for a value that stays the same
+        connection.execute("UPDATE processes SET pid = pid + ? WHERE id = ?", [step, process])

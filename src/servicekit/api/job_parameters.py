@@ -1,0 +1,73 @@
+"""What the job routes can be asked with."""
+
+from typing import Annotated
+
+from fastapi import Depends, Header, Path, Query
+from pydantic import AwareDatetime
+
+from servicekit.jobs.ids import parse_job_id
+from servicekit.jobs.options import MAX_TEXT_CHARACTERS
+from servicekit.jobs.query import JobFilter
+from servicekit.jobs.status import JobStatus
+
+
+async def _parse_id(
+    job_id: Annotated[str, Path(description="The job's ULID.", examples=["01JQRS7XK5N8Z3VQ2M4T6W8Y0A"])],
+) -> str:
+    return parse_job_id(job_id)
+
+
+async def parse_cursor(
+    cursor: Annotated[
+        str | None, Query(description="Continue after the job with this id: the last one of the page before.")
+    ] = None,
+) -> str | None:
+    return None if cursor is None else parse_job_id(cursor)
+
+
+async def _parse_last_event_id(
+    last_event_id: Annotated[
+        str | None, Header(description="The last `id:` that the client has had. `EventSource` sends it by itself.")
+    ] = None,
+) -> int | None:
+    """The number of the last event that a client has seen. What is none is ignored, as the client cannot mend it."""
+    text = last_event_id or ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else None
+
+
+Text = Annotated[str, Query(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
+
+
+async def _parse_filter(
+    status_filter: Annotated[
+        list[JobStatus] | None, Query(description="Only jobs with this status, or one of these if it is repeated.")
+    ] = None,
+    name: Annotated[Text | None, Query(description="Only jobs with this name.", examples=["train_model"])] = None,
+    tag: Annotated[Text | None, Query(description="Only jobs with this tag.", examples=["nightly"])] = None,
+    search: Annotated[
+        Text | None,
+        Query(
+            description="Only jobs with this text in their name or error. The case of ASCII letters does not matter."
+        ),
+    ] = None,
+    submitted_after: Annotated[
+        AwareDatetime | None,
+        Query(description="Only jobs submitted at this time or later, to the millisecond. It must have a time zone."),
+    ] = None,
+    submitted_before: Annotated[
+        AwareDatetime | None, Query(description="Only jobs submitted before this time. It must have a time zone.")
+    ] = None,
+) -> JobFilter:
+    return JobFilter(
+        statuses=frozenset(status_filter or ()),
+        name=name,
+        tag=tag,
+        search=search,
+        submitted_after=submitted_after,
+        submitted_before=submitted_before,
+    )
+
+
+JobId = Annotated[str, Depends(_parse_id)]
+Wanted = Annotated[JobFilter, Depends(_parse_filter)]
+LastEventId = Annotated[int | None, Depends(_parse_last_event_id)]

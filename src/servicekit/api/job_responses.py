@@ -1,0 +1,127 @@
+"""What the job routes can answer, for the OpenAPI document."""
+
+from typing import Any, Final
+
+from servicekit.api.errors import ErrorBody
+
+Responses = dict[int | str, dict[str, Any]]
+
+UNAVAILABLE: Final[Responses] = {
+    503: {
+        "model": ErrorBody,
+        "description": "Jobs cannot be read or written at the moment. `Retry-After` says when to come back.",
+        "content": {"application/json": {"example": {"detail": "Jobs cannot be read or written at the moment"}}},
+    },
+}
+_INVALID_ID: Final[Responses] = {
+    400: {
+        "model": ErrorBody,
+        "description": "The id is no ULID.",
+        "content": {"application/json": {"example": {"detail": "Invalid job ID format"}}},
+    },
+    **UNAVAILABLE,
+}
+NO_JOB: Final[Responses] = {
+    **_INVALID_ID,
+    404: {
+        "model": ErrorBody,
+        "description": "There is no job with this id.",
+        "content": {"application/json": {"example": {"detail": "Job not found"}}},
+    },
+}
+DELETED: Final[Responses] = {
+    204: {"description": "The job is gone. If it ran, it was asked to stop."},
+    **NO_JOB,
+}
+_STREAM_EXAMPLE: Final = """\
+retry: 1000
+id: 2
+data: {"id":"01JQRS7XK5N8Z3VQ2M4T6W8Y0A","status":"running",...}
+
+id: 3
+data: {"id":"01JQRS7XK5N8Z3VQ2M4T6W8Y0A","status":"completed",...}
+
+"""
+_STREAM_OF_ALL_EXAMPLE: Final = """\
+retry: 1000
+id: 41
+data: {"id":"01JQRS7XK5N8Z3VQ2M4T6W8Y0A","status":"running",...}
+
+id: 44
+data: {"id": "01JQRS7XK5N8Z3VQ2M4T6W8Y0A", "status": "deleted"}
+
+"""
+
+LIST: Final[Responses] = {
+    200: {
+        "description": "The newest jobs first. Where there may be more, `Link` leads to the next page; a page can be "
+        "short, even empty, and not be the last.",
+        "headers": {"Link": {"description": '`<...>; rel="next"`', "schema": {"type": "string"}}},
+    },
+    **_INVALID_ID,
+}
+
+
+def _event_stream(number: str, example: str) -> dict[str, Any]:
+    """The content of a response that is an event stream, whose events' `id:` is this."""
+    return {
+        "text/event-stream": {
+            "schema": {"type": "string", "contentMediaType": "text/event-stream"},
+            "x-itemSchema": {  # OpenAPI 3.2 has it without the x-
+                "type": "object",
+                "properties": {
+                    "id": {"type": "string", "description": number},
+                    "retry": {"type": "integer", "description": "When to reconnect, in milliseconds."},
+                    "data": {
+                        "type": "string",
+                        "contentMediaType": "application/json",
+                        "contentSchema": {"$ref": "#/components/schemas/JobRecord"},
+                    },
+                },
+                "required": ["data"],
+            },
+            "example": example,
+        }
+    }
+
+
+STREAM: Final[Responses] = {
+    200: {
+        "description": "An event stream (Server-Sent Events). Each event's data is a job record as JSON; the first "
+        "is the present one, then one for every change. It ends after `completed`, `failed` or `canceled`, or "
+        'with `{"status": "deleted"}`.',
+        "content": _event_stream("The record's version.", _STREAM_EXAMPLE),
+    },
+    204: {"description": "The client has had the last event already (`Last-Event-ID`): it need not come again."},
+    **NO_JOB,
+}
+STREAM_OF_ALL: Final[Responses] = {
+    200: {
+        "description": "An event stream (Server-Sent Events). Each event's data is a job record as JSON, or "
+        '`{"id": "...", "status": "deleted"}`; the first are the newest jobs as they are, at most 100. It ends only '
+        "with the service.",
+        "content": _event_stream("Where in the order of all changes this one stands.", _STREAM_OF_ALL_EXAMPLE),
+    },
+}
+CANCEL: Final[Responses] = {
+    200: {"description": "The work has stopped, and the job is canceled."},
+    202: {"description": "It was asked to stop, and has not yet: `cancel_requested_at` says since when."},
+    **NO_JOB,
+    409: {
+        "model": ErrorBody,
+        "description": "The job had ended already, or ended otherwise.",
+        "content": {"application/json": {"example": {"detail": "The job is completed and cannot be canceled"}}},
+    },
+}
+RESULT: Final[Responses] = {
+    200: {
+        "description": "What the target has returned, as JSON.",
+        "content": {"application/json": {"schema": {}, "example": {"loss": 0.02}}},
+    },
+    **NO_JOB,
+    409: {
+        "model": ErrorBody,
+        "description": "There is no result: the job has not finished, failed, was canceled, or its result is not kept.",
+        "content": {"application/json": {"example": {"detail": "Job 01JQ... is not finished (status=running)"}}},
+    },
+}
