@@ -3,8 +3,8 @@
 This page is for scripts, tests and targets; `servicekit.api` has what a web service needs.
 """
 
-from servicekit.engine.factory import create_scheduler
-from servicekit.engine.scheduler import InMemoryScheduler, Scheduler
+from servicekit.engine.factory import InMemoryScheduler, create_scheduler
+from servicekit.engine.scheduler import Scheduler
 from servicekit.errors import (
     ConfigurationError,
     IdempotencyConflict,

@@ -222,7 +222,7 @@ async def wait_running(scheduler: Scheduler, job_id: str) -> None:
 
 def die(scheduler: Scheduler) -> None:
     """What the end of its process does to a scheduler that could not say farewell."""
-    store = scheduler._store
+    store = scheduler._engine._store
     assert isinstance(store, SqliteStore)
     if store._lock is not None:
         store._lock.close()
@@ -417,12 +417,12 @@ async def test_no_more_files_can_be_opened(path: Path, monkeypatch: pytest.Monke
             await check_refused(scheduler, "the disk reports an error")
             with limited(resource.RLIMIT_NOFILE, 0):
                 with pytest.raises(OSError, match="Too many open files"):
-                    await scheduler._store.rescue()
+                    await scheduler._engine._store.rescue()
                 await check_refused(scheduler, "it cannot be opened")
                 gate.open()
             fails = False
             await check_recovered(scheduler, path, ended, running)
-        assert scheduler._is_running()
+        assert scheduler._engine._is_running()
 
 
 async def test_the_file_is_damaged_and_then_restored(path: Path) -> None:

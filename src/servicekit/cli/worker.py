@@ -24,9 +24,7 @@ def run_worker(place: str, *, app_dir: str, is_factory: bool, max_concurrency: i
     scheduler = service_state(app).require_scheduler()
     if not scheduler.is_shared:
         raise ConfigurationError("url", "memory://", "a file, so that a worker can share its jobs")
-    scheduler.run_jobs = True
-    if max_concurrency is not None:
-        scheduler.limit_process(max_concurrency)
+    scheduler.run_jobs(max_concurrency)
     asyncio.run(_run_until_stopped(app, place, scheduler))
 
 

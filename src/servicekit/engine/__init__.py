@@ -1,6 +1,7 @@
 """The scheduler and what it is made of.
 
     Scheduler   what users hold: submit, look, wait, watch, cancel
+    Engine      starts and stops what follows
     Worker      claims pending jobs while there are free slots, and starts attempts
     Attempt     one run of one job: run it, write how it ended, free the slot
     JobWatch    one reader's view of one job: what is, then what changes
@@ -15,10 +16,7 @@ Cancel. A pending job is canceled in the store. For a running one the store note
 to the target; the record says `canceled` when the target has ended because of it. Whatever the target does instead is
 what the record says.
 
-Stop. No more claims; running attempts have a grace time to end, are then asked to stop, and after one more second left to
-themselves: a thread that does not cooperate ends with the process. What was stopped so is not canceled but given back:
-the store sets it pending, for another process or for later. A store that keeps nothing ends it canceled.
-
-Death. Whatever a process has not given back, another finds by the lock that is free: the store gives it back for it, or
-ends it, failed with the reason.
+Stop. No more claims; running attempts have a grace time to end, are then asked to stop, and after one more second are
+left to themselves: a thread that does not cooperate ends with the process. What was stopped so is not canceled but
+given back: the store sets it pending, for another process or for later. A store that keeps nothing ends it canceled.
 """

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Final
 
 from servicekit.engine.clock import SystemClock
-from servicekit.engine.scheduler import DEFAULT_MAX_THREADS, Scheduler, create_runners
+from servicekit.engine.scheduler import DEFAULT_MAX_THREADS, Scheduler
 from servicekit.errors import ConfigurationError
 from servicekit.events.hub import EventHub
 from servicekit.jobs.retention import Retention
-from servicekit.ports import Clock, JobStore
+from servicekit.jobs.submission import RunnerKind
+from servicekit.ports import Clock, JobStore, Runner
+from servicekit.runners.coroutine import CoroutineRunner
+from servicekit.runners.thread import ThreadRunner
 from servicekit.stores.memory import MemoryStore
 from servicekit.stores.sqlite.store import SqliteStore
 
@@ -53,7 +56,7 @@ def create_scheduler(
     return Scheduler(
         _create_store(url, hub, clock or SystemClock(), retention),
         hub,
-        create_runners(),
+        _create_runners(),
         retention=retention,
         max_concurrency=max_concurrency,
         max_concurrency_per_process=max_concurrency_per_process,
@@ -61,6 +64,38 @@ def create_scheduler(
         shutdown_grace=shutdown_grace,
         run_jobs=run_jobs,
     )
+
+
+class InMemoryScheduler(Scheduler):
+    """A scheduler that keeps everything in this process's memory, bounded by `retention`, and loses it at its end."""
+
+    def __init__(
+        self,
+        max_concurrency: int | None = None,
+        *,
+        max_threads: int = DEFAULT_MAX_THREADS,
+        retention: Retention | None = None,
+        shutdown_grace: float | timedelta = 5.0,
+        hub: EventHub | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        retention = retention or Retention()
+        hub = hub or EventHub()
+        super().__init__(
+            MemoryStore(hub, clock or SystemClock(), retention),
+            hub,
+            _create_runners(),
+            retention=retention,
+            max_concurrency=max_concurrency,
+            max_threads=max_threads,
+            shutdown_grace=shutdown_grace,
+        )
+
+
+def _create_runners() -> dict[RunnerKind, Runner]:
+    """A runner for each kind of target."""
+    coroutines = CoroutineRunner()
+    return {RunnerKind.COROUTINE: coroutines, RunnerKind.THREAD: ThreadRunner(coroutines)}
 
 
 def _create_store(url: str, hub: EventHub, clock: Clock, retention: Retention) -> JobStore:

@@ -3,23 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
-from contextvars import copy_context
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from ulid import ULID
 
-from servicekit.engine.clock import SystemClock
 from servicekit.engine.feed import JobFeed, follow_jobs
-from servicekit.engine.sweeper import rescue_jobs, sweep
+from servicekit.engine.lifecycle import Engine
 from servicekit.engine.watch import JobWatch, watch_job
 from servicekit.engine.worker import Worker
 from servicekit.errors import (
     ConfigurationError,
     InvalidTarget,
     JobNotFound,
-    SchedulerClosed,
     check_count,
     check_seconds,
 )
@@ -32,10 +29,7 @@ from servicekit.jobs.restartable import describe_call
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import JobTarget, RunnerKind, Submission, check_target, name_of
-from servicekit.ports import Clock, JobStore, Runner
-from servicekit.runners.coroutine import CoroutineRunner
-from servicekit.runners.thread import ThreadRunner
-from servicekit.stores.memory import MemoryStore
+from servicekit.ports import JobStore, Runner
 
 DEFAULT_MAX_THREADS = 256
 _CANCEL_WAIT_SECONDS = 1.0
@@ -64,25 +58,17 @@ class Scheduler:
         shutdown_grace: float | timedelta = 5.0,
         run_jobs: bool = True,
     ) -> None:
-        self._store = store
         self._hub = hub
-        self._retention = retention
         check_count("max_concurrency", max_concurrency)
         check_count("max_threads", max_threads)
         if max_threads is None:
             raise ConfigurationError("max_threads", None, "a whole number of at least 1")
         check_count("max_concurrency_per_process", max_concurrency_per_process)
         self._worker = Worker(store, runners, max_concurrency, max_concurrency_per_process, max_threads)
-        self.run_jobs = run_jobs
-        """Whether this process runs jobs, or only accepts them for others; looked at when the scheduler starts."""
-        self._shutdown_grace_seconds = check_seconds("shutdown_grace", shutdown_grace)
+        grace_seconds = check_seconds("shutdown_grace", shutdown_grace)
+        self._engine = Engine(store, self._worker, retention, grace_seconds, run_jobs=run_jobs)
         self._ids = JobIds()
         self._added = 0
-        # Jobs do not inherit the context (request id, database session) of whoever happens to add the first one.
-        self._context = copy_context()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._engine: asyncio.Task[None] | None = None
-        self._is_closed = False
 
     async def add_job(self, target: JobTarget, /, *args: object, **kwargs: object) -> str:
         """Accept a job and return its id; it starts when a slot is free, in order of submission.
@@ -104,16 +90,14 @@ class Scheduler:
         self, options: JobOptions, target: JobTarget, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> str:
         runner = check_target(target, args, kwargs)
-        if self._is_closed:
-            raise SchedulerClosed
-        await self._ensure_running()
+        store = await self._engine.open_for_jobs()
         name = options.name or name_of(target)
         submission = Submission(self._ids.next_id(), name, target, args, kwargs, runner, options)
-        if not self.run_jobs and describe_call(submission) is None:
+        if not self._engine.run_jobs and describe_call(submission) is None:
             submission.discard()
             raise InvalidTarget(target, "it has to be run by another process, which must be able to import it by name.")
         self._worker.wake()  # it looks after this has reached the store, and what is written together is kept together
-        job_id = await self._store.insert(submission)
+        job_id = await store.insert(submission)
         self._added += 1
         if self._added % _YIELD_EVERY == 0:
             await asyncio.sleep(0)  # whoever adds a million jobs in a loop lets others have a turn
@@ -121,7 +105,7 @@ class Scheduler:
 
     async def get_record(self, job_id: str | ULID) -> JobRecord:
         """What is known about the job now; `JobNotFound` if there is none with this id."""
-        return await (await self._opened()).get_record(str(job_id))
+        return await (await self._engine.open()).get_record(str(job_id))
 
     async def get_status(self, job_id: str | ULID) -> JobStatus:
         """`JobNotFound` if there is no job with this id."""
@@ -133,7 +117,7 @@ class Scheduler:
         `JobNotFinished`, `JobFailed` (failed or canceled) or `ResultDropped` (no longer kept) if there is none: all
         three are `ResultUnavailable`, and a `RuntimeError`. `JobNotFound` if there is no job with this id.
         """
-        return await (await self._opened()).get_result(str(job_id))
+        return await (await self._engine.open()).get_result(str(job_id))
 
     async def list_records(
         self,
@@ -166,14 +150,14 @@ class Scheduler:
     async def list_page(self, wanted: JobFilter, *, limit: int = 100, before: str | ULID | None = None) -> JobPage:
         """One page of a list, whose cost is bounded whatever the filter: it may be short and not be the last."""
         check_count("limit", limit)
-        return await (await self._opened()).list_records(wanted, limit, None if before is None else str(before))
+        return await (await self._engine.open()).list_records(wanted, limit, None if before is None else str(before))
 
     async def get_all_records(self) -> list[JobRecord]:
         """Every job that is kept, the newest first."""
         return await self._list(ALL_JOBS, None, None)
 
     async def _list(self, wanted: JobFilter, limit: int | None, before: str | None) -> list[JobRecord]:
-        store = await self._opened()
+        store = await self._engine.open()
         records: list[JobRecord] = []
         while limit is None or len(records) < limit:
             missing = _PAGE if limit is None else min(_PAGE, limit - len(records))
@@ -186,7 +170,7 @@ class Scheduler:
 
     async def count_by_status(self) -> dict[JobStatus, int]:
         """How many jobs are kept, for each status."""
-        return await (await self._opened()).count_by_status()
+        return await (await self._engine.open()).count_by_status()
 
     async def cancel(self, job_id: str | ULID) -> bool:
         """Ask the job to stop, and wait for its end, though never more than a second.
@@ -198,8 +182,9 @@ class Scheduler:
         job_id = str(job_id)
         if (await self.get_record(job_id)).status.is_terminal:
             return False
-        async with self.watch(job_id) as watch:
-            await self._store.request_cancel(job_id)
+        store = await self._engine.open()
+        async with watch_job(store, self._hub, job_id) as watch:
+            await store.request_cancel(job_id)
             self._worker.cancel(job_id)
             try:
                 async with asyncio.timeout(_CANCEL_WAIT_SECONDS):
@@ -213,7 +198,7 @@ class Scheduler:
         `JobNotFound` if there is no job with this id.
         """
         job_id = str(job_id)
-        await (await self._opened()).delete(job_id)
+        await (await self._engine.open()).delete(job_id)
         self._worker.cancel(job_id)
 
     async def wait(self, job_id: str | ULID, timeout: float | None = None) -> JobRecord:
@@ -249,7 +234,7 @@ class Scheduler:
         It begins with the present record, or with what has changed since `after_version`; progress comes no faster
         than every `interval_seconds`. `JobNotFound` if there is no job with this id.
         """
-        store = await self._opened()
+        store = await self._engine.open()
         async with watch_job(store, self._hub, str(job_id), after_version, interval_seconds) as watch:
             yield watch
 
@@ -261,7 +246,7 @@ class Scheduler:
 
         It begins with the newest jobs as they are, or with what has changed since the position `after`.
         """
-        store = await self._opened()
+        store = await self._engine.open()
         async with follow_jobs(store, self._hub, wanted, after, interval_seconds) as feed:
             yield feed
 
@@ -281,25 +266,26 @@ class Scheduler:
     @property
     def is_shared(self) -> bool:
         """Whether other processes can work on the same jobs."""
-        return self._store.is_shared
+        return self._engine.is_shared
 
-    def limit_process(self, max_concurrency: int | None) -> None:
-        """Set how many jobs this process may run at once; `None` leaves it at what all processes may."""
-        check_count("max_concurrency_per_process", max_concurrency)
-        self._worker.limit_process(max_concurrency)
+    def run_jobs(self, max_concurrency_per_process: int | None = None) -> None:
+        """Make this process one that runs jobs, also if it was set up only to accept them. Call it before the start."""
+        check_count("max_concurrency_per_process", max_concurrency_per_process)
+        self._engine.run_jobs = True
+        if max_concurrency_per_process is not None:
+            self._worker.limit_process(max_concurrency_per_process)
 
     @property
     def is_closed(self) -> bool:
         """Whether `close` was called: no more jobs are accepted."""
-        return self._is_closed
+        return self._engine.is_closed
 
     async def start(self) -> None:
         """Begin to run jobs: needed only to start again after `close`, or to see at once whether the store works.
 
         `StoreUnavailable` if it does not.
         """
-        self._is_closed = False
-        await self._ensure_running()
+        await self._engine.start()
 
     def pause(self) -> None:
         """Start no more jobs: the process has been told to stop, and `close` will follow."""
@@ -307,7 +293,7 @@ class Scheduler:
 
     async def find_problem(self) -> str | None:
         """What keeps the scheduler from working, or `None`. It is tried out."""
-        return "The scheduler is stopped." if self._is_closed else await self._store.find_problem()
+        return await self._engine.find_problem()
 
     async def close(self) -> None:
         """Stop in order: accept and start no more jobs, give running ones `shutdown_grace` to end, stop the rest.
@@ -316,16 +302,7 @@ class Scheduler:
         pending and is run by another process, or later; a thread that does not listen is left to itself until its
         process ends. Jobs of a scheduler that keeps nothing are canceled, pending ones at once.
         """
-        self._is_closed = True
-        engine, self._engine = self._engine, None
-        is_ours = engine is not None and self._loop is asyncio.get_running_loop()
-        if engine is not None and is_ours:
-            engine.cancel()
-            await asyncio.wait([engine])
-        await self._store.retire()
-        if is_ours:
-            await self._worker.stop(self._shutdown_grace_seconds)
-        await self._store.close()
+        await self._engine.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -335,33 +312,6 @@ class Scheduler:
         self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
-
-    async def _opened(self) -> JobStore:
-        """The store, ready to be asked; what a closed scheduler's store still tells is up to that."""
-        if not self._is_closed:
-            await self._ensure_running()
-        return self._store
-
-    async def _ensure_running(self) -> None:
-        """Run the engine on this event loop: a scheduler made for a script or a test may outlive its loop."""
-        if not self._is_running():
-            await self._store.open(self._worker)
-            if not (self._is_running() or self._is_closed):  # somebody else may have waited for the store as well
-                self._loop = loop = asyncio.get_running_loop()
-                # One task that holds the others: asyncio itself would let go of a worker that nothing refers to.
-                self._engine = loop.create_task(self._run(), name="servicekit engine", context=self._context.copy())
-
-    def _is_running(self) -> bool:
-        return self._engine is not None and self._loop is asyncio.get_running_loop() and not self._engine.done()
-
-    async def _run(self) -> None:
-        await self._worker.settle()
-        async with asyncio.TaskGroup() as tasks:
-            if self.run_jobs:
-                tasks.create_task(self._worker.run(), name="servicekit worker")
-            if self._store.is_shared:
-                tasks.create_task(rescue_jobs(self._store), name="servicekit rescuer")
-            tasks.create_task(sweep(self._store, self._retention, self._worker), name="servicekit sweeper")
 
 
 class SchedulerWithOptions:
@@ -379,38 +329,6 @@ class SchedulerWithOptions:
         target or other arguments.
         """
         return await self._scheduler._submit(changed(options_of(target), self._changes), target, args, kwargs)
-
-
-class InMemoryScheduler(Scheduler):
-    """A scheduler that keeps everything in this process's memory, bounded by `retention`, and loses it at its end."""
-
-    def __init__(
-        self,
-        max_concurrency: int | None = None,
-        *,
-        max_threads: int = DEFAULT_MAX_THREADS,
-        retention: Retention | None = None,
-        shutdown_grace: float | timedelta = 5.0,
-        hub: EventHub | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        retention = retention or Retention()
-        hub = hub or EventHub()
-        super().__init__(
-            MemoryStore(hub, clock or SystemClock(), retention),
-            hub,
-            create_runners(),
-            retention=retention,
-            max_concurrency=max_concurrency,
-            max_threads=max_threads,
-            shutdown_grace=shutdown_grace,
-        )
-
-
-def create_runners() -> dict[RunnerKind, Runner]:
-    """A runner for each kind of target."""
-    coroutines = CoroutineRunner()
-    return {RunnerKind.COROUTINE: coroutines, RunnerKind.THREAD: ThreadRunner(coroutines)}
 
 
 async def _next_record(watch: JobWatch, job_id: str) -> JobRecord:

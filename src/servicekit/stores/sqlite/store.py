@@ -24,7 +24,7 @@ from servicekit.ports import Clock, EventPublisher, JobSignals
 from servicekit.stores.sqlite import queries, writes
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive, remove_leftovers
 from servicekit.stores.sqlite.rows import Row, progress_text, read_event_record, time_text
-from servicekit.stores.sqlite.threads import Reader, resolve
+from servicekit.stores.sqlite.threads import Answer, Reader, resolve
 from servicekit.stores.sqlite.writer import (
     DELETE,
     LEAVE,
@@ -272,13 +272,20 @@ class SqliteStore:
         for row in news.ours:
             if self._publisher.is_watched(row[1]) and (event := _event(row)):
                 self._publisher.publish(event)
-        for call, result in news.answers:
-            if call.function is writes.claim and call.future.cancelled() and self._writer is not None:
-                for job in result if isinstance(result, list) else ():
-                    self._writer.ask(UNCLAIM, writes.Release(job.id, job.attempt, self._now()))
+        for answer in news.answers:
+            self._take_back(answer)
         resolve(news.answers)
+        if self._signals is not None and not (news.answers or news.others):
+            self._signals.wake()
         if news.is_change:
             self._publisher.notify()
+
+    def _take_back(self, answer: Answer) -> None:
+        """Give back claims for which nobody waits any more."""
+        call, result = answer
+        if call.function is writes.claim and call.future.cancelled() and self._writer is not None:
+            for job in result if isinstance(result, list) else ():
+                self._writer.ask(UNCLAIM, writes.Release(job.id, job.attempt, self._now()))
 
     def _take_from_elsewhere(self, row: Row) -> None:
         event = _event(row)

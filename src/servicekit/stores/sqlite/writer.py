@@ -40,6 +40,7 @@ _ORDER: Final[tuple[Callable[..., Any], ...]] = (
 )  # fmt: skip
 
 _EVENTS_AT_ONCE: Final = 500
+_UNKNOWN: Final = -1
 
 
 class News(NamedTuple):
@@ -59,7 +60,7 @@ class Writer(DatabaseThread):
         self._report = report
         self._is_idle = is_idle
         self._seen: int | None = None
-        self._data_version = 0
+        self._data_version = _UNKNOWN
         super().__init__(path, "servicekit writer")
 
     def ask(
@@ -87,6 +88,7 @@ class Writer(DatabaseThread):
         try:
             self._tell(answers, before, after)
         except StoreUnavailable:  # it is written; what was not told now is told the next time
+            self._data_version = _UNKNOWN
             self._send(News(answers, (), (), is_change=True))
 
     def _answer_alone(self, calls: list[Call], error: StoreUnavailable) -> None:
@@ -132,12 +134,13 @@ class Writer(DatabaseThread):
             (version,) = connection.execute("PRAGMA data_version").fetchone()
             if version == self._data_version:
                 return
-            self._data_version = version
             newest = get_position(connection, None)
-        self._tell([], newest, newest)
+        if not self._tell([], newest, newest):
+            self._send(News((), (), (), is_change=False))  # no event, but it may have freed a slot of all processes
+        self._data_version = version
 
-    def _tell(self, answers: list[Answer], before: int, after: int) -> None:
-        """Report the answers, and all events since the last time: after `before` they are ours."""
+    def _tell(self, answers: list[Answer], before: int, after: int) -> bool:
+        """Report the answers, and all events since the last time: after `before` they are ours. Is there any?"""
         with translated_errors(self._path):
             connection = self._connect()
             assert self._seen is not None
@@ -145,14 +148,21 @@ class Writer(DatabaseThread):
             # Asked after the commit: whoever begins to watch later than this reads the store later still.
             ours = [] if self._is_idle() else self._read_events(connection, before, after)
             self._seen = after
-        if answers or others:
-            self._send(News(answers, ours, others, is_change=bool(others) or after > before))
+        if not (answers or others):
+            return False
+        self._send(News(answers, ours, others, is_change=bool(others) or after > before))
+        return True
 
     def _connect(self) -> sqlite3.Connection:
         is_new = self._connection is None
         connection = super()._connect()
         if is_new:
-            newest = get_position(connection, None)
+            self._data_version = _UNKNOWN
+            try:
+                newest = get_position(connection, None)
+            except sqlite3.Error:
+                self._disconnect()
+                raise
             self._seen = newest if self._seen is None else min(self._seen, newest)
         return connection
 

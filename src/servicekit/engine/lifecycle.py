@@ -1,0 +1,86 @@
+"""Starting and stopping: the tasks of a scheduler, on the event loop that it is used on."""
+
+import asyncio
+from contextvars import copy_context
+
+from servicekit.engine.sweeper import rescue_jobs, sweep
+from servicekit.engine.worker import Worker
+from servicekit.errors import SchedulerClosed
+from servicekit.jobs.retention import Retention
+from servicekit.ports import JobStore
+
+
+class Engine:
+    """Opens the store and runs the worker beside the tasks that look after it, from the first call until `close`.
+
+    A scheduler made for a script or a test may outlive its event loop: on another one everything starts again.
+    """
+
+    def __init__(
+        self, store: JobStore, worker: Worker, retention: Retention, grace_seconds: float, *, run_jobs: bool
+    ) -> None:
+        self.run_jobs = run_jobs
+        """Whether this process runs jobs, or only accepts them for others; looked at when the engine starts."""
+        self.is_closed = False
+        self.is_shared = store.is_shared
+        self._store = store
+        self._worker = worker
+        self._retention = retention
+        self._grace_seconds = grace_seconds
+        # Jobs do not inherit the context (request id, database session) of whoever happens to add the first one.
+        self._context = copy_context()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: asyncio.Task[None] | None = None
+
+    async def open(self) -> JobStore:
+        """The store, ready to be asked. What the store of a closed engine still tells is up to that."""
+        if not (self.is_closed or self._is_running()):
+            await self._start()
+        return self._store
+
+    async def open_for_jobs(self) -> JobStore:
+        """The store, ready to take jobs; `SchedulerClosed` if there shall be no more."""
+        if self.is_closed:
+            raise SchedulerClosed
+        return await self.open()
+
+    async def start(self) -> None:
+        """Run, also after `close`."""
+        self.is_closed = False
+        await self.open()
+
+    async def find_problem(self) -> str | None:
+        """What keeps jobs from being accepted and run, or `None`."""
+        return "The scheduler is stopped." if self.is_closed else await (await self.open()).find_problem()
+
+    async def close(self) -> None:
+        """End everything in order: see `Scheduler.close`."""
+        self.is_closed = True
+        tasks, self._tasks = self._tasks, None
+        is_ours = tasks is not None and self._loop is asyncio.get_running_loop()
+        if tasks is not None and is_ours:
+            tasks.cancel()
+            await asyncio.wait([tasks])
+        await self._store.retire()
+        if is_ours:
+            await self._worker.stop(self._grace_seconds)
+        await self._store.close()
+
+    def _is_running(self) -> bool:
+        return self._tasks is not None and self._loop is asyncio.get_running_loop() and not self._tasks.done()
+
+    async def _start(self) -> None:
+        await self._store.open(self._worker)
+        if not (self._is_running() or self.is_closed):  # somebody else may have waited for the store as well
+            self._loop = loop = asyncio.get_running_loop()
+            # One task that holds the others: asyncio itself would let go of a worker that nothing refers to.
+            self._tasks = loop.create_task(self._run(), name="servicekit engine", context=self._context.copy())
+
+    async def _run(self) -> None:
+        await self._worker.settle()
+        async with asyncio.TaskGroup() as tasks:
+            if self.run_jobs:
+                tasks.create_task(self._worker.run(), name="servicekit worker")
+            if self._store.is_shared:
+                tasks.create_task(rescue_jobs(self._store), name="servicekit rescuer")
+            tasks.create_task(sweep(self._store, self._retention, self._worker), name="servicekit sweeper")
