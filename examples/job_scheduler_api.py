@@ -7,6 +7,8 @@
       -d '{"darts": 5000000}' | jq -r '.job_id')
     curl http://localhost:8000/api/v1/jobs/$JOB_ID
     curl http://localhost:8000/api/v1/pi/$JOB_ID
+
+Jobs are kept in jobs.db in the working directory: after a restart, job and result are still there.
 """
 
 import random

@@ -6,6 +6,8 @@
       -H "Content-Type: application/json" \\
       -d '{"steps": 30}' | jq -r '.job_id')
     curl -N http://localhost:8000/api/v1/jobs/$JOB_ID/\\$stream
+
+Stop it meanwhile and start it again: the job runs again, and the page goes on showing it.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What becomes of jobs when processes come and go at bad moments: each of these was once lost, stuck or told wrongly."""
+"""What becomes of jobs when processes come and go at bad moments."""
 
 import asyncio
 import sqlite3
@@ -22,7 +22,7 @@ from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.submission import Submission
 from servicekit.stores.sqlite import threads, writes
-from servicekit.stores.sqlite.processes import ProcessLock
+from servicekit.stores.sqlite.processes import ProcessLock, is_alive, remove_leftovers
 from servicekit.stores.sqlite.rows import time_text
 from servicekit.stores.sqlite.store import SqliteStore
 from servicekit.stores.sqlite.writer import UNCLAIM, News
@@ -243,8 +243,6 @@ async def test_locks_that_were_left_behind_are_removed(path: Path) -> None:
 
 def test_many_that_begin_at_once_keep_their_locks(path: Path) -> None:
     """Whoever cleans up must not take a lock that is just being made."""
-    from servicekit.stores.sqlite.processes import is_alive, remove_leftovers
-
     is_over = threading.Event()
 
     def clean_up() -> None:

@@ -74,8 +74,9 @@ class Scheduler:
         """Accept a job and return its id; it starts when a slot is free, in order of submission.
 
         The target is an `async def` function, a plain function (which gets a thread of its own), or a coroutine
-        object. All further arguments are the target's. `InvalidTarget` if it cannot be run; `SchedulerClosed` if the
-        service is stopping.
+        object. All further arguments are the target's. Once this returns, the job is kept: where that is in a file, it
+        outlives the process. `InvalidTarget` if it cannot be run; `SchedulerClosed` if the service is stopping;
+        `StoreUnavailable` if it cannot be kept.
         """
         return await self._submit(options_of(target), target, args, kwargs)
 
