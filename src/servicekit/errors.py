@@ -14,8 +14,10 @@
     ├── IdempotencyConflict   (also a ValueError)    the key was used for something else
     ├── JobLost               (also a RuntimeError)  why a job failed that its process did not survive
     │   ├── ProcessDied                              and it has had its restarts
+    │   ├── ProcessStopped                           in order, and it must not run twice
     │   ├── NotRestartable                           and no other process can run it
-    │   └── TargetUnavailable                        and what it runs cannot be imported any more
+    │   ├── TargetUnavailable                        and what it runs cannot be imported any more
+    │   └── ArgumentsUnfit                           and what it runs takes others by now
     ├── MissingExtra          (also an ImportError)  a feature's package is not installed
     ├── NoCurrentJob          (also a RuntimeError)  called outside of a job
     └── JobCanceled                                  raised inside a target that was asked to stop
@@ -97,7 +99,7 @@ class ResultDropped(ResultUnavailable):
 
     def __init__(self, job_id: str, status: str) -> None:
         sentence = (
-            f"The result of job {job_id} is no longer kept (status={status}): there was too much of it "
+            f"The result of job {job_id} is not kept (status={status}): there was too much of it "
             "(Retention.max_result_bytes), or it cannot be written as JSON."
         )
         super().__init__(job_id, status, sentence)
@@ -141,13 +143,20 @@ class ProcessDied(JobLost):
         self.attempts = attempts
 
 
+class ProcessStopped(JobLost):
+    """The process was told to stop, and the job, which must not run twice, had not ended within the grace time."""
+
+    def __init__(self) -> None:
+        super().__init__("the service was stopped while it ran the job, and the job is not run again (max_restarts=0).")
+
+
 class NotRestartable(JobLost):
     """The process ended before the job did, and only that process could have run it."""
 
     def __init__(self) -> None:
         super().__init__(
             "the process that accepted the job has ended, and no other can run it: a target must be importable by "
-            "name, and its arguments plain JSON."
+            "name, and its arguments JSON, or of the types that it names."
         )
 
 
@@ -156,6 +165,15 @@ class TargetUnavailable(JobLost):
 
     def __init__(self, reference: str, reason: str) -> None:
         super().__init__(f"{reference} cannot be imported: {reason}")
+        self.reference = reference
+        self.reason = reason
+
+
+class ArgumentsUnfit(JobLost):
+    """The target's types have changed since the job was submitted, and its arguments cannot be read any more."""
+
+    def __init__(self, reference: str, reason: str) -> None:
+        super().__init__(f"the arguments do not fit {reference} any more: {reason}")
         self.reference = reference
         self.reason = reason
 

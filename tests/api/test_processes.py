@@ -147,7 +147,7 @@ def test_the_same_signal_again_ends_the_service_at_once(serve: Serve, tmp_path: 
         assert wait_end(service, job_id)["status"] == "completed"
         failed = wait_end(service, once)
         assert failed["status"] == "failed"
-        assert failed["error"].startswith("ProcessDied: ")
+        assert failed["error"].startswith("ProcessStopped: ")
 
 
 def test_a_thread_that_does_not_stop_is_run_again_when_its_process_is_gone(serve: Serve, tmp_path: Path) -> None:

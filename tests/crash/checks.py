@@ -15,7 +15,7 @@ from tests.crash.targets import RUN_ONCE
 from tests.stores.event_log import check_events
 
 _ALLOWED: Final = {(source.value, target.value) for (source, _), target in TRANSITIONS.items()}
-_LOST: Final = ("ProcessDied: ", "NotRestartable: ")
+_LOST: Final = ("ProcessDied: ", "ProcessStopped: ", "NotRestartable: ")
 
 
 @dataclass

@@ -5,11 +5,13 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import date
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from servicekit.errors import JobNotFound, ResultDropped, StoreUnavailable
+from servicekit.errors import ArgumentsUnfit, JobNotFound, ResultDropped, StoreUnavailable
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.options import JobOptions
 from servicekit.jobs.outcome import CANCELED, completion
@@ -148,7 +150,7 @@ class TestSqliteStore(JobStoreContract):
         record = await store.get_record(job_id)
         assert record.status is JobStatus.FAILED
         assert record.error is not None
-        assert record.error.startswith("ProcessDied: ")
+        assert record.error.startswith("ProcessStopped: ")
 
     async def test_a_released_attempt_that_was_asked_to_stop_is_canceled(self, store: JobStore) -> None:
         (job_id,) = await self.insert(store)
@@ -389,3 +391,27 @@ async def test_nothing_is_left_beside_the_file(open_store: OpenStore, path: Path
         with pytest.raises(JobNotFound):
             await store.get_record(ids.next_id())
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+class Body(BaseModel):
+    day: date
+
+
+async def read(body: Body) -> date:
+    return body.day
+
+
+async def test_arguments_come_back_as_the_types_that_the_target_names(open_store: OpenStore, path: Path) -> None:
+    body = Body(day=date(2026, 1, 31))
+    async with open_store() as store:
+        for _ in range(2):
+            await store.insert(Submission(ids.next_id(), "read", read, (body,), {}, RunnerKind.COROUTINE))
+    async with open_store() as store:
+        assert await (await claim_one(store)).submission.call() == body.day
+        with sqlite3.connect(path) as connection:
+            connection.execute("""UPDATE jobs SET arguments = '{"args": [{}], "kwargs": {}, "typed": [0]}'""")
+        connection.close()
+        with pytest.raises(
+            ArgumentsUnfit, match=r"do not fit .*test_sqlite:read any more: Field required"
+        ):
+            await (await claim_one(store)).submission.call()

@@ -22,9 +22,6 @@ DEFAULT_URL: Final = "sqlite:///jobs.db"
 _SQLITE: Final = "sqlite:///"
 _MEMORY: Final = "memory://"
 
-RETENTION_IN_A_FILE: Final = Retention(max_age=timedelta(days=7), max_count=100_000)
-"""How long finished jobs are kept where that costs no memory, unless something else is asked for."""
-
 
 def create_scheduler(
     url: str | None = None,
@@ -44,7 +41,7 @@ def create_scheduler(
       keeps nothing; by default what the environment variable `SERVICEKIT_JOBS_URL` says, or else `sqlite:///jobs.db`.
     - `max_concurrency`: how many jobs run at once in all processes that share the file; `None` is no limit.
     - `max_concurrency_per_process`: how many of them in this process.
-    - `retention`: how long finished jobs are kept; by default a week in a file, and a day in memory.
+    - `retention`: how long finished jobs are kept; by default a week, and 20,000 of them.
     - `run_jobs`: whether this process runs jobs, or only accepts them for others.
 
     `ConfigurationError` for what makes no sense. Whether the file can be used shows when the scheduler starts.
@@ -52,7 +49,7 @@ def create_scheduler(
     url = url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
     if url == _MEMORY and not run_jobs:
         raise ConfigurationError("run_jobs", run_jobs, "True with memory://, where no other process can run them")
-    hub, retention = hub or EventHub(), retention or (Retention() if url == _MEMORY else RETENTION_IN_A_FILE)
+    hub, retention = hub or EventHub(), retention or Retention()
     return Scheduler(
         _create_store(url, hub, clock or SystemClock(), retention),
         hub,

@@ -115,7 +115,7 @@ class Scheduler:
     async def get_result(self, job_id: str | ULID) -> Any:
         """What the target of a completed job returned.
 
-        `JobNotFinished`, `JobFailed` (failed or canceled) or `ResultDropped` (no longer kept) if there is none: all
+        `JobNotFinished`, `JobFailed` (failed or canceled) or `ResultDropped` (not kept) if there is none: all
         three are `ResultUnavailable`, and a `RuntimeError`. `JobNotFound` if there is no job with this id.
         """
         return await (await self._engine.open()).get_result(str(job_id))

@@ -1,20 +1,19 @@
 """Which jobs another process can run: those whose target it can import, and whose arguments it can read.
 
-A job like that is written down as a reference, `package.module:function`, and its arguments as JSON. Only arguments
-that come back from JSON as they were count: numbers, texts, booleans, `None`, and lists and dictionaries of these. The
-program's own file is called `__main__` by the process that runs it; where others could import it by its file's name,
-that name is written.
+A job like that is written down as a reference, `package.module:function`, and its arguments as JSON, which
+`servicekit.jobs.arguments` writes and reads. The program's own file is called `__main__` by the process that runs it;
+where others could import it by its file's name, that name is written.
 """
 
 import hashlib
 import importlib
 import json
 import sys
-from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from servicekit.errors import TargetUnavailable
+from servicekit.jobs.arguments import dump_arguments
 from servicekit.jobs.submission import JobTarget, Submission, name_of
 
 _MAIN = "__main__"
@@ -33,7 +32,7 @@ def describe_call(submission: Submission) -> CallDescription | None:
     reference = find_reference(submission.target)
     if reference is None:
         return None
-    arguments = dump_arguments(submission.args, submission.kwargs)
+    arguments = dump_arguments(submission.target, submission.args, submission.kwargs)
     return None if arguments is None else CallDescription(reference, arguments)
 
 
@@ -63,31 +62,19 @@ def load_target(reference: str) -> JobTarget:
     return target
 
 
-def dump_arguments(args: tuple[object, ...], kwargs: dict[str, object]) -> str | None:
-    """The arguments as JSON, or `None` if they would not come back as they are."""
-    try:
-        if all(map(_is_plain, args)) and all(map(_is_plain, kwargs.values())):
-            return json.dumps({"args": args, "kwargs": kwargs})
-    except (RecursionError, ValueError):  # a list that contains itself, or a number of five thousand digits
-        pass
-    return None
-
-
-def load_arguments(arguments: str) -> tuple[tuple[object, ...], dict[str, object]]:
-    """What `dump_arguments` was given."""
-    values = json.loads(arguments)
-    return tuple(values["args"]), values["kwargs"]
-
-
 def fingerprint(submission: Submission) -> str:
     """A text that is the same for the same call in any process: it tells apart what has one idempotency key.
 
-    What is not JSON counts by its type alone, and a target that no reference leads to by its name.
+    What cannot be written counts by its type alone, and a target that no reference leads to by its name.
     """
-    target = find_reference(submission.target) or name_of(submission.target)
-    arguments = {name: _spell(value) for name, value in submission.kwargs.items()}
-    call = json.dumps([target, [_spell(value) for value in submission.args], arguments], sort_keys=True)
-    return hashlib.sha256(call.encode()).hexdigest()
+    call = describe_call(submission)
+    if call is not None:
+        text = json.dumps([call.reference, json.loads(call.arguments)], sort_keys=True)
+    else:
+        arguments = {name: _spell(value) for name, value in submission.kwargs.items()}
+        args = [_spell(value) for value in submission.args]
+        text = json.dumps([name_of(submission.target), args, arguments], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _spell(value: object) -> str:
@@ -99,17 +86,6 @@ def _spell(value: object) -> str:
 
 def _type_name(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
-
-
-def _is_plain(value: Any) -> bool:
-    kind = type(value)
-    if value is None or kind is str or kind is int or kind is bool:
-        return True
-    if kind is float:
-        return isfinite(value)
-    if kind is list:
-        return all(map(_is_plain, value))
-    return kind is dict and all(type(key) is str and _is_plain(part) for key, part in value.items())
 
 
 def _look_up(module: object, name: str) -> object:

@@ -32,12 +32,12 @@ class Bounds:
 class Retention:
     """The bounds on what is kept of finished jobs; the oldest go first. `None` is no limit.
 
-    In memory the defaults need some 12 MB for records and their texts as they usually are, at the very most 150, and
+    In memory the defaults need some 24 MB for records and their texts as they usually are, at the very most 300, and
     64 MiB for results and tracebacks.
     """
 
-    max_age: timedelta | None = timedelta(hours=24)
-    max_count: int | None = 10_000
+    max_age: timedelta | None = timedelta(days=7)
+    max_count: int | None = 20_000
     max_result_bytes: int | None = 64 * 1024 * 1024
     """In memory: all kept results and tracebacks together, as estimated; the newest is kept whatever its size. In a
     file: the largest result that is kept, as JSON."""

@@ -42,7 +42,7 @@ class JobMetrics:
             self._deleted.inc()
         elif not event.is_transition:
             return
-        elif record.status is JobStatus.PENDING:
+        elif record.version == 1:  # one that was given back is pending once more
             self._submitted.inc()
         elif record.status.is_terminal and record.finished_at is not None:
             self._finished.labels(record.status.value).inc()

@@ -70,6 +70,7 @@ def _set_up(connection: sqlite3.Connection, path: Path) -> None:
     _check_is_ours(connection, path)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")  # on macOS, where a plain fsync does not reach the disk
     connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_WAL_BYTES}")
     connection.execute("PRAGMA temp_store = MEMORY")
     _migrate(connection, path)

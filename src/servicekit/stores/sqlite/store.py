@@ -12,11 +12,12 @@ from typing import Final, NoReturn
 from pydantic_core import to_json
 
 from servicekit.errors import NotRestartable, StoreUnavailable
+from servicekit.jobs.arguments import load_arguments
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.query import SCAN_LIMIT, ChangePage, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord, Progress
-from servicekit.jobs.restartable import describe_call, fingerprint, load_arguments, load_target
+from servicekit.jobs.restartable import describe_call, fingerprint, load_target
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import Claim, RunnerKind, Submission, check_target
@@ -339,7 +340,7 @@ def _load(job: writes.ClaimedJob) -> Submission:
         if job.target is None or job.arguments is None:
             raise NotRestartable
         target = load_target(job.target)
-        args, kwargs = load_arguments(job.arguments)
+        args, kwargs = load_arguments(job.target, target, job.arguments)
         runner = check_target(target, args, kwargs)  # it may have been another kind of function when it was submitted
     except Exception as error:  # finding the target runs the user's code, and every other claim needs its answer
         return Submission(job.id, job.name, _Failing(error), (), {}, RunnerKind.COROUTINE)

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
-from servicekit.errors import IdempotencyConflict, JobNotFound, NotRestartable, ProcessDied
+from servicekit.errors import IdempotencyConflict, JobNotFound, NotRestartable, ProcessDied, ProcessStopped
 from servicekit.jobs.outcome import describe_error
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.status import JobStatus, Transition, move_of
@@ -236,7 +236,9 @@ def _give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared
         connection.execute(_CLOSE, [_TARGETS[Transition.CANCEL], now, None, job_id])
     elif target is None:
         _fail(connection, job_id, now, NotRestartable())
-    elif max_restarts < (1 if is_spared else attempts):
+    elif is_spared and max_restarts == 0:
+        _fail(connection, job_id, now, ProcessStopped())
+    elif not is_spared and max_restarts < attempts:
         _fail(connection, job_id, now, ProcessDied(attempts))
     else:
         connection.execute(_GIVE_BACK, [int(is_spared), job_id])
