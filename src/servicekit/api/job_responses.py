@@ -93,7 +93,7 @@ STREAM: Final[Responses] = {
         "content": _event_stream("The record's version.", _STREAM_EXAMPLE),
     },
     204: {"description": "The client has had the last event already (`Last-Event-ID`): it need not come again."},
-    **NO_JOB,
+    **{status: response for status, response in NO_JOB.items() if status != 503},
 }
 STREAM_OF_ALL: Final[Responses] = {
     200: {

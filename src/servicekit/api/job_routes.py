@@ -16,6 +16,7 @@ from servicekit.api.job_responses import CANCEL, DELETED, LIST, NO_JOB, RESULT, 
 from servicekit.api.sse import EventStream, EventStreamRoute
 from servicekit.api.state import jobs_path, service_state
 from servicekit.engine.scheduler import Scheduler
+from servicekit.errors import StoreUnavailable
 from servicekit.jobs.query import JobFilter
 from servicekit.jobs.record import JobRecord, JobSummary
 from servicekit.jobs.status import JobStatus
@@ -191,9 +192,10 @@ async def stream_job(
 
     A client that comes back with `Last-Event-ID` gets what it has missed.
     """
-    record = await scheduler.get_record(job_id)
-    if record.status.is_terminal and last_event_id == record.version:
-        return Response(status_code=204)
+    with suppress(StoreUnavailable):  # the stream will end at once and its client come back; at a 503 many never do
+        record = await scheduler.get_record(job_id)
+        if record.status.is_terminal and last_event_id == record.version:
+            return Response(status_code=204)
     state = service_state(request.app)
     watch = scheduler.watch(job_id, last_event_id, poll_interval)
     return EventStream(watch, state.streams, expose_tracebacks=state.expose_tracebacks)

@@ -16,6 +16,7 @@ stands in for the watch.
 """
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -36,6 +37,8 @@ from servicekit.engine.watch import JobWatch
 from servicekit.errors import JobNotFound, StoreUnavailable
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.query import JobChange
+
+_log = logging.getLogger("servicekit.api")
 
 RETRY_MILLISECONDS: Final = 1_000
 _STOP_SECONDS: Final = 1.0
@@ -228,8 +231,8 @@ class EventStream(Response):
         except JobNotFound as error:  # deleted since the request was accepted
             deleted = JobEvent(error.job_id, None)
             await send({"type": "http.response.body", "body": self._encode(deleted), "more_body": True})
-        except StoreUnavailable:
-            pass  # the stream ends, and its client comes back by itself
+        except StoreUnavailable as error:  # the stream ends, and its client comes back by itself
+            _log.error("%s", error)
         finally:
             disconnect.cancel()
 
