@@ -417,6 +417,42 @@ def limited(kind: int, soft: int) -> Iterator[None]:
         resource.setrlimit(kind, (before, hard))
 
 
+class Rescues:
+    """Sees whether rescuing has failed because no lock could be looked at."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._errors: list[str] = []
+        rescue = SqliteStore.rescue
+
+        async def rescue_and_see(store: SqliteStore) -> None:
+            try:
+                await rescue(store)
+            except OSError as error:
+                self._errors.append(str(error))
+                raise
+
+        monkeypatch.setattr(SqliteStore, "rescue", rescue_and_see)
+
+    async def have_failed(self) -> bool:
+        return any("Too many open files" in error for error in self._errors)
+
+
+async def test_what_is_read_beside_the_database_may_fail_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with busy(path) as (scheduler, gate, ended, running):
+        gate.open()
+        await scheduler.wait(running)
+
+    def fail() -> list[str]:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "find_migrations", fail)
+        with pytest.raises(StoreUnavailable, match="Too many open files"):
+            await asyncio.wait_for(open_scheduler(path).start(), PATIENCE_SECONDS)
+    async with open_scheduler(path) as scheduler:
+        await check_recovered(scheduler, path, ended, running)
+
+
 async def test_no_more_files_can_be_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither to look at the locks of others nor to open the database anew; the engine lives on."""
     fails = False
@@ -426,6 +462,7 @@ async def test_no_more_files_can_be_opened(path: Path, monkeypatch: pytest.Monke
             raise sqlite_error("SQLITE_IOERR")
 
     hook_connections(monkeypatch, fail_when_told)
+    rescues = Rescues(monkeypatch)
     async with busy(path) as (scheduler, gate, ended, running):
         async with open_scheduler(path, run_jobs=False):  # so that there is a lock to look at
             fails = True

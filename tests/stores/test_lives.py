@@ -247,6 +247,9 @@ class Lives(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1), job_id=jobs)
     def request_cancel(self, which: int, job_id: str) -> None:
+        self.cancel_job(which, job_id)
+
+    def cancel_job(self, which: int, job_id: str) -> None:
         life = self.visible().get(job_id)
         if life is None:
             with pytest.raises(JobNotFound):
@@ -261,8 +264,19 @@ class Lives(RuleBasedStateMachine):
                 life.version += 1
         assert (record.status, record.version) == (life.status, life.version)
 
+    @rule(which=st.integers(0, 1), claim=claims, is_deleted=st.sampled_from([False, False, True]))
+    def stop_attempt(self, which: int, claim: Claim, is_deleted: bool) -> None:
+        """The same for jobs that mostly run."""
+        if is_deleted:
+            self.delete_job(which, claim.submission.id)
+        else:
+            self.cancel_job(which, claim.submission.id)
+
     @rule(which=st.integers(0, 1), job_id=consumes(jobs))
     def delete(self, which: int, job_id: str) -> None:
+        self.delete_job(which, job_id)
+
+    def delete_job(self, which: int, job_id: str) -> None:
         life = self.visible().get(job_id)
         if life is not None:
             self.run(self.store(which).delete(job_id))

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -15,7 +15,7 @@ import pytest
 
 from servicekit import JobStatus, create_scheduler
 from servicekit.engine.clock import SystemClock
-from servicekit.errors import JobNotFound, StoreUnavailable
+from servicekit.errors import StoreUnavailable
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.outcome import completion
 from servicekit.jobs.query import ALL_JOBS
@@ -103,9 +103,12 @@ async def test_who_rescues_jobs_looks_for_work(one: Process, other: Process) -> 
     """The events of a rescue are the rescuer's own, of which nobody else tells it."""
     job_id = await one.store.insert(new())
     await one.store.claim(1, ())
+    while not any(event.record and event.record.version == 2 for event in other.publisher.events):
+        await other.signals.wait_woken()
     one.die()
-    await asyncio.gather(other.store.rescue(), other.signals.wait_woken())
     other.signals.told.clear()
+    await other.store.rescue()
+    assert "wake" in other.signals.told
     assert [claim.submission.id for claim in await other.store.claim(1, ())] == [job_id]
 
 
@@ -285,8 +288,11 @@ async def test_a_slot_of_all_processes_is_free_when_a_deleted_job_has_ended_else
         gate = Gate()
         gate.open()
         second = await other.add_job(gate.enter)  # which only the other can run
-        await one.delete(first)
-        with suppress(JobNotFound):
-            await one.get_record(first)
+        async with other.watch(first) as watch:
+            await one.delete(first)
+            while (event := await watch.next_event()) is None or event.record is not None:
+                pass
+        for _ in range(3):  # by then it has looked for a free slot because of that, and found none
+            assert await other.find_problem() is None
         stubborn.released.set()
         assert (await other.wait(second, timeout=10)).status is JobStatus.COMPLETED

@@ -411,7 +411,5 @@ async def test_arguments_come_back_as_the_types_that_the_target_names(open_store
         with sqlite3.connect(path) as connection:
             connection.execute("""UPDATE jobs SET arguments = '{"args": [{}], "kwargs": {}, "typed": [0]}'""")
         connection.close()
-        with pytest.raises(
-            ArgumentsUnfit, match=r"do not fit .*test_sqlite:read any more: Field required"
-        ):
+        with pytest.raises(ArgumentsUnfit, match=r"do not fit .*test_sqlite:read any more: Field required"):
             await (await claim_one(store)).submission.call()
