@@ -43,6 +43,9 @@ class RecordingPublisher:
     def is_followed(self, job_id: str) -> bool:
         return True
 
+    def list_followed(self) -> list[str]:
+        return list({event.job_id for event in self.events})
+
     def relay(self, event: JobEvent) -> None:
         self.events.append(event)
 

@@ -49,6 +49,10 @@ class EventPublisher(Protocol):
         """Whether somebody reads the events of this job, whichever process makes them."""
         ...
 
+    def list_followed(self) -> list[str]:
+        """The jobs that somebody reads the events of."""
+        ...
+
     def relay(self, event: JobEvent) -> None:
         """Pass on what another process has done: to the readers of the job, and not to those who count events."""
         ...
@@ -63,6 +67,10 @@ class JobSignals(Protocol):
 
     def wake(self) -> None:
         """There may be something to claim."""
+        ...
+
+    def is_running(self, job_id: str, attempt: int) -> bool:
+        """Whether this process works on that attempt."""
         ...
 
     def cancel(self, job_id: str) -> None:

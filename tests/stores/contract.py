@@ -576,6 +576,7 @@ class BoundsByStatus(StoreTests):
         failed = [await self.end(store, failure(ValueError())) for _ in range(3)]
         await self.end(store, completion(None))
         await self.end(store, CANCELED)
+        clock.advance(30)
         await self.prune(store)
         assert len(await self.list_ids(store)) == 4
         clock.advance(61)

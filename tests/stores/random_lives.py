@@ -37,6 +37,9 @@ class Signals:
     def wake(self) -> None:
         pass
 
+    def is_running(self, job_id: str, attempt: int) -> bool:
+        return True
+
     def cancel(self, job_id: str) -> None:
         pass
 

@@ -463,18 +463,23 @@ async def test_no_more_files_can_be_opened(path: Path, monkeypatch: pytest.Monke
 
     hook_connections(monkeypatch, fail_when_told)
     rescues = Rescues(monkeypatch)
-    async with busy(path) as (scheduler, gate, ended, running):
-        async with open_scheduler(path, run_jobs=False):  # so that there is a lock to look at
-            fails = True
-            await check_refused(scheduler, "the disk reports an error")
-            with limited(resource.RLIMIT_NOFILE, 0):
-                with pytest.raises(OSError, match="Too many open files"):
-                    await scheduler._engine._store.rescue()
-                await check_refused(scheduler, "it cannot be opened")
-                gate.open()
-            fails = False
-            await check_recovered(scheduler, path, ended, running)
-        assert scheduler._engine._is_running()
+    async with (
+        busy(path) as (scheduler, gate, ended, running),
+        open_scheduler(path, run_jobs=False) as other,  # so that there is a lock to look at
+    ):
+        fails = True
+        await check_refused(scheduler, "the disk reports an error")
+        with limited(resource.RLIMIT_NOFILE, 0):
+            await check_refused(scheduler, "it cannot be opened")
+            await wait_for(rescues.have_failed)
+            gate.open()
+        fails = False
+        await wait_healthy(other)
+        # Nobody asks the first for anything: what claims there has outlived this.
+        more = await other.add_job(answer, "more")
+        assert (await other.wait(more, PATIENCE_SECONDS)).status is JobStatus.COMPLETED
+        await other.delete(more)
+        await check_recovered(scheduler, path, ended, running)
 
 
 async def test_the_file_is_damaged_and_then_restored(path: Path) -> None:

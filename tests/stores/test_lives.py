@@ -17,7 +17,16 @@ from typing import Final, TypeVar
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
 
 from servicekit.errors import IdempotencyConflict, JobNotFound
 from servicekit.jobs.events import JobEvent
@@ -43,6 +52,7 @@ OUTCOMES: Final = {
     Transition.CANCEL: CANCELED,
 }
 KEYS: Final = [None, None, None, "a", "b"]
+EXCLUDED: Final[list[set[RunnerKind]]] = [set(), set(), set(), *({kind} for kind in RunnerKind), set(RunnerKind)]
 
 
 def done(coroutine: Coroutine[object, object, T]) -> T:
@@ -140,6 +150,11 @@ class Lives(RuleBasedStateMachine):
     def insert(
         self, which: int, runner: RunnerKind, is_local: bool, max_restarts: int, key: str | None, argument: int
     ) -> object:
+        return self.insert_job(which, runner, is_local, max_restarts, key, argument)
+
+    def insert_job(
+        self, which: int, runner: RunnerKind, is_local: bool, max_restarts: int, key: str | None, argument: int
+    ) -> object:
         job_id = self.ids.next_id()
         options = JobOptions(idempotency_key=key, max_restarts=max_restarts)
         target = make_local() if is_local else noop
@@ -160,11 +175,26 @@ class Lives(RuleBasedStateMachine):
     @rule(
         target=claims,
         which=st.integers(0, 1),
+        call=st.tuples(st.sampled_from(RunnerKind), st.booleans(), st.integers(0, 2)),
         limit=st.integers(1, 4),
-        excluding=st.sets(st.sampled_from(RunnerKind)),
-        max_running=st.none() | st.integers(1, 4),
+    )
+    def insert_and_claim(self, which: int, call: tuple[RunnerKind, bool, int], limit: int) -> object:
+        """Most of a life happens to jobs that run: this makes sure that there are some."""
+        self.insert_job(which, *call, None, 0)
+        return self.claim_jobs(which, limit, set(), None)
+
+    @precondition(lambda self: self.has_pending())
+    @rule(
+        target=claims,
+        which=st.integers(0, 1),
+        limit=st.integers(1, 4),
+        excluding=st.sampled_from(EXCLUDED),
+        max_running=st.sampled_from([None, None, None, 2, 4]),
     )
     def claim(self, which: int, limit: int, excluding: set[RunnerKind], max_running: int | None) -> object:
+        return self.claim_jobs(which, limit, excluding, max_running)
+
+    def claim_jobs(self, which: int, limit: int, excluding: set[RunnerKind], max_running: int | None) -> object:
         expected = self.claimable(which, limit, excluding, max_running)
         claims = self.run(self.store(which).claim(limit, excluding, max_running))
         assert [claim.submission.id for claim in claims] == [life.id for life in expected]
@@ -188,6 +218,9 @@ class Lives(RuleBasedStateMachine):
         life.attempt += 1
         life.owner = owner
         life.move(Transition.CLAIM)
+
+    def has_pending(self) -> bool:
+        return any(life.status is JobStatus.PENDING for life in self.lives.values())
 
     def running(self) -> list[Life]:
         return [life for life in self.lives.values() if life.status is JobStatus.RUNNING]
@@ -411,6 +444,7 @@ class LivesOnFile(Lives):
     def run(self, coroutine: Coroutine[object, object, T]) -> T:
         return self.loop.run_until_complete(asyncio.wait_for(coroutine, 10))
 
+    @precondition(lambda self: self.has_pending())
     @rule(which=st.integers(0, 1), limit=st.integers(1, 4))
     def claim_and_go_away(self, which: int, limit: int) -> None:
         """Whoever asked for claims does not wait for them: they go back."""
@@ -548,4 +582,4 @@ def is_legal(earlier: JobRecord, later: JobRecord) -> bool:
 TestLives = LivesInMemory.TestCase
 TestLives.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestLivesOnFile = LivesOnFile.TestCase
-TestLivesOnFile.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
+TestLivesOnFile.settings = settings(max_examples=20, stateful_step_count=50, deadline=None)

@@ -44,6 +44,9 @@ class Signals:
         self.told.append("wake")
         self._has_woken.set()
 
+    def is_running(self, job_id: str, attempt: int) -> bool:
+        return True
+
     def cancel(self, job_id: str) -> None:
         self.told.append(f"cancel {job_id}")
 
@@ -166,7 +169,7 @@ async def test_a_cancel_from_elsewhere_does_not_overtake_the_claim(path: Path, m
 
     def report_and_tell(store: SqliteStore, news: News) -> None:
         report(store, news)
-        if any(row[8] is not None for row in news.others):
+        if any(row.cancel_requested_at is not None for row in news.others):
             has_arrived.set()
 
     monkeypatch.setattr(SqliteStore, "_report", report_and_tell)

@@ -28,7 +28,7 @@ def record_json(record: JobRecord, *, expose_traceback: bool) -> bytes:
 def result_json(job_id: str, result: object) -> bytes:
     """The result of a completed job as JSON; `ResultDropped` for what is kept in memory and is none."""
     try:
-        return to_json(result)
+        return to_json(result, inf_nan_mode="null")  # NaN is no JSON
     except Exception as error:  # it may call the user's code
         raise ResultDropped(job_id, JobStatus.COMPLETED) from error
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import inspect
 import signal
 import sys
 from types import FrameType
@@ -39,8 +40,12 @@ def load_app(place: str, *, is_factory: bool = False) -> FastAPI:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the module is there, and something that it imports is not
         raise ConfigurationError("the application", place, f"in a module that exists ({error})") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError("the application", place, "in a module with a name such as package.service") from error
     app = getattr(module, name, None)
-    if is_factory and callable(app):
+    if is_factory:
+        if isinstance(app, FastAPI) or not callable(app) or inspect.iscoroutinefunction(app):
+            raise ConfigurationError("the application", place, "the name of a plain function that makes it (--factory)")
         app = app()
     if not isinstance(app, FastAPI):
         raise ConfigurationError("the application", place, "the name of a FastAPI application in its module")

@@ -21,7 +21,9 @@ _log = logging.getLogger("servicekit.engine")
 class Attempt:
     """The run of one claimed job, in a task of its own. It ends when the work has ended and that is written."""
 
-    __slots__ = ("_is_stopped", "_loop", "_on_end", "_reporter", "_runner", "_store", "claim", "job", "task")
+    __slots__ = (
+        "_is_stopped", "_loop", "_on_end", "_outcome", "_reporter", "_runner", "_store", "claim", "job", "task",
+    )  # fmt: skip
 
     task: asyncio.Task[None]
 
@@ -33,6 +35,7 @@ class Attempt:
         self._on_end = on_end
         self._reporter: asyncio.Task[None] | None = None
         self._is_stopped = False
+        self._outcome: Outcome | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -54,12 +57,9 @@ class Attempt:
         """Write an end if the task was cut off before it could: with its event loop, or before its first step."""
         if not (self.task.done() or self._loop.is_closed()):
             return
-        outcome = self._runner.find_outcome(self.job)
-        if outcome is not None:
-            try:
-                await self._end(outcome)
-            finally:
-                self._on_end(self)
+        self._outcome = self._outcome or self._runner.find_outcome(self.job)
+        if self._outcome is not None and await self._try_to_write(self._outcome):
+            self._on_end(self)
 
     def notify_progress(self) -> None:
         """There is progress to take. Called from the target's thread, once until it is taken."""
@@ -67,14 +67,13 @@ class Attempt:
             self._loop.call_soon_threadsafe(self._start_reporter)
 
     async def _run(self) -> None:
-        outcome = await self._runner.run(self.claim.submission, self.job)
-        try:
-            if self._reporter is not None:
-                self._reporter.cancel()
-            while not await self._try_to_write(outcome):  # noqa: ASYNC110
-                await asyncio.sleep(_RETRY_SECONDS)  # the slot is held until it is known how the job has ended
-        finally:
-            self._on_end(self)
+        self._outcome = await self._runner.run(self.claim.submission, self.job)
+        if self._reporter is not None:
+            self._reporter.cancel()
+        # The slot is held until it is known how the job has ended; `settle` goes on if this task is cut off.
+        while not await self._try_to_write(self._outcome):  # noqa: ASYNC110
+            await asyncio.sleep(_RETRY_SECONDS)
+        self._on_end(self)
 
     async def _try_to_write(self, outcome: Outcome) -> bool:
         try:

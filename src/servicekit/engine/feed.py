@@ -9,12 +9,14 @@ from typing import Final
 from servicekit.events.hub import EventHub
 from servicekit.events.mailbox import Bell
 from servicekit.jobs.query import JobChange, JobFilter
+from servicekit.jobs.record import JobRecord
 from servicekit.ports import JobStore
 
 FIRST_JOBS: Final = 100
 _CHANGES_AT_ONCE: Final = 500
 _YIELD_EVERY: Final = 50
 _BEFORE_ALL: Final = 0
+_SHOWN_AT_ONCE: Final = 10_000
 
 
 class JobFeed:
@@ -31,6 +33,7 @@ class JobFeed:
         self._interval_seconds = interval_seconds
         self._changes: deque[JobChange] = deque()
         self._position = _BEFORE_ALL
+        self._shown: dict[str, bool] = {}  # the jobs that match and can still stop to do so, the oldest first
         self._is_behind = False
         self._next_batch_at = 0.0
 
@@ -84,11 +87,26 @@ class JobFeed:
         """
         self._position, self._is_behind = await self._store.get_position(), False
         records = (await self._store.list_records(self._wanted, FIRST_JOBS, None)).records
+        for record in records:
+            self._show(record)
         self._changes.extend(JobChange(_BEFORE_ALL, record.id, record) for record in reversed(records[1:]))
         self._changes.extend(JobChange(self._position, record.id, record) for record in records[:1])
 
     def _is_wanted(self, change: JobChange) -> bool:
-        return change.record is None or self._wanted.matches(change.record)
+        """Whether the change is told: also the one by which a job that was told of leaves the filter."""
+        if change.record is None:
+            return True
+        was_shown = self._shown.pop(change.job_id, False)
+        is_shown = self._wanted.matches(change.record)
+        if is_shown:
+            self._show(change.record)
+        return is_shown or was_shown
+
+    def _show(self, record: JobRecord) -> None:
+        if self._wanted.statuses and not record.status.is_terminal:
+            self._shown[record.id] = True
+        if len(self._shown) > _SHOWN_AT_ONCE:
+            del self._shown[next(iter(self._shown))]
 
     def _is_due(self) -> bool:
         """Whether there is something to read, and it is time for it."""

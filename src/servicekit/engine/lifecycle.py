@@ -1,6 +1,7 @@
 """Starting and stopping: the tasks of a scheduler, on the event loop that it is used on."""
 
 import asyncio
+import logging
 from contextvars import copy_context
 
 from servicekit.engine.sweeper import rescue_jobs, sweep
@@ -8,6 +9,10 @@ from servicekit.engine.worker import Worker
 from servicekit.errors import SchedulerClosed
 from servicekit.jobs.retention import Retention
 from servicekit.ports import JobStore
+
+_RESTART_SECONDS = 1.0
+
+_log = logging.getLogger("servicekit.engine")
 
 
 class Engine:
@@ -77,6 +82,14 @@ class Engine:
             self._tasks = loop.create_task(self._run(), name="servicekit engine", context=self._context.copy())
 
     async def _run(self) -> None:
+        while True:
+            try:
+                await self._run_tasks()
+            except Exception:  # a bug must not leave jobs waiting for ever
+                _log.exception("The engine has failed, and is started again")
+                await asyncio.sleep(_RESTART_SECONDS)
+
+    async def _run_tasks(self) -> None:
         await self._worker.settle()
         async with asyncio.TaskGroup() as tasks:
             if self.run_jobs:

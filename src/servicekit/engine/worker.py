@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Collection, Mapping
 
 from servicekit.engine.attempt import Attempt
@@ -39,6 +40,7 @@ class Worker:
         self._max_threads = max_threads
         self._attempts: dict[str, Attempt] = {}
         self._thread_count = 0
+        self._pid = os.getpid()
         self._is_waiting_for_slots = False
         self._is_paused = False
         self._wake = asyncio.Event()
@@ -64,6 +66,11 @@ class Worker:
         self._max_here = max_concurrency
         self._wake.set()
 
+    def is_running(self, job_id: str, attempt: int) -> bool:
+        """Whether this is an attempt of this process."""
+        found = self._attempts.get(job_id)
+        return found is not None and found.claim.attempt == attempt
+
     def cancel(self, job_id: str) -> None:
         """Ask the job to stop, if it runs here."""
         attempt = self._attempts.get(job_id)
@@ -72,6 +79,8 @@ class Worker:
 
     async def run(self) -> None:
         """Claim and start, until canceled. May be run again, also on another event loop."""
+        if self._pid != os.getpid():  # in a forked child, the attempts are the parent's
+            self._pid, self._attempts, self._thread_count = os.getpid(), {}, 0
         self._wake = asyncio.Event()
         self._wake.set()
         self._is_paused = False

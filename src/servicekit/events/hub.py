@@ -47,6 +47,10 @@ class EventHub:
         """Whether somebody reads the events of this job."""
         return job_id in self._mailboxes
 
+    def list_followed(self) -> list[str]:
+        """The jobs that somebody reads the events of."""
+        return list(self._mailboxes)
+
     def relay(self, event: JobEvent) -> None:
         """Pass on an event of another process: its listeners count it there."""
         for mailbox in self._mailboxes.get(event.job_id, ()):

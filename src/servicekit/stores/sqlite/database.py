@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,12 @@ _REASONS: Final = {
     "SQLITE_CORRUPT": "the file is damaged. Stop the service, and restore it from a backup or move it away.",
     "SQLITE_NOTADB": "the file is not an SQLite database. Choose another path, or move it away.",
 }
+
+
+def create_file(path: Path) -> None:
+    """Make the file if it is not there, readable only for its owner: arguments and results may be nobody else's."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -22,11 +22,17 @@ class ProcessLock:
         self._descriptor = -1
         while self._descriptor < 0:
             self.path = database.with_name(f"{_prefix(database)}{secrets.token_hex(8)}")
-            self._descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            self._descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            _make_accessible(self._descriptor, database)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             if os.fstat(self._descriptor).st_nlink == 0:  # somebody took it for one that was left behind
                 self.close()
         os.register_at_fork(after_in_child=partial(_close_in_child, weakref.ref(self)))
+
+    @property
+    def is_there(self) -> bool:
+        """Whether others can see it."""
+        return self.path.exists()
 
     def release(self) -> None:
         """Let others see that this process works no more."""
@@ -40,12 +46,18 @@ class ProcessLock:
             os.close(descriptor)
 
 
-def is_alive(path: Path) -> bool:
-    """Whether the process that made this file still holds its lock."""
+def is_alive(path: Path, pid: int | None = None) -> bool:
+    """Whether the process that made this file still holds its lock; taken for granted where that cannot be seen.
+
+    A file that is gone proves nothing, since somebody may have tidied up: then it counts whether there is a process
+    with its number. If it lives it makes another file as soon as it notices.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return False
+        return pid is not None and pid != os.getpid() and _exists(pid)
+    except PermissionError:
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, so that two who ask do not mislead each other
     except BlockingIOError:
@@ -53,6 +65,21 @@ def is_alive(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def is_lock_of(database: Path, name: str) -> bool:
+    """Whether a file of this name can be a lock of this database: a copy of the database names the locks of another."""
+    return name.startswith(_prefix(database))
 
 
 def remove_leftovers(database: Path) -> None:
@@ -71,6 +98,14 @@ def _remove_if_free(path: Path) -> None:
         path.unlink()
     finally:
         os.close(descriptor)
+
+
+def _make_accessible(descriptor: int, database: Path) -> None:
+    """Let those who may use the database see the lock, as SQLite does with the files that it makes beside it."""
+    with suppress(OSError):
+        about = database.stat()
+        os.fchmod(descriptor, about.st_mode & 0o666)
+        os.fchown(descriptor, about.st_uid, about.st_gid)
 
 
 def _prefix(database: Path) -> str:

@@ -8,7 +8,7 @@ from servicekit.errors import JobFailed, JobNotFinished, JobNotFound, ResultDrop
 from servicekit.jobs.query import ChangePage, JobChange, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.status import JobStatus, Transition, move_of
-from servicekit.stores.sqlite.rows import EVENT_ARRAY, RECORD_COLUMNS, read_event_record, read_record
+from servicekit.stores.sqlite.rows import EVENT_ARRAY, RECORD_COLUMNS, EventRow, read_event_record, read_record
 
 _COMPLETED: Final = move_of(Transition.COMPLETE).target
 
@@ -47,7 +47,10 @@ def list_records(connection: sqlite3.Connection, request: ListRequest) -> JobPag
     wanted, limit, before, scan_limit = request
     candidates, values = _candidates(wanted, before)
     conditions, more_values = _conditions(wanted)
-    values["scan"] = scan_limit = max(scan_limit, limit + 1)
+    # One index answers one question, and then no more than the page is needed. It has to be searched for a second one.
+    questions = [wanted.tag, wanted.name, wanted.statuses or None, wanted.search, wanted.search]
+    is_search = len([question for question in questions if question is not None]) > 1
+    values["scan"] = scan_limit = max(scan_limit, limit + 1) if is_search else limit + 1
     rows = connection.execute(
         # Not sorted again: the candidates come in order, and each leads to one job.
         f"SELECT {RECORD_COLUMNS} FROM ({candidates}) CROSS JOIN jobs ON id = candidate "
@@ -77,8 +80,11 @@ def _candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, A
     if not wanted.statuses:
         return f"SELECT id AS candidate FROM jobs WHERE {by_id}", values
     names = {f"status{number}": status.value for number, status in enumerate(sorted(wanted.statuses))}
-    ranges = [f"SELECT * FROM (SELECT id AS candidate FROM jobs WHERE status = :{name} AND {by_id})" for name in names]
-    return f"{' UNION ALL '.join(ranges)} {end.format('candidate')}", {**values, **names}
+    ranges = [f"SELECT id AS candidate FROM jobs WHERE status = :{name} AND {by_id}" for name in names]
+    if len(ranges) == 1:
+        return ranges[0], {**values, **names}
+    parts = " UNION ALL ".join(f"SELECT * FROM ({each})" for each in ranges)
+    return f"{parts} {end.format('candidate')}", {**values, **names}
 
 
 def _conditions(wanted: JobFilter) -> tuple[str, dict[str, Any]]:
@@ -107,7 +113,7 @@ def list_transitions(connection: sqlite3.Connection, request: TransitionsRequest
         "WHERE e.job_id = ? AND e.version > ? AND e.is_transition ORDER BY e.version",
         request,
     ).fetchall()
-    records = [read_event_record(json.loads(row)) for (row,) in rows]
+    records = [read_event_record(EventRow(*json.loads(row))) for (row,) in rows]
     return [record for record in records if record is not None]
 
 
@@ -126,11 +132,12 @@ def list_changes(connection: sqlite3.Connection, request: ChangesRequest) -> Cha
         "LEFT JOIN jobs AS j ON j.id = e.job_id AND NOT j.is_deleted ORDER BY e.position",
         request,
     ).fetchall()
-    events = [json.loads(row) for (row,) in rows]
-    last = {event[1]: event for event in events}
-    changes = [JobChange(event[0], event[1], read_event_record(event)) for event in events if last[event[1]] is event]
+    events = [EventRow(*json.loads(row)) for (row,) in rows]
+    last = {event.job_id: event for event in events}
+    newest_of_each = [event for event in events if last[event.job_id] is event]
+    changes = [JobChange(event.position, event.job_id, read_event_record(event)) for event in newest_of_each]
     is_last = len(events) < request.limit
-    return ChangePage(changes, newest if is_last else events[-1][0], is_last)
+    return ChangePage(changes, newest if is_last else events[-1].position, is_last)
 
 
 def get_position(connection: sqlite3.Connection, _: None) -> int:
@@ -141,8 +148,3 @@ def get_position(connection: sqlite3.Connection, _: None) -> int:
 def count_by_status(connection: sqlite3.Connection, _: None) -> dict[JobStatus, int]:
     counts: dict[str, int] = dict(connection.execute("SELECT status, jobs FROM counts").fetchall())
     return {status: counts[status.value] for status in JobStatus}
-
-
-def list_processes(connection: sqlite3.Connection, _: None) -> list[tuple[int, str]]:
-    """The processes that work on the file, each with the name of its lock."""
-    return connection.execute("SELECT id, lock FROM processes").fetchall()

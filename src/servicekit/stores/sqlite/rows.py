@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.status import JobStatus
@@ -20,6 +20,41 @@ EVENT_ARRAY: Final = (
 """An event `e` with what it needs of its job `j`."""
 
 Row = Sequence[Any]
+
+
+class EventRow(NamedTuple):
+    """An event as `EVENT_ARRAY` has it."""
+
+    position: int
+    job_id: str
+    version: int | None
+    is_transition: int
+    status: str | None
+    attempt: int | None
+    at: str
+    started_at: str | None
+    cancel_requested_at: str | None
+    progress: str | None
+    error: str | None
+    name: str | None
+    submitted_at: str | None
+    tags: str | None
+    artifact_id: str | None
+    error_traceback: str | None
+
+    @property
+    def is_deletion(self) -> bool:
+        return self.version is None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing can come after it."""
+        return self.status is None or JobStatus(self.status).is_terminal
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether the work shall stop."""
+        return self.is_deletion or self.cancel_requested_at is not None
 
 
 def time_text(moment: datetime) -> str:
@@ -51,34 +86,16 @@ def read_record(row: Row) -> JobRecord:
     )  # fmt: skip
 
 
-def read_event_record(row: Row) -> JobRecord | None:
-    """The record as it was at an event of `EVENT_ARRAY`; `None` if the job was deleted, then or since."""
-    (
-        _,
-        job_id,
-        version,
-        _,
-        status,
-        attempt,
-        at,
-        started,
-        asked,
-        progress,
-        error,
-        name,
-        submitted,
-        tags,
-        artifact,
-        trace,
-    ) = row
-    if version is None or name is None:
+def read_event_record(row: EventRow) -> JobRecord | None:
+    """The record as it was at an event; `None` if the job was deleted, then or since."""
+    if row.version is None or row.status is None or row.attempt is None or row.name is None:
         return None
-    reached = JobStatus(status)
-    is_terminal = reached.is_terminal
+    status = JobStatus(row.status)
     return JobRecord(
-        job_id, reached, datetime.fromisoformat(submitted), _time(started), _time(at) if is_terminal else None, error,
-        artifact if is_terminal else None, name, attempt, version, _progress(progress), _tags(tags), _time(asked),
-        trace if is_terminal else None,
+        row.job_id, status, datetime.fromisoformat(row.submitted_at or row.at), _time(row.started_at),
+        _time(row.at) if status.is_terminal else None, row.error, row.artifact_id if status.is_terminal else None,
+        row.name, row.attempt, row.version, _progress(row.progress), _tags(row.tags or "[]"),
+        _time(row.cancel_requested_at), row.error_traceback if status.is_terminal else None,
     )  # fmt: skip
 
 

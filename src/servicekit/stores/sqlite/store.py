@@ -3,15 +3,16 @@
 import asyncio
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
 from pydantic_core import to_json
 
-from servicekit.errors import NotRestartable, StoreUnavailable
+from servicekit.errors import JobNotFound, NotRestartable, StoreUnavailable
 from servicekit.jobs.arguments import load_arguments
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.outcome import Outcome
@@ -23,11 +24,15 @@ from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import Claim, RunnerKind, Submission, check_target
 from servicekit.ports import Clock, EventPublisher, JobSignals
 from servicekit.stores.sqlite import queries, writes
-from servicekit.stores.sqlite.processes import ProcessLock, is_alive, remove_leftovers
-from servicekit.stores.sqlite.rows import Row, progress_text, read_event_record, time_text
+from servicekit.stores.sqlite.database import create_file
+from servicekit.stores.sqlite.membership import Departure, Member, Registration, list_members, list_running
+from servicekit.stores.sqlite.processes import ProcessLock, is_alive, is_lock_of, remove_leftovers
+from servicekit.stores.sqlite.pruning import Prune, PruneGroup
+from servicekit.stores.sqlite.rows import EventRow, progress_text, read_event_record, time_text
 from servicekit.stores.sqlite.threads import Answer, Reader, resolve
 from servicekit.stores.sqlite.writer import (
     DELETE,
+    LATE_SECONDS,
     LEAVE,
     PRUNE,
     REGISTER,
@@ -42,6 +47,7 @@ from servicekit.stores.sqlite.writer import (
 )
 
 _DELETION_AGE: Final = timedelta(days=1)
+_YOUNG: Final = timedelta(seconds=2 * LATE_SECONDS)
 _CHECK_SECONDS: Final = 3.0
 _STATUSES: Final = {transition: move_of(transition).target.value for transition in Transition}
 
@@ -60,7 +66,7 @@ class SqliteStore:
         *,
         scan_limit: int = SCAN_LIMIT,
     ) -> None:
-        self._path = path.absolute()
+        self._path = path.resolve()  # the locks are beside the file itself, whatever leads to it
         self._publisher = publisher
         self._clock = clock
         self._retention = retention
@@ -70,12 +76,15 @@ class SqliteStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock: ProcessLock | None = None
         self._process = 0
+        self._pid = os.getpid()
         self._writer: Writer | None = None
         self._reader: Reader | None = None
         # What only this process can run: the file has no words for it.
         self._local: dict[str, Submission] = {}
 
     async def open(self, signals: JobSignals) -> None:
+        if self._pid != os.getpid():
+            self._forget_parent()
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             await self.close()
@@ -84,19 +93,28 @@ class SqliteStore:
         async with self._opening:
             self._signals = signals
             if self._writer is None:
-                await self._start()
+                await self._start(signals)
 
-    async def _start(self) -> None:
+    def _forget_parent(self) -> None:
+        """In a forked child: leave what the parent has opened alone, and be a process of one's own."""
+        self._inherited = (self._writer, self._reader)  # closing their connections is not the child's business
+        self._pid = os.getpid()
+        self._lock, self._process, self._loop = None, 0, None
+        self._writer = self._reader = None
+        self._local = {}
+
+    async def _start(self, signals: JobSignals) -> None:
         had_lock = self._lock is not None
         try:
+            create_file(self._path)
             self._lock = self._lock or ProcessLock(self._path)
         except OSError as error:
             raise StoreUnavailable(str(self._path), f"its folder cannot be written ({error.strerror}).") from error
         self._writer = Writer(self._path, self._report, lambda: self._publisher.is_idle)
         self._reader = Reader(self._path, "servicekit reader")
-        registration = writes.Registration(self._process or None, os.getpid(), self._lock.path.name, self._now())
         try:
-            self._process = await self._writer.ask(REGISTER, registration)
+            await self._register(self._lock)
+            await self._settle(signals)
             await self.rescue()
             remove_leftovers(self._path)
         except BaseException:
@@ -105,6 +123,26 @@ class SqliteStore:
                 self._lock.release()
                 self._lock, self._process = None, 0
             raise
+
+    async def _register(self, lock: ProcessLock) -> None:
+        registration = Registration(self._process or None, os.getpid(), lock.path.name, self._now())
+        self._process = await self._writing().ask(REGISTER, registration)
+
+    async def _settle(self, signals: JobSignals) -> None:
+        """Let the file and the engine agree on what runs here, after another event loop has ended between the two."""
+        for job in await self._reading().ask(list_running, self._process):
+            if not signals.is_running(job.id, job.attempt):
+                await self._writing().ask(UNCLAIM, writes.Release(job.id, job.attempt, self._now()))
+            elif job.is_unwanted:
+                signals.cancel(job.id)
+
+    async def _join_again(self) -> None:
+        """Become a member anew: others took this process for dead, and its jobs are theirs."""
+        assert self._opening is not None
+        async with self._opening:
+            if self._lock is not None and self._writer is not None:
+                self._process = 0
+                await self._register(self._lock)
 
     async def insert(self, submission: Submission) -> str:
         call = describe_call(submission)
@@ -135,7 +173,11 @@ class SqliteStore:
 
     async def claim(self, limit: int, excluding: Collection[RunnerKind], max_running: int | None = None) -> list[Claim]:
         request = writes.ClaimRequest(self._process, limit, excluding, max_running, self._now())
-        return [self._claim(job) for job in await self._writing().ask(writes.claim, request)]
+        try:
+            return [self._claim(job) for job in await self._writing().ask(writes.claim, request)]
+        except writes.ProcessForgotten:
+            await self._join_again()
+            return await self.claim(limit, excluding, max_running)
 
     def _claim(self, job: writes.ClaimedJob) -> Claim:
         submission = self._local.pop(job.id, None)
@@ -211,22 +253,38 @@ class SqliteStore:
     async def prune(self, limit: int) -> bool:
         now = self._clock.now()
         groups = [
-            writes.PruneGroup(
-                sorted(statuses), bounds.max_count, "" if bounds.max_age is None else time_text(now - bounds.max_age)
-            )
+            PruneGroup(sorted(statuses), bounds.max_count, time_text(now - bounds.max_age) if bounds.max_age else "")
             for statuses, bounds in self._retention.groups()
         ]
-        return await self._writing().ask(PRUNE, writes.Prune(groups, limit, time_text(now - _DELETION_AGE)))
+        request = Prune(groups, limit, time_text(now - _YOUNG), time_text(now - _DELETION_AGE))
+        return await self._writing().ask(PRUNE, request)
 
     async def rescue(self) -> None:
-        for process, lock_name in await self._reading().ask(queries.list_processes, None):
-            lock_path = self._path.with_name(lock_name)
-            if process != self._process and not is_alive(lock_path):
-                await self._writing().ask(TAKE_OVER, writes.Departure(process, self._now()))
-                with suppress(FileNotFoundError):
-                    lock_path.unlink()
+        await self._renew_lock()
+        for member in await self._reading().ask(list_members, None):
+            if member.id != self._process and not self._is_alive(member):
+                await self._in_steps(TAKE_OVER, member.id)
+                if member.lock is not None and is_lock_of(self._path, member.lock):
+                    with suppress(OSError):
+                        self._path.with_name(member.lock).unlink()
                 if self._signals is not None:
                     self._signals.wake()
+
+    def _is_alive(self, member: Member) -> bool:
+        if member.lock is None or not is_lock_of(self._path, member.lock):
+            return False
+        return is_alive(self._path.with_name(member.lock), member.pid)
+
+    async def _renew_lock(self) -> None:
+        """Make another lock if somebody has removed the file by which others see that this process lives."""
+        if self._lock is not None and self._writer is not None and not self._lock.is_there:
+            old, self._lock = self._lock, ProcessLock(self._path)
+            await self._register(self._lock)
+            old.close()
+
+    async def _in_steps(self, function: Callable[..., list[bool]], process: int) -> None:
+        while not await self._writing().ask(function, Departure(process, self._now())):  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
     async def find_problem(self) -> str | None:
         try:
@@ -234,15 +292,19 @@ class SqliteStore:
                 await self._writing().ask(TOUCH, self._process)
                 await self.count_by_status()
         except TimeoutError:
-            return f"The job store {self._path} does not answer."
+            return self._find_trouble() or f"The job store {self._path} does not answer."
         except StoreUnavailable as error:
             return str(error)
-        return None
+        return self._find_trouble()  # a few bytes may find room where a job does not
+
+    def _find_trouble(self) -> str | None:
+        return None if self._writer is None else self._writer.find_trouble()
 
     async def retire(self) -> None:
         if self._writer is not None and self._loop is asyncio.get_running_loop():
+            self._writer.hurry()
             with suppress(StoreUnavailable):  # who takes over finds the same
-                await self._writer.ask(RETIRE, writes.Departure(self._process, self._now()))
+                await self._in_steps(RETIRE, self._process)
         for job_id in list(self._local):
             self._forget(job_id)
 
@@ -256,7 +318,7 @@ class SqliteStore:
         """Give up this process's place, unless it still has attempts: nobody may start those again while it lives."""
         if self._loop is asyncio.get_running_loop():
             with suppress(StoreUnavailable):
-                departure = writes.Departure(self._process, self._now())
+                departure = Departure(self._process, self._now())
                 if await self._writing().ask(LEAVE, departure) and self._lock is not None:
                     self._lock.release()
                     self._lock, self._process = None, 0
@@ -271,15 +333,28 @@ class SqliteStore:
         for row in news.others:  # they happened before ours, and readers want them in order
             self._take_from_elsewhere(row)
         for row in news.ours:
-            if self._publisher.is_watched(row[1]) and (event := _event(row)):
+            if self._publisher.is_watched(row.job_id) and (event := _event(row)):
                 self._publisher.publish(event)
         for answer in news.answers:
             self._take_back(answer)
         resolve(news.answers)
-        if self._signals is not None and not (news.answers or news.others):
+        if self._signals is not None and (news.others or news.is_foreign):
             self._signals.wake()
         if news.is_change:
             self._publisher.notify()
+        if news.is_late:
+            self._ask_for_followed()
+
+    def _ask_for_followed(self) -> None:
+        """See whether jobs that are watched have been removed while this process stood still."""
+        if self._reader is not None:
+            for job_id in self._publisher.list_followed():
+                asked = self._reader.ask(queries.get_record, job_id)
+                asked.add_done_callback(partial(self._tell_of_removal, job_id))
+
+    def _tell_of_removal(self, job_id: str, asked: "asyncio.Future[JobRecord]") -> None:
+        if not asked.cancelled() and isinstance(asked.exception(), JobNotFound):
+            self._publisher.relay(JobEvent(job_id, None))
 
     def _take_back(self, answer: Answer) -> None:
         """Give back claims for which nobody waits any more."""
@@ -288,19 +363,14 @@ class SqliteStore:
             for job in result if isinstance(result, list) else ():
                 self._writer.ask(UNCLAIM, writes.Release(job.id, job.attempt, self._now()))
 
-    def _take_from_elsewhere(self, row: Row) -> None:
-        event = _event(row)
-        if event is None or self._signals is None or self._loop is None:
-            return
-        if self._publisher.is_followed(event.job_id):
+    def _take_from_elsewhere(self, row: EventRow) -> None:
+        if self._publisher.is_followed(row.job_id) and (event := _event(row)):
             self._publisher.relay(event)
-        if event.is_last:
-            self._forget(event.job_id)
-        if event.record is None or event.record.cancel_requested_at is not None:
+        if row.is_last:
+            self._forget(row.job_id)
+        if row.is_unwanted and self._signals is not None and self._loop is not None:
             # Not before the worker has got the claims that were answered a moment ago.
-            self._loop.call_soon(self._signals.cancel, event.job_id)
-        if event.is_transition:
-            self._signals.wake()
+            self._loop.call_soon(self._signals.cancel, row.job_id)
 
     def _stop_threads(self) -> None:
         for thread in (self._writer, self._reader):
@@ -327,11 +397,10 @@ class SqliteStore:
         return time_text(self._clock.now())
 
 
-def _event(row: Row) -> JobEvent | None:
+def _event(row: EventRow) -> JobEvent | None:
     """The event of a row; `None` for one whose job has been deleted since, which has an event of its own."""
     record = read_event_record(row)
-    is_deletion = row[2] is None
-    return JobEvent(row[1], record, is_transition=bool(row[3])) if record or is_deletion else None
+    return JobEvent(row.job_id, record, is_transition=bool(row.is_transition)) if record or row.is_deletion else None
 
 
 def _load(job: writes.ClaimedJob) -> Submission:

@@ -1,6 +1,7 @@
 """The two threads that hold a connection each: one writes, for all at once; one reads."""
 
 import asyncio
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -11,6 +12,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from servicekit.errors import ServicekitError, StoreUnavailable
 from servicekit.stores.sqlite.database import connect, translated_errors
+
+_log = logging.getLogger("servicekit.stores")
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -59,7 +62,12 @@ class DatabaseThread:
     def _run(self) -> None:
         try:
             while (calls := self._take()) is not None:
-                self._answer(calls)
+                try:
+                    self._answer(calls)
+                except Exception as error:  # a bug must not end the thread, and leave all callers waiting
+                    _log.exception("Jobs could not be read or written")
+                    self._disconnect()
+                    self._refuse(calls, error)
         finally:
             self._disconnect()
 
@@ -77,6 +85,20 @@ class DatabaseThread:
                 return None
             self._calls.put(None)  # what came before the end is answered first
         return calls
+
+    def _take_waiting(self) -> list[Call]:
+        """What was asked meanwhile."""
+        calls: list[Call] = []
+        with suppress(Empty):
+            while (call := self._calls.get_nowait()) is not None:
+                calls.append(call)
+            self._calls.put(None)
+        return calls
+
+    def _refuse(self, calls: list[Call], error: Exception) -> None:
+        refusal = StoreUnavailable(str(self._path), f"{type(error).__name__}: {error}")
+        with suppress(RuntimeError):  # the event loop is closed, and nobody waits
+            self._loop.call_soon_threadsafe(resolve, [Answer(call, refusal) for call in calls])
 
     @property
     def _patience_seconds(self) -> float | None:

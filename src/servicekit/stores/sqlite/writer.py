@@ -3,17 +3,19 @@
 import asyncio
 import json
 import logging
+import random
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from servicekit.errors import StoreUnavailable
-from servicekit.stores.sqlite import writes
+from servicekit.stores.sqlite import membership, pruning, writes
 from servicekit.stores.sqlite.database import translated_errors
 from servicekit.stores.sqlite.queries import get_position
-from servicekit.stores.sqlite.rows import EVENT_ARRAY, Row
+from servicekit.stores.sqlite.rows import EVENT_ARRAY, EventRow
 from servicekit.stores.sqlite.threads import POLL_SECONDS, Answer, Call, DatabaseThread, one_by_one
 
 A = TypeVar("A")
@@ -21,16 +23,16 @@ R = TypeVar("R")
 
 _log = logging.getLogger("servicekit.stores")
 
-REGISTER: Final = one_by_one(writes.register)
+REGISTER: Final = one_by_one(membership.register)
 RELEASE: Final = one_by_one(writes.release)
 REQUEST_CANCEL: Final = one_by_one(writes.request_cancel)
 DELETE: Final = one_by_one(writes.delete)
-PRUNE: Final = one_by_one(writes.prune)
-TAKE_OVER: Final = one_by_one(writes.take_over)
-RETIRE: Final = one_by_one(writes.retire)
-LEAVE: Final = one_by_one(writes.leave)
+PRUNE: Final = one_by_one(pruning.prune)
+TAKE_OVER: Final = one_by_one(membership.take_over)
+RETIRE: Final = one_by_one(membership.retire)
+LEAVE: Final = one_by_one(membership.leave)
 UNCLAIM: Final = one_by_one(writes.unclaim)
-TOUCH: Final = one_by_one(writes.touch)
+TOUCH: Final = one_by_one(membership.touch)
 
 # Calls that wait at the same time may be answered in any order. What frees slots and what fills the queue come first,
 # so that a claim finds them.
@@ -41,16 +43,28 @@ _ORDER: Final[tuple[Callable[..., Any], ...]] = (
 
 _EVENTS_AT_ONCE: Final = 500
 _UNKNOWN: Final = -1
+_PATIENCE_SECONDS: Final = 5.0
+_LAST_PATIENCE_SECONDS: Final = 0.3
+_TROUBLE_SECONDS: Final = 30.0
+_PAUSE_SECONDS: Final = (0.0003, 0.0015)
+
+LATE_SECONDS: Final = 5.0
+"""After so long without a look, a process that stood still asks for what it watches anew."""
 
 
 class News(NamedTuple):
     """What has been committed."""
 
-    answers: Sequence[Answer]
-    ours: Sequence[Row]
+    answers: Sequence[Answer] = ()
+    ours: Sequence[EventRow] = ()
     """Events that this process has made, if somebody wants them."""
-    others: Sequence[Row]
-    is_change: bool
+    others: Sequence[EventRow] = ()
+    is_change: bool = False
+    """Whether anything has happened to any job."""
+    is_foreign: bool = False
+    """Whether another process has committed something: it may have freed a slot of all processes without an event."""
+    is_late: bool = False
+    """Whether nobody has looked for so long that what happened meanwhile may be forgotten by now."""
 
 
 class Writer(DatabaseThread):
@@ -61,6 +75,10 @@ class Writer(DatabaseThread):
         self._is_idle = is_idle
         self._seen: int | None = None
         self._data_version = _UNKNOWN
+        self._looked_at = time.monotonic()
+        self._patience_for_lock = _PATIENCE_SECONDS
+        self._trouble: tuple[float, StoreUnavailable] | None = None
+        self._files: list[tuple[int, int] | None] = []
         super().__init__(path, "servicekit writer")
 
     def ask(
@@ -68,6 +86,16 @@ class Writer(DatabaseThread):
     ) -> "asyncio.Future[R]":
         """Have a call written with all others that wait; what it answers with comes out of the future."""
         return self._put(function, argument)
+
+    def hurry(self) -> None:
+        """The process is about to end: wait no longer than a moment for a lock."""
+        self._patience_for_lock = _LAST_PATIENCE_SECONDS
+
+    def find_trouble(self) -> str | None:
+        """What was wrong with the last thing that was to be written, if that was not long ago."""
+        trouble = self._trouble
+        is_recent = trouble is not None and time.monotonic() - trouble[0] < _TROUBLE_SECONDS
+        return str(trouble[1]) if trouble is not None and is_recent else None
 
     @property
     def _patience_seconds(self) -> float | None:
@@ -82,19 +110,25 @@ class Writer(DatabaseThread):
             with translated_errors(self._path):
                 answers, before, after = self._write(calls)
         except StoreUnavailable as error:
+            self._trouble = (time.monotonic(), error)
             self._abandon(error)
             self._answer_alone(calls, error)
             return
+        if any(call.function is not TOUCH for call in calls):
+            self._trouble = None
         try:
             self._tell(answers, before, after)
         except StoreUnavailable:  # it is written; what was not told now is told the next time
             self._data_version = _UNKNOWN
-            self._send(News(answers, (), (), is_change=True))
+            self._report(News(answers, is_change=True))
 
     def _answer_alone(self, calls: list[Call], error: StoreUnavailable) -> None:
         """Let what failed together fail, or not, one by one; unless each would wait for the same lock."""
-        if len(calls) == 1 or "SQLITE_BUSY" in error.reason:
-            self._send(News([Answer(call, error) for call in calls], (), (), is_change=False))
+        is_busy = "SQLITE_BUSY" in error.reason
+        if is_busy:
+            calls = [*calls, *self._take_waiting()]  # they have waited for the same lock
+        if len(calls) == 1 or is_busy:
+            self._report(News([Answer(call, error) for call in calls]))
         else:
             for call in calls:
                 self._answer([call])
@@ -111,7 +145,8 @@ class Writer(DatabaseThread):
         answers: list[Answer] = []
         try:
             connection = self._connect()
-            connection.execute("BEGIN IMMEDIATE")
+            self._check_files()
+            self._begin(connection)
             before = get_position(connection, None)
             for function in _ORDER:
                 asked = [call for call in calls if call.function is function]
@@ -132,26 +167,30 @@ class Writer(DatabaseThread):
         with translated_errors(self._path):
             connection = self._connect()
             (version,) = connection.execute("PRAGMA data_version").fetchone()
-            if version == self._data_version:
-                return
-            newest = get_position(connection, None)
-        if not self._tell([], newest, newest):
-            self._send(News((), (), (), is_change=False))  # no event, but it may have freed a slot of all processes
-        self._data_version = version
+            if version != self._data_version:
+                newest = get_position(connection, None)
+                self._tell([], newest, newest, is_foreign=True)
+                self._data_version = version
+        now = time.monotonic()
+        if now - self._looked_at > LATE_SECONDS:
+            self._report(News(is_late=True))
+        self._looked_at = now
 
-    def _tell(self, answers: list[Answer], before: int, after: int) -> bool:
-        """Report the answers, and all events since the last time: after `before` they are ours. Is there any?"""
+    def _tell(self, answers: list[Answer], before: int, after: int, *, is_foreign: bool = False) -> None:
+        """Report the answers, and all events since the last time: after `before` they are ours."""
         with translated_errors(self._path):
             connection = self._connect()
             assert self._seen is not None
-            others = self._read_events(connection, self._seen, before)
+            while self._seen < before:  # page by page: after a long sleep there can be very many
+                others, self._seen = self._read_events(connection, self._seen, before)
+                self._report(News(others=others, is_change=True))
             # Asked after the commit: whoever begins to watch later than this reads the store later still.
-            ours = [] if self._is_idle() else self._read_events(connection, before, after)
+            ours: list[EventRow] = []
+            while not self._is_idle() and self._seen < after:
+                page, self._seen = self._read_events(connection, self._seen, after)
+                ours += page
             self._seen = after
-        if not (answers or others):
-            return False
-        self._send(News(answers, ours, others, is_change=bool(others) or after > before))
-        return True
+        self._report(News(answers, ours, is_change=after > before, is_foreign=is_foreign))
 
     def _connect(self) -> sqlite3.Connection:
         is_new = self._connection is None
@@ -159,26 +198,64 @@ class Writer(DatabaseThread):
         if is_new:
             self._data_version = _UNKNOWN
             try:
+                connection.execute("PRAGMA busy_timeout = 0")  # `_begin` waits instead
                 newest = get_position(connection, None)
             except sqlite3.Error:
                 self._disconnect()
                 raise
             self._seen = newest if self._seen is None else min(self._seen, newest)
+            self._files = self._identify_files()
         return connection
 
-    def _read_events(self, connection: sqlite3.Connection, after: int, up_to: int) -> list[Row]:
-        events: list[Row] = []
-        while after < up_to:
-            (text,) = connection.execute(
-                f"SELECT json_group_array({EVENT_ARRAY}) FROM "
-                "(SELECT * FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?) AS e "
-                "LEFT JOIN jobs AS j ON j.id = e.job_id AND NOT j.is_deleted",
-                [after, up_to, _EVENTS_AT_ONCE],
-            ).fetchone()
-            rows = sorted(json.loads(text))
-            events += rows
-            after = rows[-1][0] if len(rows) == _EVENTS_AT_ONCE else up_to
-        return events
+    def _read_events(self, connection: sqlite3.Connection, after: int, up_to: int) -> tuple[list[EventRow], int]:
+        """A page of events, and how far it goes."""
+        (text,) = connection.execute(
+            f"SELECT json_group_array({EVENT_ARRAY}) FROM "
+            "(SELECT * FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?) AS e "
+            "LEFT JOIN jobs AS j ON j.id = e.job_id AND NOT j.is_deleted",
+            [after, up_to, _EVENTS_AT_ONCE],
+        ).fetchone()
+        rows = sorted(EventRow(*row) for row in json.loads(text))
+        return rows, rows[-1].position if len(rows) == _EVENTS_AT_ONCE else up_to
 
-    def _send(self, news: News) -> None:
-        self._report(news)
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Get SQLite's lock for writers.
+
+        SQLite itself asks again only after up to a tenth of a second, in which a busy process gets it again and again.
+        """
+        deadline = time.monotonic() + self._patience_for_lock
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                is_busy = getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+                if not is_busy or time.monotonic() > deadline:
+                    raise
+            else:
+                return
+            time.sleep(random.uniform(*_PAUSE_SECONDS))
+
+    def _check_files(self) -> None:
+        """See whether the files at the path are still those that are open.
+
+        Somebody may have removed them, or SQLite in another process: it does that at the end of what it takes for the
+        last user, if this process has closed the file in another way than through SQLite and lost its locks by that.
+        What would be written now would be gone with the process.
+        """
+        files = self._identify_files()
+        if files != self._files:
+            self._files = files
+            raise StoreUnavailable(
+                str(self._path), "it was removed or replaced while it was in use. It is opened anew."
+            )
+
+    def _identify_files(self) -> list[tuple[int, int] | None]:
+        return [_identify(self._path), _identify(self._path.with_name(f"{self._path.name}-wal"))]
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    try:
+        about = path.stat()
+    except FileNotFoundError:
+        return None
+    return about.st_dev, about.st_ino

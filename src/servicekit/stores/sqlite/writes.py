@@ -71,6 +71,10 @@ def _insert_once(connection: sqlite3.Connection, job: NewJob) -> str | Exception
     return str(job_id) if fingerprint == job.fingerprint else IdempotencyConflict(str(job.key), job_id)
 
 
+class ProcessForgotten(Exception):
+    """Others took this process for dead, because the file that it holds locked is gone: its jobs are theirs now."""
+
+
 class ClaimRequest(NamedTuple):
     process: int
     limit: int
@@ -98,12 +102,14 @@ _WAITING: Final = (
 )
 
 
-def claim(connection: sqlite3.Connection, requests: list[ClaimRequest]) -> list[list[ClaimedJob]]:
-    """Set the oldest jobs running that this process can run."""
+def claim(connection: sqlite3.Connection, requests: list[ClaimRequest]) -> list[list[ClaimedJob] | Exception]:
+    """Set the oldest jobs running that this process can run; `ProcessForgotten` if it is not on the list any more."""
     return [_claim(connection, request) for request in requests]
 
 
-def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> list[ClaimedJob]:
+def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> list[ClaimedJob] | Exception:
+    if connection.execute("SELECT 1 FROM processes WHERE id = ?", [request.process]).fetchone() is None:
+        return ProcessForgotten()
     limit = request.limit
     if request.max_running is not None:
         limit = min(limit, request.max_running - _count_running(connection))
@@ -157,7 +163,7 @@ _END: Final = """
     FROM json_each(?)
     WHERE jobs.id = json_extract(value, '$[0]')
 """
-_REMOVE: Final = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
+REMOVE: Final = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
 
 
 def finish(connection: sqlite3.Connection, ends: list[End]) -> list[bool]:
@@ -170,7 +176,7 @@ def finish(connection: sqlite3.Connection, ends: list[End]) -> list[bool]:
     if written:
         connection.execute(_END, [json.dumps([end[:7] for end in written])])
     if removed:
-        connection.execute(_REMOVE, [json.dumps(removed)])
+        connection.execute(REMOVE, [json.dumps(removed)])
     results = [[end.id, end.result] for end in written if end.has_result]
     if results:
         connection.execute(
@@ -200,7 +206,7 @@ _GIVE_BACK: Final = f"""
 """
 _CLOSE: Final = (
     "UPDATE jobs SET status = ?, version = version + 1, owner = NULL, finished_at = max(coalesce(started_at, "
-    "submitted_at), ?), error = ? WHERE id = ?"
+    "submitted_at), ?), error = ? WHERE id IN (SELECT value FROM json_each(?))"
 )
 
 
@@ -208,7 +214,7 @@ def release(connection: sqlite3.Connection, release: Release) -> bool:
     """Give a job back whose attempt was stopped with its process."""
     held = _find_running(connection, [(release.id, release.attempt)])
     if held:
-        _give_up(connection, release.id, release.now, is_spared=True)
+        give_up(connection, release.id, release.now, is_spared=True)
     return held.get(0) == 0
 
 
@@ -223,29 +229,33 @@ def unclaim(connection: sqlite3.Connection, release: Release) -> None:
             [release.id],
         )
     elif held:  # deleted or canceled meanwhile
-        _give_up(connection, release.id, release.now, is_spared=True)
+        give_up(connection, release.id, release.now, is_spared=True)
 
 
-def _give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared: bool) -> None:
+def give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared: bool) -> None:
     """What becomes of a job whose attempt will not end by itself."""
     query = "SELECT is_deleted, cancel_requested_at, target, max_restarts, attempt - spared FROM jobs WHERE id = ?"
     is_deleted, asked, target, max_restarts, attempts = connection.execute(query, [job_id]).fetchone()
     if is_deleted:
         connection.execute("DELETE FROM jobs WHERE id = ?", [job_id])
     elif asked is not None:
-        connection.execute(_CLOSE, [_TARGETS[Transition.CANCEL], now, None, job_id])
+        close(connection, Transition.CANCEL, [job_id], now)
     elif target is None:
-        _fail(connection, job_id, now, NotRestartable())
+        close(connection, Transition.FAIL, [job_id], now, NotRestartable())
     elif is_spared and max_restarts == 0:
-        _fail(connection, job_id, now, ProcessStopped())
+        close(connection, Transition.FAIL, [job_id], now, ProcessStopped())
     elif not is_spared and max_restarts < attempts:
-        _fail(connection, job_id, now, ProcessDied(attempts))
+        close(connection, Transition.FAIL, [job_id], now, ProcessDied(attempts))
     else:
         connection.execute(_GIVE_BACK, [int(is_spared), job_id])
 
 
-def _fail(connection: sqlite3.Connection, job_id: str, now: str, error: Exception) -> None:
-    connection.execute(_CLOSE, [_TARGETS[Transition.FAIL], now, describe_error(error), job_id])
+def close(
+    connection: sqlite3.Connection, transition: Transition, job_ids: list[str], now: str, error: Exception | None = None
+) -> None:
+    """End jobs that no attempt will end."""
+    reason = None if error is None else describe_error(error)
+    connection.execute(_CLOSE, [_TARGETS[transition], now, reason, json.dumps(job_ids)])
 
 
 class ProgressReport(NamedTuple):
@@ -282,7 +292,7 @@ def request_cancel(connection: sqlite3.Connection, request: Request) -> JobRecor
             connection.execute(
                 "UPDATE jobs SET cancel_requested_at = max(submitted_at, ?) WHERE id = ?", [request.now, request.id]
             )
-            connection.execute(_CLOSE, [_TARGETS[Transition.CANCEL], request.now, None, request.id])
+            close(connection, Transition.CANCEL, [request.id], request.now)
         else:
             connection.execute(
                 "UPDATE jobs SET cancel_requested_at = max(started_at, ?), version = version + 1 WHERE id = ?",
@@ -310,115 +320,3 @@ def _get_record(connection: sqlite3.Connection, job_id: str) -> JobRecord:
     if row is None:
         raise JobNotFound(job_id)
     return read_record(row)
-
-
-class Prune(NamedTuple):
-    groups: Sequence["PruneGroup"]
-    limit: int
-    deletions_before: str
-
-
-class PruneGroup(NamedTuple):
-    """Statuses that are bounded together."""
-
-    statuses: Sequence[str]
-    max_count: int | None
-    finished_before: str
-
-
-_DELETIONS: Final = "SELECT position, at FROM events WHERE version IS NULL ORDER BY position LIMIT ?"
-_OLDEST: Final = "SELECT * FROM (SELECT id, finished_at FROM jobs WHERE status = ? ORDER BY id LIMIT ?)"
-
-
-def prune(connection: sqlite3.Connection, request: Prune) -> bool:
-    """Remove finished jobs that are too many or too old, the oldest first; say whether there may be more."""
-    doomed = [job_id for group in request.groups for job_id in _find_doomed(connection, group, request.limit)]
-    if doomed:
-        connection.execute(_REMOVE, [json.dumps(doomed[: request.limit])])
-    _forget_deletions(connection, request)
-    return len(doomed) >= request.limit
-
-
-def _find_doomed(connection: sqlite3.Connection, group: PruneGroup, limit: int) -> list[str]:
-    """Which of the oldest have to go. Those that ended late are looked at when they are among the oldest again."""
-    oldest = f"{' UNION ALL '.join([_OLDEST] * len(group.statuses))} ORDER BY id LIMIT ?"
-    values: list[object] = [value for status in group.statuses for value in (status, limit)]
-    found = connection.execute(oldest, [*values, limit]).fetchall()
-    query = f"SELECT sum(jobs) FROM counts WHERE status IN ({', '.join('?' * len(group.statuses))})"
-    (finished,) = connection.execute(query, group.statuses).fetchone()
-    excess = 0 if group.max_count is None else max(0, finished - group.max_count)
-    return [job_id for index, (job_id, at) in enumerate(found) if index < excess or at < group.finished_before]
-
-
-def _forget_deletions(connection: sqlite3.Connection, request: Prune) -> None:
-    query = f"SELECT position FROM ({_DELETIONS}) WHERE at < ?"
-    old = [position for (position,) in connection.execute(query, [request.limit, request.deletions_before]).fetchall()]
-    if old:
-        connection.execute("DELETE FROM events WHERE position IN (SELECT value FROM json_each(?))", [json.dumps(old)])
-        connection.execute("UPDATE forgotten SET position = max(position, ?)", [max(old)])
-
-
-class Registration(NamedTuple):
-    id: int | None
-    pid: int
-    lock: str
-    now: str
-
-
-def register(connection: sqlite3.Connection, registration: Registration) -> int:
-    """Enter this process, or enter it again, into the list of those that work on the file."""
-    connection.execute(
-        "INSERT INTO processes (id, pid, lock, started_at) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (id) DO UPDATE SET is_stopping = 0",
-        registration,
-    )
-    query = "SELECT id FROM processes WHERE lock = ?"
-    return int(connection.execute(query, [registration.lock]).fetchone()[0])
-
-
-class Departure(NamedTuple):
-    """A process, and the time at which it is known to go, or to have gone."""
-
-    process: int
-    now: str
-
-
-def retire(connection: sqlite3.Connection, departure: Departure) -> None:
-    """This process claims no more: end what waits for it alone."""
-    connection.execute("UPDATE processes SET is_stopping = 1 WHERE id = ?", [departure.process])
-    _fail_waiting(connection, departure)
-
-
-def leave(connection: sqlite3.Connection, departure: Departure) -> bool:
-    """Strike this process off the list, unless attempts of its are still running."""
-    _fail_waiting(connection, departure)  # it may not have been possible to write that when it retired
-    query = f"SELECT 1 FROM jobs WHERE status = '{_RUNNING}' AND owner = ?"
-    is_free = connection.execute(query, [departure.process]).fetchone() is None
-    if is_free:
-        connection.execute("DELETE FROM processes WHERE id = ?", [departure.process])
-    return is_free
-
-
-def take_over(connection: sqlite3.Connection, departure: Departure) -> bool:
-    """Give up the attempts of a process that has ended; `False` if another process has done so."""
-    query = "DELETE FROM processes WHERE id = ? RETURNING is_stopping"
-    rows = connection.execute(query, [departure.process]).fetchall()
-    if not rows:
-        return False
-    _fail_waiting(connection, departure)
-    query = f"SELECT id FROM jobs WHERE status = '{_RUNNING}' AND owner = ?"
-    for (job_id,) in connection.execute(query, [departure.process]).fetchall():
-        _give_up(connection, job_id, departure.now, is_spared=bool(rows[0][0]))
-    return True
-
-
-def _fail_waiting(connection: sqlite3.Connection, departure: Departure) -> None:
-    query = f"SELECT id FROM jobs WHERE status = '{_PENDING}' AND owner = ?"
-    for (job_id,) in connection.execute(query, [departure.process]).fetchall():
-        _fail(connection, job_id, departure.now, NotRestartable())
-
-
-def touch(connection: sqlite3.Connection, process: int) -> None:
-    """Write something, to see whether that is possible."""
-    for step in (1, -1):  # SQLite writes nothing for a value that stays the same
-        connection.execute("UPDATE processes SET pid = pid + ? WHERE id = ?", [step, process])

@@ -35,6 +35,7 @@ CREATE TABLE jobs (
 ) WITHOUT ROWID;
 
 CREATE INDEX jobs_by_status ON jobs (status, id);
+CREATE INDEX jobs_by_end ON jobs (status, finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX jobs_by_name ON jobs (name, id);
 CREATE INDEX jobs_waiting ON jobs (owner, runner, id) WHERE status = 'pending';
 CREATE INDEX jobs_running ON jobs (owner) WHERE status = 'running';

@@ -1,0 +1,132 @@
+"""Which processes work on the file, and what becomes of the jobs of one that has gone.
+
+Many jobs are given up in steps, each a transaction of its own, so that nobody else waits long for the writer's lock.
+The process is struck off the list with the last step: whoever finds it there goes on.
+"""
+
+import json
+import sqlite3
+from typing import Final, NamedTuple
+
+from servicekit.errors import NotRestartable
+from servicekit.jobs.status import JobStatus, Transition
+from servicekit.stores.sqlite.writes import close, give_up
+
+_STEP: Final = 500
+_PENDING: Final = JobStatus.PENDING.value
+_RUNNING: Final = JobStatus.RUNNING.value
+
+
+class Registration(NamedTuple):
+    id: int | None
+    pid: int
+    lock: str
+    now: str
+
+
+def register(connection: sqlite3.Connection, registration: Registration) -> int:
+    """Enter this process, or enter it again, into the list of those that work on the file."""
+    connection.execute(
+        "INSERT INTO processes (id, pid, lock, started_at) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET is_stopping = 0, lock = excluded.lock",
+        registration,
+    )
+    query = "SELECT id FROM processes WHERE lock = ?"
+    return int(connection.execute(query, [registration.lock]).fetchone()[0])
+
+
+class Departure(NamedTuple):
+    """A process, and the time at which it is known to go, or to have gone."""
+
+    process: int
+    now: str
+
+
+def retire(connection: sqlite3.Connection, departure: Departure) -> bool:
+    """This process claims no more: end what waits for it alone. `False`: there is more of that."""
+    connection.execute("UPDATE processes SET is_stopping = 1 WHERE id = ?", [departure.process])
+    return _end_waiting(connection, departure)
+
+
+def leave(connection: sqlite3.Connection, departure: Departure) -> bool:
+    """Strike this process off the list, unless attempts of its are still running, or jobs wait for it."""
+    is_free = _end_waiting(connection, departure) and not _list_owned(connection, _RUNNING, departure.process)
+    if is_free:
+        connection.execute("DELETE FROM processes WHERE id = ?", [departure.process])
+    return is_free
+
+
+def take_over(connection: sqlite3.Connection, departure: Departure) -> bool:
+    """Give up jobs of a process that has ended. `False`: there are more."""
+    row = connection.execute("SELECT is_stopping FROM processes WHERE id = ?", [departure.process]).fetchone()
+    is_last = _end_waiting(connection, departure)
+    running = _list_owned(connection, _RUNNING, departure.process)
+    for job_id in running:
+        give_up(connection, job_id, departure.now, is_spared=bool(row and row[0]))
+    is_last = is_last and len(running) < _STEP
+    if is_last:
+        connection.execute("DELETE FROM processes WHERE id = ?", [departure.process])
+    return is_last
+
+
+def _end_waiting(connection: sqlite3.Connection, departure: Departure) -> bool:
+    waiting = _list_owned(connection, _PENDING, departure.process)
+    if waiting:
+        close(connection, Transition.FAIL, waiting, departure.now, NotRestartable())
+    return len(waiting) < _STEP
+
+
+def _list_owned(connection: sqlite3.Connection, status: str, process: int) -> list[str]:
+    query = f"SELECT json_group_array(id) FROM (SELECT id FROM jobs WHERE status = '{status}' AND owner = ? LIMIT ?)"
+    (text,) = connection.execute(query, [process, _STEP]).fetchone()
+    found: list[str] = json.loads(text)
+    return found
+
+
+def touch(connection: sqlite3.Connection, process: int) -> None:
+    """Write something, to see whether that is possible."""
+    for step in (1, -1):  # SQLite writes nothing for a value that stays the same
+        connection.execute("UPDATE processes SET pid = pid + ? WHERE id = ?", [step, process])
+
+
+class OwnedJob(NamedTuple):
+    id: str
+    attempt: int
+    is_unwanted: bool
+    """Whether it was deleted, or asked to stop."""
+
+
+def list_running(connection: sqlite3.Connection, process: int) -> list[OwnedJob]:
+    """What this process runs, by the file."""
+    query = (
+        "SELECT id, attempt, is_deleted OR cancel_requested_at IS NOT NULL FROM jobs "
+        f"WHERE status = '{_RUNNING}' AND owner = ?"
+    )
+    return [OwnedJob(*row) for row in connection.execute(query, [process]).fetchall()]
+
+
+class Member(NamedTuple):
+    """A process that works on the file, or did."""
+
+    id: int
+    lock: str | None
+    """The name of the file that it holds locked; `None` if it is not on the list, and jobs of its are there."""
+    pid: int | None
+
+
+def _each_owner(status: str) -> str:
+    """A query for the owners of jobs with a status, which steps from one to the next in an index."""
+    least = f"SELECT min(owner) FROM jobs WHERE status = '{status}'"
+    return (
+        f"SELECT * FROM (WITH RECURSIVE owners (owner) AS ({least} UNION ALL "
+        f"SELECT ({least} AND owner > owners.owner) FROM owners WHERE owners.owner IS NOT NULL) "
+        "SELECT owner FROM owners WHERE owner IS NOT NULL)"
+    )
+
+
+def list_members(connection: sqlite3.Connection, _: None) -> list[Member]:
+    """All processes that are on the list, or have jobs without being on it."""
+    listed = [Member(*row) for row in connection.execute("SELECT id, lock, pid FROM processes").fetchall()]
+    owners = connection.execute(f"{_each_owner(_RUNNING)} UNION {_each_owner(_PENDING)}").fetchall()
+    known = {member.id for member in listed}
+    return listed + [Member(owner, None, None) for (owner,) in owners if owner not in known]
