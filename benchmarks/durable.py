@@ -153,6 +153,9 @@ class _NoSignals:
     def wake(self) -> None:
         pass
 
+    def is_running(self, job_id: str, attempt: int) -> bool:  # noqa: ARG002
+        return True
+
     def cancel(self, job_id: str) -> None:
         pass
 

@@ -10,7 +10,7 @@ from benchmarks.filled import fill
 
 
 def measure(contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
-    """The file was left by a process that was killed. What the system has cached of it stays."""
+    """Nothing of the file is in the process, but what the system has cached of it stays cached."""
     rounds, finished, pending = (1, 1_000, 100) if quick else (5, 1_000_000, 10_000)
     first, own, last = [], [], []
     with temporary_folder() as folder:

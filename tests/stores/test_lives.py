@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Final, TypeVar
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -582,4 +582,8 @@ def is_legal(earlier: JobRecord, later: JobRecord) -> bool:
 TestLives = LivesInMemory.TestCase
 TestLives.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestLivesOnFile = LivesOnFile.TestCase
-TestLivesOnFile.settings = settings(max_examples=20, stateful_step_count=50, deadline=None)
+# What fails is not made smaller: with a real file that would take longer than a test may.
+_WITHOUT_SHRINKING: Final = (Phase.explicit, Phase.reuse, Phase.generate)
+TestLivesOnFile.settings = settings(
+    max_examples=20, stateful_step_count=50, deadline=None, phases=_WITHOUT_SHRINKING, report_multiple_bugs=False
+)

@@ -67,16 +67,13 @@ def list_records(connection: sqlite3.Connection, request: ListRequest) -> JobPag
 def _candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, Any]]:
     """A query for the ids that an index leads to, the newest first, and its values."""
     above = wanted.above_id if before is None else min(before, wanted.above_id)
-    values: dict[str, Any] = {"above": above, "lowest": wanted.lowest_id}
-    bounds, end = "{0} < :above AND {0} >= :lowest", "ORDER BY {0} DESC LIMIT :scan"
-    by_id, by_job_id = f"{bounds} {end}".format("id"), f"{bounds} {end}".format("job_id")
-    if wanted.tag is not None:
-        return f"SELECT job_id AS candidate FROM job_tags WHERE tag = :tag AND {by_job_id}", {
-            **values,
-            "tag": wanted.tag,
-        }
+    values: dict[str, Any] = {"above": above, "lowest": wanted.lowest_id, "tag": wanted.tag, "name": wanted.name}
+    by_id = "id < :above AND id >= :lowest AND NOT is_deleted ORDER BY id DESC LIMIT :scan"
+    if wanted.tag is not None:  # a job loses its tags when it is deleted
+        by_job_id = "job_id < :above AND job_id >= :lowest ORDER BY job_id DESC LIMIT :scan"
+        return f"SELECT job_id AS candidate FROM job_tags WHERE tag = :tag AND {by_job_id}", values
     if wanted.name is not None:
-        return f"SELECT id AS candidate FROM jobs WHERE name = :name AND {by_id}", {**values, "name": wanted.name}
+        return f"SELECT id AS candidate FROM jobs WHERE name = :name AND {by_id}", values
     if not wanted.statuses:
         return f"SELECT id AS candidate FROM jobs WHERE {by_id}", values
     names = {f"status{number}": status.value for number, status in enumerate(sorted(wanted.statuses))}
@@ -84,11 +81,11 @@ def _candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, A
     if len(ranges) == 1:
         return ranges[0], {**values, **names}
     parts = " UNION ALL ".join(f"SELECT * FROM ({each})" for each in ranges)
-    return f"{parts} {end.format('candidate')}", {**values, **names}
+    return f"{parts} ORDER BY candidate DESC LIMIT :scan", {**values, **names}
 
 
 def _conditions(wanted: JobFilter) -> tuple[str, dict[str, Any]]:
-    conditions, values = ["NOT is_deleted"], dict[str, Any]()
+    conditions, values = ["TRUE"], dict[str, Any]()
     if wanted.statuses:
         conditions.append("+status IN (SELECT value FROM json_each(:statuses))")
         values["statuses"] = json.dumps(sorted(wanted.statuses))
