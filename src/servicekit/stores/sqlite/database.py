@@ -34,6 +34,31 @@ def create_file(path: Path) -> None:
     """Make the file if it is not there, readable only for its owner: arguments and results may be nobody else's."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        for left_over in (_beside(path, "-wal"), _beside(path, "-shm")):  # of a file that was removed without them
+            left_over.unlink(missing_ok=True)
+
+
+def check_is_there(path: Path) -> None:
+    """`StoreUnavailable` if the file has been removed: an empty one in its place would hide that from everybody."""
+    if not path.exists():
+        raise StoreUnavailable(str(path), "it was removed. Put it back, or start the service again with an empty one.")
+
+
+def identify(path: Path) -> list[tuple[int, int] | None]:
+    """Which files are at the path: the database and its write-ahead log."""
+    return [_identify(path), _identify(_beside(path, "-wal"))]
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    try:
+        about = path.stat()
+    except FileNotFoundError:
+        return None
+    return about.st_dev, about.st_ino
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(f"{path.name}{ending}")
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple, TypeVar
 
 from servicekit.errors import ServicekitError, StoreUnavailable
-from servicekit.stores.sqlite.database import connect, translated_errors
+from servicekit.stores.sqlite.database import check_is_there, connect, identify, translated_errors
 
 _log = logging.getLogger("servicekit.stores")
 
@@ -45,6 +45,7 @@ class DatabaseThread:
         self._path = path
         self._loop = asyncio.get_running_loop()
         self._connection: sqlite3.Connection | None = None
+        self._files = identify(path)
         self._calls: SimpleQueue[Call | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -108,8 +109,17 @@ class DatabaseThread:
         raise NotImplementedError
 
     def _connect(self) -> sqlite3.Connection:
+        """The connection, to the file that is at the path: `StoreUnavailable` if that has gone or is another."""
         if self._connection is None:
+            check_is_there(self._path)
             self._connection = connect(self._path)
+            self._files = identify(self._path)
+        elif self._files != identify(self._path):
+            # Removed by somebody, or by SQLite: it does that at the end of what it takes for the last process, if this
+            # one has opened and closed the file in another way, and lost its locks by that. What would be written now
+            # would be gone with the process.
+            self._disconnect()
+            raise StoreUnavailable(str(self._path), "it was removed or replaced while in use. It is opened again.")
         return self._connection
 
     def _disconnect(self) -> None:

@@ -78,7 +78,6 @@ class Writer(DatabaseThread):
         self._looked_at = time.monotonic()
         self._patience_for_lock = _PATIENCE_SECONDS
         self._trouble: tuple[float, StoreUnavailable] | None = None
-        self._files: list[tuple[int, int] | None] = []
         super().__init__(path, "servicekit writer")
 
     def ask(
@@ -145,7 +144,6 @@ class Writer(DatabaseThread):
         answers: list[Answer] = []
         try:
             connection = self._connect()
-            self._check_files()
             self._begin(connection)
             before = get_position(connection, None)
             for function in _ORDER:
@@ -204,7 +202,6 @@ class Writer(DatabaseThread):
                 self._disconnect()
                 raise
             self._seen = newest if self._seen is None else min(self._seen, newest)
-            self._files = self._identify_files()
         return connection
 
     def _read_events(self, connection: sqlite3.Connection, after: int, up_to: int) -> tuple[list[EventRow], int]:
@@ -234,28 +231,3 @@ class Writer(DatabaseThread):
             else:
                 return
             time.sleep(random.uniform(*_PAUSE_SECONDS))
-
-    def _check_files(self) -> None:
-        """See whether the files at the path are still those that are open.
-
-        Somebody may have removed them, or SQLite in another process: it does that at the end of what it takes for the
-        last user, if this process has closed the file in another way than through SQLite and lost its locks by that.
-        What would be written now would be gone with the process.
-        """
-        files = self._identify_files()
-        if files != self._files:
-            self._files = files
-            raise StoreUnavailable(
-                str(self._path), "it was removed or replaced while it was in use. It is opened anew."
-            )
-
-    def _identify_files(self) -> list[tuple[int, int] | None]:
-        return [_identify(self._path), _identify(self._path.with_name(f"{self._path.name}-wal"))]
-
-
-def _identify(path: Path) -> tuple[int, int] | None:
-    try:
-        about = path.stat()
-    except FileNotFoundError:
-        return None
-    return about.st_dev, about.st_ino

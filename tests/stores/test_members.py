@@ -1,0 +1,253 @@
+"""Whether a process counts as alive, and whether the file is still the one that it has opened."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+
+from servicekit import Scheduler, create_scheduler
+from servicekit.errors import StoreUnavailable
+from servicekit.jobs.query import ALL_JOBS
+from servicekit.jobs.status import JobStatus
+from servicekit.jobs.submission import RunnerKind, Submission
+from servicekit.stores.sqlite.store import SqliteStore
+from tests.fakes import Gate, Stubborn, noop
+from tests.stores.test_sqlite import OpenStore, claim_one, die, ids, insert, open_store, path
+
+__all__ = ["open_store", "path"]
+OpenScheduler = Callable[..., AbstractAsyncContextManager[Scheduler]]
+
+
+@pytest.fixture
+def open_scheduler(path: Path) -> OpenScheduler:
+    @asynccontextmanager
+    async def open_it(place: Path = path, max_concurrency: int | None = None) -> AsyncIterator[Scheduler]:
+        url = f"sqlite:///{place}"
+        async with create_scheduler(url, max_concurrency=max_concurrency, shutdown_grace=0) as scheduler:
+            yield scheduler
+
+    return open_it
+
+
+def locks_of(path: Path) -> list[Path]:
+    return list(path.parent.glob("*-process-*"))
+
+
+def store_of(scheduler: Scheduler) -> SqliteStore:
+    store = scheduler._engine._store
+    assert isinstance(store, SqliteStore)
+    return store
+
+
+async def test_a_file_that_is_reached_by_two_paths_is_one(
+    open_scheduler: OpenScheduler, path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "releases").mkdir()
+    link = tmp_path / "releases" / "jobs.db"
+    link.symlink_to(path)
+    gate = Gate()
+    async with open_scheduler() as first, open_scheduler(link) as second:
+        job_id = await first.add_job(gate.enter)
+        await gate.wait_entered(1)
+        await store_of(second).rescue()
+        assert await second.get_status(job_id) is JobStatus.RUNNING
+        gate.open()
+        assert (await second.wait(job_id, 30)).attempt == 1
+
+
+async def test_a_lock_that_somebody_has_removed_is_made_again(open_store: OpenStore, path: Path) -> None:
+    async with open_store() as first, open_store() as second:
+        job_id = await insert(first)
+        claim = await claim_one(first)
+        for lock in locks_of(path):
+            lock.unlink()
+        await first.rescue()
+        await second.rescue()
+        assert len(locks_of(path)) == 2
+        await first.rescue()
+        assert (await second.get_record(job_id)).status is JobStatus.RUNNING
+        die(first)
+        await second.rescue()
+        assert (await second.get_record(job_id)).status is JobStatus.PENDING
+        assert claim.attempt == 1
+
+
+async def test_a_process_that_was_taken_for_dead_joins_again(open_store: OpenStore, path: Path) -> None:
+    async with open_store() as store:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("DELETE FROM processes")
+        job_id = await insert(store)
+        assert (await claim_one(store)).submission.id == job_id
+        die(store)
+        async with open_store() as heir:
+            assert (await heir.get_record(job_id)).status is JobStatus.PENDING
+
+
+async def test_the_jobs_of_a_process_that_nobody_knows_are_taken_over(open_store: OpenStore, path: Path) -> None:
+    async with open_store() as store:
+        job_id = await insert(store)
+        local = ids.next_id()
+        await store.insert(Submission(local, "closure", lambda: None, (), {}, RunnerKind.THREAD))
+        await claim_one(store)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("UPDATE jobs SET owner = 1000")
+        await store.rescue()
+        assert (await store.get_record(job_id)).status is JobStatus.PENDING
+        assert (await store.get_record(local)).status is JobStatus.FAILED
+
+
+async def test_a_copy_beside_the_file_does_not_take_its_processes_for_its_own(
+    open_store: OpenStore, open_scheduler: OpenScheduler, path: Path, tmp_path: Path
+) -> None:
+    async with open_store() as store:
+        job_id = await insert(store)
+        await claim_one(store)
+        copy = tmp_path / "copy.db"
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        async with open_scheduler(copy, max_concurrency=1) as other:
+            assert (await other.wait(job_id, 30)).status is JobStatus.COMPLETED
+        assert (await store.get_record(job_id)).status is JobStatus.RUNNING
+
+
+async def test_many_jobs_are_taken_over_in_steps(open_store: OpenStore) -> None:
+    async with open_store() as heir, open_store() as dead:
+        await asyncio.gather(*(insert(dead) for _ in range(1_200)))
+        for _ in range(600):
+            await dead.insert(Submission(ids.next_id(), "closure", lambda: None, (), {}, RunnerKind.THREAD))
+        assert len(await dead.claim(1_200, (RunnerKind.THREAD,))) == 1_200
+        die(dead)
+        await heir.rescue()
+        counts = await heir.count_by_status()
+        assert (counts[JobStatus.PENDING], counts[JobStatus.FAILED], counts[JobStatus.RUNNING]) == (1_200, 600, 0)
+
+
+def test_a_forked_child_is_a_process_of_its_own(path: Path) -> None:
+    scheduler = create_scheduler(f"sqlite:///{path}", shutdown_grace=0)
+    began, begins = os.pipe()
+
+    async def block_there() -> None:
+        os.write(begins, b"!")
+        await asyncio.sleep(3_600)
+
+    async def in_child() -> None:
+        await scheduler.add_job(noop)
+        await scheduler.add_job(block_there)
+        await asyncio.sleep(3_600)
+
+    async def in_parent() -> None:
+        assert (await scheduler.wait(await scheduler.add_job(noop), 30)).status is JobStatus.COMPLETED
+        child = os.fork()
+        if child == 0:
+            asyncio.events._set_running_loop(None)
+            try:
+                asyncio.new_event_loop().run_until_complete(in_child())
+            finally:
+                os._exit(1)
+        await asyncio.to_thread(os.read, began, 1)
+        (running,) = await scheduler.list_records(status=JobStatus.RUNNING)
+        os.kill(child, 9)
+        await asyncio.to_thread(os.waitpid, child, 0)
+        assert (await scheduler.wait(running.id, 30)).error is not None  # nobody else could run it
+        assert scheduler.running_count == 0
+        await scheduler.close()
+
+    asyncio.run(in_parent())
+
+
+def test_a_claim_that_was_under_way_when_its_event_loop_ended_is_not_lost(path: Path) -> None:
+    scheduler = create_scheduler(f"sqlite:///{path}", shutdown_grace=0)
+
+    async def submit() -> None:
+        await asyncio.gather(*(scheduler.add_job(noop) for _ in range(20)))
+
+    async def drain() -> None:
+        async with asyncio.timeout(30):
+            for record in await scheduler.get_all_records():
+                await scheduler.wait(record.id)
+
+    for _ in range(5):
+        asyncio.run(submit())
+    asyncio.run(drain())
+
+
+async def test_a_cancel_that_came_while_its_scheduler_was_closed_reaches_the_work(
+    open_scheduler: OpenScheduler, path: Path
+) -> None:
+    scheduler, stubborn = create_scheduler(f"sqlite:///{path}", shutdown_grace=0), Stubborn()
+    job_id = await scheduler.add_job(stubborn.run)
+    await stubborn.began.wait()
+    await scheduler.close()
+    async with open_scheduler() as other:
+        await other.cancel(job_id)
+        await scheduler.start()
+        stubborn.released.set()
+        record = await scheduler.wait(job_id, 30)
+        assert record.cancel_requested_at is not None
+    await scheduler.close()
+
+
+async def test_the_slot_of_a_deleted_job_is_free_for_another_process(open_scheduler: OpenScheduler) -> None:
+    gate, other_gate = Gate(), Gate()
+    async with open_scheduler(max_concurrency=1) as first, open_scheduler(max_concurrency=1) as second:
+        job_id = await first.add_job(gate.enter)
+        await gate.wait_entered(1)
+        waiting = await second.add_job(other_gate.enter)
+        await second.delete(job_id)
+        await asyncio.wait_for(other_gate.wait_entered(1), 30)
+        other_gate.open()
+        assert (await second.wait(waiting, 30)).status is JobStatus.COMPLETED
+        gate.open()
+
+
+async def test_a_file_that_is_removed_is_not_written_to_any_more(open_store: OpenStore, path: Path) -> None:
+    async with open_store() as store:
+        await insert(store)
+        path.unlink()
+        for error in ("was removed or replaced while in use", "was removed. Put it back"):
+            with pytest.raises(StoreUnavailable, match=error):
+                await insert(store)
+        assert "was removed" in (await store.find_problem() or "")
+        assert not path.exists()
+    async with open_store() as store:  # an empty one, without what is left of the old one's log
+        assert (await store.list_records(ALL_JOBS, 10, None)).records == []
+
+
+async def test_a_file_that_is_replaced_is_opened_anew(open_store: OpenStore, path: Path, tmp_path: Path) -> None:
+    async with open_store() as store:
+        job_id = await insert(store)
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+            source.backup(copy)
+        await insert(store)
+        for file in (path, path.with_name("jobs.db-wal"), path.with_name("jobs.db-shm")):
+            file.unlink()
+        (tmp_path / "copy.db").rename(path)
+        with pytest.raises(StoreUnavailable, match="was removed or replaced while in use"):
+            await insert(store)
+        kept = await insert(store)
+        with pytest.raises(StoreUnavailable, match="was removed or replaced while in use"):
+            await store.get_record(kept)
+        assert [record.id for record in (await store.list_records(ALL_JOBS, 10, None)).records] == [kept, job_id]
+        assert await store.find_problem() is None
+
+
+async def test_a_file_that_was_read_in_another_way_loses_nothing(open_store: OpenStore, path: Path) -> None:
+    """To open and close the file drops this process's locks on it, as POSIX has it; then another may remove the log."""
+    async with open_store() as first:
+        accepted = [await insert(first)]
+        path.read_bytes()
+        async with open_store():
+            pass
+        for _ in range(3):
+            try:
+                accepted.append(await insert(first))
+            except StoreUnavailable:
+                continue
+        assert len(accepted) >= 3
+    async with open_store() as second:
+        kept = [record.id for record in (await second.list_records(ALL_JOBS, 10, None)).records]
+        assert set(accepted) <= set(kept)
