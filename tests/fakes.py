@@ -43,6 +43,10 @@ class RecordingPublisher:
     def is_followed(self, job_id: str) -> bool:
         return True
 
+    @property
+    def has_readers(self) -> bool:
+        return True
+
     def list_followed(self) -> list[str]:
         return list({event.job_id for event in self.events})
 

@@ -30,11 +30,16 @@ class Clock(Protocol):
 
 
 class EventPublisher(Protocol):
-    """Takes what has happened to jobs, and passes it on. All but `is_idle` belongs to the event loop."""
+    """Takes what has happened to jobs, and passes it on. It belongs to the event loop, where nothing else is said."""
 
     @property
     def is_idle(self) -> bool:
         """Whether no event of any job would reach anybody. May be asked from any thread."""
+        ...
+
+    @property
+    def has_readers(self) -> bool:
+        """Whether somebody reads the events of some job, or of all. May be asked from any thread."""
         ...
 
     def is_watched(self, job_id: str) -> bool:

@@ -22,7 +22,8 @@ class Attempt:
     """The run of one claimed job, in a task of its own. It ends when the work has ended and that is written."""
 
     __slots__ = (
-        "_is_stopped", "_loop", "_on_end", "_outcome", "_reporter", "_runner", "_store", "claim", "job", "task",
+        "_is_late", "_is_stopped", "_loop", "_on_end", "_outcome", "_reporter", "_runner", "_store", "claim", "job",
+        "task",
     )  # fmt: skip
 
     task: asyncio.Task[None]
@@ -36,6 +37,7 @@ class Attempt:
         self._reporter: asyncio.Task[None] | None = None
         self._is_stopped = False
         self._outcome: Outcome | None = None
+        self._is_late = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -82,7 +84,9 @@ class Attempt:
                 await self._store.report_progress(self.claim, progress)
             await self._end(outcome)
         except StoreUnavailable as error:
-            _log.warning("The end of job %s is not written yet: %s", self.job.id, error)
+            level = logging.DEBUG if self._is_late else logging.WARNING  # it is tried twice a second
+            _log.log(level, "The end of job %s is not written yet: %s", self.job.id, error)
+            self._is_late = True
             return False
         return True
 

@@ -45,9 +45,10 @@ class Engine:
 
     async def open_for_jobs(self) -> JobStore:
         """The store, ready to take jobs; `SchedulerClosed` if there shall be no more."""
-        if self.is_closed:
+        store = await self.open()
+        if self.is_closed:  # before, or while the store was opened
             raise SchedulerClosed
-        return await self.open()
+        return store
 
     async def start(self) -> None:
         """Run, also after `close`."""

@@ -8,16 +8,16 @@ from servicekit.jobs.retention import Retention
 from servicekit.ports import JobStore
 
 _LONGEST_SECONDS = 60.0
-_LONGEST_IF_SHARED_SECONDS = 1.0  # a file may get thousands of jobs a second, and drops what is too much only here
+_LONGEST_IF_SHARED_SECONDS = 2.0  # a file may get thousands of jobs a second, and drops what is too much only here
 _SHORTEST_SECONDS = 0.05
 _BATCH = 500
-_RESCUE_SECONDS = 0.4
+_RESCUE_SECONDS = 0.6
 
 _log = logging.getLogger("servicekit.engine")
 
 
 async def rescue_jobs(store: JobStore) -> None:
-    """Take over the jobs of processes that have died, within half a second, until canceled."""
+    """Take over the jobs of processes that have died, within a second, until canceled."""
     while True:
         try:
             await store.rescue()

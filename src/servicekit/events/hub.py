@@ -26,6 +26,11 @@ class EventHub:
         """Whether no event would reach anybody. May be asked from any thread."""
         return not (self._listeners or self._mailboxes)
 
+    @property
+    def has_readers(self) -> bool:
+        """Whether somebody reads the events of some job, or of all. May be asked from any thread."""
+        return bool(self._mailboxes or self._bells)
+
     def add_listener(self, listener: Listener) -> None:
         """Tell `listener` of every event of every job from now on."""
         self._listeners.append(listener)

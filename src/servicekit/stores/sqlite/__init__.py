@@ -2,7 +2,7 @@
 
     event loop ── call ──▶ writer thread ── one transaction for all that waits ── synced commit ──▶ answers
                ── call ──▶ reader thread ── a snapshot ──▶ answers
-    writer thread ── every 20 ms: has another process committed? ── its events ──▶ hub, worker
+    writer thread ── now and then: has another process committed? ── its events ──▶ hub, worker
 
 Guarantees. A call that writes is answered after its commit has been synced to the disk (WAL, `synchronous=FULL`), so
 what was acknowledged survives the end of the process and the loss of power. Calls that wait at the same time share one

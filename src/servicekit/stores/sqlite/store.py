@@ -110,7 +110,7 @@ class SqliteStore:
             self._lock = self._lock or ProcessLock(self._path)
         except OSError as error:
             raise StoreUnavailable(str(self._path), f"its folder cannot be written ({error.strerror}).") from error
-        self._writer = Writer(self._path, self._report, lambda: self._publisher.is_idle)
+        self._writer = Writer(self._path, self._report, self._publisher)
         self._reader = Reader(self._path, "servicekit reader")
         try:
             await self._register(self._lock)

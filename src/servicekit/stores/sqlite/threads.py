@@ -18,9 +18,6 @@ _log = logging.getLogger("servicekit.stores")
 A = TypeVar("A")
 R = TypeVar("R")
 
-POLL_SECONDS: Final = 0.02
-"""How often the writer looks for what other processes have done."""
-
 _MOST_CALLS: Final = 2_000
 
 
@@ -45,7 +42,8 @@ class DatabaseThread:
         self._path = path
         self._loop = asyncio.get_running_loop()
         self._connection: sqlite3.Connection | None = None
-        self._files = identify(path)
+        self._place = str(path)
+        self._files = (0, 0)
         self._calls: SimpleQueue[Call | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -113,8 +111,8 @@ class DatabaseThread:
         if self._connection is None:
             check_is_there(self._path)
             self._connection = connect(self._path)
-            self._files = identify(self._path)
-        elif self._files != identify(self._path):
+            self._files = identify(self._place)
+        elif self._files != identify(self._place):
             # Removed by somebody, or by SQLite: it does that at the end of what it takes for the last process, if this
             # one has opened and closed the file in another way, and lost its locks by that. What would be written now
             # would be gone with the process.
@@ -145,7 +143,12 @@ class Reader(DatabaseThread):
     def _read(self, call: Call) -> object:
         try:
             with translated_errors(self._path):
-                return call.function(self._connect(), call.argument)
+                connection = self._connect()
+                connection.execute("BEGIN")  # one snapshot for all that is read
+                try:
+                    return call.function(connection, call.argument)
+                finally:
+                    connection.execute("ROLLBACK")
         except StoreUnavailable as error:
             self._disconnect()
             return error

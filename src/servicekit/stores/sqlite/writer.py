@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from servicekit.errors import StoreUnavailable
+from servicekit.ports import EventPublisher
 from servicekit.stores.sqlite import membership, pruning, writes
 from servicekit.stores.sqlite.database import translated_errors
 from servicekit.stores.sqlite.queries import get_position
 from servicekit.stores.sqlite.rows import EVENT_ARRAY, EventRow
-from servicekit.stores.sqlite.threads import POLL_SECONDS, Answer, Call, DatabaseThread, one_by_one
+from servicekit.stores.sqlite.threads import Answer, Call, DatabaseThread, one_by_one
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -43,6 +44,11 @@ _ORDER: Final[tuple[Callable[..., Any], ...]] = (
 
 _EVENTS_AT_ONCE: Final = 500
 _UNKNOWN: Final = -1
+# How often the writer looks for what other processes have done. Waking up is what costs, more than looking.
+_POLL_SECONDS: Final = 0.025
+_IDLE_POLL_SECONDS: Final = 0.06
+_ACTIVE_SECONDS: Final = 2.0
+
 _PATIENCE_SECONDS: Final = 5.0
 _LAST_PATIENCE_SECONDS: Final = 0.3
 _TROUBLE_SECONDS: Final = 30.0
@@ -70,9 +76,10 @@ class News(NamedTuple):
 class Writer(DatabaseThread):
     """Answers calls of `writes`, and reports what has been committed, by this process and by others."""
 
-    def __init__(self, path: Path, report: Callable[[News], None], is_idle: Callable[[], bool]) -> None:
+    def __init__(self, path: Path, report: Callable[[News], None], publisher: EventPublisher) -> None:
         self._report = report
-        self._is_idle = is_idle
+        self._publisher = publisher
+        self._active_at = time.monotonic()
         self._seen: int | None = None
         self._data_version = _UNKNOWN
         self._looked_at = time.monotonic()
@@ -98,7 +105,8 @@ class Writer(DatabaseThread):
 
     @property
     def _patience_seconds(self) -> float | None:
-        return POLL_SECONDS
+        is_busy = self._publisher.has_readers or time.monotonic() - self._active_at < _ACTIVE_SECONDS
+        return _POLL_SECONDS if is_busy else _IDLE_POLL_SECONDS
 
     def _answer(self, calls: list[Call]) -> None:
         if not calls:
@@ -184,10 +192,12 @@ class Writer(DatabaseThread):
                 self._report(News(others=others, is_change=True))
             # Asked after the commit: whoever begins to watch later than this reads the store later still.
             ours: list[EventRow] = []
-            while not self._is_idle() and self._seen < after:
+            while not self._publisher.is_idle and self._seen < after:
                 page, self._seen = self._read_events(connection, self._seen, after)
                 ours += page
             self._seen = after
+        if is_foreign or after > before:
+            self._active_at = time.monotonic()
         self._report(News(answers, ours, is_change=after > before, is_foreign=is_foreign))
 
     def _connect(self) -> sqlite3.Connection:
