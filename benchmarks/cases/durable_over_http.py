@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from statistics import median
 
-from benchmarks.cases.over_http import run_round
+from benchmarks.cases.over_http import Round, run_round
 from benchmarks.clients import request_of
 from benchmarks.contestants import Contestants, rotated
 from benchmarks.disk import temporary_folder
@@ -25,14 +25,18 @@ def measure(contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
             name: stack.enter_context(serving(contestants.ours, SERVICEKIT_JOBS_URL=url)) for name, url in urls.items()
         }
         for connections in (8, 50):
-            rates: dict[str, list[float]] = {name: [] for name in servers}
+            results: dict[str, list[Round]] = {name: [] for name in servers}
             for number in range(-1, rounds):
                 for name, server in rotated(list(servers.items()), number):
-                    rate = run_round(server, jobs, _SUBMIT, connections).per_second
+                    result = run_round(server, jobs, _SUBMIT, connections)
                     if number >= 0:  # the first round is the warm-up
-                        rates[name].append(rate)
+                        results[name].append(result)
+            rates = {name: [each.per_second for each in results[name]] for name in results}
+            cpu = {name: [each.cpu_microseconds for each in results[name]] for name in results}
             name = f"durable no-ops over HTTP, {connections} connections"
             note = f"in memory {median(rates[_IN_MEMORY]):,.0f}"
             yield Figure(name, "jobs/s", rates, (Target(0.7, at_least=True, relative_to=_IN_MEMORY),), note)
             shares = [durable / memory for durable, memory in zip(rates[OURS], rates[_IN_MEMORY], strict=True)]
             yield Figure(f"{name}: share of the rate in memory", "×", {OURS: shares})
+            note = f"in memory {median(cpu[_IN_MEMORY]):,.0f}"
+            yield Figure(f"{name}: the server's CPU for one", "µs", cpu, note=note)

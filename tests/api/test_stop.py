@@ -30,12 +30,15 @@ server.run()
 def open_stream(service: Service) -> EventSourceClient:
     """Open the stream of a job that never ends."""
     job_id = httpx.post(f"{service.url}/hold/never").raise_for_status().json()["job_id"]
+    with EventSourceClient(service.port, f"/api/v1/jobs/{job_id}/$stream") as stream:
+        while stream.next().record["status"] != "running":
+            pass
     return EventSourceClient(service.port, f"/api/v1/jobs/{job_id}/$stream")
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_server_that_has_answered_its_limit_of_requests_ends_although_a_stream_is_open(loop: str) -> None:
-    with run_service(APP, options=["--limit-max-requests", "3", "--loop", loop]) as service:
+    with run_service(APP, options=["--limit-max-requests", "4", "--loop", loop]) as service:
         with open_stream(service) as stream:
             stream.next()
             for _ in range(2):
