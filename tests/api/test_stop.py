@@ -4,6 +4,8 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -27,20 +29,20 @@ server.run()
 """
 
 
-def open_stream(service: Service) -> EventSourceClient:
-    """Open the stream of a job that never ends."""
+@contextmanager
+def open_stream(service: Service) -> Iterator[EventSourceClient]:
+    """The stream of a job that never ends, when it has told that it runs."""
     job_id = httpx.post(f"{service.url}/hold/never").raise_for_status().json()["job_id"]
     with EventSourceClient(service.port, f"/api/v1/jobs/{job_id}/$stream") as stream:
         while stream.next().record["status"] != "running":
             pass
-    return EventSourceClient(service.port, f"/api/v1/jobs/{job_id}/$stream")
+        yield stream
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_server_that_has_answered_its_limit_of_requests_ends_although_a_stream_is_open(loop: str) -> None:
-    with run_service(APP, options=["--limit-max-requests", "4", "--loop", loop]) as service:
+    with run_service(APP, options=["--limit-max-requests", "3", "--loop", loop]) as service:
         with open_stream(service) as stream:
-            stream.next()
             for _ in range(2):
                 httpx.get(f"{service.url}/health").raise_for_status()
             assert stream.rest() == []
@@ -52,7 +54,6 @@ def test_a_server_that_its_program_ends_ends_although_a_stream_is_open() -> None
     with run_command([sys.executable, "-W", "error", "-c", EXITING]) as service:
         service.port = int(service.wait_log(r"running on http://127.0.0.1:(\d+)")[1])
         with open_stream(service) as stream:
-            stream.next()
             httpx.post(f"{service.url}/exit").raise_for_status()
             assert stream.rest() == []
         assert service.wait() == 0
