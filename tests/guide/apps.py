@@ -106,8 +106,7 @@ def create_router() -> APIRouter:
 
     @router.post("/streams/drop", status_code=204)
     async def drop_streams(request: Request) -> None:
-        streams = service_state(request.app).streams
-        streams.stop()
-        streams.start()
+        for stream in service_state(request.app).streams:
+            stream.close()
 
     return router

@@ -44,6 +44,7 @@ _ORDER: Final[tuple[Callable[..., Any], ...]] = (
 
 _EVENTS_AT_ONCE: Final = 500
 _UNKNOWN: Final = -1
+_BUSY: Final = "SQLITE_BUSY"
 # How often the writer looks for what other processes have done. Waking up is what costs, more than looking.
 _POLL_SECONDS: Final = 0.025
 _IDLE_POLL_SECONDS: Final = 0.06
@@ -121,7 +122,7 @@ class Writer(DatabaseThread):
             self._abandon(error)
             self._answer_alone(calls, error)
             return
-        if any(call.function is not TOUCH for call in calls):
+        if self._trouble is not None and self._proves_health(calls, self._trouble[1]):
             self._trouble = None
         try:
             self._tell(answers, before, after)
@@ -129,9 +130,13 @@ class Writer(DatabaseThread):
             self._data_version = _UNKNOWN
             self._report(News(answers, is_change=True))
 
+    def _proves_health(self, calls: list[Call], trouble: StoreUnavailable) -> bool:
+        """Whether what could be written shows that the trouble is over: on a full disk, little things still can be."""
+        return _BUSY in trouble.reason or any(call.function not in (TOUCH, PRUNE) for call in calls)
+
     def _answer_alone(self, calls: list[Call], error: StoreUnavailable) -> None:
         """Let what failed together fail, or not, one by one; unless each would wait for the same lock."""
-        is_busy = "SQLITE_BUSY" in error.reason
+        is_busy = _BUSY in error.reason
         if is_busy:
             calls = [*calls, *self._take_waiting()]  # they have waited for the same lock
         if len(calls) == 1 or is_busy:
@@ -145,7 +150,7 @@ class Writer(DatabaseThread):
         if connection is not None and connection.in_transaction:
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
-        if not ("SQLITE_BUSY" in error.reason or "SQLITE_FULL" in error.reason):
+        if not (_BUSY in error.reason or "SQLITE_FULL" in error.reason):
             self._disconnect()
 
     def _write(self, calls: list[Call]) -> tuple[list[Answer], int, int]:
@@ -235,7 +240,7 @@ class Writer(DatabaseThread):
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                is_busy = getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+                is_busy = getattr(error, "sqlite_errorname", "").startswith(_BUSY)
                 if not is_busy or time.monotonic() > deadline:
                     raise
             else:
