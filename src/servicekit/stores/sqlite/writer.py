@@ -47,7 +47,7 @@ _UNKNOWN: Final = -1
 _BUSY: Final = "SQLITE_BUSY"
 # How often the writer looks for what other processes have done. Waking up is what costs, more than looking.
 _POLL_SECONDS: Final = 0.025
-_IDLE_POLL_SECONDS: Final = 0.06
+_IDLE_POLL_SECONDS: Final = 0.1
 _ACTIVE_SECONDS: Final = 2.0
 
 _PATIENCE_SECONDS: Final = 5.0
