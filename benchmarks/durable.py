@@ -40,7 +40,7 @@ async def rate_of_submissions(name: str, folder: Path, callers: int, count: int)
     if name != OURS:
         return await _rate_of_raw_submissions(folder, callers, count)
     async with scheduler_at(folder, run_jobs=False) as scheduler:
-        await submit(scheduler.add_job, callers, _WARM_UP)
+        await submit(scheduler.add_job, callers, min(_WARM_UP, count))
         return {"per_second": await submit(scheduler.add_job, callers, count)}
 
 
@@ -68,14 +68,14 @@ async def _rate_of_raw_submissions(folder: Path, callers: int, count: int) -> di
     async def add_job(_: object) -> None:
         await group_commit.insert(limits.make_row(next(numbers)))
 
-    await submit(add_job, callers, _WARM_UP)
+    await submit(add_job, callers, min(_WARM_UP, count))
     return {"per_second": await submit(add_job, callers, count)}
 
 
 async def rate_of_a_loop(_: str, folder: Path, group: int, count: int) -> dict[str, float]:
     """The same for nobody who waits: a loop that writes group after group."""
     connection = limits.open_table(folder / f"loop-{group}.db")
-    for number in range(0, -_WARM_UP, -1):
+    for number in range(0, -min(_WARM_UP, count), -1):
         limits.write(connection, [limits.make_row(number - 1)])
     clock = time.perf_counter()
     for start in range(0, count, group):
@@ -88,7 +88,7 @@ async def rate_of_lives(name: str, folder: Path, callers: int, count: int) -> di
     if name != OURS:
         return _rate_of_raw_lives(folder, callers, count)
     async with scheduler_at(folder) as scheduler:
-        await _run_to_the_end(scheduler, callers, _WARM_UP)
+        await _run_to_the_end(scheduler, callers, min(_WARM_UP, count))
         cpu, clock = time.process_time(), time.perf_counter()
         await _run_to_the_end(scheduler, callers, count)
         seconds, cpu = time.perf_counter() - clock, time.process_time() - cpu

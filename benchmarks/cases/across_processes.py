@@ -22,7 +22,7 @@ def measure(contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
         with serving(ours, **url, BENCHMARK_ACCEPTS_ONLY="1") as server, working(ours, **url) as worker:
             run_wave(server, worker, "warm-up")
             delays = [[d for wave in range(waves) for d in run_wave(server, worker, f"{wave}")] for _ in range(rounds)]
-            time.sleep(_SETTLE_SECONDS)
+            time.sleep(min(_SETTLE_SECONDS, seconds))
             idle = [[percent_of_core(each, seconds) for each in (server, worker)] for _ in range(rounds)]
     for percent, label, bound in ((50, "median", 25), (99, "p99", 100)):
         values = {OURS: [percentile(each, percent) * 1000 for each in delays]}

@@ -16,7 +16,7 @@ from benchmarks.worker import working
 _CONNECTIONS = 8
 _SUBMIT = request_of("POST", "/restartable")
 _HEAVY_AT_ONCE = 4
-_SETTLE_SECONDS = 0.5
+_SETTLE_SECONDS = 0.3
 
 
 def measure(contestants: Contestants, *, quick: bool) -> Iterator[Figure]:

@@ -8,10 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel
 
 from servicekit.api import JobSubmitted, ServiceBuilder, ServiceInfo, SubmitJob
+from servicekit.api.state import service_state
 from tests.api.conftest import Connect
 from tests.service import run_service
 
@@ -75,6 +76,12 @@ async def submit_rest(submit: SubmitJob) -> JobSubmitted:
 @router.post("/refuse", status_code=202)
 async def submit_refuse(submit: SubmitJob) -> JobSubmitted:
     return await submit(refuse)
+
+
+@router.get("/waiting")
+async def count_waiting(request: Request) -> int:
+    """How many requests wait for the end of a job."""
+    return len(service_state(request.app).streams._waits)
 
 
 def service(url: str | None = None) -> FastAPI:
@@ -190,7 +197,7 @@ def test_whoever_waits_does_not_hold_up_the_service_when_it_stops() -> None:
         job = f"{running.url}{httpx.post(f'{running.url}/rest').headers['location']}"
         waiting = threads.submit(httpx.get, f"{job}?wait=60", timeout=60)
         running.wait_log(r"POST /rest")
-        while httpx.get(job).json()["status"] == "pending":
+        while httpx.get(f"{running.url}/waiting").json() == 0:
             pass
         assert running.stop(signal.SIGTERM) < 5
         assert waiting.result().status_code == 200

@@ -4,9 +4,10 @@ import json
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,26 @@ def watch(service: Service, job_id: str, **options: str) -> EventSourceClient:
     return EventSourceClient(service.port, f"/api/v1/jobs/{job_id}/$stream", **options)
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+
+
+def is_stopping(folder: Path) -> bool:
+    """Whether a process has written down that it was told to stop."""
+    with closing(sqlite3.connect(folder / "jobs.db")) as file:
+        return bool(file.execute("SELECT max(is_stopping) FROM processes").fetchone()[0])
+
+
 def journal(folder: Path) -> list[str]:
-    return (folder / "journal").read_text().splitlines()
+    path = folder / "journal"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def wait_noted(folder: Path, text: str, times: int = 1) -> None:
+    """Wait until targets have noted this so often: a job is running a moment before its target begins."""
+    wait_until(lambda: sum(text in line for line in journal(folder)) >= times)
 
 
 def read_life(service: Service, job_id: str) -> list[str]:
@@ -89,6 +108,7 @@ def test_a_job_survives_the_death_of_its_service_and_so_does_its_stream(serve: S
     with serve() as service:
         job_id = submit(service, "/hold/open")
         with watch_from(service, job_id, "running"):
+            wait_noted(tmp_path, "open begins")
             service.kill()
     with serve(port=service.port) as service, watch(service, job_id, last_event_id="2") as stream:
         (tmp_path / "open").touch()
@@ -108,7 +128,7 @@ def test_a_stop_in_order_gives_jobs_back_as_often_as_it_comes(serve: Serve, tmp_
     for attempt in range(1, 4):
         with serve() as service:
             job_id = job_id or submit(service, "/hold/open")
-            wait_status(service, job_id, "running")
+            wait_noted(tmp_path, "open begins", times=attempt)
             service.stop()
             assert journal(tmp_path)[-1] == "open was stopped"
         assert sum("begins" in line for line in journal(tmp_path)) == attempt
@@ -139,7 +159,7 @@ def test_the_same_signal_again_ends_the_service_at_once(serve: Serve, tmp_path: 
         wait_status(service, job_id, "running")
         wait_status(service, once, "running")
         service.send_signal(signal.SIGTERM)
-        service.wait_log("Waiting for application shutdown")
+        wait_until(lambda: is_stopping(tmp_path))
         service.send_signal(signal.SIGTERM)
         assert service.wait(timeout=30) == -signal.SIGTERM
     (tmp_path / "open").touch()
@@ -153,11 +173,11 @@ def test_the_same_signal_again_ends_the_service_at_once(serve: Serve, tmp_path: 
 def test_a_thread_that_does_not_stop_is_run_again_when_its_process_is_gone(serve: Serve, tmp_path: Path) -> None:
     with serve() as service:
         job_id = submit(service, "/block?seconds=60")
-        wait_status(service, job_id, "running")
+        wait_noted(tmp_path, "block begins")
         assert service.stop() < 10
     with serve() as service, watch_from(service, job_id, "running"):
         assert get(service, job_id)["attempt"] == 2
-        assert journal(tmp_path) == ["block begins"] * 2
+        wait_noted(tmp_path, "block begins", times=2)
 
 
 def test_a_job_that_kills_its_process_is_not_tried_for_ever(serve: Serve, tmp_path: Path) -> None:
@@ -214,7 +234,7 @@ def test_jobs_of_a_killed_process_go_on_in_another(serve: Serve, tmp_path: Path)
         assert get(second, job_id)["status"] == "pending"
         with run_worker(tmp_path) as worker:
             wait_status(second, job_id, "running")
-            assert f"hold begins as attempt 2 in {worker.process.pid}" in journal(tmp_path)
+            wait_noted(tmp_path, f"hold begins as attempt 2 in {worker.process.pid}")
 
 
 def test_a_process_that_only_stands_still_keeps_its_jobs(serve: Serve, tmp_path: Path) -> None:
@@ -253,6 +273,7 @@ def test_a_job_is_stopped_from_another_process(serve: Serve, tmp_path: Path) -> 
     with serve() as first, serve(ACCEPT_ONLY="1") as second:
         job_id = submit(first, "/hold/never")
         with watch_from(first, job_id, "running") as stream:
+            wait_noted(tmp_path, "never begins")
             assert httpx.delete(f"{second.url}/api/v1/jobs/{job_id}").status_code == 204
             assert [event.data for event in stream.rest()] == ['{"status": "deleted"}']
         again = submit(first, "/hold/open")
