@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -105,7 +106,8 @@ class Member:
         if number in (signal.SIGKILL, signal.SIGTERM):
             self.ended_not_before_ns = self.ended_not_before_ns or time.monotonic_ns()
             self.may_exit |= number is signal.SIGTERM
-        os.kill(self._process.pid, number)
+        with suppress(ProcessLookupError):  # it has ended, and that is about to be noticed
+            os.kill(self._process.pid, number)
 
     def _hear(self) -> None:
         try:

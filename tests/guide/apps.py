@@ -106,7 +106,11 @@ def create_router() -> APIRouter:
 
     @router.post("/streams/drop", status_code=204)
     async def drop_streams(request: Request) -> None:
-        for stream in service_state(request.app).streams:
-            stream.close()
+        close_streams(request.app)
 
     return router
+
+
+def close_streams(app: FastAPI) -> None:
+    for stream in service_state(app).streams:
+        stream.close()
