@@ -10,11 +10,11 @@ import signal
 import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
