@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,6 +96,7 @@ def _look_up(module: object, name: str) -> object:
     return found
 
 
+@cache
 def _name_of_main() -> str | None:
     """What other processes call the module that this one runs as its program."""
     main = sys.modules.get(_MAIN)

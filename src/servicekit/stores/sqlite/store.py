@@ -150,7 +150,7 @@ class SqliteStore:
         job = writes.NewJob(
             submission.id,
             submission.name,
-            json.dumps(options.tags),
+            json.dumps(options.tags) if options.tags else "[]",
             submission.runner.value,
             call and call.reference,
             call and call.arguments,
