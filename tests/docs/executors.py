@@ -142,7 +142,8 @@ def _bash(script: str, folder: Path) -> str:
 def _serve(block: Block, _following: Block | None, scene: Scene) -> None:
     """A command that serves until Ctrl-C: it answers, and ends."""
     # What fastapi, gunicorn and uvicorn take for --port 0.
-    environment = {"PATH": _PATH, "PORT": "0", "UVICORN_PORT": "0"}
+    gunicorn = "--bind 127.0.0.1:0"  # with PORT alone it would listen on every address
+    environment = {"PATH": _PATH, "PORT": "0", "UVICORN_PORT": "0", "GUNICORN_CMD_ARGS": gunicorn}
     command = shlex.split(block.text)
     command[0] = shutil.which(command[0], path=_PATH) or command[0]
     with run_command(command, cwd=scene.folder, environment=environment) as server:
@@ -151,7 +152,7 @@ def _serve(block: Block, _following: Block | None, scene: Scene) -> None:
             _press_ctrl_c(server)
             assert server.log.endswith("Stopping.\n")
             return
-        port = server.wait_log(r"(?:running on|Listening at:) http://(?:127\.0\.0\.1|0\.0\.0\.0):(\d+)")[1]
+        port = server.wait_log(r"(?:running on|Listening at:) http://127\.0\.0\.1:(\d+)")[1]
         processes = re.search(r"--workers (\d+)", block.text)
         server.wait_log(rf"(?s)(startup complete.*){{{processes[1] if processes else 1}}}")
         assert httpx.get(f"http://127.0.0.1:{port}/docs").status_code == 200
