@@ -152,6 +152,7 @@ def test_a_page_that_comes_back_sees_the_rest_and_nothing_twice(
     job_id = submit(service)
     read_on_page(page, service, "console.js", job_id)
     page.wait_for_function("es.readyState === EventSource.OPEN")
+    wait_streams(service, 1)  # the page has the headers a moment before the stream can be dropped
     drop_streams(service)
     wait_streams(service, 0)
     wait_streams(service, 1)
