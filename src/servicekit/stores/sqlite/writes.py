@@ -5,12 +5,12 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
-from servicekit.errors import IdempotencyConflict, JobNotFound, NotRestartable, ProcessDied, ProcessStopped
+from servicekit.errors import IdempotencyConflict, NotRestartable, ProcessDied, ProcessStopped
 from servicekit.jobs.outcome import describe_error
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import RunnerKind
-from servicekit.stores.sqlite.rows import RECORD_COLUMNS, read_record
+from servicekit.stores.sqlite.queries import get_record
 
 _PENDING: Final = JobStatus.PENDING.value
 _RUNNING: Final = JobStatus.RUNNING.value
@@ -286,7 +286,7 @@ class Request(NamedTuple):
 
 def request_cancel(connection: sqlite3.Connection, request: Request) -> JobRecord:
     """Cancel a pending job, mark a running one."""
-    record = _get_record(connection, request.id)
+    record = get_record(connection, request.id)
     if record.status in move_of(Transition.CANCEL).sources and record.cancel_requested_at is None:
         if record.status is JobStatus.PENDING:
             connection.execute(
@@ -298,13 +298,13 @@ def request_cancel(connection: sqlite3.Connection, request: Request) -> JobRecor
                 "UPDATE jobs SET cancel_requested_at = max(started_at, ?), version = version + 1 WHERE id = ?",
                 [request.now, request.id],
             )
-        return _get_record(connection, request.id)
+        return get_record(connection, request.id)
     return record
 
 
 def delete(connection: sqlite3.Connection, request: Request) -> None:
     """Forget a job; one that runs is hidden until its attempt has ended."""
-    record = _get_record(connection, request.id)
+    record = get_record(connection, request.id)
     if record.status is JobStatus.RUNNING:
         connection.execute("UPDATE jobs SET is_deleted = 1, idempotency_key = NULL WHERE id = ?", [request.id])
     else:
@@ -312,11 +312,3 @@ def delete(connection: sqlite3.Connection, request: Request) -> None:
     connection.execute(
         "INSERT INTO events (job_id, version, is_transition, at) VALUES (?, NULL, 1, ?)", [request.id, request.now]
     )
-
-
-def _get_record(connection: sqlite3.Connection, job_id: str) -> JobRecord:
-    query = f"SELECT {RECORD_COLUMNS} FROM jobs WHERE id = ? AND NOT is_deleted"
-    row = connection.execute(query, [job_id]).fetchone()
-    if row is None:
-        raise JobNotFound(job_id)
-    return read_record(row)
