@@ -9,6 +9,9 @@ The contestants do the same work:
     __main__ ── cases/* ──┬── engine   one contestant in one process, no HTTP, in memory   ┐ child processes,
                           ├── serve    one contestant's service (apps/*) under uvicorn     ┘ on the first core
                           ├── durable  the same as engine, on a disk        ┐
+                          ├── control  our jobs with options                │
+                          ├── reports  what jobs say while they run         │
+                          ├── starts   how soon each kind of work begins    │
                           ├── peers/*  how each embedded peer is driven     │ child processes, on both cores
                           ├── worker   our service's jobs without HTTP      ┘
                           ├── probe    a polling client, a child process    ┐

@@ -6,7 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+MEMORY, FILE = "in memory", "in a file"
+PLACES = (MEMORY, FILE)
+"""Where our own jobs can be kept."""
+
 _IN_MEMORY = ("tmpfs", "ramfs", "devtmpfs")
+
+
+@contextmanager
+def new_jobs_url(place: str) -> Iterator[str]:
+    """The address of a place that has no jobs yet. A file is removed at the end of the block."""
+    if place == MEMORY:
+        yield "memory://"
+    else:
+        with temporary_folder() as folder:
+            yield f"sqlite:///{folder / 'jobs.db'}"
 
 
 @contextmanager

@@ -12,8 +12,8 @@ _BATCH = 10_000
 _STEP = timedelta(milliseconds=1)
 
 _SUBMIT = """
-    INSERT INTO jobs (id, name, runner, target, arguments, submitted_at, max_restarts)
-    VALUES (?, 'noop', 'coroutine', 'benchmarks.targets:noop', '{"args": [], "kwargs": {}}', ?, 1)
+    INSERT INTO jobs (id, turn, name, runner, target, arguments, submitted_at, max_restarts)
+    VALUES (?, ?, 'noop', 'coroutine', 'benchmarks.targets:noop', '{"args": [], "kwargs": {}}', ?, 1)
 """
 _LIFE = (
     "UPDATE jobs SET status = 'running', version = 2, attempt = 1, started_at = submitted_at WHERE status = 'pending'",
@@ -31,7 +31,7 @@ def fill(path: Path, *, finished: int, pending: int) -> None:
             for start in range(first, end, _BATCH):
                 numbers = range(start, min(start + _BATCH, end))
                 connection.execute("BEGIN IMMEDIATE")
-                rows = [(ids.next_id(), time_text(begin + number * _STEP)) for number in numbers]
+                rows = [(ids.next_id(), number, time_text(begin + number * _STEP)) for number in numbers]
                 connection.executemany(_SUBMIT, rows)
                 for statement in _LIFE if is_finished else ():
                     connection.execute(statement)

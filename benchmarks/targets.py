@@ -5,6 +5,7 @@ import json
 import time
 
 from benchmarks.work import Work
+from servicekit import current_job
 
 work = Work()
 
@@ -12,6 +13,22 @@ work = Work()
 async def noop() -> None:
     """The smallest job."""
     await work.noop()
+
+
+async def flaky() -> None:
+    """A job whose first attempt fails."""
+    if current_job().attempt == 1:
+        raise RuntimeError("the first attempt always fails")
+    await work.noop()
+
+
+def begin() -> float:
+    """A plain function that tells when it began, on the clock that all processes share."""
+    return time.monotonic()
+
+
+async def begin_async() -> float:
+    return time.monotonic()
 
 
 async def stamped(name: str, seconds: float) -> None:

@@ -5,8 +5,8 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from servicekit.jobs.events import JobEvent
-from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions
-from servicekit.jobs.submission import JobTarget, RunnerKind, Submission, name_of
+from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind
+from servicekit.jobs.submission import JobTarget, Submission, name_of
 
 
 class FakeClock:
@@ -18,9 +18,17 @@ class FakeClock:
     def now(self) -> datetime:
         return self._now
 
+    def monotonic(self) -> float:
+        return self._now.timestamp()
+
     def advance(self, seconds: float) -> None:
         """Move on; a negative number sets the clock back."""
         self._now += timedelta(seconds=seconds)
+
+    async def sleep(self, seconds: float) -> None:
+        """Move on by so much, and let others have a turn."""
+        self.advance(seconds)
+        await asyncio.sleep(0)
 
 
 class RecordingPublisher:
@@ -29,6 +37,8 @@ class RecordingPublisher:
     def __init__(self) -> None:
         self.events: list[JobEvent] = []
         self.notify_count = 0
+        self.logs: list[str | None] = []
+        """The jobs whose logs have grown."""
 
     @property
     def is_idle(self) -> bool:
@@ -55,6 +65,9 @@ class RecordingPublisher:
 
     def notify(self) -> None:
         self.notify_count += 1
+
+    def notify_log(self, job_id: str | None) -> None:
+        self.logs.append(job_id)
 
 
 async def noop() -> None:

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from benchmarks.cases import (
     across_processes,
     busy_service,
+    controlled,
     durable_jobs,
     durable_over_http,
     durable_submissions,
+    fairness,
     finish_to_event,
     finished_jobs,
     full_load,
@@ -16,7 +18,9 @@ from benchmarks.cases import (
     jobs_kept,
     memory,
     over_http,
+    reporting,
     restart,
+    runners,
 )
 from benchmarks.contestants import Contestants
 from benchmarks.figures import Figure
@@ -36,6 +40,10 @@ CASES: dict[str, Callable[..., Iterator[Figure]]] = {
     "restart": restart.measure,
     "across-processes": across_processes.measure,
     "full-load": full_load.measure,
+    "reporting": reporting.measure,
+    "runners": runners.measure,
+    "controlled": controlled.measure,
+    "fairness": fairness.measure,
 }
 
 __all__ = ["CASES", "Contestants"]

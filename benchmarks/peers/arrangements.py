@@ -20,7 +20,7 @@ _FEWEST_TRIED = 10
 
 def main(arrangements: Mapping[str, Run], describe: Callable[[], str]) -> None:
     """Answer with the rate of the best arrangement, its name, and what the peer's own file says of its durability."""
-    _, _, folder, count = sys.argv
+    _, _, folder, count, *_ = sys.argv
     use_all_cores()
     root, jobs = Path(folder), int(count)
     best = _find_best(arrangements, root, jobs // _TRIAL_SHARE)

@@ -11,8 +11,18 @@
     │   └── ResultDropped                            it was too old or too big to keep
     ├── SchedulerClosed       (also a RuntimeError)  the service is stopping
     ├── StoreUnavailable      (also an OSError)      the file or its disk does not do what it should
+    ├── QueueFull             (also a RuntimeError)  too many jobs wait already
     ├── IdempotencyConflict   (also a ValueError)    the key was used for something else
+    ├── InvalidArguments      (also a TypeError)     the arguments do not fit the target
+    ├── RetryUnavailable      (also a RuntimeError)  the job cannot be submitted again
+    ├── ScheduleNotFound      (also a KeyError)      no schedule has this name
+    ├── TimeLimitExceeded     (also a TimeoutError)  why a job failed that took too long
+    │   ├── RunTimeout                               to run
+    │   ├── QueueTimeout                             to start
+    │   └── SilenceTimeout                           to say how far it is
+    ├── CommandFailed         (also a RuntimeError)  why a job failed whose program did
     ├── JobLost               (also a RuntimeError)  why a job failed that its process did not survive
+    │   ├── ProcessCrashed                           its own process, that is
     │   ├── ProcessDied                              and it has had its restarts
     │   ├── ProcessStopped                           in order, and it must not run twice
     │   ├── NotRestartable                           and no other process can run it
@@ -20,6 +30,7 @@
     │   └── ArgumentsUnfit                           and what it runs takes others by now
     ├── MissingExtra          (also an ImportError)  a feature's package is not installed
     ├── NoCurrentJob          (also a RuntimeError)  called outside of a job
+    ├── RetryAfter                                   raised inside a target that wants to be tried again later
     └── JobCanceled                                  raised inside a target that was asked to stop
 
 Errors know nothing of HTTP: `servicekit.api.errors` maps them to responses.
@@ -130,8 +141,95 @@ class IdempotencyConflict(ServicekitError, ValueError):
         self.job_id = job_id
 
 
+class QueueFull(ServicekitError, RuntimeError):
+    """As many jobs wait as may; nothing was submitted."""
+
+    def __init__(self, queue: str, limit: int) -> None:
+        super().__init__(f"The queue {queue!r} is full: {limit:,} jobs wait in it. Try again later.")
+        self.queue = queue
+        self.limit = limit
+
+
+class InvalidArguments(ServicekitError, TypeError):
+    """The arguments of a job do not fit its target's signature; nothing was submitted."""
+
+    def __init__(self, target: str, argument: str | None, reason: str) -> None:
+        place = f"argument {argument!r} of {target}" if argument else f"arguments of {target}"
+        super().__init__(f"Invalid {place}: {reason}")
+        self.target = target
+        self.argument = argument
+        self.reason = reason
+
+
+class RetryUnavailable(ServicekitError, RuntimeError):
+    """The job cannot be submitted again: it has not ended, or nobody knows any more how it was called."""
+
+    def __init__(self, job_id: str, status: str, reason: str) -> None:
+        super().__init__(f"Job {job_id} cannot be submitted again (status={status}): {reason}")
+        self.job_id = job_id
+        self.status = status
+
+
+class ScheduleNotFound(ServicekitError, KeyError):
+    """No schedule has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"Schedule not found: {self.name}"
+
+
+class TimeLimitExceeded(ServicekitError, TimeoutError):
+    """Why an attempt failed that took longer than it may. Found in records, not raised to callers."""
+
+    def __init__(self, option: str, seconds: float, sentence: str) -> None:
+        super().__init__(f"{sentence} ({option}={seconds:g} s)")
+        self.option = option
+        self.seconds = seconds
+
+
+class RunTimeout(TimeLimitExceeded):
+    """The attempt ran for longer than `run_timeout`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("run_timeout", seconds, "the job ran for longer than it may")
+
+
+class QueueTimeout(TimeLimitExceeded):
+    """The job waited for longer than `queue_timeout` and was never started, or not again."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("queue_timeout", seconds, "the job waited for longer than it may")
+
+
+class SilenceTimeout(TimeLimitExceeded):
+    """The attempt reported no progress for longer than `silence_timeout`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("silence_timeout", seconds, "the job reported no progress for longer than it may")
+
+
+class CommandFailed(ServicekitError, RuntimeError):
+    """The program of a command could not be run, or did not exit with 0."""
+
+    def __init__(self, program: str, reason: str) -> None:
+        super().__init__(f"{program}: {reason}")
+        self.program = program
+        self.reason = reason
+
+
 class JobLost(ServicekitError, RuntimeError):
     """Why a job failed whose process did not live to end it. Found in records, not raised to callers."""
+
+
+class ProcessCrashed(JobLost):
+    """The process of a job with `runner="process"` ended before the target did: by a signal, or by itself."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the job's own process ended before it did: {reason}.")
+        self.reason = reason
 
 
 class ProcessDied(JobLost):
@@ -200,6 +298,17 @@ class JobCanceled(ServicekitError):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"Job {job_id} was asked to stop.")
         self.job_id = job_id
+
+
+class RetryAfter(ServicekitError):
+    """Raise it inside a target to have this attempt fail and the next start after so many seconds.
+
+    It counts as an attempt like every other: a job whose `Retry` allows no more ends `failed`.
+    """
+
+    def __init__(self, seconds: float | timedelta, reason: str = "the job asked to be tried again later") -> None:
+        super().__init__(reason)
+        self.seconds = check_seconds("seconds", seconds)
 
 
 def check_seconds(option: str, value: float | timedelta) -> float:

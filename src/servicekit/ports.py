@@ -8,24 +8,36 @@
 The engine knows these protocols and nothing of what stands behind them. Whoever builds a scheduler chooses.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from servicekit.jobs.current import CurrentJob
 from servicekit.jobs.events import JobEvent
+from servicekit.jobs.logs import LogPage, NewLine
+from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.query import ChangePage, JobFilter, JobPage
+from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import JobRecord, Progress
+from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
 from servicekit.jobs.status import JobStatus
-from servicekit.jobs.submission import Claim, RunnerKind, Submission
+from servicekit.jobs.submission import Claim, Submission
 
 
 class Clock(Protocol):
-    """Tells the time of day."""
+    """Tells the time of day, and lets it pass. Everything that waits for a time waits by it."""
 
     def now(self) -> datetime:
         """The time in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since some moment, by a clock that nobody sets."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for so long."""
         ...
 
 
@@ -66,6 +78,10 @@ class EventPublisher(Protocol):
         """Something has happened to some job, whichever process did it."""
         ...
 
+    def notify_log(self, job_id: str | None) -> None:
+        """This job has new lines in its log; `None`: any job may have."""
+        ...
+
 
 class JobSignals(Protocol):
     """What a store tells the engine of this process, on its event loop."""
@@ -95,6 +111,15 @@ class JobStore(Protocol):
         """Whether other processes work on the same jobs, and what is kept outlives this one."""
         ...
 
+    @property
+    def lifeline(self) -> int | None:
+        """A descriptor: for as long as any process has it open, no other takes over the attempts of this one.
+
+        Whatever runs them outside of this process holds it, and lets go of it when nothing of them is left. `None`:
+        there are no others.
+        """
+        ...
+
     async def open(self, signals: JobSignals) -> None:
         """Begin to work for the engine on this event loop; again after `close`, and on another loop if need be.
 
@@ -106,19 +131,55 @@ class JobStore(Protocol):
         """Keep a new job as pending and return its id. Once this returns, it is not lost.
 
         If there is a job with the same idempotency key, nothing is kept and that job's id is returned;
-        `IdempotencyConflict` if its target or arguments are others.
+        `IdempotencyConflict` if its target or arguments are others. `QueueFull` if as many jobs wait in its queue as
+        the store was made to take.
+
+        A pending job waits for its time if it has one (`JobOptions.scheduled_at`), then for its concurrency key if as
+        many jobs with it as may (`concurrency_limit`, of this job) are ready or running, and then it is *ready*: only
+        ready jobs are claimed. It is never late for its turn: what becomes ready later stands behind what was ready
+        before, so that a flood with one key delays nobody else.
         """
         ...
 
-    async def claim(self, limit: int, excluding: Collection[RunnerKind], max_running: int | None = None) -> list[Claim]:
-        """Set the oldest pending jobs running, at most `limit`, leaving those whose runner is full.
+    async def claim(
+        self,
+        limit: int,
+        excluding: Collection[RunnerKind],
+        max_running: int | None = None,
+        queue_limits: Mapping[str, int] | None = None,
+    ) -> list[Claim]:
+        """Set ready jobs running, at most `limit`, leaving those whose runner is full.
 
-        Never so many that more than `max_running` run in all processes together.
+        Within a queue those of higher priority go first, then those that have been ready for longest. Queues take
+        turns, those first that have the fewest jobs running. Paused queues are left out. Never so many that more than
+        `max_running` run in all processes together, or more of one queue than `queue_limits` allows.
+        """
+        ...
+
+    async def make_due(self) -> datetime | None:
+        """Make ready what has come due, and fail what has waited for longer than its `queue_timeout`.
+
+        Return when to look again; `None` if nothing waits for a time.
         """
         ...
 
     async def finish(self, claim: Claim, outcome: Outcome) -> bool:
         """Write how the attempt ended. `False`: it was not this attempt's to write any more."""
+        ...
+
+    async def retry(self, claim: Claim, outcome: Outcome, scheduled_at: datetime) -> bool:
+        """Write that the attempt has failed and another shall start at that time: the job is pending until then.
+
+        It keeps the error, and the attempt joins the record's history. If the job was asked to stop meanwhile, it ends
+        with this outcome instead. `False`: as for `finish`.
+        """
+        ...
+
+    async def resubmit(self, job_id: str, new_id: str) -> str:
+        """Keep a new job with the target, arguments and options of one that has ended, and return its id.
+
+        It is due at once, and has no idempotency key. `JobNotFound`, `RetryUnavailable`, `QueueFull`.
+        """
         ...
 
     async def release(self, claim: Claim) -> bool:
@@ -129,7 +190,15 @@ class JobStore(Protocol):
         ...
 
     async def report_progress(self, claim: Claim, progress: Progress) -> None:
-        """Write how far the attempt is, if it still runs."""
+        """Write how far the attempt is, if it still runs. The store adds the time (`reported_at`)."""
+        ...
+
+    async def append_log(self, claim: Claim, lines: Sequence[NewLine]) -> None:
+        """Add lines to the job's log, if the attempt still runs. Of each job the newest `max_log_bytes` are kept."""
+        ...
+
+    async def list_log(self, job_id: str, after: int, limit: int) -> LogPage:
+        """The lines after number `after`, at most `limit`; `JobNotFound` if there is no such job."""
         ...
 
     async def request_cancel(self, job_id: str) -> JobRecord:
@@ -174,6 +243,47 @@ class JobStore(Protocol):
         """How many jobs are kept, for each status. Its cost does not depend on their number."""
         ...
 
+    async def list_queues(self) -> list[QueueRecord]:
+        """The queues that have jobs pending or running, or are paused, by name."""
+        ...
+
+    async def set_queue_paused(self, name: str, *, is_paused: bool) -> None:
+        """Let no job of the queue be claimed, or let them be again: in all processes, until it is said otherwise."""
+        ...
+
+    async def put_schedule(self, schedule: Schedule, next_at: datetime | None) -> None:
+        """Keep a schedule. One of the same name is replaced, unless it says the same; paused it stays paused.
+
+        `next_at` is its next tick if it is new or its timetable has changed.
+        """
+        ...
+
+    async def list_schedules(self) -> list[ScheduleState]:
+        """All schedules, by name."""
+        ...
+
+    async def get_schedule(self, name: str) -> ScheduleState:
+        """`ScheduleNotFound` if there is none of this name."""
+        ...
+
+    async def set_schedule_paused(self, name: str, next_at: datetime | None, *, is_paused: bool) -> ScheduleState:
+        """Let the schedule rest, or go on at `next_at`. `ScheduleNotFound` if there is none of this name."""
+        ...
+
+    async def remove_schedule(self, name: str) -> None:
+        """Forget the schedule; its jobs stay. `ScheduleNotFound` if there is none of this name."""
+        ...
+
+    async def fire_schedule(
+        self, name: str, tick: datetime, next_at: datetime | None, job_id: str | None
+    ) -> FiredSchedule:
+        """Let a schedule's tick pass: if that is still its next one, keep the tick's job and set the one after it.
+
+        Of all who do this for the same tick one succeeds. No job is kept if `job_id` is `None` (the tick is skipped),
+        or if the last one has not ended and the schedule's overlap says skip. `ScheduleNotFound`.
+        """
+        ...
+
     async def prune(self, limit: int) -> bool:
         """Drop at most `limit` finished jobs that are older than retention allows; say whether there may be more."""
         ...
@@ -208,4 +318,8 @@ class Runner(Protocol):
 
     def find_outcome(self, job: CurrentJob) -> Outcome | None:
         """How an attempt ended whose task was cut off: `None` while its work goes on. Forgets it by telling."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is kept ready for the next job. Should one come all the same, it is run."""
         ...

@@ -35,6 +35,8 @@ RESULTS: dict[str, Any] = {
     "nothing": None,
     "object": object(),
     "list": [1, "\N{GRINNING FACE}", None],
+    "numbers": [2**53 + 1, 2**70, 0.1, float("nan"), float("-inf")],
+    "rows": [{"model": Model(loss=2), "points": (Point(-(2**64)),)}],
 }
 
 
@@ -103,6 +105,8 @@ async def submit(client: httpx.AsyncClient, path: str) -> str:
         ("dataclass", '{"x":1180591620717411303424}'),
         ("nothing", "null"),
         ("list", '[1,"\N{GRINNING FACE}",null]'),
+        ("numbers", "[9007199254740993,1180591620717411303424,0.1,null,null]"),
+        ("rows", '[{"model":{"loss":2.0},"points":[{"x":-18446744073709551616}]}]'),
     ],
 )
 async def test_a_result_is_given_as_json(connect: Connect, jobs_url: str, name: str, body: str) -> None:

@@ -13,6 +13,7 @@ from servicekit import Retention, StoreUnavailable
 from servicekit.api import JobSubmitted, SchedulerDependency, ServiceBuilder, ServiceInfo, SubmitJob
 from servicekit.api.state import service_state
 from servicekit.engine.clock import SystemClock
+from servicekit.engine.parts import SchedulerParts
 from servicekit.engine.scheduler import Scheduler
 from servicekit.events.hub import EventHub
 from servicekit.jobs.ids import parse_job_id
@@ -138,7 +139,9 @@ async def test_a_page_that_was_cut_short_leads_on(connect: Connect) -> None:
     app = service("memory://")
     hub = EventHub()
     store = MemoryStore(hub, SystemClock(), Retention(), scan_limit=3)
-    service_state(app).scheduler = scheduler = Scheduler(store, hub, {}, retention=Retention())
+    service_state(app).scheduler = scheduler = Scheduler(
+        SchedulerParts(store=store, hub=hub, runners={}, clock=SystemClock(), retention=Retention())
+    )
     ids = [parse_job_id(f"01JQRS7XK5N8Z3VQ2M4T6W8Y0{letter}") for letter in "ABCDEFGH"]
     async with connect(app) as client:
         scheduler._worker.set_max_concurrency(0)
@@ -220,7 +223,9 @@ async def test_a_store_that_does_not_work_is_told_as_such(connect: Connect, capl
     app = service("memory://")
     hub = EventHub()
     store = BrokenStore(hub, SystemClock(), Retention())
-    service_state(app).scheduler = Scheduler(store, hub, {}, retention=Retention())
+    service_state(app).scheduler = Scheduler(
+        SchedulerParts(store=store, hub=hub, runners={}, clock=SystemClock(), retention=Retention())
+    )
     job = f"{JOBS}/01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
     async with connect(app) as client:
         for method, path in [

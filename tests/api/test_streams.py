@@ -62,7 +62,14 @@ def test_a_life_is_streamed_from_the_present_to_the_end(service: Service) -> Non
     assert [event.last_event_id for event in [first, *rest]] == ["2", "3"]
     assert {event.type for event in [first, *rest]} == {"message"}
     assert stream.parser.retry == 1_000
-    assert first.record == {**rest[-1].record, "status": "running", "version": 2, "finished_at": None}
+    assert first.record == {
+        **rest[-1].record,
+        "status": "running",
+        "version": 2,
+        "finished_at": None,
+        "ended_by": None,
+        "elapsed_seconds": first.record["elapsed_seconds"],
+    }
     assert rest[-1].record == httpx.get(f"{service.url}/api/v1/jobs/{job_id}").json()
 
 
@@ -106,7 +113,7 @@ def test_a_reader_that_has_missed_nothing_is_told_nothing_twice(service: Service
         assert [event.last_event_id for event in stream.rest()] == ["3"]
 
 
-@pytest.mark.parametrize("odd", ["", "x", "-1", "99", "1.5", "9" * 30, "٣", "3, 3"])
+@pytest.mark.parametrize("odd", ["", "x", "-1", "99", "1.", "1.5.2", "9" * 30, "٣", "3, 3"])
 def test_an_id_that_never_was_is_as_good_as_none(service: Service, odd: str) -> None:
     job_id = submit(service, "/fail?text=x")
     with watch(service, job_id) as stream:

@@ -1,13 +1,14 @@
-"""Submitting from an endpoint with options, and submitting the same again."""
+"""Submitting from an endpoint with options, submitting the same again, and what is refused."""
 
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from openapi_spec_validator import validate
+from pydantic import BaseModel
 
 from servicekit import job_options
-from servicekit.api import JobSubmitted, ServiceBuilder, ServiceInfo, SubmitJob
+from servicekit.api import JobSubmitted, SchedulerDependency, ServiceBuilder, ServiceInfo, SubmitJob
 from tests.api.conftest import Connect
 
 JOBS = "/api/v1/jobs"
@@ -22,8 +23,17 @@ async def another(number: int) -> None:
     """Do nothing either."""
 
 
-def service(url: str) -> FastAPI:
-    app = ServiceBuilder(info=ServiceInfo(display_name="Test")).with_jobs(url=url, shutdown_grace=0).build()
+class Row(BaseModel):
+    id: int
+
+
+async def read(rows: dict[str, list[int]], row: Row | None = None) -> None:
+    """Do nothing as well."""
+
+
+def service(url: str, max_pending: int | None = None) -> FastAPI:
+    builder = ServiceBuilder(info=ServiceInfo(display_name="Test"))
+    app = builder.with_jobs(url=url, shutdown_grace=0, max_pending=max_pending).build()
 
     @app.post("/target", status_code=202)
     async def submit_target(number: int, submit: SubmitJob) -> JobSubmitted:
@@ -36,6 +46,14 @@ def service(url: str) -> FastAPI:
     @app.post("/options", status_code=202)
     async def submit_with_options(options: dict[str, Any], submit: SubmitJob) -> JobSubmitted:
         return await submit.with_options(**options)(target, 1)
+
+    @app.post("/any", status_code=202)
+    async def submit_any(kwargs: dict[str, Any], submit: SubmitJob) -> JobSubmitted:
+        return await submit.with_options(tags=["any"])(read, **kwargs)
+
+    @app.post("/direct", status_code=202)
+    async def add_directly(kwargs: dict[str, Any], scheduler: SchedulerDependency) -> str:
+        return await scheduler.add_job(read, **kwargs)
 
     @app.post("/chained", status_code=202)
     async def submit_chained(submit: SubmitJob) -> JobSubmitted:
@@ -125,11 +143,70 @@ async def test_options_that_make_no_sense_are_the_clients_mistake(
         assert field in detail["msg"]
 
 
-async def test_openapi_tells_of_the_key(connect: Connect) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "location", "text"),
+    [
+        ({}, ["arguments", "rows"], "it is missing"),
+        ({"rows": {}, "speed": 1}, ["arguments", "speed"], "the target takes none of this name"),
+        ({"rows": "x"}, ["arguments", "rows"], "Input should be a valid dictionary"),
+        ({"rows": {"a": [1, "2"]}}, ["arguments", "rows.a.1"], "Input should be a valid integer"),
+        ({"rows": {}, "row": {"id": 1}}, ["arguments", "row"], "Input should be an instance of Row"),
+    ],
+)
+async def test_arguments_that_do_not_fit_are_refused_by_name(
+    connect: Connect, jobs_url: str, arguments: dict[str, Any], location: list[str], text: str
+) -> None:
+    async with connect(service(jobs_url)) as client:
+        response = await client.post("/any", json=arguments)
+        assert response.status_code == 422
+        (detail,) = response.json()["detail"]
+        sentence = f"Invalid argument {location[1]!r} of read: {text}"
+        assert detail == {"type": "value_error", "loc": location, "msg": sentence}
+        response = await client.post("/direct", json=arguments)
+        assert (response.status_code, response.json()) == (422, {"detail": sentence})
+        assert (await client.get(JOBS)).json() == []
+
+
+async def test_a_full_queue_takes_no_more_until_there_is_room(connect: Connect, jobs_url: str) -> None:
+    async with connect(service(jobs_url, max_pending=1)) as client:
+        await client.post("/api/v1/queues/default/$pause")
+        job = (await client.post("/target?number=1")).headers["location"]
+        response = await client.post("/target?number=2")
+        assert (response.status_code, response.headers["retry-after"]) == (429, "5")
+        sentence = "The queue 'default' is full: 1 jobs wait in it. Try again later."
+        assert response.json() == {"detail": sentence}
+        assert (await client.post("/options", json={"queue": "another"})).status_code == 202
+        await client.delete(job)
+        assert (await client.post("/target?number=2")).status_code == 202
+
+
+async def test_an_accepted_job_is_answered_with_where_it_is_and_nothing_else(connect: Connect, jobs_url: str) -> None:
+    async with connect(service(jobs_url)) as client:
+        response = await client.post("/target?number=1")
+        job_id = response.json()["job_id"]
+        assert (response.status_code, response.headers["location"]) == (202, f"{JOBS}/{job_id}")
+        assert response.json() == {
+            "job_id": job_id,
+            "message": "Job submitted. Stream real-time status...",
+            "stream_url": f"{JOBS}/{job_id}/$stream",
+        }
+        assert "preference-applied" not in response.headers
+
+
+async def test_openapi_tells_of_the_headers_and_of_a_full_queue(connect: Connect) -> None:
     async with connect(service("memory://")) as client:
         document = (await client.get("/openapi.json")).json()
+        assert (await client.get("/openapi.json")).json() == document
     validate(document)
-    parameters = document["paths"]["/target"]["post"]["parameters"]
-    (key,) = [parameter for parameter in parameters if parameter["in"] == "header"]
-    assert (key["name"], key["required"]) == ("Idempotency-Key", False)
-    assert key["description"]
+    operation = document["paths"]["/target"]["post"]
+    headers = [parameter for parameter in operation["parameters"] if parameter["in"] == "header"]
+    assert [(header["name"], header["required"]) for header in headers] == [
+        ("Idempotency-Key", False),
+        ("Prefer", False),
+    ]
+    assert all(header["description"] for header in headers)
+    assert {"200", "202", "422", "429"} <= operation["responses"].keys()
+    assert "parameters" not in document["paths"]["/direct"]["post"]
+    retry = document["paths"][f"{JOBS}/{{job_id}}/$retry"]["post"]
+    assert [parameter["name"] for parameter in retry["parameters"]] == ["job_id"]
+    assert set(document["components"]["schemas"]["JobSubmitted"]["required"]) == {"job_id", "message", "stream_url"}

@@ -4,6 +4,7 @@ import sqlite3
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
@@ -11,10 +12,11 @@ from servicekit.jobs.status import TRANSITIONS
 from tests.crash.members import MAX_CONCURRENCY, Place
 from tests.crash.readers import Reader, Seen
 from tests.crash.storm import Storm
-from tests.crash.targets import RUN_ONCE
+from tests.crash.targets import KEYED, PLANNED, RUN_ONCE, SCHEDULE
 from tests.stores.event_log import check_events
 
 _ALLOWED: Final = {(source.value, target.value) for (source, _), target in TRANSITIONS.items()}
+_LONGEST_PAUSE: Final = timedelta(seconds=30)
 _LOST: Final = ("ProcessDied: ", "ProcessStopped: ", "NotRestartable: ")
 
 
@@ -108,7 +110,7 @@ def _find_wrong_end(job: sqlite3.Row, kind: str | None, *, was_asked: bool) -> s
     status, error = job["status"], job["error"] or ""
     if status in ("pending", "running"):
         return "has not ended"
-    is_planned = error == "ValueError: planned" and kind in ("fail", None)
+    is_planned = error == "ValueError: planned" and kind in (*PLANNED, None)
     if status == "failed" and not (is_planned or error.startswith(_LOST)):
         return "has failed for no reason"
     if status == "canceled" and not was_asked:
@@ -132,8 +134,24 @@ def _check_runs(storm: Storm, jobs: dict[str, sqlite3.Row], runs: list[Run]) -> 
         problems += [f"{job_id} ({kind}) {problem}" for problem in _check_attempts(attempts, jobs.get(job_id), kind)]
     completed = [job_id for job_id, job in jobs.items() if job["status"] == "completed"]
     problems += [f"{job_id} is completed and has never run" for job_id in completed if job_id not in by_job]
+    keyed = [run for run in runs if storm.story.accepted.get(run.job_id) in KEYED]
+    problems += ["two jobs with one key have run at once"] if _most_at_once(keyed) > 1 else []
+    problems += _check_ticks(jobs)
     most = _most_at_once(runs)
     return problems + ([f"{most} jobs have run at once"] if most > MAX_CONCURRENCY else [])
+
+
+def _check_ticks(jobs: dict[str, sqlite3.Row]) -> list[str]:
+    """The jobs of the schedule are no more than there were ticks, and it has not stood still."""
+    moments = sorted(
+        datetime.fromisoformat(job["submitted_at"]) for job in jobs.values() if job["schedule"] == SCHEDULE
+    )
+    if not moments:
+        return ["no job was submitted by the schedule"]
+    ticks = int((moments[-1] - moments[0]).total_seconds()) + 2  # the first may be late
+    problems = [f"{len(moments)} jobs were submitted at {ticks} ticks"] if len(moments) > ticks else []
+    longest = max((later - earlier for earlier, later in pairwise(moments)), default=timedelta())
+    return problems + ([f"no job was submitted by the schedule for {longest}"] if longest > _LONGEST_PAUSE else [])
 
 
 def _check_attempts(attempts: list[Run], job: sqlite3.Row | None, kind: str | None) -> list[str]:
@@ -198,6 +216,7 @@ def _count(storm: Storm, jobs: dict[str, sqlite3.Row], runs: list[Run]) -> dict[
         "jobs kept": len(jobs),
         "statuses": dict(Counter(job["status"] for job in jobs.values())),
         "attempts": len(runs),
+        "kinds": dict(Counter(story.accepted.values())),
         "jobs run more than once": sum(count > 1 for count in attempts.values()),
         "most at once": _most_at_once(runs),
         "cancels asked": len(story.canceled),

@@ -21,11 +21,11 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
-from servicekit import Retention, Scheduler, create_scheduler
+from servicekit import Every, Retention, Scheduler, create_scheduler
 from servicekit.api import JobSubmitted, ServiceBuilder, ServiceInfo, SubmitJob
 from servicekit.api.dependencies import SchedulerDependency
 from servicekit.errors import StoreUnavailable
-from tests.crash.targets import KINDS, MEMBER, WEIGHTS, append_line, find_call
+from tests.crash.targets import KINDS, MEMBER, SCHEDULE, WEIGHTS, append_line, find_call, tick
 
 MAX_CONCURRENCY: Final = 16
 GRACE_SECONDS: Final = 0.3
@@ -145,6 +145,7 @@ def create_app(place: Place) -> FastAPI:
         ServiceBuilder(info=ServiceInfo(display_name="Crash test"))
         .with_jobs(url=place.url, max_concurrency=MAX_CONCURRENCY, shutdown_grace=GRACE_SECONDS, retention=_KEEP_ALL)
         .with_health()
+        .with_schedule(SCHEDULE, Every(1), tick, str(place.journal), 0.0)
         .build()
     )
 

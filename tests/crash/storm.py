@@ -241,7 +241,7 @@ class Storm:
                 suppress(sqlite3.Error),
                 closing(sqlite3.connect(f"file:{self.place.database}?mode=ro", uri=True)) as c,
             ):
-                (self._waiting,) = c.execute("SELECT jobs FROM counts WHERE status = 'pending'").fetchone()
+                (self._waiting,) = c.execute("SELECT count(*) FROM jobs WHERE status = 'pending'").fetchone()
 
     # The end
 
@@ -250,6 +250,8 @@ class Storm:
         if self.place.accepted.exists():
             lines = self.place.accepted.read_text().splitlines()
             self.story.accepted.update((job_id, kind) for job_id, kind in (line.split() for line in lines))
+        with closing(sqlite3.connect(self.place.database)) as connection, connection:
+            connection.execute("UPDATE schedules SET is_paused = 1")
         try:
             async with create_scheduler(self.place.url, run_jobs=False) as scheduler, asyncio.timeout(_DRAIN_SECONDS):
                 for record in await scheduler.get_all_records():

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,9 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from servicekit import current_job, job_options
+from servicekit import Command, Retry, current_job, job_options
 from servicekit.jobs.submission import JobTarget
 
+KEY: Final = "one at a time"
 MEMBER: Final = "CRASH_TEST_MEMBER"
 """The environment's variable with the name of this process."""
 
@@ -87,6 +89,42 @@ def once_in_thread(journal: str, seconds: float) -> None:
         current_job().wait_cancel_requested(seconds)
 
 
+@job_options(runner="process")
+def process(journal: str, seconds: float) -> str:
+    with journaled(journal):
+        time.sleep(seconds)
+    return "process"
+
+
+@job_options(retry=Retry(attempts=4, delay=0.05))
+async def flaky(journal: str, seconds: float) -> None:
+    """Fails twice, restarts not counted."""
+    with journaled(journal):
+        await asyncio.sleep(seconds / 10)
+        if current_job().attempt <= 2:
+            raise ValueError("planned")
+
+
+@job_options(concurrency_key=KEY)
+async def keyed(journal: str, seconds: float) -> None:
+    """One at a time, of all processes together."""
+    with journaled(journal):
+        await asyncio.sleep(seconds / 10)
+
+
+@job_options(retry=Retry(attempts=3, delay=0.01), concurrency_key=KEY)
+def keyed_in_thread(journal: str, seconds: float) -> None:
+    with journaled(journal):
+        current_job().wait_cancel_requested(seconds / 20)
+        if current_job().attempt == 1:
+            raise ValueError("planned")
+
+
+async def tick(journal: str, _seconds: float) -> None:
+    with journaled(journal):
+        pass
+
+
 def _closure(journal: str, seconds: float) -> JobTarget:
     async def closure() -> None:
         await slow(journal, seconds)
@@ -94,19 +132,45 @@ def _closure(journal: str, seconds: float) -> JobTarget:
     return closure
 
 
+# A program that notes what `journaled` would, and leaves the sleeping to a child.
+_PROGRAM: Final = """
+import os, subprocess, sys, time
+def note(what):
+    words = os.environ["SERVICEKIT_JOB_ID"], os.environ["SERVICEKIT_ATTEMPT"], os.environ["CRASH_TEST_MEMBER"], what
+    journal = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(journal, f"{' '.join(words)} {time.monotonic_ns()}\\n".encode())
+note("start")
+subprocess.run(["sleep", sys.argv[2]])
+note("returned")
+"""
+
+
+def _command(journal: str, seconds: float) -> JobTarget:
+    return Command([sys.executable, "-S", "-E", "-c", _PROGRAM, journal, str(seconds)])
+
+
 _IMPORTABLE: Final[dict[str, Callable[[str, float], object]]] = {
-    target.__name__: target for target in (quick, slow, report, fail, thread, stubborn, once, once_in_thread)
-}
+    target.__name__: target
+    for target in (
+        quick, slow, report, fail, thread, stubborn, once, once_in_thread, process, flaky, keyed, keyed_in_thread,
+    )
+}  # fmt: skip
 _LOCAL: Final[dict[str, Callable[[str, float], JobTarget]]] = {"closure": _closure, "coroutine": slow}
 
-KINDS: Final = (*_IMPORTABLE, *_LOCAL)
-WEIGHTS: Final = (8, 4, 3, 2, 3, 1, 3, 2, 2, 1)
+KINDS: Final = (*_IMPORTABLE, *_LOCAL, "command")
+WEIGHTS: Final = (8, 4, 3, 2, 3, 1, 3, 2, 2, 3, 2, 2, 2, 1, 2)
+PLANNED: Final = ("fail", "flaky", "keyed_in_thread")
+"""Those that may fail because they were told to."""
+KEYED: Final = ("keyed", "keyed_in_thread")
+SCHEDULE: Final = "every second"
 RUN_ONCE: Final = ("once", "once_in_thread", *_LOCAL)
 """Those that must never be started twice."""
 
 
 def find_call(kind: str, journal: Path, seconds: float) -> tuple[JobTarget, tuple[str, float] | tuple[()]]:
     """The target of this kind, and its arguments."""
+    if kind == "command":
+        return _command(str(journal), seconds), ()
     if kind in _LOCAL:
         return _LOCAL[kind](str(journal), seconds), ()
     return _IMPORTABLE[kind], (str(journal), seconds)

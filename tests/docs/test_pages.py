@@ -12,12 +12,18 @@ import servicekit
 import servicekit.api
 from servicekit import InMemoryScheduler, Retention
 from servicekit.api import ServiceBuilder, ServiceInfo
+from servicekit.engine.factory import SchedulerOptions
 from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.options import JobOptions
 from servicekit.jobs.status import TRANSITIONS
 from tests.docs.pages import PAGES, ROOT, list_headings
 
 DOCS = ROOT / "docs"
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+_ENGINE_ONLY = {
+    "finish_log", "is_interruptible", "kill_grace_seconds", "lifeline", "log_piece", "request_cancel", "take_lines",
+    "take_progress",
+}  # fmt: skip
 _LINK = re.compile(r"\]\((?!https?://)(?P<path>[^)#]*)(?:#(?P<anchor>[^)]*))?\)")
 
 
@@ -80,8 +86,8 @@ def test_the_routes_page_has_every_field_of_a_record() -> None:
 
 def test_the_guide_has_every_option_and_metric() -> None:
     guide = (DOCS / "guide.md").read_text()
-    options = [name for name in inspect.signature(ServiceBuilder.with_jobs).parameters if name != "self"]
-    for name in options:
+    parameters = inspect.signature(ServiceBuilder.with_jobs).parameters.keys() - {"self", "options"}
+    for name in [*parameters, *SchedulerOptions.__annotations__]:
         assert f"| `{name}` | " in guide, name
     for name in [*inspect.signature(Retention).parameters, *_public_methods(ServiceBuilder)]:
         assert name in guide, name
@@ -92,11 +98,17 @@ def test_the_guide_has_every_option_and_metric() -> None:
         assert f"`{name}" in guide, name
 
 
+def test_the_python_page_has_every_option_of_a_job() -> None:
+    section = (DOCS / "python.md").read_text().partition("## Options of a job")[2].partition("\n## ")[0]
+    for name in inspect.signature(JobOptions).parameters:
+        assert re.search(rf"^\| .*`{name}`.* \| ", section, re.MULTILINE), name
+
+
 def test_the_python_page_has_every_public_name() -> None:
     page = (DOCS / "python.md").read_text()
     documented = {*servicekit.__all__, *servicekit.api.__all__, *_public_methods(InMemoryScheduler)}
     # What the engine calls is no part of the page.
-    documented |= _public_methods(CurrentJob) - {"take_progress", "request_cancel", "is_interruptible"}
+    documented |= _public_methods(CurrentJob) - _ENGINE_ONLY
     for name in documented:
         assert re.search(rf"\b{name}\b", page), name
 

@@ -7,6 +7,7 @@ const source = new Client(url);
 
 source.onopen = () => console.log('open');
 source.onmessage = (event) => console.log(`message ${event.lastEventId} ${JSON.parse(event.data).status}`);
+source.addEventListener('log', (event) => console.log(`log ${JSON.parse(event.data).text}`));
 source.onerror = () => {
   const isClosed = source.readyState === Client.CLOSED;
   console.log(isClosed ? 'closed' : 'reconnecting');

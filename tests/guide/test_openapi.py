@@ -37,9 +37,11 @@ def test_the_guides_routes_are_there_and_submitting_is_not(document: dict[str, A
         ("get", "/$stats"),
         ("get", "/$stream"),
         ("get", "/{job_id}"),
+        ("get", "/{job_id}/$logs"),
         ("get", "/{job_id}/$result"),
         ("get", "/{job_id}/$stream"),
         ("post", "/{job_id}/$cancel"),
+        ("post", "/{job_id}/$retry"),
         ("delete", "/{job_id}"),
     }
 
@@ -51,7 +53,8 @@ def test_each_operation_says_what_it_does_and_answers(document: dict[str, Any]) 
         parameters = operation.get("parameters", [])
         assert all(parameter["description"] for parameter in parameters if parameter["in"] != "path")
         expected = {"400", "404"} if "{" in path else set() if path else {"400", "422"}
-        assert expected | {"204" if method == "delete" else "200"} <= operation["responses"].keys()
+        success = "204" if method == "delete" else "202" if path.endswith("$retry") else "200"
+        assert expected | {success} <= operation["responses"].keys()
 
 
 def test_errors_are_shown_with_the_guides_texts(document: dict[str, Any]) -> None:

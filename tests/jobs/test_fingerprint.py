@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.restartable import fingerprint
-from servicekit.jobs.submission import RunnerKind, Submission
+from servicekit.jobs.submission import Submission
 
 
 def first(*args: object, **kwargs: object) -> None: ...

@@ -28,7 +28,16 @@ def record(**changes: Any) -> JobRecord:
         "progress": None,
         "tags": ("gpu", "nightly"),
         "cancel_requested_at": None,
+        "queue": "default",
+        "priority": 0,
+        "scheduled_at": None,
+        "ended_by": None,
+        "retry_of": None,
+        "schedule": None,
+        "elapsed_seconds": None,
+        "remaining_seconds": None,
         "error_traceback": None,
+        "attempts": (),
     }
     return JobRecord(**{**values, **changes})
 

@@ -5,6 +5,8 @@ from itertools import pairwise
 
 from servicekit.jobs.status import TRANSITIONS, JobStatus
 
+_WITH_KEY = "concurrency_key IS NOT NULL AND finished_at IS NULL"
+
 
 def check_events(connection: sqlite3.Connection) -> int:
     """Hold the log of events to the transition table, and the tables to each other; how many transitions there are.
@@ -24,15 +26,19 @@ def _check_lives(connection: sqlite3.Connection) -> tuple[list[str], int]:
     query = "SELECT job_id, version, is_transition, status, attempt FROM events WHERE version IS NOT NULL"
     for job_id, *event in connection.execute(f"{query} ORDER BY position"):
         lives.setdefault(job_id, []).append((event[0], event[1], event[2], event[3]))
-    jobs = connection.execute("SELECT id, status, version, attempt, spared, max_restarts FROM jobs").fetchall()
+    jobs = connection.execute(
+        "SELECT id, status, version, attempt, spared + failures, max_restarts FROM jobs"
+    ).fetchall()
     problems = [f"{job_id} has events and is not there" for job_id in set(lives) - {job[0] for job in jobs}]
-    for job_id, status, version, attempt, spared, max_restarts in jobs:
+    for job_id, status, version, attempt, uncounted, max_restarts in jobs:
         life = lives.get(job_id, [])
         problems += [f"{job_id} {problem}: {life}" for problem in find_faults(life)]
         if not life or life[-1][0] != version or (life[-1][2], life[-1][3]) != (status, attempt):
             problems.append(f"{job_id} is {status} at {version} in attempt {attempt}, and its log says {life}")
-        if attempt - spared > max_restarts + 1:
-            problems.append(f"{job_id} was started {attempt} times, {spared} spared, with {max_restarts} restarts")
+        if attempt - uncounted > max_restarts + 1:
+            problems.append(
+                f"{job_id} was started {attempt} times, {uncounted} uncounted, with {max_restarts} restarts"
+            )
     return problems, sum(event[1] for life in lives.values() for event in life)
 
 
@@ -57,10 +63,9 @@ def find_faults(life: list[tuple[int, int, str, int]]) -> list[str]:
 
 
 def _check_counts(connection: sqlite3.Connection) -> list[str]:
-    kept = {status: count for status, count in connection.execute("SELECT status, jobs FROM counts") if count}
-    counted = dict(
-        connection.execute("SELECT iif(is_deleted, 'deleted', status) AS s, count(*) FROM jobs GROUP BY s").fetchall()
-    )
+    kept = set(connection.execute("SELECT status, queue, jobs FROM counts WHERE jobs <> 0"))
+    query = "SELECT iif(is_deleted, 'deleted', status) AS s, queue, count(*) FROM jobs GROUP BY s, queue"
+    counted = set(connection.execute(query))
     return [] if kept == counted else [f"counts say {kept}, and there are {counted}"]
 
 
@@ -69,6 +74,12 @@ def _check_rest(connection: sqlite3.Connection) -> list[str]:
     queries = {
         "results of no job": "SELECT job_id FROM results WHERE job_id NOT IN (SELECT id FROM jobs)",
         "tags of no job": "SELECT job_id FROM job_tags WHERE job_id NOT IN (SELECT id FROM jobs)",
+        "lines of no job": "SELECT job_id FROM logs WHERE job_id NOT IN (SELECT id FROM jobs)",
+        "waiting, though no more pending": "SELECT id FROM jobs WHERE status <> 'pending' AND waits_for IS NOT NULL",
+        "too many with one key": f"SELECT concurrency_key FROM jobs WHERE {_WITH_KEY} GROUP BY concurrency_key "
+        "HAVING sum(waits_for IS NULL) > max(concurrency_limit)",
+        "room for more with this key": f"SELECT concurrency_key FROM jobs WHERE {_WITH_KEY} GROUP BY concurrency_key "
+        "HAVING sum(waits_for IS NULL) < max(iif(waits_for = 'key', concurrency_limit, 0))",
         "running without a process": "SELECT id FROM jobs WHERE status = 'running' AND "
         "(owner IS NULL OR owner NOT IN (SELECT id FROM processes))",
         "waiting for a process that is gone": "SELECT id FROM jobs WHERE status = 'pending' AND "

@@ -13,17 +13,19 @@ import random
 import sys
 import threading
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from servicekit.engine.clock import SystemClock
 from servicekit.errors import IdempotencyConflict, JobNotFound
 from servicekit.jobs.ids import JobIds
-from servicekit.jobs.options import JobOptions
+from servicekit.jobs.logs import NewLine
+from servicekit.jobs.options import JobOptions, RunnerKind
 from servicekit.jobs.outcome import CANCELED, completion, failure
 from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.record import Progress
 from servicekit.jobs.retention import Retention
-from servicekit.jobs.submission import Claim, RunnerKind
+from servicekit.jobs.submission import Claim
 from servicekit.stores.sqlite.store import SqliteStore
 from tests.fakes import RecordingPublisher, noop, submission
 
@@ -55,8 +57,9 @@ class RandomUser:
         self._claims: list[Claim] = []
         self._is_stopped = False
         self._actions = [self._insert, self._claim, self._finish, self._release, self._progress, self._cancel,
-                         self._delete, self._rescue, self._look, self._claim_and_leave]  # fmt: skip
-        self._weights = [10, 8, 12, 2, 4, 3, 2, 1, 2, 1]
+                         self._delete, self._rescue, self._look, self._claim_and_leave, self._retry, self._log,
+                         self._make_due]  # fmt: skip
+        self._weights = [10, 8, 12, 2, 4, 3, 2, 1, 2, 1, 5, 3, 3]
 
     async def work(self, operations: int) -> None:
         await self._open()
@@ -79,8 +82,8 @@ class RandomUser:
 
     async def _begin_again(self) -> None:
         """Die without a word, and come back as another; the claims of the dead are good for nothing."""
-        assert self._store._lock is not None
-        self._store._lock.close()
+        assert self._store._seat.lock is not None
+        self._store._seat.lock.close()
         self._store._stop_threads()
         await self._open()
 
@@ -93,6 +96,12 @@ class RandomUser:
             idempotency_key=key,
             max_restarts=self._random.randint(0, 2),
             tags=tuple(self._random.sample(["a", "b", "c"], self._random.randint(0, 2))),
+            queue=self._random.choice(["default", "default", "other"]),
+            priority=self._random.randint(-1, 1),
+            delay=self._random.choice([0, 0, 0, 0.01]),
+            queue_timeout=self._random.choice([None, None, 0.1]),
+            concurrency_key=self._random.choice([None, None, "x", "y"]),
+            concurrency_limit=2,
         )
         target = local if self._random.random() < 0.3 else noop
         new = submission(self._ids.next_id(), self._random.choice(list(RunnerKind)), target=target, options=options)
@@ -101,7 +110,8 @@ class RandomUser:
 
     async def _claim(self) -> None:
         max_running = self._random.choice([None, None, 30])
-        for claim in await self._store.claim(self._random.randint(1, 5), (), max_running):
+        queue_limits = self._random.choice([None, {"other": 10}])
+        for claim in await self._store.claim(self._random.randint(1, 5), (), max_running, queue_limits):
             tell("claimed", job_id=claim.submission.id, attempt=claim.attempt)
             self._claims.append(claim)
 
@@ -128,6 +138,21 @@ class RandomUser:
     async def _release_claim(self, claim: Claim) -> None:
         if await self._store.release(claim):
             tell("released", job_id=claim.submission.id, attempt=claim.attempt)
+
+    async def _retry(self) -> None:
+        if self._claims:
+            claim = self._random.choice(self._claims)
+            scheduled_at = datetime.now(UTC) + timedelta(seconds=self._random.choice([0, 0.01]))
+            if await self._store.retry(claim, OUTCOMES[2], scheduled_at):
+                tell("retried", job_id=claim.submission.id, attempt=claim.attempt)
+
+    async def _make_due(self) -> None:
+        await self._store.make_due()
+
+    async def _log(self) -> None:
+        if self._claims:
+            line = NewLine(datetime.now(UTC), "info", "log", "a line")
+            await self._store.append_log(self._random.choice(self._claims), [line])
 
     async def _progress(self) -> None:
         if self._claims:

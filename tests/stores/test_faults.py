@@ -11,8 +11,9 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, Unpack, cast
 
 import httpx
 import pytest
@@ -20,28 +21,37 @@ import pytest
 from servicekit import JobStatus, Retention, Scheduler, create_scheduler, current_job
 from servicekit.engine import attempt, sweeper, worker
 from servicekit.engine.clock import SystemClock
+from servicekit.engine.parts import SchedulerParts
 from servicekit.errors import JobNotFound, StoreUnavailable
 from servicekit.events.hub import EventHub
-from servicekit.jobs.submission import RunnerKind
+from servicekit.jobs.ids import JobIds
+from servicekit.jobs.logs import NewLine
+from servicekit.jobs.options import DEFAULT_OPTIONS, OptionChanges, RunnerKind, changed
+from servicekit.jobs.outcome import completion, failure
+from servicekit.jobs.schedules import FiredSchedule
+from servicekit.jobs.submission import Claim
 from servicekit.ports import Runner
 from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.thread import ThreadRunner
 from servicekit.stores.sqlite import database, threads
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import Gate
+from tests.fakes import FakeClock, Gate, RecordingPublisher, submission
 from tests.service import ROOT, run_service
+from tests.stores.contract.schedules import NEXT, TICK, schedule
 from tests.stores.event_log import check_events
+from tests.stores.test_sqlite import RecordingSignals
 
 T = TypeVar("T")
 PATIENCE_SECONDS: Final = 20
 starts: Counter[str] = Counter()
+ids = JobIds()
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again is tried again soon."""
     monkeypatch.setattr(worker, "_RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(attempt, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(attempt, "_WRITE_AGAIN_SECONDS", 0.01)
     monkeypatch.setattr(sweeper, "_RESCUE_SECONDS", 0.01)
     monkeypatch.setattr(database, "_BUSY_MILLISECONDS", 50)
 
@@ -64,7 +74,9 @@ def make_scheduler(path: Path) -> tuple[Scheduler, SqliteStore]:
         RunnerKind.COROUTINE: coroutines,
         RunnerKind.THREAD: ThreadRunner(coroutines),
     }
-    return Scheduler(store, hub, runners, retention=retention, shutdown_grace=0), store
+    clock = SystemClock()
+    parts = SchedulerParts(store=store, hub=hub, runners=runners, clock=clock, retention=retention, shutdown_grace=0)
+    return Scheduler(parts), store
 
 
 def count_start() -> None:
@@ -238,30 +250,100 @@ async def wait_running(scheduler: Scheduler, job_id: str) -> None:
 
 def die(store: SqliteStore) -> None:
     """What the end of its process does to a store that could not say farewell."""
-    if store._lock is not None:
-        store._lock.close()
+    if store._seat.lock is not None:
+        store._seat.lock.close()
+
+
+async def use_everything(path: Path) -> None:
+    """What a store can be asked beside that, whatever fails."""
+    clock = FakeClock()
+    store = SqliteStore(path, RecordingPublisher(), clock, Retention(max_log_bytes=200), max_pending=20)
+    await insist(lambda: store.open(RecordingSignals()))
+    try:
+        await use_queues(store, clock)
+        assert await insist(store.make_due) is None
+        counts = await insist(store.count_by_status)
+        assert (counts[JobStatus.COMPLETED], counts[JobStatus.FAILED], sum(counts.values())) == (6, 1, 7)
+        clock.advance(3_600)
+        await insist(lambda: store.prune(10))
+    finally:
+        await store.retire()
+        await store.close()
+        die(store)
+    with closing(sqlite3.connect(path)) as connection:
+        check_events(connection)
+
+
+async def use_queues(store: SqliteStore, clock: FakeClock) -> None:
+    async def add(**options: Unpack[OptionChanges]) -> str:
+        new = submission(ids.next_id(), options=changed(DEFAULT_OPTIONS, options))
+        return await insist(lambda: store.insert(new))
+
+    async def claim(*expected: str) -> list[Claim]:
+        claims = await insist(lambda: store.claim(10, ()))
+        assert {claim.submission.id for claim in claims} == set(expected)
+        return claims
+
+    held, blocked = await add(concurrency_key="k"), await add(concurrency_key="k", queue="other")
+    delayed, plain = await add(concurrency_key="k", delay=60), await add(queue="other")
+    expired = await add(concurrency_key="k", queue_timeout=60, tags=["late"])
+    await insist(lambda: store.set_queue_paused("other", is_paused=True))
+    (first,) = await claim(held)
+    lines = [NewLine(clock.now(), "info", "log", f"line {number}") for number in range(5)]
+    await insist(lambda: store.append_log(first, lines))
+    assert (await insist(lambda: store.list_log(held, 0, 10))).dropped > 0
+    clock.advance(60)
+    assert await insist(store.make_due) is None
+    assert (await insist(lambda: store.get_record(expired))).status is JobStatus.FAILED
+    assert await insist(lambda: store.retry(first, failure(ValueError()), clock.now() + timedelta(seconds=60)))
+    await insist(lambda: store.set_queue_paused("other", is_paused=False))
+    for each in await claim(blocked, plain):
+        await insist(lambda: store.finish(each, completion(None)))  # noqa: B023
+    await use_schedule(store)
+    repeated = await insist(lambda: store.resubmit(plain, ids.next_id()))
+    (state,) = await insist(store.list_schedules)
+    assert state.last_job_id is not None
+    await insist(lambda: store.remove_schedule("nightly"))
+    for each in await claim(delayed, repeated, state.last_job_id):
+        await insist(lambda: store.finish(each, completion(None)))  # noqa: B023
+    assert len(await insist(store.list_queues)) == 1
+    clock.advance(60)
+    assert await insist(store.make_due) is None
+    (again,) = await claim(held)
+    await insist(lambda: store.finish(again, completion(None)))
+
+
+async def use_schedule(store: SqliteStore) -> None:
+    await insist(lambda: store.put_schedule(schedule(), TICK))
+    await insist(lambda: store.set_schedule_paused("nightly", None, is_paused=True))
+    await insist(lambda: store.set_schedule_paused("nightly", TICK, is_paused=False))
+    fired = await insist(lambda: store.fire_schedule("nightly", TICK, NEXT, ids.next_id()))
+    assert fired is FiredSchedule.SUBMITTED
 
 
 @pytest.mark.timeout(120)
-async def test_every_statement_can_fail_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("use", "least"), [(live_through, 60), (use_everything, 50)])
+async def test_every_statement_can_fail_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: Callable[[Path], Awaitable[None]], least: int
+) -> None:
     """Each one at the first and the second time that it is executed, and each commit."""
     names = ["SQLITE_IOERR_WRITE", "SQLITE_FULL", "SQLITE_BUSY"]
     undisturbed = Faults("", 0, "")
     hook_connections(monkeypatch, lambda _, statement: undisturbed.check(statement))
-    await live_through(tmp_path / "jobs.db")
+    await use(tmp_path / "jobs.db")
     cases = [
         (statement, occurrence)
         for statement, count in undisturbed.counts.items()
         for occurrence in range(1, 1 + (count if statement == "COMMIT" else min(count, 2)))
     ]
-    assert len(cases) > 60
+    assert len(cases) > least
     failures = 0
     for number, (statement, occurrence) in enumerate(cases):
         starts.clear()
         faults = Faults(statement, occurrence, names[number % len(names)])
         hook_connections(monkeypatch, lambda _, statement: faults.check(statement))  # noqa: B023
         try:
-            await asyncio.wait_for(live_through(tmp_path / f"{number}.db"), PATIENCE_SECONDS)
+            await asyncio.wait_for(use(tmp_path / f"{number}.db"), PATIENCE_SECONDS)
         except BaseException:
             print(f"{faults.name} when this was executed for the {occurrence}. time: {statement}")
             raise

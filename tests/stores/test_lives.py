@@ -9,7 +9,8 @@ import sqlite3
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import pairwise
+from datetime import datetime, timedelta
+from itertools import count, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, TypeVar
@@ -31,13 +32,13 @@ from hypothesis.stateful import (
 from servicekit.errors import IdempotencyConflict, JobNotFound
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.ids import JobIds
-from servicekit.jobs.options import JobOptions
+from servicekit.jobs.options import JobOptions, RunnerKind
 from servicekit.jobs.outcome import CANCELED, completion, failure
 from servicekit.jobs.query import ALL_JOBS, JobFilter
 from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import TRANSITIONS, JobStatus, Transition
-from servicekit.jobs.submission import Claim, JobTarget, RunnerKind
+from servicekit.jobs.submission import Claim, JobTarget
 from servicekit.ports import JobStore
 from servicekit.stores.memory import MemoryStore
 from servicekit.stores.sqlite.store import SqliteStore
@@ -86,10 +87,16 @@ class Life:
     argument: int
     owner: int | None
     """Who runs it, or alone could."""
+    priority: int
+    turn: int
+    """When it became ready, counted."""
+    due_at: datetime | None = None
+    """The time for which it waits."""
     status: JobStatus = JobStatus.PENDING
     version: int = 1
     attempt: int = 0
     spared: int = 0
+    failures: int = 0
     is_asked: bool = False
     is_hidden: bool = False
     progress: Progress | None = None
@@ -116,6 +123,7 @@ class Lives(RuleBasedStateMachine):
         self.stores: list[JobStore] = []
         self.numbers: list[int] = []
         """For each store, which of all that there ever were it is."""
+        self.turns = count()
         self.open_stores()
         self.position = self.run(self.stores[0].get_position())
         self.followed: dict[str, JobRecord] = {}
@@ -146,24 +154,35 @@ class Lives(RuleBasedStateMachine):
         max_restarts=st.integers(0, 2),
         key=st.sampled_from(KEYS),
         argument=st.integers(0, 1),
+        priority=st.sampled_from([0, 0, 1]),
+        delay=st.sampled_from([0, 0, 3]),
     )
     def insert(
-        self, which: int, runner: RunnerKind, is_local: bool, max_restarts: int, key: str | None, argument: int
+        self,
+        which: int,
+        runner: RunnerKind,
+        is_local: bool,
+        max_restarts: int,
+        key: str | None,
+        argument: int,
+        priority: int,
+        delay: int,
     ) -> object:
-        return self.insert_job(which, runner, is_local, max_restarts, key, argument)
+        options = JobOptions(idempotency_key=key, max_restarts=max_restarts, priority=priority, delay=delay)
+        return self.insert_job(which, runner, is_local, argument, options)
 
-    def insert_job(
-        self, which: int, runner: RunnerKind, is_local: bool, max_restarts: int, key: str | None, argument: int
-    ) -> object:
-        job_id = self.ids.next_id()
-        options = JobOptions(idempotency_key=key, max_restarts=max_restarts)
+    def insert_job(self, which: int, runner: RunnerKind, is_local: bool, argument: int, options: JobOptions) -> object:
+        job_id, key = self.ids.next_id(), options.idempotency_key
         target = make_local() if is_local else noop
         new = submission(job_id, runner, args=(argument,), target=target, options=options)
         first = next((life for life in self.lives.values() if key and life.key == key), None)
         if first is None:
             assert self.run(self.store(which).insert(new)) == job_id
-            owner = self.number(which) if is_local else None
-            self.lives[job_id] = Life(job_id, runner, is_local, max_restarts, key, argument, owner)
+            owner, turn = self.number(which) if is_local else None, next(self.turns)
+            due_at = options.scheduled_at(self.clock.now())
+            self.lives[job_id] = Life(
+                job_id, runner, is_local, options.max_restarts, key, argument, owner, options.priority, turn, due_at
+            )
             return job_id
         if (first.is_local, first.argument) == (is_local, argument):
             assert self.run(self.store(which).insert(new)) == first.id
@@ -180,7 +199,8 @@ class Lives(RuleBasedStateMachine):
     )
     def insert_and_claim(self, which: int, call: tuple[RunnerKind, bool, int], limit: int) -> object:
         """Most of a life happens to jobs that run: this makes sure that there are some."""
-        self.insert_job(which, *call, None, 0)
+        runner, is_local, max_restarts = call
+        self.insert_job(which, runner, is_local, 0, JobOptions(max_restarts=max_restarts, priority=2))
         return self.claim_jobs(which, limit, set(), None)
 
     @precondition(lambda self: self.has_pending())
@@ -200,7 +220,7 @@ class Lives(RuleBasedStateMachine):
         assert [claim.submission.id for claim in claims] == [life.id for life in expected]
         for life, claim in zip(expected, claims, strict=True):
             self.start_attempt(life, self.number(which))
-            assert claim.attempt == life.attempt
+            assert (claim.attempt, claim.failures) == (life.attempt, life.failures)
         return multiple(*claims)
 
     def claimable(self, which: int, limit: int, excluding: set[RunnerKind], max_running: int | None) -> list[Life]:
@@ -208,8 +228,9 @@ class Lives(RuleBasedStateMachine):
             limit = max(0, min(limit, max_running - len(self.running())))
         return [
             life
-            for _, life in sorted(self.lives.items())
+            for life in sorted(self.lives.values(), key=lambda life: (-life.priority, life.turn))
             if life.status is JobStatus.PENDING
+            and life.due_at is None
             and life.runner not in excluding
             and (life.owner in (None, self.number(which)) or not self.is_shared)
         ][:limit]
@@ -251,6 +272,43 @@ class Lives(RuleBasedStateMachine):
         else:
             life.move(transition)
 
+    @rule(
+        which=st.integers(0, 1),
+        claim=claims,
+        staleness=st.sampled_from([0, 0, 0, 1]),
+        delay=st.sampled_from([0, 0, 3]),
+    )
+    def retry(self, which: int, claim: Claim, staleness: int, delay: int) -> None:
+        life, due_at = self.held(claim, staleness), self.clock.now() + timedelta(seconds=delay)
+        stale = Claim(claim.submission, claim.attempt - staleness)
+        is_ours = life is not None and not life.is_hidden
+        assert self.run(self.store(which).retry(stale, OUTCOMES[Transition.FAIL], due_at)) == is_ours
+        if life is None:
+            return
+        if life.is_hidden or life.is_asked:
+            self.end(life, Transition.FAIL)
+            return
+        life.progress = None
+        life.failures += 1
+        life.owner = life.owner if life.is_local else None
+        life.turn = next(self.turns)
+        life.due_at = due_at if delay else None
+        life.move(Transition.RETRY)
+
+    @rule(which=st.integers(0, 1))
+    def make_due(self, which: int) -> None:
+        waiting = {
+            life.id: life.due_at
+            for life in self.lives.values()
+            if life.due_at is not None and life.status is JobStatus.PENDING
+        }
+        for due_at, job_id in sorted((due_at, job_id) for job_id, due_at in waiting.items()):
+            if due_at <= self.clock.now():
+                self.lives[job_id].due_at = None
+                self.lives[job_id].turn = next(self.turns)
+                del waiting[job_id]
+        assert self.run(self.store(which).make_due()) == min(waiting.values(), default=None)
+
     @rule(which=st.integers(0, 1), claim=claims, staleness=st.sampled_from([0, 0, 1]))
     def release(self, which: int, claim: Claim, staleness: int) -> None:
         life = self.held(claim, staleness)
@@ -263,11 +321,12 @@ class Lives(RuleBasedStateMachine):
         """What becomes of a job whose attempt will not end by itself."""
         if not self.is_shared or life.is_hidden or life.is_asked:
             self.end(life, Transition.CANCEL)
-        elif life.is_local or life.max_restarts < (1 if is_spared else life.attempt - life.spared):
+        elif life.is_local or life.max_restarts < (1 if is_spared else life.attempt - life.spared - life.failures):
             life.move(Transition.FAIL)
         else:
             life.spared += is_spared
             life.owner = None
+            life.progress = None
             life.move(Transition.RELEASE)
 
     @rule(which=st.integers(0, 1), claim=claims, done_so_far=st.integers(0, 100))
@@ -275,7 +334,7 @@ class Lives(RuleBasedStateMachine):
         self.run(self.store(which).report_progress(claim, Progress(done_so_far)))
         life = self.held(claim, 0)
         if life is not None and not life.is_hidden:
-            life.progress = Progress(done_so_far)
+            life.progress = Progress(done_so_far, reported_at=self.clock.now())
             life.version += 1
 
     @rule(which=st.integers(0, 1), job_id=jobs)
@@ -474,8 +533,8 @@ class LivesOnFile(Lives):
         assert isinstance(store, SqliteStore)
         if is_stopping:
             self.retire(which)
-        assert store._lock is not None
-        store._lock.close()
+        assert store._seat.lock is not None
+        store._seat.lock.close()
         store._stop_threads()
         if is_rescued_by_other:
             self.run(self.stores[1 - which].rescue())

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sqlite3
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 
 from servicekit import Scheduler, create_scheduler
 from servicekit.errors import StoreUnavailable
+from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.status import JobStatus
-from servicekit.jobs.submission import RunnerKind, Submission
+from servicekit.jobs.submission import Submission
+from servicekit.stores.sqlite.processes import ProcessLock, is_alive
 from servicekit.stores.sqlite.store import SqliteStore
 from tests.fakes import Gate, Stubborn, noop
 from tests.stores.test_sqlite import OpenStore, claim_one, die, ids, insert, open_store, path
@@ -251,3 +254,11 @@ async def test_a_file_that_was_read_in_another_way_loses_nothing(open_store: Ope
     async with open_store() as second:
         kept = [record.id for record in (await second.list_records(ALL_JOBS, 10, None)).records]
         assert set(accepted) <= set(kept)
+
+
+def test_a_process_counts_as_alive_while_its_work_outside_goes_on(path: Path) -> None:
+    lock = ProcessLock(path)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[lock.descriptor]):
+        lock.close()
+        assert is_alive(lock.path)
+    assert not is_alive(lock.path)

@@ -1,26 +1,64 @@
+import gc
+import sys
+import weakref
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
-from servicekit.errors import JobNotFound, ResultDropped
+from servicekit.errors import JobNotFound, ResultDropped, RetryUnavailable
+from servicekit.jobs.logs import NewLine
 from servicekit.jobs.options import JobOptions
-from servicekit.jobs.outcome import Outcome, completion
+from servicekit.jobs.outcome import Outcome, completion, failure
 from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.record import Progress
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus, Transition
+from servicekit.jobs.submission import Claim, JobTarget
 from servicekit.ports import JobStore
 from servicekit.stores.memory import MemoryStore
 from tests.fakes import FakeClock, RecordingPublisher, submission
 from tests.stores.contract import (
     FAILURES_ARE_KEPT_LONGER,
     KEY,
+    MAX_PENDING,
     SCAN_LIMIT,
+    SHORT_LOGS,
+    BoundedContract,
     BoundsByStatus,
     JobStoreContract,
+    StoreTests,
     with_status,
 )
+from tests.stores.contract.base import THREAD
+from tests.stores.contract.life import another
+from tests.stores.contract.schedules import schedule
+
+
+class RecordingSignals:
+    """Remembers whether it was told that there may be something to claim."""
+
+    def __init__(self) -> None:
+        self._is_woken = False
+
+    def take(self) -> bool:
+        """Whether it was told since this was asked last."""
+        is_woken, self._is_woken = self._is_woken, False
+        return is_woken
+
+    def wake(self) -> None:
+        self._is_woken = True
+
+    def is_running(self, job_id: str, attempt: int) -> bool:
+        return False
+
+    def cancel(self, job_id: str) -> None:
+        raise AssertionError("there is no other process")
+
+
+class Thing:
+    """Something that a job was called with, or has returned."""
 
 
 class TestMemoryStore(JobStoreContract):
@@ -37,6 +75,69 @@ class TestMemoryStore(JobStoreContract):
         assert await store.finish(claim, completion(1))
         await store.close()
         assert await store.get_result(running) == 1
+
+    async def test_what_waits_for_a_time_or_a_key_is_canceled_as_well(self, store: JobStore) -> None:
+        claim = await self.start(store, concurrency_key="k")
+        waiting = [await self.submit(store, concurrency_key="k"), await self.submit(store, delay=60)]
+        await store.retire()
+        assert [await self.status_of(store, job_id) for job_id in waiting] == [JobStatus.CANCELED] * 2
+        assert await store.make_due() is None
+        assert await store.finish(claim, completion(None))
+
+    @pytest.mark.parametrize("how", ["ready", "delayed", "blocked", "ended"])
+    async def test_of_a_deleted_job_nothing_is_held(self, store: JobStore, how: str) -> None:
+        await self.start(store, concurrency_key="k")
+        thing = Thing()
+        reference = weakref.ref(thing)
+        job_id = await self.submit(
+            store,
+            args=(thing,),
+            target=another,
+            delay=60 if how == "delayed" else 0,
+            queue_timeout=60,
+            concurrency_key="k" if how == "blocked" else None,
+            outcome=completion(thing) if how == "ended" else None,
+        )
+        del thing
+        await store.delete(job_id)
+        gc.collect()
+        assert reference() is None
+
+    async def test_what_waits_costs_a_claim_nothing(self, store: JobStore) -> None:
+        await store.set_queue_paused("paused", is_paused=True)
+        await self.start(store, concurrency_key="k")
+
+        async def wait(count: int) -> None:
+            for _ in range(count):
+                await self.submit(store, concurrency_key="k")
+                await self.submit(store, delay=60, queue_timeout=60)
+                await self.submit(store, queue="paused")
+                await self.submit(store, queue="full")
+                await self.submit(store, kind=THREAD)
+                await self.submit(store, priority=-1)
+
+        async def count_calls() -> int:
+            """Of all functions, while a job is submitted, claimed and finished."""
+            calls = 0
+
+            def count_call(frame: object, event: str, argument: object) -> None:
+                nonlocal calls
+                calls += 1
+
+            sys.setprofile(count_call)
+            try:
+                await self.submit(store, priority=1)
+                (claim,) = await store.claim(1, (THREAD,), None, {"full": 0})
+                await store.finish(claim, completion(None))
+            finally:
+                sys.setprofile(None)
+            return calls
+
+        await wait(5)
+        few = await count_calls()
+        await wait(1_000)
+        many = await count_calls()
+        assert many < 2 * few
 
     async def test_a_list_by_status_is_not_cut_short_however_many_jobs_it_passes(self, store: JobStore) -> None:
         job_ids = await self.insert(store, 2 * SCAN_LIMIT)
@@ -65,6 +166,80 @@ class TestMemoryStore(JobStoreContract):
         later = MemoryStore(publisher, clock, Retention())
         await self.insert(later, 10)
         assert await later.list_changes(seen, 10) is None
+
+
+class TestSignalsOfTheMemoryStore(StoreTests):
+    """The engine is told when something has become ready that no submission announces."""
+
+    @pytest.fixture
+    async def signals(self) -> RecordingSignals:
+        return RecordingSignals()
+
+    @pytest.fixture
+    async def store(
+        self, clock: FakeClock, publisher: RecordingPublisher, signals: RecordingSignals
+    ) -> AsyncIterator[JobStore]:
+        store = MemoryStore(publisher, clock, Retention())
+        await store.open(signals)
+        yield store
+
+    async def test_a_job_that_becomes_due(self, store: JobStore, clock: FakeClock, signals: RecordingSignals) -> None:
+        await self.submit(store, delay=60)
+        await store.make_due()
+        assert not signals.take()
+        clock.advance(60)
+        await store.make_due()
+        assert signals.take()
+
+    @pytest.mark.parametrize("how", ["finish", "retry later", "cancel", "delete"])
+    async def test_a_job_that_gets_a_place_of_its_key(
+        self, store: JobStore, clock: FakeClock, signals: RecordingSignals, how: str
+    ) -> None:
+        first = await self.submit(store, concurrency_key="k")
+        await self.submit(store, concurrency_key="k")
+        assert not signals.take()
+        match how:
+            case "finish":
+                await store.finish(await self.claim(store), completion(None))
+            case "retry later":
+                await store.retry(await self.claim(store), failure(ValueError()), clock.now() + timedelta(1))
+            case "cancel":
+                await store.request_cancel(first)
+            case _:
+                await store.delete(first)
+        assert signals.take()
+
+    async def test_a_job_that_nobody_waits_for_ends(self, store: JobStore, signals: RecordingSignals) -> None:
+        await store.finish(await self.start(store, concurrency_key="k"), completion(None))
+        assert not signals.take()
+
+    async def test_a_job_that_is_tried_again_at_once(
+        self, store: JobStore, clock: FakeClock, signals: RecordingSignals
+    ) -> None:
+        await store.retry(await self.start(store), failure(ValueError()), clock.now())
+        assert signals.take()
+
+    async def test_a_job_that_is_submitted_again(self, store: JobStore, signals: RecordingSignals) -> None:
+        await store.resubmit(await self.end(store, completion(None)), self.ids.next_id())
+        assert signals.take()
+
+    async def test_a_job_of_a_schedule(self, store: JobStore, clock: FakeClock, signals: RecordingSignals) -> None:
+        await store.put_schedule(schedule(), clock.now())
+        await store.fire_schedule("nightly", clock.now(), None, self.ids.next_id())
+        assert signals.take()
+
+    async def test_a_queue_that_goes_on(self, store: JobStore, signals: RecordingSignals) -> None:
+        await store.set_queue_paused("default", is_paused=True)
+        await self.submit(store)
+        assert not signals.take()
+        await store.set_queue_paused("default", is_paused=False)
+        assert signals.take()
+
+
+class TestBoundedMemoryStore(BoundedContract):
+    @pytest.fixture
+    async def store(self, clock: FakeClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
+        yield MemoryStore(publisher, clock, SHORT_LOGS, max_pending=MAX_PENDING)
 
 
 class TestBoundsByStatusInMemory(BoundsByStatus):
@@ -155,3 +330,83 @@ class TestRetentionInMemory(JobStoreContract):
         first = await self.end(store, completion(b"x" * 4_000))
         await self.end(store, completion(b"x" * 4_000))
         assert await store.get_result(first) == b"x" * 4_000
+
+    async def end_call(self, store: JobStore, *args: object, target: JobTarget = another) -> str:
+        return await self.submit(store, target=target, args=args, outcome=completion(None))
+
+    async def check_repeatable(self, store: JobStore, *job_ids: str) -> None:
+        for job_id in job_ids:
+            await store.resubmit(job_id, self.ids.next_id())
+
+    async def check_unrepeatable(self, store: JobStore, *job_ids: str) -> None:
+        for job_id in job_ids:
+            with pytest.raises(RetryUnavailable, match=r"too much memory to be kept \(Retention.max_result_bytes\)"):
+                await store.resubmit(job_id, self.ids.next_id())
+
+    async def test_the_oldest_arguments_are_dropped_when_they_are_too_large(self, store: JobStore) -> None:
+        first, *others = [await self.end_call(store, {"data": [b"x" * 4_000]}, 1) for _ in range(3)]
+        await self.check_unrepeatable(store, first)
+        await self.check_repeatable(store, *others)
+
+    async def test_arguments_that_are_too_large_by_themselves_cost_nobody_anything(self, store: JobStore) -> None:
+        small = await self.end_call(store, b"x" * 4_000)
+        large = await self.end_call(store, b"x" * 90_000)
+        await self.check_unrepeatable(store, large)
+        await self.check_repeatable(store, small)
+
+    async def test_what_a_target_captures_is_dropped_as_its_arguments_are(self, store: JobStore) -> None:
+        data = b"x" * 90_000
+        captured = [
+            await self.end_call(store, target=lambda: data),
+            await self.end_call(store, target=partial(bytes, data)),
+        ]
+        await self.check_unrepeatable(store, *captured)
+
+    async def test_arguments_are_dropped_before_results(self, store: JobStore) -> None:
+        with_result = await self.end(store, completion(b"x" * 4_000))
+        with_arguments = await self.end_call(store, b"x" * 8_000)
+        with_results = await self.end(store, completion(b"y" * 4_000))
+        assert await store.get_result(with_result) == b"x" * 4_000
+        assert await store.get_result(with_results) == b"y" * 4_000
+        await self.check_unrepeatable(store, with_arguments)
+        await self.check_repeatable(store, with_result, with_results)
+
+    async def test_arguments_of_deleted_jobs_make_room(self, store: JobStore) -> None:
+        for _ in range(5):
+            await store.delete(await self.end_call(store, b"x" * 9_000))
+        await self.check_repeatable(store, await self.end_call(store, b"x" * 4_000))
+
+    async def log(self, store: JobStore, clock: FakeClock, claim: Claim, count: int) -> None:
+        await store.append_log(claim, [NewLine(clock.now(), "info", "log", "x" * 1_000)] * count)
+
+    async def test_the_oldest_logs_are_dropped_when_they_are_too_large(self, store: JobStore, clock: FakeClock) -> None:
+        await self.insert(store, 2)
+        old, new = await store.claim(2, ())
+        await self.log(store, clock, old, 5)
+        await self.log(store, clock, new, 5)
+        assert await store.list_log(old.submission.id, 0, 10) == ([], True, 5)
+        assert len((await store.list_log(new.submission.id, 0, 10)).lines) == 5
+        await self.log(store, clock, old, 1)
+        assert [line.number for line in (await store.list_log(old.submission.id, 0, 10)).lines] == [6]
+
+    async def test_of_a_long_life_the_newest_transitions_are_kept(self, store: JobStore, clock: FakeClock) -> None:
+        claim = await self.start(store)
+        for _ in range(70):
+            await store.retry(claim, failure(ValueError()), clock.now())
+            claim = await self.claim(store)
+        told = await store.list_transitions(claim.submission.id, 0)
+        newest = await store.get_record(claim.submission.id)
+        assert told[-1] == newest
+        assert [record.version for record in told] == list(range(newest.version + 1 - len(told), newest.version + 1))
+        assert 10 < len(told) <= 100
+
+    async def test_the_oldest_histories_are_dropped_when_they_are_too_large(
+        self, store: JobStore, clock: FakeClock
+    ) -> None:
+        claim = await self.start(store)
+        failed = Outcome(Transition.FAIL, error="E", error_traceback="x" * 3_000)
+        await store.retry(claim, failed, clock.now() + timedelta(hours=1))
+        await self.end(store, completion(b"x" * 9_000))
+        (last,) = await store.list_transitions(claim.submission.id, 0)
+        assert last == await store.get_record(claim.submission.id)
+        assert (last.status, last.error, last.error_traceback) == (JobStatus.PENDING, "E", None)

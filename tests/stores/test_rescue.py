@@ -22,6 +22,7 @@ from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.submission import Submission
 from servicekit.stores.sqlite import threads, writes
+from servicekit.stores.sqlite.messenger import Messenger
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive, remove_leftovers
 from servicekit.stores.sqlite.rows import time_text
 from servicekit.stores.sqlite.store import SqliteStore
@@ -69,8 +70,8 @@ class Process:
         return self.store
 
     def die(self) -> None:
-        assert self.store._lock is not None
-        self.store._lock.close()
+        assert self.store._seat.lock is not None
+        self.store._seat.lock.close()
         self.store._stop_threads()
 
 
@@ -165,14 +166,14 @@ async def test_a_store_that_cannot_be_opened_again_does_not_give_up_what_its_pro
 async def test_a_cancel_from_elsewhere_does_not_overtake_the_claim(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The event loop is busy while the claim is answered and the cancel arrives: it gets both in one turn."""
     has_arrived = threading.Event()
-    report = SqliteStore._report
+    report = Messenger.report
 
-    def report_and_tell(store: SqliteStore, news: News) -> None:
-        report(store, news)
+    def report_and_tell(messenger: Messenger, news: News) -> None:
+        report(messenger, news)
         if any(row.cancel_requested_at is not None for row in news.others):
             has_arrived.set()
 
-    monkeypatch.setattr(SqliteStore, "_report", report_and_tell)
+    monkeypatch.setattr(Messenger, "report", report_and_tell)
     process = Process(path)
     store = await process.open()
     job_id = await store.insert(new())

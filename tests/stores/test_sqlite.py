@@ -1,30 +1,46 @@
 """Jobs in a file: the contract of every store, and what only a file can promise."""
 
 import asyncio
+import inspect
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import date
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
-from servicekit.errors import ArgumentsUnfit, JobNotFound, ResultDropped, StoreUnavailable
+from servicekit.errors import ArgumentsUnfit, InvalidTarget, JobNotFound, QueueFull, ResultDropped, StoreUnavailable
+from servicekit.jobs.command import Command
 from servicekit.jobs.ids import JobIds
-from servicekit.jobs.options import JobOptions
-from servicekit.jobs.outcome import CANCELED, completion
+from servicekit.jobs.logs import NewLine
+from servicekit.jobs.options import JobOptions, RunnerKind
+from servicekit.jobs.outcome import CANCELED, completion, failure
 from servicekit.jobs.query import ALL_JOBS
+from servicekit.jobs.record import PastAttempt, Progress
 from servicekit.jobs.retention import Retention
-from servicekit.jobs.status import JobStatus
-from servicekit.jobs.submission import Claim, RunnerKind, Submission
+from servicekit.jobs.retry import Retry
+from servicekit.jobs.status import EndedBy, JobStatus
+from servicekit.jobs.submission import Claim, Submission
 from servicekit.ports import JobStore
 from servicekit.stores.sqlite.database import find_migrations
 from servicekit.stores.sqlite.processes import is_alive
 from servicekit.stores.sqlite.store import SqliteStore
 from tests.fakes import FakeClock, RecordingPublisher, noop, submission
-from tests.stores.contract import FAILURES_ARE_KEPT_LONGER, SCAN_LIMIT, BoundsByStatus, JobStoreContract
+from tests.stores.contract import (
+    FAILURES_ARE_KEPT_LONGER,
+    MAX_PENDING,
+    SCAN_LIMIT,
+    SHORT_LOGS,
+    BoundedContract,
+    BoundsByStatus,
+    JobStoreContract,
+    StoreTests,
+)
+from tests.stores.contract.schedules import schedule
 
 OpenStore = Callable[..., AbstractAsyncContextManager[SqliteStore]]
 ids = JobIds()
@@ -50,6 +66,11 @@ class RecordingSignals:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "jobs.db"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
@@ -82,8 +103,8 @@ async def claim_one(store: JobStore) -> Claim:
 
 def die(store: SqliteStore) -> None:
     """Let the store look to others as if its process had ended without a word."""
-    assert store._lock is not None
-    store._lock.close()
+    assert store._seat.lock is not None
+    store._seat.lock.close()
 
 
 class TestBoundsByStatusInAFile(BoundsByStatus):
@@ -147,6 +168,64 @@ class TestSqliteStore(JobStoreContract):
         statuses = [record.status for record in await store.list_transitions(job_id, 0)]
         assert statuses == [JobStatus.PENDING, *[JobStatus.RUNNING, JobStatus.PENDING] * 4]
 
+    async def test_a_released_attempt_joins_the_history(self, store: JobStore, clock: FakeClock) -> None:
+        claim = await self.start(store, retry=Retry())
+        began = clock.now()
+        await store.report_progress(claim, Progress(1, 2))
+        clock.advance(1)
+        await store.release(claim)
+        first = PastAttempt(1, began, clock.now(), None, EndedBy.CRASH)
+        record = await store.get_record(claim.submission.id)
+        assert (record.attempts, record.progress) == ((first,), None)
+        await store.retry(await self.claim(store), failure(ValueError("no")), clock.now())
+        second = PastAttempt(2, clock.now(), clock.now(), "ValueError: no", EndedBy.TARGET)
+        claim = await self.claim(store)
+        assert (claim.attempt, claim.failures) == (3, 1)
+        assert (await store.get_record(claim.submission.id)).attempts == (first, second)
+
+    async def test_a_released_attempt_has_a_new_wait_before_it(self, store: JobStore, clock: FakeClock) -> None:
+        claim = await self.start(store, queue_timeout=10)
+        clock.advance(60)
+        await store.release(claim)
+        assert await store.make_due() == clock.now() + timedelta(seconds=10)
+        assert await self.status_of(store, claim.submission.id) is JobStatus.PENDING
+
+    async def test_a_released_attempt_keeps_its_place_and_its_turn(self, store: JobStore) -> None:
+        claim = await self.start(store, concurrency_key="k")
+        other, plain = await self.submit(store, concurrency_key="k"), await self.submit(store)
+        await store.release(claim)
+        assert await self.claim_ids(store) == [claim.submission.id, plain]
+        assert await self.status_of(store, other) is JobStatus.PENDING
+
+    async def test_the_transitions_of_a_retried_life_are_those_that_were_published(
+        self, store: JobStore, clock: FakeClock, publisher: RecordingPublisher
+    ) -> None:
+        try:
+            raise ValueError("no")
+        except ValueError as error:
+            outcomes = [failure(error), failure(TimeoutError(), EndedBy.TIME_LIMIT)]
+        claim = await self.start(store)
+        for outcome in outcomes:
+            clock.advance(1)
+            await store.report_progress(claim, Progress(1))
+            await store.retry(claim, outcome, clock.now())
+            clock.advance(1)
+            claim = await self.claim(store)
+        await store.release(claim)
+        await store.finish(await self.claim(store), completion(None))
+        published = [event.record for event in publisher.events if event.is_transition and event.record]
+        told = await store.list_transitions(claim.submission.id, 0)
+        assert [asdict(record) for record in told] == [asdict(record) for record in published]
+        assert [record.error_traceback is None for record in told] == [True] * 2 + [False] * 2 + [True] * 5
+        assert [len(record.attempts) for record in told] == [0, 0, 1, 1, 2, 2, 3, 3, 3]
+
+    async def test_a_schedule_for_this_process_alone_is_refused(self, store: JobStore) -> None:
+        with pytest.raises(InvalidTarget, match="must be importable by name, and its arguments JSON"):
+            await store.put_schedule(schedule(target=lambda: None), None)
+        with pytest.raises(InvalidTarget, match="must be importable by name, and its arguments JSON"):
+            await store.put_schedule(schedule(args=(object(),)), None)
+        assert await store.list_schedules() == []
+
     async def test_what_must_not_run_twice_is_not_given_back(self, store: JobStore) -> None:
         job_id = await insert(store, JobOptions(max_restarts=0))
         assert await store.release(await self.claim(store))
@@ -194,13 +273,30 @@ class TestSqliteStore(JobStoreContract):
         assert len(await store.claim(1, (), 1)) == 1
 
 
-class TestRetentionInAFile(TestSqliteStore):
-    """The whole contract again with little kept, and the bounds themselves."""
-
+class TestBoundsInAFile(BoundedContract):
     @pytest.fixture
     async def store(self, clock: FakeClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
-        retention = Retention(max_count=4, max_result_bytes=10_000)
-        store = SqliteStore(path, publisher, clock, retention, scan_limit=SCAN_LIMIT)
+        store = SqliteStore(path, publisher, clock, SHORT_LOGS, max_pending=MAX_PENDING, scan_limit=SCAN_LIMIT)
+        await store.open(RecordingSignals())
+        yield store
+        await store.close()
+
+    async def test_the_bound_holds_for_all_processes_together(
+        self, store: JobStore, path: Path, clock: FakeClock
+    ) -> None:
+        other = SqliteStore(path, RecordingPublisher(), clock, Retention(), max_pending=MAX_PENDING)
+        await other.open(RecordingSignals())
+        attempts = [self.submit(each) for each in (store, other) * (2 * MAX_PENDING)]
+        answers = await asyncio.gather(*attempts, return_exceptions=True)
+        assert [type(answer) for answer in answers].count(QueueFull) == 3 * MAX_PENDING
+        assert len(await self.list_ids(store)) == MAX_PENDING
+        await other.close()
+
+
+class TestRetentionInAFile(StoreTests):
+    @pytest.fixture
+    async def store(self, clock: FakeClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
+        store = SqliteStore(path, publisher, clock, Retention(max_count=4), scan_limit=SCAN_LIMIT)
         await store.open(RecordingSignals())
         yield store
         await store.close()
@@ -210,17 +306,114 @@ class TestRetentionInAFile(TestSqliteStore):
     ) -> None:
         (pending,) = await self.insert(store)
         await self.claim(store)
-        finished = [await self.end(store, completion(index)) for index in range(10)]
+        finished = []
+        for index in range(10):
+            claim = await self.start(store, queue=f"queue {index}")
+            await store.append_log(claim, [NewLine(clock.now(), "info", "log", "a line")])
+            await store.finish(claim, completion(index))
+            finished.append(claim.submission.id)
         assert not await store.prune(4)  # what is so young may not have been seen by other processes yet
         clock.advance(11)
         assert [await store.prune(4), await store.prune(4)] == [True, False]
         kept = [record.id for record in (await store.list_records(ALL_JOBS, 100, None)).records]
         assert kept == [*finished[:-5:-1], pending]
         with sqlite3.connect(path) as connection:
-            for table in ("events", "results"):
+            for table in ("events", "results", "logs"):
                 (left,) = connection.execute(f"SELECT count(DISTINCT job_id) FROM {table}").fetchone()
                 assert left <= 5, table
+            (queues,) = connection.execute("SELECT count(DISTINCT queue) FROM counts").fetchone()
+            assert queues == 5
         connection.close()
+
+
+async def test_a_local_target_is_retried_in_its_process(open_store: OpenStore, clock: FakeClock) -> None:
+    async def local() -> None:
+        """Nobody else can import this."""
+
+    async with open_store(clock=clock) as store, open_store(clock=clock) as other:
+        job_id = await store.insert(submission(ids.next_id(), target=local))
+        for attempt in range(1, 4):
+            claim = await claim_one(store)
+            assert (claim.submission.target, claim.attempt) == (local, attempt)
+            assert await store.retry(claim, failure(ValueError()), clock.now() + timedelta(seconds=60))
+            clock.advance(60)
+            await other.make_due()
+            assert await other.claim(1, ()) == []
+        assert await store.finish(await claim_one(store), completion("done"))
+        assert await store.get_result(job_id) == "done"
+
+
+async def test_a_local_target_is_there_also_if_nobody_waits_to_hear_of_its_retry(
+    open_store: OpenStore, clock: FakeClock
+) -> None:
+    async def local() -> None:
+        """Nobody else can import this."""
+
+    async with open_store(clock=clock) as store:
+        await store.insert(submission(ids.next_id(), target=local))
+        retrying = asyncio.ensure_future(store.retry(await claim_one(store), failure(ValueError()), clock.now()))
+        await asyncio.sleep(0)
+        retrying.cancel()
+        await asyncio.wait([retrying])
+        claims: list[Claim] = []
+        while not claims:
+            claims = await store.claim(1, ())
+        assert claims[0].submission.target is local
+
+
+async def test_a_local_target_that_waits_for_its_retry_ends_with_its_process(
+    open_store: OpenStore, clock: FakeClock
+) -> None:
+    async with open_store(clock=clock) as heir:
+        async with open_store(clock=clock) as store:
+            job_id = await store.insert(submission(ids.next_id(), target=lambda: None))
+            await store.retry(await claim_one(store), failure(ValueError()), clock.now() + timedelta(seconds=60))
+        record = await heir.get_record(job_id)
+        assert (record.status, record.ended_by, len(record.attempts)) == (JobStatus.FAILED, EndedBy.CRASH, 1)
+        assert await heir.make_due() is None
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+async def test_a_coroutine_that_has_waited_too_long_is_closed(
+    open_store: OpenStore, clock: FakeClock, is_elsewhere: bool
+) -> None:
+    signals = RecordingSignals()
+    async with open_store(signals, clock=clock) as store, open_store(clock=clock) as other:
+        coroutine = noop()
+        await store.insert(submission(ids.next_id(), target=coroutine, options=JobOptions(queue_timeout=1)))
+        clock.advance(1)
+        signals.woken.clear()
+        assert await (other if is_elsewhere else store).make_due() is None
+        if is_elsewhere:
+            await asyncio.wait_for(signals.woken.wait(), 10)
+        assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+
+
+async def test_options_outlive_the_process(open_store: OpenStore) -> None:
+    options = JobOptions(
+        name="train", tags=("a",), max_restarts=3, retry=Retry(attempts=5, delay=2, only=[ValueError], jitter=0.0),
+        run_timeout=60, queue_timeout=timedelta(days=1), silence_timeout=5, kill_grace=1, max_memory_bytes=10_000,
+        start_at=datetime(2026, 1, 1, tzinfo=UTC), priority=5, queue="gpu", concurrency_key="k", concurrency_limit=2,
+        runner=RunnerKind.PROCESS, idempotency_key="once",
+    )  # fmt: skip
+    async with open_store() as store:
+        await store.insert(Submission(ids.next_id(), "train", call_me, (), {}, RunnerKind.PROCESS, options))
+    async with open_store() as store:
+        claim = await claim_one(store)
+        assert (claim.submission.options, claim.submission.runner) == (options, RunnerKind.PROCESS)
+
+
+def call_me() -> None:
+    """A plain function, which can have a process of its own."""
+
+
+async def test_a_command_outlives_the_process(open_store: OpenStore) -> None:
+    command = Command(["tr", "a-z", "A-Z"], cwd="/", env={"LC_ALL": "C"}, stdin="hello")
+    async with open_store() as store:
+        await store.insert(submission(ids.next_id(), RunnerKind.COMMAND, target=command))
+    async with open_store() as store:
+        claim = await claim_one(store)
+        assert (claim.submission.target, claim.submission.runner) == (command, RunnerKind.COMMAND)
 
 
 async def test_jobs_are_there_after_a_restart(open_store: OpenStore) -> None:
@@ -245,6 +438,9 @@ async def test_the_jobs_of_a_process_that_died_are_taken_over_once(open_store: O
         assert (await heir.get_record(once)).status is JobStatus.FAILED
         claim = await claim_one(heir)
         assert (claim.submission.id, claim.attempt) == (job_id, 2)
+        (past,) = (await heir.get_record(job_id)).attempts
+        assert (past.attempt, past.error, past.ended_by) == (1, None, EndedBy.CRASH)
+        assert (await heir.get_record(once)).ended_by is EndedBy.CRASH
         assert not await dead.finish(stale, completion("too late"))
         assert await heir.finish(claim, completion("in time"))
         assert await dead.get_result(job_id) == "in time"
@@ -262,6 +458,20 @@ async def test_a_job_that_kills_its_process_every_time_stops_after_its_restarts(
         assert (record.status, record.attempt) == (JobStatus.FAILED, 3)
         assert record.error is not None
         assert "ended before it did (3 times)" in record.error
+
+
+async def test_failures_do_not_count_as_restarts(open_store: OpenStore, clock: FakeClock) -> None:
+    async with open_store(clock=clock) as heir, open_store(clock=clock) as dead:
+        job_id = await insert(dead, JobOptions(max_restarts=1, retry=Retry(attempts=9)))
+        for failures in range(4):
+            claim = await claim_one(dead)
+            assert (claim.attempt, claim.failures) == (failures + 1, failures)
+            assert await dead.retry(claim, failure(ValueError()), clock.now())
+        await claim_one(dead)
+        die(dead)
+        await heir.rescue()
+        claim = await claim_one(heir)
+        assert (claim.submission.id, claim.attempt, claim.failures) == (job_id, 6, 4)
 
 
 async def test_a_job_that_was_asked_to_stop_when_its_process_died_is_canceled(open_store: OpenStore) -> None:
@@ -290,8 +500,8 @@ async def test_what_only_a_dead_process_could_run_has_failed(open_store: OpenSto
 
 async def test_a_lock_does_not_outlive_its_process_in_a_forked_child(open_store: OpenStore) -> None:
     async with open_store() as store:
-        assert store._lock is not None
-        path = store._lock.path
+        assert store._seat.lock is not None
+        path = store._seat.lock.path
         with Child():
             assert is_alive(path)
             die(store)

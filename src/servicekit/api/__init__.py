@@ -9,6 +9,7 @@ from servicekit.api.info import ServiceInfo
 from servicekit.api.jobs import Jobs
 from servicekit.api.logs import Logging
 from servicekit.api.monitoring import Monitoring
+from servicekit.api.recurring import Recurring
 from servicekit.api.submit import JobSubmitted, JobSubmitter, SubmitJob
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Jobs",
     "Logging",
     "Monitoring",
+    "Recurring",
     "SchedulerDependency",
     "ServiceBuilder",
     "ServiceInfo",

@@ -3,9 +3,8 @@
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, Unpack
 
 from fastapi import APIRouter, FastAPI
 
@@ -16,12 +15,16 @@ from servicekit.api.info import ServiceInfo
 from servicekit.api.jobs import Jobs
 from servicekit.api.logs import Logging
 from servicekit.api.monitoring import Monitoring
+from servicekit.api.recurring import Recurring
 from servicekit.api.state import HealthCheck
-from servicekit.engine.scheduler import DEFAULT_MAX_THREADS
-from servicekit.jobs.retention import Retention
+from servicekit.engine.factory import SchedulerOptions
+from servicekit.jobs.command import Command
+from servicekit.jobs.timetable import Timetable
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+
+P = ParamSpec("P")
 
 Hook = Callable[[FastAPI], Awaitable[None] | None]
 """Called with the application when it starts or stops."""
@@ -48,28 +51,34 @@ class ServiceBuilder:
         max_concurrency: int | None = None,
         url: str | None = None,
         *,
-        max_concurrency_per_process: int | None = None,
-        run_jobs: bool = True,
-        max_threads: int = DEFAULT_MAX_THREADS,
-        retention: Retention | None = None,
-        shutdown_grace: float | timedelta = 5.0,
         expose_tracebacks: bool = True,
+        expose_logs: bool = True,
         prefix: str = "/api/v1/jobs",
+        **options: Unpack[SchedulerOptions],
     ) -> Self:
-        """Add a job scheduler and its routes: see `Jobs`."""
+        """Add a job scheduler and its routes: see `Jobs`; for the `options`, see `SchedulerOptions`."""
         return self.with_feature(
             Jobs(
+                url,
                 max_concurrency=max_concurrency,
-                url=url,
-                max_concurrency_per_process=max_concurrency_per_process,
-                run_jobs=run_jobs,
-                max_threads=max_threads,
-                retention=retention,
-                shutdown_grace=shutdown_grace,
                 expose_tracebacks=expose_tracebacks,
+                expose_logs=expose_logs,
                 prefix=prefix,
+                **options,
             )
         )
+
+    def with_schedule(
+        self,
+        name: str,
+        timetable: Timetable,
+        target: Callable[P, object] | Command,
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Self:
+        """Submit a job at every tick of a timetable, with these arguments of the target: see `Recurring`."""
+        return self.with_feature(Recurring(name, timetable, target, *args, **kwargs))
 
     def with_health(self, *, path: str = "/health", checks: Mapping[str, HealthCheck] | None = None) -> Self:
         """Add `/health`: see `Health`."""

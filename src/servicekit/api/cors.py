@@ -31,5 +31,5 @@ class Cors(Passive):
             allow_credentials=self._allow_credentials,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["Location", "Link", "X-Request-ID"],
+            expose_headers=["Location", "Link", "X-Request-ID", "Preference-Applied", "Retry-After"],
         )

@@ -7,14 +7,17 @@ from typing import Final
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
+from servicekit.engine.log_watch import LogEvent
 from servicekit.errors import ResultDropped
 from servicekit.jobs.events import JobEvent
+from servicekit.jobs.logs import LogLine
 from servicekit.jobs.query import JobChange
 from servicekit.jobs.record import JobRecord, JobSummary
 from servicekit.jobs.status import JobStatus
 
 _RECORD: Final = TypeAdapter(JobRecord)
 _SUMMARIES: Final = TypeAdapter(list[JobSummary])
+_LINE: Final = TypeAdapter(LogLine)
 _DELETED: Final = b'data: {"status": "deleted"}\n\n'
 
 
@@ -38,10 +41,12 @@ def list_json(records: Sequence[JobSummary]) -> bytes:
     return _SUMMARIES.dump_json(list(records))
 
 
-def encode_event(event: JobEvent | JobChange, *, expose_traceback: bool) -> bytes:
-    """The event as a stream sends it: of one job, or of all."""
+def encode_event(event: JobEvent | LogEvent | JobChange, *, expose_traceback: bool) -> bytes:
+    """The event as a stream sends it: of one job, of one job with its log, or of all."""
     if isinstance(event, JobChange):
         return _encode_change(event, expose_traceback=expose_traceback)
+    if isinstance(event, LogEvent):
+        return _encode_log_event(event, expose_traceback=expose_traceback)
     return event.render(_encode if expose_traceback else _encode_without_traceback)
 
 
@@ -59,6 +64,20 @@ def _encode_change(change: JobChange, *, expose_traceback: bool) -> bytes:
     if change.record is None:
         return _with_id(change.position, b'{"id": "%b", "status": "deleted"}' % change.job_id.encode())
     return _with_id(change.position, record_json(change.record, expose_traceback=expose_traceback))
+
+
+def _encode_log_event(event: LogEvent, *, expose_traceback: bool) -> bytes:
+    """Each line as an event of its own type; a change as in a stream without the log, but for its `id:`."""
+    if isinstance(event.told, list):
+        return b"".join(_encode_line(event.version, line) for line in event.told)
+    change = encode_event(event.told, expose_traceback=expose_traceback)
+    if event.told.record is None:
+        return change
+    return b"id: %d.%d\n%b" % (event.version, event.line_number, change.partition(b"\n")[2])
+
+
+def _encode_line(version: int, line: LogLine) -> bytes:
+    return b"event: log\nid: %d.%d\ndata: %b\n\n" % (version, line.number, _on_one_line(_LINE.dump_json(line)))
 
 
 def _with_id(number: int, json: bytes) -> bytes:

@@ -9,19 +9,25 @@ from pydantic import BaseModel, Field
 
 from servicekit.errors import (
     IdempotencyConflict,
+    InvalidArguments,
     InvalidJobId,
     JobNotFound,
+    QueueFull,
     ResultUnavailable,
+    RetryUnavailable,
+    ScheduleNotFound,
     SchedulerClosed,
     ServicekitError,
     StoreUnavailable,
 )
 
+_COME_BACK = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
 _log = logging.getLogger("servicekit.api")
 
 
 class ErrorBody(BaseModel):
-    """The body of every error response of the job routes."""
+    """The body of every error response of the job and schedule routes."""
 
     detail: str = Field(description="What is wrong.", examples=["Job not found"])
 
@@ -29,8 +35,12 @@ class ErrorBody(BaseModel):
 _RESPONSES: dict[type[ServicekitError], tuple[HTTPStatus, str | None]] = {
     InvalidJobId: (HTTPStatus.BAD_REQUEST, "Invalid job ID format"),
     JobNotFound: (HTTPStatus.NOT_FOUND, "Job not found"),
+    ScheduleNotFound: (HTTPStatus.NOT_FOUND, "Schedule not found"),
     ResultUnavailable: (HTTPStatus.CONFLICT, None),
+    RetryUnavailable: (HTTPStatus.CONFLICT, None),
     IdempotencyConflict: (HTTPStatus.CONFLICT, None),
+    InvalidArguments: (HTTPStatus.UNPROCESSABLE_ENTITY, None),
+    QueueFull: (HTTPStatus.TOO_MANY_REQUESTS, None),
     SchedulerClosed: (HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping and takes no more jobs"),
     StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "Jobs cannot be read or written at the moment"),
 }
@@ -46,5 +56,5 @@ async def _respond(_request: Request, error: Exception) -> JSONResponse:
     status, detail = next(response for kind, response in _RESPONSES.items() if isinstance(error, kind))
     if isinstance(error, StoreUnavailable):
         _log.error("%s", error)  # which file it is, and why, is not for clients
-    headers = {"Retry-After": "5"} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
+    headers = {"Retry-After": "5"} if status in _COME_BACK else None
     return JSONResponse({"detail": detail or str(error)}, status_code=status, headers=headers)

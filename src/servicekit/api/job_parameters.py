@@ -1,6 +1,7 @@
 """What the job routes can be asked with."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Final, NamedTuple
 
 from fastapi import Depends, Header, Path, Query
 from pydantic import AwareDatetime
@@ -25,14 +26,30 @@ async def parse_cursor(
     return None if cursor is None else parse_job_id(cursor)
 
 
-async def _parse_last_event_id(
-    last_event_id: Annotated[
-        str | None, Header(description="The last `id:` that the client has had. `EventSource` sends it by itself.")
-    ] = None,
-) -> int | None:
-    """The number of the last event that a client has seen. What is none is ignored, as the client cannot mend it."""
-    text = last_event_id or ""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else None
+class EventId(NamedTuple):
+    """What a reader has had of a job."""
+
+    version: int
+    line_number: int
+    """Of the log; 0 if it was not asked for."""
+
+
+_EVENT_ID: Final = re.compile(r"([0-9]{1,17})(?:\.([0-9]{1,17}))?")
+_LastEventId = Annotated[
+    str | None, Header(description="The last `id:` that the client has had. `EventSource` sends it by itself.")
+]
+
+
+async def _parse_last_job_event_id(last_event_id: _LastEventId = None) -> EventId | None:
+    """The last event of a job that a client has seen. What is none is ignored, as the client cannot mend it."""
+    match = _EVENT_ID.fullmatch(last_event_id or "")
+    return match and EventId(int(match[1]), int(match[2] or 0))
+
+
+async def _parse_last_event_id(last_event_id: _LastEventId = None) -> int | None:
+    """The same of the stream of all jobs."""
+    event_id = await _parse_last_job_event_id(last_event_id)
+    return event_id and event_id.version
 
 
 Text = Annotated[str, Query(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
@@ -71,3 +88,4 @@ async def _parse_filter(
 JobId = Annotated[str, Depends(_parse_id)]
 Wanted = Annotated[JobFilter, Depends(_parse_filter)]
 LastEventId = Annotated[int | None, Depends(_parse_last_event_id)]
+LastJobEventId = Annotated[EventId | None, Depends(_parse_last_job_event_id)]

@@ -113,6 +113,35 @@ CANCEL: Final[Responses] = {
         "content": {"application/json": {"example": {"detail": "The job is completed and cannot be canceled"}}},
     },
 }
+FULL: Final[Responses] = {
+    429: {
+        "model": ErrorBody,
+        "description": "As many jobs wait as may. `Retry-After` says when to come back.",
+        "content": {
+            "application/json": {
+                "example": {"detail": "The queue 'default' is full: 1,000 jobs wait in it. Try again."}
+            }
+        },
+    },
+}
+RETRY: Final[Responses] = {
+    202: {
+        "description": "The new job is accepted.",
+        "headers": {"Location": {"description": "Where it is.", "schema": {"type": "string"}}},
+    },
+    **NO_JOB,
+    409: {
+        "model": ErrorBody,
+        "description": "The job has not ended, or it is not kept how it was called: then only whoever has submitted it "
+        "can do so again.",
+        "content": {
+            "application/json": {
+                "example": {"detail": "Job 01JQ... cannot be submitted again (status=running): it has not ended"}
+            }
+        },
+    },
+    **FULL,
+}
 RESULT: Final[Responses] = {
     200: {
         "description": "What the target has returned, as JSON.",

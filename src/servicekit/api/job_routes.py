@@ -1,7 +1,6 @@
-"""The routes to look at jobs, stream them, cancel and delete them. Submitting them is up to the service's endpoints."""
+"""The routes to look at jobs, stream, cancel, repeat and delete them. Submitting is up to the service's endpoints."""
 
-import asyncio
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import Annotated, Final
 from urllib.parse import urlencode
@@ -11,18 +10,30 @@ from pydantic import BaseModel, Field
 
 from servicekit.api.dependencies import SchedulerDependency
 from servicekit.api.encoding import list_json, record_json, result_json
-from servicekit.api.job_parameters import JobId, LastEventId, Wanted, parse_cursor
-from servicekit.api.job_responses import CANCEL, DELETED, LIST, NO_JOB, RESULT, STREAM, STREAM_OF_ALL, UNAVAILABLE
+from servicekit.api.job_parameters import JobId, LastEventId, LastJobEventId, Wanted, parse_cursor
+from servicekit.api.job_responses import (
+    CANCEL,
+    DELETED,
+    LIST,
+    NO_JOB,
+    RESULT,
+    RETRY,
+    STREAM,
+    STREAM_OF_ALL,
+    UNAVAILABLE,
+)
 from servicekit.api.sse import EventStream, EventStreamRoute
 from servicekit.api.state import jobs_path, service_state
-from servicekit.engine.scheduler import Scheduler
+from servicekit.api.submit import JobSubmitted, answer_submission
+from servicekit.api.waits import MAX_WAIT_SECONDS, wait_for_end
+from servicekit.engine.log_watch import LogWatch
+from servicekit.engine.watch import JobWatch
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.query import JobFilter
 from servicekit.jobs.record import JobRecord, JobSummary
 from servicekit.jobs.status import JobStatus
 
 DEFAULT_POLL_SECONDS: Final = 0.5
-MAX_WAIT_SECONDS: Final = 60
 
 
 class JobStats(BaseModel):
@@ -57,6 +68,14 @@ def add_job_routes(app: FastAPI, prefix: str) -> None:
         summary="Cancel a job",
         response_model=JobRecord,
         responses=CANCEL,
+    )
+    add(
+        f"{job}/$retry",
+        retry_job,
+        methods=["POST"],
+        summary="Submit a job again",
+        status_code=202,
+        responses=RETRY,
     )
     add(job, delete_job, methods=["DELETE"], summary="Cancel and delete a job", status_code=204, responses=DELETED)
 
@@ -137,18 +156,8 @@ async def get_job(
 ) -> Response:
     """Everything that is known about the job now, or when it has ended."""
     if wait:
-        await _wait_for_end(request, scheduler, job_id, wait)
+        await wait_for_end(request, scheduler, job_id, wait)
     return _answer(request, await scheduler.get_record(job_id))
-
-
-async def _wait_for_end(request: Request, scheduler: Scheduler, job_id: str, seconds: float) -> None:
-    async with scheduler.watch(job_id) as watch:
-        with service_state(request.app).streams.end_with_service(watch), suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while not watch.is_closed:
-                    event = await watch.next_event()
-                    if event is not None and event.is_last:
-                        break
 
 
 def _answer(request: Request, record: JobRecord, status_code: int = 200) -> Response:
@@ -172,11 +181,21 @@ async def cancel_job(request: Request, scheduler: SchedulerDependency, job_id: J
     return _answer(request, record, 202)
 
 
+async def retry_job(
+    request: Request, response: Response, scheduler: SchedulerDependency, job_id: JobId
+) -> JobSubmitted:
+    """Submit the target and arguments of a job that has ended again: as a new job, whose `retry_of` names this one."""
+    return answer_submission(request, response, await scheduler.retry(job_id))
+
+
 async def stream_job(
     request: Request,
     scheduler: SchedulerDependency,
     job_id: JobId,
-    last_event_id: LastEventId,
+    last_event_id: LastJobEventId,
+    logs: Annotated[
+        bool, Query(description="Whether to send the lines of its log as well: as events of type `log`.")
+    ] = False,
     poll_interval: Annotated[
         float,
         Query(
@@ -192,12 +211,19 @@ async def stream_job(
 
     A client that comes back with `Last-Event-ID` gets what it has missed.
     """
+    version, line_number = last_event_id or (None, 0)
     with suppress(StoreUnavailable):  # the stream will end at once and its client come back; at a 503 many never do
         record = await scheduler.get_record(job_id)
-        if record.status.is_terminal and last_event_id == record.version:
+        if record.status.is_terminal and version == record.version:
             return Response(status_code=204)
     state = service_state(request.app)
-    watch = scheduler.watch(job_id, last_event_id, poll_interval)
+    watch: AbstractAsyncContextManager[JobWatch | LogWatch]
+    if logs and state.expose_logs:
+        watch = scheduler.watch_log(
+            job_id, after_version=version or 0, after_line=line_number, interval_seconds=poll_interval
+        )
+    else:
+        watch = scheduler.watch(job_id, version, poll_interval)
     return EventStream(watch, state.streams, expose_tracebacks=state.expose_tracebacks)
 
 

@@ -11,8 +11,8 @@ and a look whether the server ends without a signal.
 
 What is sent follows the HTML standard's chapter on server-sent events. `id:` comes in the same event as its data, since
 some clients forget one that comes alone. After a job's last event the server ends the response; a client that comes
-back with that event's id gets 204, which tells it to stop. In the stream of all jobs, which has no last event, a feed
-stands in for the watch.
+back with that event's id gets 204, which tells it to stop. A `LogWatch` stands in for the watch in the stream of a job
+with its log, and a `JobFeed` in that of all jobs, which has no last event.
 """
 
 import asyncio
@@ -33,10 +33,13 @@ from starlette.types import Receive, Scope, Send
 from servicekit.api.encoding import encode_event
 from servicekit.api.stop import StopListener
 from servicekit.engine.feed import JobFeed
+from servicekit.engine.log_watch import LogEvent, LogWatch
 from servicekit.engine.watch import JobWatch
 from servicekit.errors import JobNotFound, StoreUnavailable
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.query import JobChange
+
+Watch = JobWatch | LogWatch | JobFeed
 
 _log = logging.getLogger("servicekit.api")
 
@@ -160,7 +163,7 @@ class EventStream(Response):
     """
 
     def __init__(
-        self, watch: AbstractAsyncContextManager[JobWatch | JobFeed], streams: OpenStreams, *, expose_tracebacks: bool
+        self, watch: AbstractAsyncContextManager[Watch], streams: OpenStreams, *, expose_tracebacks: bool
     ) -> None:
         super().__init__(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
         self.headers["x-accel-buffering"] = "no"
@@ -169,7 +172,7 @@ class EventStream(Response):
         self._opening = watch
         self._streams = streams
         self._expose_tracebacks = expose_tracebacks
-        self._watch: JobWatch | JobFeed | None = None
+        self._watch: Watch | None = None
         self._task: asyncio.Task[object] | None = None
         self._last_sent_at = 0.0
         self._sending_since: float | None = None
@@ -236,7 +239,7 @@ class EventStream(Response):
         finally:
             disconnect.cancel()
 
-    async def _send_events(self, watch: JobWatch | JobFeed, send: Send) -> None:
+    async def _send_events(self, watch: Watch, send: Send) -> None:
         self._task = asyncio.current_task()
         self._last_sent_at = time.monotonic()
         self._streams.add(self)
@@ -252,7 +255,7 @@ class EventStream(Response):
             self._streams.remove(self)
             self._task = None
 
-    async def _send_next(self, watch: JobWatch | JobFeed, send: Send) -> bool:
+    async def _send_next(self, watch: Watch, send: Send) -> bool:
         """Send what comes next; `False` if nothing more will."""
         event = await watch.next_event()
         if self._is_reader_gone or (event is None and watch.is_closed):
@@ -264,7 +267,7 @@ class EventStream(Response):
             await self._send(send, b": keep-alive\n\n")
         return True
 
-    def _encode(self, event: JobEvent | JobChange) -> bytes:
+    def _encode(self, event: JobEvent | LogEvent | JobChange) -> bytes:
         return encode_event(event, expose_traceback=self._expose_tracebacks)
 
     async def _send(self, send: Send, body: bytes) -> None:

@@ -2,15 +2,19 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.datastructures import State
 from starlette.requests import Request
 
 from servicekit.api.sse import OpenStreams
+from servicekit.engine.factory import SchedulerOptions
 from servicekit.engine.scheduler import Scheduler
 from servicekit.errors import ConfigurationError
 from servicekit.events.hub import EventHub
+
+if TYPE_CHECKING:
+    from servicekit.api.recurring import Recurring
 
 HealthCheck = Callable[[], Awaitable[str | None]]
 """Says what is wrong, or `None` if all is well."""
@@ -24,8 +28,14 @@ class ServiceState:
     streams: OpenStreams = field(default_factory=OpenStreams)
     health_checks: dict[str, HealthCheck] = field(default_factory=dict)
     scheduler: Scheduler | None = None
+    max_concurrency: int | None = None
+    scheduler_options: SchedulerOptions = field(default_factory=SchedulerOptions)
+    """With these the scheduler was made, and a test makes one of its own."""
+    recurring: list["Recurring"] = field(default_factory=list)
+    """What is to be scheduled when the service starts."""
     jobs_prefix: str = ""
     expose_tracebacks: bool = True
+    expose_logs: bool = True
 
     async def check_jobs(self) -> str | None:
         """The health check of the jobs feature."""
@@ -54,3 +64,8 @@ def service_state(app: _Application) -> ServiceState:
 def jobs_path(request: Request) -> str:
     """Where the job routes are for the client of this request: behind a proxy or a mount, that comes first."""
     return f"{request.scope.get('root_path', '')}{service_state(request.app).jobs_prefix}"
+
+
+def sibling(jobs_prefix: str, name: str) -> str:
+    """Where other routes are, beside those of the jobs: `/api/v1/jobs` -> `/api/v1/queues`."""
+    return f"{jobs_prefix.rpartition('/')[0]}/{name}"

@@ -1,28 +1,59 @@
 """Submitting a job from an endpoint, and the answer to it."""
 
-from typing import Annotated, Any, Self, Unpack
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from typing import Annotated, Any, Final, ParamSpec, Self, Unpack, overload
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
+from pydantic_core import from_json
 
 from servicekit.api.dependencies import SchedulerDependency
+from servicekit.api.encoding import result_json
+from servicekit.api.job_responses import FULL
 from servicekit.api.state import jobs_path
+from servicekit.api.waits import MAX_WAIT_SECONDS, PreferredWait, wait_for_end
 from servicekit.engine.scheduler import Scheduler
-from servicekit.errors import ConfigurationError
+from servicekit.errors import ConfigurationError, InvalidArguments, JobNotFound, ResultUnavailable, StoreUnavailable
+from servicekit.jobs.command import Command
 from servicekit.jobs.options import MAX_TEXT_CHARACTERS, OptionChanges, check_text
+from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import JobTarget
 
-_KEY_HEADER = "Idempotency-Key"
-_ULID = "01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
+P = ParamSpec("P")
+
+_KEY_HEADER: Final = "Idempotency-Key"
+_ULID: Final = "01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
+_ABSENT: Final = ...
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+def _is_absent(value: object) -> bool:
+    return value is _ABSENT
 
 
 class JobSubmitted(BaseModel):
-    """The answer to an accepted job: where to look for it."""
+    """The answer to an accepted job: where to look for it. If it was waited for and has ended, also what came of it."""
 
     job_id: str = Field(description="The job's ULID.", examples=[_ULID])
     message: str = Field(description="For people.", examples=["Job submitted. Stream real-time status..."])
     stream_url: str = Field(description="The job's live stream.", examples=[f"/api/v1/jobs/{_ULID}/$stream"])
+    status: JobStatus | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="How it has ended. Left out if it has not, or the client did not want to wait.",
+    )
+    result: Any = Field(
+        default_factory=lambda: _ABSENT,
+        exclude_if=_is_absent,
+        repr=False,
+        description="What its target has returned, if it is completed.",
+    )
+    error: str | None = Field(default=None, exclude_if=_is_none, description="Why it failed, if it did.")
 
     def with_message(self, message: str) -> Self:
         """The same answer with another text for people."""
@@ -35,15 +66,23 @@ class JobSubmitter:
     @app.post("/train", status_code=202)
     async def train(model: Model, submit: SubmitJob) -> JobSubmitted:
         return await submit(train_model, model.name)
+
+    A client that sends `Prefer: wait=5` is answered when the job has ended, with 200, or after so many seconds.
     """
 
     def __init__(
-        self, scheduler: Scheduler, request: Request, response: Response, options: OptionChanges | None = None
+        self,
+        scheduler: Scheduler,
+        request: Request,
+        response: Response,
+        options: OptionChanges | None = None,
+        wait: PreferredWait | None = None,
     ) -> None:
         self._scheduler = scheduler
         self._request = request
         self._response = response
         self._options: OptionChanges = options or {}
+        self._wait = wait
 
     def with_options(self, **options: Unpack[OptionChanges]) -> "JobSubmitter":
         """A submitter of jobs with these options (see `JobOptions`), which go before the request's own.
@@ -53,58 +92,96 @@ class JobSubmitter:
         try:
             self._scheduler.with_options(**options)
         except ConfigurationError as error:
-            mistake = {"type": "value_error", "loc": ("options", error.option), "msg": str(error), "input": error.value}
-            raise RequestValidationError([mistake]) from error
-        return JobSubmitter(self._scheduler, self._request, self._response, {**self._options, **options})
+            raise _mistake(("options", error.option), error, input=error.value) from error
+        return JobSubmitter(self._scheduler, self._request, self._response, {**self._options, **options}, self._wait)
 
-    async def __call__(self, target: JobTarget, /, *args: object, **kwargs: object) -> JobSubmitted:
-        """Submit like `Scheduler.add_job`, with its errors.
+    @overload
+    async def __call__(self, target: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> JobSubmitted: ...
+
+    @overload
+    async def __call__(self, target: Coroutine[Any, Any, object] | Command, /) -> JobSubmitted: ...
+
+    async def __call__(self, target: JobTarget, /, *args: Any, **kwargs: Any) -> JobSubmitted:
+        """Submit like `Scheduler.add_job`, with its errors. Arguments that do not fit are answered by 422.
 
         With an idempotency key, of the request or of `with_options`, the job may be one that was submitted before.
         """
         scheduler = self._scheduler.with_options(**self._options) if self._options else self._scheduler
-        job_id = await scheduler.add_job(target, *args, **kwargs)
-        url = f"{jobs_path(self._request)}/{job_id}"
-        self._response.status_code = 202
-        self._response.headers["location"] = url
-        return JobSubmitted(
-            job_id=job_id, message="Job submitted. Stream real-time status...", stream_url=f"{url}/$stream"
-        )
+        try:
+            job_id = await scheduler.add_job(target, *args, **kwargs)
+        except InvalidArguments as error:
+            location = ("arguments",) if error.argument is None else ("arguments", error.argument)
+            raise _mistake(location, error) from error
+        submitted = answer_submission(self._request, self._response, job_id)
+        return submitted if self._wait is None else await self._wait_for_end(submitted, self._wait)
+
+    async def _wait_for_end(self, submitted: JobSubmitted, wait: PreferredWait) -> JobSubmitted:
+        job_id = submitted.job_id
+        self._response.headers["preference-applied"] = f"wait={wait.seconds}"
+        with suppress(JobNotFound, StoreUnavailable):  # that it was accepted is said whatever has happened since
+            await wait_for_end(self._request, self._scheduler, job_id, wait.seconds_left)
+            record = await self._scheduler.get_record(job_id)
+            if record.status.is_terminal:
+                result = await self._find_result(job_id)
+                self._response.status_code = 200
+                return submitted.model_copy(update={"status": record.status, "error": record.error, "result": result})
+        return submitted
+
+    async def _find_result(self, job_id: str) -> object:
+        try:
+            return from_json(result_json(job_id, await self._scheduler.get_result(job_id)))
+        except (ResultUnavailable, ValueError):  # numbers with thousands of digits, or nested too deeply
+            return _ABSENT
+
+
+def answer_submission(request: Request, response: Response, job_id: str) -> JobSubmitted:
+    """Say that the job is accepted, and where it is."""
+    url = f"{jobs_path(request)}/{job_id}"
+    response.status_code = 202
+    response.headers["location"] = url
+    message = "Job submitted. Stream real-time status..."
+    return JobSubmitted(job_id=job_id, message=message, stream_url=f"{url}/$stream")
 
 
 async def get_submitter(scheduler: SchedulerDependency, request: Request, response: Response) -> JobSubmitter:
     """The dependency behind `SubmitJob`."""
-    key = _find_idempotency_key(request)
-    return JobSubmitter(scheduler, request, response, {} if key is None else {"idempotency_key": key})
+    # As parameters for FastAPI the headers would cost every submission as much as the job itself does.
+    headers = request.scope["headers"]
+    key = _find_idempotency_key(headers)
+    options: OptionChanges = {} if key is None else {"idempotency_key": key}
+    return JobSubmitter(scheduler, request, response, options, PreferredWait.of(headers))
 
 
-def _find_idempotency_key(request: Request) -> str | None:
-    # As a parameter for FastAPI it would cost every submission as much as the job itself does.
-    for name, value in request.scope["headers"]:
+def _find_idempotency_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    for name, value in headers:
         if name == b"idempotency-key":
             key = str(value, "latin-1")
             try:
                 check_text(_KEY_HEADER, key)
             except ConfigurationError as error:
-                mistake = {"type": "value_error", "loc": ("header", _KEY_HEADER), "msg": str(error), "input": key}
-                raise RequestValidationError([mistake]) from error
+                raise _mistake(("header", _KEY_HEADER), error, input=key) from error
             return key
     return None
+
+
+def _mistake(location: tuple[str, ...], error: Exception, **more: object) -> RequestValidationError:
+    """What FastAPI would say of a client's mistake at this place."""
+    return RequestValidationError([{"type": "value_error", "loc": location, "msg": str(error), **more}])
 
 
 SubmitJob = Annotated[JobSubmitter, Depends(get_submitter)]
 
 
 def document_submissions(app: FastAPI) -> None:
-    """Let the application's OpenAPI document have the header that every answer with a `JobSubmitted` goes with."""
+    """Let the application's OpenAPI document have what goes with every answer that is a `JobSubmitted`."""
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = describe()
-        for path in document.get("paths", {}).values():
-            for operation in path.values():
-                if _submits(operation) and _KEY_PARAMETER not in operation.get("parameters", ()):
-                    operation.setdefault("parameters", []).append(_KEY_PARAMETER)
+        for path, operations in document.get("paths", {}).items():
+            for operation in operations.values():
+                if _submits(operation) and not path.endswith("/$retry"):
+                    _document(operation)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI's own way to extend the document
@@ -114,7 +191,14 @@ def _submits(operation: dict[str, Any]) -> bool:
     return any("#/components/schemas/JobSubmitted" in str(response) for response in operation["responses"].values())
 
 
-_KEY_PARAMETER = {
+def _document(operation: dict[str, Any]) -> None:
+    parameters = operation.setdefault("parameters", [])
+    parameters += [each for each in (_KEY_PARAMETER, _PREFER_PARAMETER) if each not in parameters]
+    for status, response in _RESPONSES.items():
+        operation["responses"].setdefault(status, response)
+
+
+_KEY_PARAMETER: Final = {
     "name": _KEY_HEADER,
     "in": "header",
     "required": False,
@@ -122,4 +206,29 @@ _KEY_PARAMETER = {
     "description": "A text of the client's own, such as a UUID. While the job that was submitted with it is kept, the "
     "same request with the same key submits nothing, and is answered with that job.",
     "example": "3f1c0a52-8f5e-4d3b-9a51-6a3c1f0e7d11",
+}
+_PREFER_PARAMETER: Final = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "`wait=5`: answer when the job has ended, with 200 and what came of it, or after so many seconds "
+    f"(at most {MAX_WAIT_SECONDS}), with 202 as ever.",
+    "example": "wait=5",
+}
+_RESPONSES: Final = {
+    "200": {
+        "description": "The job has ended within the time that the client wanted to wait (`Prefer`).",
+        "headers": {"Preference-Applied": {"description": "`wait=5`", "schema": {"type": "string"}}},
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobSubmitted"}}},
+    },
+    "429": {
+        "description": FULL[429]["description"],
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/ErrorBody"},
+                **FULL[429]["content"]["application/json"],
+            },
+        },
+    },
 }

@@ -4,7 +4,11 @@
     Engine      starts and stops what follows
     Worker      claims pending jobs while there are free slots, and starts attempts
     Attempt     one run of one job: run it, write how it ended, free the slot
+    TimeLimits  ends an attempt that takes too long
+    Timekeeper  starts what waits for a time when that has come, and fails what has waited too long
+    Ticker      submits the jobs of schedules at their ticks
     JobWatch    one reader's view of one job: what is, then what changes
+    LogWatch    the same with the lines of the job's log
     JobFeed     one reader's view of all jobs
     Sweeper     drops what is too old to keep, and takes over the jobs of processes that have died
 
@@ -15,6 +19,10 @@ the worker's list: only then its slot is free. Every change is published by the 
 Cancel. A pending job is canceled in the store. For a running one the store notes the request, and the runner passes it
 to the target; the record says `canceled` when the target has ended because of it. Whatever the target does instead is
 what the record says.
+
+Retry. An attempt that has failed and may be followed by another does not end the job: the store sets it pending until
+its next time, with the attempt in its history. A time limit asks the target to stop as a cancellation does, and the
+attempt ends failed, whatever the target makes of that.
 
 Stop. No more claims; running attempts have a grace time to end, are then asked to stop, and after one more second are
 left to themselves: a thread that does not cooperate ends with the process. What was stopped so is not canceled but

@@ -1,19 +1,29 @@
-"""One attempt: run the target, write how it ended."""
+"""One attempt: run the target within its limits, and write how it ended."""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Final
 
-from servicekit.errors import StoreUnavailable
+from servicekit.engine.limits import TimeLimits
+from servicekit.errors import StoreUnavailable, TimeLimitExceeded
 from servicekit.jobs.current import CurrentJob
-from servicekit.jobs.outcome import Outcome
-from servicekit.jobs.status import Transition
+from servicekit.jobs.logs import NewLine
+from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind, seconds_of
+from servicekit.jobs.outcome import Outcome, failure
+from servicekit.jobs.status import EndedBy, Transition
 from servicekit.jobs.submission import Claim
-from servicekit.ports import JobStore, Runner
+from servicekit.ports import Clock, JobStore, Runner
 
-PROGRESS_INTERVAL_SECONDS = 0.05
-_RETRY_SECONDS = 0.5
+PROGRESS_INTERVAL_SECONDS: Final = 0.05
+_WRITE_AGAIN_SECONDS: Final = 0.5
+_MOST_LINES: Final = 2_000
+_KILL_GRACE_AT_STOP_SECONDS: Final = 0.5
+
+_OUTSIDE: Final = (RunnerKind.PROCESS, RunnerKind.COMMAND)
+"""The runners whose work is not in this process, and may outlive it by a moment."""
 
 _log = logging.getLogger("servicekit.engine")
 
@@ -22,38 +32,81 @@ class Attempt:
     """The run of one claimed job, in a task of its own. It ends when the work has ended and that is written."""
 
     __slots__ = (
-        "_is_late", "_is_stopped", "_loop", "_on_end", "_outcome", "_reporter", "_runner", "_store", "claim", "job",
-        "task",
+        "_clock", "_exceeded", "_is_canceled", "_is_late", "_is_left", "_is_stopped", "_limits", "_lines", "_loop",
+        "_on_end", "_on_put_off", "_outcome", "_reporter", "_runner", "_store", "_watcher", "claim", "job", "task",
     )  # fmt: skip
 
     task: asyncio.Task[None]
 
-    def __init__(self, claim: Claim, store: JobStore, runner: Runner, on_end: "Callable[[Attempt], None]") -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        store: JobStore,
+        runner: Runner,
+        clock: Clock,
+        on_end: "Callable[[Attempt], None]",
+        on_put_off: Callable[[], None],
+    ) -> None:
         self.claim = claim
         self.job = CurrentJob(claim.submission.id, claim.attempt, self)
         self._store = store
         self._runner = runner
+        self._clock = clock
         self._on_end = on_end
+        self._on_put_off = on_put_off
+        self._limits: TimeLimits | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self._reporter: asyncio.Task[None] | None = None
+        self._exceeded: TimeLimitExceeded | None = None
+        self._is_canceled = False
         self._is_stopped = False
         self._outcome: Outcome | None = None
         self._is_late = False
+        self._is_left = False
+        self._lines: Sequence[NewLine] = ()  # which could not be written yet
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         # Not by the loop's create_task: that may be set to run the first step at once, inside whoever starts it.
         self.task = asyncio.Task(self._run(), loop=loop, name=self.job.id)
+        if self.claim.submission.runner in _OUTSIDE:
+            self.job.lifeline = self._store.lifeline
+        options = self.claim.submission.options
+        if options is not DEFAULT_OPTIONS:
+            self._set_limits(options)
+
+    def _set_limits(self, options: JobOptions) -> None:
+        self.job.kill_grace_seconds = seconds_of(options.kill_grace)
+        limits = TimeLimits(options, self._clock, self._strike)
+        if limits.is_needed:
+            self._limits = limits
+            self._watcher = self._loop.create_task(limits.watch(), name=f"limits of {self.job.id}")
 
     def cancel(self) -> None:
         """Ask the target to stop. It may be asked again, if it did not listen."""
-        self.job.request_cancel()
-        if self.job.is_interruptible and not self._loop.is_closed():
-            self.task.cancel()
+        self._is_canceled = True
+        self._ask_to_stop()
 
     def stop(self) -> None:
         """Ask the target to stop because its process will. The job itself is not canceled, but given back."""
         self._is_stopped = True
-        self.cancel()
+        self.job.kill_grace_seconds = min(self.job.kill_grace_seconds, _KILL_GRACE_AT_STOP_SECONDS)
+        self._ask_to_stop()
+
+    def leave(self) -> None:
+        """The store will be closed: an end that cannot be written then is left to `settle`, or to another process."""
+        self._is_left = True
+
+    def _strike(self, error: TimeLimitExceeded) -> None:
+        """Ask the target to stop because it takes too long, unless it was asked to already."""
+        if not (self._is_canceled or self._is_stopped):
+            self._exceeded = error
+            self._ask_to_stop()
+
+    def _ask_to_stop(self) -> None:
+        self.job.request_cancel()
+        if self.job.is_interruptible and not self._loop.is_closed():
+            self.task.cancel()
 
     async def settle(self) -> None:
         """Write an end if the task was cut off before it could: with its event loop, or before its first step."""
@@ -63,25 +116,27 @@ class Attempt:
         if self._outcome is not None and await self._try_to_write(self._outcome):
             self._on_end(self)
 
-    def notify_progress(self) -> None:
-        """There is progress to take. Called from the target's thread, once until it is taken."""
+    def notify_report(self) -> None:
+        """There is progress to take, or there are lines. Called from the target's thread, once until they are taken."""
         with suppress(RuntimeError):  # the event loop is closed, and nobody watches
             self._loop.call_soon_threadsafe(self._start_reporter)
 
     async def _run(self) -> None:
         self._outcome = await self._runner.run(self.claim.submission, self.job)
-        if self._reporter is not None:
-            self._reporter.cancel()
+        for task in (self._watcher, self._reporter):
+            if task is not None:
+                task.cancel()
         # The slot is held until it is known how the job has ended; `settle` goes on if this task is cut off.
-        while not await self._try_to_write(self._outcome):  # noqa: ASYNC110
-            await asyncio.sleep(_RETRY_SECONDS)
+        while not await self._try_to_write(self._outcome):
+            if self._is_left:
+                return
+            await asyncio.sleep(_WRITE_AGAIN_SECONDS)
         self._on_end(self)
 
     async def _try_to_write(self, outcome: Outcome) -> bool:
         try:
-            progress = self.job.take_progress()
-            if progress is not None:
-                await self._store.report_progress(self.claim, progress)
+            self.job.finish_log()
+            await self._write_report()
             await self._end(outcome)
         except StoreUnavailable as error:
             level = logging.DEBUG if self._is_late else logging.WARNING  # it is tried twice a second
@@ -91,19 +146,56 @@ class Attempt:
         return True
 
     async def _end(self, outcome: Outcome) -> None:
-        if self._is_stopped and outcome.transition is Transition.CANCEL:
+        """Write the end: of the attempt alone if the job is given back or tried again, else of the job."""
+        if self._exceeded is not None:  # whatever the target has made of being asked to stop
+            outcome = failure(self._exceeded, EndedBy.TIME_LIMIT)
+        elif self._is_stopped and outcome.transition is Transition.CANCEL:
             await self._store.release(self.claim)
+            return
+        retry_at = self._find_retry(outcome)
+        if retry_at is not None:
+            await self._store.retry(self.claim, outcome, retry_at)
+            self._on_put_off()
         else:
             await self._store.finish(self.claim, outcome)
 
+    def _find_retry(self, outcome: Outcome) -> datetime | None:
+        """When to try again, if that is to be done."""
+        policy, failures = self.claim.submission.options.retry, self.claim.failures + 1
+        if policy is None or outcome.transition is not Transition.FAIL or self._is_canceled:
+            return None
+        if not policy.allows(failures, outcome.error_types):
+            return None
+        wished = outcome.retry_after_seconds
+        return self._clock.now() + timedelta(seconds=policy.delay_after(failures) if wished is None else wished)
+
     def _start_reporter(self) -> None:
         if self._reporter is None and not self.task.done():
-            self._reporter = self._loop.create_task(self._report_progress(), name=f"progress of {self.job.id}")
+            self._reporter = self._loop.create_task(self._report(), name=f"reports of {self.job.id}")
 
-    async def _report_progress(self) -> None:
-        """Write the newest progress now and then, for as long as there is something new."""
-        while (progress := self.job.take_progress()) is not None:
-            with suppress(StoreUnavailable):  # the next report says all that this one did
-                await self._store.report_progress(self.claim, progress)
+    async def _report(self) -> None:
+        """Write the newest progress and the new lines now and then, for as long as there is something new."""
+        while True:
+            with suppress(StoreUnavailable):  # the next report says all that this one did, its lines left aside
+                if not await self._write_report():
+                    break
             await asyncio.sleep(PROGRESS_INTERVAL_SECONDS)
         self._reporter = None
+
+    async def _write_report(self) -> bool:
+        """Write what is new, and say whether anything was."""
+        progress = self.job.take_progress()
+        if progress is not None:
+            if self._limits is not None:
+                self._limits.hear()
+            await self._store.report_progress(self.claim, progress)
+        # Taken only here: the reporter may be cut off while it waits, when what it asked of the store is written still.
+        lines = [*self._lines, *self.job.take_lines()][-_MOST_LINES:]
+        if lines:
+            self._lines = ()
+            try:
+                await self._store.append_log(self.claim, lines)
+            except StoreUnavailable:
+                self._lines = lines
+                raise
+        return progress is not None or bool(lines)

@@ -1,18 +1,24 @@
 """From an address to a scheduler: the one place that knows every store."""
 
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 from servicekit.engine.clock import SystemClock
-from servicekit.engine.scheduler import DEFAULT_MAX_THREADS, Scheduler
-from servicekit.errors import ConfigurationError
+from servicekit.engine.parts import SchedulerParts
+from servicekit.engine.scheduler import Scheduler
+from servicekit.engine.worker import DEFAULT_MAX_PROCESSES, DEFAULT_MAX_THREADS, ConcurrencyLimits
+from servicekit.errors import ConfigurationError, check_count
 from servicekit.events.hub import EventHub
+from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.retention import Retention
-from servicekit.jobs.submission import RunnerKind
 from servicekit.ports import Clock, JobStore, Runner
+from servicekit.runners.command import CommandRunner
 from servicekit.runners.coroutine import CoroutineRunner
+from servicekit.runners.launcher import Launcher
+from servicekit.runners.process import ProcessRunner
 from servicekit.runners.thread import ThreadRunner
 from servicekit.stores.memory import MemoryStore
 from servicekit.stores.sqlite.store import SqliteStore
@@ -23,82 +29,101 @@ _SQLITE: Final = "sqlite:///"
 _MEMORY: Final = "memory://"
 
 
-def create_scheduler(
-    url: str | None = None,
-    *,
-    max_concurrency: int | None = None,
-    max_concurrency_per_process: int | None = None,
-    max_threads: int = DEFAULT_MAX_THREADS,
-    retention: Retention | None = None,
-    shutdown_grace: float | timedelta = 5.0,
-    run_jobs: bool = True,
-    hub: EventHub | None = None,
-    clock: Clock | None = None,
-) -> Scheduler:
-    """A scheduler whose jobs are kept at `url`.
+class SchedulerOptions(TypedDict, total=False):
+    """What can be chosen for a scheduler, besides where its jobs are kept and how many run at once.
 
-    - `url`: `sqlite:///jobs.db` (in the working directory), `sqlite:////srv/jobs.db` (anywhere), or `memory://`, which
-      keeps nothing; by default what the environment variable `SERVICEKIT_JOBS_URL` says, or else `sqlite:///jobs.db`.
-    - `max_concurrency`: how many jobs run at once in all processes that share the file; `None` is no limit.
-    - `max_concurrency_per_process`: how many of them in this process.
+    - `max_concurrency_per_process`: how many jobs run at once in this process; `None` is no limit.
+    - `max_threads`, `max_processes`: how many plain functions, and how many processes and commands, run in this
+      process at once if there is no limit of jobs; 256 and 64 by default.
+    - `queues`: how many jobs of a queue run at once, in all processes: `{"gpu": 1, "io": 20}`.
+    - `max_pending`: how many jobs may wait in each queue; more are refused with `QueueFull`. `None` is no limit.
     - `retention`: how long finished jobs are kept; by default a week, and 20,000 of them.
+    - `shutdown_grace`: how long running jobs have to end when the service stops; 5 seconds by default.
+    - `capture_output`: whether what jobs print and log is kept in their logs.
     - `run_jobs`: whether this process runs jobs, or only accepts them for others.
+    - `hub`, `clock`: parts to use instead of new ones.
+    """
+
+    max_concurrency_per_process: int | None
+    max_threads: int
+    max_processes: int
+    queues: Mapping[str, int]
+    max_pending: int | None
+    retention: Retention | None
+    shutdown_grace: float | timedelta
+    capture_output: bool
+    run_jobs: bool
+    hub: EventHub | None
+    clock: Clock | None
+
+
+def create_scheduler(
+    url: str | None = None, *, max_concurrency: int | None = None, **options: Unpack[SchedulerOptions]
+) -> Scheduler:
+    """A scheduler whose jobs are kept at `url`. What else there is to choose: see `SchedulerOptions`.
+
+    `max_concurrency` is how many jobs run at once, in all processes that share the file; `None` is no limit.
+    `url` is `sqlite:///jobs.db` (in the working directory), `sqlite:////srv/jobs.db` (anywhere), or `memory://`, which
+    keeps nothing; by default what the environment variable `SERVICEKIT_JOBS_URL` says, or else `sqlite:///jobs.db`.
 
     `ConfigurationError` for what makes no sense. Whether the file can be used shows when the scheduler starts.
     """
     url = url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
-    if url == _MEMORY and not run_jobs:
-        raise ConfigurationError("run_jobs", run_jobs, "True with memory://, where no other process can run them")
-    hub, retention = hub or EventHub(), retention or Retention()
-    return Scheduler(
-        _create_store(url, hub, clock or SystemClock(), retention),
-        hub,
-        _create_runners(),
-        retention=retention,
-        max_concurrency=max_concurrency,
-        max_concurrency_per_process=max_concurrency_per_process,
-        max_threads=max_threads,
-        shutdown_grace=shutdown_grace,
-        run_jobs=run_jobs,
-    )
+    if url == _MEMORY and not options.get("run_jobs", True):
+        raise ConfigurationError("run_jobs", False, "True with memory://, where no other process can run them")
+    return Scheduler(_assemble(url, max_concurrency, options))
 
 
 class InMemoryScheduler(Scheduler):
     """A scheduler that keeps everything in this process's memory, bounded by `retention`, and loses it at its end."""
 
-    def __init__(
-        self,
-        max_concurrency: int | None = None,
-        *,
-        max_threads: int = DEFAULT_MAX_THREADS,
-        retention: Retention | None = None,
-        shutdown_grace: float | timedelta = 5.0,
-        hub: EventHub | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        retention = retention or Retention()
-        hub = hub or EventHub()
-        super().__init__(
-            MemoryStore(hub, clock or SystemClock(), retention),
-            hub,
-            _create_runners(),
-            retention=retention,
-            max_concurrency=max_concurrency,
-            max_threads=max_threads,
-            shutdown_grace=shutdown_grace,
-        )
+    def __init__(self, max_concurrency: int | None = None, **options: Unpack[SchedulerOptions]) -> None:
+        super().__init__(_assemble(_MEMORY, max_concurrency, options))
+
+
+def _assemble(url: str, max_concurrency: int | None, options: SchedulerOptions) -> SchedulerParts:
+    unknown = options.keys() - SchedulerOptions.__annotations__.keys()
+    if unknown:
+        known = ", ".join(sorted(SchedulerOptions.__annotations__))
+        raise ConfigurationError("options", ", ".join(sorted(unknown)), f"some of {known}")
+    hub, clock = options.get("hub") or EventHub(), options.get("clock") or SystemClock()
+    retention, max_pending = options.get("retention") or Retention(), options.get("max_pending")
+    check_count("max_pending", max_pending)
+    limits = ConcurrencyLimits(
+        max_concurrency=max_concurrency,
+        max_concurrency_per_process=options.get("max_concurrency_per_process"),
+        max_threads=options.get("max_threads", DEFAULT_MAX_THREADS),
+        max_processes=options.get("max_processes", DEFAULT_MAX_PROCESSES),
+        queues=options.get("queues", {}),
+    )
+    return SchedulerParts(
+        store=_create_store(url, hub, clock, retention, max_pending),
+        hub=hub,
+        runners=_create_runners(),
+        clock=clock,
+        retention=retention,
+        limits=limits,
+        shutdown_grace=options.get("shutdown_grace", 5.0),
+        run_jobs=options.get("run_jobs", True),
+        capture_output=options.get("capture_output", True),
+    )
 
 
 def _create_runners() -> dict[RunnerKind, Runner]:
     """A runner for each kind of target."""
-    coroutines = CoroutineRunner()
-    return {RunnerKind.COROUTINE: coroutines, RunnerKind.THREAD: ThreadRunner(coroutines)}
+    coroutines, launcher = CoroutineRunner(), Launcher()
+    return {
+        RunnerKind.COROUTINE: coroutines,
+        RunnerKind.THREAD: ThreadRunner(coroutines),
+        RunnerKind.PROCESS: ProcessRunner(launcher),
+        RunnerKind.COMMAND: CommandRunner(launcher),
+    }
 
 
-def _create_store(url: str, hub: EventHub, clock: Clock, retention: Retention) -> JobStore:
+def _create_store(url: str, hub: EventHub, clock: Clock, retention: Retention, max_pending: int | None) -> JobStore:
     if url == _MEMORY:
-        return MemoryStore(hub, clock, retention)
+        return MemoryStore(hub, clock, retention, max_pending=max_pending)
     path = url.removeprefix(_SQLITE)
     if path == url or not path or path.endswith("/") or "?" in path or "\0" in path:
         raise ConfigurationError("url", url, f"{_SQLITE}<file> or {_MEMORY}")
-    return SqliteStore(Path(path), hub, clock, retention)
+    return SqliteStore(Path(path), hub, clock, retention, max_pending=max_pending)

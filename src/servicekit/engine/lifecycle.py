@@ -4,10 +4,13 @@ import asyncio
 import logging
 from contextvars import copy_context
 
+from servicekit.engine.parts import SchedulerParts
 from servicekit.engine.sweeper import rescue_jobs, sweep
+from servicekit.engine.ticker import Ticker
+from servicekit.engine.timekeeper import Timekeeper
 from servicekit.engine.worker import Worker
-from servicekit.errors import SchedulerClosed
-from servicekit.jobs.retention import Retention
+from servicekit.errors import SchedulerClosed, check_seconds
+from servicekit.observability import capture
 from servicekit.ports import JobStore
 
 _RESTART_SECONDS = 1.0
@@ -21,17 +24,19 @@ class Engine:
     A scheduler made for a script or a test may outlive its event loop: on another one everything starts again.
     """
 
-    def __init__(
-        self, store: JobStore, worker: Worker, retention: Retention, grace_seconds: float, *, run_jobs: bool
-    ) -> None:
-        self.run_jobs = run_jobs
+    def __init__(self, parts: SchedulerParts, worker: Worker, timekeeper: Timekeeper, ticker: Ticker) -> None:
+        self.run_jobs = parts.run_jobs
         """Whether this process runs jobs, or only accepts them for others; looked at when the engine starts."""
         self.is_closed = False
-        self.is_shared = store.is_shared
-        self._store = store
+        self.is_shared = parts.store.is_shared
+        self._store = parts.store
+        self._runners = parts.runners
+        self._retention = parts.retention
+        self._grace_seconds = check_seconds("shutdown_grace", parts.shutdown_grace)
+        self._captures_output = parts.capture_output
         self._worker = worker
-        self._retention = retention
-        self._grace_seconds = grace_seconds
+        self._timekeeper = timekeeper
+        self._ticker = ticker
         # Jobs do not inherit the context (request id, database session) of whoever happens to add the first one.
         self._context = copy_context()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -71,13 +76,19 @@ class Engine:
         if is_ours:
             await self._worker.stop(self._grace_seconds)
         await self._store.close()
+        capture.uninstall(self)
+        for runner in self._runners.values():
+            runner.close()
 
     def _is_running(self) -> bool:
         return self._tasks is not None and self._loop is asyncio.get_running_loop() and not self._tasks.done()
 
     async def _start(self) -> None:
         await self._store.open(self._worker)
+        await self._ticker.put_declared()
         if not (self._is_running() or self.is_closed):  # somebody else may have waited for the store as well
+            if self._captures_output:
+                capture.install(self)
             self._loop = loop = asyncio.get_running_loop()
             # One task that holds the others: asyncio itself would let go of a worker that nothing refers to.
             self._tasks = loop.create_task(self._run(), name="servicekit engine", context=self._context.copy())
@@ -95,6 +106,8 @@ class Engine:
         async with asyncio.TaskGroup() as tasks:
             if self.run_jobs:
                 tasks.create_task(self._worker.run(), name="servicekit worker")
+            tasks.create_task(self._timekeeper.run(), name="servicekit timekeeper")
+            tasks.create_task(self._ticker.run(), name="servicekit ticker")
             if self._store.is_shared:
                 tasks.create_task(rescue_jobs(self._store), name="servicekit rescuer")
             tasks.create_task(sweep(self._store, self._retention, self._worker), name="servicekit sweeper")

@@ -1,37 +1,38 @@
 """The scheduler: what users hold."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, ParamSpec, Self, Unpack, overload
 
 from ulid import ULID
 
+from servicekit.engine.calls import check_call
 from servicekit.engine.feed import JobFeed, follow_jobs
 from servicekit.engine.lifecycle import Engine
+from servicekit.engine.log_watch import LogWatch, list_tail, read_lines, watch_log
+from servicekit.engine.parts import SchedulerParts
+from servicekit.engine.queues import Queues
+from servicekit.engine.schedules import Schedules
+from servicekit.engine.ticker import Ticker
+from servicekit.engine.timekeeper import Timekeeper
 from servicekit.engine.watch import JobWatch, watch_job
 from servicekit.engine.worker import Worker
-from servicekit.errors import (
-    ConfigurationError,
-    InvalidTarget,
-    JobNotFound,
-    check_count,
-    check_seconds,
-)
-from servicekit.events.hub import EventHub
+from servicekit.errors import InvalidTarget, JobNotFound, check_count
+from servicekit.jobs.command import Command
 from servicekit.jobs.ids import JobIds
+from servicekit.jobs.logs import LogLine, LogPage
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, OptionChanges, changed, options_of
 from servicekit.jobs.query import ALL_JOBS, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.restartable import describe_call
-from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus
-from servicekit.jobs.submission import JobTarget, RunnerKind, Submission, check_target, name_of
-from servicekit.ports import JobStore, Runner
+from servicekit.jobs.submission import JobTarget, Submission, name_of
 
-DEFAULT_MAX_THREADS = 256
+P = ParamSpec("P")
+
 _CANCEL_WAIT_SECONDS = 1.0
 _YIELD_EVERY = 200
 _PAGE = 1_000
@@ -45,38 +46,38 @@ class Scheduler:
     are taken as well.
     """
 
-    def __init__(
-        self,
-        store: JobStore,
-        hub: EventHub,
-        runners: Mapping[RunnerKind, Runner],
-        *,
-        retention: Retention,
-        max_concurrency: int | None = None,
-        max_concurrency_per_process: int | None = None,
-        max_threads: int = DEFAULT_MAX_THREADS,
-        shutdown_grace: float | timedelta = 5.0,
-        run_jobs: bool = True,
-    ) -> None:
-        self._hub = hub
-        check_count("max_concurrency", max_concurrency)
-        check_count("max_threads", max_threads)
-        if max_threads is None:
-            raise ConfigurationError("max_threads", None, "a whole number of at least 1")
-        check_count("max_concurrency_per_process", max_concurrency_per_process)
-        self._worker = Worker(store, runners, max_concurrency, max_concurrency_per_process, max_threads)
-        grace_seconds = check_seconds("shutdown_grace", shutdown_grace)
-        self._engine = Engine(store, self._worker, retention, grace_seconds, run_jobs=run_jobs)
+    def __init__(self, parts: SchedulerParts) -> None:
+        self._hub = parts.hub
         self._ids = JobIds()
+        self._timekeeper = Timekeeper(parts.store, parts.clock)
+        self._worker = Worker(parts.store, parts.runners, parts.clock, self._timekeeper, parts.limits)
+        ticker = Ticker(parts.store, parts.clock, self._ids.next_id, self._wake)
+        self._engine = Engine(parts, self._worker, self._timekeeper, ticker)
+        self.queues = Queues(self._engine, parts.limits.queues)
+        """The queues: to look at, pause and resume."""
+        self.schedules = Schedules(self._engine, ticker, parts.clock)
+        """The recurring jobs: to add, look at, pause, resume and remove."""
         self._added = 0
 
-    async def add_job(self, target: JobTarget, /, *args: object, **kwargs: object) -> str:
-        """Accept a job and return its id; it starts when a slot is free, in order of submission.
+    def _wake(self) -> None:
+        """A job was kept, to start now or later."""
+        self._worker.wake()
+        self._timekeeper.wake()
 
-        The target is an `async def` function, a plain function (which gets a thread of its own), or a coroutine
-        object. All further arguments are the target's. Once this returns, the job is kept: where that is in a file, it
-        outlives the process. `InvalidTarget` if it cannot be run; `SchedulerClosed` if the service is stopping;
-        `StoreUnavailable` if it cannot be kept.
+    @overload
+    async def add_job(self, target: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> str: ...
+
+    @overload
+    async def add_job(self, target: Coroutine[Any, Any, object] | Command, /) -> str: ...
+
+    async def add_job(self, target: JobTarget, /, *args: Any, **kwargs: Any) -> str:
+        """Accept a job and return its id; it starts when a slot is free and its turn has come.
+
+        The target is an `async def` function, a plain function (which gets a thread of its own), a coroutine object, or
+        a `Command`. All further arguments are the target's. Once this returns, the job is kept: where that is in a
+        file, it outlives the process. `InvalidTarget` if it cannot be run; `InvalidArguments` if its arguments do not
+        fit; `QueueFull` if too many wait; `SchedulerClosed` if the service is stopping; `StoreUnavailable` if it cannot
+        be kept.
         """
         return await self._submit(options_of(target), target, args, kwargs)
 
@@ -90,7 +91,7 @@ class Scheduler:
     async def _submit(
         self, options: JobOptions, target: JobTarget, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> str:
-        runner = check_target(target, args, kwargs)
+        runner = check_call(target, args, kwargs, options)
         store = await self._engine.open_for_jobs()
         name = options.name or name_of(target)
         submission = Submission(self._ids.next_id(), name, target, args, kwargs, runner, options)
@@ -99,6 +100,8 @@ class Scheduler:
             raise InvalidTarget(target, "it has to be run by another process, which must be able to import it by name.")
         self._worker.wake()  # it looks after this has reached the store, and what is written together is kept together
         job_id = await store.insert(submission)
+        if options.has_times:
+            self._timekeeper.wake()
         self._added += 1
         if self._added % _YIELD_EVERY == 0:
             await asyncio.sleep(0)  # whoever adds a million jobs in a loop lets others have a turn
@@ -193,6 +196,17 @@ class Scheduler:
             except (TimeoutError, JobNotFound):
                 return True
 
+    async def retry(self, job_id: str | ULID) -> str:
+        """Submit the target and arguments of a job that has ended again, and return the new job's id.
+
+        The new job names its origin (`retry_of`), and has its options but for a time of start and an idempotency key.
+        `JobNotFound`; `RetryUnavailable` if the job has not ended, or its call is not kept: then only whoever has
+        submitted it can do so again. `QueueFull` and `SchedulerClosed` as for `add_job`.
+        """
+        store = await self._engine.open_for_jobs()
+        self._worker.wake()
+        return await store.resubmit(str(job_id), self._ids.next_id())
+
     async def delete(self, job_id: str | ULID) -> None:
         """Forget the job at once. If it runs it is asked to stop, and holds its slot until it has.
 
@@ -237,6 +251,43 @@ class Scheduler:
         """
         store = await self._engine.open()
         async with watch_job(store, self._hub, str(job_id), after_version, interval_seconds) as watch:
+            yield watch
+
+    async def get_log(self, job_id: str | ULID, *, after: int = 0, limit: int = 1_000) -> LogPage:
+        """What the job has printed and logged: at most `limit` of its lines that come after number `after`.
+
+        Of each job the newest lines are kept (`Retention.max_log_bytes`). `JobNotFound` if there is no such job.
+        """
+        check_count("limit", limit)
+        return await (await self._engine.open()).list_log(str(job_id), after, limit)
+
+    async def get_log_tail(self, job_id: str | ULID, count: int) -> LogPage:
+        """The newest lines of the job's log, at most so many; else like `get_log`."""
+        check_count("count", count)
+        return await list_tail(await self._engine.open(), str(job_id), count)
+
+    async def stream_log(self, job_id: str | ULID, *, after: int = 0) -> AsyncIterator[LogLine]:
+        """Yield the lines of the job's log that are kept, or those after number `after`; then each new one, to the end.
+
+        `JobNotFound` if there is no job with this id, or it is deleted meanwhile.
+        """
+        async with self.watch_log(job_id, after_line=after) as watch:
+            async for line in read_lines(watch, str(job_id)):
+                yield line
+
+    @asynccontextmanager
+    async def watch_log(
+        self, job_id: str | ULID, *, after_version: int = 0, after_line: int = 0, interval_seconds: float = 0.0
+    ) -> AsyncIterator[LogWatch]:
+        """Like `watch`, and with the lines of the job's log: all that are kept, or those after number `after_line`."""
+        async with watch_log(
+            await self._engine.open(),
+            self._hub,
+            str(job_id),
+            after_version=after_version,
+            after_line=after_line,
+            interval_seconds=interval_seconds,
+        ) as watch:
             yield watch
 
     @asynccontextmanager
@@ -323,7 +374,13 @@ class SchedulerWithOptions:
         self._scheduler = scheduler
         self._changes = changes
 
-    async def add_job(self, target: JobTarget, /, *args: object, **kwargs: object) -> str:
+    @overload
+    async def add_job(self, target: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> str: ...
+
+    @overload
+    async def add_job(self, target: Coroutine[Any, Any, object] | Command, /) -> str: ...
+
+    async def add_job(self, target: JobTarget, /, *args: Any, **kwargs: Any) -> str:
         """Like `Scheduler.add_job`.
 
         With an idempotency key the id may be that of an earlier job. `IdempotencyConflict` if that one has another

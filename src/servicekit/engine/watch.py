@@ -35,13 +35,14 @@ class JobWatch:
 
     async def next_event(self) -> JobEvent | None:
         """Wait for the next event. `None`: woken without one, or closed."""
-        event = self._take()
+        event = self.take_event()
         if event is None and not self.is_closed:
             await self._mailbox.wait(self._seconds_to_update())
-            event = self._take()
+            event = self.take_event()
         return event
 
-    def _take(self) -> JobEvent | None:
+    def take_event(self) -> JobEvent | None:
+        """The next event, if there is one now."""
         while (event := self._take_any()) is not None:
             if event.record is None:
                 return event

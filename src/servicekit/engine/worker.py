@@ -3,13 +3,19 @@
 import asyncio
 import logging
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 from servicekit.engine.attempt import Attempt
-from servicekit.errors import StoreUnavailable
-from servicekit.jobs.submission import Claim, RunnerKind
-from servicekit.ports import JobStore, Runner
+from servicekit.engine.timekeeper import Timekeeper
+from servicekit.errors import ConfigurationError, StoreUnavailable, check_count
+from servicekit.jobs.options import RunnerKind, check_text
+from servicekit.jobs.submission import Claim
+from servicekit.ports import Clock, JobStore, Runner
 
+DEFAULT_MAX_THREADS: Final = 256
+DEFAULT_MAX_PROCESSES: Final = 64
 _CLAIM_BATCH = 100
 _CANCEL_SECONDS = 1.0
 _RETRY_SECONDS = 0.5
@@ -17,29 +23,66 @@ _RETRY_SECONDS = 0.5
 _log = logging.getLogger("servicekit.engine")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConcurrencyLimits:
+    """How many jobs run at once; `None` is no limit.
+
+    - `max_concurrency`: in all processes that work on the store together.
+    - `max_concurrency_per_process`: in this process.
+    - `max_threads`, `max_processes`: of this process's jobs, those in threads, and the processes and the commands.
+      They count where there is no limit of slots.
+    - `queues`: of the jobs of a queue, in all processes together.
+    """
+
+    max_concurrency: int | None = None
+    max_concurrency_per_process: int | None = None
+    max_threads: int = DEFAULT_MAX_THREADS
+    max_processes: int = DEFAULT_MAX_PROCESSES
+    queues: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for option in ("max_concurrency", "max_concurrency_per_process", "max_threads", "max_processes"):
+            check_count(option, getattr(self, option))
+        for option in ("max_threads", "max_processes"):
+            if getattr(self, option) is None:
+                raise ConfigurationError(option, None, "a whole number of at least 1")
+        if not isinstance(self.queues, Mapping):
+            raise ConfigurationError("queues", self.queues, 'numbers by the names of queues, such as {"gpu": 1}')
+        for name, limit in self.queues.items():
+            check_text("queues", name)
+            if type(limit) is not int or limit < 1:
+                raise ConfigurationError(f"queues[{name!r}]", limit, "a whole number of at least 1")
+
+
 class Worker:
     """Runs the jobs of one store in this process, never more at once than it has slots.
 
     A slot is taken from the claim until the work has really ended and that is written, also if the job was deleted
-    meanwhile. `max_concurrency` is for all processes that work on the store together, `max_concurrency_per_process`
-    for this one. Without a limit of slots, threads still have one of their own.
+    meanwhile.
     """
 
     def __init__(
         self,
         store: JobStore,
         runners: Mapping[RunnerKind, Runner],
-        max_concurrency: int | None,
-        max_concurrency_per_process: int | None,
-        max_threads: int,
+        clock: Clock,
+        timekeeper: Timekeeper,
+        limits: ConcurrencyLimits,
     ) -> None:
         self._store = store
         self._runners = runners
-        self._max_concurrency = max_concurrency
-        self._max_here = max_concurrency_per_process
-        self._max_threads = max_threads
+        self._clock = clock
+        self._timekeeper = timekeeper
+        self._max_concurrency = limits.max_concurrency
+        self._max_here = limits.max_concurrency_per_process
+        self._queues = dict(limits.queues)
+        self._max_of_kind = {
+            RunnerKind.THREAD: limits.max_threads,
+            RunnerKind.PROCESS: limits.max_processes,
+            RunnerKind.COMMAND: limits.max_processes,
+        }
         self._attempts: dict[str, Attempt] = {}
-        self._thread_count = 0
+        self._running = dict.fromkeys(RunnerKind, 0)
         self._pid = os.getpid()
         self._is_waiting_for_slots = False
         self._is_paused = False
@@ -80,7 +123,7 @@ class Worker:
     async def run(self) -> None:
         """Claim and start, until canceled. May be run again, also on another event loop."""
         if self._pid != os.getpid():  # in a forked child, the attempts are the parent's
-            self._pid, self._attempts, self._thread_count = os.getpid(), {}, 0
+            self._pid, self._attempts, self._running = os.getpid(), {}, dict.fromkeys(RunnerKind, 0)
         self._wake = asyncio.Event()
         self._wake.set()
         self._is_paused = False
@@ -97,23 +140,27 @@ class Worker:
 
     async def _fill_slots(self) -> bool:
         """Claim as many jobs as there are free slots, up to a batch, and start them; say whether there may be more."""
-        limit, full = self._free_slots(), self._full_runners()
+        free = self._free_slots()
+        full = [kind for kind, count in free.items() if count == 0]
+        limit = min([self._free_slots_of_all(), *(count for count in free.values() if count)])
         self._is_waiting_for_slots = True
         if limit <= 0 or self._is_paused:
             return False
-        claims = await self._store.claim(limit, full, self._max_concurrency)
+        claims = await self._store.claim(limit, full, self._max_concurrency, self._queues)
         loop = asyncio.get_running_loop()
         for claim in claims:
             self._start(claim, loop)
         # If fewer came than there are slots here, others may hold those of all processes: then every end counts.
-        is_limited = self._max_concurrency is not None and self._store.is_shared
+        is_limited = bool(self._queues) or (self._max_concurrency is not None and self._store.is_shared)
         self._is_waiting_for_slots = is_limited or bool(full) or len(claims) == limit
         return len(claims) == limit
 
     def _start(self, claim: Claim, loop: asyncio.AbstractEventLoop) -> None:
         runner = claim.submission.runner
-        self._thread_count += runner is RunnerKind.THREAD
-        attempt = Attempt(claim, self._store, self._runners[runner], self._attempt_ended)
+        self._running[runner] += 1
+        attempt = Attempt(
+            claim, self._store, self._runners[runner], self._clock, self._attempt_ended, self._timekeeper.wake
+        )
         self._attempts[claim.submission.id] = attempt
         attempt.start(loop)
 
@@ -130,6 +177,8 @@ class Worker:
                 attempt.stop()
             await self._wait_for_attempts(_CANCEL_SECONDS)
             await self.settle()
+        for attempt in self._attempts.values():
+            attempt.leave()
 
     async def _wait_for_attempts(self, seconds: float) -> bool:
         tasks = [attempt.task for attempt in self._attempts.values() if not attempt.task.done()]
@@ -138,15 +187,14 @@ class Worker:
         return not self._attempts
 
     def _attempt_ended(self, attempt: Attempt) -> None:
-        self._thread_count -= attempt.claim.submission.runner is RunnerKind.THREAD
+        self._running[attempt.claim.submission.runner] -= 1
         del self._attempts[attempt.job.id]
         if self._is_waiting_for_slots:
             self._wake.set()
 
-    def _free_slots(self) -> int:
+    def _free_slots_of_all(self) -> int:
         limit = self._limit
-        free = _CLAIM_BATCH if limit is None else limit - len(self._attempts)
-        return min(free, self._free_threads() or free, _CLAIM_BATCH)
+        return _CLAIM_BATCH if limit is None else min(limit - len(self._attempts), _CLAIM_BATCH)
 
     @property
     def _limit(self) -> int | None:
@@ -154,9 +202,13 @@ class Worker:
             return self._max_concurrency or self._max_here
         return min(self._max_concurrency, self._max_here)
 
-    def _full_runners(self) -> Collection[RunnerKind]:
-        return () if self._free_threads() else (RunnerKind.THREAD,)
+    def _free_slots(self) -> dict[RunnerKind, int]:
+        """Of each kind of runner that is limited, how many more attempts it takes.
 
-    def _free_threads(self) -> int:
+        Where slots are limited that is limit enough: whoever asks for a thousand threads has them.
+        """
         limit = self._limit
-        return max(0, (self._max_threads if limit is None else limit) - self._thread_count)
+        return {
+            kind: max(0, (most if limit is None else limit) - self._running[kind])
+            for kind, most in self._max_of_kind.items()
+        }

@@ -20,6 +20,7 @@ class EventHub:
         self._mailboxes: dict[str, dict[Mailbox, None]] = {}
         self._listeners: list[Listener] = []
         self._bells: dict[Bell, None] = {}
+        self._log_readers: dict[str, dict[Callable[[], None], None]] = {}
 
     @property
     def is_idle(self) -> bool:
@@ -29,7 +30,7 @@ class EventHub:
     @property
     def has_readers(self) -> bool:
         """Whether somebody reads the events of some job, or of all. May be asked from any thread."""
-        return bool(self._mailboxes or self._bells)
+        return bool(self._mailboxes or self._bells or self._log_readers)
 
     def add_listener(self, listener: Listener) -> None:
         """Tell `listener` of every event of every job from now on."""
@@ -65,6 +66,25 @@ class EventHub:
         """Wake those who follow all jobs: they look for themselves at what has happened."""
         for bell in self._bells:
             bell.ring()
+
+    def notify_log(self, job_id: str | None) -> None:
+        """Tell those who follow the log of this job, or all who follow any: they look for themselves."""
+        followed = self._log_readers.values() if job_id is None else [self._log_readers.get(job_id, {})]
+        for readers in followed:
+            for ring in readers:
+                ring()
+
+    @contextmanager
+    def subscribe_log(self, job_id: str, ring: Callable[[], None]) -> Iterator[None]:
+        """Call `ring` whenever the job may have new lines in its log. It must be quick, and subscribe to nothing."""
+        readers = self._log_readers.setdefault(job_id, {})
+        readers[ring] = None
+        try:
+            yield
+        finally:
+            del readers[ring]
+            if not readers:
+                del self._log_readers[job_id]
 
     @contextmanager
     def subscribe_all(self) -> Iterator[Bell]:

@@ -2,45 +2,130 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from types import FunctionType, MethodType
-from typing import Any, Final, TypedDict, TypeVar
+from typing import Any, Final, Literal, TypedDict, TypeVar, Unpack
 
-from servicekit.errors import ConfigurationError
+from servicekit.errors import ConfigurationError, check_count, check_seconds
+from servicekit.jobs.retry import Retry
 
 F = TypeVar("F", bound=Callable[..., object])
 
 MAX_TEXT_CHARACTERS: Final = 200
 MAX_TAGS: Final = 20
+DEFAULT_QUEUE: Final = "default"
+_LAST_YEAR: Final = 2999
+_LONGEST: Final = timedelta(days=3_653)
 _ATTRIBUTE: Final = "__job_options__"
+
+
+class RunnerKind(StrEnum):
+    """What runs a target."""
+
+    COROUTINE = "coroutine"
+    THREAD = "thread"
+    PROCESS = "process"
+    COMMAND = "command"
+
+    __hash__ = str.__hash__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
-    """The options of one job. Texts have at most 200 printable characters; there are at most 20 tags.
+    """The options of one job. Texts have at most 200 printable characters; durations are seconds or `timedelta`.
 
     - `name`: what the job is called in lists; the target's own name if `None`.
-    - `tags`: words to find the job by.
+    - `tags`: words to find the job by, at most 20.
     - `idempotency_key`: while a job with this key is kept, another submission with it is the same job.
     - `max_restarts`: how often the job is run again when the process that ran it has died. 0 for a target that must
       not run twice: such a job then ends `failed`.
+    - `runner`: `"process"` to run a function in a process of its own. By default what the target is decides.
+    - `retry`: whether and when a failed attempt is followed by another; by default it is not.
+    - `run_timeout`, `queue_timeout`, `silence_timeout`: how long an attempt may run, how long the job may wait until
+      one starts, and how long a running one may go without reporting progress. Each ends it `failed`.
+    - `kill_grace`: how long a process or command that was asked to stop has until it is killed.
+    - `max_memory_bytes`: the most memory that a process or command can have, each of its processes by itself.
+    - `delay`, `start_at`: not to be started earlier than so long from now, or than this time.
+    - `priority`: higher ones are started first within their queue, from -1,000 to 1,000.
+    - `queue`: the name of the queue in which the job waits; each takes its turn.
+    - `concurrency_key`, `concurrency_limit`: of the jobs with the same key, at most so many run at once.
     """
 
     name: str | None = None
     tags: tuple[str, ...] = ()
     idempotency_key: str | None = None
     max_restarts: int = 1
+    runner: RunnerKind | None = None
+    retry: Retry | None = None
+    run_timeout: float | timedelta | None = None
+    queue_timeout: float | timedelta | None = None
+    silence_timeout: float | timedelta | None = None
+    kill_grace: float | timedelta = 5.0
+    max_memory_bytes: int | None = None
+    delay: float | timedelta = 0.0
+    start_at: datetime | None = None
+    priority: int = 0
+    queue: str = DEFAULT_QUEUE
+    concurrency_key: str | None = None
+    concurrency_limit: int = 1
 
     def __post_init__(self) -> None:
+        self._check_texts()
+        self._check_durations()
+        for option, least, most in (("max_restarts", 0, 1_000), ("priority", -1_000, 1_000)):
+            number = getattr(self, option)
+            if type(number) is not int or not least <= number <= most:
+                raise ConfigurationError(option, number, f"a whole number from {least:,} to {most:,}")
+        check_count("max_memory_bytes", self.max_memory_bytes)
+        if type(self.concurrency_limit) is not int or self.concurrency_limit < 1:
+            raise ConfigurationError("concurrency_limit", self.concurrency_limit, "a whole number of at least 1")
+        if self.retry is not None and not isinstance(self.retry, Retry):
+            raise ConfigurationError("retry", self.retry, "a Retry, or None")
+        if self.runner is not None:
+            object.__setattr__(self, "runner", _check_runner(self.runner))
+
+    def _check_texts(self) -> None:
         if isinstance(self.tags, str) or not isinstance(self.tags, Sequence) or len(self.tags) > MAX_TAGS:
             raise ConfigurationError("tags", self.tags, f"a list of at most {MAX_TAGS} texts")
-        for option, value in [("name", self.name), ("idempotency_key", self.idempotency_key)]:
+        for option in ("name", "idempotency_key", "concurrency_key"):
+            value = getattr(self, option)
             if value is not None:
                 check_text(option, value)
+        check_text("queue", self.queue)
         for tag in self.tags:
             check_text("tags", tag)
         object.__setattr__(self, "tags", tuple(sorted(set(self.tags))))
-        if type(self.max_restarts) is not int or not 0 <= self.max_restarts <= 1_000:
-            raise ConfigurationError("max_restarts", self.max_restarts, "a whole number from 0 to 1,000")
+
+    def _check_durations(self) -> None:
+        for option in ("run_timeout", "queue_timeout", "silence_timeout", "kill_grace", "delay"):
+            value = getattr(self, option)
+            if value is not None:
+                object.__setattr__(self, option, _check_duration(option, value))
+        if self.start_at is not None:
+            if not isinstance(self.start_at, datetime) or self.start_at.utcoffset() is None:
+                raise ConfigurationError("start_at", self.start_at, "a time with a time zone")
+            if self.start_at.year > _LAST_YEAR:
+                raise ConfigurationError("start_at", self.start_at, f"a time before the end of {_LAST_YEAR}")
+            if self.delay:
+                raise ConfigurationError("delay", self.delay, "left out where start_at is given")
+            object.__setattr__(self, "start_at", self.start_at.astimezone(UTC))
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the job waits for a time, or only until a time."""
+        return bool(self.delay) or self.start_at is not None or self.queue_timeout is not None
+
+    def scheduled_at(self, now: datetime) -> datetime | None:
+        """When a job submitted now may start at the earliest; `None` for at once."""
+        moment = now + timedelta(seconds=seconds_of(self.delay)) if self.delay else self.start_at
+        return None if moment is None or moment <= now else moment
+
+    def expires_at(self, now: datetime) -> datetime | None:
+        """When a job that waits since `now`, or since it is due, has waited too long."""
+        if self.queue_timeout is None:
+            return None
+        return (self.scheduled_at(now) or now) + timedelta(seconds=seconds_of(self.queue_timeout))
 
 
 class OptionChanges(TypedDict, total=False):
@@ -50,9 +135,19 @@ class OptionChanges(TypedDict, total=False):
     tags: Sequence[str]
     idempotency_key: str | None
     max_restarts: int
-
-
-DEFAULT_OPTIONS: Final = JobOptions()
+    runner: RunnerKind | Literal["process", "thread", "coroutine"] | None
+    retry: Retry | None
+    run_timeout: float | timedelta | None
+    queue_timeout: float | timedelta | None
+    silence_timeout: float | timedelta | None
+    kill_grace: float | timedelta
+    max_memory_bytes: int | None
+    delay: float | timedelta
+    start_at: datetime | None
+    priority: int
+    queue: str
+    concurrency_key: str | None
+    concurrency_limit: int
 
 
 def check_text(option: str, value: object) -> None:
@@ -61,14 +156,40 @@ def check_text(option: str, value: object) -> None:
         raise ConfigurationError(option, value, f"1 to {MAX_TEXT_CHARACTERS} printable characters")
 
 
-def job_options(
-    *, name: str | None = None, tags: Sequence[str] = (), max_restarts: int = DEFAULT_OPTIONS.max_restarts
-) -> Callable[[F], F]:
-    """A decorator that gives a target its options: see `JobOptions`. `scheduler.with_options` can change them."""
-    options = JobOptions(name=name, tags=tuple(tags), max_restarts=max_restarts)
+def seconds_of(duration: float | timedelta) -> float:
+    """A checked duration in seconds."""
+    return duration.total_seconds() if isinstance(duration, timedelta) else duration
+
+
+def _check_duration(option: str, value: float | timedelta) -> float:
+    seconds = check_seconds(option, value)
+    if seconds > _LONGEST.total_seconds():
+        raise ConfigurationError(option, value, "at most ten years")
+    return seconds
+
+
+def _check_runner(kind: object) -> RunnerKind:
+    try:
+        return RunnerKind(str(kind))
+    except ValueError:
+        raise ConfigurationError("runner", kind, "coroutine, thread or process") from None
+
+
+DEFAULT_OPTIONS: Final = JobOptions()
+
+
+def job_options(**options: Unpack[OptionChanges]) -> Callable[[F], F]:
+    """A decorator that gives a target its options: see `JobOptions`. `scheduler.with_options` can change them.
+
+    An idempotency key and a time of start belong to one job, and are refused here.
+    """
+    for option in ("idempotency_key", "start_at"):
+        if option in options:
+            raise ConfigurationError(option, options.get(option), "given job by job, with scheduler.with_options()")
+    made = changed(DEFAULT_OPTIONS, options)
 
     def decorate(target: F) -> F:
-        setattr(target, _ATTRIBUTE, options)
+        setattr(target, _ATTRIBUTE, made)
         return target
 
     return decorate

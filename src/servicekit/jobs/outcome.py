@@ -8,9 +8,10 @@ from typing import Final, NamedTuple
 
 from ulid import ULID
 
-from servicekit.errors import JobCanceled
+from servicekit.errors import JobCanceled, RetryAfter
+from servicekit.jobs.retry import name_of_type
 from servicekit.jobs.sizes import estimate_bytes
-from servicekit.jobs.status import Transition
+from servicekit.jobs.status import EndedBy, Transition
 
 MAX_ERROR_CHARACTERS: Final = 1_000
 MAX_TRACEBACK_CHARACTERS: Final = 8_000
@@ -28,10 +29,17 @@ class Outcome(NamedTuple):
     artifact_id: str | None = None
     error: str | None = None
     error_traceback: str | None = None
+    ended_by: EndedBy = EndedBy.TARGET
+    error_types: tuple[str, ...] = ()
+    """The full names of the error's class and of those that it is made of, for `Retry` to compare."""
+    retry_after_seconds: float | None = None
+    """The wait that the target asked for, if it did."""
 
 
-CANCELED: Final = Outcome(Transition.CANCEL)
-CUT_OFF: Final = Outcome(Transition.FAIL, error="RuntimeError: The job's task was ended from outside.")
+CANCELED: Final = Outcome(Transition.CANCEL, ended_by=EndedBy.CANCEL)
+CUT_OFF: Final = Outcome(
+    Transition.FAIL, error="RuntimeError: The job's task was ended from outside.", ended_by=EndedBy.CRASH
+)
 _COMPLETED_WITH_NONE: Final = Outcome(Transition.COMPLETE)
 
 
@@ -42,9 +50,16 @@ def completion(result: object) -> Outcome:
     return Outcome(Transition.COMPLETE, result, estimate_bytes(result), artifact_id_of(result))
 
 
-def failure(error: BaseException) -> Outcome:
-    """The outcome of a target that raised `error`."""
-    return Outcome(Transition.FAIL, error=describe_error(error), error_traceback=describe_traceback(error))
+def failure(error: BaseException, ended_by: EndedBy = EndedBy.TARGET) -> Outcome:
+    """The outcome of a target that raised `error`, or was ended for that reason."""
+    return Outcome(
+        Transition.FAIL,
+        error=describe_error(error),
+        error_traceback=describe_traceback(error) if ended_by is EndedBy.TARGET else None,
+        ended_by=ended_by,
+        error_types=tuple(name_of_type(base) for base in type.mro(type(error))),
+        retry_after_seconds=error.seconds if type(error) is RetryAfter else None,
+    )
 
 
 def is_cancellation(error: BaseException) -> bool:

@@ -1,12 +1,12 @@
 """What is known about one job: a frozen snapshot."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
-from servicekit.jobs.status import JobStatus
+from servicekit.jobs.status import EndedBy, JobStatus
 
 _ULID = "01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
 
@@ -18,6 +18,18 @@ class Progress:
     done: Annotated[int | float, Field(description="How much is done, in the job's own unit.", examples=[12])]
     total: Annotated[int | float | None, Field(description="How much there is to do, if known.", examples=[30])] = None
     message: Annotated[str | None, Field(description="What is being done.", examples=["step 12 of 30"])] = None
+    reported_at: Annotated[datetime | None, Field(description="When it said so (UTC).")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class PastAttempt:
+    """An attempt that was followed by another, or will be."""
+
+    attempt: Annotated[int, Field(description="Which one, from 1.", examples=[1])]
+    started_at: Annotated[datetime, Field(description="When it began (UTC).")]
+    finished_at: Annotated[datetime, Field(description="When it ended, or was found to have ended (UTC).")]
+    error: Annotated[str | None, Field(description="Why it failed; `null` if its process was stopped or died.")]
+    ended_by: Annotated[EndedBy, Field(description="What made it end.", examples=[EndedBy.TARGET])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,32 @@ class JobSummary:
         datetime | None,
         Field(description="When it was asked to stop (UTC). It is `canceled` once it has.", examples=[None]),
     ]
+    queue: Annotated[str, Field(description="The queue in which it waits, or has waited.", examples=["default"])]
+    priority: Annotated[int, Field(description="Higher ones are started first in their queue.", examples=[0])]
+    scheduled_at: Annotated[
+        datetime | None,
+        Field(description="When it may start, or start again, at the earliest (UTC).", examples=[None]),
+    ]
+    ended_by: Annotated[
+        EndedBy | None,
+        Field(
+            description="What made it end: the target itself, a cancellation (`kill`: it had to be killed), a time "
+            "limit, or the loss of its process.",
+            examples=[None],
+        ),
+    ]
+    retry_of: Annotated[str | None, Field(description="The job that this one repeats.", examples=[None])]
+    schedule: Annotated[str | None, Field(description="The schedule that submitted it.", examples=[None])]
+    # Two records are equal if they say the same of the job, whenever they were made.
+    elapsed_seconds: Annotated[
+        float | None, Field(description="How long its last attempt has run, or ran.", examples=[4.2])
+    ] = field(compare=False)
+    remaining_seconds: Annotated[
+        float | None,
+        Field(
+            description="How much longer it will run, if it goes on at the pace that it has reported.", examples=[8.4]
+        ),
+    ] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +92,32 @@ class JobRecord(JobSummary):
     error_traceback: Annotated[
         str | None, Field(description="Where it failed: a Python traceback, bounded.", examples=[None])
     ]
+    attempts: Annotated[
+        tuple[PastAttempt, ...], Field(description="The attempts before the last one, the newest 50 of them.")
+    ]
+
+
+MAX_PAST_ATTEMPTS: Final = 50
+
+
+def seconds_elapsed(started_at: datetime | None, finished_at: datetime | None, now: datetime) -> float | None:
+    """How long an attempt has run until now, or ran; never negative."""
+    if started_at is None:
+        return None
+    return max(0.0, ((finished_at or now) - started_at).total_seconds())
+
+
+def seconds_remaining(progress: Progress | None, started_at: datetime | None, now: datetime) -> float | None:
+    """How much longer a running attempt takes at the pace that its newest progress tells, as far as it tells one."""
+    if progress is None or started_at is None or progress.reported_at is None or not progress.total:
+        return None
+    share = progress.done / progress.total
+    if not 0 < share <= 1:
+        return None
+    until_report = max(0.0, (progress.reported_at - started_at).total_seconds())
+    since_report = max(0.0, (now - progress.reported_at).total_seconds())
+    remaining = until_report * (1 - share) / share - since_report
+    return max(0.0, remaining) if remaining < float("inf") else None
 
 
 def transitions_of(record: JobRecord) -> list[JobRecord]:
@@ -63,7 +127,8 @@ def transitions_of(record: JobRecord) -> list[JobRecord]:
     what three would.
     """
     started = replace(record, status=JobStatus.RUNNING, version=2, finished_at=None, error=None, artifact_id=None,
-                      progress=None, cancel_requested_at=None, error_traceback=None)  # fmt: skip
-    submitted = replace(started, status=JobStatus.PENDING, version=1, started_at=None, attempt=0)
+                      progress=None, cancel_requested_at=None, error_traceback=None, ended_by=None,
+                      elapsed_seconds=0.0, remaining_seconds=None)  # fmt: skip
+    submitted = replace(started, status=JobStatus.PENDING, version=1, started_at=None, attempt=0, elapsed_seconds=None)
     life = [submitted, started] if record.started_at else [submitted]
     return [*life, record] if record.status.is_terminal else life

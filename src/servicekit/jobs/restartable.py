@@ -9,15 +9,18 @@ import hashlib
 import importlib
 import json
 import sys
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from servicekit.errors import TargetUnavailable
-from servicekit.jobs.arguments import dump_arguments
+from servicekit.jobs.arguments import dump_arguments, load_arguments
+from servicekit.jobs.command import Command
 from servicekit.jobs.submission import JobTarget, Submission, name_of
 
 _MAIN = "__main__"
+_COMMAND = f"{Command.__module__}:{Command.__qualname__}"
 
 
 class CallDescription(NamedTuple):
@@ -30,10 +33,13 @@ class CallDescription(NamedTuple):
 
 def describe_call(submission: Submission) -> CallDescription | None:
     """The call that a submission asks for, or `None` if only this process can make it."""
-    reference = find_reference(submission.target)
+    target = submission.target
+    if type(target) is Command:
+        return CallDescription(_COMMAND, json.dumps({"args": [], "kwargs": asdict(target)}))
+    reference = find_reference(target)
     if reference is None:
         return None
-    arguments = dump_arguments(submission.target, submission.args, submission.kwargs)
+    arguments = dump_arguments(target, submission.args, submission.kwargs)
     return None if arguments is None else CallDescription(reference, arguments)
 
 
@@ -45,7 +51,7 @@ def find_reference(target: object) -> str | None:
             return None
     except Exception:  # a proxy's __getattr__, say
         return None
-    module = _name_of_main() if module == _MAIN else module
+    module = name_of_main() if module == _MAIN else module
     return None if module is None else f"{module}:{name}"
 
 
@@ -53,7 +59,7 @@ def load_target(reference: str) -> JobTarget:
     """What the reference leads to; `TargetUnavailable`, with the reason, if that cannot be imported or called."""
     module_name, _, name = reference.partition(":")
     try:
-        module = sys.modules[_MAIN] if module_name == _name_of_main() else importlib.import_module(module_name)
+        module = sys.modules[_MAIN] if module_name == name_of_main() else importlib.import_module(module_name)
     except BaseException as error:  # importing runs the user's code, and anything can come out of it
         raise TargetUnavailable(reference, f"{type(error).__name__}: {error}") from error
     target = _look_up(module, name)
@@ -61,6 +67,15 @@ def load_target(reference: str) -> JobTarget:
         reason = "there is no such name" if target is None else "it is not callable"
         raise TargetUnavailable(reference, f"{reason} in module {module_name}.")
     return target
+
+
+def load_call(reference: str, arguments: str) -> tuple[JobTarget, tuple[object, ...], dict[str, object]]:
+    """What `describe_call` has described; `TargetUnavailable` or `ArgumentsUnfit` if there is no such call any more."""
+    target = load_target(reference)
+    args, kwargs = load_arguments(reference, target, arguments)
+    if target is Command:
+        return Command(**kwargs), (), {}  # type: ignore[arg-type] # they were a command's
+    return target, args, kwargs
 
 
 def fingerprint(submission: Submission) -> str:
@@ -97,7 +112,7 @@ def _look_up(module: object, name: str) -> object:
 
 
 @cache
-def _name_of_main() -> str | None:
+def name_of_main() -> str | None:
     """What other processes call the module that this one runs as its program."""
     main = sys.modules.get(_MAIN)
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)

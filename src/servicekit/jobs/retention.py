@@ -41,6 +41,8 @@ class Retention:
     max_result_bytes: int | None = 64 * 1024 * 1024
     """In memory: all kept results and tracebacks together, as estimated; the newest is kept whatever its size. In a
     file: the largest result that is kept, as JSON."""
+    max_log_bytes: int | None = 256 * 1024
+    """Of one job's log, how much is kept: its newest lines. In memory, logs count as results do as well."""
     by_status: Mapping[JobStatus, Bounds] = field(default_factory=dict)
     """Bounds of their own for jobs that ended so: `{JobStatus.FAILED: Bounds(max_age=timedelta(days=30))}`. They count
     neither for nor against the others."""
@@ -48,6 +50,7 @@ class Retention:
     def __post_init__(self) -> None:
         Bounds(max_age=self.max_age, max_count=self.max_count)
         check_count("retention.max_result_bytes", self.max_result_bytes)
+        check_count("retention.max_log_bytes", self.max_log_bytes)
         for status, bounds in self.by_status.items():
             if status not in _TERMINAL or not isinstance(bounds, Bounds):
                 raise ConfigurationError("retention.by_status", dict(self.by_status), "Bounds for terminal statuses")

@@ -2,11 +2,12 @@
 
     pending ──claim──▶ running ──complete──▶ completed
        │  ◀──release────  ├──────fail──────▶ failed
+       │  ◀───retry─────  │
        ├──────fail────────┤
        └──────cancel──────┴─────cancel─────▶ canceled
 
-A release takes a job back from a process that stops or has died. What is pending fails only if the one process that
-could have run it is gone.
+A release takes a job back from a process that stops or has died; a retry, after an attempt that failed. What is pending
+fails only if it has waited longer than it may, or the one process that could have run it is gone.
 
 Stores guard their writes with it, tests walk it. No other file compares or spells statuses: ask
 `status.is_terminal` or `move_of(Transition.CLAIM)`.
@@ -42,6 +43,7 @@ class Transition(StrEnum):
     FAIL = "fail"
     CANCEL = "cancel"
     RELEASE = "release"
+    RETRY = "retry"
 
     __hash__ = str.__hash__
 
@@ -54,7 +56,25 @@ TRANSITIONS: dict[tuple[JobStatus, Transition], JobStatus] = {
     (JobStatus.PENDING, Transition.CANCEL): JobStatus.CANCELED,
     (JobStatus.PENDING, Transition.FAIL): JobStatus.FAILED,
     (JobStatus.RUNNING, Transition.RELEASE): JobStatus.PENDING,
+    (JobStatus.RUNNING, Transition.RETRY): JobStatus.PENDING,
 }
+
+
+class EndedBy(StrEnum):
+    """What made an attempt end."""
+
+    TARGET = "target"
+    """It returned or raised, of its own accord; also if it was asked to stop and did something else."""
+    CANCEL = "cancel"
+    """It was asked to stop, and stopped; or it had not begun."""
+    KILL = "kill"
+    """It was asked to stop, and had to be killed after its grace time."""
+    TIME_LIMIT = "time_limit"
+    CRASH = "crash"
+    """The process that ran it died, or was stopped; or there is none left that could run it."""
+
+    __hash__ = str.__hash__
+
 
 _TERMINAL = frozenset(JobStatus) - {status for status, _ in TRANSITIONS}
 

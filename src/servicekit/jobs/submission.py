@@ -4,27 +4,19 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from enum import StrEnum
 from types import FunctionType, MethodType
 from typing import Any
 
 from servicekit.errors import InvalidTarget
-from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions
+from servicekit.jobs.command import Command
+from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind
 from servicekit.jobs.outcome import clip
 
 MAX_NAME_CHARACTERS = 200
 
-JobTarget = Callable[..., object] | Coroutine[Any, Any, object]
-"""An `async def` function, a plain function (it runs in a thread), any other callable, or a coroutine object."""
-
-
-class RunnerKind(StrEnum):
-    """What runs a target."""
-
-    COROUTINE = "coroutine"
-    THREAD = "thread"
-
-    __hash__ = str.__hash__
+JobTarget = Callable[..., object] | Coroutine[Any, Any, object] | Command
+"""An `async def` function, a plain function (it runs in a thread), any other callable, a coroutine object, or a
+`Command`."""
 
 
 @dataclass(slots=True)
@@ -38,6 +30,10 @@ class Submission:
     kwargs: dict[str, object]
     runner: RunnerKind
     options: JobOptions = DEFAULT_OPTIONS
+    retry_of: str | None = None
+    """The job that this one repeats."""
+    schedule: str | None = None
+    """The name of the schedule that submits it."""
 
     def call(self) -> Any:
         """Call the target; of a coroutine function this gives the coroutine."""
@@ -56,10 +52,23 @@ class Claim:
 
     submission: Submission
     attempt: int
+    failures: int = 0
+    """How many attempts before this one have failed."""
 
 
-def check_target(target: object, args: tuple[object, ...], kwargs: dict[str, object]) -> RunnerKind:
-    """Say what runs the target; `InvalidTarget`, with the reason, for what could never really run."""
+def check_target(
+    target: object, args: tuple[object, ...], kwargs: dict[str, object], wanted: RunnerKind | None = None
+) -> RunnerKind:
+    """Say what runs the target: `wanted` if that can. `InvalidTarget`, with the reason, for what could never run."""
+    kind = _check_kind(target, args, kwargs)
+    if wanted is None or wanted is kind:
+        return kind
+    if wanted is RunnerKind.PROCESS and kind is not RunnerKind.COMMAND and callable(target):
+        return wanted
+    raise InvalidTarget(target, f"it runs as a {kind}, and cannot run as a {wanted}.")
+
+
+def _check_kind(target: object, args: tuple[object, ...], kwargs: dict[str, object]) -> RunnerKind:
     # Nearly every target is one of these two, and `inspect` would take its time.
     function = target.__func__ if type(target) is MethodType else target
     if type(function) is FunctionType and function.__code__.co_flags & inspect.CO_COROUTINE:
@@ -70,6 +79,10 @@ def check_target(target: object, args: tuple[object, ...], kwargs: dict[str, obj
         if inspect.getcoroutinestate(target) != inspect.CORO_CREATED:
             raise InvalidTarget(target, "this coroutine object has begun already, and runs only once.")
         return RunnerKind.COROUTINE
+    if type(target) is Command:
+        if args or kwargs:
+            raise InvalidTarget(target, "a command has its arguments already.")
+        return RunnerKind.COMMAND
     return _check_callable(target)
 
 
@@ -91,6 +104,8 @@ def _function_behind(target: Callable[..., object]) -> object:
 
 def name_of(target: object) -> str:
     """A name for people: the function's, or its class's if it has none."""
+    if type(target) is Command:
+        return name_of_program(target)
     try:
         name = getattr(target, "__name__", None)
     except Exception:  # a proxy's __getattr__, say
@@ -101,4 +116,12 @@ def name_of(target: object) -> str:
         name
         if name.isascii() and name.isprintable() and len(name) <= MAX_NAME_CHARACTERS
         else clip(name, MAX_NAME_CHARACTERS)
+    )
+
+
+def name_of_program(command: Command) -> str:
+    """The last part of the program's path; of a shell's line, its first word."""
+    words = command.argv[0].split()
+    return clip(
+        (words[0] if command.shell and words else command.argv[0]).rpartition("/")[2] or "command", MAX_NAME_CHARACTERS
     )

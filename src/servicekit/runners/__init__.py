@@ -4,6 +4,39 @@ A runner promises that whatever the target does, `run` returns an outcome: `Syst
 other `BaseException` are how that attempt failed, and nobody else's concern. It returns when the work has really
 ended, not before. A target that ignores a request to stop is reported as what it did in the end.
 
-What a target starts by itself is out of reach: a task of its own that raises `SystemExit` ends the event loop, as it
-would without servicekit, whether somebody awaits it or not.
+What a target starts by itself is out of reach on the event loop and in threads: a task of its own that raises
+`SystemExit` ends the event loop, as it would without servicekit, whether somebody awaits it or not.
+
+Processes and commands
+----------------------
+
+Everything that a job with processes of its own starts ends with it, at the latest: its children, theirs, and daemons.
+To fork a service, with its threads, event loop and database, is not safe; so others do that, and watch.
+
+    service ══ requests ══▶ launcher ── forks, for each job ──▶ supervisor ── forks ──▶ work ──▶ what it starts
+       ║                                                           ║                     ║
+       ╚═══════════════════════ control ═══════════════════════════╝                     ║
+       ╚═══════════════════════ output, reports, outcome ════════════════════════════════╝
+
+- The *launcher* is a small process with one thread, started for the first such job (`launcher`, `launcher_main`). It
+  holds nothing of the service: no descriptors but its own, no locks. For functions it imports servicekit, once, so
+  that forking is all that a job waits for.
+- The *supervisor* of a job adopts whatever loses its parent (`PR_SET_CHILD_SUBREAPER`). So the job's processes are
+  those that descend from it, wherever they went, and when it has no children left, nothing is left of the job.
+- The *work* is a program that is executed, or a call of a function (`isolated`). It leads a session of its own.
+- The service (`work`) orders by the control socket to stop politely, SIGTERM, or after the grace time to kill, SIGKILL.
+
+What happens when somebody dies:
+
+| who            | what then                                                                                          |
+|----------------|----------------------------------------------------------------------------------------------------|
+| the work       | The supervisor kills what it left behind, and tells how it ended.                                  |
+| the service    | The sockets end: supervisors kill everything, the launcher ends.                                   |
+| the launcher   | Running jobs go on. What it had not begun, and all jobs to come, are started by another.           |
+| the supervisor | The kernel kills the work, the launcher the rest; then the control socket ends, and the job failed. |
+
+A process that runs as somebody else (`sudo`) cannot be killed; its job goes on running until it has ended.
+
+Without `prctl` and `/proc`, as on macOS, a process group is all that can be killed: daemons get away, and what a
+supervisor leaves behind that was killed.
 """

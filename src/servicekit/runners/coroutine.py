@@ -25,10 +25,13 @@ class CoroutineRunner:
         finally:
             job.is_interruptible = False
             if job.is_cancel_requested:
-                await _absorb_cancellation()
+                await absorb_cancellation()
 
     def find_outcome(self, job: CurrentJob) -> Outcome:  # noqa: ARG002
         return CUT_OFF  # with its task, the work has ended
+
+    def close(self) -> None:
+        """Nothing is kept ready."""
 
 
 def _is_canceled() -> bool:
@@ -37,7 +40,7 @@ def _is_canceled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _absorb_cancellation() -> None:
+async def absorb_cancellation() -> None:
     """Take back what was requested of the target, so that it cannot hit what this task does next.
 
     A request that came after the target's last await is still to be delivered: it is, here.

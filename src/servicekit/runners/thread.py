@@ -1,16 +1,15 @@
 """Runs plain functions in threads of the scheduler's own."""
 
 import asyncio
-from collections.abc import Coroutine
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
-from typing import TypeGuard
 
-from servicekit.jobs.current import CurrentJob, current
-from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, completion, failure, is_cancellation
+from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.outcome import CUT_OFF, Outcome, failure
 from servicekit.jobs.submission import Submission
 from servicekit.ports import Runner
+from servicekit.runners.functions import call_target, is_coroutine
 from servicekit.runners.threads import Threads
 
 
@@ -30,7 +29,7 @@ class ThreadRunner:
     async def run(self, submission: Submission, job: CurrentJob) -> Outcome:
         outcome = await self._run_in_thread(submission, job)
         result = outcome.result
-        if _is_coroutine(result):
+        if is_coroutine(result):
             returned = replace(submission, target=result, args=(), kwargs={})
             return await self._coroutines.run(returned, job)
         return outcome
@@ -41,10 +40,13 @@ class ThreadRunner:
         outcome = self._outcomes[job]
         if outcome is not None:
             del self._outcomes[job]
-            if _is_coroutine(outcome.result):  # nobody is left to await it
+            if is_coroutine(outcome.result):  # nobody is left to await it
                 outcome.result.close()
                 return CUT_OFF
         return outcome
+
+    def close(self) -> None:
+        """Idle threads end by themselves."""
 
     async def _run_in_thread(self, submission: Submission, job: CurrentJob) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -52,7 +54,7 @@ class ThreadRunner:
         context = copy_context()
 
         def work() -> None:
-            self._outcomes[job] = context.run(_call, submission, job)
+            self._outcomes[job] = context.run(call_target, submission, job)
             with suppress(RuntimeError):  # the event loop is closed: `find_outcome` will be asked
                 loop.call_soon_threadsafe(ended.set)
 
@@ -64,17 +66,3 @@ class ThreadRunner:
             ended.set()
         await ended.wait()
         return self._outcomes.pop(job) or CUT_OFF
-
-
-def _is_coroutine(result: object) -> TypeGuard[Coroutine[object, object, object]]:
-    return issubclass(type(result), Coroutine)  # isinstance would ask the result itself, which may be odd
-
-
-def _call(submission: Submission, job: CurrentJob) -> Outcome:
-    if job.is_cancel_requested:
-        return CANCELED
-    current.set(job)
-    try:
-        return completion(submission.call())
-    except BaseException as error:
-        return CANCELED if job.is_cancel_requested and is_cancellation(error) else failure(error)

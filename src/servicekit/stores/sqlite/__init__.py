@@ -17,6 +17,18 @@ may be). Whoever finds that a lock is free takes over the jobs of its process.
 What another process has done is read from the log, from the last position that was seen. SQLite counts the commits of
 others (`PRAGMA data_version`), so that on an idle machine asking costs microseconds.
 
+Whose turn it is. A job is *ready* while it is pending and waits for neither a time nor its concurrency key, and then it
+has a turn: a number behind all that were given out before, whether it was ready at once or became so just now. Claims
+read ready jobs alone, from an index in the order of their turns. Places with a key are given away by triggers: each
+write that lets one go makes the next job ready in the same step, whoever writes it and for whatever reason. A job keeps
+its place when its attempt is released, and so it does while its process is dead and nobody has noticed.
+
+    pending, waits for its time ──▶ pending, waits for its key ──▶ pending, ready ──claim──▶ running
+        make_due(), any process         whoever lets a key go           └─ holds its key ───────┘
+
+What waits for a time is made due by whoever looks first; all processes look. A schedule's tick passes once: who fires
+it compares the tick with the one that the file has, keeps the job and writes the next tick, in one transaction.
+
 On failure. A full disk, a file that cannot be written, a lock that another program does not give back: every call that
 could not be answered raises `StoreUnavailable` with the reason, nothing of it is kept, and the next call tries again.
 

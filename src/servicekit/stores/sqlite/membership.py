@@ -9,12 +9,13 @@ import sqlite3
 from typing import Final, NamedTuple
 
 from servicekit.errors import NotRestartable
-from servicekit.jobs.status import JobStatus, Transition
+from servicekit.jobs.status import EndedBy, JobStatus, Transition
 from servicekit.stores.sqlite.writes import close, give_up
 
 _STEP: Final = 500
 _PENDING: Final = JobStatus.PENDING.value
 _RUNNING: Final = JobStatus.RUNNING.value
+_OWNED: Final = "jobs INDEXED BY jobs_owned WHERE owner IS NOT NULL"
 
 
 class Registration(NamedTuple):
@@ -72,13 +73,13 @@ def take_over(connection: sqlite3.Connection, departure: Departure) -> bool:
 def _end_waiting(connection: sqlite3.Connection, departure: Departure) -> bool:
     waiting = _list_owned(connection, _PENDING, departure.process)
     if waiting:
-        close(connection, Transition.FAIL, waiting, departure.now, NotRestartable())
+        close(connection, Transition.FAIL, waiting, departure.now, EndedBy.CRASH, NotRestartable())
     return len(waiting) < _STEP
 
 
 def _list_owned(connection: sqlite3.Connection, status: str, process: int) -> list[str]:
-    query = f"SELECT json_group_array(id) FROM (SELECT id FROM jobs WHERE status = '{status}' AND owner = ? LIMIT ?)"
-    (text,) = connection.execute(query, [process, _STEP]).fetchone()
+    query = f"SELECT json_group_array(id) FROM (SELECT id FROM {_OWNED} AND status = ? AND owner = ? LIMIT ?)"
+    (text,) = connection.execute(query, [status, process, _STEP]).fetchone()
     found: list[str] = json.loads(text)
     return found
 
@@ -99,10 +100,9 @@ class OwnedJob(NamedTuple):
 def list_running(connection: sqlite3.Connection, process: int) -> list[OwnedJob]:
     """What this process runs, by the file."""
     query = (
-        "SELECT id, attempt, is_deleted OR cancel_requested_at IS NOT NULL FROM jobs "
-        f"WHERE status = '{_RUNNING}' AND owner = ?"
+        f"SELECT id, attempt, is_deleted OR cancel_requested_at IS NOT NULL FROM {_OWNED} AND status = ? AND owner = ?"
     )
-    return [OwnedJob(*row) for row in connection.execute(query, [process]).fetchall()]
+    return [OwnedJob(*row) for row in connection.execute(query, [_RUNNING, process]).fetchall()]
 
 
 class Member(NamedTuple):
@@ -116,7 +116,7 @@ class Member(NamedTuple):
 
 def _each_owner(status: str) -> str:
     """A query for the owners of jobs with a status, which steps from one to the next in an index."""
-    least = f"SELECT min(owner) FROM jobs WHERE status = '{status}'"
+    least = f"SELECT min(owner) FROM {_OWNED} AND status = '{status}'"
     return (
         f"SELECT * FROM (WITH RECURSIVE owners (owner) AS ({least} UNION ALL "
         f"SELECT ({least} AND owner > owners.owner) FROM owners WHERE owners.owner IS NOT NULL) "

@@ -15,17 +15,19 @@ class ProcessLock:
 
     `flock` belongs to the open file: it is dropped when the last process that has it open ends, however it ends. A
     forked child has inherited it, and would keep the lock alive; so it closes its copy at once. Programs that are
-    started in the usual way (`exec`) do not inherit it. Two stores in one process have a file and a lock each.
+    started in the usual way (`exec`) do not inherit it. Who watches over work in a process of its own is given it on
+    purpose (`descriptor`): the work may outlive this process by a moment. Two stores in one process have a file and a
+    lock each.
     """
 
     def __init__(self, database: Path) -> None:
-        self._descriptor = -1
-        while self._descriptor < 0:
+        self.descriptor = -1
+        while self.descriptor < 0:
             self.path = database.with_name(f"{_prefix(database)}{secrets.token_hex(8)}")
-            self._descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            _make_accessible(self._descriptor, database)
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-            if os.fstat(self._descriptor).st_nlink == 0:  # somebody took it for one that was left behind
+            self.descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            _make_accessible(self.descriptor, database)
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+            if os.fstat(self.descriptor).st_nlink == 0:  # somebody took it for one that was left behind
                 self.close()
         os.register_at_fork(after_in_child=partial(_close_in_child, weakref.ref(self)))
 
@@ -41,7 +43,7 @@ class ProcessLock:
         self.close()
 
     def close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
+        descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
 

@@ -36,6 +36,8 @@ def prune(connection: sqlite3.Connection, request: Prune) -> bool:
     if doomed:
         connection.execute(REMOVE, [json.dumps(doomed[: request.limit])])
     _forget_deletions(connection, request)
+    connection.execute("DELETE FROM counts WHERE jobs = 0")
+    connection.execute("DELETE FROM queues WHERE NOT is_paused AND name NOT IN (SELECT queue FROM counts)")
     return len(doomed) >= request.limit
 
 
@@ -46,7 +48,7 @@ def _find_doomed(connection: sqlite3.Connection, group: PruneGroup, request: Pru
     for status in group.statuses:
         values += [status, request.ended_before, request.limit]
     found = connection.execute(oldest, [*values, request.limit]).fetchall()
-    query = f"SELECT sum(jobs) FROM counts WHERE status IN ({', '.join('?' * len(group.statuses))})"
+    query = f"SELECT total(jobs) FROM counts WHERE status IN ({', '.join('?' * len(group.statuses))})"
     (finished,) = connection.execute(query, group.statuses).fetchone()
     excess = 0 if group.max_count is None else max(0, finished - group.max_count)
     return [job_id for index, (job_id, at) in enumerate(found) if index < excess or at < group.finished_before]

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from servicekit.errors import JobFailed, JobNotFinished, JobNotFound, ResultDropped
@@ -13,25 +14,42 @@ from servicekit.stores.sqlite.rows import EVENT_ARRAY, RECORD_COLUMNS, EventRow,
 _COMPLETED: Final = move_of(Transition.COMPLETE).target
 
 
-def get_record(connection: sqlite3.Connection, job_id: str) -> JobRecord:
+class RecordRequest(NamedTuple):
+    """Which job, and when it is asked for."""
+
+    id: str
+    now: datetime
+
+
+def get_record(connection: sqlite3.Connection, request: RecordRequest) -> JobRecord:
     query = f"SELECT {RECORD_COLUMNS} FROM jobs WHERE id = ? AND NOT is_deleted"
-    row = connection.execute(query, [job_id]).fetchone()
+    row = connection.execute(query, [request.id]).fetchone()
     if row is None:
+        raise JobNotFound(request.id)
+    return read_record(row, request.now)
+
+
+def check_exists(connection: sqlite3.Connection, job_id: str) -> None:
+    """`JobNotFound` if there is no such job."""
+    if connection.execute("SELECT 1 FROM jobs WHERE id = ? AND NOT is_deleted", [job_id]).fetchone() is None:
         raise JobNotFound(job_id)
-    return read_record(row)
 
 
 def get_result(connection: sqlite3.Connection, job_id: str) -> object:
-    record = get_record(connection, job_id)
-    if not record.status.is_terminal:
-        raise JobNotFinished(job_id, record.status)
-    if record.status is not _COMPLETED:
-        raise JobFailed(job_id, record.status, record.error)
+    query = "SELECT status, error FROM jobs WHERE id = ? AND NOT is_deleted"
+    row = connection.execute(query, [job_id]).fetchone()
+    if row is None:
+        raise JobNotFound(job_id)
+    status, error = JobStatus(row[0]), row[1]
+    if not status.is_terminal:
+        raise JobNotFinished(job_id, status)
+    if status is not _COMPLETED:
+        raise JobFailed(job_id, status, error)
     row = connection.execute("SELECT value FROM results WHERE job_id = ?", [job_id]).fetchone()
     if row is None:
         return None
     if row[0] is None:
-        raise ResultDropped(job_id, record.status)
+        raise ResultDropped(job_id, status)
     return json.loads(row[0])
 
 
@@ -40,11 +58,12 @@ class ListRequest(NamedTuple):
     limit: int
     before: str | None
     scan_limit: int
+    now: datetime
 
 
 def list_records(connection: sqlite3.Connection, request: ListRequest) -> JobPage:
     """One page, the newest first, by the index that leads closest; the rest is searched for within bounds."""
-    wanted, limit, before, scan_limit = request
+    wanted, limit, before, scan_limit, now = request
     candidates, values = _candidates(wanted, before)
     conditions, more_values = _conditions(wanted)
     # One index answers one question, and then no more than the page is needed. It has to be searched for a second one.
@@ -57,7 +76,7 @@ def list_records(connection: sqlite3.Connection, request: ListRequest) -> JobPag
         f"WHERE {conditions} LIMIT :limit",
         {**values, **more_values, "limit": limit + 1},
     ).fetchall()
-    records = [read_record(row) for row in rows[:limit]]
+    records = [read_record(row, now) for row in rows[:limit]]
     if len(rows) > limit:
         return JobPage(records, records[-1].id)
     scanned, last = connection.execute(f"SELECT count(*), min(candidate) FROM ({candidates})", values).fetchone()
@@ -104,7 +123,7 @@ class TransitionsRequest(NamedTuple):
 
 
 def list_transitions(connection: sqlite3.Connection, request: TransitionsRequest) -> list[JobRecord]:
-    get_record(connection, request.id)
+    check_exists(connection, request.id)
     rows = connection.execute(
         f"SELECT {EVENT_ARRAY} FROM events AS e JOIN jobs AS j ON j.id = e.job_id "
         "WHERE e.job_id = ? AND e.version > ? AND e.is_transition ORDER BY e.version",
@@ -117,6 +136,7 @@ def list_transitions(connection: sqlite3.Connection, request: TransitionsRequest
 class ChangesRequest(NamedTuple):
     after: int
     limit: int
+    now: datetime
 
 
 def list_changes(connection: sqlite3.Connection, request: ChangesRequest) -> ChangePage | None:
@@ -127,12 +147,14 @@ def list_changes(connection: sqlite3.Connection, request: ChangesRequest) -> Cha
     rows = connection.execute(
         f"SELECT {EVENT_ARRAY} FROM (SELECT * FROM events WHERE position > ? ORDER BY position LIMIT ?) AS e "
         "LEFT JOIN jobs AS j ON j.id = e.job_id AND NOT j.is_deleted ORDER BY e.position",
-        request,
+        [request.after, request.limit],
     ).fetchall()
     events = [EventRow(*json.loads(row)) for (row,) in rows]
     last = {event.job_id: event for event in events}
     newest_of_each = [event for event in events if last[event.job_id] is event]
-    changes = [JobChange(event.position, event.job_id, read_event_record(event)) for event in newest_of_each]
+    changes = [
+        JobChange(event.position, event.job_id, read_event_record(event, request.now)) for event in newest_of_each
+    ]
     is_last = len(events) < request.limit
     return ChangePage(changes, newest if is_last else events[-1].position, is_last)
 
@@ -143,5 +165,6 @@ def get_position(connection: sqlite3.Connection, _: None) -> int:
 
 
 def count_by_status(connection: sqlite3.Connection, _: None) -> dict[JobStatus, int]:
-    counts: dict[str, int] = dict(connection.execute("SELECT status, jobs FROM counts").fetchall())
-    return {status: counts[status.value] for status in JobStatus}
+    query = "SELECT status, sum(jobs) FROM counts GROUP BY status"
+    counts: dict[str, int] = dict(connection.execute(query).fetchall())
+    return {status: counts.get(status.value, 0) for status in JobStatus}

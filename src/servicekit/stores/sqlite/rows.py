@@ -1,21 +1,26 @@
 """Records as rows, and rows as records."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from servicekit.jobs.record import JobRecord, Progress
-from servicekit.jobs.status import JobStatus
+from servicekit.jobs.record import JobRecord, PastAttempt, Progress, seconds_elapsed, seconds_remaining
+from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
+
+_RUNNING: Final = move_of(Transition.CLAIM).target
 
 RECORD_COLUMNS: Final = (
     "id, status, submitted_at, started_at, finished_at, error, artifact_id, name, attempt, version, progress, tags, "
-    "cancel_requested_at, error_traceback"
+    "cancel_requested_at, queue, priority, scheduled_at, ended_by, retry_of, schedule, error_traceback, attempts"
 )
 
 EVENT_ARRAY: Final = (
     "json_array(e.position, e.job_id, e.version, e.is_transition, e.status, e.attempt, e.at, e.started_at, "
-    "e.cancel_requested_at, e.progress, e.error, j.name, j.submitted_at, j.tags, j.artifact_id, j.error_traceback)"
+    "e.scheduled_at, e.cancel_requested_at, e.progress, e.error, "
+    "iif(e.version = j.version, j.error_traceback, e.error_traceback), "
+    "j.name, j.submitted_at, j.tags, j.queue, j.priority, j.artifact_id, j.ended_by, j.retry_of, j.schedule, "
+    "j.attempts)"
 )
 """An event `e` with what it needs of its job `j`."""
 
@@ -33,14 +38,21 @@ class EventRow(NamedTuple):
     attempt: int | None
     at: str
     started_at: str | None
+    scheduled_at: str | None
     cancel_requested_at: str | None
     progress: str | None
     error: str | None
+    error_traceback: str | None
     name: str | None
     submitted_at: str | None
     tags: str | None
+    queue: str
+    priority: int
     artifact_id: str | None
-    error_traceback: str | None
+    ended_by: str | None
+    retry_of: str | None
+    schedule: str | None
+    attempts: str | None
 
     @property
     def is_deletion(self) -> bool:
@@ -62,54 +74,75 @@ def time_text(moment: datetime) -> str:
     return f"{moment.isoformat(timespec='microseconds')[:26]}Z"
 
 
-def read_record(row: Row) -> JobRecord:
-    """The record of a row of `RECORD_COLUMNS`."""
+def write_time(moment: datetime | None) -> str | None:
+    return None if moment is None else time_text(moment)
+
+
+def read_time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def read_record(row: Row, now: datetime) -> JobRecord:
+    """The record of a row of `RECORD_COLUMNS`, as it is now."""
     (
-        id_,
-        status,
-        submitted,
-        started,
-        finished,
-        error,
-        artifact,
-        name,
-        attempt,
-        version,
-        progress,
-        tags,
-        asked,
-        trace,
-    ) = row
+        id_, status_text, submitted, started, finished, error, artifact, name, attempt, version, progress_text, tags,
+        asked, queue, priority, scheduled, ended_by, retry_of, schedule, trace, attempts,
+    ) = row  # fmt: skip
+    status, progress = JobStatus(status_text), _progress(progress_text)
+    started_at, finished_at = read_time(started), read_time(finished)
     return JobRecord(
-        id_, JobStatus(status), datetime.fromisoformat(submitted), _time(started), _time(finished), error, artifact,
-        name, attempt, version, _progress(progress), _tags(tags), _time(asked), trace,
+        id_, status, datetime.fromisoformat(submitted), started_at, finished_at, error, artifact, name, attempt,
+        version, progress, _tags(tags), read_time(asked), queue, priority, read_time(scheduled), _ended_by(ended_by),
+        retry_of, schedule, seconds_elapsed(started_at, finished_at, now),
+        seconds_remaining(progress, started_at, now) if status is _RUNNING else None, trace, tuple(_attempts(attempts)),
     )  # fmt: skip
 
 
-def read_event_record(row: EventRow) -> JobRecord | None:
-    """The record as it was at an event; `None` if the job was deleted, then or since."""
+def read_event_record(row: EventRow, now: datetime | None = None) -> JobRecord | None:
+    """The record as it was at an event, or as it is if nothing has happened since until `now`.
+
+    `None` if the job was deleted, then or since.
+    """
     if row.version is None or row.status is None or row.attempt is None or row.name is None:
         return None
-    status = JobStatus(row.status)
+    now = now or datetime.fromisoformat(row.at)
+    status, progress, started_at = JobStatus(row.status), _progress(row.progress), read_time(row.started_at)
+    is_terminal, is_running = status.is_terminal, status is _RUNNING
+    finished_at = read_time(row.at) if is_terminal else None
+    before = row.attempt if is_terminal or is_running else row.attempt + 1
     return JobRecord(
-        row.job_id, status, datetime.fromisoformat(row.submitted_at or row.at), _time(row.started_at),
-        _time(row.at) if status.is_terminal else None, row.error, row.artifact_id if status.is_terminal else None,
-        row.name, row.attempt, row.version, _progress(row.progress), _tags(row.tags or "[]"),
-        _time(row.cancel_requested_at), row.error_traceback if status.is_terminal else None,
+        row.job_id, status, datetime.fromisoformat(row.submitted_at or row.at), started_at, finished_at, row.error,
+        row.artifact_id if is_terminal else None, row.name, row.attempt, row.version, progress, _tags(row.tags or "[]"),
+        read_time(row.cancel_requested_at), row.queue, row.priority, read_time(row.scheduled_at),
+        _ended_by(row.ended_by) if is_terminal else None, row.retry_of, row.schedule,
+        seconds_elapsed(started_at, finished_at, now),
+        seconds_remaining(progress, started_at, now) if is_running else None, row.error_traceback,
+        tuple(past for past in _attempts(row.attempts) if past.attempt < before),
     )  # fmt: skip
 
 
-def progress_text(progress: Progress) -> str:
-    return json.dumps([progress.done, progress.total, progress.message])
+def progress_text(progress: Progress, reported_at: datetime) -> str:
+    return json.dumps([progress.done, progress.total, progress.message, time_text(reported_at)])
 
 
 def _progress(text: str | None) -> Progress | None:
-    return None if text is None else Progress(*json.loads(text))
+    if text is None:
+        return None
+    done, total, message, reported_at = json.loads(text)
+    return Progress(done, total, message, read_time(reported_at))
 
 
 def _tags(text: str) -> tuple[str, ...]:
     return () if text == "[]" else tuple(json.loads(text))
 
 
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+def _ended_by(text: str | None) -> EndedBy | None:
+    return None if text is None else EndedBy(text)
+
+
+def _attempts(text: str | None) -> Iterable[PastAttempt]:
+    if text is not None:
+        for attempt, started, finished, error, ended_by in json.loads(text):
+            yield PastAttempt(
+                attempt, datetime.fromisoformat(started), datetime.fromisoformat(finished), error, EndedBy(ended_by)
+            )

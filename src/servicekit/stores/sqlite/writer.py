@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from servicekit.errors import StoreUnavailable
 from servicekit.ports import EventPublisher
-from servicekit.stores.sqlite import membership, pruning, writes
+from servicekit.stores.sqlite import claims, inserts, logs, membership, pruning, queues, schedules, times, writes
 from servicekit.stores.sqlite.database import translated_errors
 from servicekit.stores.sqlite.queries import get_position
 from servicekit.stores.sqlite.rows import EVENT_ARRAY, EventRow
@@ -25,6 +25,13 @@ R = TypeVar("R")
 _log = logging.getLogger("servicekit.stores")
 
 REGISTER: Final = one_by_one(membership.register)
+RESUBMIT: Final = one_by_one(inserts.resubmit)
+FIRE: Final = one_by_one(schedules.fire)
+PUT_SCHEDULE: Final = one_by_one(schedules.put)
+PAUSE_SCHEDULE: Final = one_by_one(schedules.set_paused)
+REMOVE_SCHEDULE: Final = one_by_one(schedules.remove)
+PAUSE_QUEUE: Final = one_by_one(queues.set_paused)
+MAKE_DUE: Final = one_by_one(times.make_due)
 RELEASE: Final = one_by_one(writes.release)
 REQUEST_CANCEL: Final = one_by_one(writes.request_cancel)
 DELETE: Final = one_by_one(writes.delete)
@@ -38,8 +45,9 @@ TOUCH: Final = one_by_one(membership.touch)
 # Calls that wait at the same time may be answered in any order. What frees slots and what fills the queue come first,
 # so that a claim finds them.
 _ORDER: Final[tuple[Callable[..., Any], ...]] = (
-    REGISTER, TOUCH, writes.insert, writes.report_progress, writes.finish, RELEASE, UNCLAIM, REQUEST_CANCEL, DELETE,
-    TAKE_OVER, RETIRE, LEAVE, PRUNE, writes.claim,
+    REGISTER, TOUCH, PUT_SCHEDULE, REMOVE_SCHEDULE, PAUSE_SCHEDULE, PAUSE_QUEUE, inserts.insert, RESUBMIT, FIRE,
+    logs.append, writes.report_progress, writes.finish, writes.retry, RELEASE, UNCLAIM, REQUEST_CANCEL, DELETE,
+    TAKE_OVER, RETIRE, LEAVE, MAKE_DUE, PRUNE, claims.claim,
 )  # fmt: skip
 
 _EVENTS_AT_ONCE: Final = 500
@@ -68,10 +76,40 @@ class News(NamedTuple):
     others: Sequence[EventRow] = ()
     is_change: bool = False
     """Whether anything has happened to any job."""
+    is_ready: bool = False
+    """Whether this process has made jobs ready that were waiting for something."""
     is_foreign: bool = False
     """Whether another process has committed something: it may have freed a slot of all processes without an event."""
     is_late: bool = False
     """Whether nobody has looked for so long that what happened meanwhile may be forgotten by now."""
+
+
+def _sort(calls: list[Call]) -> list[tuple[Callable[..., Any], list[Call]]]:
+    """The calls by what they ask for, in the order in which that is done."""
+    asked: dict[Callable[..., Any], list[Call]] = {}
+    for call in calls:
+        asked.setdefault(call.function, []).append(call)
+    return sorted(asked.items(), key=lambda item: _ORDER.index(item[0]))
+
+
+class Marks(NamedTuple):
+    """How far the file has come."""
+
+    position: int
+    """Of the newest event."""
+    readied: int
+    """How many times a job has become ready that was there before."""
+
+
+def _read_marks(connection: sqlite3.Connection) -> Marks:
+    query = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0), again FROM turns"
+    return Marks(*connection.execute(query).fetchone())
+
+
+def _read_version(connection: sqlite3.Connection) -> int:
+    """A number that changes with every commit of another process."""
+    (version,) = connection.execute("PRAGMA data_version").fetchone()
+    return int(version)
 
 
 class Writer(DatabaseThread):
@@ -128,7 +166,10 @@ class Writer(DatabaseThread):
             self._tell(answers, before, after)
         except StoreUnavailable:  # it is written; what was not told now is told the next time
             self._data_version = _UNKNOWN
-            self._report(News(answers, is_change=True))
+            self._report(News(answers, is_change=True, is_ready=True))
+        if time.monotonic() - self._looked_at > _IDLE_POLL_SECONDS:  # who always has something to write looks as well
+            with suppress(StoreUnavailable):
+                self._look_around()
 
     def _proves_health(self, calls: list[Call], trouble: StoreUnavailable) -> bool:
         """Whether what could be written shows that the trouble is over: on a full disk, little things still can be."""
@@ -153,18 +194,16 @@ class Writer(DatabaseThread):
         if not (_BUSY in error.reason or "SQLITE_FULL" in error.reason):
             self._disconnect()
 
-    def _write(self, calls: list[Call]) -> tuple[list[Answer], int, int]:
+    def _write(self, calls: list[Call]) -> "tuple[list[Answer], Marks, Marks]":
         answers: list[Answer] = []
         try:
             connection = self._connect()
             self._begin(connection)
-            before = get_position(connection, None)
-            for function in _ORDER:
-                asked = [call for call in calls if call.function is function]
-                if asked:
-                    results = function(connection, [call.argument for call in asked])
-                    answers += [Answer(call, result) for call, result in zip(asked, results, strict=True)]
-            after = get_position(connection, None)
+            before = _read_marks(connection)
+            for function, asked in _sort(calls):
+                results = function(connection, [call.argument for call in asked])
+                answers += [Answer(call, result) for call, result in zip(asked, results, strict=True)]
+            after = _read_marks(connection)
             connection.execute("COMMIT")
         except (sqlite3.Error, StoreUnavailable):
             raise
@@ -177,9 +216,9 @@ class Writer(DatabaseThread):
         """Report what other processes have committed since the last time."""
         with translated_errors(self._path):
             connection = self._connect()
-            (version,) = connection.execute("PRAGMA data_version").fetchone()
+            version = _read_version(connection)
             if version != self._data_version:
-                newest = get_position(connection, None)
+                newest = _read_marks(connection)
                 self._tell([], newest, newest, is_foreign=True)
                 self._data_version = version
         now = time.monotonic()
@@ -187,31 +226,33 @@ class Writer(DatabaseThread):
             self._report(News(is_late=True))
         self._looked_at = now
 
-    def _tell(self, answers: list[Answer], before: int, after: int, *, is_foreign: bool = False) -> None:
+    def _tell(self, answers: list[Answer], before: "Marks", after: "Marks", *, is_foreign: bool = False) -> None:
         """Report the answers, and all events since the last time: after `before` they are ours."""
+        is_change, is_ready = after.position > before.position, after.readied > before.readied
         with translated_errors(self._path):
             connection = self._connect()
             assert self._seen is not None
-            while self._seen < before:  # page by page: after a long sleep there can be very many
-                others, self._seen = self._read_events(connection, self._seen, before)
+            while self._seen < before.position:  # page by page: after a long sleep there can be very many
+                others, self._seen = self._read_events(connection, self._seen, before.position)
                 self._report(News(others=others, is_change=True))
             # Asked after the commit: whoever begins to watch later than this reads the store later still.
             ours: list[EventRow] = []
-            while not self._publisher.is_idle and self._seen < after:
-                page, self._seen = self._read_events(connection, self._seen, after)
+            while not self._publisher.is_idle and self._seen < after.position:
+                page, self._seen = self._read_events(connection, self._seen, after.position)
                 ours += page
-            self._seen = after
-        if is_foreign or after > before:
+            self._seen = after.position
+        if is_foreign or is_change:
             self._active_at = time.monotonic()
-        self._report(News(answers, ours, is_change=after > before, is_foreign=is_foreign))
+        self._report(News(answers, ours, is_change=is_change, is_ready=is_ready, is_foreign=is_foreign))
 
     def _connect(self) -> sqlite3.Connection:
         is_new = self._connection is None
         connection = super()._connect()
         if is_new:
-            self._data_version = _UNKNOWN
             try:
                 connection.execute("PRAGMA busy_timeout = 0")  # `_begin` waits instead
+                # Nothing has been missed by who has seen nothing yet.
+                self._data_version = _read_version(connection) if self._seen is None else _UNKNOWN
                 newest = get_position(connection, None)
             except sqlite3.Error:
                 self._disconnect()

@@ -1,139 +1,50 @@
-"""What is written, each kind for many callers in one go. Everything here runs inside the writer's transaction."""
+"""What becomes of jobs that are there. Everything here runs inside the writer's transaction."""
 
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
 from typing import Final, NamedTuple
 
-from servicekit.errors import IdempotencyConflict, NotRestartable, ProcessDied, ProcessStopped
+from servicekit.errors import NotRestartable, ProcessDied, ProcessStopped
 from servicekit.jobs.outcome import describe_error
-from servicekit.jobs.record import JobRecord
-from servicekit.jobs.status import JobStatus, Transition, move_of
-from servicekit.jobs.submission import RunnerKind
-from servicekit.stores.sqlite.queries import get_record
+from servicekit.jobs.record import MAX_PAST_ATTEMPTS, JobRecord
+from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
+from servicekit.jobs.submission import Submission
+from servicekit.stores.sqlite.options import expiry_after, load_options
+from servicekit.stores.sqlite.queries import RecordRequest, get_record
 
-_PENDING: Final = JobStatus.PENDING.value
 _RUNNING: Final = JobStatus.RUNNING.value
 _TARGETS: Final = {transition: move_of(transition).target.value for transition in Transition}
+REMOVE: Final = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
 
 
-class NewJob(NamedTuple):
-    """A row of `jobs`."""
+class Held(NamedTuple):
+    """What is known of a job whose attempt runs."""
 
-    id: str
-    name: str
-    tags: str
-    runner: str
-    target: str | None
-    arguments: str | None
-    owner: int | None
-    submitted_at: str
-    max_restarts: int
-    key: str | None
-    fingerprint: str | None
+    is_deleted: int
+    is_asked_to_stop: int
+    is_local: int
+    """Whether only its owner can run it."""
 
 
-_INSERT: Final = """
-    INSERT INTO jobs (id, name, tags, runner, target, arguments, owner, submitted_at, max_restarts, idempotency_key,
-                      fingerprint)
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-           json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
-           json_extract(value, '$[6]'), json_extract(value, '$[7]'), json_extract(value, '$[8]'),
-           json_extract(value, '$[9]'), json_extract(value, '$[10]')
-    FROM json_each(?)
+_HELD: Final = f"""
+    SELECT json_group_array(
+        json_array(rows.key, jobs.is_deleted, jobs.cancel_requested_at IS NOT NULL, jobs.target IS NULL)
+    )
+    FROM json_each(?) AS rows CROSS JOIN jobs
+    ON jobs.id = json_extract(rows.value, '$[0]')
+    WHERE +jobs.status = '{_RUNNING}' AND jobs.attempt = json_extract(rows.value, '$[1]')
 """
 
 
-def insert(connection: sqlite3.Connection, jobs: list[NewJob]) -> list[str | Exception]:
-    """Keep new jobs; the ids, or those of the jobs that had their keys before."""
-    plain = [job for job in jobs if job.key is None]
-    if plain:
-        connection.execute(_INSERT, [json.dumps(plain)])
-    answers = [job.id if job.key is None else _insert_once(connection, job) for job in jobs]
-    tagged = [[job.id, json.loads(job.tags)] for job in jobs if job.tags != "[]"]
-    if tagged:
-        connection.execute(
-            "INSERT INTO job_tags (tag, job_id) SELECT tags.value, jobs.id FROM json_each(?) AS rows "
-            "JOIN jobs ON jobs.id = json_extract(rows.value, '$[0]') "
-            "JOIN json_each(json_extract(rows.value, '$[1]')) AS tags",
-            [json.dumps(tagged)],
-        )
-    return answers
-
-
-def _insert_once(connection: sqlite3.Connection, job: NewJob) -> str | Exception:
-    query = "SELECT id, fingerprint FROM jobs WHERE idempotency_key = ?"
-    earlier = connection.execute(query, [job.key]).fetchone()
-    if earlier is None:
-        connection.execute(_INSERT, [json.dumps([job])])
-        return job.id
-    job_id, fingerprint = earlier
-    return str(job_id) if fingerprint == job.fingerprint else IdempotencyConflict(str(job.key), job_id)
-
-
-class ProcessForgotten(Exception):
-    """Others took this process for dead, because the file that it holds locked is gone: its jobs are theirs now."""
-
-
-class ClaimRequest(NamedTuple):
-    process: int
-    limit: int
-    excluding: Collection[RunnerKind]
-    max_running: int | None
-    now: str
-
-
-class ClaimedJob(NamedTuple):
-    id: str
-    attempt: int
-    name: str
-    runner: str
-    target: str | None
-    arguments: str | None
-
-
-_CLAIM: Final = f"""
-    UPDATE jobs SET status = '{_TARGETS[Transition.CLAIM]}', version = version + 1, attempt = attempt + 1, owner = ?,
-                    started_at = max(submitted_at, ?)
-    WHERE id IN (SELECT value FROM json_each(?))
-"""
-_WAITING: Final = (
-    f"SELECT * FROM (SELECT id FROM jobs WHERE status = '{_PENDING}' AND owner IS ? AND runner = ? ORDER BY id LIMIT ?)"
-)
-
-
-def claim(connection: sqlite3.Connection, requests: list[ClaimRequest]) -> list[list[ClaimedJob] | Exception]:
-    """Set the oldest jobs running that this process can run; `ProcessForgotten` if it is not on the list any more."""
-    return [_claim(connection, request) for request in requests]
-
-
-def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> list[ClaimedJob] | Exception:
-    if connection.execute("SELECT 1 FROM processes WHERE id = ?", [request.process]).fetchone() is None:
-        return ProcessForgotten()
-    limit = request.limit
-    if request.max_running is not None:
-        limit = min(limit, request.max_running - _count_running(connection))
-    kinds = [kind.value for kind in RunnerKind if kind not in request.excluding]
-    if limit <= 0 or not kinds:
-        return []
-    # Each kind of waiting job is a range of its own in the index, so that none has to be passed over.
-    ranges = [(owner, kind, limit) for owner in (None, request.process) for kind in kinds]
-    oldest = f"{' UNION ALL '.join([_WAITING] * len(ranges))} ORDER BY id LIMIT ?"
-    found = connection.execute(
-        "SELECT json_group_array(json_array(id, attempt + 1, name, runner, target, arguments)) "
-        f"FROM jobs WHERE id IN ({oldest})",
-        [value for each in ranges for value in each] + [limit],
-    ).fetchone()
-    jobs = sorted(ClaimedJob(*row) for row in json.loads(found[0]))
-    if jobs:
-        connection.execute(_CLAIM, [request.process, request.now, json.dumps([job.id for job in jobs])])
-    return jobs
-
-
-def _count_running(connection: sqlite3.Connection) -> int:
-    """How many attempts run in all processes, those of deleted jobs included."""
-    query = f"SELECT sum(jobs) FROM counts WHERE status IN ('{_RUNNING}', 'deleted')"
-    return int(connection.execute(query).fetchone()[0])
+def find_running(connection: sqlite3.Connection, claims: Sequence[tuple[object, ...]]) -> dict[int, Held]:
+    """Which claims, given as id and attempt, still hold, by index. Of one that is there twice, the first does."""
+    (found,) = connection.execute(_HELD, [json.dumps(claims)]).fetchone()
+    held = {index: Held(*facts) for index, *facts in json.loads(found)}
+    first = {claims[index]: index for index in sorted(held, reverse=True)}
+    return {index: held[index] for index in first.values()}
 
 
 class End(NamedTuple):
@@ -145,52 +56,121 @@ class End(NamedTuple):
     now: str
     error: str | None
     error_traceback: str | None
-    artifact_id: str | None
-    has_result: bool
-    result: str | None
+    ended_by: str
+    artifact_id: str | None = None
+    has_result: bool = False
+    result: str | None = None
 
 
-_OURS: Final = f"""
-    SELECT json_group_array(json_array(rows.key, jobs.is_deleted))
-    FROM json_each(?) AS rows CROSS JOIN jobs
-    ON jobs.id = json_extract(rows.value, '$[0]')
-    WHERE +jobs.status = '{_RUNNING}' AND jobs.attempt = json_extract(rows.value, '$[1]')
-"""
 _END: Final = """
     UPDATE jobs SET status = json_extract(value, '$[2]'), version = version + 1, owner = NULL,
                     finished_at = max(started_at, json_extract(value, '$[3]')), error = json_extract(value, '$[4]'),
-                    error_traceback = json_extract(value, '$[5]'), artifact_id = json_extract(value, '$[6]')
+                    error_traceback = json_extract(value, '$[5]'), ended_by = json_extract(value, '$[6]'),
+                    artifact_id = json_extract(value, '$[7]')
     FROM json_each(?)
     WHERE jobs.id = json_extract(value, '$[0]')
 """
-REMOVE: Final = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
 
 
 def finish(connection: sqlite3.Connection, ends: list[End]) -> list[bool]:
     """Write how attempts ended, each only if it is the one that runs its job."""
-    found = _find_running(connection, [end[:2] for end in ends])
-    first = {ends[index].id: index for index in sorted(found, reverse=True)}  # of one attempt, one end is written
-    ours = {index: found[index] for index in first.values()}
-    written = [end for index, end in enumerate(ends) if ours.get(index) == 0]
-    removed = [end.id for index, end in enumerate(ends) if ours.get(index) == 1]
-    if written:
-        connection.execute(_END, [json.dumps([end[:7] for end in written])])
-    if removed:
-        connection.execute(REMOVE, [json.dumps(removed)])
-    results = [[end.id, end.result] for end in written if end.has_result]
+    held = find_running(connection, [end[:2] for end in ends])
+    written = {index: end for index, end in enumerate(ends) if index in held and not held[index].is_deleted}
+    _end(connection, list(written.values()))
+    _remove(connection, [ends[index].id for index in held if index not in written])
+    return [index in written for index in range(len(ends))]
+
+
+def _end(connection: sqlite3.Connection, ends: list[End]) -> None:
+    if ends:
+        connection.execute(_END, [json.dumps([end[:8] for end in ends])])
+    results = [[end.id, end.result] for end in ends if end.has_result]
     if results:
         connection.execute(
             "INSERT INTO results (job_id, value) SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') "
             "FROM json_each(?)",
             [json.dumps(results)],
         )
-    return [ours.get(index) == 0 for index in range(len(ends))]
 
 
-def _find_running(connection: sqlite3.Connection, claims: Sequence[tuple[object, ...]]) -> dict[int, int]:
-    """The claims that still hold, by index; 1 for those whose job was deleted."""
-    (found,) = connection.execute(_OURS, [json.dumps(claims)]).fetchone()
-    return dict(json.loads(found))
+def _remove(connection: sqlite3.Connection, job_ids: list[str]) -> None:
+    """Remove jobs that were deleted while they ran, and run no more."""
+    if job_ids:
+        connection.execute(REMOVE, [json.dumps(job_ids)])
+
+
+class Retry(NamedTuple):
+    """How an attempt failed, and when the next one shall start."""
+
+    failure: End
+    scheduled_at: str
+    is_due: bool
+    expires_at: str | None
+    submission: Submission
+
+    @property
+    def columns(self) -> list[object]:
+        return [*self.failure[:7], self.scheduled_at, self.is_due, self.expires_at]
+
+
+class Retried(StrEnum):
+    """What has become of the job."""
+
+    LOST = "lost"
+    """It was not this attempt's to write any more."""
+    ENDED = "ended"
+    """It was asked to stop meanwhile."""
+    PENDING = "pending"
+    PENDING_HERE = "pending here"
+    """Nobody else can run it."""
+
+
+_PENDING_AGAIN: Final = (Retried.PENDING, Retried.PENDING_HERE)
+
+
+def _past(now: str, error: str, ended_by: str) -> str:
+    """The past attempts and one more; its parts are given in SQL."""
+    earlier = (
+        f"iif(json_array_length(attempts) >= {MAX_PAST_ATTEMPTS}, json_remove(attempts, '$[0]'), "
+        "coalesce(attempts, '[]'))"
+    )
+    return (
+        f"json_insert({earlier}, '$[#]', json_array(attempt, started_at, max(started_at, {now}), {error}, {ended_by}))"
+    )
+
+
+_RETRY: Final = f"""
+    UPDATE jobs SET status = '{_TARGETS[Transition.RETRY]}', version = version + 1, failures = failures + 1,
+                    owner = iif(target IS NULL, owner, NULL), started_at = NULL, progress = NULL,
+                    attempts = {_past("json_extract(value, '$[3]')", "json_extract(value, '$[4]')",
+                                      "json_extract(value, '$[6]')")},
+                    error = json_extract(value, '$[4]'), error_traceback = json_extract(value, '$[5]'),
+                    scheduled_at = json_extract(value, '$[7]'), expires_at = json_extract(value, '$[9]'),
+                    waits_for = iif(json_extract(value, '$[8]'), NULL, 'time'),
+                    turn = iif(json_extract(value, '$[8]'), (SELECT last + 1 FROM turns), turn)
+    FROM json_each(?)
+    WHERE jobs.id = json_extract(value, '$[0]')
+"""  # fmt: skip
+
+
+def retry(connection: sqlite3.Connection, retries: list[Retry]) -> list[Retried]:
+    """Set jobs pending again whose attempts have failed, each only if it is the one that runs its job."""
+    held = find_running(connection, [retry.failure[:2] for retry in retries])
+    retried = [_judge(held.get(index)) for index in range(len(retries))]
+    pending = [retry.columns for retry, what in zip(retries, retried, strict=True) if what in _PENDING_AGAIN]
+    if pending:
+        connection.execute(_RETRY, [json.dumps(pending)])
+    _end(connection, [retry.failure for retry, what in zip(retries, retried, strict=True) if what is Retried.ENDED])
+    _remove(connection, [retries[index].failure.id for index, job in held.items() if job.is_deleted])
+    return retried
+
+
+def _judge(job: Held | None) -> Retried:
+    if job is None or job.is_deleted:
+        return Retried.LOST
+    if job.is_asked_to_stop:
+        return Retried.ENDED
+    return Retried.PENDING_HERE if job.is_local else Retried.PENDING
 
 
 class Release(NamedTuple):
@@ -200,62 +180,78 @@ class Release(NamedTuple):
 
 
 _GIVE_BACK: Final = f"""
-    UPDATE jobs SET status = '{_TARGETS[Transition.RELEASE]}', version = version + 1, owner = NULL, started_at = NULL,
-                    spared = spared + ?
+    UPDATE jobs SET status = '{_TARGETS[Transition.RELEASE]}', version = version + 1, owner = NULL,
+                    attempts = {_past("?", "NULL", "?")}, started_at = NULL, progress = NULL, spared = spared + ?,
+                    expires_at = ?
     WHERE id = ?
 """
 _CLOSE: Final = (
-    "UPDATE jobs SET status = ?, version = version + 1, owner = NULL, finished_at = max(coalesce(started_at, "
-    "submitted_at), ?), error = ? WHERE id IN (SELECT value FROM json_each(?))"
+    "UPDATE jobs SET status = ?, version = version + 1, owner = NULL, waits_for = NULL, finished_at = "
+    "max(coalesce(started_at, submitted_at), ?), error = ?, error_traceback = NULL, ended_by = ? "
+    "WHERE id IN (SELECT value FROM json_each(?))"
 )
 
 
 def release(connection: sqlite3.Connection, release: Release) -> bool:
     """Give a job back whose attempt was stopped with its process."""
-    held = _find_running(connection, [(release.id, release.attempt)])
-    if held:
+    job = _find_one(connection, release)
+    if job is not None:
         give_up(connection, release.id, release.now, is_spared=True)
-    return held.get(0) == 0
+    return job is not None and not job.is_deleted
 
 
 def unclaim(connection: sqlite3.Connection, release: Release) -> None:
     """Give a job back that was claimed for somebody who is gone, and never started."""
-    held = _find_running(connection, [(release.id, release.attempt)])
-    query = "SELECT cancel_requested_at FROM jobs WHERE id = ?"
-    if held.get(0) == 0 and connection.execute(query, [release.id]).fetchone() == (None,):
-        connection.execute(
-            f"UPDATE jobs SET status = '{_TARGETS[Transition.RELEASE]}', version = version + 1, started_at = NULL, "
-            "owner = iif(target IS NULL, owner, NULL), spared = spared + 1 WHERE id = ?",
-            [release.id],
-        )
-    elif held:  # deleted or canceled meanwhile
+    job = _find_one(connection, release)
+    if job is None:
+        return
+    if job.is_deleted or job.is_asked_to_stop:
         give_up(connection, release.id, release.now, is_spared=True)
+        return
+    connection.execute(
+        f"UPDATE jobs SET status = '{_TARGETS[Transition.RELEASE]}', version = version + 1, started_at = NULL, "
+        "owner = iif(target IS NULL, owner, NULL), spared = spared + 1 WHERE id = ?",
+        [release.id],
+    )
+
+
+def _find_one(connection: sqlite3.Connection, release: Release) -> Held | None:
+    return find_running(connection, [release[:2]]).get(0)
 
 
 def give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared: bool) -> None:
     """What becomes of a job whose attempt will not end by itself."""
-    query = "SELECT is_deleted, cancel_requested_at, target, max_restarts, attempt - spared FROM jobs WHERE id = ?"
-    is_deleted, asked, target, max_restarts, attempts = connection.execute(query, [job_id]).fetchone()
+    query = (
+        "SELECT is_deleted, cancel_requested_at, target, max_restarts, attempt - spared - failures, options FROM jobs "
+        "WHERE id = ?"
+    )
+    is_deleted, asked, target, max_restarts, attempts, options = connection.execute(query, [job_id]).fetchone()
     if is_deleted:
         connection.execute("DELETE FROM jobs WHERE id = ?", [job_id])
     elif asked is not None:
-        close(connection, Transition.CANCEL, [job_id], now)
+        close(connection, Transition.CANCEL, [job_id], now, EndedBy.CANCEL)
     elif target is None:
-        close(connection, Transition.FAIL, [job_id], now, NotRestartable())
+        close(connection, Transition.FAIL, [job_id], now, EndedBy.CRASH, NotRestartable())
     elif is_spared and max_restarts == 0:
-        close(connection, Transition.FAIL, [job_id], now, ProcessStopped())
+        close(connection, Transition.FAIL, [job_id], now, EndedBy.CRASH, ProcessStopped())
     elif not is_spared and max_restarts < attempts:
-        close(connection, Transition.FAIL, [job_id], now, ProcessDied(attempts))
+        close(connection, Transition.FAIL, [job_id], now, EndedBy.CRASH, ProcessDied(attempts))
     else:
-        connection.execute(_GIVE_BACK, [int(is_spared), job_id])
+        expires_at = expiry_after(load_options(options), datetime.fromisoformat(now))
+        connection.execute(_GIVE_BACK, [now, EndedBy.CRASH, int(is_spared), expires_at, job_id])
 
 
 def close(
-    connection: sqlite3.Connection, transition: Transition, job_ids: list[str], now: str, error: Exception | None = None
+    connection: sqlite3.Connection,
+    transition: Transition,
+    job_ids: list[str],
+    now: str,
+    ended_by: EndedBy,
+    error: Exception | None = None,
 ) -> None:
     """End jobs that no attempt will end."""
     reason = None if error is None else describe_error(error)
-    connection.execute(_CLOSE, [_TARGETS[transition], now, reason, json.dumps(job_ids)])
+    connection.execute(_CLOSE, [_TARGETS[transition], now, reason, ended_by, json.dumps(job_ids)])
 
 
 class ProgressReport(NamedTuple):
@@ -266,13 +262,14 @@ class ProgressReport(NamedTuple):
 
 def report_progress(connection: sqlite3.Connection, reports: list[ProgressReport]) -> list[None]:
     """Write how far attempts are."""
-    ours = _find_running(connection, [report[:2] for report in reports])
-    newest = {report.id: report for index, report in enumerate(reports) if ours.get(index) == 0}
-    if newest:
+    newest = list({report[:2]: report for report in reports}.values())
+    held = find_running(connection, [report[:2] for report in newest])
+    written = [newest[index] for index, job in held.items() if not job.is_deleted]
+    if written:
         connection.execute(
             "UPDATE jobs SET progress = json_extract(value, '$[2]'), version = version + 1 FROM json_each(?) "
             "WHERE jobs.id = json_extract(value, '$[0]')",
-            [json.dumps(list(newest.values()))],
+            [json.dumps(written)],
         )
     return [None] * len(reports)
 
@@ -283,28 +280,32 @@ class Request(NamedTuple):
     id: str
     now: str
 
+    @property
+    def for_record(self) -> RecordRequest:
+        return RecordRequest(self.id, datetime.fromisoformat(self.now))
+
 
 def request_cancel(connection: sqlite3.Connection, request: Request) -> JobRecord:
     """Cancel a pending job, mark a running one."""
-    record = get_record(connection, request.id)
+    record = get_record(connection, request.for_record)
     if record.status in move_of(Transition.CANCEL).sources and record.cancel_requested_at is None:
         if record.status is JobStatus.PENDING:
             connection.execute(
                 "UPDATE jobs SET cancel_requested_at = max(submitted_at, ?) WHERE id = ?", [request.now, request.id]
             )
-            close(connection, Transition.CANCEL, [request.id], request.now)
+            close(connection, Transition.CANCEL, [request.id], request.now, EndedBy.CANCEL)
         else:
             connection.execute(
                 "UPDATE jobs SET cancel_requested_at = max(started_at, ?), version = version + 1 WHERE id = ?",
                 [request.now, request.id],
             )
-        return get_record(connection, request.id)
+        return get_record(connection, request.for_record)
     return record
 
 
 def delete(connection: sqlite3.Connection, request: Request) -> None:
     """Forget a job; one that runs is hidden until its attempt has ended."""
-    record = get_record(connection, request.id)
+    record = get_record(connection, request.for_record)
     if record.status is JobStatus.RUNNING:
         connection.execute("UPDATE jobs SET is_deleted = 1, idempotency_key = NULL WHERE id = ?", [request.id])
     else:

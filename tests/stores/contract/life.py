@@ -1,8 +1,6 @@
-"""What every job store promises, as tests. A store's own test module subclasses this and provides `store`."""
+"""What every store promises of the life of a job, and of lists and changes."""
 
-import asyncio
 import inspect
-from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
@@ -10,20 +8,16 @@ import pytest
 from ulid import ULID
 
 from servicekit.errors import IdempotencyConflict, JobFailed, JobNotFinished, JobNotFound
-from servicekit.jobs.ids import JobIds
 from servicekit.jobs.options import JobOptions
 from servicekit.jobs.outcome import CANCELED, Outcome, completion, failure
-from servicekit.jobs.query import ALL_JOBS, JobChange, JobFilter
+from servicekit.jobs.query import ALL_JOBS, JobFilter
 from servicekit.jobs.record import JobRecord, Progress
-from servicekit.jobs.retention import Bounds, Retention
-from servicekit.jobs.status import JobStatus, Transition
-from servicekit.jobs.submission import Claim, RunnerKind, Submission
+from servicekit.jobs.status import EndedBy, JobStatus, Transition
+from servicekit.jobs.submission import Claim, Submission
 from servicekit.ports import JobStore
 from tests.fakes import FakeClock, RecordingPublisher, noop, submission
+from tests.stores.contract.base import COROUTINE, SCAN_LIMIT, THREAD, StoreTests, with_status
 
-COROUTINE, THREAD = RunnerKind.COROUTINE, RunnerKind.THREAD
-SCAN_LIMIT = 50
-"""How many jobs the stores under test look at for one page."""
 KEY = "a key"
 
 
@@ -31,92 +25,8 @@ async def another(*args: object) -> None:
     """A target that is not `noop`."""
 
 
-def with_status(*statuses: JobStatus) -> JobFilter:
-    return JobFilter(statuses=frozenset(statuses))
-
-
-class StoreTests:
-    """What tests of stores share. A subclass provides `store`, which looks at no more than `SCAN_LIMIT` jobs a page."""
-
-    ids = JobIds()
-
-    @pytest.fixture
-    def clock(self) -> FakeClock:
-        return FakeClock()
-
-    @pytest.fixture
-    def publisher(self) -> RecordingPublisher:
-        return RecordingPublisher()
-
-    @pytest.fixture
-    async def store(self, clock: FakeClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
-        raise NotImplementedError
-        yield
-
-    async def insert(self, store: JobStore, count: int = 1, runner: RunnerKind = COROUTINE) -> list[str]:
-        job_ids = [self.ids.next_id() for _ in range(count)]
-        await asyncio.gather(*(store.insert(submission(job_id, runner)) for job_id in job_ids))
-        return job_ids
-
-    async def claim(self, store: JobStore) -> Claim:
-        (claim,) = await store.claim(1, ())
-        return claim
-
-    async def end(self, store: JobStore, outcome: Outcome) -> str:
-        (job_id,) = await self.insert(store)
-        assert await store.finish(await self.claim(store), outcome)
-        return job_id
-
-    async def submit(
-        self,
-        store: JobStore,
-        *,
-        name: str | None = None,
-        tags: tuple[str, ...] = (),
-        outcome: Outcome | None = None,
-    ) -> str:
-        """A new job, which has ended if there is an outcome."""
-        job_id = self.ids.next_id()
-        await store.insert(submission(job_id, options=JobOptions(name=name, tags=tags)))
-        if outcome is not None:
-            await store.finish(await self.claim(store), outcome)
-        return job_id
-
-    async def list_all(self, store: JobStore, wanted: JobFilter = ALL_JOBS, limit: int = 1_000) -> list[JobRecord]:
-        """Every job that is wanted, page by page."""
-        records: list[JobRecord] = []
-        before = None
-        while True:
-            page = await store.list_records(wanted, limit, before)
-            assert len(page.records) <= limit
-            assert before is None or all(record.id < before for record in page.records)
-            records += page.records
-            if page.next_before is None:
-                return records
-            assert before is None or page.next_before < before
-            before = page.next_before
-
-    async def list_ids(self, store: JobStore, wanted: JobFilter = ALL_JOBS, limit: int = 1_000) -> list[str]:
-        return [record.id for record in await self.list_all(store, wanted, limit)]
-
-    async def changes_since(self, store: JobStore, position: int, limit: int = 1_000) -> list[JobChange]:
-        """What has happened since, page by page."""
-        changes: list[JobChange] = []
-        while True:
-            page = await store.list_changes(position, limit)
-            assert page is not None
-            assert [change.position for change in page.changes] == sorted({each.position for each in page.changes})
-            assert all(position < change.position <= page.position for change in page.changes)
-            assert len({change.job_id for change in page.changes}) == len(page.changes) <= limit
-            changes += page.changes
-            position = page.position
-            if page.is_last:
-                assert position == await store.get_position()
-                return changes
-
-
-class JobStoreContract(StoreTests):
-    """What every store promises."""
+class LifeContract(StoreTests):
+    """What every store promises of the life of a job, and of lists and changes."""
 
     async def test_a_new_job_is_pending(self, store: JobStore, clock: FakeClock) -> None:
         (job_id,) = await self.insert(store)
@@ -213,12 +123,54 @@ class JobStoreContract(StoreTests):
         record = await store.get_record(job_id)
         assert (record.status, record.progress) == (JobStatus.RUNNING, None)
 
-    async def test_progress_is_recorded_and_kept_to_the_end(self, store: JobStore) -> None:
+    async def test_progress_is_recorded_with_its_time_and_kept_to_the_end(
+        self, store: JobStore, clock: FakeClock
+    ) -> None:
         (job_id,) = await self.insert(store)
         claim = await self.claim(store)
+        clock.advance(1)
+        reported_at = clock.now()
         await store.report_progress(claim, Progress(1, 2, "half"))
+        clock.advance(5)
         await store.finish(claim, completion(None))
-        assert (await store.get_record(job_id)).progress == Progress(1, 2, "half")
+        assert (await store.get_record(job_id)).progress == Progress(1, 2, "half", reported_at)
+
+    async def test_a_job_says_how_long_it_has_run_and_how_long_it_will(self, store: JobStore, clock: FakeClock) -> None:
+        claim = await self.start(store)
+        clock.advance(10)
+        await store.report_progress(claim, Progress(1, 4))
+        clock.advance(5)
+        running = await store.get_record(claim.submission.id)
+        assert (running.elapsed_seconds, running.remaining_seconds) == (15, 25)
+        await store.finish(claim, completion(None))
+        clock.advance(5)
+        ended = await store.get_record(claim.submission.id)
+        assert (ended.elapsed_seconds, ended.remaining_seconds) == (15, None)
+
+    async def test_a_job_that_has_not_begun_says_nothing_of_it(self, store: JobStore) -> None:
+        record = await store.get_record(await self.submit(store, queue="gpu", priority=5))
+        assert (record.queue, record.priority, record.scheduled_at) == ("gpu", 5, None)
+        assert (record.elapsed_seconds, record.remaining_seconds, record.ended_by) == (None, None, None)
+        assert (record.attempts, record.retry_of, record.schedule) == ((), None, None)
+
+    @pytest.mark.parametrize(
+        ("outcome", "ended_by"),
+        [
+            (completion(None), EndedBy.TARGET),
+            (failure(ValueError()), EndedBy.TARGET),
+            (failure(TimeoutError(), EndedBy.TIME_LIMIT), EndedBy.TIME_LIMIT),
+            (Outcome(Transition.CANCEL, ended_by=EndedBy.KILL), EndedBy.KILL),
+            (CANCELED, EndedBy.CANCEL),
+        ],
+    )
+    async def test_what_made_a_job_end_is_recorded(self, store: JobStore, outcome: Outcome, ended_by: EndedBy) -> None:
+        claim = await self.start(store)
+        assert (await store.get_record(claim.submission.id)).ended_by is None
+        await store.finish(claim, outcome)
+        assert (await store.get_record(claim.submission.id)).ended_by is ended_by
+
+    async def test_a_pending_job_that_is_canceled_was_ended_by_that(self, store: JobStore) -> None:
+        assert (await store.request_cancel(await self.submit(store))).ended_by is EndedBy.CANCEL
 
     async def test_a_job_that_is_not_finished_has_no_result(self, store: JobStore) -> None:
         (job_id,) = await self.insert(store)
@@ -562,30 +514,3 @@ class JobStoreContract(StoreTests):
             Transition.FAIL: JobStatus.FAILED,
             Transition.CANCEL: JobStatus.CANCELED,
         }
-
-
-FAILURES_ARE_KEPT_LONGER = Retention(
-    max_age=timedelta(seconds=60), by_status={JobStatus.FAILED: Bounds(max_age=timedelta(seconds=600), max_count=2)}
-)
-
-
-class BoundsByStatus(StoreTests):
-    """What a store with `FAILURES_ARE_KEPT_LONGER` promises."""
-
-    async def test_each_status_has_its_own_bounds(self, store: JobStore, clock: FakeClock) -> None:
-        failed = [await self.end(store, failure(ValueError())) for _ in range(3)]
-        await self.end(store, completion(None))
-        await self.end(store, CANCELED)
-        clock.advance(30)
-        await self.prune(store)
-        assert len(await self.list_ids(store)) == 4
-        clock.advance(61)
-        await self.prune(store)
-        assert await self.list_ids(store) == failed[:0:-1]
-        clock.advance(600)
-        await self.prune(store)
-        assert await self.list_ids(store) == []
-
-    async def prune(self, store: JobStore) -> None:
-        while await store.prune(2):
-            pass

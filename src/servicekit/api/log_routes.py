@@ -1,0 +1,88 @@
+"""The route to read a job's log. With `logs=true` the job's stream sends it live."""
+
+from enum import StrEnum
+from functools import partial
+from typing import Annotated, Final
+from urllib.parse import urlencode
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+
+from servicekit.api.dependencies import SchedulerDependency
+from servicekit.api.job_parameters import JobId
+from servicekit.api.job_responses import NO_JOB, Responses
+from servicekit.api.sse import EventStreamRoute
+from servicekit.api.state import jobs_path
+from servicekit.jobs.logs import LogLine, LogPage
+
+MAX_LINES: Final = 10_000
+_LARGEST_NUMBER: Final = 2**53 - 1
+
+
+class LogFormat(StrEnum):
+    """How a log is answered."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+class JobLog(BaseModel):
+    """Some lines of a job's log, in order."""
+
+    lines: list[LogLine] = Field(description="The lines, the oldest first.")
+    next_after: int = Field(description="Go on with this as `after`.", examples=[120])
+    has_more: bool = Field(description="Whether there are more lines by now. While the job runs there may be, later.")
+    dropped: int = Field(description="How many lines, the oldest, are not kept any more.", examples=[0])
+
+
+LOG: Final[Responses] = {
+    200: {
+        "description": "Lines of the log. Where there are more, `Link` leads to the next ones.",
+        "headers": {"Link": {"description": '`<...>; rel="next"`', "schema": {"type": "string"}}},
+        "content": {"text/plain": {"schema": {"type": "string"}, "example": "epoch 1 of 10\nepoch 2 of 10\n"}},
+    },
+    **NO_JOB,
+}
+
+
+def add_log_routes(app: FastAPI, prefix: str) -> None:
+    """Add the route to the application itself: an included router costs every request of the application."""
+    add = partial(app.router.add_api_route, tags=["jobs"], route_class_override=EventStreamRoute)
+    add(f"{prefix}/{{job_id}}/$logs", get_log, summary="Read a job's log", response_model=JobLog, responses=LOG)
+
+
+async def get_log(
+    request: Request,
+    scheduler: SchedulerDependency,
+    job_id: JobId,
+    after: Annotated[
+        int | None, Query(ge=0, le=_LARGEST_NUMBER, description="Only lines after the one with this number.")
+    ] = None,
+    tail: Annotated[
+        int | None, Query(ge=1, le=MAX_LINES, description="Instead of `after`: so many lines, the newest.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_LINES, description="The most lines at once.")] = 1_000,
+    format: Annotated[LogFormat, Query(description="`text`: the lines as they are, for a terminal.")] = LogFormat.JSON,  # noqa: A002
+) -> Response:
+    """What the job has printed and logged, from the oldest line that is kept."""
+    if tail is None:
+        page = await scheduler.get_log(job_id, after=after or 0, limit=limit)
+    elif after is None:
+        page = await scheduler.get_log_tail(job_id, tail)
+    else:
+        mistake = {"type": "value_error", "loc": ("query", "tail"), "msg": "Not together with after", "input": tail}
+        raise RequestValidationError([mistake])
+    response = _answer(page, after or 0, format)
+    if not page.is_last:
+        query = urlencode({"after": page.lines[-1].number, "limit": limit, "format": format.value})
+        response.headers["link"] = f'<{jobs_path(request)}/{job_id}/$logs?{query}>; rel="next"'
+    return response
+
+
+def _answer(page: LogPage, after: int, log_format: LogFormat) -> Response:
+    if log_format is LogFormat.TEXT:
+        return Response("".join(f"{line.text}\n" for line in page.lines), media_type="text/plain")
+    next_after = page.lines[-1].number if page.lines else after
+    log = JobLog(lines=page.lines, next_after=next_after, has_more=not page.is_last, dropped=page.dropped)
+    return Response(log.model_dump_json(), media_type="application/json")

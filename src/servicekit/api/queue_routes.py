@@ -1,0 +1,55 @@
+"""The routes to look at queues, pause and resume them."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import FastAPI, Path
+from pydantic import AfterValidator
+
+from servicekit.api.dependencies import SchedulerDependency
+from servicekit.api.job_responses import UNAVAILABLE
+from servicekit.api.sse import EventStreamRoute
+from servicekit.engine.scheduler import Scheduler
+from servicekit.jobs.options import check_text
+from servicekit.jobs.queues import QueueRecord
+
+
+def add_queue_routes(app: FastAPI, prefix: str) -> None:
+    """Add the routes to the application itself: an included router costs every request of the application."""
+    add = partial(
+        app.router.add_api_route, tags=["queues"], responses=UNAVAILABLE, route_class_override=EventStreamRoute
+    )
+    one = f"{prefix}/{{name:path}}"  # names may contain slashes
+    add(prefix, list_queues, summary="List queues")
+    add(f"{one}/$pause", pause_queue, methods=["POST"], summary="Pause a queue")
+    add(f"{one}/$resume", resume_queue, methods=["POST"], summary="Resume a queue")
+
+
+def _check_name(name: str) -> str:
+    check_text("name", name)
+    return name
+
+
+_Name = Annotated[str, Path(description="The queue's name.", examples=["gpu"]), AfterValidator(_check_name)]
+
+
+async def list_queues(scheduler: SchedulerDependency) -> list[QueueRecord]:
+    """The queues that have a limit of their own, are paused, or have jobs pending or running, by name."""
+    return await scheduler.queues.list()
+
+
+async def pause_queue(scheduler: SchedulerDependency, name: _Name) -> QueueRecord:
+    """Start no more jobs of this queue, in any process, until it is resumed. What runs already goes on."""
+    await scheduler.queues.pause(name)
+    return await _get(scheduler, name)
+
+
+async def resume_queue(scheduler: SchedulerDependency, name: _Name) -> QueueRecord:
+    """Start jobs of this queue again."""
+    await scheduler.queues.resume(name)
+    return await _get(scheduler, name)
+
+
+async def _get(scheduler: Scheduler, name: str) -> QueueRecord:
+    nothing = QueueRecord(name, is_paused=False, pending=0, running=0)
+    return next((record for record in await scheduler.queues.list() if record.name == name), nothing)

@@ -1,0 +1,81 @@
+"""What the schedule routes answer."""
+
+from datetime import datetime
+from typing import Final, Self
+
+from pydantic import BaseModel, Field
+
+from servicekit.api.errors import ErrorBody
+from servicekit.api.job_responses import UNAVAILABLE, Responses
+from servicekit.jobs.options import seconds_of
+from servicekit.jobs.schedules import ScheduleState
+from servicekit.jobs.timetable import Cron, MissedTicks, Overlap, Timetable
+
+
+class CronTimetable(BaseModel):
+    """The times that match a cron expression."""
+
+    cron: str = Field(description="The expression.", examples=["0 3 * * *"])
+    time_zone: str = Field(description="Whose clocks it is about.", examples=["Europe/Berlin"])
+
+
+class EveryTimetable(BaseModel):
+    """Times that are so far apart."""
+
+    every_seconds: float = Field(description="How many seconds.", examples=[60])
+
+
+class ScheduleRecord(BaseModel):
+    """What is known about one schedule."""
+
+    name: str = Field(description="The schedule's name.", examples=["nightly"])
+    timetable: CronTimetable | EveryTimetable = Field(description="When its jobs are submitted.")
+    target_name: str = Field(description="The name of what its jobs run.", examples=["train_model"])
+    missed: MissedTicks = Field(
+        description="What becomes of ticks at which no process was there: they are skipped, one job stands for all, or "
+        "each gets its job.",
+        examples=[MissedTicks.ONCE],
+    )
+    overlap: Overlap = Field(
+        description="What becomes of a tick while the last job has not ended: it is skipped, its job waits, or it is "
+        "allowed to run beside it.",
+        examples=[Overlap.SKIP],
+    )
+    is_paused: bool = Field(description="Whether no jobs are submitted until it is resumed.", examples=[False])
+    next_at: datetime | None = Field(description="Its next tick (UTC); `null` if it is paused, or there is none.")
+    last_at: datetime | None = Field(description="The last tick for which a job was submitted (UTC).")
+    last_job_id: str | None = Field(description="That job.", examples=["01JQRS7XK5N8Z3VQ2M4T6W8Y0A"])
+
+    @classmethod
+    def of(cls, state: ScheduleState) -> Self:
+        return cls(
+            name=state.name,
+            timetable=_describe(state.timetable),
+            target_name=state.target_name,
+            missed=state.missed,
+            overlap=state.overlap,
+            is_paused=state.is_paused,
+            next_at=state.next_at,
+            last_at=state.last_at,
+            last_job_id=state.last_job_id,
+        )
+
+
+def _describe(timetable: Timetable) -> CronTimetable | EveryTimetable:
+    if isinstance(timetable, Cron):
+        return CronTimetable(cron=timetable.expression, time_zone=timetable.time_zone)
+    return EveryTimetable(every_seconds=seconds_of(timetable.seconds))
+
+
+NO_SCHEDULE: Final[Responses] = {
+    404: {
+        "model": ErrorBody,
+        "description": "There is no schedule of this name.",
+        "content": {"application/json": {"example": {"detail": "Schedule not found"}}},
+    },
+    **UNAVAILABLE,
+}
+REMOVED: Final[Responses] = {
+    204: {"description": "The schedule is gone. The jobs that it has submitted stay."},
+    **NO_SCHEDULE,
+}

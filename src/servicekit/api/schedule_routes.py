@@ -1,0 +1,48 @@
+"""The routes to look at schedules, pause, resume and remove them. Adding them is up to the service's code."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import FastAPI, Path
+
+from servicekit.api.dependencies import SchedulerDependency
+from servicekit.api.job_responses import UNAVAILABLE
+from servicekit.api.schedule_responses import NO_SCHEDULE, REMOVED, ScheduleRecord
+
+_Name = Annotated[str, Path(description="The schedule's name.", examples=["nightly"])]
+
+
+def add_schedule_routes(app: FastAPI, prefix: str) -> None:
+    """Add the routes to the application itself: an included router costs every request of the application."""
+    add = partial(app.router.add_api_route, tags=["schedules"])
+    one = f"{prefix}/{{name}}"
+    add(prefix, list_schedules, summary="List schedules", responses=UNAVAILABLE)
+    add(one, get_schedule, summary="Get one schedule", responses=NO_SCHEDULE)
+    add(f"{one}/$pause", pause_schedule, methods=["POST"], summary="Pause a schedule", responses=NO_SCHEDULE)
+    add(f"{one}/$resume", resume_schedule, methods=["POST"], summary="Resume a schedule", responses=NO_SCHEDULE)
+    add(one, remove_schedule, methods=["DELETE"], summary="Remove a schedule", status_code=204, responses=REMOVED)
+
+
+async def list_schedules(scheduler: SchedulerDependency) -> list[ScheduleRecord]:
+    """All schedules, by name, whichever process has added them."""
+    return [ScheduleRecord.of(state) for state in await scheduler.schedules.list()]
+
+
+async def get_schedule(scheduler: SchedulerDependency, name: _Name) -> ScheduleRecord:
+    """When it submits a job the next time, and which was the last."""
+    return ScheduleRecord.of(await scheduler.schedules.get(name))
+
+
+async def pause_schedule(scheduler: SchedulerDependency, name: _Name) -> ScheduleRecord:
+    """Submit no more jobs until it is resumed, in any process. What was submitted goes on."""
+    return ScheduleRecord.of(await scheduler.schedules.pause(name))
+
+
+async def resume_schedule(scheduler: SchedulerDependency, name: _Name) -> ScheduleRecord:
+    """Go on with the first tick from now. What passed meanwhile is not made up for."""
+    return ScheduleRecord.of(await scheduler.schedules.resume(name))
+
+
+async def remove_schedule(scheduler: SchedulerDependency, name: _Name) -> None:
+    """Forget the schedule. It is back after the next start of a service whose code adds it: pause it instead."""
+    await scheduler.schedules.remove(name)

@@ -1,0 +1,59 @@
+"""Requests that wait until a job has ended."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Self
+
+from fastapi import Request
+
+from servicekit.api.state import service_state
+from servicekit.engine.scheduler import Scheduler
+
+MAX_WAIT_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class PreferredWait:
+    """How long a client wants to wait for what its request makes: `Prefer: wait=5`, as RFC 7240 has it."""
+
+    seconds: int
+    until: float
+    """A time of the event loop."""
+
+    @classmethod
+    def of(cls, headers: Iterable[tuple[bytes, bytes]]) -> Self | None:
+        """What the headers say, but no more than `MAX_WAIT_SECONDS`; `None` if they say nothing, or make no sense."""
+        lines = [str(value, "latin-1") for name, value in headers if name == b"prefer"]
+        for preference in ",".join(lines).split(","):
+            name, _, value = preference.partition(";")[0].partition("=")
+            if name.strip().lower() == "wait":  # only the first one counts
+                return cls._parse(value.strip().strip('"'))
+        return None
+
+    @classmethod
+    def _parse(cls, text: str) -> Self | None:
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
+            return None
+        seconds = min(int(text), MAX_WAIT_SECONDS)
+        return cls(seconds, asyncio.get_running_loop().time() + seconds)
+
+    @property
+    def seconds_left(self) -> float:
+        """How much of it is left for the end of a job."""
+        return max(0.0, self.until - asyncio.get_running_loop().time())
+
+
+async def wait_for_end(request: Request, scheduler: Scheduler, job_id: str, seconds: float) -> None:
+    """Return when the job has ended or is deleted, the service stops, or so many seconds have passed.
+
+    `JobNotFound` if there is no job with this id.
+    """
+    async with scheduler.watch(job_id) as watch:
+        with service_state(request.app).streams.end_with_service(watch), suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not watch.is_closed:
+                    event = await watch.next_event()
+                    if event is not None and event.is_last:
+                        break

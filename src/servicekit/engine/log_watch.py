@@ -1,0 +1,162 @@
+"""One reader's view of one job and its log: what the job says as well as what becomes of it."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from servicekit.engine.watch import JobWatch, watch_job
+from servicekit.errors import JobNotFound
+from servicekit.events.hub import EventHub
+from servicekit.jobs.events import JobEvent
+from servicekit.jobs.logs import LogLine, LogPage
+from servicekit.ports import JobStore
+
+_LOOK_INTERVAL_SECONDS: Final = 0.1
+_LINES_AT_ONCE: Final = 200
+_PAGE: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """What a reader is told next: some lines, or a change of the job. With both numbers it can go on from there."""
+
+    told: list[LogLine] | JobEvent
+    version: int
+    """Of the newest record that the reader has been told; 0 if none."""
+    line_number: int
+    """Of the newest line that the reader has been told; 0 if none."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing can come after it."""
+        return isinstance(self.told, JobEvent) and self.told.is_last
+
+
+class LogWatch:
+    """What a reader has still to be told of a job and its log. Used inside `watch_log`.
+
+    No lines are kept for a reader: when it has taken some, the store is asked for the next. The end of the job is told
+    after all that it had to say.
+    """
+
+    def __init__(self, watch: JobWatch, store: JobStore, job_id: str, after_version: int, after_line: int) -> None:
+        self._watch = watch
+        self._store = store
+        self._job_id = job_id
+        self._version = after_version
+        self._line_number = after_line
+        self._is_due = True
+        self._next_look_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._end: JobEvent | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called: no more events will come."""
+        return self._watch.is_closed
+
+    def close(self) -> None:
+        """End the watch from outside, without what the log still holds."""
+        self._watch.close()
+
+    def wake(self) -> None:
+        """Make `next_event` return."""
+        self._watch.wake()
+
+    def ring(self) -> None:
+        """There may be new lines: look at them, but not sooner after the last look than every reader does."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(self._next_look_at, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        self._is_due = True
+        self.wake()
+
+    async def next_event(self) -> LogEvent | None:
+        """Wait for the next event. `None`: woken without one, or closed. `JobNotFound` if the job is deleted."""
+        change = await self._next_change()
+        if change is not None:
+            return self._tell(change)
+        if self._is_due and not self.is_closed:
+            lines = await self._read()
+            if lines:
+                return self._tell(lines)
+        if self._end is not None and not (self._is_due or self.is_closed):
+            return self._tell(self._end)
+        return None
+
+    async def _next_change(self) -> JobEvent | None:
+        """The next change of the job, but for one that waits for the log. Waited for unless that is to be read."""
+        if self._end is not None:
+            return None
+        change = self._watch.take_event()
+        if change is None and not self._is_due:
+            change = await self._watch.next_event()
+        if change is None or change.record is None or not change.is_last:
+            return change
+        self._end, self._is_due = change, True
+        return None
+
+    async def _read(self) -> list[LogLine]:
+        await asyncio.sleep(0)  # a store in memory and a fast reader would leave nobody else a turn
+        self._next_look_at = asyncio.get_running_loop().time() + _LOOK_INTERVAL_SECONDS
+        self._is_due = False
+        page = await self._store.list_log(self._job_id, self._line_number, _LINES_AT_ONCE)
+        self._is_due = self._is_due or not page.is_last
+        return page.lines
+
+    def _tell(self, told: list[LogLine] | JobEvent) -> LogEvent:
+        if isinstance(told, list):
+            self._line_number = told[-1].number
+        elif told.record is not None:
+            self._version = told.record.version
+        return LogEvent(told, self._version, self._line_number)
+
+
+@asynccontextmanager
+async def watch_log(
+    store: JobStore,
+    hub: EventHub,
+    job_id: str,
+    *,
+    after_version: int = 0,
+    after_line: int = 0,
+    interval_seconds: float = 0.0,
+) -> AsyncIterator[LogWatch]:
+    """Watch a job and its log: the present record and all lines that are kept; or what comes after these two numbers.
+
+    A line is told before the end of its job, and no line twice. Of lines that are written faster than they are read,
+    those are missing that the store has dropped meanwhile. `JobNotFound` if there is no such job; `interval_seconds` as
+    for `watch_job`.
+    """
+    async with watch_job(store, hub, job_id, after_version or None, interval_seconds) as watch:
+        log_watch = LogWatch(watch, store, job_id, after_version, after_line)
+        with hub.subscribe_log(job_id, log_watch.ring):
+            yield log_watch
+
+
+async def read_lines(watch: LogWatch, job_id: str) -> AsyncIterator[LogLine]:
+    """The lines that a watch tells, to the end of the job. `JobNotFound` if it is deleted meanwhile."""
+    event = None
+    while event is None or not event.is_last:
+        event = await watch.next_event()
+        if event is not None and isinstance(event.told, list):
+            for line in event.told:
+                yield line
+    if isinstance(event.told, JobEvent) and event.told.record is None:
+        raise JobNotFound(job_id)
+
+
+async def list_tail(store: JobStore, job_id: str, count: int) -> LogPage:
+    """The newest lines of a job, at most `count`. Reads all that are kept of it, which the store has bounded."""
+    newest: deque[LogLine] = deque(maxlen=count)
+    page = await store.list_log(job_id, 0, _PAGE)
+    newest.extend(page.lines)
+    while not page.is_last:
+        page = await store.list_log(job_id, page.lines[-1].number, _PAGE)
+        newest.extend(page.lines)
+    return LogPage(list(newest), True, page.dropped)

@@ -1,0 +1,152 @@
+"""Recurring jobs, as users add them, look at them and pause them."""
+
+from collections.abc import Callable
+from inspect import iscoroutine
+from typing import Any, Final, ParamSpec, Unpack, overload
+
+from servicekit.engine.calls import check_call
+from servicekit.engine.lifecycle import Engine
+from servicekit.engine.ticker import Ticker
+from servicekit.errors import ConfigurationError, InvalidTarget
+from servicekit.jobs.command import Command
+from servicekit.jobs.options import JobOptions, OptionChanges, changed, check_text, options_of
+from servicekit.jobs.restartable import describe_call
+from servicekit.jobs.schedules import Schedule, ScheduleState
+from servicekit.jobs.submission import JobTarget, Submission, name_of
+from servicekit.jobs.timetable import Cron, Every, MissedTicks, Overlap, Timetable
+from servicekit.ports import Clock
+
+P = ParamSpec("P")
+
+_LONGEST_NAME: Final = 150  # it is part of the key by which its jobs wait for each other
+
+
+class Schedules:
+    """The recurring jobs of a scheduler: `scheduler.schedules`."""
+
+    def __init__(self, engine: Engine, ticker: Ticker, clock: Clock, changes: OptionChanges | None = None) -> None:
+        self._engine = engine
+        self._ticker = ticker
+        self._clock = clock
+        self._changes: OptionChanges = changes or {}
+
+    def with_options(self, **options: Unpack[OptionChanges]) -> "Schedules":
+        """The same, to add schedules whose jobs have these options: see `JobOptions`."""
+        return Schedules(self._engine, self._ticker, self._clock, {**self._changes, **options})
+
+    @overload
+    async def add(
+        self, name: str, timetable: Timetable, target: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs
+    ) -> ScheduleState: ...
+
+    @overload
+    async def add(self, name: str, timetable: Timetable, target: Command, /) -> ScheduleState: ...
+
+    async def add(
+        self, name: str, timetable: Timetable, target: JobTarget, /, *args: Any, **kwargs: Any
+    ) -> ScheduleState:
+        """Submit the target with these arguments at every tick of the timetable, from now on.
+
+        A schedule is known by its name. Added again as it is, it goes on as if nothing had happened, so that every
+        process can add it at its start; if it says something else, that counts from now on. It is kept until it is
+        removed, also by a service that does not add it any more. Where jobs are kept in a file, any process submits
+        them: the target must then be importable by name, and its arguments JSON, or of the types that it names.
+
+        `ConfigurationError` for a name or options that make no sense, `InvalidTarget` for what cannot be run,
+        `InvalidArguments` for arguments that do not fit it, `SchedulerClosed`, `StoreUnavailable`.
+        """
+        schedule = self._describe(name, timetable, target, args, kwargs)
+        store = await self._engine.open_for_jobs()
+        await self._ticker.put(schedule)
+        return await store.get_schedule(name)
+
+    @overload
+    def declare(
+        self, name: str, timetable: Timetable, target: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs
+    ) -> None: ...
+
+    @overload
+    def declare(self, name: str, timetable: Timetable, target: Command, /) -> None: ...
+
+    def declare(self, name: str, timetable: Timetable, target: JobTarget, /, *args: Any, **kwargs: Any) -> None:
+        """Add the schedule when the scheduler starts: like `add`, for a place where nothing can be awaited."""
+        self._ticker.declare(self._describe(name, timetable, target, args, kwargs))
+
+    async def list(self) -> "list[ScheduleState]":
+        """All schedules, by name, whichever process has added them."""
+        return await (await self._engine.open()).list_schedules()
+
+    async def get(self, name: str) -> ScheduleState:
+        """`ScheduleNotFound` if there is none of this name."""
+        return await (await self._engine.open()).get_schedule(name)
+
+    async def pause(self, name: str) -> ScheduleState:
+        """Submit no more jobs of the schedule, in any process, until it is resumed. What was submitted goes on.
+
+        `ScheduleNotFound` if there is none of this name.
+        """
+        return await (await self._engine.open()).set_schedule_paused(name, None, is_paused=True)
+
+    async def resume(self, name: str) -> ScheduleState:
+        """Go on with the first tick from now; those that passed meanwhile are not missed, but wanted so.
+
+        `ScheduleNotFound` if there is none of this name.
+        """
+        store = await self._engine.open()
+        state = await store.get_schedule(name)
+        if state.is_paused:
+            next_at = state.timetable.next_after(self._clock.now())
+            state = await store.set_schedule_paused(name, next_at, is_paused=False)
+            self._ticker.wake()
+        return state
+
+    async def remove(self, name: str) -> None:
+        """Forget the schedule; the jobs that it has submitted stay. `ScheduleNotFound` if there is none of this name.
+
+        It is back after the next start of a service that adds it.
+        """
+        await (await self._engine.open()).remove_schedule(name)
+
+    def _describe(
+        self, name: str, timetable: Timetable, target: JobTarget, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> Schedule:
+        options = changed(options_of(target), self._changes)
+        _check_name(name)
+        _check_options(options)
+        if not isinstance(timetable, Cron | Every):
+            raise ConfigurationError("timetable", timetable, "a Cron, or an Every")
+        if iscoroutine(target):
+            raise InvalidTarget(target, "a coroutine object runs only once. Pass the function itself.")
+        runner = check_call(target, args, kwargs, options)
+        example = Submission("", name_of(target), target, args, kwargs, runner, options)
+        if self._engine.is_shared and describe_call(example) is None:
+            raise InvalidTarget(
+                target,
+                "any process may have to submit it: it must be importable by name, and its arguments JSON, or of the "
+                "types that it names.",
+            )
+        return Schedule(
+            name=name,
+            timetable=timetable,
+            target=target,
+            args=args,
+            kwargs=kwargs,
+            options=options,
+            missed=MissedTicks(timetable.missed),
+            overlap=Overlap(timetable.overlap),
+        )
+
+
+def _check_name(name: object) -> None:
+    check_text("name", name)
+    if len(str(name)) > _LONGEST_NAME:
+        raise ConfigurationError("name", name, f"at most {_LONGEST_NAME} characters")
+    if "/" in str(name) or name in (".", ".."):
+        raise ConfigurationError("name", name, "a text that can be part of an address, which has no / and is no dots")
+
+
+def _check_options(options: JobOptions) -> None:
+    for option in ("idempotency_key", "start_at"):
+        value = getattr(options, option)
+        if value is not None:
+            raise ConfigurationError(option, value, "left out where jobs are recurring")

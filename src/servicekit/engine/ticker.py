@@ -1,0 +1,132 @@
+"""Submits the jobs of schedules.
+
+A schedule is kept in the store, with its next tick. Every process that shares the store has a ticker, and at each tick
+all of them ask the store to let it pass: one succeeds, and its job is kept in the same step, so that no tick gets two
+jobs and none is forgotten, whoever dies. If no process was there at the time, the first one that is finds out how late
+it is, and does what the schedule says of missed ticks. The tick after is computed from the tick, never from when that
+was noticed, so that a schedule does not drift.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final, assert_never
+
+from servicekit.engine.timekeeper import wait_for_change
+from servicekit.errors import ScheduleNotFound, StoreUnavailable
+from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
+from servicekit.jobs.timetable import MissedTicks
+from servicekit.ports import Clock, JobStore
+
+MISSED_AFTER: Final = timedelta(seconds=60)
+_LONGEST_SECONDS: Final = 30.0  # somebody may set the clock
+_LONGEST_IF_SHARED_SECONDS: Final = 2.0
+_RETRY: Final = timedelta(seconds=1)
+_RETRY_AFTER_BUG: Final = timedelta(seconds=60)
+_TICKS_AT_ONCE: Final = 100
+
+_log = logging.getLogger("servicekit.engine")
+
+
+class Ticker:
+    """Has the store submit the jobs of schedules when they are due; `on_submit` is called after each."""
+
+    def __init__(
+        self, store: JobStore, clock: Clock, next_id: Callable[[], str], on_submit: Callable[[], None]
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._next_id = next_id
+        self._on_submit = on_submit
+        self._longest_seconds = _LONGEST_IF_SHARED_SECONDS if store.is_shared else _LONGEST_SECONDS
+        self._declared: dict[str, Schedule] = {}
+        self._changed = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something may be due earlier than was known."""
+        self._changed.set()
+
+    def declare(self, schedule: Schedule) -> None:
+        """Keep the schedule when the store has been opened: see `put_declared`."""
+        self._declared[schedule.name] = schedule
+
+    async def put_declared(self) -> None:
+        """Bring what was declared into the store, which is open. What says the same as before goes on as it was."""
+        for schedule in self._declared.values():
+            await self.put(schedule)
+
+    async def put(self, schedule: Schedule) -> None:
+        """Bring the schedule into the store, which is open."""
+        await self._store.put_schedule(schedule, schedule.timetable.next_after(self._clock.now()))
+        self.wake()
+
+    async def run(self) -> None:
+        """Let ticks pass at their times until canceled. May be run again, also on another event loop."""
+        self._changed = asyncio.Event()
+        while True:
+            self._changed.clear()
+            await wait_for_change(self._clock, await self._let_pass(), self._changed)
+
+    async def _let_pass(self) -> float | None:
+        """Let pass what is due. Say how long to wait until the next look; `None`: until something changes."""
+        try:
+            schedules = [state for state in await self._store.list_schedules() if not state.is_paused]
+        except StoreUnavailable as error:
+            _log.debug("It is not known which schedules are due: %s", error)
+            return _RETRY.total_seconds()
+        except Exception:  # one that another version of the service has written, say
+            _log.exception("The schedules cannot be read, and no job of theirs is submitted")
+            return _RETRY_AFTER_BUG.total_seconds()
+        if not (schedules or self._store.is_shared):
+            return None
+        moments = [await self._try_to_fire(state) for state in schedules]
+        now = self._clock.now()
+        seconds = [(moment - now).total_seconds() for moment in moments if moment is not None]
+        return max(0.0, min([self._longest_seconds, *seconds]))
+
+    async def _try_to_fire(self, state: ScheduleState) -> datetime | None:
+        """Let the schedule's ticks pass that are due, and return when to look at it again."""
+        try:
+            return await self._fire(state)
+        except ScheduleNotFound:  # removed meanwhile
+            return None
+        except StoreUnavailable as error:
+            _log.debug("A job of schedule %r is not submitted yet: %s", state.name, error)
+            return self._clock.now() + _RETRY
+        except Exception:  # a bug must not stop the other schedules
+            _log.exception("The jobs of schedule %r cannot be submitted", state.name)
+            return self._clock.now() + _RETRY_AFTER_BUG
+
+    async def _fire(self, state: ScheduleState) -> datetime | None:
+        tick, now = state.next_at, self._clock.now()
+        for _ in range(_TICKS_AT_ONCE):
+            if tick is None or tick > now:
+                break
+            next_tick, is_wanted = _plan(state, tick, now)
+            job_id = self._next_id() if is_wanted else None
+            fired = await self._store.fire_schedule(state.name, tick, next_tick, job_id)
+            if fired is FiredSchedule.LOST:  # whoever was faster goes on, and the next look shows how far that is
+                break
+            if fired is FiredSchedule.SUBMITTED:
+                self._on_submit()
+            else:
+                _log.debug("Schedule %r: the tick of %s is left out", state.name, tick)
+            tick = next_tick
+        return tick
+
+
+def _plan(state: ScheduleState, tick: datetime, now: datetime) -> tuple[datetime | None, bool]:
+    """The tick after one that is due, and whether this one gets a job."""
+    next_after = state.timetable.next_after
+    if now - tick < MISSED_AFTER:
+        return next_after(tick), True
+    match state.missed:
+        case MissedTicks.SKIP:
+            return next_after(now - MISSED_AFTER), False
+        case MissedTicks.ONCE:
+            return next_after(now), True
+        case MissedTicks.ALL:
+            return next_after(tick), True
+        case _:
+            assert_never(state.missed)

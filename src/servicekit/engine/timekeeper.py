@@ -1,0 +1,65 @@
+"""Looks after what waits for a time: jobs that shall start later, and jobs that have waited for too long."""
+
+import asyncio
+import logging
+from typing import Final
+
+from servicekit.errors import StoreUnavailable
+from servicekit.ports import Clock, JobStore
+
+_LONGEST_SECONDS: Final = 60.0
+_LONGEST_IF_SHARED_SECONDS: Final = 1.0  # another process, which has put off a job, may have died since
+
+_log = logging.getLogger("servicekit.engine")
+
+
+class Timekeeper:
+    """Has the store make due what is, at the time when it is."""
+
+    def __init__(self, store: JobStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._longest_seconds = _LONGEST_IF_SHARED_SECONDS if store.is_shared else _LONGEST_SECONDS
+        self._changed = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something may be due earlier than was known."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Look after it until canceled. May be run again, also on another event loop."""
+        self._changed = asyncio.Event()
+        while True:
+            self._changed.clear()
+            seconds = await self._make_due()
+            await wait_for_change(self._clock, seconds, self._changed)
+
+    async def _make_due(self) -> float | None:
+        """How long to wait until the next look; `None` if nothing can be due until something changes."""
+        try:
+            moment = await self._store.make_due()
+        except StoreUnavailable as error:
+            _log.debug("It is not known which jobs are due: %s", error)
+            return self._longest_seconds
+        if moment is None:
+            return self._longest_seconds if self._store.is_shared else None
+        seconds = (moment - self._clock.now()).total_seconds()
+        return max(0.0, min(seconds, self._longest_seconds))
+
+
+async def wait_for_change(clock: Clock, seconds: float | None, changed: asyncio.Event) -> None:
+    """Wait until the event is set, or for so long by this clock."""
+    if seconds is None:
+        await changed.wait()
+        return
+    sleeper = asyncio.ensure_future(clock.sleep(seconds))
+
+    def wake(sleep: asyncio.Future[None]) -> None:
+        if not sleep.cancelled():
+            changed.set()
+
+    sleeper.add_done_callback(wake)
+    try:
+        await changed.wait()
+    finally:
+        sleeper.cancel()

@@ -1,0 +1,74 @@
+"""Commands: other programs, run as jobs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Final
+
+from servicekit.errors import ConfigurationError
+
+MAX_OUTPUT_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program with its arguments, as the target of a job: `add_job(Command(["ffmpeg", "-i", path]))`.
+
+    The job completes when the program exits with 0, and fails with any other code or by a signal. Its result is
+    `{"exit_code": 0, "output": "..."}` with the last 64 KiB of its standard output. Each line that it writes there, or
+    to standard error, is in the job's log; except that a line `::progress 12/30 halfway there` on standard output is
+    the job's progress: how much is done, of how much if that is known, and a message if there is one. Programs that
+    hold their output back when it goes to a pipe have to flush it.
+
+    A command that is canceled gets SIGTERM, with every program that it has started; if it exits with 0 all the same, it
+    has completed. It is killed after `kill_grace`. What it leaves behind when it ends is killed too, daemons included.
+
+    Its environment also has `SERVICEKIT_JOB_ID` and `SERVICEKIT_ATTEMPT`.
+
+    - `argv`: the program and its arguments, one text each; no shell is involved.
+    - `shell`: run the one text of `argv` by `/bin/sh -c`. Only for texts of your own.
+    - `cwd`: the working directory; the service's own if `None`.
+    - `env`: variables that are set beside those of the service.
+    - `stdin`: what the program can read; nothing if `None`.
+    """
+
+    argv: Sequence[str] | str
+    cwd: str | None = None
+    env: Mapping[str, str] | None = None
+    stdin: str | None = None
+    shell: bool = False
+
+    def __post_init__(self) -> None:
+        argv = (self.argv,) if self.shell and isinstance(self.argv, str) else self.argv
+        if isinstance(argv, str) or not isinstance(argv, Sequence) or not argv:
+            raise ConfigurationError("argv", self.argv, "a list of texts, or one text with shell=True")
+        argv = tuple(str(part) if isinstance(part, PurePath) else part for part in argv)
+        for part in argv:
+            _check(part, "argv", self.argv, "texts without NUL")
+        if not argv[0] or (self.shell and len(argv) > 1):
+            raise ConfigurationError(
+                "argv", self.argv, "one text with shell=True, or a list that begins with a program"
+            )
+        object.__setattr__(self, "argv", argv)
+        if self.cwd is not None:
+            object.__setattr__(self, "cwd", str(self.cwd))
+            _check(self.cwd, "cwd", self.cwd, "a path without NUL")
+        for name, value in (self.env or {}).items():
+            _check(name, "env", dict(self.env or {}), "a dictionary of texts without NUL")
+            _check(value, "env", dict(self.env or {}), "a dictionary of texts without NUL")
+            if not name or "=" in name:
+                raise ConfigurationError(
+                    "env", dict(self.env or {}), "a dictionary whose names are no = or empty texts"
+                )
+        if self.stdin is not None and not isinstance(self.stdin, str):
+            raise ConfigurationError("stdin", self.stdin, "a text")
+
+    def list_arguments(self) -> list[str]:
+        """What is executed, the shell included where one was asked for."""
+        argv = [*self.argv]
+        return ["/bin/sh", "-c", *argv] if self.shell else argv
+
+
+def _check(text: object, option: str, value: object, expected: str) -> None:
+    if not isinstance(text, str) or "\0" in text:
+        raise ConfigurationError(option, value, expected)

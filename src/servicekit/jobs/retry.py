@@ -1,0 +1,85 @@
+"""Whether and when a failed attempt is followed by another."""
+
+import random
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from servicekit.errors import ConfigurationError, check_seconds
+
+ErrorType = type[BaseException] | str
+"""An exception class, or its name in full: `package.module.Name`."""
+
+_LONGEST_SECONDS: Final = 365 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How often a target is tried, and how long is waited in between.
+
+    The wait before the attempt after the n-th failure is `delay * factor ** (n - 1)`, at most `max_delay`, plus or
+    minus a random share of it up to `jitter`, so that jobs that failed together do not come back together. A target
+    can ask for another wait by raising `RetryAfter`.
+
+    - `attempts`: the most attempts in all; restarts after a crash or a stop of the process are not counted.
+    - `only`: retry after these errors only, subclasses included; `except_for`: never after these. A class, or its
+      full name as text; they are kept as names, so that any process can compare them.
+    """
+
+    attempts: int = 3
+    delay: float | timedelta = 1.0
+    factor: float = 2.0
+    max_delay: float | timedelta = 3_600.0
+    jitter: float = 0.1
+    only: Collection[ErrorType] = ()
+    except_for: Collection[ErrorType] = ()
+
+    def __post_init__(self) -> None:
+        if type(self.attempts) is not int or not 1 <= self.attempts <= 1_000:
+            raise ConfigurationError("retry.attempts", self.attempts, "a whole number from 1 to 1,000")
+        for option in ("delay", "max_delay"):
+            seconds = check_seconds(f"retry.{option}", getattr(self, option))
+            if seconds > _LONGEST_SECONDS:
+                raise ConfigurationError(f"retry.{option}", getattr(self, option), "at most a year")
+            object.__setattr__(self, option, seconds)
+        for option, least, most in (("factor", 1.0, 1_000.0), ("jitter", 0.0, 1.0)):
+            value = getattr(self, option)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+                raise ConfigurationError(f"retry.{option}", value, f"a number from {least:g} to {most:,g}")
+        for option in ("only", "except_for"):
+            object.__setattr__(self, option, _names(f"retry.{option}", getattr(self, option)))
+
+    def allows(self, failures: int, error_types: Collection[str]) -> bool:
+        """Whether there is another attempt after so many failures, the last by an error with these class names."""
+        if failures >= self.attempts or any(name in error_types for name in self.except_for):
+            return False
+        return not self.only or any(name in error_types for name in self.only)
+
+    def delay_after(self, failures: int) -> float:
+        """How many seconds to wait after so many failures; random within `jitter`."""
+        delay, longest = check_seconds("delay", self.delay), check_seconds("max_delay", self.max_delay)
+        try:
+            seconds = min(delay * self.factor ** (failures - 1), longest)
+        except OverflowError:
+            seconds = longest
+        return seconds * random.uniform(1 - self.jitter, 1 + self.jitter)
+
+
+def name_of_type(error_type: type) -> str:
+    """The full name of an exception class, by which `Retry` knows it."""
+    return f"{error_type.__module__}.{error_type.__qualname__}"
+
+
+def _names(option: str, types: Collection[ErrorType]) -> tuple[str, ...]:
+    if isinstance(types, str) or not isinstance(types, Collection):
+        raise ConfigurationError(option, types, "a list of exception classes")
+    return tuple(_name(option, each) for each in types)
+
+
+def _name(option: str, error_type: ErrorType) -> str:
+    if isinstance(error_type, str) and 1 <= len(error_type) <= 200 and error_type.isprintable():
+        return error_type
+    if isinstance(error_type, type) and issubclass(error_type, BaseException):
+        return name_of_type(error_type)
+    raise ConfigurationError(option, error_type, "a list of exception classes")

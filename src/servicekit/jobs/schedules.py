@@ -1,0 +1,52 @@
+"""Recurring jobs: what is kept of a schedule, beside its timetable."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from servicekit.jobs.options import JobOptions
+from servicekit.jobs.submission import JobTarget
+from servicekit.jobs.timetable import MissedTicks as MissedTicks
+from servicekit.jobs.timetable import Overlap as Overlap
+from servicekit.jobs.timetable import Timetable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A job that is submitted again and again. Two with the same name are one, and the last that is declared counts."""
+
+    name: str
+    timetable: Timetable
+    target: JobTarget
+    args: tuple[object, ...]
+    kwargs: dict[str, object]
+    options: JobOptions
+    missed: MissedTicks
+    overlap: Overlap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleState:
+    """A schedule as it is kept, and where it stands."""
+
+    name: str
+    timetable: Timetable
+    target_name: str
+    missed: MissedTicks
+    overlap: Overlap
+    is_paused: bool
+    next_at: datetime | None
+    """The next tick; `None` if there is none any more, or the schedule is paused."""
+    last_at: datetime | None
+    """The last tick for which a job was submitted."""
+    last_job_id: str | None
+
+
+class FiredSchedule(StrEnum):
+    """What became of a tick."""
+
+    SUBMITTED = "submitted"
+    SKIPPED = "skipped"
+    """By whoever fired it, or because the last job has not ended."""
+    LOST = "lost"
+    """It was not this schedule's next tick any more, or it is paused: somebody else was faster."""

@@ -1,0 +1,240 @@
+"""Whether the arguments of a job fit its target.
+
+What is missing, unknown or too much is found for every target whose signature can be told. Types are checked for
+functions and methods that can be imported by name: pydantic takes a millisecond to prepare for a type, once for each
+function, and those that are made anew for every job would cost that every time.
+
+The rule is that of type checkers: a value has to be of the type that the signature names, and nothing is converted,
+since the target gets exactly what was passed. What pydantic refuses beyond that rule is let through, and so is whatever
+cannot be decided: a job that keeps to its signature is never refused.
+"""
+
+import inspect
+import sys
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
+from datetime import date
+from functools import cached_property
+from itertools import chain, repeat
+from numbers import Integral, Real
+from types import FunctionType, MethodType, SimpleNamespace
+from typing import Annotated, Any, Final, NamedTuple, get_type_hints
+from weakref import WeakKeyDictionary
+
+from pydantic import BaseModel, FailFast, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from servicekit.errors import InvalidArguments
+from servicekit.jobs.outcome import clip
+from servicekit.jobs.restartable import find_reference
+from servicekit.jobs.submission import name_of
+
+_MAX_PATH_CHARACTERS: Final = 100
+_MAX_REASON_CHARACTERS: Final = 300
+_BY_PLACE: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_BY_NAME: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+# What fits by the type checkers' rules, or is a number of numpy's, though pydantic, being strict, says one of these.
+_ALSO_FITS: Final[dict[str, tuple[type, ...]]] = {
+    "int_type": (Integral,),
+    "float_type": (Real,),
+    "complex": (Real,),
+    "date_type": (date,),
+    "bytes_type": (bytearray, memoryview),
+    "sequence_str": (str, bytes),
+    "list_type": (Sequence,),  # said of a Sequence as well
+    "dict_type": (Mapping,),
+    "frozen_set_type": (Set,),
+    "recursion_loop": (object,),  # too deep for pydantic
+}
+_BUT_NOT: Final[dict[str, tuple[type, ...]]] = {"list_type": (str, bytes, tuple), "frozen_set_type": (set,)}
+
+
+def check_arguments(target: object, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+    """`InvalidArguments`, which names the argument, unless the target can be called like that."""
+    function: Any = target
+    if type(target) is MethodType:
+        function, args = target.__func__, (target.__self__, *args)
+    try:
+        signature = _signatures[function]
+    except Exception:  # it is new; or it cannot be hashed or referred to weakly, or has its own idea of either
+        signature = _learn_signature(function)
+    mismatch = signature.find_mismatch(args, kwargs)
+    if mismatch is not None:
+        raise InvalidArguments(name_of(target), mismatch.argument, mismatch.reason)
+
+
+class _Mismatch(NamedTuple):
+    argument: str | None
+    reason: str
+
+
+class _Type:
+    """What the signature says of one argument."""
+
+    def __init__(self, annotation: object, default: object) -> None:
+        self._annotation: Any = annotation
+        self._default = default
+        self._classes: Any = annotation if _is_class(annotation) else ()
+
+    def find_mismatch(self, name: str, value: object) -> _Mismatch | None:
+        try:
+            if isinstance(value, self._classes) or value is self._default or self._adapter is None:
+                return None
+            return _validate(self._adapter, name, value)
+        except Exception:  # of the user's code: a validator, or a class that has its own idea of its instances
+            return None
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[object] | None:
+        """`None` if pydantic cannot tell what is of this type."""
+        fast: Any = Annotated[self._annotation, FailFast()]  # of a million wrong numbers the first is enough
+        for annotation in (fast, self._annotation):
+            with suppress(Exception):
+                return TypeAdapter(annotation)
+        return None
+
+
+class _Signature:
+    """How a target can be called."""
+
+    def __init__(self, parameters: Sequence[inspect.Parameter], types: Mapping[str, _Type]) -> None:
+        variable = {each.kind: each.name for each in parameters}
+        rest, more = variable.get(inspect.Parameter.VAR_POSITIONAL, ""), variable.get(inspect.Parameter.VAR_KEYWORD, "")
+        required = [each for each in parameters if each.default is each.empty and each.name not in (rest, more)]
+        self._places = [each.name for each in parameters if each.kind in _BY_PLACE]
+        self._names = frozenset(each.name for each in parameters if each.kind in _BY_NAME)
+        self._required = [each.name for each in required]
+        self._rest, self._more = rest, more
+        self._types = types
+        # How many arguments a call may have that gives none by name.
+        most = len(self._places) if not rest else sys.maxsize - 1
+        self._counts = range(len(required), most + 1) if all(each.kind in _BY_PLACE for each in required) else range(0)
+
+    def find_mismatch(self, args: tuple[object, ...], kwargs: dict[str, object]) -> _Mismatch | None:
+        if kwargs or len(args) not in self._counts:
+            mismatch = self._find_misplaced(args, kwargs)
+            if mismatch is not None:
+                return mismatch
+        return self._find_mistyped(args, kwargs) if self._types else None
+
+    def _find_misplaced(self, args: tuple[object, ...], kwargs: dict[str, object]) -> _Mismatch | None:
+        if not self._rest and len(args) > len(self._places):
+            return _Mismatch(None, "there are too many without a name")
+        given = set(self._places[: len(args)])
+        for name in kwargs:
+            if name in self._names:
+                if name in given:
+                    return _Mismatch(name, "it is given twice")
+                given.add(name)
+            elif not self._more:
+                return _Mismatch(clip(name, _MAX_PATH_CHARACTERS), "the target takes none of this name")
+        missing = next((name for name in self._required if name not in given), None)
+        return None if missing is None else _Mismatch(missing, "it is missing")
+
+    def _find_mistyped(self, args: tuple[object, ...], kwargs: dict[str, object]) -> _Mismatch | None:
+        types = self._types
+        for place, value in zip(chain(self._places, repeat(self._rest)), args, strict=False):
+            if place in types and (mismatch := types[place].find_mismatch(place, value)) is not None:
+                return mismatch
+        for name, value in kwargs.items():
+            place = name if name in self._names else self._more
+            if place in types and (mismatch := types[place].find_mismatch(name, value)) is not None:
+                return mismatch
+        return None
+
+
+_ANYTHING: Final = _Signature(list(inspect.signature(lambda *_args, **_kwargs: None).parameters.values()), {})
+_signatures: WeakKeyDictionary[Any, _Signature] = WeakKeyDictionary()
+
+
+def _learn_signature(target: Any) -> _Signature:
+    signature = _read_signature(target)
+    with suppress(Exception):
+        _signatures[target] = signature
+    return signature
+
+
+def _read_signature(target: Any) -> _Signature:
+    """The signature of the target itself, not of what it wraps: a decorator can add arguments, or convert them."""
+    try:
+        if isinstance(target, type) and type(target) is not type:  # a metaclass takes what it likes: pydantic's does
+            return _ANYTHING
+        parameters = list(inspect.signature(target, follow_wrapped=False).parameters.values())
+        is_typed = type(target) is FunctionType and not hasattr(target, "__wrapped__") and find_reference(target)
+        return _Signature(parameters, _read_types(target, parameters) if is_typed else {})
+    except Exception:  # many builtins do not tell
+        return _ANYTHING
+
+
+def _read_types(function: FunctionType, parameters: Sequence[inspect.Parameter]) -> dict[str, _Type]:
+    types = {}
+    for each in parameters:
+        if each.annotation is not each.empty:
+            # One by one: a name that is imported only for type checkers must not hide the rest.
+            with suppress(Exception):
+                holder = SimpleNamespace(__annotations__={each.name: each.annotation})
+                annotation = get_type_hints(holder, function.__globals__, include_extras=True)[each.name]
+                if not inspect.isroutine(annotation):  # pydantic would call it
+                    types[each.name] = _Type(annotation, each.default)
+    return types
+
+
+def _is_class(annotation: Any) -> bool:
+    """Whether `isinstance` can decide what is of this type: a class, or a union of some."""
+    try:
+        isinstance(object(), annotation)
+    except Exception:
+        return False
+    return True
+
+
+def _validate(adapter: TypeAdapter[object], name: str, value: object) -> _Mismatch | None:
+    try:
+        result = adapter.validate_python(value, strict=True)
+    except ValidationError as error:
+        return _describe(name, value, error.errors(include_url=False))
+    return None if result == value else next(_find_made_models(name, value, result), None)
+
+
+def _describe(name: str, value: object, errors: Sequence[ErrorDetails]) -> _Mismatch | None:
+    """What pydantic says where it has got farthest; nothing if it may be stricter than the signature."""
+    if any(map(_is_too_strict, errors)):
+        return None
+    paths = [".".join([name, *_follow(value, error)]) for error in errors]
+    path = max(paths, key=lambda each: each.count("."))
+    reasons = {error["msg"]: None for error, each in zip(errors, paths, strict=True) if each == path}
+    return _Mismatch(clip(path, _MAX_PATH_CHARACTERS), clip("; ".join(reasons), _MAX_REASON_CHARACTERS))
+
+
+def _is_too_strict(error: ErrorDetails) -> bool:
+    kind = error.get("ctx", {}).get("class", error["type"])
+    return isinstance(error["input"], _ALSO_FITS.get(kind, ())) and not isinstance(
+        error["input"], _BUT_NOT.get(kind, ())
+    )
+
+
+def _follow(value: Any, error: ErrorDetails) -> Iterator[str]:
+    """The parts of the error's location that lead into the value; the others name types of a union."""
+    for part in error["loc"]:
+        try:
+            value = value[part]
+        except Exception:
+            if error["type"] != "missing" or part != error["loc"][-1]:
+                continue
+        yield str(part)
+
+
+def _find_made_models(path: str, value: object, result: object) -> Iterator[_Mismatch]:
+    """Where pydantic has made a model of a dictionary, which it does even when it is strict."""
+    if result is value:
+        return
+    if isinstance(result, BaseModel) and not isinstance(value, BaseModel):
+        reason = f"Input should be an instance of {type(result).__name__}"
+        yield _Mismatch(clip(path, _MAX_PATH_CHARACTERS), reason)
+    elif isinstance(result, dict) and isinstance(value, Mapping):
+        for key in result.keys() & value.keys():
+            yield from _find_made_models(f"{path}.{key}", value[key], result[key])
+    elif isinstance(result, list | tuple) and isinstance(value, Sequence):
+        for index, (before, after) in enumerate(zip(value, result, strict=False)):
+            yield from _find_made_models(f"{path}.{index}", before, after)

@@ -1,0 +1,153 @@
+"""`report_tqdm()`: progress bars of tqdm, also those in other people's code, as the job's progress."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from contextvars import ContextVar, Token
+from functools import cache, wraps
+from importlib import import_module
+from inspect import iscoroutinefunction
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from servicekit.jobs.current import CurrentJob, current
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_KEY = "_servicekit_report"
+_teaching = threading.Lock()
+
+
+class _Bar(Protocol):
+    """What is used of a `tqdm`. It has no `desc` if it is disabled, as it may be where there is no terminal."""
+
+    n: float
+    total: float | None
+    disable: bool
+
+
+class _Report:
+    """Reports the first of a job's open bars: of nested ones, the outermost."""
+
+    def __init__(self, job: CurrentJob) -> None:
+        self._job = job
+        self._open: list[int] = []  # by id, since bars compare by their position on the screen, and shall not be kept
+
+    def add(self, bar: _Bar) -> None:
+        self._open.append(id(bar))
+        self.tell(bar)
+
+    def tell(self, bar: _Bar) -> None:
+        if self._open[:1] == [id(bar)]:
+            message = getattr(bar, "desc", None) or None
+            with suppress(TypeError, ValueError):  # a bar can be given anything as its numbers
+                self._job.progress(bar.n, bar.total, message and message.removesuffix(": "))
+
+    def remove(self, bar: _Bar) -> None:
+        self.tell(bar)
+        with suppress(ValueError):  # closed before
+            self._open.remove(id(bar))
+
+
+_report: ContextVar[_Report | None] = ContextVar("servicekit_bar_report", default=None)
+
+
+class report_tqdm:  # noqa: N801
+    """Let the tqdm bars that are made within it report as the job's progress; of nested bars the outermost does.
+
+        with report_tqdm():
+            model = AutoModel.from_pretrained(name)
+
+    It decorates functions as well, plain and `async`. What bars print does not change, and those that print nothing,
+    as many do where there is no terminal, report all the same. Outside of a job it does nothing.
+    `ModuleNotFoundError` if tqdm is not installed.
+    """
+
+    _token: Token[_Report | None]
+
+    def __enter__(self) -> None:
+        with _teaching:
+            _teach_bars()
+        job = current.get(None)
+        self._token = _report.set(None if job is None else _Report(job))
+
+    def __exit__(self, *error: object) -> None:
+        _report.reset(self._token)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def reporting(*args: P.args, **kwargs: P.kwargs) -> R:
+            with report_tqdm():
+                return function(*args, **kwargs)
+
+        @wraps(function)
+        async def reporting_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+            with report_tqdm():
+                return await function(*args, **kwargs)  # type: ignore[misc]
+
+        return reporting_async if iscoroutinefunction(function) else reporting  # type: ignore[return-value]
+
+
+@cache
+def _teach_bars() -> None:
+    """Make bars report: once for the process and for good, as it could not be undone beneath others who do the same.
+
+    A bar knows its report from when it was made, and tells it from whichever thread it is updated in.
+    """
+    bar_class = import_module("tqdm.std").tqdm
+    init, iterate, update, close = bar_class.__init__, bar_class.__iter__, bar_class.update, bar_class.close
+
+    @wraps(init)
+    def init_and_report(bar: _Bar, *args: object, **kwargs: object) -> None:
+        init(bar, *args, **kwargs)
+        _made(bar)
+
+    @wraps(iterate)
+    def iterate_and_report(bar: _Bar) -> Iterator[object]:
+        is_silent = bar.disable and hasattr(bar, _KEY)
+        return _count(bar, iterate(bar)) if is_silent else iterate(bar)
+
+    @wraps(update)
+    def update_and_report(bar: _Bar, n: float = 1) -> object:
+        was_shown = update(bar, n)
+        _updated(bar, n)
+        return was_shown
+
+    @wraps(close)
+    def close_and_report(bar: _Bar) -> None:
+        close(bar)
+        _closed(bar)
+
+    bar_class.__init__, bar_class.__iter__ = init_and_report, iterate_and_report
+    bar_class.update, bar_class.close = update_and_report, close_and_report
+
+
+def _made(bar: _Bar) -> None:
+    report = _report.get()
+    if report is not None:
+        setattr(bar, _KEY, report)
+        report.add(bar)
+
+
+def _updated(bar: _Bar, n: float) -> None:
+    report: _Report | None = getattr(bar, _KEY, None)
+    if report is not None:
+        if bar.disable:  # it does not count by itself
+            bar.n += n
+        report.tell(bar)
+
+
+def _closed(bar: _Bar) -> None:
+    report: _Report | None = getattr(bar, _KEY, None)
+    if report is not None:
+        report.remove(bar)
+
+
+def _count(bar: Any, rows: Iterator[object]) -> Iterator[object]:
+    """Iterate over a bar that does not count by itself."""
+    try:
+        for row in rows:
+            yield row
+            bar.update()
+    finally:
+        bar.close()

@@ -1,0 +1,131 @@
+"""What the service and a job's processes say to each other, and the descriptors that it goes through."""
+
+import asyncio
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from typing import Final
+
+_PIECE_BYTES: Final = 16 * 1024
+_PIECES_A_TURN: Final = 8
+_MOST_PIECES_LEFT: Final = 1_000
+_REPORT_BYTES: Final = 128 * 1024
+
+Take = Callable[[bytes], None]
+"""Takes what was read; nothing (`b""`) at its end."""
+
+
+class Channels:
+    """The descriptors of one job: this process's ends, and those that its processes get.
+
+    They are plain numbers, closed by `close` or when this object is lost. Children of this process do not inherit
+    them, except by `fork`: see `Launcher`.
+    """
+
+    def __init__(self, request: bytes, stdin: bytes, *, is_call: bool) -> None:
+        self._ours: set[int] = set()
+        self._theirs: set[int] = set()
+        self.report = self.answer = -1
+        self.control, control = self._add(_pair(socket.SOCK_STREAM))
+        self.stdout, stdout = self._add(os.pipe())
+        self.stderr, stderr = self._add(os.pipe())
+        self.sent = [self._give(request), control, self._give(stdin), stdout, stderr]
+        """What the launcher needs, in its order."""
+        if is_call:
+            self.report, report = self._add(_pair(socket.SOCK_DGRAM))
+            self.answer = _file(b"")
+            self._ours.add(self.answer)
+            self.sent += [report, self.answer]
+        for descriptor in self._ours:
+            os.set_blocking(descriptor, False)
+
+    def _add(self, ends: tuple[int, int]) -> tuple[int, int]:
+        self._ours.add(ends[0])
+        self._theirs.add(ends[1])
+        return ends
+
+    def _give(self, data: bytes) -> int:
+        descriptor = _file(data)
+        self._theirs.add(descriptor)
+        return descriptor
+
+    def close_theirs(self) -> None:
+        """The launcher has them; kept here, they would hide that nobody else has them any more."""
+        while self._theirs:
+            os.close(self._theirs.pop())
+
+    def close(self) -> None:
+        self.close_theirs()
+        while self._ours:
+            os.close(self._ours.pop())
+
+    __del__ = close
+
+
+class Outlet:
+    """Passes on what comes out of a descriptor, in small pieces and few at a turn of the event loop.
+
+    So a flood leaves the loop time for everything else, and holds no more memory than a piece: who writes faster has
+    to wait.
+    """
+
+    def __init__(self, descriptor: int, take: Take) -> None:
+        self._descriptor = descriptor
+        self._take = take
+        self._is_open = True
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(descriptor, self.read)
+
+    def close(self) -> None:
+        """Pass on what is left, and no more after that; before the descriptor is closed."""
+        self.read(_MOST_PIECES_LEFT)
+        self._stop()
+
+    def read(self, most_pieces: int = _PIECES_A_TURN) -> None:
+        """Pass on what there is, up to so many pieces."""
+        for _ in range(most_pieces):
+            if not self._is_open or not self._read_piece():
+                return
+
+    def _read_piece(self) -> bool:
+        try:
+            data = os.read(self._descriptor, _PIECE_BYTES)
+        except BlockingIOError:
+            return False
+        except ConnectionError:  # what was said to the other end was not read, which is told first; then comes the rest
+            return True
+        if data:
+            self._take(data)
+        else:
+            self._stop()
+        return bool(data)
+
+    def _stop(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            if not self._loop.is_closed():
+                self._loop.remove_reader(self._descriptor)
+            self._take(b"")
+
+
+def _pair(kind: socket.SocketKind) -> tuple[int, int]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+    if kind is socket.SOCK_DGRAM:  # some systems take but 2 KiB at a time by default
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _REPORT_BYTES)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _REPORT_BYTES)
+    return ours.detach(), theirs.detach()
+
+
+def _file(data: bytes) -> int:
+    """A file without a name that can be read from its beginning, in memory where the system has that."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("servicekit")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor

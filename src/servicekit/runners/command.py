@@ -1,0 +1,69 @@
+"""Runs commands."""
+
+from functools import partial
+from pathlib import Path
+
+from servicekit.errors import CommandFailed
+from servicekit.jobs.command import MAX_OUTPUT_BYTES, Command
+from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.outcome import CANCELED, CUT_OFF, MAX_ERROR_CHARACTERS, Outcome, completion, failure
+from servicekit.jobs.status import EndedBy
+from servicekit.jobs.submission import Submission, name_of_program
+from servicekit.runners.launcher import Launcher
+from servicekit.runners.output import OutputLog, ProgressReader, Tail
+from servicekit.runners.work import Plan, WorkEnd, describe_surroundings
+
+
+class CommandRunner:
+    """Runs a program; what it writes is in the job's log.
+
+    Asked to stop, it gets SIGTERM, and so does every program that it has started. If it exits with 0 all the same, it
+    has completed; else it counts as stopped. After the grace time it is killed. What it leaves behind when it ends is
+    killed as well, daemons included.
+    """
+
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+
+    async def run(self, submission: Submission, job: CurrentJob) -> Outcome:
+        if job.is_cancel_requested:
+            return CANCELED
+        command = submission.target
+        assert isinstance(command, Command)
+        stdout = Tail(MAX_OUTPUT_BYTES, ProgressReader(job, OutputLog(job, "stdout", "info")))
+        stderr = Tail(MAX_ERROR_CHARACTERS, OutputLog(job, "stderr", "info"))  # many say there what is no error
+        try:
+            plan = Plan(_describe(command, submission, job), partial(_encode, command.stdin), stdout, stderr)
+            end = await self._launcher.run(plan, job)
+        except Exception as error:  # the system has no more descriptors, say
+            return failure(error)
+        return _judge(end, command, stdout.text, stderr.last_line)
+
+    def find_outcome(self, job: CurrentJob) -> Outcome | None:
+        return CUT_OFF if self._launcher.end_cut_off(job) else None
+
+    def close(self) -> None:
+        self._launcher.close()
+
+
+def _describe(command: Command, submission: Submission, job: CurrentJob) -> dict[str, object]:
+    surroundings = describe_surroundings(submission, job)
+    return {
+        **surroundings,
+        "argv": command.list_arguments(),
+        "cwd": str(Path(surroundings["cwd"], command.cwd or "")),
+        "env": {**surroundings["env"], **(command.env or {})},
+    }
+
+
+def _encode(text: str | None) -> bytes:
+    return b"" if text is None else text.encode(errors="replace")
+
+
+def _judge(end: WorkEnd, command: Command, output: str, last_error: str) -> Outcome:
+    if end.status == 0 and end.error is None:
+        return completion({"exit_code": 0, "output": output})
+    if end.is_stopped or (end.was_asked and end.error is None):
+        return CANCELED._replace(ended_by=EndedBy.KILL if end.was_killed else EndedBy.CANCEL)
+    reason = f"{end.description}: {last_error}" if last_error and end.error is None else end.description
+    return failure(CommandFailed(name_of_program(command), reason))._replace(error_traceback=None)

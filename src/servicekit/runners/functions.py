@@ -1,0 +1,24 @@
+"""Calling a target where it may take its time: in a thread, or in a process of its own."""
+
+from collections.abc import Coroutine
+from typing import TypeGuard
+
+from servicekit.jobs.current import CurrentJob, current
+from servicekit.jobs.outcome import CANCELED, Outcome, completion, failure, is_cancellation
+from servicekit.jobs.submission import Submission
+
+
+def call_target(submission: Submission, job: CurrentJob) -> Outcome:
+    """Call it, unless it was asked to stop already, and say how that ended. Whatever it raises is caught."""
+    if job.is_cancel_requested:
+        return CANCELED
+    current.set(job)
+    try:
+        return completion(submission.call())
+    except BaseException as error:
+        return CANCELED if job.is_cancel_requested and is_cancellation(error) else failure(error)
+
+
+def is_coroutine(result: object) -> TypeGuard[Coroutine[object, object, object]]:
+    """Whether what a target returned is still to be awaited."""
+    return issubclass(type(result), Coroutine)  # isinstance would ask the result itself, which may be odd

@@ -1,0 +1,200 @@
+"""What runs in a job's own process: the call, with a `current_job()` that reaches the service."""
+
+import asyncio
+import ctypes
+import errno
+import faulthandler
+import logging
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Final
+
+from servicekit.errors import JobCanceled
+from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.options import RunnerKind
+from servicekit.jobs.outcome import CANCELED, Outcome, failure
+from servicekit.jobs.submission import Submission
+from servicekit.runners.calls import dump_outcome, load_call
+from servicekit.runners.coroutine import CoroutineRunner
+from servicekit.runners.functions import call_target, is_coroutine
+from servicekit.runners.printing import log_records, open_output
+from servicekit.runners.reports import dump_line, dump_progress
+
+PROGRESS_SECONDS: Final = 0.05
+
+
+def main(request: Mapping[str, Any], *, call: int, report: int, answer: int) -> None:
+    """Make the call that is described in a file, and leave its outcome in another."""
+    job = IsolatedJob(request["job_id"], request["attempt"], report)
+    _prepare_output(job, request["log_level"])
+    job.listen_to_signals()
+    outcome = _run(request, call, job)
+    job.send_progress()
+    with open(answer, "wb") as file:
+        file.write(dump_outcome(outcome))
+    _flush_output()
+
+
+class IsolatedJob(CurrentJob):
+    """The running job in its own process: what it says is sent to the service, which asks it to stop by a signal."""
+
+    def __init__(self, job_id: str, attempt: int, report: int) -> None:
+        super().__init__(job_id, attempt, listener=self)
+        self.interrupt: Callable[[], object] | None = None
+        """Makes the target stop where it is."""
+        self._report = report
+        self._next_progress_at = 0.0
+        self._is_waiting = False
+        self._is_told = False
+        self._masks = threading.local()
+
+    def log(self, text: str, level: str = "info", source: str = "log") -> None:
+        for line in str(text).removesuffix("\n").split("\n"):
+            self._send(dump_line(line, level, source))
+
+    def notify_report(self) -> None:
+        """There is progress to send; not told again until it was taken. A quick loop's is sent now and then."""
+        delay = self._next_progress_at - time.monotonic()
+        if delay <= 0:
+            self.send_progress()
+        else:
+            timer = threading.Timer(delay, self.send_progress)
+            timer.daemon = True
+            timer.start()
+
+    def send_progress(self) -> None:
+        progress = self.take_progress()
+        if progress is not None:
+            self._next_progress_at = time.monotonic() + PROGRESS_SECONDS
+            self._send(dump_progress(progress))
+
+    def wait_cancel_requested(self, timeout: float | None = None) -> bool:
+        # A function that waits for it learns it by the result, and is not interrupted any more.
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main:
+            self._is_waiting = True
+        try:
+            is_asked = self._is_asked(timeout)
+            if is_asked:
+                self.request_cancel()
+                self._is_told = self._is_told or is_main
+        finally:
+            if is_main:
+                self._is_waiting = False
+        return is_asked
+
+    def listen_to_signals(self) -> None:
+        """Take requests to stop from now on, also one that has come already."""
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        # A signal that comes in the midst of a fork, as when a pool is ended at once, would be lost: Python forgets it
+        # in the child. So it waits in the kernel until the child can be ended by it.
+        os.register_at_fork(
+            before=self._hold_back_signal,
+            after_in_parent=self._let_signal_pass,
+            after_in_child=self._become_bystander,
+        )
+
+    def raise_in_target(self) -> None:
+        """Interrupt a function, unless it looks by itself."""
+        if not (self._is_waiting or self._is_told):
+            raise JobCanceled(self.id)
+
+    def _on_sigterm(self, *_: object) -> None:
+        # Systemd, say, sends it to each process of a service; what that means for a job is up to the service.
+        if self._is_asked(0):
+            self.request_cancel()
+            if self.interrupt is not None:
+                self.interrupt()
+
+    def _is_asked(self, timeout: float | None) -> bool:
+        # The service sends but this, and it is never read: so it wakes whoever waits for it, in any thread.
+        return bool(select.select([self._report], [], [], timeout)[0])
+
+    def _hold_back_signal(self) -> None:
+        self._masks.at_fork = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def _let_signal_pass(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.at_fork)
+
+    def _become_bystander(self) -> None:
+        """In a forked child of this process, which is nobody to the service."""
+        if signal.getsignal(signal.SIGTERM) == self._on_sigterm:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._let_signal_pass()
+        self._is_notified = False  # the thread that would send the progress is the parent's
+
+    def _send(self, message: bytes) -> None:
+        while True:
+            try:
+                os.write(self._report, message)
+            except OSError as error:
+                if error.errno == errno.ENOBUFS:  # where a full socket does not block
+                    time.sleep(0.01)
+                    continue
+            return
+
+
+def _run(request: Mapping[str, Any], call: int, job: IsolatedJob) -> Outcome:
+    try:
+        job.interrupt = _end_process
+        target, args, kwargs = load_call(_read_stdin(call), request["main"])
+        submission = Submission(job.id, request["name"], target, args, kwargs, RunnerKind.PROCESS)
+        job.interrupt = job.raise_in_target
+        outcome = call_target(submission, job)
+        job.interrupt = None
+        if is_coroutine(outcome.result):
+            coroutine = replace(submission, target=outcome.result, args=(), kwargs={})
+            outcome = asyncio.run(_await(coroutine, job))
+    except BaseException as error:  # of the target's module; of a task that it started; or a late signal's
+        job.interrupt = None
+        return CANCELED if job.is_cancel_requested and isinstance(error, JobCanceled) else failure(error)
+    return outcome
+
+
+def _end_process() -> None:
+    """Stop before the target has begun: an exception in the midst of an import can become anything."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def _await(submission: Submission, job: IsolatedJob) -> Outcome:
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+    def cancel() -> None:
+        if task is not None and job.is_interruptible:
+            task.cancel()
+
+    job.interrupt = lambda: loop.call_soon_threadsafe(cancel)
+    return await CoroutineRunner().run(submission, job)
+
+
+def _read_stdin(descriptor: int) -> bytes:
+    """Read the file that stands in its place, and leave nothing to read there."""
+    with open(descriptor, "rb", closefd=False) as file:
+        data = file.read()
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), descriptor)
+    return data
+
+
+def _prepare_output(job: IsolatedJob, log_level: int) -> None:
+    # What was inherited from the launcher writes elsewhere.
+    sys.stdout, sys.stderr = open_output(1), open_output(2)
+    faulthandler.enable()
+    log_records(job)
+    logging.getLogger().setLevel(log_level)
+
+
+def _flush_output() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # the target can have put anything there
+            stream.flush()
+    ctypes.CDLL(None).fflush(None)

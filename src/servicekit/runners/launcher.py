@@ -1,0 +1,166 @@
+"""The service's end of the launcher: starts it when it is needed, and has it start the work of jobs."""
+
+import asyncio
+import errno
+import os
+import socket
+import subprocess
+import sys
+import weakref
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from servicekit.jobs.current import CurrentJob
+from servicekit.runners import launcher_main
+from servicekit.runners.coroutine import absorb_cancellation
+from servicekit.runners.work import Plan, Work, WorkEnd
+
+_RETRIES: Final = 2
+_BUSY_SECONDS: Final = 0.01
+_BUSY: Final = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS)
+_PROGRAM: Final = str(Path(launcher_main.__file__))
+
+
+class Launcher:
+    """Starts the processes of jobs, by a small process of its own: see the page in `servicekit.runners`.
+
+    That process is started for the first job, and again for the next one should it have died; running jobs do not
+    need it. It ends with `close`, or with this object, or with this process. A forked child of this process begins
+    without it, and without the jobs.
+    """
+
+    def __init__(self) -> None:
+        self._link: _Link | None = None
+        self._works: dict[CurrentJob, Work] = {}
+        os.register_at_fork(after_in_child=partial(_forget_in_child, weakref.ref(self)))
+
+    async def run(self, plan: Plan, job: CurrentJob) -> WorkEnd:
+        """Run the work of a job until nothing of it is left.
+
+        While `job.is_interruptible`, to cancel the task that awaits this asks the work to stop; it is killed
+        `job.kill_grace_seconds` after that. `OSError` if there are not enough descriptors or processes.
+        """
+        for _ in range(_RETRIES):
+            end = await self._try(plan, job)
+            if not end.was_lost:
+                return end
+        return await self._try(plan, job)
+
+    async def _try(self, plan: Plan, job: CurrentJob) -> WorkEnd:
+        work = self._works[job] = Work(plan)
+        try:
+            await self._start(work, job)
+            await _wait(work, job)
+        except OSError:
+            self.end_cut_off(job)
+            raise
+        finally:
+            if work.is_over:
+                self._works.pop(job, None)
+            else:  # the event loop is taken down
+                work.kill()
+        return work.end
+
+    def end_cut_off(self, job: CurrentJob) -> bool:
+        """Kill what a job has left whose `run` was cut off; say whether that is done."""
+        work = self._works.get(job)
+        if work is None:
+            return True
+        if work.end_without_loop():
+            del self._works[job]
+        return work.is_over
+
+    def close(self) -> None:
+        """End the process; the next job starts another."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
+    async def _start(self, work: Work, job: CurrentJob) -> None:
+        lifeline = [] if job.lifeline is None else [job.lifeline]
+        try:
+            while not self._send([*work.sent, *lifeline]):  # noqa: ASYNC110
+                await asyncio.sleep(_BUSY_SECONDS)
+        finally:
+            work.hand_over()
+
+    def _send(self, descriptors: list[int]) -> bool:
+        """`False`: there are too many requests on their way already, or the launcher has died."""
+        if self._link is None:
+            self._link = _Link()
+        try:
+            socket.send_fds(self._link.socket, [b"\0"], descriptors)
+        except ConnectionError:
+            self.close()
+            return False
+        except OSError as error:
+            if error.errno not in _BUSY:
+                raise
+            return False
+        return True
+
+    def _forget(self) -> None:
+        if self._link is not None:
+            self._link.forget()
+            self._link = None
+        for work in self._works.values():
+            work.close_in_child()
+        self._works = {}
+
+
+class _Link:
+    """The process, and the socket to it."""
+
+    def __init__(self) -> None:
+        self.socket, theirs = socket.socketpair()
+        self.socket.setblocking(False)
+        with theirs, ExitStack() as undo:
+            undo.enter_context(self.socket)
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", _PROGRAM, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,  # what a terminal sends is meant for the service
+            )
+            undo.pop_all()
+        self._finalizer = weakref.finalize(self, _end, self._process, self.socket)
+
+    def close(self) -> None:
+        self._finalizer()
+
+    def forget(self) -> None:
+        """In a forked child: let go of it without ending it."""
+        self._finalizer.detach()
+        self.socket.close()
+        self._process.returncode = 0  # it is not this process's child, and its end of no interest
+
+
+def _end(process: "subprocess.Popen[bytes]", connection: socket.socket) -> None:
+    connection.close()
+    process.kill()  # at once, whatever it imports
+    process.wait()
+
+
+def _forget_in_child(reference: "weakref.ref[Launcher]") -> None:
+    launcher = reference()
+    if launcher is not None:
+        launcher._forget()
+
+
+async def _wait(work: Work, job: CurrentJob) -> None:
+    job.is_interruptible = True
+    try:
+        if job.is_cancel_requested:  # while it was started
+            work.stop(job.kill_grace_seconds)
+        while not work.is_over:
+            try:
+                await work.wait()
+            except asyncio.CancelledError:
+                work.stop(job.kill_grace_seconds)
+    finally:
+        job.is_interruptible = False
+    if job.is_cancel_requested:
+        await absorb_cancellation()

@@ -1,0 +1,100 @@
+"""What a job's processes write, on its way into the job's log. Everything here takes bytes as they are read."""
+
+import re
+from codecs import getincrementaldecoder
+from typing import Final
+
+from servicekit.jobs.current import CurrentJob
+from servicekit.runners.channels import Take
+
+_MARK: Final = b"::progress "
+_NUMBER: Final = rb"\d{1,15}(?:\.\d{1,15})?"
+_PROGRESS: Final = re.compile(_MARK + rb"(%b)(?:/(%b))?(?: (.*?))?\r?" % (_NUMBER, _NUMBER))
+_MOST_BYTES: Final = 4_000
+
+
+class OutputLog:
+    """Makes lines of the job's log. What is no UTF-8 is replaced."""
+
+    def __init__(self, job: CurrentJob, source: str, level: str) -> None:
+        self._job = job
+        self._source = source
+        self._level = level
+        self._decoder = getincrementaldecoder("utf-8")(errors="replace")
+
+    def __call__(self, data: bytes) -> None:
+        text = self._decoder.decode(data, final=not data)
+        if text:
+            self._job.log_piece(text, self._level, self._source)
+
+
+class ProgressReader:
+    """Makes progress of the lines that tell it, and passes on all others.
+
+    Of a line that has not ended, only what may yet become progress is held back.
+    """
+
+    def __init__(self, job: CurrentJob, take_rest: Take) -> None:
+        self._job = job
+        self._take_rest = take_rest
+        self._held = b""
+        self._rest = bytearray()
+        self._is_within_line = False
+
+    def __call__(self, data: bytes) -> None:
+        *lines, begun = (self._held + data).split(b"\n")
+        self._held = b""
+        for line in lines:
+            self._sort(line, b"\n")
+        if data and not self._is_within_line and _may_become_progress(begun):
+            self._held = begun
+        else:
+            self._sort(begun, b"")
+        rest, self._rest = bytes(self._rest), bytearray()
+        if rest:
+            self._take_rest(rest)
+        if not data:
+            self._take_rest(b"")
+
+    def _sort(self, line: bytes, end: bytes) -> None:
+        told = None if self._is_within_line else _PROGRESS.fullmatch(line)
+        if told is None:
+            self._rest += line + end
+        else:
+            done, total, message = told.groups()
+            text = None if message is None else message.decode(errors="replace")
+            self._job.progress(_number(done), None if total is None else _number(total), text)
+        self._is_within_line = not end and (self._is_within_line or bool(line))
+
+
+class Tail:
+    """Keeps the last bytes, and passes on all."""
+
+    def __init__(self, limit: int, take_all: Take) -> None:
+        self._limit = limit
+        self._take_all = take_all
+        self._data = bytearray()
+
+    def __call__(self, data: bytes) -> None:
+        self._data += data
+        if len(self._data) > 2 * self._limit:
+            del self._data[: -self._limit]
+        self._take_all(data)
+
+    @property
+    def text(self) -> str:
+        return self._data[-self._limit :].decode(errors="replace")
+
+    @property
+    def last_line(self) -> str:
+        """The last line that is not empty; of a line that was written over, the last state."""
+        lines = (line.strip() for line in reversed(self.text.splitlines()))
+        return next((line for line in lines if line), "")
+
+
+def _number(digits: bytes) -> float:
+    return float(digits) if b"." in digits else int(digits)
+
+
+def _may_become_progress(line: bytes) -> bool:
+    return len(line) <= _MOST_BYTES and (line.startswith(_MARK) or _MARK.startswith(line))

@@ -1,0 +1,82 @@
+"""Runs functions in processes of their own."""
+
+import logging
+import sys
+from functools import partial
+from typing import Final
+
+from servicekit.errors import ProcessCrashed
+from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, failure
+from servicekit.jobs.restartable import name_of_main
+from servicekit.jobs.status import EndedBy
+from servicekit.jobs.submission import Submission
+from servicekit.runners.calls import dump_call, load_outcome
+from servicekit.runners.launcher import Launcher
+from servicekit.runners.output import OutputLog
+from servicekit.runners.reports import take_report
+from servicekit.runners.work import Plan, WorkEnd, describe_surroundings
+
+_SHARED_IMPORTS: Final = ("servicekit.api",)
+"""What most targets' modules import, and what is safe to have been imported before the process was forked."""
+
+
+class ProcessRunner:
+    """Runs a function, plain or `async`, in a process of its own; what it prints and logs is in the job's log.
+
+    The function is imported there, its arguments and its result are pickled.
+
+    Asked to stop, a plain function gets `JobCanceled` raised wherever it is, or if it waits by
+    `current_job().wait_cancel_requested()`, learns it there; an `async` one gets `CancelledError` at its next await.
+    After the grace time the process is killed. Whatever it has started and left behind when it ends is killed as well:
+    threads, and processes, daemons included.
+    """
+
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+
+    async def run(self, submission: Submission, job: CurrentJob) -> Outcome:
+        if job.is_cancel_requested:
+            return CANCELED
+        try:
+            end = await self._launcher.run(_plan(submission, job), job)
+        except Exception as error:  # the arguments cannot be pickled, or the system has no more descriptors, say
+            return failure(error)
+        return _judge(end)
+
+    def find_outcome(self, job: CurrentJob) -> Outcome | None:
+        return CUT_OFF if self._launcher.end_cut_off(job) else None
+
+    def close(self) -> None:
+        self._launcher.close()
+
+
+def _plan(submission: Submission, job: CurrentJob) -> Plan:
+    request = {
+        **describe_surroundings(submission, job),
+        "argv": None,
+        "job_id": job.id,
+        "attempt": job.attempt,
+        "name": submission.name,
+        "main": name_of_main(),
+        "path": [folder for folder in sys.path if isinstance(folder, str)],
+        "program": sys.argv,
+        "preload": [module for module in _SHARED_IMPORTS if module in sys.modules],
+        "log_level": logging.getLogger().level,
+    }
+    return Plan(
+        request=request,
+        make_stdin=partial(dump_call, submission),
+        take_stdout=OutputLog(job, "stdout", "info"),
+        take_stderr=OutputLog(job, "stderr", "warning"),
+        take_report=partial(take_report, job),
+    )
+
+
+def _judge(end: WorkEnd) -> Outcome:
+    outcome = load_outcome(end.answer)
+    if outcome is not None:
+        return outcome
+    if end.is_stopped:
+        return CANCELED._replace(ended_by=EndedBy.KILL if end.was_killed else EndedBy.CANCEL)
+    return failure(ProcessCrashed(f"it {end.description}"), EndedBy.CRASH)

@@ -1,0 +1,34 @@
+"""What a job's own process says of its progress, and its log lines: short messages, each read in one piece."""
+
+import json
+from contextlib import suppress
+from typing import Final
+
+from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.logs import MAX_LINE_CHARACTERS
+from servicekit.jobs.record import Progress
+
+_MOST_CHARACTERS: Final = 200
+
+
+def dump_line(text: str, level: str, source: str) -> bytes:
+    # One character more than is kept lets the service see that the line was longer.
+    return _dump("line", text[: MAX_LINE_CHARACTERS + 1], level[:_MOST_CHARACTERS], source[:_MOST_CHARACTERS])
+
+
+def dump_progress(progress: Progress) -> bytes:
+    return _dump("progress", progress.done, progress.total, progress.message)
+
+
+def take_report(job: CurrentJob, data: bytes) -> None:
+    """Say in the service what was said in the job's process."""
+    with suppress(ValueError, TypeError):  # descriptors are there for the target to write on, too
+        kind, *values = json.loads(data)
+        if kind == "line":
+            job.log(*values)
+        elif kind == "progress":
+            job.progress(*values)
+
+
+def _dump(*message: object) -> bytes:
+    return json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass")  # as `json.loads` reads it

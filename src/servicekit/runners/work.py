@@ -1,0 +1,213 @@
+"""The processes of one job, as the service sees them: how they end, and how to end them."""
+
+import asyncio
+import json
+import os
+import select
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
+from typing import Final, NamedTuple, TypedDict
+
+from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.submission import Submission
+from servicekit.runners.channels import Channels, Outlet, Take
+from servicekit.runners.launcher_main import KILL, TERMINATE
+
+_KILL_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to start, and who takes what comes out of it."""
+
+    request: Mapping[str, object]
+    """For the launcher: see `launcher_main`."""
+    make_stdin: Callable[[], bytes]
+    """What the work reads; made when it is sent, and not kept."""
+    take_stdout: Take
+    take_stderr: Take
+    take_report: Take | None = None
+    """For a call in Python: takes its messages, one by one."""
+
+
+class Surroundings(TypedDict):
+    """The part of every request that says how the work finds the world: as the service does."""
+
+    cwd: str
+    env: dict[str, str]
+    max_memory_bytes: int | None
+    has_lifeline: bool
+
+
+class WorkEnd(NamedTuple):
+    """How the work of a job has ended. Nothing of it is left."""
+
+    has_begun: bool
+    status: int | None
+    """As of `os.waitpid`; `None` if nobody saw it end."""
+    error: str | None
+    """Why it was not started."""
+    was_asked: bool
+    was_killed: bool
+    """Whether it ended because it was killed, having been asked to stop."""
+    answer: bytes
+    """What a call in Python has written of its outcome."""
+
+    @property
+    def was_lost(self) -> bool:
+        """Whether the launcher died before it could start it: it may be tried again."""
+        return not (self.has_begun or self.error or self.was_asked)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it ended by what it was asked to stop with, or nobody knows by what."""
+        return self.was_killed or (self.was_asked and self.status in (SIGTERM, None))
+
+    @property
+    def description(self) -> str:
+        """The predicate of a sentence: `exited with code 3`."""
+        if self.error is not None:
+            return f"could not be started: {self.error}"
+        if self.status is None:
+            return "was not seen to end, since its supervisor was killed"
+        code = os.waitstatus_to_exitcode(self.status)
+        return f"exited with code {code}" if code >= 0 else f"was ended by {_name_of_signal(-code)}"
+
+
+class Work:
+    """One job's processes, over which a supervisor watches at the other end of a socket, the control.
+
+    If that ends, be it because this process does, the supervisor kills them all.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._has_begun = False
+        self.is_over = False
+        self._status: int | None = None
+        self._error: str | None = None
+        self._was_asked = False
+        self._has_killed = False
+        self._answer = b""
+        self._heard = b""
+        self._over = asyncio.Event()
+        self._kill_at = float("inf")
+        self._killing: asyncio.TimerHandle | None = None
+        is_call = plan.take_report is not None
+        self._channels = channels = Channels(json.dumps(plan.request).encode(), plan.make_stdin(), is_call=is_call)
+        self._control = Outlet(channels.control, self._hear)
+        self._outlets = [Outlet(channels.stdout, plan.take_stdout), Outlet(channels.stderr, plan.take_stderr)]
+        if plan.take_report is not None:
+            self._outlets.append(Outlet(channels.report, plan.take_report))
+
+    @property
+    def sent(self) -> list[int]:
+        """The descriptors that the launcher needs."""
+        return self._channels.sent
+
+    def hand_over(self) -> None:
+        """The launcher has been sent what it needs, or will not be."""
+        self._channels.close_theirs()
+
+    async def wait(self) -> None:
+        """Wait until nothing of the work is left. May be given up, and done again."""
+        await self._over.wait()
+
+    @property
+    def end(self) -> WorkEnd:
+        was_killed = self._has_killed and self._status == SIGKILL
+        return WorkEnd(self._has_begun, self._status, self._error, self._was_asked, was_killed, self._answer)
+
+    def stop(self, grace_seconds: float) -> None:
+        """Ask the work to stop, and kill it after the grace time; the shorter one, if it is asked again."""
+        if self.is_over:
+            return
+        if not self._was_asked and self._channels.report >= 0:
+            _write(self._channels.report, b"stop")  # it tells our signal from a stranger's
+        self._was_asked = True
+        self._order(TERMINATE)
+        kill_at = time.monotonic() + grace_seconds
+        if kill_at < self._kill_at:
+            self._set_timer(kill_at)
+
+    def kill(self) -> None:
+        self._has_killed = True
+        self._order(KILL)
+
+    def end_without_loop(self) -> bool:
+        """Kill the work, after its event loop has ended; wait a moment for that, and say whether it is over."""
+        self.kill()
+        deadline = time.monotonic() + _KILL_SECONDS
+        while not self.is_over and (left := deadline - time.monotonic()) > 0:
+            if select.select([self._channels.control], [], [], left)[0]:
+                self._control.read()
+        return self.is_over
+
+    def close_in_child(self) -> None:
+        """In a forked child of this process, which must not keep the control from ending."""
+        self._channels.close()
+
+    def _order(self, order: bytes) -> None:
+        if not self.is_over:
+            _write(self._channels.control, order)
+
+    def _set_timer(self, kill_at: float) -> None:
+        self._cancel_timer()
+        self._kill_at = kill_at
+        self._killing = asyncio.get_running_loop().call_later(kill_at - time.monotonic(), self.kill)
+
+    def _cancel_timer(self) -> None:
+        if self._killing is not None:
+            self._killing.cancel()
+
+    def _hear(self, data: bytes) -> None:
+        *lines, self._heard = (self._heard + data).split(b"\n")
+        for line in lines:
+            self._take_message(**json.loads(line))
+        if not data or self._status is not None:
+            self._finish()
+
+    def _take_message(self, *, began: bool | None = None, error: str | None = None, ended: int | None = None) -> None:
+        if began is not None:
+            self._has_begun = True
+        if error is not None:
+            self._error = error
+        if ended is not None:
+            self._status = ended
+
+    def _finish(self) -> None:
+        if self.is_over:
+            return
+        self.is_over = True
+        self._cancel_timer()
+        for outlet in (*self._outlets, self._control):
+            outlet.close()
+        if self._channels.answer >= 0:
+            self._answer = os.pread(self._channels.answer, os.fstat(self._channels.answer).st_size, 0)
+        self._channels.close()
+        with suppress(RuntimeError):  # the event loop is closed, and nobody waits
+            self._over.set()
+
+
+def describe_surroundings(submission: Submission, job: CurrentJob) -> Surroundings:
+    return {
+        "cwd": str(Path.cwd()),
+        "env": {**os.environ, "SERVICEKIT_JOB_ID": job.id, "SERVICEKIT_ATTEMPT": str(job.attempt)},
+        "max_memory_bytes": submission.options.max_memory_bytes,
+        "has_lifeline": job.lifeline is not None,
+    }
+
+
+def _name_of_signal(number: int) -> str:
+    try:
+        return Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    with suppress(OSError):  # who would read it has ended
+        os.write(descriptor, data)

@@ -1,0 +1,19 @@
+"""Jobs in the memory of one process, which forgets them with it. What is kept of finished ones is bounded.
+
+A job is one mutable `Job` with everything inline, and the frozen record is made when somebody looks: at 100,000 kept
+jobs the garbage collector walks one object for each of them instead of a handful, and a job that nobody watches never
+pays for a record. Nothing here awaits, so every method of the store is atomic on the event loop.
+
+    MemoryStore     the port: what happens to jobs
+     ├─ Waiting     pending jobs, from their submission to their turn
+     │   ├─ Places  of their concurrency keys
+     │   └─ Queues  of those that are ready
+     ├─ Shelves     all jobs, in order of submission
+     ├─ ChangeLog   which have changed last
+     ├─ Cargo       what they keep besides their records, and how much of it may be kept
+     └─ Schedules
+"""
+
+from servicekit.stores.memory.store import MemoryStore
+
+__all__ = ["MemoryStore"]

@@ -1,0 +1,180 @@
+"""One job, as the store in memory keeps it."""
+
+from collections import deque
+from dataclasses import replace
+from datetime import datetime
+from inspect import iscoroutine
+from sys import getsizeof
+from types import FunctionType
+from typing import TYPE_CHECKING, Final
+
+from servicekit.errors import RetryUnavailable
+from servicekit.jobs.outcome import Outcome
+from servicekit.jobs.record import (
+    MAX_PAST_ATTEMPTS,
+    JobRecord,
+    PastAttempt,
+    Progress,
+    seconds_elapsed,
+    seconds_remaining,
+    transitions_of,
+)
+from servicekit.jobs.sizes import estimate_bytes
+from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
+from servicekit.jobs.submission import JobTarget, Submission
+from servicekit.stores.memory.logs import JobLog
+
+if TYPE_CHECKING:
+    from servicekit.stores.memory.queues import Queue
+    from servicekit.stores.memory.shelves import Shelf
+
+DROPPED: Final = object()
+"""Instead of a result that is not kept."""
+_RUNNING: Final = move_of(Transition.CLAIM).target
+_MOST_TRANSITIONS: Final = 100
+_RECORD_BYTES: Final = 500
+_NO_ARGUMENTS: Final[dict[str, object]] = {}
+_SCALARS: Final = frozenset({bool, int, float, str, bytes})
+_NOT_ENDED: Final = "it has not ended."
+_COROUTINE_OBJECT: Final = "its target was a coroutine object, which runs only once."
+_TOO_LARGE: Final = "its arguments took too much memory to be kept (Retention.max_result_bytes)."
+
+
+class Job:
+    """One job, mutable; only the store touches it."""
+
+    __slots__ = (
+        "args", "artifact_id", "attempt", "attempts", "cancel_requested_at", "ended_by", "error", "error_traceback",
+        "finished_at", "id", "kwargs", "log", "name", "options", "progress", "queue", "result", "result_bytes",
+        "retry_of", "runner", "schedule", "scheduled_at", "shelf", "started_at", "status", "submission",
+        "submitted_at", "target", "transitions", "turn", "version", "why_not_again",
+    )  # fmt: skip
+
+    queue: "Queue"
+    shelf: "Shelf"
+
+    def __init__(self, submission: Submission, submitted_at: datetime) -> None:
+        self.id = submission.id
+        self.name = submission.name
+        self.runner = submission.runner
+        self.options = submission.options  # nearly always the same object for all jobs
+        self.retry_of = submission.retry_of
+        self.schedule = submission.schedule
+        self.submission: Submission | None = submission
+        """`None` once the job has ended: its call is in the next three then, if it can be made again."""
+        self.target: JobTarget | None = None
+        self.args: tuple[object, ...] = ()
+        self.kwargs = _NO_ARGUMENTS
+        self.why_not_again = _NOT_ENDED
+        self.status = JobStatus.PENDING
+        self.turn: int | None = None
+        """Its place in its queue, while it is ready."""
+        self.submitted_at = submitted_at
+        self.scheduled_at: datetime | None = None
+        self.started_at: datetime | None = None
+        self.finished_at: datetime | None = None
+        self.cancel_requested_at: datetime | None = None
+        self.ended_by: EndedBy | None = None
+        self.error: str | None = None
+        self.error_traceback: str | None = None
+        self.artifact_id: str | None = None
+        self.progress: Progress | None = None
+        self.result: object = None
+        self.result_bytes = 0
+        self.attempt = 0
+        self.attempts: tuple[PastAttempt, ...] = ()
+        self.transitions: deque[JobRecord] | None = None
+        """The records at the newest changes of status, if it was retried; if not, the present record tells them."""
+        self.log: JobLog | None = None
+        self.version = 1
+
+    def record(self, now: datetime) -> JobRecord:
+        return JobRecord(
+            self.id, self.status, self.submitted_at, self.started_at, self.finished_at, self.error, self.artifact_id,
+            self.name, self.attempt, self.version, self.progress, self.options.tags, self.cancel_requested_at,
+            self.options.queue, self.options.priority, self.scheduled_at, self.ended_by, self.retry_of, self.schedule,
+            seconds_elapsed(self.started_at, self.finished_at, now),
+            seconds_remaining(self.progress, self.started_at, now) if self.status is _RUNNING else None,
+            self.error_traceback, self.attempts,
+        )  # fmt: skip
+
+    def list_transitions(self, now: datetime) -> list[JobRecord]:
+        return transitions_of(self.record(now)) if self.transitions is None else list(self.transitions)
+
+    def begin_again(self, outcome: Outcome, scheduled_at: datetime, now: datetime) -> None:
+        """Note that the attempt has failed and will be followed by another."""
+        if self.transitions is None:
+            self.transitions = deque(transitions_of(self.record(now)), _MOST_TRANSITIONS)
+        started_at = self.started_at or self.submitted_at
+        ended = PastAttempt(self.attempt, started_at, max(now, started_at), outcome.error, outcome.ended_by)
+        self.attempts = (*self.attempts, ended)[-MAX_PAST_ATTEMPTS:]
+        self.error, self.error_traceback = outcome.error, outcome.error_traceback
+        self.started_at = self.progress = None
+        self.scheduled_at = scheduled_at
+
+    def discard_call(self) -> None:
+        """Close a coroutine object that will never run."""
+        if self.submission is not None:
+            self.submission.discard()
+
+    def end(self, outcome: Outcome, now: datetime) -> None:
+        """Note how the job has ended."""
+        earliest = self.started_at or self.submitted_at
+        self.finished_at = now if now > earliest else earliest
+        self.ended_by = outcome.ended_by
+        self.error = outcome.error
+        self.error_traceback = outcome.error_traceback
+        self.artifact_id = outcome.artifact_id
+        self.result = outcome.result
+        self.result_bytes = outcome.result_bytes
+        submission = self.submission
+        assert submission is not None  # it is kept until here
+        self.submission = None
+        if iscoroutine(submission.target):
+            self.why_not_again = _COROUTINE_OBJECT
+        else:
+            self.target, self.args, self.kwargs = submission.target, submission.args, submission.kwargs or _NO_ARGUMENTS
+
+    def repeat(self, new_id: str) -> Submission:
+        """The same call again, at once; `RetryUnavailable` if it cannot be made."""
+        if self.target is None:
+            raise RetryUnavailable(self.id, self.status, self.why_not_again)
+        options = self.options
+        if options.idempotency_key is not None or options.delay or options.start_at is not None:
+            options = replace(options, idempotency_key=None, delay=0.0, start_at=None)
+        return Submission(
+            new_id, self.name, self.target, self.args, self.kwargs, self.runner, options, retry_of=self.id
+        )
+
+    @property
+    def call_bytes(self) -> int:
+        """What the call of an ended job takes in memory beside the target's code."""
+        captured = self.target.__closure__ if type(self.target) is FunctionType else self.target
+        values = (*self.args, *self.kwargs.values(), *(() if captured is None else (captured,)))
+        return sum(getsizeof(value) if type(value) in _SCALARS else estimate_bytes(value) for value in values)
+
+    def drop_call(self) -> None:
+        self.target, self.args, self.kwargs = None, (), _NO_ARGUMENTS
+        self.why_not_again = _TOO_LARGE
+
+    @property
+    def cargo_bytes(self) -> int:
+        """What the job keeps besides its record and its call."""
+        size = self.result_bytes
+        if self.error_traceback is not None:
+            size += getsizeof(self.error_traceback)
+        if self.log is not None:
+            size += self.log.memory_bytes
+        if self.transitions is not None:
+            size += sum(_RECORD_BYTES + len(record.error_traceback or "") for record in self.transitions)
+        return size
+
+    def drop_cargo(self) -> None:
+        if self.result is not None:
+            self.result = DROPPED
+        self.result_bytes = 0
+        self.error_traceback = None
+        if self.log is not None:
+            self.log.clear()
+        if self.transitions:
+            self.transitions = deque([replace(self.transitions[-1], error_traceback=None)], _MOST_TRANSITIONS)

@@ -1,0 +1,217 @@
+"""Queues: the jobs that are ready, and whose turn it is."""
+
+from bisect import insort
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from itertools import count
+from typing import Final
+
+from servicekit.jobs.options import RunnerKind
+from servicekit.jobs.queues import QueueRecord
+from servicekit.stores.memory.agenda import Agenda
+from servicekit.stores.memory.job import Job
+
+_MOST_IDLE: Final = 100
+"""So many queues are kept also while there is nothing to say of them: they are likely to be used again."""
+
+
+class Queues:
+    """The queues that have jobs, or are paused.
+
+    They take turns: next is the one with the fewest jobs running, and of several such the one that was served longest
+    ago. To find it costs the same however many jobs wait.
+    """
+
+    def __init__(self) -> None:
+        self._queues: dict[str, Queue] = {}
+        self._turns: dict[RunnerKind, Agenda[tuple[int, int], Queue]] = {}
+        """For each kind of runner, the queues with jobs that are ready for it; without those that are paused."""
+        self._moved: set[Queue] = set()
+        """Those whose place among the others has still to be found."""
+        self._numbers = count(1)
+
+    def list_records(self) -> list[QueueRecord]:
+        queues = [queue for _, queue in sorted(self._queues.items()) if not queue.is_idle]
+        return [QueueRecord(queue.name, queue.is_paused, queue.pending, queue.running) for queue in queues]
+
+    def count_pending(self, name: str) -> int:
+        queue = self._queues.get(name)
+        return 0 if queue is None else queue.pending
+
+    def enter(self, job: Job) -> None:
+        """The job is pending from now on; whether it is ready is another question."""
+        queue = job.queue = self._get(job.options.queue)
+        queue.pending += 1
+
+    def leave(self, job: Job) -> None:
+        """The job is not pending any more, and will not run."""
+        queue = job.queue
+        queue.pending -= 1
+        if job.turn is not None:
+            queue.lines[job.runner].remove(job)
+        self._settle(queue)
+
+    def make_ready(self, job: Job) -> None:
+        """Put a pending job behind all that are ready."""
+        queue = job.queue
+        line = queue.lines.get(job.runner)
+        if line is None:
+            line = queue.lines[job.runner] = _Line()
+            self._turns.setdefault(job.runner, Agenda())
+        if not line.priorities:
+            self._moved.add(queue)
+        job.turn = next(self._numbers)
+        line.add(job)
+
+    def take(self, limit: int, excluding: Collection[RunnerKind], limits: Mapping[str, int]) -> list[Job]:
+        """Take ready jobs to run them: at most `limit`, and of each queue only so many that no more run than may."""
+        taken: list[Job] = []
+        full: list[Queue] = []
+        while len(taken) < limit and (queue := self._take_next(excluding)) is not None:
+            most = limit - len(taken)
+            if most > 1 and (rival := self._find_next(excluding)) is not None:
+                most = min(most, max(1, rival.running - queue.running))  # then it is the rival's turn
+            if queue.name in limits:
+                most = min(most, limits[queue.name] - queue.running)
+            if most > 0:
+                taken += queue.serve(most, excluding, next(self._numbers))
+                self._moved.add(queue)
+            else:
+                full.append(queue)
+        self._moved.update(full)
+        return taken
+
+    def _take_next(self, excluding: Collection[RunnerKind]) -> "Queue | None":
+        """Find the queue whose turn it is, and take it out of those that take turns."""
+        for moved in self._moved:
+            self._arrange(moved)
+        self._moved.clear()
+        queue = self._find_next(excluding)
+        if queue is not None:
+            self._take_out(queue)
+        return queue
+
+    def _find_next(self, excluding: Collection[RunnerKind]) -> "Queue | None":
+        nearest: tuple[tuple[int, int], Queue] | None = None
+        for kind, queues in self._turns.items():
+            first = None if kind in excluding else queues.first()
+            if first is not None and (nearest is None or first < nearest):
+                nearest = first
+        return None if nearest is None else nearest[1]
+
+    def end(self, job: Job) -> None:
+        """The job, which was taken, has stopped running."""
+        job.queue.running -= 1
+        self._settle(job.queue)
+
+    def set_paused(self, name: str, *, is_paused: bool) -> None:
+        queue = self._get(name)
+        queue.is_paused = is_paused
+        self._settle(queue)
+
+    def _get(self, name: str) -> "Queue":
+        queue = self._queues.get(name)
+        if queue is None:
+            # It stands behind those that are there, or else a new name for each job would be a way past them.
+            queue = self._queues[name] = Queue(name, next(self._numbers))
+        return queue
+
+    def _settle(self, queue: "Queue") -> None:
+        """Forget the queue if it is one idle queue too many; else it will be given its place when that is needed."""
+        if not queue.is_idle or len(self._queues) <= _MOST_IDLE:
+            self._moved.add(queue)
+            return
+        del self._queues[queue.name]
+        self._moved.discard(queue)
+        self._take_out(queue)
+
+    def _arrange(self, queue: "Queue") -> None:
+        """Put the queue in its place among those that take turns."""
+        for kind, line in queue.lines.items():
+            if line.priorities and not queue.is_paused:
+                self._turns[kind].put(queue, (queue.running, queue.served))
+            else:
+                self._turns[kind].discard(queue)
+
+    def _take_out(self, queue: "Queue") -> None:
+        for kind in queue.lines:
+            self._turns[kind].discard(queue)
+
+
+class Queue:
+    """One queue: how many of its jobs wait and run, and those that are ready, by the kind of their runner."""
+
+    __slots__ = ("is_paused", "lines", "name", "pending", "running", "served")
+
+    def __init__(self, name: str, served: int) -> None:
+        self.name = name
+        self.served = served
+        """When it was served last, counted; or came to be."""
+        self.is_paused = False
+        self.pending = 0
+        self.running = 0
+        self.lines: dict[RunnerKind, _Line] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to say of it."""
+        return not (self.pending or self.running or self.is_paused)
+
+    def serve(self, most: int, excluding: Collection[RunnerKind], number: int) -> list[Job]:
+        """Take up to `most` of the jobs that are ready, in their order."""
+        jobs: list[Job] = []
+        lines = [line for kind, line in self.lines.items() if line.priorities and kind not in excluding]
+        while lines and len(jobs) < most:
+            line = lines[0] if len(lines) == 1 else min(lines, key=_Line.rank)
+            jobs.append(line.take_first())
+            if not line.priorities:
+                lines.remove(line)
+        self.pending -= len(jobs)
+        self.running += len(jobs)
+        self.served = number
+        return jobs
+
+
+class _Line:
+    """Jobs by priority, and those of the same in the order in which they came."""
+
+    __slots__ = ("_by_priority", "priorities")
+
+    def __init__(self) -> None:
+        # Ordered dictionaries, because their first item can be removed at once however many went before it.
+        self._by_priority: dict[int, OrderedDict[str, Job]] = {}
+        self.priorities: list[int] = []
+        """Those of its jobs, the highest last."""
+
+    def add(self, job: Job) -> None:
+        priority = job.options.priority
+        jobs = self._by_priority.get(priority)
+        if jobs is None:
+            jobs = self._by_priority[priority] = OrderedDict()
+            insort(self.priorities, priority)
+        jobs[job.id] = job
+
+    def rank(self) -> tuple[int, int | None]:
+        """Of two lines the one with the smaller rank goes first."""
+        priority = self.priorities[-1]
+        return -priority, next(iter(self._by_priority[priority].values())).turn
+
+    def take_first(self) -> Job:
+        priority = self.priorities[-1]
+        jobs = self._by_priority[priority]
+        _, job = jobs.popitem(last=False)
+        job.turn = None
+        if not jobs:
+            self._close(priority)
+        return job
+
+    def remove(self, job: Job) -> None:
+        jobs = self._by_priority[job.options.priority]
+        del jobs[job.id]
+        job.turn = None
+        if not jobs:
+            self._close(job.options.priority)
+
+    def _close(self, priority: int) -> None:
+        del self._by_priority[priority]
+        self.priorities.remove(priority)

@@ -1,0 +1,425 @@
+"""The store in memory: what happens to jobs."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from servicekit.errors import (
+    IdempotencyConflict,
+    JobFailed,
+    JobNotFinished,
+    JobNotFound,
+    QueueFull,
+    QueueTimeout,
+    ResultDropped,
+    check_count,
+)
+from servicekit.jobs.events import JobEvent
+from servicekit.jobs.logs import LogPage, NewLine
+from servicekit.jobs.options import RunnerKind, seconds_of
+from servicekit.jobs.outcome import CANCELED, Outcome, failure
+from servicekit.jobs.query import SCAN_LIMIT, ChangePage, JobChange, JobFilter, JobPage
+from servicekit.jobs.queues import QueueRecord
+from servicekit.jobs.record import JobRecord, Progress
+from servicekit.jobs.restartable import fingerprint
+from servicekit.jobs.retention import Retention
+from servicekit.jobs.schedules import FiredSchedule, Overlap, Schedule, ScheduleState
+from servicekit.jobs.status import EndedBy, JobStatus, Move, Transition, move_of
+from servicekit.jobs.submission import Claim, Submission, check_target, name_of
+from servicekit.ports import Clock, EventPublisher, JobSignals
+from servicekit.stores.memory.cargo import Cargo
+from servicekit.stores.memory.changes import ChangeLog
+from servicekit.stores.memory.finished import Finished
+from servicekit.stores.memory.job import DROPPED, Job
+from servicekit.stores.memory.logs import JobLog
+from servicekit.stores.memory.schedules import Schedules
+from servicekit.stores.memory.shelves import Shelves
+from servicekit.stores.memory.waiting import Waiting
+
+_MOVES: Final = {transition: move_of(transition) for transition in Transition}
+_CLAIM: Final = _MOVES[Transition.CLAIM]
+_RETRY: Final = _MOVES[Transition.RETRY]
+_PENDING: Final = _RETRY.target
+_RUNNING: Final = _CLAIM.target
+_COMPLETED: Final = _MOVES[Transition.COMPLETE].target
+_NO_LIMITS: Final[Mapping[str, int]] = {}
+
+
+class MemoryStore:
+    """A `JobStore` that forgets everything with its process."""
+
+    def __init__(
+        self,
+        publisher: EventPublisher,
+        clock: Clock,
+        retention: Retention,
+        *,
+        scan_limit: int = SCAN_LIMIT,
+        max_pending: int | None = None,
+    ) -> None:
+        check_count("max_pending", max_pending)
+        self._publisher = publisher
+        self._notify = publisher.notify
+        self._now = clock.now
+        self._retention = retention
+        self._scan_limit = scan_limit
+        self._max_pending = max_pending
+        self._signals: JobSignals | None = None
+        self._jobs: dict[str, Job] = {}
+        self._shelves = Shelves()
+        self._waiting = Waiting(self._wake)
+        self._deleted: dict[str, Job] = {}  # those that still run, and hold what they took until they stop
+        self._finished: dict[JobStatus, Finished] = {}
+        for statuses, bounds in retention.groups():
+            self._finished |= dict.fromkeys(statuses, Finished(bounds))
+        self._cargo = Cargo(retention.max_result_bytes)
+        self._first_uses: dict[str, _FirstUse] = {}  # of idempotency keys, by jobs that are kept
+        self._schedules = Schedules()
+        self._changes = ChangeLog(self._now())
+
+    @property
+    def is_shared(self) -> bool:
+        return False
+
+    @property
+    def lifeline(self) -> None:
+        return None
+
+    async def open(self, signals: JobSignals) -> None:
+        self._signals = signals
+
+    async def insert(self, submission: Submission) -> str:
+        key = submission.options.idempotency_key
+        if key is not None and key in self._first_uses:
+            return self._find_first(key, submission)
+        if self._max_pending is not None and self._is_full(submission.options.queue):
+            submission.discard()
+            raise QueueFull(submission.options.queue, self._max_pending)
+        if key is not None:
+            self._first_uses[key] = _FirstUse(submission.id, fingerprint(submission))
+        self._keep(submission)
+        return submission.id
+
+    def _find_first(self, key: str, submission: Submission) -> str:
+        """The job that this submission is a repetition of."""
+        first = self._first_uses[key]
+        submission.discard()
+        if first.fingerprint != fingerprint(submission):
+            raise IdempotencyConflict(key, first.job_id)
+        return first.job_id
+
+    def _is_full(self, queue: str) -> bool:
+        return self._max_pending is not None and self._waiting.count_pending(queue) >= self._max_pending
+
+    def _keep(self, submission: Submission) -> None:
+        now = self._now()
+        job = Job(submission, now)
+        if submission.options.has_times:
+            job.scheduled_at = submission.options.scheduled_at(now)
+        self._jobs[job.id] = job
+        self._shelves.add(job)
+        self._waiting.add(job, now)
+        if self._publisher.is_watched(job.id):
+            self._publish(job)
+        self._log_change(job.id)
+
+    async def claim(
+        self,
+        limit: int,
+        excluding: Collection[RunnerKind],
+        max_running: int | None = None,  # noqa: ARG002 (no other process runs any, so `limit` says it already)
+        queue_limits: Mapping[str, int] | None = None,
+    ) -> list[Claim]:
+        now = self._now()
+        return [self._start(job, now) for job in self._waiting.take(limit, excluding, queue_limits or _NO_LIMITS)]
+
+    def _start(self, job: Job, now: datetime) -> Claim:
+        submission = job.submission
+        assert submission is not None  # it is kept until the job has ended
+        # A clock that was set back does not make a job start before it was submitted.
+        job.started_at = now if now > job.submitted_at else job.submitted_at
+        failures = job.attempt  # an attempt that does not fail ends the job: there is nobody to give it back to
+        job.attempt += 1
+        self._move(job, _CLAIM)
+        return Claim(submission, job.attempt, failures)
+
+    async def make_due(self) -> datetime | None:
+        now = self._now()
+        self._waiting.make_due(now)
+        while (job := self._waiting.find_expired(now)) is not None:
+            seconds = seconds_of(job.options.queue_timeout or 0)
+            self._end_waiting(job, failure(QueueTimeout(seconds), EndedBy.TIME_LIMIT))
+        return self._waiting.next_moment()
+
+    async def finish(self, claim: Claim, outcome: Outcome) -> bool:
+        job = self._find_running(claim)
+        if job is None:
+            self._let_go_of_deleted(claim)
+            return False
+        self._waiting.end(job)
+        self._end(job, outcome)
+        return True
+
+    async def retry(self, claim: Claim, outcome: Outcome, scheduled_at: datetime) -> bool:
+        job = self._find_running(claim)
+        if job is None or job.cancel_requested_at is not None:
+            return await self.finish(claim, outcome)
+        now = self._now()
+        self._waiting.end(job)
+        job.begin_again(outcome, scheduled_at, now)
+        self._move(job, _RETRY)
+        self._cargo.weigh(job)
+        self._waiting.add(job, now)
+        self._wake()
+        return True
+
+    async def release(self, claim: Claim) -> bool:
+        """No other process could run it, and this one stops: the job ends canceled."""
+        return await self.finish(claim, CANCELED)
+
+    async def resubmit(self, job_id: str, new_id: str) -> str:
+        """The arguments are those that the job had: what its target has changed in them stays changed."""
+        await self.insert(self._get(job_id).repeat(new_id))
+        self._wake()
+        return new_id
+
+    async def report_progress(self, claim: Claim, progress: Progress) -> None:
+        job = self._find_running(claim)
+        if job is not None:
+            job.progress = replace(progress, reported_at=self._now())
+            self._touch(job)
+
+    async def append_log(self, claim: Claim, lines: Sequence[NewLine]) -> None:
+        job = self._find_running(claim)
+        if job is None:
+            return
+        if job.log is None:
+            job.log = JobLog(self._retention.max_log_bytes)
+        for line in lines:
+            job.log.add(line, job.attempt)
+        self._cargo.weigh(job)
+        self._publisher.notify_log(job.id)
+
+    async def list_log(self, job_id: str, after: int, limit: int) -> LogPage:
+        log = self._get(job_id).log
+        return LogPage([], is_last=True, dropped=0) if log is None else log.read(after, limit)
+
+    async def request_cancel(self, job_id: str) -> JobRecord:
+        job = self._get(job_id)
+        if job.status in _MOVES[Transition.CANCEL].sources and job.cancel_requested_at is None:
+            job.cancel_requested_at = self._now()
+            if job.status is _PENDING:
+                self._end_waiting(job, CANCELED)
+            else:
+                self._touch(job)
+        return job.record(self._now())
+
+    async def delete(self, job_id: str) -> None:
+        job = self._get(job_id)
+        if job.status is _PENDING:
+            self._waiting.remove(job)
+            job.discard_call()
+        elif job.status is _RUNNING:
+            self._deleted[job_id] = job
+        self._drop(job)
+        if self._publisher.is_watched(job_id):
+            self._publisher.publish(JobEvent(job_id, None))
+        self._log_change(job_id)
+
+    async def get_record(self, job_id: str) -> JobRecord:
+        return self._get(job_id).record(self._now())
+
+    async def get_result(self, job_id: str) -> object:
+        job = self._get(job_id)
+        if not job.status.is_terminal:
+            raise JobNotFinished(job_id, job.status)
+        if job.status is not _COMPLETED:
+            raise JobFailed(job_id, job.status, job.error)
+        if job.result is DROPPED:
+            raise ResultDropped(job_id, job.status)
+        return job.result
+
+    async def list_records(self, wanted: JobFilter, limit: int, before: str | None) -> JobPage:
+        now = self._now()
+        jobs, next_before = self._shelves.newest(wanted, limit, before, self._scan_limit)
+        return JobPage([job.record(now) for job in jobs], next_before)
+
+    async def list_changes(self, after: int, limit: int) -> ChangePage | None:
+        newest = self._changes.list_newest(after, limit)
+        if newest is None:
+            return None
+        jobs, now = self._jobs, self._now()
+        changes = [
+            JobChange(position, job_id, jobs[job_id].record(now) if job_id in jobs else None)
+            for job_id, position in newest.items()
+        ]
+        position = min(after + limit, self._changes.position)
+        return ChangePage(changes, position, position == self._changes.position)
+
+    async def get_position(self) -> int:
+        return self._changes.position
+
+    async def list_transitions(self, job_id: str, after_version: int) -> list[JobRecord]:
+        life = self._get(job_id).list_transitions(self._now())
+        return [record for record in life if record.version > after_version]
+
+    async def count_by_status(self) -> dict[JobStatus, int]:
+        return dict(self._shelves.counts)
+
+    async def list_queues(self) -> list[QueueRecord]:
+        """A deleted job that still runs counts: it holds its place in the queue."""
+        return self._waiting.list_queues()
+
+    async def set_queue_paused(self, name: str, *, is_paused: bool) -> None:
+        self._waiting.set_queue_paused(name, is_paused=is_paused)
+
+    async def put_schedule(self, schedule: Schedule, next_at: datetime | None) -> None:
+        self._schedules.put(schedule, next_at)
+
+    async def list_schedules(self) -> list[ScheduleState]:
+        return self._schedules.list_states()
+
+    async def get_schedule(self, name: str) -> ScheduleState:
+        return self._schedules.get(name).state
+
+    async def set_schedule_paused(self, name: str, next_at: datetime | None, *, is_paused: bool) -> ScheduleState:
+        kept = self._schedules.get(name)
+        kept.is_paused, kept.next_at = is_paused, next_at
+        return kept.state
+
+    async def remove_schedule(self, name: str) -> None:
+        self._schedules.remove(name)
+
+    async def fire_schedule(
+        self, name: str, tick: datetime, next_at: datetime | None, job_id: str | None
+    ) -> FiredSchedule:
+        kept = self._schedules.get(name)
+        if kept.is_paused or kept.next_at != tick:
+            return FiredSchedule.LOST
+        kept.next_at = next_at
+        schedule = kept.schedule
+        is_blocked = schedule.overlap is Overlap.SKIP and self._goes_on(kept.last_job_id)
+        if job_id is None or is_blocked or self._is_full(schedule.options.queue):
+            return FiredSchedule.SKIPPED
+        self._keep(_submission_of(schedule, job_id))
+        self._wake()
+        kept.last_at, kept.last_job_id = tick, job_id
+        return FiredSchedule.SUBMITTED
+
+    def _goes_on(self, job_id: str | None) -> bool:
+        """Whether there is such a job, perhaps deleted, that has not ended."""
+        job = self._jobs.get(job_id or "")
+        return job_id in self._deleted or (job is not None and not job.status.is_terminal)
+
+    async def prune(self, limit: int) -> bool:
+        now = self._now()
+        for finished in self._finished.values():
+            while (job := finished.find_expired(now)) is not None:
+                if limit == 0:
+                    return True
+                limit -= 1
+                self._drop(job)
+        return limit == 0
+
+    async def rescue(self) -> None:
+        """No other process can have died with jobs of this one."""
+
+    async def find_problem(self) -> str | None:
+        return None
+
+    async def retire(self) -> None:
+        for job in [job for job in self._jobs.values() if job.status is _PENDING]:
+            await self.request_cancel(job.id)
+
+    async def close(self) -> None:
+        """There is nothing to let go of: what is kept can still be looked at."""
+
+    def _get(self, job_id: str) -> Job:
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise JobNotFound(job_id)
+        return job
+
+    def _find_running(self, claim: Claim) -> Job | None:
+        """The job, if this attempt is the one that runs it."""
+        job = self._jobs.get(claim.submission.id)
+        if job is None or job.status is not _RUNNING or job.attempt != claim.attempt:
+            return None
+        return job
+
+    def _let_go_of_deleted(self, claim: Claim) -> None:
+        """If the attempt has run a job that was deleted meanwhile, others may have what that held."""
+        job = self._deleted.get(claim.submission.id)
+        if job is not None and job.attempt == claim.attempt:
+            del self._deleted[job.id]
+            self._waiting.end(job)
+
+    def _end_waiting(self, job: Job, outcome: Outcome) -> None:
+        self._waiting.remove(job)
+        job.discard_call()
+        self._end(job, outcome)
+
+    def _end(self, job: Job, outcome: Outcome) -> None:
+        job.end(outcome, self._now())
+        self._cargo.weigh_call(job)
+        self._cargo.weigh(job)
+        move = _MOVES[outcome.transition]
+        finished = self._finished[move.target]
+        finished.jobs[job.id] = job
+        self._move(job, move)
+        if finished.is_full:
+            self._drop(next(iter(finished.jobs.values())))
+
+    def _move(self, job: Job, move: Move) -> None:
+        assert job.status in move.sources
+        self._shelves.move(job, move.target)
+        job.version += 1
+        if job.transitions is not None:
+            job.transitions.append(job.record(self._now()))
+        if self._publisher.is_watched(job.id):
+            self._publish(job)
+        self._log_change(job.id)
+
+    def _touch(self, job: Job) -> None:
+        job.version += 1
+        if self._publisher.is_watched(job.id):
+            self._publish(job, is_transition=False)
+        self._log_change(job.id)
+
+    def _log_change(self, job_id: str) -> None:
+        self._changes.add(job_id)
+        self._notify()
+
+    def _publish(self, job: Job, *, is_transition: bool = True) -> None:
+        self._publisher.publish(JobEvent(job.id, job.record(self._now()), is_transition=is_transition))
+
+    def _wake(self) -> None:
+        if self._signals is not None:
+            self._signals.wake()
+
+    def _drop(self, job: Job) -> None:
+        del self._jobs[job.id]
+        self._shelves.remove(job)
+        if job.status.is_terminal:
+            self._finished[job.status].jobs.pop(job.id, None)
+        self._cargo.forget(job)
+        if job.options.idempotency_key is not None:
+            del self._first_uses[job.options.idempotency_key]
+
+
+class _FirstUse(NamedTuple):
+    """The job for which an idempotency key was used first."""
+
+    job_id: str
+    fingerprint: str
+
+
+def _submission_of(schedule: Schedule, job_id: str) -> Submission:
+    """The job of a tick."""
+    target, args, kwargs, options = schedule.target, schedule.args, schedule.kwargs, schedule.options
+    runner = check_target(target, args, kwargs, options.runner)
+    if schedule.overlap is Overlap.WAIT and options.concurrency_key is None:
+        options = replace(options, concurrency_key=f"schedule:{schedule.name}", concurrency_limit=1)
+    name = options.name or name_of(target)
+    return Submission(job_id, name, target, args, kwargs, runner, options, schedule=schedule.name)

@@ -1,0 +1,102 @@
+"""Pending jobs, from their submission to their turn."""
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime, timedelta
+
+from servicekit.jobs.options import RunnerKind, seconds_of
+from servicekit.jobs.queues import QueueRecord
+from servicekit.stores.memory.agenda import Agenda
+from servicekit.stores.memory.job import Job
+from servicekit.stores.memory.places import Places
+from servicekit.stores.memory.queues import Queues
+
+
+class Waiting:
+    """Where pending jobs wait: for their time, then for a place of their concurrency key, and then in their queue.
+
+    A place is held from the moment when its job is ready until that has ended, or waits for another time. `on_ready`
+    is called when something has become ready that was waiting already.
+    """
+
+    def __init__(self, on_ready: Callable[[], None]) -> None:
+        self._on_ready = on_ready
+        self._places = Places()
+        self._queues = Queues()
+        self._not_due: Agenda[tuple[datetime, str], Job] = Agenda()
+        self._expiring: Agenda[tuple[datetime, str], Job] = Agenda()
+
+    def add(self, job: Job, now: datetime) -> None:
+        """The job is pending from now on."""
+        self._queues.enter(job)
+        if job.options.queue_timeout is not None:
+            limit = timedelta(seconds=seconds_of(job.options.queue_timeout))
+            self._expiring.put(job, ((job.scheduled_at or now) + limit, job.id))
+        if job.scheduled_at is not None and job.scheduled_at > now:
+            self._not_due.put(job, (job.scheduled_at, job.id))
+        else:
+            self._seek_place(job)
+
+    def _seek_place(self, job: Job) -> None:
+        key = job.options.concurrency_key
+        if key is None or self._places.take(key, job):
+            self._queues.make_ready(job)
+
+    def remove(self, job: Job) -> None:
+        """The job is not pending any more, and will not run."""
+        key, was_ready = job.options.concurrency_key, job.turn is not None
+        self._queues.leave(job)
+        self._expiring.discard(job)
+        if job in self._not_due:
+            self._not_due.discard(job)
+        elif key is not None and not was_ready:
+            self._places.stop_waiting(key, job)
+        elif key is not None:
+            self._give_place_back(key)
+
+    def take(self, limit: int, excluding: Collection[RunnerKind], queue_limits: Mapping[str, int]) -> list[Job]:
+        """Take jobs whose turn it is, to run them until `end`."""
+        jobs = self._queues.take(limit, excluding, queue_limits)
+        if self._expiring:
+            for job in jobs:
+                self._expiring.discard(job)
+        return jobs
+
+    def end(self, job: Job) -> None:
+        """The job, which was taken, has stopped running."""
+        self._queues.end(job)
+        if job.options.concurrency_key is not None:
+            self._give_place_back(job.options.concurrency_key)
+
+    def _give_place_back(self, key: str) -> None:
+        job = self._places.give_back(key)
+        if job is not None:
+            self._queues.make_ready(job)
+            self._on_ready()
+
+    def make_due(self, now: datetime) -> None:
+        """Let those go on that have waited for a time that has come."""
+        while (first := self._not_due.first()) is not None and first[0][0] <= now:
+            self._not_due.discard(first[1])
+            self._seek_place(first[1])
+            self._on_ready()
+
+    def find_expired(self, now: datetime) -> Job | None:
+        """A job that has waited for longer than it may."""
+        first = self._expiring.first()
+        return first[1] if first is not None and first[0][0] <= now else None
+
+    def next_moment(self) -> datetime | None:
+        """The next time for which something waits, or until which."""
+        firsts = [first[0][0] for agenda in (self._not_due, self._expiring) if (first := agenda.first()) is not None]
+        return min(firsts, default=None)
+
+    def count_pending(self, queue: str) -> int:
+        return self._queues.count_pending(queue)
+
+    def list_queues(self) -> list[QueueRecord]:
+        return self._queues.list_records()
+
+    def set_queue_paused(self, name: str, *, is_paused: bool) -> None:
+        self._queues.set_paused(name, is_paused=is_paused)
+        if not is_paused:
+            self._on_ready()

@@ -1,0 +1,201 @@
+"""New jobs. Everything here runs inside the writer's transaction."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from servicekit.errors import IdempotencyConflict, JobNotFound, QueueFull, RetryUnavailable
+from servicekit.jobs.options import JobOptions
+from servicekit.jobs.restartable import CallDescription
+from servicekit.jobs.status import JobStatus, Transition, move_of
+from servicekit.stores.sqlite.options import dump_options, expiry_after, load_options
+from servicekit.stores.sqlite.rows import time_text, write_time
+
+_PENDING: Final = move_of(Transition.CLAIM).sources[0].value
+
+
+class NewJob(NamedTuple):
+    """A row of `jobs`, and how many may wait in its queue before it."""
+
+    id: str
+    name: str
+    runner: str
+    target: str | None
+    arguments: str | None
+    owner: int | None
+    submitted_at: str
+    max_restarts: int
+    tags: str
+    queue: str
+    priority: int
+    waits_for: str | None
+    scheduled_at: str | None
+    expires_at: str | None
+    concurrency_key: str | None
+    concurrency_limit: int | None
+    options: str | None
+    retry_of: str | None
+    schedule: str | None
+    idempotency_key: str | None
+    fingerprint: str | None
+    max_pending: int | None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all columns after `max_restarts` are what they are by default."""
+        return self.options is None and self.retry_of is None and self.schedule is None
+
+
+def new_job(
+    job_id: str,
+    name: str,
+    runner: str,
+    call: CallDescription | None,
+    options: JobOptions,
+    now: datetime,
+    *,
+    owner: int | None = None,
+    fingerprint: str | None = None,
+    retry_of: str | None = None,
+    schedule: str | None = None,
+    max_pending: int | None = None,
+) -> NewJob:
+    """The row of a job that is submitted now. A keyed one waits for its key: the file lets it pass if it may."""
+    key = options.concurrency_key
+    scheduled_at = options.scheduled_at(now)
+    return NewJob(
+        job_id, name, runner, call and call.reference, call and call.arguments, owner, time_text(now),
+        options.max_restarts, json.dumps(options.tags) if options.tags else "[]", options.queue, options.priority,
+        _wait_of(key, is_due=scheduled_at is None), write_time(scheduled_at),
+        expiry_after(options, scheduled_at or now), key, None if key is None else options.concurrency_limit,
+        dump_options(options), retry_of, schedule, options.idempotency_key, fingerprint, max_pending,
+    )  # fmt: skip
+
+
+def _wait_of(concurrency_key: str | None, *, is_due: bool) -> str | None:
+    """What a pending job waits for."""
+    if not is_due:
+        return "time"
+    return None if concurrency_key is None else "key"
+
+
+def _insert_of(columns: Sequence[str]) -> str:
+    """A statement that inserts rows, given as one JSON list, each with a turn behind all that are there."""
+    values = ", ".join(f"json_extract(value, '$[{index}]')" for index in range(len(columns)))
+    return (
+        f"INSERT INTO jobs (turn, {', '.join(columns)}) "
+        f"SELECT (SELECT last FROM turns) + key + 1, {values} FROM json_each(?)"
+    )
+
+
+_PLAIN: Final = NewJob._fields.index("max_restarts") + 1
+_ALL: Final = NewJob._fields.index("max_pending")
+_INSERT_PLAIN: Final = _insert_of(NewJob._fields[:_PLAIN])
+_INSERT: Final = _insert_of(NewJob._fields[:_ALL])
+_TAG: Final = """
+    INSERT INTO job_tags (tag, job_id)
+    SELECT tags.value, json_extract(rows.value, '$[0]')
+    FROM json_each(?) AS rows CROSS JOIN json_each(json_extract(rows.value, '$[1]')) AS tags
+"""
+
+
+def insert(connection: sqlite3.Connection, jobs: list[NewJob]) -> list[str | Exception]:
+    """Keep new jobs; the ids, or those of the jobs that had their idempotency keys before."""
+    first_uses = _find_first_uses(connection, [job.idempotency_key for job in jobs if job.idempotency_key is not None])
+    pending = _count_pending(connection) if any(job.max_pending is not None for job in jobs) else {}
+    answers: list[str | Exception] = []
+    accepted: list[NewJob] = []
+    for job in jobs:
+        first_use = None if job.idempotency_key is None else first_uses.get(job.idempotency_key)
+        if first_use is not None:
+            answers.append(first_use.answer(job))
+        elif job.max_pending is not None and pending.get(job.queue, 0) >= job.max_pending:
+            answers.append(QueueFull(job.queue, job.max_pending))
+        else:
+            accepted.append(job)
+            answers.append(job.id)
+            pending[job.queue] = pending.get(job.queue, 0) + 1
+            if job.idempotency_key is not None:
+                first_uses[job.idempotency_key] = _FirstUse(job.id, job.fingerprint)
+    _write(connection, accepted)
+    return answers
+
+
+def _write(connection: sqlite3.Connection, jobs: list[NewJob]) -> None:
+    if all(job.is_plain for job in jobs):
+        if jobs:
+            connection.execute(_INSERT_PLAIN, [json.dumps([job[:_PLAIN] for job in jobs])])
+        return
+    connection.execute(_INSERT, [json.dumps([job[:_ALL] for job in jobs])])
+    tagged = [[job.id, json.loads(job.tags)] for job in jobs if job.tags != "[]"]
+    if tagged:
+        connection.execute(_TAG, [json.dumps(tagged)])
+
+
+class _FirstUse(NamedTuple):
+    """The job for which an idempotency key was used first."""
+
+    job_id: str
+    fingerprint: str | None
+
+    def answer(self, job: NewJob) -> str | Exception:
+        """What is told to who submits another job with the key."""
+        is_same = self.fingerprint == job.fingerprint
+        return self.job_id if is_same else IdempotencyConflict(str(job.idempotency_key), self.job_id)
+
+
+def _find_first_uses(connection: sqlite3.Connection, keys: list[str]) -> dict[str, _FirstUse]:
+    if not keys:
+        return {}
+    (found,) = connection.execute(
+        "SELECT json_group_array(json_array(idempotency_key, id, fingerprint)) FROM jobs "
+        "WHERE idempotency_key IN (SELECT value FROM json_each(?))",
+        [json.dumps(keys)],
+    ).fetchone()
+    return {key: _FirstUse(job_id, fingerprint) for key, job_id, fingerprint in json.loads(found)}
+
+
+def _count_pending(connection: sqlite3.Connection) -> dict[str, int]:
+    query = f"SELECT json_group_object(queue, jobs) FROM counts WHERE status = '{_PENDING}'"
+    counts: dict[str, int] = json.loads(connection.execute(query).fetchone()[0])
+    return counts
+
+
+class Resubmission(NamedTuple):
+    """The wish to have a job once more."""
+
+    job_id: str
+    new_id: str
+    now: datetime
+    max_pending: int | None
+
+
+def resubmit(connection: sqlite3.Connection, request: Resubmission) -> str:
+    """Keep a new job like one that has ended; its id."""
+    query = "SELECT name, runner, target, arguments, options, status FROM jobs WHERE id = ? AND NOT is_deleted"
+    row = connection.execute(query, [request.job_id]).fetchone()
+    if row is None:
+        raise JobNotFound(request.job_id)
+    name, runner, target, arguments, options_text, status = row
+    if not JobStatus(status).is_terminal:
+        raise RetryUnavailable(request.job_id, status, "it has not ended.")
+    if target is None:
+        raise RetryUnavailable(request.job_id, status, "only the process that accepted it could have run it.")
+    options = replace(load_options(options_text), idempotency_key=None, delay=0.0, start_at=None)
+    call = CallDescription(target, arguments)
+    job = new_job(
+        request.new_id, name, runner, call, options, request.now,
+        retry_of=request.job_id, max_pending=request.max_pending,
+    )  # fmt: skip
+    return insert_one(connection, job)
+
+
+def insert_one(connection: sqlite3.Connection, job: NewJob) -> str:
+    """Keep a new job; what is against it is raised."""
+    (answer,) = insert(connection, [job])
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

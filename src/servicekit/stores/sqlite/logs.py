@@ -1,0 +1,102 @@
+"""What jobs have to say: their logs, each bounded by dropping its oldest lines."""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from servicekit.jobs.logs import LogLine, LogPage
+from servicekit.stores.sqlite.queries import check_exists
+from servicekit.stores.sqlite.writes import find_running
+
+_LINE_BYTES: Final = 64
+"""What a line costs beside its text."""
+
+
+class LogRow(NamedTuple):
+    at: str
+    level: str
+    source: str
+    text: str
+
+
+class NewLines(NamedTuple):
+    """Lines of one attempt, and how much its job may keep."""
+
+    id: str
+    attempt: int
+    lines: Sequence[LogRow]
+    max_bytes: int | None
+
+
+_LAST: Final = """
+    SELECT json_group_array(json_array(value, last.number, last.bytes_so_far)) FROM json_each(?)
+    CROSS JOIN logs AS last ON job_id = value AND number = (SELECT max(number) FROM logs WHERE job_id = value)
+"""
+_ADD: Final = f"""
+    INSERT INTO logs (job_id, attempt, number, bytes_so_far, at, level, source, text)
+    SELECT {", ".join(f"json_extract(value, '$[{index}]')" for index in range(8))} FROM json_each(?)
+"""
+_DROP: Final = """
+    DELETE FROM logs WHERE job_id = ?1 AND number <= min(?2, (
+        SELECT number FROM logs WHERE job_id = ?1 AND bytes_so_far >= ?3 ORDER BY number LIMIT 1
+    ))
+"""
+
+
+def append(connection: sqlite3.Connection, batches: list[NewLines]) -> list[bool]:
+    """Add lines to logs, each batch only if its attempt runs; say whether it was added."""
+    claims = sorted({(batch.id, batch.attempt) for batch in batches})
+    held = {claims[index] for index, job in find_running(connection, claims).items() if not job.is_deleted}
+    accepted = [batch for batch in batches if (batch.id, batch.attempt) in held]
+    if accepted:
+        logs = _find_logs(connection, {batch.id for batch in accepted})
+        connection.execute(_ADD, [json.dumps([row for batch in accepted for row in logs[batch.id].add(batch)])])
+        for job_id, max_bytes in {batch.id: batch.max_bytes for batch in accepted}.items():
+            logs[job_id].drop_oldest(connection, max_bytes)
+    return [(batch.id, batch.attempt) in held for batch in batches]
+
+
+def _find_logs(connection: sqlite3.Connection, job_ids: set[str]) -> "dict[str, _Log]":
+    (text,) = connection.execute(_LAST, [json.dumps(list(job_ids))]).fetchone()
+    return {job_id: _Log(job_id) for job_id in job_ids} | {row[0]: _Log(*row) for row in json.loads(text)}
+
+
+class _Log:
+    """The end of one job's log."""
+
+    def __init__(self, job_id: str, number: int = 0, size: int = 0) -> None:
+        self._job_id = job_id
+        self._number = number
+        self._size = size
+
+    def add(self, batch: NewLines) -> Iterator[list[object]]:
+        """The rows of new lines."""
+        for line in batch.lines:
+            self._number += 1
+            self._size += len(line.text.encode()) + _LINE_BYTES
+            yield [batch.id, batch.attempt, self._number, self._size, *line]
+
+    def drop_oldest(self, connection: sqlite3.Connection, max_bytes: int | None) -> None:
+        """Keep what fits into so many bytes, and the newest line in any case."""
+        if max_bytes is not None and self._size > max_bytes:
+            connection.execute(_DROP, [self._job_id, self._number - 1, self._size - max_bytes])
+
+
+class LogRequest(NamedTuple):
+    id: str
+    after: int
+    limit: int
+
+
+def list_log(connection: sqlite3.Connection, request: LogRequest) -> LogPage:
+    check_exists(connection, request.id)
+    (first,) = connection.execute("SELECT min(number) FROM logs WHERE job_id = ?", [request.id]).fetchone()
+    rows = connection.execute(
+        "SELECT number, at, attempt, level, source, text FROM logs WHERE job_id = ? AND number > ? "
+        "ORDER BY number LIMIT ?",
+        [request.id, request.after, request.limit + 1],
+    ).fetchall()
+    lines = [LogLine(number, datetime.fromisoformat(at), *rest) for number, at, *rest in rows[: request.limit]]
+    return LogPage(lines, len(rows) <= request.limit, 0 if first is None else first - 1)

@@ -1,0 +1,103 @@
+"""What has been committed, passed on: to who asked for it, to those who read of it, and to the engine."""
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+
+from servicekit.errors import JobNotFound
+from servicekit.jobs.events import JobEvent
+from servicekit.ports import Clock, EventPublisher, JobSignals
+from servicekit.stores.sqlite import claims, logs, queries, writes
+from servicekit.stores.sqlite.local import LocalJobs
+from servicekit.stores.sqlite.rows import EventRow, read_event_record, time_text
+from servicekit.stores.sqlite.threads import Answer, Reader, resolve
+from servicekit.stores.sqlite.writer import UNCLAIM, News, Writer
+
+
+class Messenger:
+    """Takes the writer's reports, and passes them on on the event loop where it was made."""
+
+    def __init__(self, publisher: EventPublisher, clock: Clock, local: LocalJobs, signals: JobSignals) -> None:
+        self._publisher = publisher
+        self._clock = clock
+        self._local = local
+        self.signals = signals
+        self._loop = asyncio.get_running_loop()
+        self._threads: tuple[Writer, Reader] | None = None
+
+    def serve(self, writer: Writer, reader: Reader) -> None:
+        """Have these threads to ask, when something has to be asked."""
+        self._threads = writer, reader
+
+    def stop(self) -> None:
+        """The threads have ended. What they have reported is still passed on."""
+        self._threads = None
+
+    def report(self, news: News) -> None:
+        """From the writer's thread: there are news."""
+        with suppress(RuntimeError):  # the event loop is closed, and nobody waits
+            self._loop.call_soon_threadsafe(self._pass_on, news)
+
+    def _pass_on(self, news: News) -> None:
+        for row in news.others:  # they happened before ours, and readers want them in order
+            self._take_from_elsewhere(row)
+        for row in news.ours:
+            if self._publisher.is_watched(row.job_id) and (event := self._event(row)):
+                self._publisher.publish(event)
+        for answer in news.answers:
+            self._heed(answer)
+        resolve(news.answers)
+        self._tell(news)
+
+    def _tell(self, news: News) -> None:
+        if news.others or news.is_foreign or news.is_ready:
+            self.signals.wake()
+        if news.is_foreign:
+            self._publisher.notify_log(None)
+        if news.is_change:
+            self._publisher.notify()
+        if news.is_late:
+            self._ask_for_followed()
+
+    def _take_from_elsewhere(self, row: EventRow) -> None:
+        if self._publisher.is_followed(row.job_id) and (event := self._event(row)):
+            self._publisher.relay(event)
+        if row.is_last:
+            self._local.forget(row.job_id)
+        if row.is_unwanted:
+            # Not before the worker has got the claims that were answered a moment ago.
+            self._loop.call_soon(self.signals.cancel, row.job_id)
+
+    def _event(self, row: EventRow) -> JobEvent | None:
+        """The event of a row; `None` for one whose job has been deleted since, which has an event of its own."""
+        record = read_event_record(row, None if row.is_transition else self._clock.now())
+        if record is None and not row.is_deletion:
+            return None
+        return JobEvent(row.job_id, record, is_transition=bool(row.is_transition))
+
+    def _heed(self, answer: Answer) -> None:
+        """Do what is to be done about an answer also if nobody waits for it any more."""
+        call, result = answer
+        if call.function is writes.retry and result is writes.Retried.PENDING_HERE:
+            self._local.add(call.argument.submission)
+        elif call.function is logs.append and result is True:
+            self._publisher.notify_log(call.argument.id)
+        elif call.function is claims.claim and call.future.cancelled() and isinstance(result, list):
+            self._give_back(result)
+
+    def _give_back(self, jobs: list[claims.ClaimedJob]) -> None:
+        if self._threads is not None:
+            now = time_text(self._clock.now())
+            for job in jobs:
+                self._threads[0].ask(UNCLAIM, writes.Release(job.id, job.attempt, now))
+
+    def _ask_for_followed(self) -> None:
+        """See whether jobs that are watched have been removed while this process stood still."""
+        if self._threads is not None:
+            for job_id in self._publisher.list_followed():
+                asked = self._threads[1].ask(queries.check_exists, job_id)
+                asked.add_done_callback(partial(self._tell_of_removal, job_id))
+
+    def _tell_of_removal(self, job_id: str, asked: "asyncio.Future[None]") -> None:
+        if not asked.cancelled() and isinstance(asked.exception(), JobNotFound):
+            self._publisher.relay(JobEvent(job_id, None))

@@ -1,0 +1,42 @@
+"""What is known about queues beside their jobs, and how many of these there are."""
+
+import sqlite3
+from typing import Final, NamedTuple
+
+from servicekit.jobs.queues import QueueRecord
+from servicekit.jobs.status import Transition, move_of
+
+_CLAIM: Final = move_of(Transition.CLAIM)
+_PENDING: Final = _CLAIM.sources[0].value
+_RUNNING: Final = _CLAIM.target.value
+
+_QUEUES: Final = f"""
+    SELECT name, total(is_paused), total(pending), total(running) FROM (
+        SELECT queue AS name, 0 AS is_paused, iif(status = '{_PENDING}', jobs, 0) AS pending,
+               iif(status = '{_PENDING}', 0, jobs) AS running
+        FROM counts WHERE status IN ('{_PENDING}', '{_RUNNING}', 'deleted') AND jobs > 0
+        UNION ALL SELECT name, 1, 0, 0 FROM queues WHERE is_paused
+    ) GROUP BY name ORDER BY name
+"""
+
+
+def list_queues(connection: sqlite3.Connection, _: None) -> list[QueueRecord]:
+    """The queues that have jobs pending or running, or are paused."""
+    return [
+        QueueRecord(name, bool(is_paused), int(pending), int(running))
+        for name, is_paused, pending, running in connection.execute(_QUEUES).fetchall()
+    ]
+
+
+class Pause(NamedTuple):
+    name: str
+    is_paused: bool
+
+
+def set_paused(connection: sqlite3.Connection, pause: Pause) -> None:
+    """Let no job of the queue be claimed, or let them be again."""
+    connection.execute(
+        "INSERT INTO queues (name, is_paused) VALUES (?, ?) "
+        "ON CONFLICT (name) DO UPDATE SET is_paused = excluded.is_paused",
+        pause,
+    )

@@ -1,0 +1,169 @@
+"""Recurring jobs: their schedules, and the jobs of their ticks."""
+
+import sqlite3
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from servicekit.errors import InvalidTarget, QueueFull, ScheduleNotFound
+from servicekit.jobs.restartable import CallDescription, describe_call
+from servicekit.jobs.schedules import FiredSchedule, MissedTicks, Overlap, Schedule, ScheduleState
+from servicekit.jobs.submission import Submission, check_target, name_of
+from servicekit.jobs.timetable import dump_timetable, load_timetable
+from servicekit.stores.sqlite.inserts import insert_one, new_job
+from servicekit.stores.sqlite.options import dump_options, load_options
+from servicekit.stores.sqlite.rows import read_time, write_time
+
+
+class ScheduleRow(NamedTuple):
+    """A row of `schedules`, as far as its declaration makes it."""
+
+    name: str
+    timetable: str
+    target: str
+    target_name: str
+    arguments: str
+    runner: str
+    options: str | None
+    missed: str
+    overlap: str
+    next_at: str | None
+
+
+def describe_schedule(schedule: Schedule, next_at: datetime | None) -> ScheduleRow:
+    """The schedule in words that any process understands; `InvalidTarget` if there are none."""
+    target, args, kwargs, options = schedule.target, schedule.args, schedule.kwargs, schedule.options
+    runner = check_target(target, args, kwargs, options.runner)
+    name = options.name or name_of(target)
+    call = describe_call(Submission("", name, target, args, kwargs, runner, options))
+    if call is None:
+        raise InvalidTarget(
+            target,
+            "its schedule is kept in a file, so that the target must be importable by name, and its arguments JSON, "
+            "or of the types that it names.",
+        )
+    return ScheduleRow(
+        schedule.name, dump_timetable(schedule.timetable), call.reference, name, call.arguments, runner,
+        dump_options(options), schedule.missed, schedule.overlap, write_time(next_at),
+    )  # fmt: skip
+
+
+_PUT: Final = f"""
+    INSERT INTO schedules ({", ".join(ScheduleRow._fields)}) VALUES ({", ".join("?" * len(ScheduleRow._fields))})
+    ON CONFLICT (name) DO UPDATE SET
+        next_at = iif(timetable = excluded.timetable, next_at, excluded.next_at), timetable = excluded.timetable,
+        target = excluded.target, target_name = excluded.target_name, arguments = excluded.arguments,
+        runner = excluded.runner, options = excluded.options, missed = excluded.missed, overlap = excluded.overlap
+"""
+_STATE: Final = (
+    "SELECT name, timetable, target_name, missed, overlap, is_paused, next_at, last_at, last_job_id FROM schedules"
+)
+
+
+def put(connection: sqlite3.Connection, row: ScheduleRow) -> None:
+    """Keep a schedule in the place of one of the same name."""
+    connection.execute(_PUT, row)
+
+
+def list_schedules(connection: sqlite3.Connection, _: None) -> list[ScheduleState]:
+    return [_read_state(row) for row in connection.execute(f"{_STATE} ORDER BY name").fetchall()]
+
+
+def get_schedule(connection: sqlite3.Connection, name: str) -> ScheduleState:
+    row = connection.execute(f"{_STATE} WHERE name = ?", [name]).fetchone()
+    if row is None:
+        raise ScheduleNotFound(name)
+    return _read_state(row)
+
+
+def _read_state(row: tuple[str, str, str, str, str, int, str | None, str | None, str | None]) -> ScheduleState:
+    name, timetable, target_name, missed, overlap, is_paused, next_at, last_at, last_job_id = row
+    return ScheduleState(
+        name=name,
+        timetable=load_timetable(timetable),
+        target_name=target_name,
+        missed=MissedTicks(missed),
+        overlap=Overlap(overlap),
+        is_paused=bool(is_paused),
+        next_at=read_time(next_at),
+        last_at=read_time(last_at),
+        last_job_id=last_job_id,
+    )
+
+
+class SchedulePause(NamedTuple):
+    name: str
+    next_at: str | None
+    is_paused: bool
+
+
+def set_paused(connection: sqlite3.Connection, pause: SchedulePause) -> ScheduleState:
+    """Let a schedule rest, or go on."""
+    connection.execute(
+        "UPDATE schedules SET is_paused = ?, next_at = ? WHERE name = ?", [pause.is_paused, pause.next_at, pause.name]
+    )
+    return get_schedule(connection, pause.name)
+
+
+def remove(connection: sqlite3.Connection, name: str) -> None:
+    """Forget a schedule."""
+    if not connection.execute("DELETE FROM schedules WHERE name = ?", [name]).rowcount:
+        raise ScheduleNotFound(name)
+
+
+class Tick(NamedTuple):
+    """A schedule's tick that has come, and the id of its job if it shall have one."""
+
+    name: str
+    tick: str
+    next_at: str | None
+    job_id: str | None
+    now: datetime
+    max_pending: int | None
+
+
+def fire(connection: sqlite3.Connection, tick: Tick) -> FiredSchedule:
+    """Let a tick pass, and keep its job, unless somebody else has."""
+    query = (
+        "SELECT next_at, is_paused, overlap, target_name, runner, target, arguments, options, EXISTS "
+        "(SELECT 1 FROM jobs WHERE id = last_job_id AND finished_at IS NULL) FROM schedules WHERE name = ?"
+    )
+    row = connection.execute(query, [tick.name]).fetchone()
+    if row is None:
+        raise ScheduleNotFound(tick.name)
+    next_at, is_paused, overlap, *call, is_last_there = row
+    if is_paused or next_at != tick.tick:
+        return FiredSchedule.LOST
+    connection.execute("UPDATE schedules SET next_at = ? WHERE name = ?", [tick.next_at, tick.name])
+    if tick.job_id is None or (is_last_there and overlap == Overlap.SKIP):
+        return FiredSchedule.SKIPPED
+    try:
+        _insert(connection, tick, tick.job_id, *call, must_wait=overlap == Overlap.WAIT)
+    except QueueFull:
+        return FiredSchedule.SKIPPED
+    connection.execute(
+        "UPDATE schedules SET last_at = ?, last_job_id = ? WHERE name = ?", [tick.tick, tick.job_id, tick.name]
+    )
+    return FiredSchedule.SUBMITTED
+
+
+def _insert(
+    connection: sqlite3.Connection,
+    tick: Tick,
+    job_id: str,
+    name: str,
+    runner: str,
+    target: str,
+    arguments: str,
+    options_text: str | None,
+    *,
+    must_wait: bool,
+) -> None:
+    options = load_options(options_text)
+    if must_wait and options.concurrency_key is None:
+        options = replace(options, concurrency_key=f"schedule:{tick.name}")
+    job = new_job(
+        job_id, name, runner, CallDescription(target, arguments), options, tick.now,
+        schedule=tick.name, max_pending=tick.max_pending,
+    )  # fmt: skip
+    insert_one(connection, job)

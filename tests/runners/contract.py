@@ -1,0 +1,195 @@
+"""What every runner promises, as tests. A runner's own test module subclasses these, and says what it runs."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import pytest
+
+from servicekit.jobs.options import RunnerKind
+from servicekit.jobs.outcome import CANCELED, Outcome
+from servicekit.jobs.status import EndedBy, Transition
+from servicekit.jobs.submission import JobTarget
+from servicekit.ports import Runner
+from tests.runners import targets
+from tests.runners.trial import Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Targets:
+    """What a runner is tried with."""
+
+    completing: JobTarget
+    failing: JobTarget
+    obeying: JobTarget
+    """Says "began", and when it is asked to stop, "tidied up", and stops."""
+    finishing: JobTarget
+    """Says "began", and completes when it is asked to stop."""
+    reporting: JobTarget
+    """Says the lines "one" and "two" and the progress 3 of 4, "three of four"; completes when it is asked to stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PythonTargets(Targets):
+    """What a runner of functions is tried with: `completing` returns "given", `failing` raises `ValueError("no")`."""
+
+    leaving: JobTarget
+    """Calls `sys.exit("no more")`."""
+    interrupting: JobTarget
+    """Raises `KeyboardInterrupt`."""
+    failing_late: JobTarget
+    """Says "began", and when it is asked to stop, raises `ValueError("could not tidy up")`."""
+
+
+FUNCTIONS = PythonTargets(
+    completing=partial(targets.give, "given"),
+    failing=partial(targets.fail, "no"),
+    obeying=targets.obey,
+    finishing=targets.finish_anyway,
+    reporting=targets.report,
+    leaving=targets.leave,
+    interrupting=targets.interrupt,
+    failing_late=targets.fail_when_asked,
+)
+ASYNC_FUNCTIONS = PythonTargets(
+    completing=partial(targets.give_async, "given"),
+    failing=partial(targets.fail_async, "no"),
+    obeying=targets.obey_async,
+    finishing=targets.finish_anyway_async,
+    reporting=targets.report_async,
+    leaving=targets.leave_async,
+    interrupting=targets.interrupt_async,
+    failing_late=targets.fail_when_asked_async,
+)
+
+
+class RunnerContract:
+    """For any runner. A subclass creates it, and says what it is tried with."""
+
+    kind: ClassVar[RunnerKind]
+    targets: ClassVar[Targets]
+    result: ClassVar[object]
+    """What `completing` returns."""
+    error: ClassVar[str]
+    """What comes of `failing`."""
+
+    @classmethod
+    def create_runner(cls) -> Runner:
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def runner(cls) -> Iterator[Runner]:
+        runner = cls.create_runner()
+        yield runner
+        runner.close()
+
+    def trial(self, runner: Runner, target: JobTarget) -> Trial:
+        return Trial(runner, target, kind=self.kind)
+
+    async def test_what_a_target_returns_is_the_result(self, runner: Runner) -> None:
+        outcome = await self.trial(runner, self.targets.completing).end()
+        assert (outcome.transition, outcome.ended_by) == (Transition.COMPLETE, EndedBy.TARGET)
+        assert outcome.result == self.result
+
+    async def test_what_a_target_raises_is_the_error(self, runner: Runner) -> None:
+        outcome = await self.trial(runner, self.targets.failing).end()
+        assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.TARGET)
+        assert outcome.error == self.error
+        assert "builtins.Exception" in outcome.error_types
+
+    async def test_a_job_that_was_canceled_before_its_start_does_not_start(self, runner: Runner) -> None:
+        trial = self.trial(runner, self.targets.obeying)
+        trial.cancel()
+        assert await trial.end() == CANCELED
+        assert trial.texts() == []
+
+    @pytest.mark.parametrize("turns", [1, 2, 3])
+    async def test_a_job_can_be_canceled_while_it_starts(self, runner: Runner, turns: int) -> None:
+        trial = self.trial(runner, self.targets.obeying).start()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        trial.cancel()
+        assert (await trial.end()).transition is Transition.CANCEL
+
+    async def test_a_job_that_obeys_is_canceled_when_its_work_has_ended(self, runner: Runner) -> None:
+        trial = self.trial(runner, self.targets.obeying).start()
+        await trial.wait_line("began")
+        trial.cancel()
+        assert await trial.end() == CANCELED
+        assert trial.texts() == ["began", "tidied up"]
+
+    async def test_a_job_can_be_asked_twice(self, runner: Runner) -> None:
+        trial = self.trial(runner, self.targets.obeying).start()
+        await trial.wait_line("began")
+        trial.cancel()
+        trial.cancel()
+        assert await trial.end() == CANCELED
+
+    async def test_a_target_that_completes_all_the_same_has_completed(self, runner: Runner) -> None:
+        trial = self.trial(runner, self.targets.finishing).start()
+        await trial.wait_line("began")
+        trial.cancel()
+        outcome = await trial.end()
+        assert (outcome.transition, outcome.ended_by) == (Transition.COMPLETE, EndedBy.TARGET)
+
+    async def test_progress_and_lines_arrive_while_it_runs(self, runner: Runner) -> None:
+        trial = self.trial(runner, self.targets.reporting).start()
+        progress = await trial.wait_progress(3)
+        assert (progress.total, progress.message) == (4, "three of four")
+        await trial.wait_line("one")
+        await trial.wait_line("two")
+        trial.cancel()
+        assert (await trial.end()).transition is Transition.COMPLETE
+
+    async def test_jobs_run_side_by_side(self, runner: Runner) -> None:
+        trials = [self.trial(runner, self.targets.obeying).start() for _ in range(5)]
+        for trial in trials:
+            await trial.wait_line("began")
+        for trial in trials:
+            trial.cancel()
+        assert [await trial.end() for trial in trials] == [CANCELED] * 5
+
+    def test_a_runner_can_be_used_on_one_event_loop_after_the_other(self, runner: Runner) -> None:
+        async def run() -> Outcome:
+            return await self.trial(runner, self.targets.completing).end()
+
+        assert [asyncio.run(run()).result for _ in range(2)] == [self.result] * 2
+
+    async def test_a_closed_runner_still_runs_jobs(self, runner: Runner) -> None:
+        runner.close()
+        runner.close()
+        assert (await self.trial(runner, self.targets.completing).end()).result == self.result
+
+
+class PythonRunnerContract(RunnerContract):
+    """For runners of functions in Python."""
+
+    targets: ClassVar[PythonTargets]
+    result = "given"
+    error = "ValueError: no"
+
+    async def test_an_exit_is_a_failure_of_the_target_alone(self, runner: Runner) -> None:
+        outcome = await self.trial(runner, self.targets.leaving).end()
+        assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.TARGET)
+        assert outcome.error == "SystemExit: no more"
+
+    async def test_an_interrupt_is_a_failure_of_the_target_alone(self, runner: Runner) -> None:
+        outcome = await self.trial(runner, self.targets.interrupting).end()
+        assert (outcome.transition, outcome.error) == (Transition.FAIL, "KeyboardInterrupt")
+
+    async def test_a_target_that_fails_when_it_is_asked_to_stop_has_failed(self, runner: Runner) -> None:
+        trial = self.trial(runner, self.targets.failing_late).start()
+        await trial.wait_line("began")
+        trial.cancel()
+        outcome = await trial.end()
+        assert (outcome.transition, outcome.error) == (Transition.FAIL, "ValueError: could not tidy up")
+
+    async def test_a_traceback_begins_in_the_target(self, runner: Runner) -> None:
+        outcome = await self.trial(runner, self.targets.failing).end()
+        assert outcome.error_traceback is not None
+        first, place, *_ = outcome.error_traceback.splitlines()
+        assert first == "Traceback (most recent call last):"
+        assert "tests/runners/targets.py" in place

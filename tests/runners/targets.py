@@ -1,0 +1,345 @@
+"""Targets for every kind of runner that runs Python: plain ones for threads and processes, and `async` ones."""
+
+import asyncio
+import ctypes
+import itertools
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NoReturn
+
+from servicekit.errors import JobCanceled, RetryAfter
+from servicekit.jobs.current import current_job
+
+
+def give(value: object = None) -> object:
+    return value
+
+
+async def give_async(value: object = None) -> object:
+    await asyncio.sleep(0)
+    return value
+
+
+def fail(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+async def fail_async(text: str) -> NoReturn:
+    await asyncio.sleep(0)
+    raise ValueError(text)
+
+
+def leave() -> NoReturn:
+    sys.exit("no more")
+
+
+async def leave_async() -> NoReturn:
+    await asyncio.sleep(0)
+    sys.exit("no more")
+
+
+def interrupt() -> NoReturn:
+    raise KeyboardInterrupt
+
+
+async def interrupt_async() -> NoReturn:
+    await asyncio.sleep(0)
+    raise KeyboardInterrupt
+
+
+def report() -> None:
+    job = current_job()
+    with suppress(JobCanceled):
+        job.log("one\ntwo", level="warning", source="target")
+        job.progress(3, 4, "three of four")
+        job.wait_cancel_requested()
+
+
+async def report_async() -> None:
+    job = current_job()
+    job.log("one\ntwo", level="warning", source="target")
+    job.progress(3, 4, "three of four")
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+
+
+def obey() -> None:
+    try:
+        current_job().log("began")
+        current_job().wait_cancel_requested()
+        current_job().raise_if_canceled()
+    finally:
+        current_job().log("tidied up")
+
+
+async def obey_async() -> None:
+    current_job().log("began")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        current_job().log("tidied up")
+
+
+def finish_anyway() -> str:
+    with suppress(JobCanceled):
+        current_job().log("began")
+        current_job().wait_cancel_requested()
+    return "finished anyway"
+
+
+async def finish_anyway_async() -> str:
+    current_job().log("began")
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    return "finished anyway"
+
+
+def fail_when_asked() -> None:
+    finish_anyway()
+    raise ValueError("could not tidy up")
+
+
+async def fail_when_asked_async() -> None:
+    await finish_anyway_async()
+    raise ValueError("could not tidy up")
+
+
+def tell(who: str, pid: int | None = None) -> None:
+    current_job().log(f"{who} {pid or os.getpid()}")
+
+
+def sleep() -> None:
+    """Knows nothing of jobs, and can only be interrupted."""
+    tell("work")
+    time.sleep(1_000)
+
+
+def catch_and_return() -> str:
+    try:
+        sleep()
+    except JobCanceled:
+        return "caught"
+    return "slept"
+
+
+def wait_and_tidy_up() -> str:
+    """Learns what is asked by waiting, and is not hit by an exception while it tidies up."""
+    job = current_job()
+    try:
+        job.log("began")
+        is_asked = job.wait_cancel_requested()
+    except JobCanceled:  # before it could wait
+        is_asked = job.wait_cancel_requested()
+    for _ in range(100):
+        time.sleep(0.001)
+    return f"tidied up, {is_asked}, {job.is_cancel_requested}"
+
+
+def wait_in_a_thread() -> str:
+    answers: list[bool] = []
+    job = current_job()
+    waiter = threading.Thread(target=lambda: answers.append(job.wait_cancel_requested()))
+    waiter.start()
+    try:
+        sleep()
+    except JobCanceled:
+        waiter.join()
+    return f"told {answers}"
+
+
+def hold_interpreter() -> None:
+    """A loop in C that lets no other Python code run, a signal's handler included."""
+    while True:
+        with suppress(BaseException):
+            tell("work")
+            sum(itertools.repeat(0))
+
+
+def ignore_everything() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sleep()
+
+
+def swallow_everything() -> None:
+    while True:
+        with suppress(BaseException):
+            sleep()
+
+
+def wait_for_grandchild() -> None:
+    tell("work")
+    child = subprocess.Popen(["sh", "-c", "sleep 1000 & echo $!; wait"], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    tell("child", child.pid)
+    tell("grandchild", int(child.stdout.readline()))
+    child.wait()
+
+
+def multiply(count: int) -> None:
+    """Become many, which ignore every polite signal, each in a session of its own."""
+    tell("work")
+    for _ in range(count):
+        if os.fork() == 0:
+            os.setsid()
+            ignore_everything()
+    swallow_everything()
+
+
+def leave_daemon_behind() -> str:
+    """End, but not without leaving behind a process that has cut all ties."""
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            os.write(writer, str(os.getpid()).encode())
+            os.closerange(0, 100)
+            time.sleep(1_000)
+        os._exit(0)
+    tell("daemon", int(os.read(reader, 20)))
+    return "left"
+
+
+def sleep_with_daemon() -> None:
+    leave_daemon_behind()
+    sleep()
+
+
+def leave_thread_behind() -> str:
+    threading.Thread(target=time.sleep, args=[1_000]).start()
+    return "left"
+
+
+def exit_at_once(code: int) -> None:
+    print("the last words", flush=True)
+    current_job().log("logged before")
+    os._exit(code)
+
+
+def crash() -> None:
+    ctypes.string_at(0)
+
+
+def end_by(number: int) -> None:
+    if number == signal.SIGTERM:
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    time.sleep(1_000)
+
+
+def eat_memory() -> int:
+    eaten: list[bytes] = []
+    while True:
+        eaten.append(bytes(16 * 1024 * 1024))
+
+
+def write_everywhere() -> None:
+    print("printed")
+    print("complained", file=sys.stderr)
+    os.system("echo from a program")
+    ctypes.CDLL(None).puts(b"\nfrom C")
+    logging.basicConfig()
+    logging.getLogger("tests.logger").warning("logged %d", 7)
+    logging.getLogger("tests.logger").info("not logged")
+    try:
+        fail("logged too")
+    except ValueError:
+        logging.getLogger("tests.logger").exception("it failed")
+    print("no line break", end="")
+
+
+def log_odd_lines() -> None:
+    for text in ("\N{GRINNING FACE}" * 3_000, "\0" * 3_000, "\udc80 alone", "two\nlines\n"):
+        current_job().log(text, source="s" * 1_000)
+
+
+def write_without_end(count: int) -> None:
+    for _ in range(count):
+        os.write(1, b"x" * 1_000_000)
+
+
+def hurry(count: int) -> float:
+    """How long it takes to report progress so often."""
+    began = time.perf_counter()
+    job = current_job()
+    for step in range(1, count + 1):
+        job.progress(step, count)
+    return time.perf_counter() - began
+
+
+def report_then_hold() -> None:
+    """Report twice at once, and then let nobody else do anything but wait."""
+    job = current_job()
+    job.progress(1)
+    job.progress(2)
+    job.wait_cancel_requested()
+
+
+def use_pool() -> list[int]:
+    with get_context("fork").Pool(2) as pool:  # its end sends its processes SIGTERM
+        return pool.map(abs, [-1, -2, -3])
+
+
+def describe_process() -> dict[str, object]:
+    job = current_job()
+    return {
+        "id": job.id,
+        "attempt": job.attempt,
+        "pid": os.getpid(),
+        "cwd": str(Path.cwd()),
+        "env": dict(os.environ),
+        "path": sys.path,
+        "argv": sys.argv,
+        "descriptors": sorted(int(path.name) for path in Path("/proc/self/fd").iterdir()),
+        "stdin": sys.stdin.read(),
+        "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+        "interrupts": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+        "threads": threading.active_count(),
+    }
+
+
+def give_lock() -> object:
+    return threading.Lock()
+
+
+def give_bytes(count: int) -> bytes:
+    return bytes(count)
+
+
+def try_later() -> None:
+    raise RetryAfter(7.5)
+
+
+class Shape:
+    """Something that can be sent to another process, and has methods."""
+
+    def __init__(self, sides: int) -> None:
+        self.sides = sides
+
+    def double(self) -> "Shape":
+        return Shape(2 * self.sides)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Shape) and other.sides == self.sides
+
+    __hash__ = None  # type: ignore[assignment] # it is compared, and nothing else
+
+
+class Unreadable:
+    """Can be written, and not read again."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return fail, ("it cannot be read",)
+
+
+def give_unreadable() -> Unreadable:
+    return Unreadable()

@@ -1,0 +1,13 @@
+from servicekit.jobs.options import RunnerKind
+from servicekit.ports import Runner
+from servicekit.runners.coroutine import CoroutineRunner
+from tests.runners.contract import ASYNC_FUNCTIONS, PythonRunnerContract
+
+
+class TestCoroutineRunner(PythonRunnerContract):
+    kind = RunnerKind.COROUTINE
+    targets = ASYNC_FUNCTIONS
+
+    @classmethod
+    def create_runner(cls) -> Runner:
+        return CoroutineRunner()

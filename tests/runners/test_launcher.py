@@ -1,0 +1,253 @@
+"""Who ends when somebody is killed, and what is left: nothing."""
+
+import asyncio
+import errno
+import fcntl
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from servicekit.jobs.command import Command
+from servicekit.jobs.options import RunnerKind
+from servicekit.jobs.outcome import CANCELED, CUT_OFF
+from servicekit.jobs.status import EndedBy, Transition
+from servicekit.ports import Runner
+from servicekit.runners.command import CommandRunner
+from servicekit.runners.launcher import Launcher
+from servicekit.runners.process import ProcessRunner
+from tests.runners import service, targets
+from tests.runners.trial import Trial, is_running, parent_of, wait_gone
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def runner() -> Iterator[Runner]:
+    runner = ProcessRunner(Launcher())
+    yield runner
+    runner.close()
+
+
+def list_descriptors() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+async def start_service(how_to_end: str) -> tuple[asyncio.subprocess.Process, list[int]]:
+    """A service, and the numbers of all processes that belong to it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", service.__name__, how_to_end, cwd=ROOT, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    pids = json.loads(await process.stdout.readline())
+    return process, pids
+
+
+async def test_nothing_is_left_of_a_service_that_was_killed() -> None:
+    process, pids = await start_service("by a kill")
+    assert all(map(is_running, pids))
+    process.kill()
+    await process.communicate()
+    await wait_gone(*pids)
+
+
+async def test_nothing_is_left_of_a_service_whose_forked_child_lives_on() -> None:
+    process, pids = await start_service("with a forked child")
+    child = pids.pop()
+    process.kill()
+    try:
+        await wait_gone(*pids)
+        assert is_running(child)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        await process.communicate()
+
+
+async def test_nothing_is_left_of_a_service_that_ends_by_itself() -> None:
+    process, pids = await start_service("by an exception")
+    await process.communicate()
+    assert process.returncode == 3
+    await wait_gone(*pids)
+
+
+async def test_running_jobs_do_not_need_the_launcher_and_the_next_one_gets_another(runner: Runner) -> None:
+    trial = Trial(runner, targets.finish_anyway).start()
+    await trial.wait_line("began")
+    other = Trial(runner, targets.sleep).start()
+    launcher = parent_of(parent_of(await other.wait_pid("work")))
+    os.kill(launcher, signal.SIGKILL)
+    await wait_gone(launcher)
+    assert (await Trial(runner, targets.give, 1).end()).result == 1
+    other.cancel()
+    assert await other.end() == CANCELED
+    trial.cancel()
+    assert (await trial.end()).result == "finished anyway"
+
+
+async def test_jobs_that_a_killed_launcher_had_not_begun_are_begun_by_the_next(runner: Runner) -> None:
+    other = Trial(runner, targets.sleep).start()
+    launcher = parent_of(parent_of(await other.wait_pid("work")))
+    os.kill(launcher, signal.SIGSTOP)
+    trials = [Trial(runner, targets.give, number).start() for number in range(3)]
+    await asyncio.sleep(0)
+    os.kill(launcher, signal.SIGKILL)
+    assert [(await trial.end()).result for trial in trials] == [0, 1, 2]
+    other.cancel()
+    await other.end()
+
+
+async def test_nothing_is_left_of_a_job_whose_supervisor_was_killed(runner: Runner) -> None:
+    trial = Trial(runner, targets.wait_for_grandchild).start()
+    pids = [await trial.wait_pid(who) for who in ("work", "child", "grandchild")]
+    os.kill(parent_of(pids[0]), signal.SIGKILL)
+    outcome = await trial.end()
+    assert not any(map(is_running, pids))
+    assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.CRASH)
+    assert "its supervisor was killed" in str(outcome.error)
+    assert (await Trial(runner, targets.give, 1).end()).result == 1
+
+
+async def test_a_job_of_which_nobody_is_left_to_tell_has_crashed(runner: Runner) -> None:
+    trial = Trial(runner, targets.sleep).start()
+    work = await trial.wait_pid("work")
+    supervisor = parent_of(work)
+    for pid in (parent_of(supervisor), supervisor):
+        os.kill(pid, signal.SIGKILL)
+    assert (await trial.end()).ended_by is EndedBy.CRASH
+    await wait_gone(work)
+
+
+def test_a_job_that_was_cut_off_with_its_event_loop_is_ended_when_it_is_asked_for(runner: Runner) -> None:
+    loop = asyncio.new_event_loop()
+
+    async def start() -> tuple[Trial, list[int]]:
+        trial = Trial(runner, targets.sleep_with_daemon).start()
+        return trial, [await trial.wait_pid("work"), await trial.wait_pid("daemon")]
+
+    trial, pids = loop.run_until_complete(start())
+    loop.close()
+    assert all(map(is_running, pids))
+    assert runner.find_outcome(trial.job) == CUT_OFF
+    assert not any(map(is_running, pids))
+    trial.abandon()
+
+
+@pytest.mark.parametrize("error", [errno.EAGAIN, errno.ETOOMANYREFS])
+async def test_a_busy_launcher_is_asked_again(runner: Runner, monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    refusals = iter([OSError(error, "busy"), OSError(error, "busy")])
+    send = socket.send_fds
+
+    def refuse_twice(*args: Any) -> int:
+        for refusal in refusals:
+            raise refusal
+        return send(*args)
+
+    monkeypatch.setattr(socket, "send_fds", refuse_twice)
+    trial = Trial(runner, targets.sleep).start()
+    await asyncio.sleep(0)
+    assert not trial.job.is_interruptible
+    trial.cancel()
+    assert await trial.end() == CANCELED
+
+
+async def test_the_launcher_ends_when_it_is_closed(runner: Runner) -> None:
+    trial = Trial(runner, targets.sleep).start()
+    launcher = parent_of(parent_of(await trial.wait_pid("work")))
+    runner.close()
+    await wait_gone(launcher)
+    trial.cancel()
+    assert await trial.end() == CANCELED
+
+
+async def test_the_launcher_ends_when_nobody_has_it_any_more() -> None:
+    trial = Trial(ProcessRunner(Launcher()), targets.sleep).start()
+    launcher = parent_of(parent_of(await trial.wait_pid("work")))
+    trial.cancel()
+    await trial.end()
+    trial.abandon()
+    del trial
+    gc.collect()
+    await wait_gone(launcher)
+
+
+async def test_the_processes_of_jobs_hold_no_lock_of_the_service(runner: Runner, tmp_path: Path) -> None:
+    lock = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    trial = Trial(runner, targets.sleep).start()
+    await trial.wait_pid("work")
+    os.close(lock)
+    again = os.open(tmp_path / "lock", os.O_RDWR)
+    fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(again)
+    trial.cancel()
+    await trial.end()
+
+
+async def test_jobs_leave_no_descriptors_behind(runner: Runner) -> None:
+    await Trial(runner, targets.give).end()
+    before = list_descriptors()
+    for target in (targets.give, targets.crash, targets.leave):
+        await asyncio.gather(*(Trial(runner, target).end() for _ in range(3)))
+    assert list_descriptors() == before
+
+
+async def test_a_job_that_finds_no_descriptors_fails_and_the_next_one_runs(runner: Runner) -> None:
+    await Trial(runner, targets.give).end()
+    before = list_descriptors()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 6, limits[1]))
+    try:
+        outcome = await Trial(runner, targets.give).end()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert outcome.transition is Transition.FAIL
+    assert "Too many open files" in str(outcome.error)
+    gc.collect()
+    assert list_descriptors() == before
+    assert (await Trial(runner, targets.give, 1).end()).result == 1
+
+
+async def test_a_flood_of_lines_leaves_time_for_others(runner: Runner) -> None:
+    commands = CommandRunner(Launcher())
+    trial = Trial(commands, Command(["yes"]), kind=RunnerKind.COMMAND).start()
+    await trial.wait_line("y", count=1_000)
+    assert (await Trial(runner, targets.give, 1).end()).result == 1
+    trial.cancel()
+    assert await trial.end() == CANCELED
+    commands.close()
+
+
+def test_runners_work_on_uvloop(runner: Runner) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def run() -> None:
+        assert (await Trial(runner, targets.give, 1).end()).result == 1
+        trial = Trial(runner, targets.obey).start()
+        await trial.wait_line("began")
+        trial.cancel()
+        assert await trial.end() == CANCELED
+        trial = Trial(runner, targets.swallow_everything, kill_grace=0.1).start()
+        await trial.wait_pid("work")
+        trial.cancel()
+        assert (await trial.end()).ended_by is EndedBy.KILL
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+        loop.run(run())
+
+
+@pytest.mark.parametrize("create", [ProcessRunner, CommandRunner])
+def test_a_launcher_is_not_started_before_it_is_needed(create: Callable[[Launcher], Runner]) -> None:
+    before = list_descriptors()
+    create(Launcher()).close()
+    assert list_descriptors() == before

@@ -1,0 +1,355 @@
+import asyncio
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from servicekit.errors import InvalidTarget
+from servicekit.jobs.logs import MAX_LINE_CHARACTERS
+from servicekit.jobs.options import JobOptions, RunnerKind
+from servicekit.jobs.outcome import CANCELED
+from servicekit.jobs.status import EndedBy, Transition
+from servicekit.ports import Runner
+from servicekit.runners.calls import MAX_RESULT_BYTES, check_isolatable
+from servicekit.runners.launcher import Launcher
+from servicekit.runners.process import ProcessRunner
+from tests.runners import targets
+from tests.runners.contract import ASYNC_FUNCTIONS, FUNCTIONS, PythonRunnerContract
+from tests.runners.trial import JOB_ID, Trial, is_running, parent_of
+
+
+class TestProcessRunner(PythonRunnerContract):
+    kind = RunnerKind.PROCESS
+    targets = FUNCTIONS
+
+    @classmethod
+    def create_runner(cls) -> Runner:
+        return ProcessRunner(Launcher())
+
+
+class TestProcessRunnerWithAsyncFunctions(TestProcessRunner):
+    targets = ASYNC_FUNCTIONS
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Runner]:
+    runner = ProcessRunner(Launcher())
+    yield runner
+    runner.close()
+
+
+async def test_a_target_finds_the_world_as_the_service_does(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SET_LATE", "yes")
+    monkeypatch.chdir("/")
+    result = (await Trial(runner, targets.describe_process).end()).result
+    assert isinstance(result, dict)
+    assert (result["id"], result["attempt"]) == (JOB_ID, 1)
+    assert result["pid"] != os.getpid()
+    assert (result["cwd"], result["path"], result["argv"]) == ("/", sys.path, sys.argv)
+    assert result["env"] == {**os.environ, "SERVICEKIT_JOB_ID": JOB_ID, "SERVICEKIT_ATTEMPT": "1"}
+
+
+async def test_a_target_has_nothing_of_the_service_open(runner: Runner, tmp_path: Path) -> None:
+    inheritable = os.open(tmp_path, os.O_RDONLY)
+    os.set_inheritable(inheritable, True)
+    result = (await Trial(runner, targets.describe_process).end()).result
+    os.close(inheritable)
+    assert isinstance(result, dict)
+    # Its standard streams, what it reports by, its outcome, and the list itself.
+    assert len(result["descriptors"]) <= 6
+    assert result["stdin"] == ""
+    assert (result["blocked"], result["interrupts"], result["threads"]) == ([], True, 1)
+
+
+async def test_all_that_a_target_writes_is_in_its_log(runner: Runner) -> None:
+    trial = Trial(runner, targets.write_everywhere)
+    level = logging.getLogger().level
+    try:
+        logging.getLogger().setLevel(logging.WARNING)
+        await trial.end()
+    finally:
+        logging.getLogger().setLevel(level)
+    assert sorted(filter(None, trial.texts("stdout"))) == ["from C", "from a program", "no line break", "printed"]
+    assert trial.texts("stderr") == ["complained"]  # and not what is logged, which is there already
+    logged = [(line.level, line.text) for line in trial.lines if line.source == "tests.logger"]
+    traceback = logged.index(("error", "Traceback (most recent call last):"))
+    assert logged[:traceback] == [("warning", "logged 7"), ("error", "it failed")]
+    assert logged[-1] == ("error", "ValueError: logged too")
+
+
+async def test_odd_lines_arrive_bounded(runner: Runner) -> None:
+    trial = Trial(runner, targets.log_odd_lines)
+    await trial.end()
+    faces, nothing, *others = trial.texts()
+    assert faces.startswith("\N{GRINNING FACE}" * 1_000)
+    assert nothing.startswith("\\x00" * 400)
+    assert others == ["\\udc80 alone", "two", "lines"]
+    assert max(len(text) for text in trial.texts()) <= MAX_LINE_CHARACTERS
+
+
+async def test_a_loop_can_report_as_often_as_it_likes(runner: Runner) -> None:
+    trial = Trial(runner, targets.hurry, 200_000)
+    outcome = await trial.end()
+    assert isinstance(outcome.result, float)
+    assert trial.progress[-1].done == 200_000
+    assert len(trial.progress) < 30 + 30 * outcome.result  # twenty a second, and some
+
+
+async def test_the_newest_progress_arrives_though_nothing_follows(runner: Runner) -> None:
+    trial = Trial(runner, targets.report_then_hold).start()
+    await trial.wait_progress(2)
+    trial.cancel()
+    await trial.end()
+
+
+async def test_a_function_that_knows_nothing_of_jobs_is_interrupted(runner: Runner) -> None:
+    trial = Trial(runner, targets.sleep).start()
+    pid = await trial.wait_pid("work")
+    trial.cancel()
+    assert await trial.end() == CANCELED
+    assert not is_running(pid)
+
+
+@pytest.mark.parametrize(
+    ("target", "result"),
+    [
+        (targets.catch_and_return, "caught"),
+        (targets.wait_and_tidy_up, "tidied up, True, True"),
+        (targets.wait_in_a_thread, "told [True]"),
+    ],
+)
+async def test_a_function_can_take_note_and_end_in_order(
+    runner: Runner, target: Callable[[], object], result: str
+) -> None:
+    trial = Trial(runner, target).start()
+    await trial.wait_line("work .*|began")
+    trial.cancel()
+    outcome = await trial.end()
+    assert (outcome.transition, outcome.ended_by) == (Transition.COMPLETE, EndedBy.TARGET)
+    assert outcome.result == result
+
+
+async def test_a_signal_that_the_service_has_not_sent_is_not_a_request(runner: Runner) -> None:
+    """Systemd, for one, sends SIGTERM to each process of a service; the jobs have their grace time all the same."""
+    trial = Trial(runner, targets.sleep).start()
+    pid = await trial.wait_pid("work")
+    for process in (pid, parent_of(pid), parent_of(parent_of(pid))):
+        os.kill(process, signal.SIGTERM)
+    trial_after = Trial(runner, targets.give, 1)
+    assert (await trial_after.end()).result == 1
+    assert is_running(pid)
+    trial.cancel()
+    assert await trial.end() == CANCELED
+
+
+@pytest.mark.parametrize("target", [targets.hold_interpreter, targets.ignore_everything, targets.swallow_everything])
+async def test_what_does_not_stop_is_killed_after_its_grace_time(runner: Runner, target: Callable[[], object]) -> None:
+    trial = Trial(runner, target, kill_grace=0.1).start()
+    pid = await trial.wait_pid("work")
+    trial.cancel()
+    outcome = await trial.end()
+    assert (outcome.transition, outcome.ended_by) == (Transition.CANCEL, EndedBy.KILL)
+    assert not is_running(pid)
+
+
+async def test_a_shorter_grace_time_counts_at_once(runner: Runner) -> None:
+    trial = Trial(runner, targets.swallow_everything, kill_grace=1_000).start()
+    await trial.wait_pid("work")
+    trial.cancel()
+    trial.job.kill_grace_seconds = 0.1
+    trial.cancel()
+    assert (await trial.end()).ended_by is EndedBy.KILL
+
+
+async def test_a_killed_job_leaves_no_children(runner: Runner) -> None:
+    trial = Trial(runner, targets.wait_for_grandchild, kill_grace=0).start()
+    pids = [await trial.wait_pid(who) for who in ("work", "child", "grandchild")]
+    trial.cancel()
+    assert (await trial.end()).transition is Transition.CANCEL
+    assert not any(map(is_running, pids))
+
+
+async def test_a_job_that_multiplies_is_ended_with_all_its_children(runner: Runner) -> None:
+    trial = Trial(runner, targets.multiply, 10, kill_grace=0.1).start()
+    await trial.wait_line("work .*", count=12)  # the first says it twice
+    pids = [int(text.removeprefix("work ")) for text in trial.texts()]
+    trial.cancel()
+    assert (await trial.end()).ended_by is EndedBy.KILL
+    assert len(set(pids)) == 11
+    assert not any(map(is_running, pids))
+
+
+async def test_a_job_has_ended_when_its_daemons_have(runner: Runner) -> None:
+    trial = Trial(runner, targets.leave_daemon_behind)
+    outcome = await trial.end()
+    assert (outcome.transition, outcome.result) == (Transition.COMPLETE, "left")
+    assert not is_running(await trial.wait_pid("daemon"))
+
+
+async def test_a_canceled_job_has_ended_when_its_daemons_have(runner: Runner) -> None:
+    trial = Trial(runner, targets.sleep_with_daemon).start()
+    daemon, _ = await trial.wait_pid("daemon"), await trial.wait_pid("work")
+    trial.cancel()
+    assert await trial.end() == CANCELED
+    assert not is_running(daemon)
+
+
+async def test_a_thread_that_is_left_behind_does_not_hold_the_job_up(runner: Runner) -> None:
+    assert (await Trial(runner, targets.leave_thread_behind).end()).result == "left"
+
+
+async def test_a_process_pool_works_in_a_target(runner: Runner) -> None:
+    assert (await Trial(runner, targets.use_pool).end()).result == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        (partial(targets.exit_at_once, 3), "it exited with code 3"),
+        (partial(targets.exit_at_once, 0), "it exited with code 0"),
+        (targets.crash, "it was ended by SIGSEGV"),
+        (partial(targets.end_by, signal.SIGKILL), "it was ended by SIGKILL"),
+        (partial(targets.end_by, signal.SIGTERM), "it was ended by SIGTERM"),
+        (partial(targets.end_by, signal.SIGRTMIN + 2), f"it was ended by signal {signal.SIGRTMIN + 2}"),
+    ],
+)
+async def test_a_process_that_ends_without_an_outcome_has_crashed(
+    runner: Runner, target: Callable[[], object], reason: str
+) -> None:
+    outcome = await Trial(runner, target).end()
+    assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.CRASH)
+    assert outcome.error == f"ProcessCrashed: the job's own process ended before it did: {reason}."
+    assert outcome.error_types[0] == "servicekit.errors.ProcessCrashed"
+
+
+async def test_what_was_said_before_a_crash_is_in_the_log(runner: Runner) -> None:
+    trial = Trial(runner, targets.exit_at_once, 1)
+    await trial.end()
+    assert sorted(trial.texts()) == ["logged before", "the last words"]
+
+
+async def test_a_crash_in_c_leaves_a_traceback_in_the_log(runner: Runner) -> None:
+    trial = Trial(runner, targets.crash)
+    await trial.end()
+    assert any("targets.py" in text for text in trial.texts("stderr"))
+
+
+async def test_a_target_cannot_have_more_memory_than_its_limit(runner: Runner) -> None:
+    options = JobOptions(max_memory_bytes=512 * 1024 * 1024)
+    outcome = await Trial(runner, targets.eat_memory, options=options).end()
+    assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.TARGET)
+    assert outcome.error == "MemoryError"
+
+
+async def test_a_failure_says_what_a_retry_needs(runner: Runner) -> None:
+    outcome = await Trial(runner, targets.try_later).end()
+    assert outcome.retry_after_seconds == 7.5
+    assert outcome.error_types[0] == "servicekit.errors.RetryAfter"
+
+
+async def test_methods_and_objects_can_be_sent(runner: Runner) -> None:
+    outcome = await Trial(runner, targets.Shape(3).double).end()
+    assert outcome.result == targets.Shape(6)
+
+
+async def test_arguments_that_cannot_be_sent_are_a_clear_failure(runner: Runner) -> None:
+    outcome = await Trial(runner, targets.give, lambda: 1).end()
+    assert outcome.transition is Transition.FAIL
+    assert str(outcome.error).startswith("PicklingError: the arguments of give cannot be sent to its process: ")
+
+
+async def test_arguments_that_cannot_be_read_are_a_clear_failure(runner: Runner) -> None:
+    outcome = await Trial(runner, targets.give, targets.Unreadable()).end()
+    assert (outcome.transition, outcome.error) == (Transition.FAIL, "ValueError: it cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("target", "error"),
+    [
+        (targets.give_lock, "PicklingError: the result cannot be sent from the job's process: TypeError: "),
+        (targets.give_unreadable, "UnpicklingError: the result of the job's process cannot be read: ValueError: "),
+        (partial(targets.give_bytes, MAX_RESULT_BYTES), "ValueError: the result is too big"),
+    ],
+)
+async def test_a_result_that_cannot_be_sent_is_a_clear_failure(
+    runner: Runner, target: Callable[[], object], error: str
+) -> None:
+    outcome = await Trial(runner, target).end()
+    assert outcome.transition is Transition.FAIL
+    assert str(outcome.error).startswith(error)
+
+
+async def test_large_arguments_and_results_arrive(runner: Runner) -> None:
+    data = os.urandom(10_000_000)
+    assert (await Trial(runner, targets.give, data).end()).result == data
+
+
+async def test_a_flood_without_line_breaks_is_read_in_bounded_memory(runner: Runner) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    trial = Trial(runner, targets.write_without_end, 100)
+    assert (await trial.end()).transition is Transition.COMPLETE
+    (line,) = trial.texts("stdout")
+    assert len(line) <= MAX_LINE_CHARACTERS
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
+
+
+PROGRAM = """
+import asyncio
+from servicekit.jobs.options import RunnerKind
+from servicekit.runners.launcher import Launcher
+from servicekit.runners.process import ProcessRunner
+from tests.runners.trial import Trial
+
+class Shape:
+    pass
+
+def copy(shape):
+    assert type(shape) is Shape
+    return Shape()
+
+async def main():
+    runner = ProcessRunner(Launcher())
+    outcome = await Trial(runner, copy, Shape()).end()
+    print(type(outcome.result) is Shape, outcome.error)
+    runner.close()
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+async def test_a_program_can_run_its_own_functions_and_gets_its_own_classes_back(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, program, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, stdout=subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert output == b"True None\n"
+
+
+class _Unsendable:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def method(self) -> None:
+        """It cannot go where its object cannot."""
+
+
+@pytest.mark.parametrize("target", [lambda: 1, partial(lambda: 1), _Unsendable().method])
+def test_a_target_that_no_other_process_could_find_is_refused(target: object) -> None:
+    with pytest.raises(InvalidTarget, match="a process of its own cannot import it"):
+        check_isolatable(target)
+
+
+@pytest.mark.parametrize("target", [targets.give, partial(targets.give, 1), targets.Shape(3).double, len])
+def test_a_target_that_can_be_imported_is_accepted(target: object) -> None:
+    check_isolatable(target)

@@ -1,0 +1,314 @@
+"""What every store promises of attempts that follow failed ones, and of jobs that repeat others."""
+
+from datetime import datetime, timedelta
+from typing import Unpack
+
+import pytest
+
+from servicekit.errors import JobNotFound, ResultUnavailable, RetryUnavailable
+from servicekit.jobs.options import JobOptions, OptionChanges
+from servicekit.jobs.outcome import CANCELED, Outcome, completion, failure
+from servicekit.jobs.record import MAX_PAST_ATTEMPTS, PastAttempt, Progress
+from servicekit.jobs.retry import Retry
+from servicekit.jobs.status import EndedBy, JobStatus
+from servicekit.jobs.submission import Claim, Submission
+from servicekit.ports import JobStore
+from tests.fakes import FakeClock, RecordingPublisher, noop, submission
+from tests.stores.contract.base import COROUTINE, THREAD, StoreTests
+
+
+def failed(number: int = 1) -> Outcome:
+    try:
+        raise ValueError(f"no {number}")
+    except ValueError as error:
+        return failure(error)
+
+
+def report(*args: object, **kwargs: object) -> None:
+    """A target that takes anything."""
+
+
+class RetryContract(StoreTests):
+    """What every store promises of attempts that follow failed ones."""
+
+    async def start_and_retry(self, store: JobStore, clock: FakeClock, **options: Unpack[OptionChanges]) -> str:
+        """A job that waits for its second attempt, which may start in a minute."""
+        claim = await self.start(store, **options)
+        assert await store.retry(claim, failed(), self.soon(clock))
+        return claim.submission.id
+
+    def soon(self, clock: FakeClock) -> datetime:
+        return clock.now() + timedelta(seconds=60)
+
+    async def test_a_retried_job_waits_for_its_next_attempt(self, store: JobStore, clock: FakeClock) -> None:
+        began, claim = clock.now(), await self.start(store)
+        await store.report_progress(claim, Progress(1, 2))
+        clock.advance(1)
+        assert await store.retry(claim, failed(), self.soon(clock))
+        record = await store.get_record(claim.submission.id)
+        assert (record.status, record.scheduled_at, record.version) == (JobStatus.PENDING, self.soon(clock), 4)
+        assert (record.error, record.error_traceback is None) == ("ValueError: no 1", False)
+        assert (record.started_at, record.finished_at, record.progress) == (None, None, None)
+        assert (record.ended_by, record.elapsed_seconds, record.attempt) == (None, None, 1)
+        assert record.attempts == (PastAttempt(1, began, clock.now(), "ValueError: no 1", EndedBy.TARGET),)
+        with pytest.raises(ResultUnavailable, match="status=pending"):
+            await store.get_result(record.id)
+
+    async def test_the_next_attempt_starts_at_its_time(self, store: JobStore, clock: FakeClock) -> None:
+        job_id = await self.start_and_retry(store, clock)
+        assert await store.make_due() == self.soon(clock)
+        assert await self.claim_ids(store) == []
+        clock.advance(60)
+        assert await store.make_due() is None
+        claim = await self.claim(store)
+        assert (claim.submission.id, claim.attempt, claim.failures) == (job_id, 2, 1)
+        record = await store.get_record(job_id)
+        assert (record.status, record.started_at, record.attempt) == (JobStatus.RUNNING, clock.now(), 2)
+        assert (record.error, record.scheduled_at) == ("ValueError: no 1", clock.now())
+        assert len(record.attempts) == 1
+
+    async def test_a_success_leaves_no_error_but_in_the_history(self, store: JobStore, clock: FakeClock) -> None:
+        job_id = await self.start_and_retry(store, clock)
+        clock.advance(60)
+        await store.make_due()
+        assert await store.finish(await self.claim(store), completion("done"))
+        record = await store.get_record(job_id)
+        assert (record.status, record.error, record.error_traceback) == (JobStatus.COMPLETED, None, None)
+        assert [past.error for past in record.attempts] == ["ValueError: no 1"]
+        assert await store.get_result(job_id) == "done"
+
+    async def test_the_last_failure_is_that_of_the_job(self, store: JobStore, clock: FakeClock) -> None:
+        job_id = await self.start_and_retry(store, clock)
+        clock.advance(60)
+        await store.make_due()
+        last = failure(TimeoutError("too long"), EndedBy.TIME_LIMIT)
+        assert await store.finish(await self.claim(store), last)
+        record = await store.get_record(job_id)
+        assert (record.error, record.error_traceback) == ("TimeoutError: too long", None)
+        assert (record.ended_by, record.attempt, len(record.attempts)) == (EndedBy.TIME_LIMIT, 2, 1)
+
+    async def test_a_retry_at_once_stands_behind_what_is_there(self, store: JobStore, clock: FakeClock) -> None:
+        claim = await self.start(store)
+        there = await self.insert(store, 2)
+        await store.retry(claim, failed(), clock.now())
+        after = await self.insert(store, 1)
+        assert await self.claim_ids(store) == [*there, claim.submission.id, *after]
+
+    @pytest.mark.parametrize("end", ["finish", "retry", "delete"])
+    async def test_who_lost_its_job_retries_nothing(self, store: JobStore, clock: FakeClock, end: str) -> None:
+        claim = await self.start(store)
+        match end:
+            case "finish":
+                await store.finish(claim, completion(None))
+            case "retry":
+                await store.retry(claim, failed(), clock.now())
+                await self.claim(store)
+            case _:
+                await store.delete(claim.submission.id)
+        before = await self.list_all(store)
+        assert not await store.retry(claim, failed(2), clock.now())
+        assert await self.list_all(store) == before
+
+    async def test_an_attempt_that_never_was_retries_nothing(self, store: JobStore, clock: FakeClock) -> None:
+        claim = await self.start(store)
+        before = await store.get_record(claim.submission.id)
+        assert not await store.retry(Claim(claim.submission, claim.attempt + 1), failed(), clock.now())
+        assert await store.get_record(claim.submission.id) == before
+
+    async def test_an_attempt_that_was_retried_is_stale(self, store: JobStore, clock: FakeClock) -> None:
+        claim = await self.start(store)
+        await store.retry(claim, failed(), clock.now())
+        second = await self.claim(store)
+        before = await store.get_record(second.submission.id)
+        assert not await store.finish(claim, completion("stale"))
+        assert not await store.release(claim)
+        await store.report_progress(claim, Progress(1))
+        assert await store.get_record(second.submission.id) == before
+        assert await store.finish(second, completion("fresh"))
+
+    async def test_a_job_that_was_asked_to_stop_is_not_retried(self, store: JobStore, clock: FakeClock) -> None:
+        claim = await self.start(store)
+        await store.request_cancel(claim.submission.id)
+        assert await store.retry(claim, failed(), self.soon(clock))
+        record = await store.get_record(claim.submission.id)
+        assert (record.status, record.error) == (JobStatus.FAILED, "ValueError: no 1")
+        assert (record.scheduled_at, record.attempts, record.attempt) == (None, (), 1)
+        assert await store.make_due() is None
+
+    async def test_a_job_that_waits_for_its_next_attempt_can_be_canceled(
+        self, store: JobStore, clock: FakeClock
+    ) -> None:
+        job_id = await self.start_and_retry(store, clock)
+        record = await store.request_cancel(job_id)
+        assert (record.status, record.ended_by, record.error) == (JobStatus.CANCELED, EndedBy.CANCEL, None)
+        assert [past.error for past in record.attempts] == ["ValueError: no 1"]
+        clock.advance(60)
+        assert await store.make_due() is None
+        assert await self.claim_ids(store) == []
+
+    async def test_a_job_that_waits_for_its_next_attempt_can_be_deleted(
+        self, store: JobStore, clock: FakeClock
+    ) -> None:
+        await store.delete(await self.start_and_retry(store, clock))
+        clock.advance(60)
+        assert await store.make_due() is None
+        assert await self.claim_ids(store) == []
+
+    async def test_the_wait_for_the_next_attempt_is_counted_anew(self, store: JobStore, clock: FakeClock) -> None:
+        job_id = await self.submit(store, queue_timeout=10)
+        clock.advance(9)
+        claim = await self.claim(store)
+        clock.advance(100)
+        due_at = self.soon(clock)
+        await store.retry(claim, failed(), due_at)
+        for _ in range(2):
+            clock.advance(30)
+            await store.make_due()
+        assert await self.status_of(store, job_id) is JobStatus.PENDING
+        assert await store.make_due() == due_at + timedelta(seconds=10)
+        clock.advance(10)
+        await store.make_due()
+        record = await store.get_record(job_id)
+        assert (record.status, record.ended_by) == (JobStatus.FAILED, EndedBy.TIME_LIMIT)
+        assert (record.error or "").startswith("QueueTimeout: ")
+        assert (record.attempt, len(record.attempts)) == (1, 1)
+
+    async def test_the_newest_attempts_are_kept_and_all_failures_counted(
+        self, store: JobStore, clock: FakeClock
+    ) -> None:
+        claim = await self.start(store)
+        for number in range(1, MAX_PAST_ATTEMPTS + 6):
+            assert (claim.attempt, claim.failures) == (number, number - 1)
+            await store.retry(claim, failed(number), clock.now())
+            claim = await self.claim(store)
+        record = await store.get_record(claim.submission.id)
+        assert [past.attempt for past in record.attempts] == list(range(6, MAX_PAST_ATTEMPTS + 6))
+        assert [past.error for past in record.attempts[:2]] == ["ValueError: no 6", "ValueError: no 7"]
+
+    async def test_every_change_of_a_retried_life_is_published_and_told(
+        self, store: JobStore, clock: FakeClock, publisher: RecordingPublisher
+    ) -> None:
+        job_id = await self.start_and_retry(store, clock)
+        clock.advance(60)
+        await store.make_due()
+        claim = await self.claim(store)
+        await store.report_progress(claim, Progress(1))
+        clock.advance(1)
+        await store.retry(claim, failed(2), clock.now())
+        await store.finish(await self.claim(store), completion(None))
+        published = [event.record for event in publisher.events if event.is_transition and event.record]
+        assert [record.status for record in published] == [
+            JobStatus.PENDING,
+            JobStatus.RUNNING,
+            JobStatus.PENDING,
+            JobStatus.RUNNING,
+            JobStatus.PENDING,
+            JobStatus.RUNNING,
+            JobStatus.COMPLETED,
+        ]
+        assert [record.attempt for record in published] == [0, 1, 1, 2, 2, 3, 3]
+        for seen in (0, 3, published[-1].version):
+            told = await store.list_transitions(job_id, seen)
+            for record, expected in zip(told, [each for each in published if each.version > seen], strict=True):
+                for field in ("id", "status", "version", "attempt", "error", "started_at", "scheduled_at", "progress"):
+                    assert getattr(record, field) == getattr(expected, field), field
+
+    async def test_a_clock_set_back_does_not_turn_an_attempt_around(self, store: JobStore, clock: FakeClock) -> None:
+        claim = await self.start(store)
+        clock.advance(-60)
+        await store.retry(claim, failed(), clock.now())
+        (past,) = (await store.get_record(claim.submission.id)).attempts
+        assert past.started_at == past.finished_at
+
+    async def test_a_job_with_retry_options_is_claimed_with_them(self, store: JobStore) -> None:
+        retry = Retry(attempts=5, delay=2, only=[ValueError], except_for=["a.B"])
+        claim = await self.start(store, retry=retry, run_timeout=5, max_memory_bytes=10_000, kill_grace=1)
+        options = claim.submission.options
+        assert (options.retry, options.run_timeout, options.kill_grace) == (retry, 5, 1)
+        assert options.max_memory_bytes == 10_000
+
+
+class ResubmitContract(StoreTests):
+    """What every store promises of jobs that repeat others."""
+
+    @pytest.mark.parametrize("outcome", [completion(1), failed(), CANCELED])
+    async def test_an_ended_job_is_submitted_again(
+        self, store: JobStore, clock: FakeClock, publisher: RecordingPublisher, outcome: Outcome
+    ) -> None:
+        options = JobOptions(name="again", tags=("a",), priority=3, queue="q", retry=Retry(), max_restarts=0)
+        first, second = self.ids.next_id(), self.ids.next_id()
+        await store.insert(Submission(first, "again", report, (1, [None]), {"b": "c"}, THREAD, options))
+        original = await self.claim(store)
+        await store.finish(original, outcome)
+        clock.advance(1)
+        assert await store.resubmit(first, second) == second
+        record = await store.get_record(second)
+        assert (record.status, record.submitted_at, record.retry_of) == (JobStatus.PENDING, clock.now(), first)
+        assert (record.name, record.tags, record.priority, record.queue) == ("again", ("a",), 3, "q")
+        assert (record.attempt, record.version) == (0, 1)
+        assert publisher.events[-1].record == record
+        repeated = await self.claim(store)
+        assert (repeated.submission.id, repeated.attempt, repeated.failures) == (second, 1, 0)
+        for field in ("name", "target", "args", "kwargs", "runner", "options"):
+            assert getattr(repeated.submission, field) == getattr(original.submission, field)
+        assert repeated.submission.retry_of == first
+
+    async def test_a_job_that_was_canceled_before_it_began_is_submitted_again(self, store: JobStore) -> None:
+        first = await self.submit(store)
+        await store.request_cancel(first)
+        second = await store.resubmit(first, self.ids.next_id())
+        assert await self.claim_ids(store) == [second]
+
+    async def test_what_is_submitted_again_is_due_at_once_and_has_no_idempotency_key(
+        self, store: JobStore, clock: FakeClock
+    ) -> None:
+        for times in (JobOptions(delay=60, idempotency_key="a"), JobOptions(start_at=clock.now() + timedelta(1))):
+            first = submission(self.ids.next_id(), options=times)
+            await store.insert(first)
+            await store.request_cancel(first.id)
+            second = await store.resubmit(first.id, self.ids.next_id())
+            assert (await store.get_record(second)).scheduled_at is None
+            claim = await self.claim(store)
+            assert claim.submission.id == second
+            assert claim.submission.options == JobOptions()
+        repeated = submission(self.ids.next_id(), options=JobOptions(idempotency_key="a"))
+        assert await store.insert(repeated) == (await self.list_ids(store))[-1]
+
+    async def test_a_repetition_can_be_repeated(self, store: JobStore) -> None:
+        first = await self.end(store, failed())
+        second = await store.resubmit(first, self.ids.next_id())
+        await store.finish(await self.claim(store), failed())
+        third = await store.resubmit(second, self.ids.next_id())
+        fourth = await store.resubmit(first, self.ids.next_id())
+        assert [(await store.get_record(job_id)).retry_of for job_id in (second, third, fourth)] == [
+            first,
+            second,
+            first,
+        ]
+
+    async def test_a_job_that_has_not_ended_is_not_submitted_again(self, store: JobStore) -> None:
+        job_id = await self.submit(store)
+        with pytest.raises(RetryUnavailable, match=r"status=pending\): it has not ended") as caught:
+            await store.resubmit(job_id, self.ids.next_id())
+        assert (caught.value.job_id, caught.value.status) == (job_id, JobStatus.PENDING)
+        await self.claim(store)
+        with pytest.raises(RetryUnavailable, match="status=running"):
+            await store.resubmit(job_id, self.ids.next_id())
+        assert await self.list_ids(store) == [job_id]
+
+    async def test_a_job_that_is_not_there_is_not_submitted_again(self, store: JobStore) -> None:
+        with pytest.raises(JobNotFound):
+            await store.resubmit(self.ids.next_id(), self.ids.next_id())
+        job_id = await self.end(store, completion(None))
+        await store.delete(job_id)
+        with pytest.raises(JobNotFound):
+            await store.resubmit(job_id, self.ids.next_id())
+
+    async def test_a_coroutine_object_does_not_run_twice(self, store: JobStore) -> None:
+        job_id, target = self.ids.next_id(), noop()
+        await store.insert(Submission(job_id, "noop", target, (), {}, COROUTINE))
+        claim = await self.claim(store)
+        target.close()
+        await store.finish(claim, completion(None))
+        with pytest.raises(RetryUnavailable, match="status=completed"):
+            await store.resubmit(job_id, self.ids.next_id())

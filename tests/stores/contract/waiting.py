@@ -1,0 +1,544 @@
+"""What every store promises of jobs that wait: for a time, for their concurrency key, and for their turn."""
+
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+import pytest
+
+from servicekit.jobs.outcome import CANCELED, completion, failure
+from servicekit.jobs.queues import QueueRecord
+from servicekit.jobs.record import JobRecord
+from servicekit.jobs.status import EndedBy, JobStatus
+from servicekit.jobs.submission import Claim
+from servicekit.ports import JobStore
+from tests.fakes import FakeClock, RecordingPublisher
+from tests.stores.contract.base import COROUTINE, THREAD, StoreTests
+
+
+def later(clock: FakeClock, seconds: float) -> datetime:
+    return clock.now() + timedelta(seconds=seconds)
+
+
+class TimeContract(StoreTests):
+    """What every store promises of jobs that wait for a time, or until one."""
+
+    async def test_a_job_is_not_claimed_before_its_time(self, store: JobStore, clock: FakeClock) -> None:
+        due_at = later(clock, 60)
+        job_id = await self.submit(store, delay=60)
+        record = await store.get_record(job_id)
+        assert (record.status, record.scheduled_at) == (JobStatus.PENDING, due_at)
+        assert await store.make_due() == due_at
+        clock.advance(59)
+        assert await store.make_due() == due_at
+        assert await self.claim_ids(store) == []
+        clock.advance(1)
+        assert await store.make_due() is None
+        assert await self.claim_ids(store) == [job_id]
+        record = await store.get_record(job_id)
+        assert (record.scheduled_at, record.started_at) == (due_at, due_at)
+
+    async def test_a_job_can_be_submitted_for_a_time_of_the_day(self, store: JobStore, clock: FakeClock) -> None:
+        job_id = await self.submit(store, start_at=later(clock, 60))
+        assert (await store.get_record(job_id)).scheduled_at == later(clock, 60)
+        assert await store.make_due() == later(clock, 60)
+
+    async def test_a_job_whose_time_has_passed_is_due_at_once(self, store: JobStore, clock: FakeClock) -> None:
+        job_id = await self.submit(store, start_at=later(clock, -60))
+        assert (await store.get_record(job_id)).scheduled_at is None
+        assert await self.claim_ids(store) == [job_id]
+
+    async def test_the_next_moment_is_that_of_the_first_that_waits(self, store: JobStore, clock: FakeClock) -> None:
+        assert await store.make_due() is None
+        await self.submit(store)
+        assert await store.make_due() is None
+        await self.submit(store, delay=60)
+        await self.submit(store, delay=20)
+        await self.submit(store, queue_timeout=40)
+        began = clock.now()
+        for seconds in (20, 40, 60):
+            assert await store.make_due() == began + timedelta(seconds=seconds)
+            clock.advance(20)
+        assert await store.make_due() is None
+
+    async def test_to_become_due_is_no_change_of_the_record(self, store: JobStore, clock: FakeClock) -> None:
+        job_id = await self.submit(store, delay=60)
+        before, position = await store.get_record(job_id), await store.get_position()
+        clock.advance(60)
+        await store.make_due()
+        assert (await store.get_record(job_id), await store.get_position()) == (before, position)
+
+    async def test_what_becomes_due_stands_behind_what_is_there(self, store: JobStore, clock: FakeClock) -> None:
+        first = await self.submit(store, delay=20)
+        second = await self.submit(store, delay=10)
+        there = await self.insert(store, 2)
+        clock.advance(30)
+        await store.make_due()
+        after = await self.submit(store)
+        assert await self.claim_ids(store) == [*there, second, first, after]
+
+    @pytest.mark.parametrize("is_deleted", [False, True])
+    async def test_who_was_canceled_or_deleted_does_not_become_due(
+        self, store: JobStore, clock: FakeClock, is_deleted: bool
+    ) -> None:
+        job_id = await self.submit(store, delay=60, queue_timeout=60)
+        await (store.delete if is_deleted else store.request_cancel)(job_id)
+        assert await store.make_due() is None
+        clock.advance(60)
+        assert await self.claim_ids(store) == []
+
+    async def test_a_job_that_waits_for_too_long_fails(
+        self, store: JobStore, clock: FakeClock, publisher: RecordingPublisher
+    ) -> None:
+        job_id = await self.submit(store, queue_timeout=60)
+        clock.advance(59)
+        assert await store.make_due() == later(clock, 1)
+        assert await self.status_of(store, job_id) is JobStatus.PENDING
+        clock.advance(1)
+        assert await store.make_due() is None
+        record = await store.get_record(job_id)
+        assert (record.status, record.ended_by, record.attempt) == (JobStatus.FAILED, EndedBy.TIME_LIMIT, 0)
+        assert record.error == "QueueTimeout: the job waited for longer than it may (queue_timeout=60 s)"
+        assert (record.finished_at, record.started_at, record.error_traceback) == (clock.now(), None, None)
+        assert publisher.events[-1].record == record
+        assert publisher.events[-1].is_transition
+        assert [each.version for each in await store.list_transitions(job_id, 0)] == [1, 2]
+        assert await self.claim_ids(store) == []
+
+    async def test_the_wait_for_its_time_is_not_counted(self, store: JobStore, clock: FakeClock) -> None:
+        job_id = await self.submit(store, delay=60, queue_timeout=10)
+        clock.advance(60)
+        assert await store.make_due() == later(clock, 10)
+        clock.advance(9)
+        await store.make_due()
+        assert await self.status_of(store, job_id) is JobStatus.PENDING
+        clock.advance(1)
+        await store.make_due()
+        assert await self.status_of(store, job_id) is JobStatus.FAILED
+
+    async def test_a_job_that_became_due_and_expired_unseen_has_failed(self, store: JobStore, clock: FakeClock) -> None:
+        job_id = await self.submit(store, delay=60, queue_timeout=10)
+        clock.advance(3_600)
+        assert await store.make_due() is None
+        assert await self.status_of(store, job_id) is JobStatus.FAILED
+
+    async def test_a_job_that_was_started_in_time_does_not_expire(self, store: JobStore, clock: FakeClock) -> None:
+        claim = await self.start(store, queue_timeout=60)
+        assert await store.make_due() is None
+        clock.advance(60)
+        await store.make_due()
+        assert await store.finish(claim, completion(None))
+
+    async def test_a_job_that_waits_for_its_key_or_a_paused_queue_expires(
+        self, store: JobStore, clock: FakeClock
+    ) -> None:
+        await self.start(store, concurrency_key="k")
+        await store.set_queue_paused("paused", is_paused=True)
+        blocked = await self.submit(store, concurrency_key="k", queue_timeout=60)
+        resting = await self.submit(store, queue="paused", queue_timeout=60)
+        clock.advance(60)
+        await store.make_due()
+        assert [await self.status_of(store, job_id) for job_id in (blocked, resting)] == [JobStatus.FAILED] * 2
+
+
+class KeyContract(StoreTests):
+    """What every store promises of concurrency keys."""
+
+    async def test_of_the_jobs_with_one_key_only_so_many_run(self, store: JobStore) -> None:
+        first, second, third = [await self.submit(store, concurrency_key="k", concurrency_limit=2) for _ in range(3)]
+        other = await self.submit(store, concurrency_key="other")
+        plain = await self.submit(store)
+        claims = await store.claim(100, ())
+        assert [claim.submission.id for claim in claims] == [first, second, other, plain]
+        await store.finish(claims[2], completion(None))
+        await store.finish(claims[3], completion(None))
+        assert await self.claim_ids(store) == []
+        await store.finish(claims[1], completion(None))
+        assert await self.claim_ids(store) == [third]
+
+    @pytest.mark.parametrize("how", ["complete", "fail", "cancel", "release", "retry later", "retry canceled"])
+    async def test_who_runs_no_more_makes_room_for_the_next(self, store: JobStore, clock: FakeClock, how: str) -> None:
+        claim = await self.start(store, concurrency_key="k", max_restarts=0)
+        following = await self.submit(store, concurrency_key="k")
+        if how == "retry canceled":
+            await store.request_cancel(claim.submission.id)
+        assert await self.claim_ids(store) == []
+        match how:
+            case "complete":
+                await store.finish(claim, completion(None))
+            case "fail":
+                await store.finish(claim, failure(ValueError()))
+            case "cancel":
+                await store.finish(claim, CANCELED)
+            case "release":
+                await store.release(claim)
+            case _:
+                await store.retry(claim, failure(ValueError()), later(clock, 60))
+        assert await self.claim_ids(store) == [following]
+
+    @pytest.mark.parametrize("how", ["cancel", "delete", "expire"])
+    async def test_who_will_not_run_makes_room_for_the_next(self, store: JobStore, clock: FakeClock, how: str) -> None:
+        ready = await self.submit(store, concurrency_key="k", queue_timeout=10)
+        following = await self.submit(store, concurrency_key="k")
+        match how:
+            case "cancel":
+                await store.request_cancel(ready)
+            case "delete":
+                await store.delete(ready)
+            case _:
+                clock.advance(10)
+                await store.make_due()
+        assert await self.claim_ids(store) == [following]
+
+    @pytest.mark.parametrize("how", ["finish", "retry", "release"])
+    async def test_a_deleted_job_keeps_its_place_until_its_attempt_has_ended(
+        self, store: JobStore, clock: FakeClock, how: str
+    ) -> None:
+        claim = await self.start(store, concurrency_key="k")
+        following = await self.submit(store, concurrency_key="k")
+        await store.delete(claim.submission.id)
+        assert await self.claim_ids(store) == []
+        assert not await store.finish(Claim(claim.submission, claim.attempt - 1), completion(None))
+        assert await self.claim_ids(store) == []
+        match how:
+            case "finish":
+                assert not await store.finish(claim, completion(None))
+            case "retry":
+                assert not await store.retry(claim, failure(ValueError()), clock.now())
+            case _:
+                assert not await store.release(claim)
+        assert await self.claim_ids(store) == [following]
+
+    @pytest.mark.parametrize("how", ["cancel", "delete", "expire"])
+    async def test_who_waited_in_vain_is_passed_over(self, store: JobStore, clock: FakeClock, how: str) -> None:
+        claim = await self.start(store, concurrency_key="k")
+        waiting = await self.submit(store, concurrency_key="k", queue_timeout=10)
+        following = await self.submit(store, concurrency_key="k")
+        match how:
+            case "cancel":
+                await store.request_cancel(waiting)
+            case "delete":
+                await store.delete(waiting)
+            case _:
+                clock.advance(10)
+                await store.make_due()
+        assert await self.claim_ids(store) == []
+        await store.finish(claim, completion(None))
+        assert await self.claim_ids(store) == [following]
+
+    async def test_the_next_has_the_highest_priority_and_is_the_oldest_of_these(self, store: JobStore) -> None:
+        claim = await self.start(store, concurrency_key="k")
+        low = await self.submit(store, concurrency_key="k", priority=-1)
+        oldest = await self.submit(store, concurrency_key="k", priority=5)
+        younger = await self.submit(store, concurrency_key="k", priority=5)
+        middle = await self.submit(store, concurrency_key="k", queue="other")
+        order = []
+        for _ in range(4):
+            await store.finish(claim, completion(None))
+            claim = await self.claim(store)
+            order.append(claim.submission.id)
+        assert order == [oldest, younger, middle, low]
+
+    async def test_a_flood_with_one_key_delays_nobody_else(self, store: JobStore) -> None:
+        flood = [await self.submit(store, concurrency_key="k") for _ in range(20)]
+        plain = await self.insert(store, 2)
+        claims = await store.claim(2, ())
+        assert [claim.submission.id for claim in claims] == [flood[0], plain[0]]
+        await store.finish(claims[0], completion(None))
+        after = await self.submit(store)
+        assert await self.claim_ids(store) == [plain[1], flood[1], after]
+
+    async def test_each_job_has_a_limit_of_its_own(self, store: JobStore) -> None:
+        first = await self.start(store, concurrency_key="k")
+        strict = await self.submit(store, concurrency_key="k", concurrency_limit=1)
+        relaxed = await self.submit(store, concurrency_key="k", concurrency_limit=2)
+        second = await self.claim(store)
+        assert second.submission.id == relaxed
+        await store.finish(first, completion(None))
+        assert await self.claim_ids(store) == []
+        await store.finish(second, completion(None))
+        assert await self.claim_ids(store) == [strict]
+
+    async def test_a_job_that_waits_for_its_time_keeps_nobody_from_its_key(
+        self, store: JobStore, clock: FakeClock
+    ) -> None:
+        delayed = await self.submit(store, concurrency_key="k", delay=60)
+        claim = await self.start(store, concurrency_key="k")
+        clock.advance(60)
+        await store.make_due()
+        assert await self.claim_ids(store) == []
+        await store.finish(claim, completion(None))
+        assert await self.claim_ids(store) == [delayed]
+
+    async def test_a_retried_job_needs_its_key_again(self, store: JobStore, clock: FakeClock) -> None:
+        first = await self.start(store, concurrency_key="k")
+        second = await self.submit(store, concurrency_key="k")
+        await store.retry(first, failure(ValueError()), later(clock, 60))
+        claim = await self.claim(store)
+        assert claim.submission.id == second
+        clock.advance(60)
+        await store.make_due()
+        assert await self.claim_ids(store) == []
+        await store.finish(claim, completion(None))
+        assert await self.claim_ids(store) == [first.submission.id]
+
+    @pytest.mark.parametrize("seed", range(5))
+    async def test_no_key_is_ever_held_by_too_many_and_nobody_waits_forever(
+        self, store: JobStore, clock: FakeClock, seed: int
+    ) -> None:
+        crowd = Crowd(self, store, clock, random.Random(seed))
+        for _ in range(150):
+            await crowd.do_something()
+            crowd.check_places()
+        clock.advance(10)
+        while crowd.alive:
+            await store.make_due()
+            assert await crowd.claim(100) + len(crowd.running) > 0
+            crowd.check_places()
+            while crowd.running:
+                await crowd.end()
+
+
+class Crowd:
+    """Jobs with and without concurrency keys, to which random things happen."""
+
+    limits: Final[Mapping[str | None, int]] = {"a": 1, "b": 2, "c": 3}
+
+    def __init__(self, tests: StoreTests, store: JobStore, clock: FakeClock, chance: random.Random) -> None:
+        self._tests = tests
+        self._store = store
+        self._clock = clock
+        self._chance = chance
+        self.alive: set[str] = set()
+        self.running: list[Claim] = []
+
+    async def do_something(self) -> None:
+        actions: list[Callable[[], Awaitable[object]]] = [
+            self.submit,
+            self.claim,
+            self.end,
+            self.retry,
+            self.cancel,
+            self.delete,
+            self.pass_time,
+        ]
+        (action,) = self._chance.choices(actions, [4, 4, 4, 2, 1, 1, 2])
+        await action()
+
+    def check_places(self) -> None:
+        taken = Counter(claim.submission.options.concurrency_key for claim in self.running)
+        assert all(taken[key] <= limit for key, limit in self.limits.items())
+
+    async def submit(self) -> None:
+        key = self._chance.choice([*self.limits, None])
+        job_id = await self._tests.submit(
+            self._store,
+            concurrency_key=key,
+            concurrency_limit=self.limits.get(key, 1),
+            priority=self._chance.randint(-1, 1),
+            delay=self._chance.choice([0, 0, 10]),
+            queue=self._chance.choice(["default", "other"]),
+        )
+        self.alive.add(job_id)
+
+    async def claim(self, limit: int = 2) -> int:
+        claims = await self._store.claim(limit, ())
+        self.running += claims
+        return len(claims)
+
+    def _stop_one(self) -> Claim | None:
+        return self.running.pop(self._chance.randrange(len(self.running))) if self.running else None
+
+    async def end(self) -> None:
+        if (claim := self._stop_one()) is not None:
+            await self._store.finish(claim, self._chance.choice([completion(None), failure(ValueError()), CANCELED]))
+            self.alive.discard(claim.submission.id)
+
+    async def retry(self) -> None:
+        if (claim := self._stop_one()) is not None:
+            await self._store.retry(claim, failure(ValueError()), later(self._clock, self._chance.choice([0, 5])))
+
+    async def cancel(self) -> None:
+        if waiting := sorted(self.alive - {claim.submission.id for claim in self.running}):
+            job_id = self._chance.choice(waiting)
+            await self._store.request_cancel(job_id)
+            self.alive.remove(job_id)
+
+    async def delete(self) -> None:
+        if self.alive:
+            job_id = self._chance.choice(sorted(self.alive))
+            await self._store.delete(job_id)
+            self.alive.remove(job_id)
+
+    async def pass_time(self) -> None:
+        self._clock.advance(5)
+        await self._store.make_due()
+
+
+class QueueContract(StoreTests):
+    """What every store promises of priorities and queues."""
+
+    async def flood(self, store: JobStore, queue: str, count: int = 10, priority: int = 0) -> list[str]:
+        return [await self.submit(store, queue=queue, priority=priority) for _ in range(count)]
+
+    async def test_those_of_higher_priority_go_first(self, store: JobStore) -> None:
+        priorities = [0, 3, -2, 3, 0, 1_000, -2]
+        job_ids = [await self.submit(store, priority=priority) for priority in priorities]
+        expected = [job_ids[index] for index in (5, 1, 3, 0, 4, 2, 6)]
+        assert await self.claim_ids(store, 3) == expected[:3]
+        assert await self.claim_ids(store) == expected[3:]
+
+    async def test_priorities_count_across_runners(self, store: JobStore) -> None:
+        low = await self.submit(store, kind=COROUTINE)
+        high = await self.submit(store, kind=THREAD, priority=1)
+        middle = await self.submit(store, kind=COROUTINE, priority=1)
+        assert await self.claim_ids(store, excluding=(THREAD,), limit=1) == [middle]
+        assert await self.claim_ids(store) == [high, low]
+
+    async def test_what_becomes_due_goes_before_what_has_a_lower_priority(
+        self, store: JobStore, clock: FakeClock
+    ) -> None:
+        due = await self.submit(store, delay=60, priority=1)
+        waiting = await self.submit(store)
+        clock.advance(60)
+        await store.make_due()
+        assert await self.claim_ids(store) == [due, waiting]
+
+    async def test_queues_take_turns(self, store: JobStore) -> None:
+        first, second = await self.flood(store, "a"), await self.flood(store, "b", 3)
+        claimed = await self.claim_ids(store, 6)
+        assert sorted(claimed) == sorted([*first[:3], *second])
+        assert [job_id for job_id in claimed if job_id in first] == first[:3]
+
+    async def test_a_queue_is_not_before_others_by_its_priorities(self, store: JobStore) -> None:
+        first = await self.flood(store, "a", priority=1_000)
+        second = await self.flood(store, "b", 1, priority=-1_000)
+        assert sorted(await self.claim_ids(store, 2)) == sorted([first[0], *second])
+
+    async def test_the_queue_with_the_fewest_running_is_next(self, store: JobStore) -> None:
+        await self.flood(store, "a")
+        assert len(await self.claim_ids(store, 3)) == 3
+        second, third = await self.flood(store, "b"), await self.flood(store, "c")
+        assert sorted(await self.claim_ids(store, 4)) == sorted([*second[:2], *third[:2]])
+
+    async def test_a_flood_in_one_queue_delays_no_other_where_there_is_one_slot(self, store: JobStore) -> None:
+        await self.flood(store, "a")
+        (second,), (third,) = await self.flood(store, "b", 1), await self.flood(store, "c", 1)
+        order = []
+        for _ in range(4):
+            claim = await self.claim(store)
+            order.append(claim.submission.id)
+            await store.finish(claim, completion(None))
+        assert {second, third} < set(order)
+
+    async def test_new_queues_do_not_pass_the_others_by(self, store: JobStore) -> None:
+        flood = await self.flood(store, "a", 3)
+        order = []
+        for number in range(9):
+            await self.flood(store, f"new {number}", 2)
+            claim = await self.claim(store)
+            order.append(claim.submission.id)
+            await store.finish(claim, completion(None))
+        assert flood[0] in order
+
+    async def test_of_a_queue_with_a_limit_no_more_run(self, store: JobStore) -> None:
+        gpu = await self.flood(store, "gpu", 4)
+        other = await self.flood(store, "other", 2)
+        claims = await store.claim(100, (), None, {"gpu": 2})
+        assert sorted(claim.submission.id for claim in claims) == sorted([*gpu[:2], *other])
+        assert await self.claim_ids(store, gpu=2) == []
+        for claim in claims:
+            if claim.submission.id == gpu[0]:
+                await store.finish(claim, completion(None))
+        assert await self.claim_ids(store, gpu=2) == [gpu[2]]
+        assert await self.claim_ids(store, gpu=2) == []
+        assert await self.claim_ids(store, other=0) == [gpu[3]]
+
+    async def test_a_deleted_job_counts_for_its_queue_until_it_has_ended(self, store: JobStore) -> None:
+        claim = await self.start(store, queue="gpu")
+        (following,) = await self.flood(store, "gpu", 1)
+        await store.delete(claim.submission.id)
+        assert await self.claim_ids(store, gpu=1) == []
+        assert not await store.finish(claim, completion(None))
+        assert await self.claim_ids(store, gpu=1) == [following]
+
+    async def test_jobs_of_a_paused_queue_are_not_claimed(self, store: JobStore) -> None:
+        claim = await self.start(store, queue="a")
+        (before,) = await self.flood(store, "a", 1)
+        await store.set_queue_paused("a", is_paused=True)
+        after, other = await self.submit(store, queue="a", priority=1), await self.submit(store)
+        assert await self.claim_ids(store) == [other]
+        assert await self.status_of(store, before) is JobStatus.PENDING
+        assert await store.finish(claim, completion(None))
+        assert await self.claim_ids(store) == []
+        await store.set_queue_paused("a", is_paused=False)
+        assert await self.claim_ids(store) == [after, before]
+
+    async def test_what_becomes_ready_in_a_paused_queue_waits_as_well(self, store: JobStore, clock: FakeClock) -> None:
+        delayed = await self.submit(store, queue="a", delay=60)
+        claim = await self.start(store, queue="a", concurrency_key="k")
+        blocked = await self.submit(store, queue="a", concurrency_key="k")
+        await store.set_queue_paused("a", is_paused=True)
+        clock.advance(60)
+        await store.make_due()
+        await store.retry(claim, failure(ValueError()), later(clock, 60))
+        assert await self.claim_ids(store) == []
+        await store.set_queue_paused("a", is_paused=False)
+        assert await self.claim_ids(store) == [delayed, blocked]
+
+    async def test_queues_are_listed_with_what_is_in_them(self, store: JobStore) -> None:
+        assert await store.list_queues() == []
+        await store.set_queue_paused("paused", is_paused=True)
+        await self.flood(store, "b", 3)
+        await self.claim(store)
+        await self.submit(store, queue="a", delay=60)
+        await self.submit(store, queue="a", concurrency_key="k")
+        await self.submit(store, queue="a", concurrency_key="k")
+        assert await store.list_queues() == [
+            QueueRecord("a", is_paused=False, pending=3, running=0),
+            QueueRecord("b", is_paused=False, pending=2, running=1),
+            QueueRecord("paused", is_paused=True, pending=0, running=0),
+        ]
+
+    async def test_a_queue_without_jobs_is_not_listed(self, store: JobStore) -> None:
+        await store.set_queue_paused("a", is_paused=True)
+        await store.set_queue_paused("a", is_paused=False)
+        claim = await self.start(store, queue="b")
+        await store.finish(claim, completion(None))
+        await store.request_cancel(await self.submit(store, queue="c"))
+        await store.delete(await self.submit(store, queue="d"))
+        assert await store.list_queues() == []
+
+    async def test_a_retry_goes_back_into_its_queue_with_its_priority(self, store: JobStore, clock: FakeClock) -> None:
+        claim = await self.start(store, queue="a", priority=5)
+        (other,) = await self.flood(store, "a", 1)
+        await store.retry(claim, failure(ValueError()), clock.now())
+        assert await store.list_queues() == [QueueRecord("a", is_paused=False, pending=2, running=0)]
+        assert await self.claim_ids(store) == [claim.submission.id, other]
+
+    async def test_every_job_has_its_turn(self, store: JobStore) -> None:
+        """Whatever queues, priorities and runners there are, and in whatever portions they are claimed."""
+        chance = random.Random(1)
+        job_ids = [
+            await self.submit(
+                store,
+                queue=chance.choice("abc"),
+                priority=chance.randint(-2, 2),
+                kind=chance.choice([COROUTINE, THREAD]),
+            )
+            for _ in range(40)
+        ]
+        claimed: list[str] = []
+        while portion := await self.claim_ids(store, chance.randint(1, 5)):
+            claimed += portion
+        assert sorted(claimed) == job_ids
+        records = {job_id: await store.get_record(job_id) for job_id in job_ids}
+
+        def rank(record: JobRecord) -> tuple[int, str]:
+            return -record.priority, record.id
+
+        for queue in "abc":
+            of_queue = [records[job_id] for job_id in claimed if records[job_id].queue == queue]
+            assert of_queue == sorted(of_queue, key=rank)

@@ -1,0 +1,124 @@
+"""What must cost the same however many jobs there are, measured in the steps of SQLite's own machine."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from servicekit.jobs.ids import JobIds
+from servicekit.jobs.options import JobOptions, RunnerKind
+from servicekit.jobs.restartable import CallDescription
+from servicekit.jobs.status import JobStatus
+from servicekit.stores.sqlite import claims, inserts, membership, queries, queues, times, writes
+from servicekit.stores.sqlite.database import connect, create_file
+from servicekit.stores.sqlite.rows import time_text
+
+NOW: Final = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+CALL: Final = CallDescription("tests.fakes:noop", '{"args": [], "kwargs": {}}')
+COROUTINE, COMMAND = RunnerKind.COROUTINE, RunnerKind.COMMAND
+ids = JobIds()
+
+
+class File:
+    """A file of jobs, in which a process works."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.process = membership.register(connection, membership.Registration(None, 1, "lock", time_text(NOW)))
+
+    def insert(self, count: int, runner: RunnerKind = COROUTINE, owner: int | None = None, **options: Any) -> None:
+        asked = JobOptions(**options)
+        jobs = [inserts.new_job(ids.next_id(), "noop", runner, CALL, asked, NOW, owner=owner) for _ in range(count)]
+        self.connection.execute("BEGIN")
+        inserts.insert(self.connection, jobs)
+        self.connection.execute("COMMIT")
+
+    def claim(self, limit: int = 5) -> list[claims.ClaimedJob]:
+        request = claims.ClaimRequest(self.process, limit, (COMMAND,), None, {}, time_text(NOW))
+        (jobs,) = claims.claim(self.connection, [request])
+        assert not isinstance(jobs, Exception)
+        return jobs
+
+    def count_steps(self, action: Callable[[], object]) -> int:
+        """How many steps the machine makes for it; what it has changed is taken back."""
+        steps = 0
+
+        def count() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        self.connection.execute("BEGIN")
+        self.connection.set_progress_handler(count, 1)
+        action()
+        self.connection.set_progress_handler(None, 1)
+        self.connection.execute("ROLLBACK")
+        return steps
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[File]:
+    path = tmp_path / "jobs.db"
+    create_file(path)
+    with closing(connect(path)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        yield File(connection)
+
+
+def test_a_claim(file: File) -> None:
+    def claim() -> None:
+        assert len(file.claim()) == 5
+
+    file.insert(10)
+    file.insert(10, queue="other")
+    file.insert(2, concurrency_key="k", priority=-1)
+    before = file.count_steps(claim)
+    file.insert(1_000)
+    file.insert(1_000, queue="other")
+    file.insert(1_000, concurrency_key="k", priority=1)
+    file.insert(1_000, delay=60, priority=1)
+    file.insert(1_000, COMMAND, priority=1)  # which has no slot
+    file.insert(1_000, owner=file.process + 1, priority=1)
+    assert file.count_steps(claim) < 2 * before
+
+
+def test_the_end_of_a_job_with_a_key(file: File) -> None:
+    file.insert(3, concurrency_key="k")
+    (job,) = file.claim()
+    end = writes.End(job.id, job.attempt, JobStatus.COMPLETED, time_text(NOW), None, None, "target")
+    before = file.count_steps(lambda: writes.finish(file.connection, [end]))
+    file.insert(1_000, concurrency_key="k")
+    file.insert(1_000, concurrency_key="k", concurrency_limit=2)
+    file.insert(1_000, concurrency_key="another")
+    assert file.count_steps(lambda: writes.finish(file.connection, [end])) < 2 * before
+
+
+def test_to_know_when_something_is_due(file: File) -> None:
+    def ask() -> None:
+        assert times.find_next(file.connection, None) == time_text(NOW + timedelta(seconds=5))
+
+    file.insert(1, delay=5)
+    file.insert(1, queue_timeout=50)
+    before = file.count_steps(ask)
+    for count in range(3):
+        file.insert(500, delay=60 + count)
+        file.insert(500, queue_timeout=60 + count)
+        file.insert(500)
+    assert file.count_steps(ask) < 2 * before
+
+
+def test_to_count_jobs_and_list_queues(file: File) -> None:
+    def count() -> None:
+        queries.count_by_status(file.connection, None)
+        queues.list_queues(file.connection, None)
+
+    for number in range(5):
+        file.insert(1, queue=f"queue {number}")
+    before = file.count_steps(count)
+    for number in range(5):
+        file.insert(500, queue=f"queue {number}")
+    assert file.count_steps(count) < 2 * before
