@@ -118,7 +118,7 @@ async def test_only_some_errors_are_retried(
 
 async def test_a_target_can_ask_for_its_own_delay(scheduler: Scheduler) -> None:
     flaky = Flaky(RetryAfter(0.01, "rate limited"))
-    policy = Retry(attempts=2, delay=3_600)
+    policy = Retry(attempts=2, delay=3_600, only=[OSError])
     record = await scheduler.wait(await scheduler.with_options(retry=policy).add_job(flaky.run))
     assert (record.status, record.attempt) == (JobStatus.COMPLETED, 2)
     assert record.attempts[0].error == "RetryAfter: rate limited"

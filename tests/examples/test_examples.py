@@ -18,7 +18,7 @@ import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import Page, expect, sync_playwright
 
-from examples import job_scheduler_api, job_scheduler_sse_api
+from examples import controlled_work_api, job_scheduler_api, job_scheduler_sse_api
 from tests.chromium import CHROMIUM_OPTIONS
 from tests.needs import needs, program
 
@@ -46,7 +46,7 @@ def test_a_submission_is_answered_at_once_and_its_result_fetched_later(pi_client
 
     record = read_records(pi_client.get(submitted.json()["stream_url"]).text)[-1]
     assert record["status"] == "completed"
-    assert record["progress"] == {"done": 100_000, "total": 100_000, "message": None}
+    assert (record["progress"]["done"], record["progress"]["total"]) == (100_000, 100_000)
 
     result = pi_client.get(f"/api/v1/pi/{job_id}").json()
     assert result["darts"] == 100_000
@@ -92,7 +92,7 @@ def test_the_stream_shows_each_step_until_completed(sse_client: TestClient) -> N
     records = read_records(stream.text)
     assert [record["status"] for record in records] == sorted((r["status"] for r in records), key=LIFE.index)
     assert records[-1]["status"] == "completed"
-    assert records[-1]["progress"] == {"done": 3, "total": 3, "message": "step 3 of 3"}
+    assert (records[-1]["progress"]["done"], records[-1]["progress"]["message"]) == (3, "step 3 of 3")
     done = [record["progress"]["done"] for record in records if record["progress"]]
     assert done == sorted(done)
 
@@ -107,6 +107,61 @@ def test_the_page_needs_nothing_from_elsewhere(sse_client: TestClient) -> None:
     assert answer.headers["Content-Type"].startswith("text/html")
     assert "EventSource" in answer.text
     assert not re.search(r"https?://|src=|@import", answer.text)
+
+
+# --- examples/controlled_work_api.py -----------------------------------------------------------------------------
+
+TO_THE_END = {"Prefer": "wait=30"}
+
+
+@pytest.fixture
+def work_client() -> Iterator[TestClient]:
+    with TestClient(controlled_work_api.app) as client:
+        yield client
+
+
+def test_primes_are_counted_in_a_process_of_its_own_and_its_stream_has_the_log(work_client: TestClient) -> None:
+    submitted = work_client.post("/api/v1/primes", params={"below": 250_000}).json()
+    stream = work_client.get(submitted["stream_url"], params={"logs": True}).text
+
+    *_, record = [told for told in read_records(stream) if "status" in told]
+    assert (record["status"], record["queue"]) == ("completed", "heavy")
+    assert record["progress"]["done"] == record["progress"]["total"] == 3
+    lines = [told["text"] for told in read_records(stream) if "text" in told]
+    assert lines == ["9592 primes below 100002", "17984 primes below 200002", "22044 primes below 250000"]
+    assert work_client.get(f"/api/v1/jobs/{submitted['job_id']}/$result").json() == 22_044
+
+
+@pytest.mark.parametrize(("below", "count"), [(2, 0), (3, 1), (4, 2), (100, 25)])
+def test_small_primes_are_counted_right(work_client: TestClient, below: int, count: int) -> None:
+    assert work_client.post("/api/v1/primes", params={"below": below}, headers=TO_THE_END).json()["result"] == count
+
+
+def test_a_computation_is_canceled_although_it_does_not_look(work_client: TestClient) -> None:
+    job_path = f"/api/v1/jobs/{work_client.post('/api/v1/primes', params={'below': 10**9}).json()['job_id']}"
+    work_client.post(f"{job_path}/$cancel")
+    assert work_client.get(job_path, params={"wait": 30}).json()["status"] == "canceled"
+
+
+def test_a_program_sorts_lines(work_client: TestClient) -> None:
+    answer = work_client.post("/api/v1/sorted", json=["pear", "apple", "pear"], headers=TO_THE_END)
+    assert answer.status_code == 200
+    assert answer.json()["result"] == {"exit_code": 0, "output": "apple\npear\n"}
+
+
+def test_an_order_is_placed_at_the_third_attempt(work_client: TestClient) -> None:
+    answer = work_client.post("/api/v1/orders", params={"number": 17}, headers=TO_THE_END).json()
+    assert answer["result"] == "order 17 is placed"
+    record = work_client.get(f"/api/v1/jobs/{answer['job_id']}").json()
+    assert [past["error"] for past in record["attempts"]] == 2 * ["ConnectionError: the shop is busy"]
+
+
+def test_the_queue_and_the_schedule_are_there(work_client: TestClient) -> None:
+    assert [(queue["name"], queue["max_concurrency"]) for queue in work_client.get("/api/v1/queues").json()] == [
+        ("heavy", 2)
+    ]
+    (schedule,) = work_client.get("/api/v1/schedules").json()
+    assert schedule["next_at"].endswith("-12-31T23:00:00Z")
 
 
 # --- make demo, and the page in a browser ------------------------------------------------------------------------

@@ -336,6 +336,31 @@ async def test_a_program_can_run_its_own_functions_and_gets_its_own_classes_back
     assert output == b"True None\n"
 
 
+WITHOUT_A_GUARD = """
+import asyncio
+from servicekit import InMemoryScheduler
+
+def work():
+    pass
+
+async def main():
+    async with InMemoryScheduler() as scheduler:
+        job_id = await scheduler.with_options(runner="process").add_job(work)
+        print((await scheduler.wait(job_id)).error)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_program_that_begins_anew_whenever_it_is_imported_does_not_go_on_for_ever(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(WITHOUT_A_GUARD)
+    process = await asyncio.create_subprocess_exec(sys.executable, program, stdout=subprocess.PIPE)
+    output, _ = await process.communicate()
+    assert output.startswith(b"InvalidTarget: ")
+    assert b"if __name__ == '__main__':" in output
+
+
 class _Unsendable:
     def __init__(self) -> None:
         self.lock = threading.Lock()

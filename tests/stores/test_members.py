@@ -152,7 +152,7 @@ def test_a_forked_child_is_a_process_of_its_own(path: Path) -> None:
             finally:
                 os._exit(1)
         await asyncio.to_thread(os.read, began, 1)
-        (running,) = await scheduler.list_records(status=JobStatus.RUNNING)
+        (running,) = await scheduler.list_records(status=JobStatus.RUNNING, name="block_there")
         os.kill(child, 9)
         await asyncio.to_thread(os.waitpid, child, 0)
         assert (await scheduler.wait(running.id, 30)).error is not None  # nobody else could run it

@@ -1,12 +1,14 @@
 """Jobs whose time is the test's. Every time in these tests is the clock's, and exact."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from servicekit import (
+    Command,
     ConfigurationError,
     Cron,
     EndedBy,
@@ -48,6 +50,16 @@ async def tick() -> None:
     """What a schedule submits."""
 
 
+class Endless:
+    """A target that holds on to nothing: what a job's target reaches is weighed."""
+
+    scheduler: TestScheduler
+
+    @staticmethod
+    async def submit_another() -> None:
+        await Endless.scheduler.add_job(Endless.submit_another)
+
+
 async def test_what_is_drained_has_ended(scheduler: TestScheduler) -> None:
     job_id = await scheduler.add_job(multiply, 2, 3)
     (record,) = await scheduler.drain()
@@ -62,6 +74,15 @@ async def test_drain_waits_for_what_really_works_and_time_stands_still_for_it(sc
     await scheduler.with_options(run_timeout=1).add_job(multiply_in_thread, 1, 2)
     await scheduler.with_options(run_timeout=1).add_job(work_really)
     await scheduler.with_options(delay=60).add_job(multiply_in_thread, 1, 2)
+    records = await scheduler.drain()
+    assert [record.status for record in records] == [JobStatus.COMPLETED] * 3
+    assert [seconds(record.finished_at) for record in records] == [0, 0, 60]
+
+
+async def test_time_stands_still_for_processes_and_commands_too(scheduler: TestScheduler) -> None:
+    await scheduler.with_options(runner="process", run_timeout=1).add_job(multiply_in_thread, 2, 3)
+    await scheduler.with_options(run_timeout=1).add_job(Command([sys.executable, "-c", "print(6)"]))
+    await scheduler.with_options(delay=60).add_job(multiply, 2, 3)
     records = await scheduler.drain()
     assert [record.status for record in records] == [JobStatus.COMPLETED] * 3
     assert [seconds(record.finished_at) for record in records] == [0, 0, 60]
@@ -308,11 +329,9 @@ async def test_jobs_that_submit_others_without_end_are_stopped(scheduler: TestSc
 
 
 async def test_jobs_that_submit_others_without_end_do_not_let_time_pass() -> None:
-    async def submit_another() -> None:
-        await scheduler.add_job(submit_another)
-
     async with TestScheduler(retention=Retention(max_count=10)) as scheduler:
-        await scheduler.add_job(submit_another)
+        Endless.scheduler = scheduler
+        await scheduler.add_job(Endless.submit_another)
         with pytest.raises(NotDrained, match="without end"):
             await scheduler.advance(1)
 

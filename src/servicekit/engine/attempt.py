@@ -164,10 +164,12 @@ class Attempt:
         policy, failures = self.claim.submission.options.retry, self.claim.failures + 1
         if policy is None or outcome.transition is not Transition.FAIL or self._is_canceled:
             return None
-        if not policy.allows(failures, outcome.error_types):
-            return None
-        wished = outcome.retry_after_seconds
-        return self._clock.now() + timedelta(seconds=policy.delay_after(failures) if wished is None else wished)
+        seconds = outcome.retry_after_seconds
+        if seconds is not None:  # the target wants it, whatever errors the policy is for
+            is_allowed = failures < policy.attempts
+        else:
+            is_allowed, seconds = policy.allows(failures, outcome.error_types), policy.delay_after(failures)
+        return self._clock.now() + timedelta(seconds=seconds) if is_allowed else None
 
     def _start_reporter(self) -> None:
         if self._reporter is None and not self.task.done():

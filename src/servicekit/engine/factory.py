@@ -39,7 +39,8 @@ class SchedulerOptions(TypedDict, total=False):
     - `max_pending`: how many jobs may wait in each queue; more are refused with `QueueFull`. `None` is no limit.
     - `retention`: how long finished jobs are kept; by default a week, and 20,000 of them.
     - `shutdown_grace`: how long running jobs have to end when the service stops; 5 seconds by default.
-    - `capture_output`: whether what jobs print and log is kept in their logs.
+    - `capture_output`: whether what coroutines and threads print and log is kept in the logs of their jobs; that of
+      processes and commands always is.
     - `run_jobs`: whether this process runs jobs, or only accepts them for others.
     - `hub`, `clock`: parts to use instead of new ones.
     """

@@ -5,6 +5,7 @@ part of the one is looked for in the other.
 """
 
 import io
+import os
 import pickle
 from functools import partial
 from types import MethodType
@@ -16,6 +17,8 @@ from servicekit.jobs.restartable import name_of_main
 from servicekit.jobs.submission import Submission
 
 MAX_RESULT_BYTES: Final = 64 * 1024 * 1024
+LOADING: Final = "SERVICEKIT_IS_LOADING"
+"""The environment's variable that is set in the process of a job while it imports the target."""
 _MAIN: Final = "__main__"
 
 
@@ -24,6 +27,9 @@ def check_isolatable(target: object) -> None:
 
     Whether its arguments can be sent there shows when it is run.
     """
+    if LOADING in os.environ:  # and if that went on, each process would start the next without end
+        sentence = "this is the process of such a job, which is still importing its program. Begin the part that "
+        raise InvalidTarget(target, sentence + "starts the program with `if __name__ == '__main__':`.")
     obstacle = _find_obstacle(target)
     if obstacle is not None:
         sentence = f"a process of its own cannot import it: {obstacle}. Define it at the top level of a module."

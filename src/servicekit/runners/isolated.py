@@ -21,7 +21,7 @@ from servicekit.jobs.current import CurrentJob
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import CANCELED, Outcome, failure
 from servicekit.jobs.submission import Submission
-from servicekit.runners.calls import dump_outcome, load_call
+from servicekit.runners.calls import LOADING, dump_outcome, load_call
 from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.functions import call_target, is_coroutine
 from servicekit.runners.printing import log_records, open_output
@@ -145,7 +145,9 @@ class IsolatedJob(CurrentJob):
 def _run(request: Mapping[str, Any], call: int, job: IsolatedJob) -> Outcome:
     try:
         job.interrupt = _end_process
+        os.environ[LOADING] = job.id
         target, args, kwargs = load_call(_read_stdin(call), request["main"])
+        del os.environ[LOADING]
         submission = Submission(job.id, request["name"], target, args, kwargs, RunnerKind.PROCESS)
         job.interrupt = job.raise_in_target
         outcome = call_target(submission, job)

@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import datetime
 from inspect import iscoroutine
 from sys import getsizeof
-from types import FunctionType
 from typing import TYPE_CHECKING, Final
 
 from servicekit.errors import RetryUnavailable
+from servicekit.jobs.command import Command
 from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.record import (
     MAX_PAST_ATTEMPTS,
@@ -19,6 +19,7 @@ from servicekit.jobs.record import (
     seconds_remaining,
     transitions_of,
 )
+from servicekit.jobs.restartable import find_reference
 from servicekit.jobs.sizes import estimate_bytes
 from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
 from servicekit.jobs.submission import JobTarget, Submission
@@ -37,6 +38,7 @@ _NO_ARGUMENTS: Final[dict[str, object]] = {}
 _SCALARS: Final = frozenset({bool, int, float, str, bytes})
 _NOT_ENDED: Final = "it has not ended."
 _COROUTINE_OBJECT: Final = "its target was a coroutine object, which runs only once."
+_NO_NAME: Final = "its target cannot be imported by name, and is not kept."
 _TOO_LARGE: Final = "its arguments took too much memory to be kept (Retention.max_result_bytes)."
 
 
@@ -132,6 +134,8 @@ class Job:
         self.submission = None
         if iscoroutine(submission.target):
             self.why_not_again = _COROUTINE_OBJECT
+        elif type(submission.target) is not Command and find_reference(submission.target) is None:
+            self.why_not_again = _NO_NAME  # what it refers to, nobody could bound
         else:
             self.target, self.args, self.kwargs = submission.target, submission.args, submission.kwargs or _NO_ARGUMENTS
 
@@ -148,9 +152,8 @@ class Job:
 
     @property
     def call_bytes(self) -> int:
-        """What the call of an ended job takes in memory beside the target's code."""
-        captured = self.target.__closure__ if type(self.target) is FunctionType else self.target
-        values = (*self.args, *self.kwargs.values(), *(() if captured is None else (captured,)))
+        """What the arguments of an ended job take in memory."""
+        values = (*self.args, *self.kwargs.values())
         return sum(getsizeof(value) if type(value) in _SCALARS else estimate_bytes(value) for value in values)
 
     def drop_call(self) -> None:

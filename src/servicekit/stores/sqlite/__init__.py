@@ -9,7 +9,7 @@ what was acknowledged survives the end of the process and the loss of power. Cal
 transaction; if that fails, each is tried alone, so that one bad call fails alone. Every change of status is one guarded
 UPDATE, and triggers append it to the log of events in the same transaction: the log cannot differ from the jobs.
 
-Whose a job is. A claim is one statement, made under SQLite's own lock for writers. Every write of an attempt names the
+Whose a job is. A claim is one transaction, under SQLite's own lock for writers. Every write of an attempt names the
 attempt's number, and changes nothing if the job has another by now. A process is alive for as long as it holds the lock
 on a file of its own (`flock`, which the operating system drops with the process and not before, stopped or slow as it
 may be). Whoever finds that a lock is free takes over the jobs of its process.
