@@ -303,7 +303,8 @@ class JobCanceled(ServicekitError):
 class RetryAfter(ServicekitError):
     """Raise it inside a target to have this attempt fail and the next start after so many seconds.
 
-    It counts as an attempt like every other: a job whose `Retry` allows no more ends `failed`.
+    It counts as an attempt like every other: a job whose `Retry` allows no more ends `failed`. The longest wait is a
+    year.
     """
 
     def __init__(self, seconds: float | timedelta, reason: str = "the job asked to be tried again later") -> None:

@@ -8,6 +8,7 @@ import pytest
 from servicekit import (
     ConfigurationError,
     EndedBy,
+    InMemoryScheduler,
     InvalidTarget,
     JobStatus,
     Retry,
@@ -124,6 +125,41 @@ async def test_a_target_can_ask_for_its_own_delay(scheduler: Scheduler) -> None:
     assert record.attempts[0].error == "RetryAfter: rate limited"
 
 
+async def test_a_wait_beyond_all_bounds_is_a_year(scheduler: Scheduler) -> None:
+    job_id = await scheduler.with_options(retry=SOON).add_job(Flaky(RetryAfter(1e15)).run)
+    async for record in scheduler.stream(job_id):
+        if record.attempts:
+            break
+    assert record.status is JobStatus.PENDING
+    assert record.scheduled_at is not None
+    assert (record.scheduled_at - record.submitted_at).days in (364, 365)
+    await scheduler.cancel(job_id)
+
+
+async def test_what_fails_while_its_scheduler_stops_does_not_wait_for_ever() -> None:
+    scheduler, began = InMemoryScheduler(shutdown_grace=30), asyncio.Event()
+
+    async def fail_late() -> None:
+        began.set()
+        await asyncio.sleep(0.1)
+        raise ValueError
+
+    job_id = await scheduler.with_options(retry=Retry(delay=3_600)).add_job(fail_late)
+    await began.wait()
+    await scheduler.close()
+    assert (await scheduler.get_record(job_id)).status is JobStatus.CANCELED
+
+
+async def test_a_job_that_is_submitted_again_has_its_limits(single: Scheduler, gate: Gate) -> None:
+    first = await single.with_options(queue_timeout=0.1).add_job(divmod, 7, 2)
+    await single.wait(first)
+    await single.add_job(gate.enter)
+    await gate.wait_entered(1)
+    record = await single.wait(await single.retry(first))
+    assert record.error is not None
+    assert record.error.startswith("QueueTimeout: ")
+
+
 async def test_threads_are_retried_too(scheduler: Scheduler) -> None:
     errors = [ValueError("one")]
 
@@ -198,6 +234,7 @@ def test_waits_grow_up_to_a_limit_and_differ() -> None:
         ("jitter", 1.5),
         ("only", ValueError),
         ("only", [3]),
+        ("only", ["ConnectionError"]),
         ("except_for", "ValueError"),
     ],
 )

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from functools import partial
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -21,6 +22,7 @@ from servicekit import (
     InvalidTarget,
     JobFailed,
     JobStatus,
+    ResultDropped,
     Retention,
     Scheduler,
     create_scheduler,
@@ -420,3 +422,11 @@ async def test_a_failed_job_has_no_result(scheduler: Scheduler) -> None:
     await scheduler.wait(job_id)
     with pytest.raises(JobFailed, match=r"status=failed.*ValueError: Invalid input"):
         await scheduler.get_result(job_id)
+
+
+async def test_a_number_that_python_would_not_read_again_is_dropped_from_a_file(tmp_path: Path) -> None:
+    async with create_scheduler(f"sqlite:///{tmp_path}/jobs.db") as scheduler:
+        job_id = await scheduler.add_job(pow, 10, 5_000)
+        assert (await scheduler.wait(job_id)).status is JobStatus.COMPLETED
+        with pytest.raises(ResultDropped):
+            await scheduler.get_result(job_id)

@@ -284,6 +284,27 @@ def report_then_hold() -> None:
     job.wait_cancel_requested()
 
 
+def fork_and_end(count: int) -> set[int]:
+    """How children end that are ended as soon as there are any."""
+    codes = set()
+    for _ in range(count):
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(10)
+            os._exit(0)
+        os.kill(pid, signal.SIGTERM)
+        codes.add(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    return codes
+
+
+def chatter_when_asked(count: int) -> None:
+    try:
+        sleep()
+    finally:
+        for number in range(count):
+            current_job().log(str(number))
+
+
 def use_pool() -> list[int]:
     with get_context("fork").Pool(2) as pool:  # its end sends its processes SIGTERM
         return pool.map(abs, [-1, -2, -3])

@@ -186,6 +186,13 @@ async def test_every_program_of_a_command_is_asked_to_stop(runner: Runner) -> No
     assert job.texts().count("tidied up") == 2
 
 
+async def test_a_command_may_wait_for_a_program_that_was_asked_with_it(runner: Runner) -> None:
+    job = trial(runner, shell(f"trap : TERM; {WAIT}; wait $!"), kill_grace=1_000).start()
+    await job.wait_line("began")
+    job.cancel()
+    assert await job.end() == CANCELED
+
+
 async def test_what_a_command_starts_to_tidy_up_is_not_asked_to_stop(runner: Runner) -> None:
     job = trial(runner, shell(f"trap 'sleep 0.5 && echo tidied up; exit 1' TERM; {WAIT}"), kill_grace=1_000).start()
     await job.wait_line("began")

@@ -23,7 +23,7 @@ from servicekit.runners.launcher import Launcher
 from servicekit.runners.process import ProcessRunner
 from tests.runners import targets
 from tests.runners.contract import ASYNC_FUNCTIONS, FUNCTIONS, PythonRunnerContract
-from tests.runners.trial import JOB_ID, Trial, is_running, parent_of
+from tests.runners.trial import JOB_ID, Trial, block_until_gone, is_running, parent_of
 
 
 class TestProcessRunner(PythonRunnerContract):
@@ -164,6 +164,8 @@ async def test_a_shorter_grace_time_counts_at_once(runner: Runner) -> None:
     trial = Trial(runner, targets.swallow_everything, kill_grace=1_000).start()
     await trial.wait_pid("work")
     trial.cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
     trial.job.kill_grace_seconds = 0.1
     trial.cancel()
     assert (await trial.end()).ended_by is EndedBy.KILL
@@ -228,6 +230,21 @@ async def test_a_process_that_ends_without_an_outcome_has_crashed(
     assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.CRASH)
     assert outcome.error == f"ProcessCrashed: the job's own process ended before it did: {reason}."
     assert outcome.error_types[0] == "servicekit.errors.ProcessCrashed"
+
+
+async def test_a_signal_in_the_midst_of_a_fork_is_not_lost(runner: Runner) -> None:
+    assert (await Trial(runner, targets.fork_and_end, 300).end()).result == {-signal.SIGTERM}
+
+
+async def test_all_that_was_said_is_heard_though_the_service_was_busy(runner: Runner) -> None:
+    trial = Trial(runner, targets.chatter_when_asked, 200).start()
+    pid = await trial.wait_pid("work")
+    trial.cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    block_until_gone(pid)
+    await trial.end()
+    assert trial.texts()[1:] == [str(number) for number in range(200)]
 
 
 async def test_what_was_said_before_a_crash_is_in_the_log(runner: Runner) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import select
 from collections.abc import Callable
 
 from servicekit.jobs.current import CurrentJob
@@ -126,6 +127,13 @@ async def wait_gone(*pids: int) -> None:
         finally:
             loop.remove_reader(descriptor)
             os.close(descriptor)
+
+
+def block_until_gone(pid: int) -> None:
+    """Wait until this process has ended, and let the event loop do nothing meanwhile."""
+    descriptor = os.pidfd_open(pid)
+    select.select([descriptor], [], [])
+    os.close(descriptor)
 
 
 def parent_of(pid: int) -> int:

@@ -13,6 +13,7 @@ from servicekit.jobs.current import CurrentJob
 from servicekit.jobs.logs import NewLine
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind, seconds_of
 from servicekit.jobs.outcome import Outcome, failure
+from servicekit.jobs.retry import LONGEST_WAIT_SECONDS
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.jobs.submission import Claim
 from servicekit.ports import Clock, JobStore, Runner
@@ -166,7 +167,7 @@ class Attempt:
             return None
         seconds = outcome.retry_after_seconds
         if seconds is not None:  # the target wants it, whatever errors the policy is for
-            is_allowed = failures < policy.attempts
+            is_allowed, seconds = failures < policy.attempts, min(seconds, LONGEST_WAIT_SECONDS)
         else:
             is_allowed, seconds = policy.allows(failures, outcome.error_types), policy.delay_after(failures)
         return self._clock.now() + timedelta(seconds=seconds) if is_allowed else None

@@ -72,13 +72,15 @@ class Engine:
         if tasks is not None and is_ours:
             tasks.cancel()
             await asyncio.wait([tasks])
-        await self._store.retire()
-        if is_ours:
-            await self._worker.stop(self._grace_seconds)
-        await self._store.close()
-        capture.uninstall(self)
-        for runner in self._runners.values():
-            runner.close()
+        try:
+            await self._store.retire()
+            if is_ours:
+                await self._worker.stop(self._grace_seconds)
+        finally:
+            await self._store.close()
+            capture.uninstall(self)
+            for runner in self._runners.values():
+                runner.close()
 
     def _is_running(self) -> bool:
         return self._tasks is not None and self._loop is asyncio.get_running_loop() and not self._tasks.done()

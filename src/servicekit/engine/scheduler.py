@@ -204,8 +204,9 @@ class Scheduler:
         submitted it can do so again. `QueueFull` and `SchedulerClosed` as for `add_job`.
         """
         store = await self._engine.open_for_jobs()
-        self._worker.wake()
-        return await store.resubmit(str(job_id), self._ids.next_id())
+        new_id = await store.resubmit(str(job_id), self._ids.next_id())
+        self._wake()
+        return new_id
 
     async def delete(self, job_id: str | ULID) -> None:
         """Forget the job at once. If it runs it is asked to stop, and holds its slot until it has.

@@ -167,7 +167,10 @@ class Worker:
     async def settle(self) -> None:
         """Write the end of attempts that were cut off before they could: with their event loop, or by a stranger."""
         for attempt in list(self._attempts.values()):
-            await attempt.settle()
+            try:
+                await attempt.settle()
+            except Exception:  # a bug must not keep the others from their end
+                _log.exception("The end of job %s cannot be written", attempt.job.id)
 
     async def stop(self, grace_seconds: float) -> None:
         """Let the attempts end, for `grace_seconds`; cancel what is left, and wait a second for that."""
@@ -188,7 +191,8 @@ class Worker:
 
     def _attempt_ended(self, attempt: Attempt) -> None:
         self._running[attempt.claim.submission.runner] -= 1
-        del self._attempts[attempt.job.id]
+        if self._attempts.get(attempt.job.id) is attempt:  # others may have taken it over, and given it back
+            del self._attempts[attempt.job.id]
         if self._is_waiting_for_slots:
             self._wake.set()
 
@@ -207,8 +211,13 @@ class Worker:
 
         Where slots are limited that is limit enough: whoever asks for a thousand threads has them.
         """
-        limit = self._limit
+        limit, running = self._limit, self._running
+        outside = running[RunnerKind.PROCESS] + running[RunnerKind.COMMAND]
+        counts = {
+            RunnerKind.THREAD: running[RunnerKind.THREAD],
+            RunnerKind.PROCESS: outside,
+            RunnerKind.COMMAND: outside,
+        }
         return {
-            kind: max(0, (most if limit is None else limit) - self._running[kind])
-            for kind, most in self._max_of_kind.items()
+            kind: max(0, (most if limit is None else limit) - counts[kind]) for kind, most in self._max_of_kind.items()
         }

@@ -77,7 +77,7 @@ class CurrentJob:
 
     def log(self, text: str, level: str = "info", source: str = "log") -> None:
         """Add a line to the job's log, or several. Of what comes faster than it is kept, the newest is."""
-        self._made_lines().add(_exact(text), level.lower(), source)
+        self._made_lines().add(_exact(text), str(level).lower(), source)
         self._notify()
 
     def log_piece(self, text: str, level: str, source: str) -> None:

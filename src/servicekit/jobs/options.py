@@ -121,12 +121,6 @@ class JobOptions:
         moment = now + timedelta(seconds=seconds_of(self.delay)) if self.delay else self.start_at
         return None if moment is None or moment <= now else moment
 
-    def expires_at(self, now: datetime) -> datetime | None:
-        """When a job that waits since `now`, or since it is due, has waited too long."""
-        if self.queue_timeout is None:
-            return None
-        return (self.scheduled_at(now) or now) + timedelta(seconds=seconds_of(self.queue_timeout))
-
 
 class OptionChanges(TypedDict, total=False):
     """Some of the fields of `JobOptions`."""

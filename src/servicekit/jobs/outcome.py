@@ -58,7 +58,7 @@ def failure(error: BaseException, ended_by: EndedBy = EndedBy.TARGET) -> Outcome
         error_traceback=describe_traceback(error) if ended_by is EndedBy.TARGET else None,
         ended_by=ended_by,
         error_types=tuple(name_of_type(base) for base in type.mro(type(error))),
-        retry_after_seconds=error.seconds if type(error) is RetryAfter else None,
+        retry_after_seconds=error.seconds if isinstance(error, RetryAfter) else None,
     )
 
 

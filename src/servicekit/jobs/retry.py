@@ -11,7 +11,7 @@ from servicekit.errors import ConfigurationError, check_seconds
 ErrorType = type[BaseException] | str
 """An exception class, or its name in full: `package.module.Name`."""
 
-_LONGEST_SECONDS: Final = 365 * 86_400.0
+LONGEST_WAIT_SECONDS: Final = 365 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Retry:
             raise ConfigurationError("retry.attempts", self.attempts, "a whole number from 1 to 1,000")
         for option in ("delay", "max_delay"):
             seconds = check_seconds(f"retry.{option}", getattr(self, option))
-            if seconds > _LONGEST_SECONDS:
+            if seconds > LONGEST_WAIT_SECONDS:
                 raise ConfigurationError(f"retry.{option}", getattr(self, option), "at most a year")
             object.__setattr__(self, option, seconds)
         for option, least, most in (("factor", 1.0, 1_000.0), ("jitter", 0.0, 1.0)):
@@ -78,8 +78,8 @@ def _names(option: str, types: Collection[ErrorType]) -> tuple[str, ...]:
 
 
 def _name(option: str, error_type: ErrorType) -> str:
-    if isinstance(error_type, str) and 1 <= len(error_type) <= 200 and error_type.isprintable():
+    if isinstance(error_type, str) and "." in error_type and len(error_type) <= 200 and error_type.isprintable():
         return error_type
     if isinstance(error_type, type) and issubclass(error_type, BaseException):
         return name_of_type(error_type)
-    raise ConfigurationError(option, error_type, "a list of exception classes")
+    raise ConfigurationError(option, error_type, "exception classes, or full names such as 'builtins.ConnectionError'")

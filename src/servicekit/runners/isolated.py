@@ -57,7 +57,7 @@ class IsolatedJob(CurrentJob):
 
     def log(self, text: str, level: str = "info", source: str = "log") -> None:
         for line in str(text).removesuffix("\n").split("\n"):
-            self._send(dump_line(line, level, source))
+            self._send(dump_line(line, str(level).lower(), source))
 
     def notify_report(self) -> None:
         """There is progress to send; not told again until it was taken. A quick loop's is sent now and then."""

@@ -140,9 +140,10 @@ class Work:
     def end_without_loop(self) -> bool:
         """Kill the work, after its event loop has ended; wait a moment for that, and say whether it is over."""
         self.kill()
-        deadline = time.monotonic() + _KILL_SECONDS
+        deadline, control = time.monotonic() + _KILL_SECONDS, select.poll()
+        control.register(self._channels.control, select.POLLIN)
         while not self.is_over and (left := deadline - time.monotonic()) > 0:
-            if select.select([self._channels.control], [], [], left)[0]:
+            if control.poll(left * 1_000):
                 self._control.read()
         return self.is_over
 

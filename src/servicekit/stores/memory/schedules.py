@@ -18,7 +18,7 @@ class Schedules:
         if kept is None:
             self._kept[schedule.name] = KeptSchedule(schedule, next_at)
             return
-        if kept.schedule.timetable != schedule.timetable:
+        if kept.schedule.timetable != schedule.timetable and not kept.is_paused:
             kept.next_at = next_at
         kept.schedule = schedule
 

@@ -333,7 +333,8 @@ class MemoryStore:
             await self.request_cancel(job.id)
 
     async def close(self) -> None:
-        """There is nothing to let go of: what is kept can still be looked at."""
+        """What is kept can still be looked at; what has become pending again since `retire` will not run any more."""
+        await self.retire()
 
     def _get(self, job_id: str) -> Job:
         job = self._jobs.get(job_id)

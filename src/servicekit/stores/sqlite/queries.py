@@ -50,7 +50,10 @@ def get_result(connection: sqlite3.Connection, job_id: str) -> object:
         return None
     if row[0] is None:
         raise ResultDropped(job_id, status)
-    return json.loads(row[0])
+    try:
+        return json.loads(row[0])
+    except ValueError as reason:  # Python reads no number of more than 4,300 digits
+        raise ResultDropped(job_id, status) from reason
 
 
 class ListRequest(NamedTuple):

@@ -51,8 +51,9 @@ def describe_schedule(schedule: Schedule, next_at: datetime | None) -> ScheduleR
 _PUT: Final = f"""
     INSERT INTO schedules ({", ".join(ScheduleRow._fields)}) VALUES ({", ".join("?" * len(ScheduleRow._fields))})
     ON CONFLICT (name) DO UPDATE SET
-        next_at = iif(timetable = excluded.timetable, next_at, excluded.next_at), timetable = excluded.timetable,
-        target = excluded.target, target_name = excluded.target_name, arguments = excluded.arguments,
+        next_at = iif(timetable = excluded.timetable OR is_paused, next_at, excluded.next_at),
+        timetable = excluded.timetable, target = excluded.target, target_name = excluded.target_name,
+        arguments = excluded.arguments,
         runner = excluded.runner, options = excluded.options, missed = excluded.missed, overlap = excluded.overlap
 """
 _STATE: Final = (
@@ -161,7 +162,7 @@ def _insert(
 ) -> None:
     options = load_options(options_text)
     if must_wait and options.concurrency_key is None:
-        options = replace(options, concurrency_key=f"schedule:{tick.name}")
+        options = replace(options, concurrency_key=f"schedule:{tick.name}", concurrency_limit=1)
     job = new_job(
         job_id, name, runner, CallDescription(target, arguments), options, tick.now,
         schedule=tick.name, max_pending=tick.max_pending,

@@ -1,0 +1,64 @@
+import pytest
+
+from servicekit.jobs.current import CurrentJob
+from servicekit.runners.output import OutputLog, ProgressReader, Tail
+
+TEXT = "one\n::progress 1/4 a quarter\r\ntwo ::progress 2/4\n::progressive\nthr\N{EURO SIGN}e\n::progress 3.5/4\n::prog"
+
+
+class Listener:
+    def notify_report(self) -> None:
+        """Nobody waits for it."""
+
+
+@pytest.fixture
+def job() -> CurrentJob:
+    return CurrentJob("a job", 1, Listener())
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1_000])
+def test_lines_and_progress_are_told_apart_however_they_are_cut(job: CurrentJob, size: int) -> None:
+    data = TEXT.encode()
+    take = ProgressReader(job, OutputLog(job, "stdout", "info"))
+    progress = []
+    for start in range(0, len(data), size):
+        take(data[start : start + size])
+        progress.append(job.take_progress())
+    take(b"")
+    job.finish_log()
+    assert [line.text for line in job.take_lines()] == [
+        "one",
+        "two ::progress 2/4",
+        "::progressive",
+        "thr\N{EURO SIGN}e",
+        "::prog",
+    ]
+    told = [(each.done, each.total, each.message) for each in progress if each is not None]
+    assert told[-1] == (3.5, 4, None)
+    assert len(told) == 1 or told == [(1, 4, "a quarter"), (3.5, 4, None)]
+
+
+def test_progress_that_nothing_ends_is_told_at_the_end(job: CurrentJob) -> None:
+    take = ProgressReader(job, OutputLog(job, "stdout", "info"))
+    take(b"::progress 4")
+    assert job.take_progress() is None
+    take(b"")
+    progress = job.take_progress()
+    assert progress is not None
+    assert progress.done == 4
+
+
+def test_what_looks_like_progress_for_too_long_is_passed_on(job: CurrentJob) -> None:
+    passed: list[bytes] = []
+    take = ProgressReader(job, passed.append)
+    take(b"::progress " + b"x" * 5_000)
+    assert len(passed) == 1
+
+
+def test_a_tail_keeps_the_end_and_its_last_line() -> None:
+    tail = Tail(10, lambda data: None)
+    for number in range(1_000):
+        tail(b"line %d\n" % number)
+    tail(b" \n")
+    assert tail.text == "ine 999\n \n"
+    assert tail.last_line == "ine 999"
