@@ -160,8 +160,9 @@ class SqliteStore:
 
     async def close(self) -> None:
         if self._writer is not None:
-            if self._loop is asyncio.get_running_loop():
+            if self._messenger is not None and self._loop is asyncio.get_running_loop():
                 with suppress(StoreUnavailable):
+                    await self._settle(self._messenger.signals)  # a claim may have come when nobody took it any more
                     await self._seat.leave(self._writer, self._now())
             self._stop_threads()
 
