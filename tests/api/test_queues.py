@@ -90,13 +90,13 @@ async def test_what_cannot_be_a_name_is_refused(connect: Connect, name: str, act
 
 async def test_the_routes_are_beside_those_of_the_jobs(connect: Connect) -> None:
     app = FastAPI()
-    install(app, Jobs("memory://", prefix="/work/jobs"))
+    install(app, Jobs("memory://", prefix="/v2/jobs"))
     async with connect(app) as client:
-        assert (await client.get("/work/queues")).json() == []
+        assert (await client.get("/v2/queues")).json() == []
         document = (await client.get("/openapi.json")).json()
     validate(document)
-    assert {"/work/queues", "/work/queues/{name}/$pause", "/work/queues/{name}/$resume"} <= document["paths"].keys()
-    operation = document["paths"]["/work/queues/{name}/$pause"]["post"]
+    assert {"/v2/queues", "/v2/queues/{name}/$pause", "/v2/queues/{name}/$resume"} <= document["paths"].keys()
+    operation = document["paths"]["/v2/queues/{name}/$pause"]["post"]
     assert operation["summary"]
     assert operation["description"]
     assert {"200", "422", "503"} <= operation["responses"].keys()

@@ -16,18 +16,14 @@ import sys
 import threading
 from collections.abc import Callable
 from logging import LogRecord
-from types import FrameType
 from typing import Any, Final, Protocol
 from weakref import WeakSet
 
 from servicekit.jobs.current import current
-from servicekit.jobs.outcome import describe_traceback
+from servicekit.jobs.log_records import describe_record, is_logged
 
 _STREAMS: Final = {"stdout": "info", "stderr": "warning"}
 _OURS: Final = "servicekit"
-_HANDLING: Final = logging.Logger.callHandlers.__code__
-_FRAMES_OF_A_HANDLER: Final = 20
-"""How far from the call of a logging handler the stream's `write` may be; those of rich are halfway."""
 
 
 class _Stream(Protocol):
@@ -51,7 +47,7 @@ class _StreamTap:
     def write(self, text: str) -> int:
         written = self._write(text)
         job = current.get(None)
-        if job is not None and self._is_open and isinstance(text, str) and not _is_logged(sys._getframe(1)):
+        if job is not None and self._is_open and isinstance(text, str) and not is_logged(sys._getframe(1)):
             job.log_piece(text, self._level, self._source)
         return written
 
@@ -63,17 +59,6 @@ class _StreamTap:
             del self.stream.write
         else:
             self.stream.write = self._replaced
-
-
-def _is_logged(frame: FrameType | None) -> bool:
-    """Whether it is a logging handler that writes."""
-    for _ in range(_FRAMES_OF_A_HANDLER):
-        if frame is None:
-            return False
-        if frame.f_code is _HANDLING:
-            return True
-        frame = frame.f_back
-    return False
 
 
 class _LoggingTap:
@@ -88,7 +73,7 @@ class _LoggingTap:
         record: LogRecord = self._make(name, level, *args, **kwargs)
         job = current.get(None)
         if job is not None and self._is_open and _is_theirs(record.name):
-            job.log(_describe(record), str(record.levelname), record.name)
+            job.log(describe_record(record), str(record.levelname), record.name)
         return record
 
     def close(self) -> None:
@@ -100,18 +85,6 @@ class _LoggingTap:
 def _is_theirs(logger: object) -> bool:
     """Whether it is not ours, and not the empty record that is filled with one from elsewhere."""
     return type(logger) is str and logger != _OURS and not logger.startswith(f"{_OURS}.")
-
-
-def _describe(record: LogRecord) -> str:
-    """The message, and the traceback if there is one."""
-    try:
-        text = record.getMessage()
-    except Exception as error:  # arguments that do not fit, or cannot be shown: the handlers will say so
-        text = f"{record.msg if type(record.msg) is str else '(a message)'} (cannot be shown: {type(error).__name__})"
-    error_told = record.exc_info[1] if record.exc_info else None
-    if isinstance(error_told, BaseException):
-        text += f"\n{describe_traceback(error_told)}"
-    return f"{text}\n{record.stack_info}" if record.stack_info else text
 
 
 class _Capture:

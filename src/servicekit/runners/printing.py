@@ -3,14 +3,10 @@
 import io
 import logging
 import sys
-from types import FrameType
-from typing import Any, Final, TextIO
+from typing import Any, TextIO
 
 from servicekit.jobs.current import CurrentJob
-from servicekit.jobs.outcome import describe_traceback
-
-_HANDLING: Final = logging.Logger.callHandlers.__code__
-_FRAMES_OF_A_HANDLER: Final = 20
+from servicekit.jobs.log_records import describe_record, is_logged
 
 
 def open_output(descriptor: int) -> TextIO:
@@ -32,7 +28,7 @@ def log_records(job: CurrentJob) -> None:
     def make_and_log(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make(*args, **kwargs)
         if isinstance(record.name, str):  # one without is empty, and filled with what comes from elsewhere
-            job.log(_describe(record), record.levelname.lower(), record.name)
+            job.log(describe_record(record), record.levelname.lower(), record.name)
         return record
 
     logging.setLogRecordFactory(make_and_log)
@@ -40,22 +36,4 @@ def log_records(job: CurrentJob) -> None:
 
 class _Output(io.TextIOWrapper):
     def write(self, text: str) -> int:
-        return len(text) if _is_logged(sys._getframe(1)) else super().write(text)
-
-
-def _is_logged(frame: FrameType | None) -> bool:
-    """Whether it is a logging handler that writes."""
-    for _ in range(_FRAMES_OF_A_HANDLER):
-        if frame is None or frame.f_code is _HANDLING:
-            return frame is not None
-        frame = frame.f_back
-    return False
-
-
-def _describe(record: logging.LogRecord) -> str:
-    try:
-        text = record.getMessage()
-    except Exception as error:  # arguments that do not fit, or cannot be shown
-        text = f"{record.msg if type(record.msg) is str else '(a message)'} (cannot be shown: {type(error).__name__})"
-    error_told = record.exc_info[1] if record.exc_info else None
-    return text if error_told is None else f"{text}\n{describe_traceback(error_told)}"
+        return len(text) if is_logged(sys._getframe(1)) else super().write(text)
