@@ -265,14 +265,54 @@ def test_a_day_that_never_comes_has_no_tick() -> None:
 @pytest.mark.parametrize(
     "expression",
     ["", "* * * *", "* * * * * *", "60 * * * *", "* * * * MOND", "0 0 31 2 *", "5-1 * * * *", "*/0 * * * *", "@reboot",
-     "@Daily ", "0 3 * * *\n", "x" * 300, 5, None],
+     "0 3 * * *\n", "0 3 * *\u00a0*", "x" * 300, "*/90 * * * *", "0 */25 * * *", "0 0 */32 * *", "0 0 1 */13 *",
+     "0 0 * * */8", "0,5-20/61 * * * *", "0 0 * * FRI-MON", "0 0 * * FRI-SUN", "0 0 * NOV-FEB *", "0 0 * * MONDAY",
+     "0 0 * * ?", "-5 * * * *", "5, * * * *", "@", "daily", 5, None],
 )  # fmt: skip
 def test_an_expression_that_makes_no_sense_is_refused(expression: str) -> None:
     with pytest.raises(ConfigurationError, match="expression must be"):
         Cron(expression)
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("17 *\t* * *", "17 * * * *"),
+        ("25 6\t* * *\t", "25 6 * * *"),
+        ("  0   3  *\t * * ", "0 3 * * *"),
+        ("@daily ", "@daily"),
+        ("\t@Daily", "@daily"),
+        ("@HOURLY", "@hourly"),
+        ("0 0 * * Mon-fri", "0 0 * * 1-5"),
+        ("0 0 * jAn,Dec sun", "0 0 * 1,12 0"),
+        ("0 0 * * 7", "0 0 * * 0"),
+        ("0 0 * * 5-7", "0 0 * * 0,5,6"),
+        ("5/20 * * * *", "5,25,45 * * * *"),
+        ("*/60 * * * *", "0 * * * *"),
+        ("0 */24 * * *", "0 0 * * *"),
+        ("0-30/10,45 * * * *", "0,10,20,30,45 * * * *"),
+    ],
+)
+def test_what_cron_takes_is_taken(written: str, meant: str) -> None:
+    start = datetime(2026, 7, 31, 12, tzinfo=UTC)
+    for days in range(0, 300, 7):
+        moment = start + days * DAY
+        assert Cron(written).next_after(moment) == Cron(meant).next_after(moment)
+
+
+def test_blanks_and_a_nicknames_capitals_make_no_other_timetable() -> None:
+    assert Cron("17 *\t* * *") == Cron(" 17  * * * *")
+    assert Cron("@Daily ") == Cron("@daily")
+    assert dump_timetable(Cron("17 *\t* * *")) == dump_timetable(Cron("17 * * * *"))
+
+
 def test_what_is_wrong_with_an_expression_is_told() -> None:
+    with pytest.raises(ConfigurationError, match=r"five fields.*\(it has 4\), not '\* \* \* \*'"):
+        Cron("* * * *")
+    with pytest.raises(ConfigurationError, match=r"day-of-week.*ranges go upwards"):
+        Cron("0 0 * * FRI-MON")
+    with pytest.raises(ConfigurationError, match=r"minute: a step of 90 is longer than the field.*Every"):
+        Cron("*/90 * * * *")
     with pytest.raises(ConfigurationError, match=r"day-of-month.*, not '0 0 32 \* \*'"):
         Cron("0 0 32 * *")
 

@@ -1,6 +1,7 @@
 """When a recurring job is due: by a cron expression, or every so often; and what becomes of ticks it cannot keep."""
 
 import json
+import re
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -47,7 +48,10 @@ class Cron:
     The expression has the five fields of Debian's cron: minute, hour, day of the month, month, day of the week, with
     lists, ranges, steps and names, and `L` (the last day of the month), `LW` (its last working day), `FRI#2` and `5L`
     (its second and its last Friday) beside. Or it is one of `@hourly`, `@daily`, `@weekly`, `@monthly` and `@yearly`.
-    If both days are given, either is enough, unless one begins with `*`.
+    Blanks and tabs may stand between the fields and around them; capitals count for nothing. Ranges go upwards, with
+    Sunday as 0 or 7. A step after one number goes on from there: `5/20` is `5,25,45`. A step that is longer than its
+    field is refused: `*/90` would mean every hour. If both days are given, either is enough, unless one begins with
+    `*`.
 
     When the clocks are changed, its ticks are those of cron. What is left out in spring comes right after the gap, once
     for all that is; what comes twice in autumn counts the first time. An expression whose minute or hour begins with
@@ -66,14 +70,13 @@ class Cron:
     overlap: OverlapChoice = field(default=Overlap.SKIP, kw_only=True)
 
     def __post_init__(self) -> None:
+        if isinstance(self.expression, str):
+            object.__setattr__(self, "expression", _tidy(self.expression))
         check_text("expression", self.expression)
         expected = "a cron expression of five fields, such as '0 3 * * *', or @hourly, @daily and so on"
-        if len(self._fields.split()) != _FIELD_COUNT:  # cronsim takes a sixth one, for seconds
-            raise ConfigurationError("expression", self.expression, expected)
-        try:
-            CronSim(self._fields, _EPOCH)
-        except (CronSimError, ValueError) as error:
-            raise ConfigurationError("expression", self.expression, f"{expected} ({error})") from error
+        fault = _find_fault(self._fields)
+        if fault is not None:
+            raise ConfigurationError("expression", self.expression, f"{expected} ({fault})")
         _check_time_zone(self.time_zone)
         _check_policies(self)
 
@@ -137,7 +140,8 @@ def load_timetable(text: str) -> Timetable:
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND: Final = timedelta(seconds=1)
 _DAY: Final = timedelta(days=1)
-_FIELD_COUNT: Final = 5
+_BLANKS: Final = re.compile(r"[ \t]+")
+_LONGEST_STEPS: Final = {"minute": 60, "hour": 24, "day-of-month": 31, "month": 12, "day-of-week": 7}
 _NICKNAMES: Final = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -147,6 +151,28 @@ _NICKNAMES: Final = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
+
+
+def _tidy(expression: str) -> str:
+    """The expression with one blank between its fields, and a nickname in small letters."""
+    tidy = _BLANKS.sub(" ", expression).strip(" ")
+    return tidy.lower() if tidy.startswith("@") else tidy
+
+
+def _find_fault(expression: str) -> str | None:
+    """What is wrong with the five fields of a cron expression."""
+    texts = expression.split(" ")
+    if len(texts) != len(_LONGEST_STEPS):  # cronsim takes a sixth one, for seconds
+        return f"it has {len(texts)}"
+    try:
+        CronSim(expression, _EPOCH)
+    except (CronSimError, ValueError) as error:
+        return f"{error}; ranges go upwards, as in FRI-SAT or 5-7" if "-" in expression else str(error)
+    for text, (name, longest) in zip(texts, _LONGEST_STEPS.items(), strict=True):
+        for step in re.findall(r"/(\d+)", text):
+            if int(step) > longest:
+                return f"Bad {name}: a step of {step} is longer than the field; for such distances there is Every"
+    return None
 
 
 def _check_time_zone(name: object) -> None:
