@@ -3,51 +3,55 @@
 This page is for scripts, tests and targets; `servicekit.api` has what a web service needs.
 """
 
-from servicekit.engine.factory import InMemoryScheduler, create_scheduler
-from servicekit.engine.scheduler import Scheduler
-from servicekit.errors import (
-    CommandFailed,
-    ConfigurationError,
-    IdempotencyConflict,
-    InvalidArguments,
-    InvalidJobId,
-    InvalidTarget,
-    JobCanceled,
-    JobFailed,
-    JobNotFinished,
-    JobNotFound,
-    MissingExtra,
-    NoCurrentJob,
-    ProcessCrashed,
-    QueueFull,
-    QueueTimeout,
-    ResultDropped,
-    ResultUnavailable,
-    RetryAfter,
-    RetryUnavailable,
-    RunTimeout,
-    ScheduleNotFound,
-    SchedulerClosed,
-    ServicekitError,
-    SilenceTimeout,
-    StoreUnavailable,
-    TimeLimitExceeded,
-)
-from servicekit.jobs.command import Command
-from servicekit.jobs.current import CurrentJob, current_job
-from servicekit.jobs.logs import LogLine, LogPage
-from servicekit.jobs.options import JobOptions, RunnerKind, job_options
-from servicekit.jobs.progress import track
-from servicekit.jobs.query import ALL_JOBS, JobChange, JobFilter, JobPage
-from servicekit.jobs.queues import QueueRecord
-from servicekit.jobs.record import JobRecord, JobSummary, PastAttempt, Progress
-from servicekit.jobs.retention import Bounds, Retention
-from servicekit.jobs.retry import Retry
-from servicekit.jobs.schedules import MissedTicks, Overlap, ScheduleState
-from servicekit.jobs.status import EndedBy, JobStatus
-from servicekit.jobs.submission import JobTarget
-from servicekit.jobs.timetable import Cron, Every
-from servicekit.observability.bars import report_tqdm
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from servicekit.engine.factory import InMemoryScheduler, create_scheduler
+    from servicekit.engine.scheduler import Scheduler
+    from servicekit.errors import (
+        CommandFailed,
+        ConfigurationError,
+        IdempotencyConflict,
+        InvalidArguments,
+        InvalidJobId,
+        InvalidTarget,
+        JobCanceled,
+        JobFailed,
+        JobNotFinished,
+        JobNotFound,
+        MissingExtra,
+        NoCurrentJob,
+        ProcessCrashed,
+        QueueFull,
+        QueueTimeout,
+        ResultDropped,
+        ResultUnavailable,
+        RetryAfter,
+        RetryUnavailable,
+        RunTimeout,
+        ScheduleNotFound,
+        SchedulerClosed,
+        ServicekitError,
+        SilenceTimeout,
+        StoreUnavailable,
+        TimeLimitExceeded,
+    )
+    from servicekit.jobs.command import Command
+    from servicekit.jobs.current import CurrentJob, current_job
+    from servicekit.jobs.logs import LogLine, LogPage
+    from servicekit.jobs.options import JobOptions, RunnerKind, job_options
+    from servicekit.jobs.progress import track
+    from servicekit.jobs.query import ALL_JOBS, JobChange, JobFilter, JobPage
+    from servicekit.jobs.queues import QueueRecord
+    from servicekit.jobs.record import JobRecord, JobSummary, PastAttempt, Progress
+    from servicekit.jobs.retention import Bounds, Retention
+    from servicekit.jobs.retry import Retry
+    from servicekit.jobs.schedules import MissedTicks, Overlap, ScheduleState
+    from servicekit.jobs.status import EndedBy, JobStatus
+    from servicekit.jobs.submission import JobTarget
+    from servicekit.jobs.timetable import Cron, Every
+    from servicekit.observability.bars import report_tqdm
 
 __all__ = [
     "ALL_JOBS",
@@ -110,3 +114,66 @@ __all__ = [
     "report_tqdm",
     "track",
 ]
+
+# What each module has of these. They are imported when they are first asked for (PEP 562): the `servicekit` command and
+# a job's own process need few of them.
+_NAMES: Final = {
+    "engine.factory": ("InMemoryScheduler", "create_scheduler"),
+    "engine.scheduler": ("Scheduler",),
+    "errors": (
+        "CommandFailed",
+        "ConfigurationError",
+        "IdempotencyConflict",
+        "InvalidArguments",
+        "InvalidJobId",
+        "InvalidTarget",
+        "JobCanceled",
+        "JobFailed",
+        "JobNotFinished",
+        "JobNotFound",
+        "MissingExtra",
+        "NoCurrentJob",
+        "ProcessCrashed",
+        "QueueFull",
+        "QueueTimeout",
+        "ResultDropped",
+        "ResultUnavailable",
+        "RetryAfter",
+        "RetryUnavailable",
+        "RunTimeout",
+        "ScheduleNotFound",
+        "SchedulerClosed",
+        "ServicekitError",
+        "SilenceTimeout",
+        "StoreUnavailable",
+        "TimeLimitExceeded",
+    ),
+    "jobs.command": ("Command",),
+    "jobs.current": ("CurrentJob", "current_job"),
+    "jobs.logs": ("LogLine", "LogPage"),
+    "jobs.options": ("JobOptions", "RunnerKind", "job_options"),
+    "jobs.progress": ("track",),
+    "jobs.query": ("ALL_JOBS", "JobChange", "JobFilter", "JobPage"),
+    "jobs.queues": ("QueueRecord",),
+    "jobs.record": ("JobRecord", "JobSummary", "PastAttempt", "Progress"),
+    "jobs.retention": ("Bounds", "Retention"),
+    "jobs.retry": ("Retry",),
+    "jobs.schedules": ("MissedTicks", "Overlap", "ScheduleState"),
+    "jobs.status": ("EndedBy", "JobStatus"),
+    "jobs.submission": ("JobTarget",),
+    "jobs.timetable": ("Cron", "Every"),
+    "observability.bars": ("report_tqdm",),
+}
+_MODULE_OF: Final = {name: f"servicekit.{module}" for module, names in _NAMES.items() for name in names}
+
+if not TYPE_CHECKING:  # who checks types would take any name for a known one
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,10 +1,13 @@
-"""`servicekit`: reading the command line, and telling what is wrong with it in one sentence."""
+"""`servicekit`: reading the command line, and telling what is wrong with it in one sentence.
+
+What a command needs is imported when it runs: the help is to be there at once.
+"""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from servicekit.cli.worker import run_worker
 from servicekit.errors import ServicekitError
 
 
@@ -12,9 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code is 0 after an orderly stop, 2 for what cannot be run."""
     options = _create_parser().parse_args(arguments)
     try:
-        run_worker(
-            options.app, app_dir=options.app_dir, is_factory=options.factory, max_concurrency=options.max_concurrency
-        )
+        options.run(options)
     except ServicekitError as error:
         print(f"servicekit: {error}", file=sys.stderr)
         return 2
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _create_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="servicekit", description="Tools for services made with servicekit.")
+    parser.add_argument("--version", action=_ShowVersion, help="show the version of servicekit, and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     worker = commands.add_parser(
         "worker",
@@ -35,4 +37,24 @@ def _create_parser() -> argparse.ArgumentParser:
     worker.add_argument("--factory", action="store_true", help="APP is a function that makes the application")
     worker.add_argument("--app-dir", default=".", metavar="DIR", help="where to look for MODULE (default: here)")
     worker.add_argument("--max-concurrency", type=int, metavar="N", help="the most jobs that this process runs at once")
+    worker.set_defaults(run=_run_worker)
     return parser
+
+
+def _run_worker(options: argparse.Namespace) -> None:
+    from servicekit.cli.worker import run_worker
+
+    run_worker(
+        options.app, app_dir=options.app_dir, is_factory=options.factory, max_concurrency=options.max_concurrency
+    )
+
+
+class _ShowVersion(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version  # takes as long to import as all the rest
+
+        print(f"servicekit {version('servicekit')}")
+        parser.exit()

@@ -20,8 +20,6 @@ from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.launcher import Launcher
 from servicekit.runners.process import ProcessRunner
 from servicekit.runners.thread import ThreadRunner
-from servicekit.stores.memory import MemoryStore
-from servicekit.stores.sqlite.store import SqliteStore
 
 URL_VARIABLE: Final = "SERVICEKIT_JOBS_URL"
 DEFAULT_URL: Final = "sqlite:///jobs.db"
@@ -122,9 +120,14 @@ def _create_runners() -> dict[RunnerKind, Runner]:
 
 
 def _create_store(url: str, hub: EventHub, clock: Clock, retention: Retention, max_pending: int | None) -> JobStore:
+    # A process needs one of them, and to import both takes as long as a tenth of FastAPI.
     if url == _MEMORY:
+        from servicekit.stores.memory import MemoryStore
+
         return MemoryStore(hub, clock, retention, max_pending=max_pending)
     path = url.removeprefix(_SQLITE)
     if path == url or not path or path.endswith("/") or "?" in path or "\0" in path:
         raise ConfigurationError("url", url, f"{_SQLITE}<file> or {_MEMORY}")
+    from servicekit.stores.sqlite.store import SqliteStore
+
     return SqliteStore(Path(path), hub, clock, retention, max_pending=max_pending)

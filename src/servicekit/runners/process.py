@@ -17,7 +17,7 @@ from servicekit.runners.output import OutputLog
 from servicekit.runners.reports import take_report
 from servicekit.runners.work import Plan, WorkEnd, describe_surroundings
 
-_SHARED_IMPORTS: Final = ("servicekit.api",)
+_SHARED_IMPORTS: Final = ("servicekit.api", "servicekit.engine.factory", "servicekit.observability.bars")
 """What most targets' modules import, and what is safe to have been imported before the process was forked."""
 
 
