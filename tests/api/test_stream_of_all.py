@@ -58,7 +58,7 @@ def test_it_begins_with_what_is_there_and_follows_every_job(service: Service) ->
     with follow(service) as stream:
         assert stream.status == 200
         assert stream.headers["content-type"] == "text/event-stream"
-        assert stream.headers["cache-control"] == "no-cache"
+        assert stream.headers["cache-control"] == "no-cache, no-transform"
         assert stream.headers["connection"] == "keep-alive"
         assert stream.headers["x-accel-buffering"] == "no"
         events = read_until(stream, held, "running")
@@ -91,6 +91,8 @@ def test_a_reader_that_comes_back_gets_what_has_changed_since(service: Service) 
         while quick not in [event.record["id"] for event in events]:
             events.append(stream.next())
     assert {event.record["id"] for event in events} == {held, quick}
+    with follow(service, f"lastEventId={last.last_event_id}") as stream:
+        assert {stream.next().record["id"], stream.next().record["id"]} == {held, quick}
 
 
 @pytest.mark.parametrize("odd", ["", "x", "-1", "9" * 17, "9" * 30, "1.5"])

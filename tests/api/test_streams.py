@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -52,7 +53,7 @@ def test_a_life_is_streamed_from_the_present_to_the_end(service: Service) -> Non
     with watch(service, job_id) as stream:
         assert stream.status == 200
         assert stream.headers["content-type"] == "text/event-stream"
-        assert stream.headers["cache-control"] == "no-cache"
+        assert stream.headers["cache-control"] == "no-cache, no-transform"
         assert stream.headers["connection"] == "keep-alive"
         assert stream.headers["x-accel-buffering"] == "no"
         first = stream.next()
@@ -113,12 +114,29 @@ def test_a_reader_that_has_missed_nothing_is_told_nothing_twice(service: Service
         assert [event.last_event_id for event in stream.rest()] == ["3"]
 
 
-@pytest.mark.parametrize("odd", ["", "x", "-1", "99", "1.", "1.5.2", "9" * 30, "٣", "3, 3"])
+ODD_IDS = ["", "x", "-1", "99", "1.", "1.5.2", "9" * 30, "٣", "3, 3"]
+
+
+@pytest.mark.parametrize("odd", ODD_IDS)
 def test_an_id_that_never_was_is_as_good_as_none(service: Service, odd: str) -> None:
     job_id = submit(service, "/fail?text=x")
     with watch(service, job_id) as stream:
         stream.rest()
     with watch(service, job_id, last_event_id=odd) as stream:
+        assert [event.last_event_id for event in stream.rest()] == ["3"]
+    with watch(service, job_id, f"?{urlencode({'lastEventId': odd})}") as stream:
+        assert [event.last_event_id for event in stream.rest()] == ["3"]
+
+
+def test_the_last_id_counts_in_the_query_too_and_less_than_in_the_header(service: Service) -> None:
+    job_id = submit(service, "/fail?text=x")
+    with watch(service, job_id) as stream:
+        stream.rest()
+    with watch(service, job_id, "?lastEventId=1") as stream:
+        assert [event.last_event_id for event in stream.rest()] == ["2", "3"]
+    with watch(service, job_id, "?lastEventId=3") as stream:
+        assert stream.status == 204
+    with watch(service, job_id, "?lastEventId=3", last_event_id="2") as stream:
         assert [event.last_event_id for event in stream.rest()] == ["3"]
 
 
@@ -214,6 +232,25 @@ def test_an_idle_stream_is_kept_alive_by_comments() -> None:
             assert [stream.wait_comment() for _ in range(3)] == [" keep-alive"] * 3
             post(service, "/open/idle")
             assert [event.record["status"] for event in stream.rest()] == ["completed"]
+
+
+def test_an_empty_line_follows_only_after_data() -> None:
+    with run_service("tests.api.apps:impatient") as service:
+        job_id = submit(service, "/hold/lines")
+        with (
+            httpx.stream("GET", f"{service.url}{stream_path(job_id)}", headers={"User-Agent": "no httpx"}) as response,
+            watch(service, job_id) as beside,
+        ):
+            lines = response.iter_lines()
+            read = [next(lines)]
+            while read.count(": keep-alive") < 3:
+                read.append(next(lines))
+            post(service, "/open/lines")
+            read += lines
+            beside.rest()
+    assert read[0] == "retry: 1000"
+    before_empty = {read[number - 1].partition(":")[0] for number, line in enumerate(read) if line == ""}
+    assert before_empty == {"data"}
 
 
 def test_an_idle_stream_holds_nothing_of_its_request() -> None:

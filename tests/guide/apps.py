@@ -30,7 +30,7 @@ def create_app() -> FastAPI:
 def create_app_with_short_keep_alive() -> FastAPI:
     """The guide's service, but an idle stream gets its comment after a fifth of a second."""
     app = create_app()
-    service_state(app).streams = OpenStreams(keep_alive_seconds=0.2, tick_seconds=0.05)
+    service_state(app).streams = OpenStreams(keep_alive_seconds=0.2, httpx_keep_alive_seconds=0.2, tick_seconds=0.05)
     return app
 
 

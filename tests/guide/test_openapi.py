@@ -66,6 +66,8 @@ def test_errors_are_shown_with_the_guides_texts(document: dict[str, Any]) -> Non
 def test_the_stream_is_shown_as_one(document: dict[str, Any]) -> None:
     operation = operations(document)["get", "/{job_id}/$stream"]
     assert set(operation["responses"]["200"]["content"]) == {"text/event-stream"}
+    schema = operation["responses"]["200"]["content"]["text/event-stream"]["schema"]
+    assert "#/components/schemas/JobRecord" in references(schema)  # of the events: generated clients type them so
     (poll_interval,) = (parameter for parameter in operation["parameters"] if parameter["name"] == "poll_interval")
     assert poll_interval["schema"]["default"] == 0.5
 

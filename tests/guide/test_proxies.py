@@ -70,7 +70,7 @@ def test_the_keep_alive_passes_while_nothing_happens(service: Service, proxy: Se
 def test_the_headers_of_a_stream_pass(service: Service, proxy: Service) -> None:
     answer = httpx.get(f"{job_url(proxy, submit_finished(service))}/$stream")
     assert answer.headers["Content-Type"] == "text/event-stream"
-    assert answer.headers["Cache-Control"] == "no-cache"
+    assert answer.headers["Cache-Control"] == "no-cache, no-transform"
     assert "content-encoding" not in answer.headers
 
 

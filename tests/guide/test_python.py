@@ -6,8 +6,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from httpx_sse import connect_sse
 
-from tests.guide.jobs import TIMEOUT, finish, run_app, submit, submit_finished
+from tests.guide.jobs import TIMEOUT, finish, job_url, run_app, submit, submit_finished
 from tests.guide.quoted import fill_in
 from tests.service import Service, run_command
 
@@ -38,6 +39,22 @@ def test_the_reader_outlasts_a_silence_longer_than_its_timeout(service: Service,
         finish(service, job_id, silent_seconds=6)
         assert reader.wait(timeout=TIMEOUT) == 0, reader.log
     assert reader.log.splitlines() == ["Status: running", "Status: completed"]
+
+
+def test_a_reader_of_httpx_sse_gets_no_empty_events() -> None:
+    with run_app("create_app_with_short_keep_alive") as service, httpx.Client() as client:
+        job_id = submit(service)
+        stream_url = f"{job_url(service, job_id)}/$stream"
+        with connect_sse(client, "GET", stream_url) as source:
+            events = source.iter_sse()
+            told = [next(events)]
+            with httpx.stream("GET", stream_url) as beside:  # opened later: its third comment comes after the other's
+                comments = (line for line in beside.iter_lines() if line == ": keep-alive")
+                for _ in range(3):
+                    next(comments)
+            finish(service, job_id)
+            told += events
+    assert [(event.id, event.json()["status"]) for event in told] == [("2", "running"), ("3", "completed")]
 
 
 def test_the_builders_service_has_the_name_and_runs_five_jobs_at_once(service: Service) -> None:

@@ -38,17 +38,23 @@ _EVENT_ID: Final = re.compile(r"([0-9]{1,17})(?:\.([0-9]{1,17}))?")
 _LastEventId = Annotated[
     str | None, Header(description="The last `id:` that the client has had. `EventSource` sends it by itself.")
 ]
+_LastEventIdInQuery = Annotated[
+    str | None,
+    Query(alias="lastEventId", description="The same, for clients that cannot send the header. That counts before it."),
+]
 
 
-async def _parse_last_job_event_id(last_event_id: _LastEventId = None) -> EventId | None:
+async def _parse_last_job_event_id(
+    last_event_id: _LastEventId = None, in_query: _LastEventIdInQuery = None
+) -> EventId | None:
     """The last event of a job that a client has seen. What is none is ignored, as the client cannot mend it."""
-    match = _EVENT_ID.fullmatch(last_event_id or "")
+    match = _EVENT_ID.fullmatch(last_event_id or in_query or "")
     return match and EventId(int(match[1]), int(match[2] or 0))
 
 
-async def _parse_last_event_id(last_event_id: _LastEventId = None) -> int | None:
+async def _parse_last_event_id(last_event_id: _LastEventId = None, in_query: _LastEventIdInQuery = None) -> int | None:
     """The same of the stream of all jobs."""
-    event_id = await _parse_last_job_event_id(last_event_id)
+    event_id = await _parse_last_job_event_id(last_event_id, in_query)
     return event_id and event_id.version
 
 

@@ -62,11 +62,28 @@ LIST: Final[Responses] = {
 }
 
 
+_EVENT_DATA: Final = {
+    "anyOf": [
+        {"$ref": "#/components/schemas/JobRecord"},
+        {
+            "title": "JobDeleted",
+            "description": "The job was deleted.",
+            "type": "object",
+            "properties": {
+                "id": {"type": "string", "description": "Which job: only in the stream of all."},
+                "status": {"type": "string", "const": "deleted"},
+            },
+            "required": ["status"],
+        },
+    ]
+}
+
+
 def _event_stream(number: str, example: str) -> dict[str, Any]:
     """The content of a response that is an event stream, whose events' `id:` is this."""
     return {
         "text/event-stream": {
-            "schema": {"type": "string", "contentMediaType": "text/event-stream"},
+            "schema": _EVENT_DATA,  # of each event: clients are generated from this
             "x-itemSchema": {  # OpenAPI 3.2 has it without the x-
                 "type": "object",
                 "properties": {
@@ -75,7 +92,7 @@ def _event_stream(number: str, example: str) -> dict[str, Any]:
                     "data": {
                         "type": "string",
                         "contentMediaType": "application/json",
-                        "contentSchema": {"$ref": "#/components/schemas/JobRecord"},
+                        "contentSchema": _EVENT_DATA,
                     },
                 },
                 "required": ["data"],

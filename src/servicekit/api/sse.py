@@ -2,7 +2,7 @@
 
 One stream is two tasks: the request's own, which waits for the next event and sends it, and one that waits for the
 disconnect. Everything periodic is done for all streams by a single ticker: a comment to those that have been idle for
-fifteen seconds (three for readers that use httpx), the end of those whose reader has taken nothing for half a minute,
+half a minute (three seconds for readers that use httpx), the end of those whose reader has taken nothing for as long,
 and a look whether the server ends without a signal.
 
     job changes ──▶ hub ──▶ mailbox ──▶ watch.next_event() ──▶ send
@@ -10,9 +10,10 @@ and a look whether the server ends without a signal.
     disconnect, stop signal ───────────▶ close ──────────────▶ the stream ends
 
 What is sent follows the HTML standard's chapter on server-sent events. `id:` comes in the same event as its data, since
-some clients forget one that comes alone. After a job's last event the server ends the response; a client that comes
-back with that event's id gets 204, which tells it to stop. A `LogWatch` stands in for the watch in the stream of a job
-with its log, and a `JobFeed` in that of all jobs, which has no last event.
+some clients forget one that comes alone. Only data is followed by an empty line: some clients take any other for an
+empty event, so a comment and `retry:` stand right before the next event. After a job's last event the server ends the
+response; a client that comes back with that event's id gets 204, which tells it to stop. A `LogWatch` stands in for the
+watch in the stream of a job with its log, and a `JobFeed` in that of all jobs, which has no last event.
 """
 
 import asyncio
@@ -44,6 +45,9 @@ Watch = JobWatch | LogWatch | JobFeed
 _log = logging.getLogger("servicekit.api")
 
 RETRY_MILLISECONDS: Final = 1_000
+_KEEP_ALIVE: Final = b": keep-alive\n"
+# The development servers of JavaScript, among others, compress what they pass on, and then keep it until it ends.
+_CACHE_CONTROL: Final = "no-cache, no-transform"
 _STOP_SECONDS: Final = 1.0
 _WOKEN_AT_ONCE: Final = 200
 _SCOPE_KEY: Final = "servicekit.stream"
@@ -60,7 +64,7 @@ class OpenStreams:
     def __init__(
         self,
         *,
-        keep_alive_seconds: float = 15.0,
+        keep_alive_seconds: float = 30.0,
         httpx_keep_alive_seconds: float = 3.0,
         stall_seconds: float = 30.0,
         tick_seconds: float = 1.0,
@@ -165,7 +169,7 @@ class EventStream(Response):
     def __init__(
         self, watch: AbstractAsyncContextManager[Watch], streams: OpenStreams, *, expose_tracebacks: bool
     ) -> None:
-        super().__init__(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
+        super().__init__(headers={"content-type": "text/event-stream", "cache-control": _CACHE_CONTROL})
         self.headers["x-accel-buffering"] = "no"
         del self.headers["content-length"]
         self.keep_alive_seconds = streams.keep_alive_seconds
@@ -264,7 +268,7 @@ class EventStream(Response):
             await self._send(send, self._encode(event))
             return not event.is_last
         if self._is_comment_due:
-            await self._send(send, b": keep-alive\n\n")
+            await self._send(send, _KEEP_ALIVE)
         return True
 
     def _encode(self, event: JobEvent | LogEvent | JobChange) -> bytes:
