@@ -155,13 +155,21 @@ async def get_submitter(scheduler: SchedulerDependency, request: Request, respon
 def _find_idempotency_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     for name, value in headers:
         if name == b"idempotency-key":
-            key = str(value, "latin-1")
+            key = _decode(value)
             try:
                 check_text(_KEY_HEADER, key)
             except ConfigurationError as error:
                 raise _mistake(("header", _KEY_HEADER), error, input=key) from error
             return key
     return None
+
+
+def _decode(value: bytes) -> str:
+    """A header's text: UTF-8 from most programs, Latin-1 from browsers."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _mistake(location: tuple[str, ...], error: Exception, **more: object) -> RequestValidationError:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import FunctionType, MethodType
 from typing import Any, Final, Literal, TypedDict, TypeVar, Unpack
+from unicodedata import category
 
 from servicekit.errors import ConfigurationError, check_count, check_seconds
 from servicekit.jobs.retry import Retry
@@ -18,6 +19,8 @@ DEFAULT_QUEUE: Final = "default"
 _LAST_YEAR: Final = 2999
 _LONGEST: Final = timedelta(days=3_653)
 _ATTRIBUTE: Final = "__job_options__"
+_UNFIT: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode's categories of control characters, surrogates, and separators of lines and paragraphs."""
 
 
 class RunnerKind(StrEnum):
@@ -33,7 +36,7 @@ class RunnerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
-    """The options of one job. Texts have at most 200 printable characters; durations are seconds or `timedelta`.
+    """The options of one job. Texts are of one line and have at most 200 characters; durations are seconds or `timedelta`.
 
     - `name`: what the job is called in lists; the target's own name if `None`.
     - `tags`: words to find the job by, at most 20.
@@ -145,9 +148,18 @@ class OptionChanges(TypedDict, total=False):
 
 
 def check_text(option: str, value: object) -> None:
-    """`ConfigurationError` unless the value is a short, printable text that every store and header can hold."""
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT_CHARACTERS or not value.isprintable():
-        raise ConfigurationError(option, value, f"1 to {MAX_TEXT_CHARACTERS} printable characters")
+    """`ConfigurationError` unless the value is a short text of one line that every store can hold."""
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT_CHARACTERS or not _is_line(value):
+        raise ConfigurationError(
+            option,
+            value,
+            f"1 to {MAX_TEXT_CHARACTERS} characters, without line breaks, control characters and surrogates",
+        )
+
+
+def _is_line(text: str) -> bool:
+    # Spaces of other scripts and marks that join letters are no printable characters to Python, but belong to names.
+    return text.isprintable() or not any(category(character) in _UNFIT for character in text)
 
 
 def seconds_of(duration: float | timedelta) -> float:
