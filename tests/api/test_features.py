@@ -77,6 +77,23 @@ def test_a_wrong_option_fails_when_the_service_is_built(options: dict[str, Any])
         ServiceBuilder(info=INFO).with_jobs(**options).build()
 
 
+@pytest.mark.parametrize("path", ["jobs", "/jobs/", "/", "", "/jobs?", "/{tenant}/jobs", "/my jobs", None])
+def test_routes_are_at_paths(path: Any) -> None:
+    for feature in (lambda: Jobs(prefix=path), lambda: Health(path=path), lambda: Monitoring(path=path)):
+        with pytest.raises(ConfigurationError, match="begins with a slash"):
+            feature()
+
+
+def test_what_is_there_once_is_set_up_once() -> None:
+    with pytest.raises(ConfigurationError, match="jobs must be set up once"):
+        ServiceBuilder(info=INFO).with_jobs().with_jobs(max_concurrency=2).build()
+    with pytest.raises(ConfigurationError, match="/health"):
+        ServiceBuilder(info=INFO).with_health().with_health(checks={}).build()
+    with pytest.raises(ConfigurationError, match="/metrics"):
+        ServiceBuilder(info=INFO).with_monitoring().with_monitoring().build()
+    ServiceBuilder(info=INFO).with_health().with_health(path="/ready").build()
+
+
 async def test_hooks_run_inside_the_features_life(connect: Connect) -> None:
     told: list[str] = []
 

@@ -18,7 +18,7 @@ from servicekit import (
     RetryUnavailable,
     job_options,
 )
-from servicekit.api import ServiceBuilder, ServiceInfo
+from servicekit.api import Jobs, Recurring, ServiceBuilder, ServiceInfo, install
 from tests.api.conftest import Connect
 from tests.fakes import noop
 
@@ -114,15 +114,33 @@ async def test_schedules_are_not_added_directly(connect: Connect) -> None:
         assert (await client.post(SCHEDULES)).status_code == 405
 
 
-async def test_a_service_whose_schedule_makes_no_sense_does_not_start(connect: Connect, tmp_path: Path) -> None:
-    wrong = builder().with_jobs(shutdown_grace=0).with_schedule("a/b", Every(60), noop).build()
-    with pytest.raises(ConfigurationError, match="name must be"):
-        async with connect(wrong):
-            pass
-    jobs = builder().with_jobs(url=f"sqlite:///{tmp_path}/jobs.db", shutdown_grace=0)
-    with pytest.raises(InvalidTarget, match="importable by name"):
-        async with connect(jobs.with_schedule("it", Every(60), lambda: None).build()):
-            pass
+def test_a_service_whose_schedule_makes_no_sense_is_not_built(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    for error, told, arguments in [
+        (ConfigurationError, "name must be", ("a/b", Every(60), noop)),
+        (ConfigurationError, "timetable must be", ("it", "0 3 * * *", noop)),
+        (InvalidTarget, "not callable", ("it", Every(60), "noop")),
+        (InvalidArguments, "data", ("it", Every(60), train)),
+        (InvalidTarget, "importable by name", ("it", Every(60), lambda: None)),
+    ]:
+        anything: Any = builder().with_jobs(url=url, shutdown_grace=0).with_schedule
+        with pytest.raises(error, match=told):
+            anything(*arguments).build()
+    assert not list(tmp_path.iterdir())
+
+
+def test_schedules_need_jobs_and_a_name_each() -> None:
+    with pytest.raises(ConfigurationError, match="jobs must be set up"):
+        builder().with_schedule("it", Every(60), noop).build()
+    with pytest.raises(ConfigurationError, match="'twice'"):
+        builder().with_jobs().with_schedule("twice", Every(60), noop).with_schedule("twice", Every(9), noop).build()
+
+
+def test_an_existing_application_is_told_of_a_wrong_schedule_when_it_gets_its_jobs() -> None:
+    app = FastAPI()
+    install(app, Recurring("it", Every(60), train, data=1))  # type: ignore[arg-type]
+    with pytest.raises(InvalidArguments, match="data"):
+        install(app, Jobs("memory://"))
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """What an option may be."""
 
+from typing import Any
+
 import pytest
 
 from servicekit import ConfigurationError
 from servicekit.jobs.options import JobOptions
 
+options: Any = JobOptions
 OPTIONS = ("name", "queue", "idempotency_key", "concurrency_key")
 
 
@@ -22,8 +25,8 @@ OPTIONS = ("name", "queue", "idempotency_key", "concurrency_key")
     ],
 )
 def test_names_of_any_language_are_texts(option: str, text: str) -> None:
-    assert getattr(JobOptions(**{option: text}), option) == text
-    assert JobOptions(tags=(text,)).tags == (text,)
+    assert getattr(options(**{option: text}), option) == text
+    assert options(tags=(text,)).tags == (text,)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -32,6 +35,6 @@ def test_names_of_any_language_are_texts(option: str, text: str) -> None:
 )
 def test_what_breaks_lines_or_encodings_is_no_text(option: str, text: str) -> None:
     with pytest.raises(ConfigurationError, match=option):
-        JobOptions(**{option: text})
+        options(**{option: text})
     with pytest.raises(ConfigurationError, match="tags"):
-        JobOptions(tags=(text,))
+        options(tags=(text,))

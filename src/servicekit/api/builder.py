@@ -16,7 +16,7 @@ from servicekit.api.jobs import Jobs
 from servicekit.api.logs import Logging
 from servicekit.api.monitoring import Monitoring
 from servicekit.api.recurring import Recurring
-from servicekit.api.state import HealthCheck
+from servicekit.api.state import HealthCheck, service_state
 from servicekit.engine.factory import SchedulerOptions
 from servicekit.jobs.command import Command
 from servicekit.jobs.timetable import Timetable
@@ -117,7 +117,10 @@ class ServiceBuilder:
         return self
 
     def build(self) -> FastAPI:
-        """The application, ready to be served. Every call builds another one, with objects of its own."""
+        """The application, ready to be served. Every call builds another one, with objects of its own.
+
+        `ConfigurationError`, `InvalidTarget` or `InvalidArguments` if what was collected makes no sense together.
+        """
         info = self._info
         app = FastAPI(
             title=info.display_name,
@@ -128,6 +131,8 @@ class ServiceBuilder:
         )
         app.state.info = info
         install(app, *self._features)
+        if service_state(app).recurring:
+            service_state(app).require_scheduler()
         for router in self._routers:
             app.include_router(router)
         app.dependency_overrides.update(self._overrides)

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from fastapi import FastAPI
 
+from servicekit.api.state import service_state
+
 
 class Feature(Protocol):
     """One thing that a service can do, with its own options. Keeps nothing of an application in itself."""
@@ -30,10 +32,14 @@ def install(app: FastAPI, *features: Feature) -> None:
     """Add features to an application, with the builder or without it; in any order, all at once or one by one.
 
     They start before the application's own lifespan and end after it, so that its start-up can submit jobs.
+    `ConfigurationError` if they do not go together.
     """
     for feature in features:
         feature.install(app)
         _wrap_lifespan(app, feature)
+    state = service_state(app)
+    if state.scheduler is not None:
+        state.check_recurring()
 
 
 def _wrap_lifespan(app: FastAPI, feature: Feature) -> None:

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
 
 from servicekit.api.features import Passive
-from servicekit.api.state import HealthCheck, service_state
+from servicekit.api.state import HealthCheck, check_free, check_path, service_state
 from servicekit.jobs.outcome import MAX_ERROR_CHARACTERS, clip, describe_error
 
 
@@ -40,10 +40,12 @@ class Health(Passive):
     """
 
     def __init__(self, *, path: str = "/health", checks: Mapping[str, HealthCheck] | None = None) -> None:
+        check_path("path", path)
         self._path = path
         self._checks = dict(checks or {})
 
     def install(self, app: FastAPI) -> None:
+        check_free("path", self._path, app)
         service_state(app).health_checks.update(self._checks)
         app.add_api_route(
             self._path,

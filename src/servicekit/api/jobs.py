@@ -11,9 +11,10 @@ from servicekit.api.job_routes import add_job_routes
 from servicekit.api.log_routes import add_log_routes
 from servicekit.api.queue_routes import add_queue_routes
 from servicekit.api.schedule_routes import add_schedule_routes
-from servicekit.api.state import service_state, sibling
+from servicekit.api.state import check_path, service_state, sibling
 from servicekit.api.submit import document_submissions
 from servicekit.engine.factory import SchedulerOptions, create_scheduler
+from servicekit.errors import ConfigurationError
 
 
 class Jobs:
@@ -24,7 +25,7 @@ class Jobs:
       default what the environment's `SERVICEKIT_JOBS_URL` says, or else the file `jobs.db` in the working directory.
     - `expose_tracebacks`: whether responses contain `error_traceback`. Turn it off for a public service.
     - `expose_logs`: whether jobs' logs can be read and streamed. Turn it off where they are not for clients.
-    - `prefix`: where the routes are.
+    - `prefix`: where the routes are; those of queues and schedules are beside them.
     - `options`: how long jobs are kept, which queues there are and so on: see `SchedulerOptions`.
     """
 
@@ -38,6 +39,7 @@ class Jobs:
         prefix: str = "/api/v1/jobs",
         **options: Unpack[SchedulerOptions],
     ) -> None:
+        check_path("prefix", prefix)
         self._url = url
         self._expose_tracebacks = expose_tracebacks
         self._expose_logs = expose_logs
@@ -47,6 +49,8 @@ class Jobs:
 
     def install(self, app: FastAPI) -> None:
         state = service_state(app)
+        if state.scheduler is not None:
+            raise ConfigurationError("jobs", "a second time", "set up once for an application")
         options: SchedulerOptions = {"hub": state.hub, **self._options}
         state.scheduler = create_scheduler(self._url, max_concurrency=self._max_concurrency, **options)
         state.max_concurrency, state.scheduler_options = self._max_concurrency, options

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI, Response
 
 from servicekit.api.features import Passive
-from servicekit.api.state import service_state
+from servicekit.api.state import check_free, check_path, service_state
 from servicekit.errors import MissingExtra
 from servicekit.jobs.status import JobStatus
 
@@ -25,10 +25,12 @@ class Monitoring(Passive):
     """
 
     def __init__(self, *, path: str = "/metrics", registry: "CollectorRegistry | None" = None) -> None:
+        check_path("path", path)
         self._path = path
         self._registry = registry
 
     def install(self, app: FastAPI) -> None:
+        check_free("path", self._path, app)
         try:
             from servicekit.observability.metrics import JobMetrics
         except ModuleNotFoundError as error:

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from servicekit.api.features import Passive
 from servicekit.api.state import service_state
 from servicekit.engine.schedules import Schedules
+from servicekit.errors import ConfigurationError
 from servicekit.jobs.command import Command
 from servicekit.jobs.options import OptionChanges
 from servicekit.jobs.timetable import Timetable
@@ -45,11 +46,20 @@ class Recurring(Passive):
         return self
 
     def install(self, app: FastAPI) -> None:
-        service_state(app).recurring.append(self)
+        recurring = service_state(app).recurring
+        if any(other._name == self._name for other in recurring):
+            raise ConfigurationError("name", self._name, "the name of one schedule")
+        recurring.append(self)
 
     def lifespan(self, app: FastAPI) -> AbstractAsyncContextManager[None]:
         service_state(app).require_scheduler()  # else it would be left out in silence
         return super().lifespan(app)
+
+    def check(self, schedules: Schedules) -> None:
+        """Raise what `schedules.add` would raise, and add nothing."""
+        schedules.with_options(**self._options).check(
+            self._name, self._timetable, self._target, self._args, self._kwargs
+        )
 
     def declare(self, schedules: Schedules) -> None:
         """Add the schedule when the scheduler starts. Raises what `schedules.add` does."""

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from fastapi import FastAPI
 from starlette.datastructures import State
 from starlette.requests import Request
 
@@ -37,6 +38,12 @@ class ServiceState:
     expose_tracebacks: bool = True
     expose_logs: bool = True
 
+    def check_recurring(self) -> None:
+        """Raise what is wrong with a schedule that was declared, as soon as there is a scheduler to ask."""
+        schedules = self.require_scheduler().schedules
+        for recurring in self.recurring:
+            recurring.check(schedules)
+
     async def check_jobs(self) -> str | None:
         """The health check of the jobs feature."""
         return await self.require_scheduler().find_problem()
@@ -59,6 +66,21 @@ def service_state(app: _Application) -> ServiceState:
     if not isinstance(state, ServiceState):
         state = app.state.servicekit = ServiceState()
     return state
+
+
+def check_path(option: str, path: object) -> None:
+    """`ConfigurationError` unless routes can be added at the path."""
+    is_path = isinstance(path, str) and path.startswith("/") and not path.endswith("/") and not set(path) & set("{}?# ")
+    if not is_path:
+        raise ConfigurationError(
+            option, path, "a path such as '/api/v1/jobs', which begins with a slash and does not end with one"
+        )
+
+
+def check_free(option: str, path: str, app: FastAPI) -> None:
+    """`ConfigurationError` if the application has a route at the path, which would hide the new one."""
+    if any(getattr(route, "path", None) == path for route in app.routes):
+        raise ConfigurationError(option, path, "a path where the application has no route yet")
 
 
 def jobs_path(request: Request) -> str:

@@ -1,6 +1,7 @@
 """Requests that wait until a job has ended."""
 
 import asyncio
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from servicekit.api.state import service_state
 from servicekit.engine.scheduler import Scheduler
 
 MAX_WAIT_SECONDS: Final = 60
+_MOST_DIGITS: Final = 9
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"?')
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +28,30 @@ class PreferredWait:
     @classmethod
     def of(cls, headers: Iterable[tuple[bytes, bytes]]) -> Self | None:
         """What the headers say, but no more than `MAX_WAIT_SECONDS`; `None` if they say nothing, or make no sense."""
-        lines = [str(value, "latin-1") for name, value in headers if name == b"prefer"]
-        for preference in ",".join(lines).split(","):
+        lines = ",".join(str(value, "latin-1") for name, value in headers if name == b"prefer")
+        for preference in _QUOTED.sub(_unquote, lines).split(","):
             name, _, value = preference.partition(";")[0].partition("=")
             if name.strip().lower() == "wait":  # only the first one counts
-                return cls._parse(value.strip().strip('"'))
+                return cls._parse(value.strip())
         return None
 
     @classmethod
     def _parse(cls, text: str) -> Self | None:
-        if not (text.isascii() and text.isdigit() and len(text) < 10):
+        if not (text.isascii() and text.isdigit()):
             return None
-        seconds = min(int(text), MAX_WAIT_SECONDS)
+        digits = text.lstrip("0") or "0"
+        seconds = MAX_WAIT_SECONDS if len(digits) > _MOST_DIGITS else min(int(digits), MAX_WAIT_SECONDS)
         return cls(seconds, asyncio.get_running_loop().time() + seconds)
 
     @property
     def seconds_left(self) -> float:
         """How much of it is left for the end of a job."""
         return max(0.0, self.until - asyncio.get_running_loop().time())
+
+
+def _unquote(quoted: re.Match[str]) -> str:
+    """A quoted number as it is; of other quoted texts nothing, since they may contain what separates preferences."""
+    return quoted[1] if quoted[1].isdigit() else ""
 
 
 async def wait_for_end(request: Request, scheduler: Scheduler, job_id: str, seconds: float) -> None:

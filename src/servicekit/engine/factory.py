@@ -33,7 +33,8 @@ class SchedulerOptions(TypedDict, total=False):
     - `max_concurrency_per_process`: how many jobs run at once in this process; `None` is no limit.
     - `max_threads`, `max_processes`: how many plain functions, and how many processes and commands, run in this
       process at once if there is no limit of jobs; 256 and 64 by default.
-    - `queues`: how many jobs of a queue run at once, in all processes: `{"gpu": 1, "io": 20}`.
+    - `queues`: how many jobs of a queue run at once, in all processes: `{"gpu": 1, "io": 20}`; `None` is no limit.
+      Where queues are named here, a job in another one (but `default`) is logged as a warning, once per name.
     - `max_pending`: how many jobs may wait in each queue; more are refused with `QueueFull`. `None` is no limit.
     - `retention`: how long finished jobs are kept; by default a week, and 20,000 of them.
     - `shutdown_grace`: how long running jobs have to end when the service stops; 5 seconds by default.
@@ -46,7 +47,7 @@ class SchedulerOptions(TypedDict, total=False):
     max_concurrency_per_process: int | None
     max_threads: int
     max_processes: int
-    queues: Mapping[str, int]
+    queues: Mapping[str, int | None]
     max_pending: int | None
     retention: Retention | None
     shutdown_grace: float | timedelta

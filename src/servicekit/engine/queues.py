@@ -1,19 +1,38 @@
 """Queues, as users look at them and pause them."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from difflib import get_close_matches
+from typing import Final
 
 from servicekit.engine.lifecycle import Engine
-from servicekit.jobs.options import check_text
+from servicekit.jobs.options import DEFAULT_QUEUE, check_text
 from servicekit.jobs.queues import QueueRecord
+
+_MOST_WARNINGS: Final = 100  # names may be made of a client's words
+
+_log = logging.getLogger("servicekit.engine")
 
 
 class Queues:
     """The queues of a scheduler: `scheduler.queues`."""
 
-    def __init__(self, engine: Engine, limits: Mapping[str, int]) -> None:
+    def __init__(self, engine: Engine, limits: Mapping[str, int | None]) -> None:
         self._engine = engine
         self._limits = limits
+        self._undeclared: set[str] = set()
+
+    def warn_if_undeclared(self, name: str) -> None:
+        """Log a warning, once, if queues are declared and this is none of them: it may be mistyped."""
+        if not self._limits or name in self._limits or name == DEFAULT_QUEUE or name in self._undeclared:
+            return
+        if len(self._undeclared) < _MOST_WARNINGS:
+            self._undeclared.add(name)
+            near = get_close_matches(name, self._limits, 1)
+            guess = f"Did you mean {near[0]!r}? " if near else ""
+            hint = f"{guess}If it is meant, declare it: queues={{{name!r}: None}}"
+            _log.warning("The queue %r is not declared, so it has no limit of its own. %s", name, hint)
 
     async def list(self) -> "list[QueueRecord]":
         """Every queue that has a limit here, is paused, or has jobs pending or running, by name."""

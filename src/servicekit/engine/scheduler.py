@@ -55,7 +55,7 @@ class Scheduler:
         self._engine = Engine(parts, self._worker, self._timekeeper, ticker)
         self.queues = Queues(self._engine, parts.limits.queues)
         """The queues: to look at, pause and resume."""
-        self.schedules = Schedules(self._engine, ticker, parts.clock)
+        self.schedules = Schedules(self._engine, ticker, parts.clock, self.queues)
         """The recurring jobs: to add, look at, pause, resume and remove."""
         self._added = 0
 
@@ -92,6 +92,7 @@ class Scheduler:
         self, options: JobOptions, target: JobTarget, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> str:
         runner = check_call(target, args, kwargs, options)
+        self.queues.warn_if_undeclared(options.queue)
         store = await self._engine.open_for_jobs()
         name = options.name or name_of(target)
         submission = Submission(self._ids.next_id(), name, target, args, kwargs, runner, options)

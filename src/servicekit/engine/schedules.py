@@ -6,6 +6,7 @@ from typing import Any, Final, ParamSpec, Unpack, overload
 
 from servicekit.engine.calls import check_call
 from servicekit.engine.lifecycle import Engine
+from servicekit.engine.queues import Queues
 from servicekit.engine.ticker import Ticker
 from servicekit.errors import ConfigurationError, InvalidTarget
 from servicekit.jobs.command import Command
@@ -24,15 +25,18 @@ _LONGEST_NAME: Final = 150  # it is part of the key by which its jobs wait for e
 class Schedules:
     """The recurring jobs of a scheduler: `scheduler.schedules`."""
 
-    def __init__(self, engine: Engine, ticker: Ticker, clock: Clock, changes: OptionChanges | None = None) -> None:
+    def __init__(
+        self, engine: Engine, ticker: Ticker, clock: Clock, queues: Queues, changes: OptionChanges | None = None
+    ) -> None:
         self._engine = engine
         self._ticker = ticker
         self._clock = clock
+        self._queues = queues
         self._changes: OptionChanges = changes or {}
 
     def with_options(self, **options: Unpack[OptionChanges]) -> "Schedules":
         """The same, to add schedules whose jobs have these options: see `JobOptions`."""
-        return Schedules(self._engine, self._ticker, self._clock, {**self._changes, **options})
+        return Schedules(self._engine, self._ticker, self._clock, self._queues, {**self._changes, **options})
 
     @overload
     async def add(
@@ -71,6 +75,12 @@ class Schedules:
     def declare(self, name: str, timetable: Timetable, target: JobTarget, /, *args: Any, **kwargs: Any) -> None:
         """Add the schedule when the scheduler starts: like `add`, for a place where nothing can be awaited."""
         self._ticker.declare(self._describe(name, timetable, target, args, kwargs))
+
+    def check(
+        self, name: str, timetable: Timetable, target: JobTarget, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> None:
+        """Raise what `add` would raise for these arguments, and add nothing."""
+        self._describe(name, timetable, target, args, kwargs)
 
     async def list(self) -> "list[ScheduleState]":
         """All schedules, by name, whichever process has added them."""
@@ -118,6 +128,7 @@ class Schedules:
         if iscoroutine(target):
             raise InvalidTarget(target, "a coroutine object runs only once. Pass the function itself.")
         runner = check_call(target, args, kwargs, options)
+        self._queues.warn_if_undeclared(options.queue)
         example = Submission("", name_of(target), target, args, kwargs, runner, options)
         if self._engine.is_shared and describe_call(example) is None:
             raise InvalidTarget(

@@ -31,14 +31,14 @@ class ConcurrencyLimits:
     - `max_concurrency_per_process`: in this process.
     - `max_threads`, `max_processes`: of this process's jobs, those in threads, and the processes and the commands.
       They count where there is no limit of slots.
-    - `queues`: of the jobs of a queue, in all processes together.
+    - `queues`: of the jobs of a queue, in all processes together; `None` for a queue that is only named.
     """
 
     max_concurrency: int | None = None
     max_concurrency_per_process: int | None = None
     max_threads: int = DEFAULT_MAX_THREADS
     max_processes: int = DEFAULT_MAX_PROCESSES
-    queues: Mapping[str, int] = field(default_factory=dict)
+    queues: Mapping[str, int | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for option in ("max_concurrency", "max_concurrency_per_process", "max_threads", "max_processes"):
@@ -50,8 +50,7 @@ class ConcurrencyLimits:
             raise ConfigurationError("queues", self.queues, 'numbers by the names of queues, such as {"gpu": 1}')
         for name, limit in self.queues.items():
             check_text("queues", name)
-            if type(limit) is not int or limit < 1:
-                raise ConfigurationError(f"queues[{name!r}]", limit, "a whole number of at least 1")
+            check_count(f"queues[{name!r}]", limit)
 
 
 class Worker:
@@ -75,7 +74,7 @@ class Worker:
         self._timekeeper = timekeeper
         self._max_concurrency = limits.max_concurrency
         self._max_here = limits.max_concurrency_per_process
-        self._queues = dict(limits.queues)
+        self._queues = {name: limit for name, limit in limits.queues.items() if limit is not None}
         self._max_of_kind = {
             RunnerKind.THREAD: limits.max_threads,
             RunnerKind.PROCESS: limits.max_processes,

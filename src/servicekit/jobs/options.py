@@ -36,7 +36,7 @@ class RunnerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
-    """The options of one job. Texts are of one line and have at most 200 characters; durations are seconds or `timedelta`.
+    """The options of one job. Texts are one line of at most 200 characters; durations are seconds or `timedelta`.
 
     - `name`: what the job is called in lists; the target's own name if `None`.
     - `tags`: words to find the job by, at most 20.
