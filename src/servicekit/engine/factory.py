@@ -3,12 +3,12 @@
 import os
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Final, TypedDict, Unpack
 
 from servicekit.engine.clock import SystemClock
 from servicekit.engine.parts import SchedulerParts
 from servicekit.engine.scheduler import Scheduler
+from servicekit.engine.urls import MEMORY_URL, read_url
 from servicekit.engine.worker import DEFAULT_MAX_PROCESSES, DEFAULT_MAX_THREADS, ConcurrencyLimits
 from servicekit.errors import ConfigurationError, check_count
 from servicekit.events.hub import EventHub
@@ -23,8 +23,6 @@ from servicekit.runners.thread import ThreadRunner
 
 URL_VARIABLE: Final = "SERVICEKIT_JOBS_URL"
 DEFAULT_URL: Final = "sqlite:///jobs.db"
-_SQLITE: Final = "sqlite:///"
-_MEMORY: Final = "memory://"
 
 
 class SchedulerOptions(TypedDict, total=False):
@@ -68,17 +66,24 @@ def create_scheduler(
 
     `ConfigurationError` for what makes no sense. Whether the file can be used shows when the scheduler starts.
     """
-    url = url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
-    if url == _MEMORY and not options.get("run_jobs", True):
+    url = url or _read_environment() or DEFAULT_URL
+    if url == MEMORY_URL and not options.get("run_jobs", True):
         raise ConfigurationError("run_jobs", False, "True with memory://, where no other process can run them")
     return Scheduler(_assemble(url, max_concurrency, options))
+
+
+def _read_environment() -> str | None:
+    url = os.environ.get(URL_VARIABLE)
+    if url:
+        read_url(URL_VARIABLE, url)  # an error names where it comes from
+    return url
 
 
 class InMemoryScheduler(Scheduler):
     """A scheduler that keeps everything in this process's memory, bounded by `retention`, and loses it at its end."""
 
     def __init__(self, max_concurrency: int | None = None, **options: Unpack[SchedulerOptions]) -> None:
-        super().__init__(_assemble(_MEMORY, max_concurrency, options))
+        super().__init__(_assemble(MEMORY_URL, max_concurrency, options))
 
 
 def _assemble(url: str, max_concurrency: int | None, options: SchedulerOptions) -> SchedulerParts:
@@ -121,14 +126,12 @@ def _create_runners() -> dict[RunnerKind, Runner]:
 
 
 def _create_store(url: str, hub: EventHub, clock: Clock, retention: Retention, max_pending: int | None) -> JobStore:
+    path = read_url("url", url)
     # A process needs one of them, and to import both takes as long as a tenth of FastAPI.
-    if url == _MEMORY:
+    if path is None:
         from servicekit.stores.memory import MemoryStore
 
         return MemoryStore(hub, clock, retention, max_pending=max_pending)
-    path = url.removeprefix(_SQLITE)
-    if path == url or not path or path.endswith("/") or "?" in path or "\0" in path:
-        raise ConfigurationError("url", url, f"{_SQLITE}<file> or {_MEMORY}")
     from servicekit.stores.sqlite.store import SqliteStore
 
-    return SqliteStore(Path(path), hub, clock, retention, max_pending=max_pending)
+    return SqliteStore(path, hub, clock, retention, max_pending=max_pending)
