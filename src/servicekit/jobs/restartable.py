@@ -1,25 +1,20 @@
 """Which jobs another process can run: those whose target it can import, and whose arguments it can read.
 
 A job like that is written down as a reference, `package.module:function`, and its arguments as JSON, which
-`servicekit.jobs.arguments` writes and reads. The program's own file is called `__main__` by the process that runs it;
-where others could import it by its file's name, that name is written.
+`servicekit.jobs.arguments` writes and reads.
 """
 
 import hashlib
-import importlib
 import json
-import sys
 from dataclasses import asdict
-from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 from servicekit.errors import TargetUnavailable
 from servicekit.jobs.arguments import dump_arguments, load_arguments
 from servicekit.jobs.command import Command
+from servicekit.jobs.references import find_reference, load_reference
 from servicekit.jobs.submission import JobTarget, Submission, name_of
 
-_MAIN = "__main__"
 _COMMAND = f"{Command.__module__}:{Command.__qualname__}"
 
 
@@ -43,29 +38,15 @@ def describe_call(submission: Submission) -> CallDescription | None:
     return None if arguments is None else CallDescription(reference, arguments)
 
 
-def find_reference(target: object) -> str | None:
-    """`module:qualified.name` if that leads to this very object."""
-    try:
-        module, name = getattr(target, "__module__", None), getattr(target, "__qualname__", None)
-        if type(module) is not str or type(name) is not str or _look_up(sys.modules.get(module), name) is not target:
-            return None
-    except Exception:  # a proxy's __getattr__, say
-        return None
-    module = name_of_main() if module == _MAIN else module
-    return None if module is None else f"{module}:{name}"
-
-
 def load_target(reference: str) -> JobTarget:
     """What the reference leads to; `TargetUnavailable`, with the reason, if that cannot be imported or called."""
-    module_name, _, name = reference.partition(":")
     try:
-        module = sys.modules[_MAIN] if module_name == name_of_main() else importlib.import_module(module_name)
+        target = load_reference(reference)
     except BaseException as error:  # importing runs the user's code, and anything can come out of it
         raise TargetUnavailable(reference, f"{type(error).__name__}: {error}") from error
-    target = _look_up(module, name)
     if not callable(target):
         reason = "there is no such name" if target is None else "it is not callable"
-        raise TargetUnavailable(reference, f"{reason} in module {module_name}.")
+        raise TargetUnavailable(reference, f"{reason} in module {reference.partition(':')[0]}.")
     return target
 
 
@@ -102,28 +83,3 @@ def _spell(value: object) -> str:
 
 def _type_name(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
-
-
-def _look_up(module: object, name: str) -> object:
-    found = module
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return found
-
-
-@cache
-def name_of_main() -> str | None:
-    """What other processes call the module that this one runs as its program."""
-    main = sys.modules.get(_MAIN)
-    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-    if spec is not None:  # python -m package.module
-        return str(spec.name)
-    if file is None:  # an interactive session
-        return None
-    path = Path(file)
-    # The folder of a program that is run by its file is the first place where Python looks for modules.
-    return path.stem if path.stem.isidentifier() and str(path.resolve().parent) in map(_resolved, sys.path) else None
-
-
-def _resolved(folder: str) -> str:
-    return str(Path(folder).resolve())

@@ -26,7 +26,7 @@ from pydantic_core import ErrorDetails
 
 from servicekit.errors import InvalidArguments
 from servicekit.jobs.outcome import clip
-from servicekit.jobs.restartable import find_reference
+from servicekit.jobs.references import find_reference
 from servicekit.jobs.submission import name_of
 
 _MAX_PATH_CHARACTERS: Final = 100

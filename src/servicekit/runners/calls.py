@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from servicekit.errors import InvalidTarget
 from servicekit.jobs.outcome import Outcome, failure
-from servicekit.jobs.restartable import name_of_main
+from servicekit.jobs.references import name_of_main
 from servicekit.jobs.submission import Submission
 
 MAX_RESULT_BYTES: Final = 64 * 1024 * 1024

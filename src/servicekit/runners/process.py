@@ -8,7 +8,7 @@ from typing import Final
 from servicekit.errors import ProcessCrashed
 from servicekit.jobs.current import CurrentJob
 from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, failure
-from servicekit.jobs.restartable import name_of_main
+from servicekit.jobs.references import name_of_main
 from servicekit.jobs.status import EndedBy
 from servicekit.jobs.submission import Submission
 from servicekit.runners.calls import dump_call, load_outcome

@@ -19,7 +19,7 @@ from servicekit.jobs.record import (
     seconds_remaining,
     transitions_of,
 )
-from servicekit.jobs.restartable import find_reference
+from servicekit.jobs.references import find_reference
 from servicekit.jobs.sizes import estimate_bytes
 from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
 from servicekit.jobs.submission import JobTarget, Submission

@@ -1,0 +1,58 @@
+"""Names that lead to things: `package.module:qualified.name`, for what any process of a program can import.
+
+The program's own file is called `__main__` by the process that runs it; where others could import it by its file's
+name, that name is written.
+"""
+
+import importlib
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+_MAIN: Final = "__main__"
+
+
+def find_reference(thing: object) -> str | None:
+    """`module:qualified.name` if that leads to this very object."""
+    try:
+        module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
+        if type(module) is not str or type(name) is not str or look_up(sys.modules.get(module), name) is not thing:
+            return None
+    except Exception:  # a proxy's __getattr__, say
+        return None
+    module = name_of_main() if module == _MAIN else module
+    return None if module is None else f"{module}:{name}"
+
+
+def load_reference(reference: str) -> object:
+    """What the reference leads to; `None` if its module has no such name. Whatever the module's import raises."""
+    module_name, _, name = reference.partition(":")
+    module = sys.modules[_MAIN] if module_name == name_of_main() else importlib.import_module(module_name)
+    return look_up(module, name)
+
+
+def look_up(module: object, name: str) -> object:
+    """What a qualified name means in a module; `None` if nothing."""
+    found = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+@cache
+def name_of_main() -> str | None:
+    """What other processes call the module that this one runs as its program."""
+    main = sys.modules.get(_MAIN)
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if spec is not None:  # python -m package.module
+        return str(spec.name)
+    if file is None:  # an interactive session
+        return None
+    path = Path(file)
+    # The folder of a program that is run by its file is the first place where Python looks for modules.
+    return path.stem if path.stem.isidentifier() and str(path.resolve().parent) in map(_resolved, sys.path) else None
+
+
+def _resolved(folder: str) -> str:
+    return str(Path(folder).resolve())
