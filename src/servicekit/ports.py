@@ -189,6 +189,13 @@ class JobStore(Protocol):
         """
         ...
 
+    async def unclaim(self, claim: Claim) -> bool:
+        """The attempt could not begin: the job is pending again, in its old place, and that start counts for nothing.
+
+        A job that was asked to stop meanwhile ends canceled. `False`: as for `finish`.
+        """
+        ...
+
     async def report_progress(self, claim: Claim, progress: Progress) -> None:
         """Write how far the attempt is, if it still runs. The store adds the time (`reported_at`)."""
         ...

@@ -28,7 +28,91 @@ def report(*args: object, **kwargs: object) -> None:
     """A target that takes anything."""
 
 
-class RetryContract(StoreTests):
+class UnclaimContract(StoreTests):
+    """What every store promises of attempts that could not begin."""
+
+    async def test_a_job_that_could_not_begin_is_pending_as_if_it_had_not_been_claimed(self, store: JobStore) -> None:
+        job_id = await self.submit(store, max_restarts=0)
+        for number in (1, 2):
+            claim = await self.claim(store)
+            assert (claim.attempt, claim.failures) == (number, 0)
+            assert await store.unclaim(claim)
+            record = await store.get_record(job_id)
+            assert (record.status, record.started_at, record.attempts) == (JobStatus.PENDING, None, ())
+            assert record.version == 1 + 2 * number
+        claim = await self.claim(store)
+        assert claim.submission.target is noop
+        assert await store.finish(claim, completion("done"))
+
+    async def test_what_only_this_process_can_run_is_kept_when_it_could_not_begin(self, store: JobStore) -> None:
+        def closure() -> None: ...
+
+        await self.submit(store, kind=THREAD, target=closure)
+        await store.unclaim(await self.claim(store))
+        assert (await self.claim(store)).submission.target is closure
+
+    async def test_jobs_that_could_not_begin_have_their_old_places(self, store: JobStore) -> None:
+        first = [await self.submit(store), await self.submit(store, concurrency_key="k")]
+        urgent = await self.submit(store, priority=1)
+        claims = await store.claim(3, ())
+        rest = [await self.submit(store), await self.submit(store, concurrency_key="k")]
+        for claim in claims:
+            await store.unclaim(claim)
+        assert await self.claim_ids(store, 1) == [urgent]
+        assert await self.claim_ids(store, 2) == first
+        assert await self.claim_ids(store) == rest[:1]
+
+    async def test_a_job_that_could_not_begin_frees_its_slot(self, store: JobStore) -> None:
+        claim = await self.start(store, queue="a")
+        await store.unclaim(claim)
+        assert await self.claim_ids(store, a=1) == [claim.submission.id]
+        assert await self.claim_ids(store, a=1) == []
+
+    async def test_a_job_that_could_not_begin_waits_no_longer_than_it_may(
+        self, store: JobStore, clock: FakeClock
+    ) -> None:
+        job_id = await self.submit(store, queue_timeout=10)
+        clock.advance(6)
+        await store.unclaim(await self.claim(store))
+        clock.advance(6)
+        await store.make_due()
+        assert (await store.get_record(job_id)).ended_by is EndedBy.TIME_LIMIT
+
+    @pytest.mark.parametrize("is_deleted", [False, True])
+    async def test_what_could_not_begin_and_is_not_wanted_any_more_ends(
+        self, store: JobStore, *, is_deleted: bool
+    ) -> None:
+        claim = await self.start(store, concurrency_key="k")
+        job_id = claim.submission.id
+        await (store.delete(job_id) if is_deleted else store.request_cancel(job_id))
+        assert await store.unclaim(claim) is not is_deleted
+        if not is_deleted:
+            assert await self.status_of(store, job_id) is JobStatus.CANCELED
+        following = await self.submit(store, concurrency_key="k")
+        assert await self.claim_ids(store) == [following]
+
+    async def test_every_change_of_a_job_that_could_not_begin_is_told(
+        self, store: JobStore, publisher: RecordingPublisher
+    ) -> None:
+        claim = await self.start(store)
+        await store.unclaim(claim)
+        await store.finish(await self.claim(store), completion(None))
+        told = await store.list_transitions(claim.submission.id, 0)
+        assert [record.version for record in told] == [1, 2, 3, 4, 5]
+        assert [event.record.version for event in publisher.events if event.record] == [1, 2, 3, 4, 5]
+        assert [record.status.value for record in told] == ["pending", "running", "pending", "running", "completed"]
+
+    async def test_an_attempt_that_was_taken_back_is_stale(self, store: JobStore) -> None:
+        claim = await self.start(store)
+        assert await store.unclaim(claim)
+        second = await self.claim(store)
+        assert not await store.unclaim(claim)
+        assert not await store.finish(claim, completion("stale"))
+        assert await store.finish(second, completion("fresh"))
+        assert not await store.unclaim(second)
+
+
+class RetryContract(UnclaimContract):
     """What every store promises of attempts that follow failed ones."""
 
     async def start_and_retry(self, store: JobStore, clock: FakeClock, **options: Unpack[OptionChanges]) -> str:

@@ -48,7 +48,7 @@ class Job:
     __slots__ = (
         "args", "artifact_id", "attempt", "attempts", "cancel_requested_at", "ended_by", "error", "error_traceback",
         "finished_at", "id", "kwargs", "log", "name", "options", "progress", "queue", "result", "result_bytes",
-        "retry_of", "runner", "schedule", "scheduled_at", "shelf", "started_at", "status", "submission",
+        "retry_of", "runner", "schedule", "scheduled_at", "shelf", "spared", "started_at", "status", "submission",
         "submitted_at", "target", "transitions", "turn", "version", "why_not_again",
     )  # fmt: skip
 
@@ -70,7 +70,7 @@ class Job:
         self.why_not_again = _NOT_ENDED
         self.status = JobStatus.PENDING
         self.turn: int | None = None
-        """Its place in its queue, while it is ready."""
+        """Its place in its queue, while it is ready; of one that runs, the place that it had."""
         self.submitted_at = submitted_at
         self.scheduled_at: datetime | None = None
         self.started_at: datetime | None = None
@@ -84,6 +84,8 @@ class Job:
         self.result: object = None
         self.result_bytes = 0
         self.attempt = 0
+        self.spared = 0
+        """How many of its attempts could not begin."""
         self.attempts: tuple[PastAttempt, ...] = ()
         self.transitions: deque[JobRecord] | None = None
         """The records at the newest changes of status, if it was retried; if not, the present record tells them."""
@@ -105,14 +107,23 @@ class Job:
 
     def begin_again(self, outcome: Outcome, scheduled_at: datetime, now: datetime) -> None:
         """Note that the attempt has failed and will be followed by another."""
-        if self.transitions is None:
-            self.transitions = deque(transitions_of(self.record(now)), _MOST_TRANSITIONS)
+        self._remember_transitions(now)
         started_at = self.started_at or self.submitted_at
         ended = PastAttempt(self.attempt, started_at, max(now, started_at), outcome.error, outcome.ended_by)
         self.attempts = (*self.attempts, ended)[-MAX_PAST_ATTEMPTS:]
         self.error, self.error_traceback = outcome.error, outcome.error_traceback
         self.started_at = self.progress = None
         self.scheduled_at = scheduled_at
+
+    def take_back(self, now: datetime) -> None:
+        """Note that the attempt could not begin."""
+        self._remember_transitions(now)
+        self.spared += 1
+        self.started_at = self.progress = None
+
+    def _remember_transitions(self, now: datetime) -> None:
+        if self.transitions is None:
+            self.transitions = deque(transitions_of(self.record(now)), _MOST_TRANSITIONS)
 
     def discard_call(self) -> None:
         """Close a coroutine object that will never run."""

@@ -101,8 +101,17 @@ class Queues:
 
     def end(self, job: Job) -> None:
         """The job, which was taken, has stopped running."""
+        job.turn = None
         job.queue.running -= 1
         self._settle(job.queue)
+
+    def put_back(self, job: Job) -> None:
+        """The job, which was taken, could not begin: it is ready again, in its old place."""
+        queue = job.queue
+        queue.running -= 1
+        queue.pending += 1
+        queue.lines[job.runner].put_back(job)
+        self._moved.add(queue)
 
     def set_paused(self, name: str, *, is_paused: bool) -> None:
         queue = self._get(name)
@@ -191,6 +200,18 @@ class _Line:
             insort(self.priorities, priority)
         jobs[job.id] = job
 
+    def put_back(self, job: Job) -> None:
+        """Take a job in again that was taken. Those of its priority that go before it were put back as well."""
+        turn, earlier = job.turn, list[Job]()
+        jobs = self._by_priority.get(job.options.priority, OrderedDict[str, Job]())
+        for other in jobs.values():
+            if turn is None or other.turn is None or other.turn > turn:
+                break
+            earlier.append(other)
+        self.add(job)
+        for other in (job, *reversed(earlier)):
+            self._by_priority[job.options.priority].move_to_end(other.id, last=False)
+
     def rank(self) -> tuple[int, int | None]:
         """Of two lines the one with the smaller rank goes first."""
         priority = self.priorities[-1]
@@ -200,7 +221,6 @@ class _Line:
         priority = self.priorities[-1]
         jobs = self._by_priority[priority]
         _, job = jobs.popitem(last=False)
-        job.turn = None
         if not jobs:
             self._close(priority)
         return job

@@ -40,6 +40,7 @@ from servicekit.stores.memory.waiting import Waiting
 _MOVES: Final = {transition: move_of(transition) for transition in Transition}
 _CLAIM: Final = _MOVES[Transition.CLAIM]
 _RETRY: Final = _MOVES[Transition.RETRY]
+_RELEASE: Final = _MOVES[Transition.RELEASE]
 _PENDING: Final = _RETRY.target
 _RUNNING: Final = _CLAIM.target
 _COMPLETED: Final = _MOVES[Transition.COMPLETE].target
@@ -139,7 +140,7 @@ class MemoryStore:
         assert submission is not None  # it is kept until the job has ended
         # A clock that was set back does not make a job start before it was submitted.
         job.started_at = now if now > job.submitted_at else job.submitted_at
-        failures = job.attempt  # an attempt that does not fail ends the job: there is nobody to give it back to
+        failures = job.attempt - job.spared  # what began and does not fail ends the job: nobody else could run it
         job.attempt += 1
         self._move(job, _CLAIM)
         return Claim(submission, job.attempt, failures)
@@ -177,6 +178,15 @@ class MemoryStore:
     async def release(self, claim: Claim) -> bool:
         """No other process could run it, and this one stops: the job ends canceled."""
         return await self.finish(claim, CANCELED)
+
+    async def unclaim(self, claim: Claim) -> bool:
+        job = self._find_running(claim)
+        if job is None or job.cancel_requested_at is not None:
+            return await self.finish(claim, CANCELED)
+        job.take_back(self._now())
+        self._move(job, _RELEASE)
+        self._waiting.put_back(job)
+        return True
 
     async def resubmit(self, job_id: str, new_id: str) -> str:
         """The arguments are those that the job had: what its target has changed in them stays changed."""

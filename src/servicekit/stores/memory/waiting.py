@@ -28,13 +28,16 @@ class Waiting:
     def add(self, job: Job, now: datetime) -> None:
         """The job is pending from now on."""
         self._queues.enter(job)
-        if job.options.queue_timeout is not None:
-            limit = timedelta(seconds=seconds_of(job.options.queue_timeout))
-            self._expiring.put(job, ((job.scheduled_at or now) + limit, job.id))
+        self._expire(job, job.scheduled_at or now)
         if job.scheduled_at is not None and job.scheduled_at > now:
             self._not_due.put(job, (job.scheduled_at, job.id))
         else:
             self._seek_place(job)
+
+    def _expire(self, job: Job, since: datetime) -> None:
+        if job.options.queue_timeout is not None:
+            limit = timedelta(seconds=seconds_of(job.options.queue_timeout))
+            self._expiring.put(job, (since + limit, job.id))
 
     def _seek_place(self, job: Job) -> None:
         key = job.options.concurrency_key
@@ -66,6 +69,11 @@ class Waiting:
         self._queues.end(job)
         if job.options.concurrency_key is not None:
             self._give_place_back(job.options.concurrency_key)
+
+    def put_back(self, job: Job) -> None:
+        """The job, which was taken, could not begin: it is ready as before, and holds its place."""
+        self._queues.put_back(job)
+        self._expire(job, job.scheduled_at or job.submitted_at)
 
     def _give_place_back(self, key: str) -> None:
         job = self._places.give_back(key)

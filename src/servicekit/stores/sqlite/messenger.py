@@ -80,6 +80,9 @@ class Messenger:
         call, result = answer
         if call.function is writes.retry and result is writes.Retried.PENDING_HERE:
             self._local.add(call.argument.submission)
+        elif call.function is UNCLAIM and result is writes.Retried.PENDING_HERE:
+            if call.argument.submission is not None:
+                self._local.add(call.argument.submission)
         elif call.function is logs.append and result is True:
             self._publisher.notify_log(call.argument.id)
         elif call.function is claims.claim and call.future.cancelled() and isinstance(result, list):

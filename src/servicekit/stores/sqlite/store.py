@@ -268,6 +268,11 @@ class SqliteStore:
         release = writes.Release(claim.submission.id, claim.attempt, self._now())
         return await self._writing().ask(RELEASE, release)
 
+    async def unclaim(self, claim: Claim) -> bool:
+        release = writes.Release(claim.submission.id, claim.attempt, self._now(), claim.submission)
+        what = await self._writing().ask(UNCLAIM, release)
+        return what is not writes.Retried.LOST
+
     async def report_progress(self, claim: Claim, progress: Progress) -> None:
         report = writes.ProgressReport(claim.submission.id, claim.attempt, progress_text(progress, self._clock.now()))
         await self._writing().ask(writes.report_progress, report)

@@ -177,6 +177,8 @@ class Release(NamedTuple):
     id: str
     attempt: int
     now: str
+    submission: Submission | None = None
+    """Of a job whose submission was taken already."""
 
 
 _GIVE_BACK: Final = f"""
@@ -200,19 +202,20 @@ def release(connection: sqlite3.Connection, release: Release) -> bool:
     return job is not None and not job.is_deleted
 
 
-def unclaim(connection: sqlite3.Connection, release: Release) -> None:
-    """Give a job back that was claimed for somebody who is gone, and never started."""
+def unclaim(connection: sqlite3.Connection, release: Release) -> Retried:
+    """Give a job back that was claimed and never began: it is ready again, in its old place."""
     job = _find_one(connection, release)
-    if job is None:
-        return
-    if job.is_deleted or job.is_asked_to_stop:
+    what = _judge(job)
+    if job is not None and what not in _PENDING_AGAIN:
         give_up(connection, release.id, release.now, is_spared=True)
-        return
+    if what not in _PENDING_AGAIN:
+        return what
     connection.execute(
         f"UPDATE jobs SET status = '{_TARGETS[Transition.RELEASE]}', version = version + 1, started_at = NULL, "
         "owner = iif(target IS NULL, owner, NULL), spared = spared + 1 WHERE id = ?",
         [release.id],
     )
+    return what
 
 
 def _find_one(connection: sqlite3.Connection, release: Release) -> Held | None:
