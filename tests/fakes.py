@@ -70,6 +70,23 @@ class RecordingPublisher:
         self.logs.append(job_id)
 
 
+class RecordingSignals:
+    """What the engine was told."""
+
+    def __init__(self) -> None:
+        self.woken = asyncio.Event()
+        self.canceled: asyncio.Queue[str] = asyncio.Queue()
+
+    def wake(self) -> None:
+        self.woken.set()
+
+    def is_running(self, job_id: str, attempt: int) -> bool:
+        return False
+
+    def cancel(self, job_id: str) -> None:
+        self.canceled.put_nowait(job_id)
+
+
 async def noop() -> None:
     """The target that does nothing."""
 

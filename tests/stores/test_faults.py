@@ -35,11 +35,10 @@ from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.thread import ThreadRunner
 from servicekit.stores.sqlite import database, threads
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import FakeClock, Gate, RecordingPublisher, submission
+from tests.fakes import FakeClock, Gate, RecordingPublisher, RecordingSignals, submission
 from tests.service import ROOT, run_service
 from tests.stores.contract.schedules import NEXT, TICK, schedule
 from tests.stores.event_log import check_events
-from tests.stores.test_sqlite import RecordingSignals
 
 T = TypeVar("T")
 PATIENCE_SECONDS: Final = 20

@@ -13,7 +13,7 @@ from servicekit.jobs.outcome import Outcome, completion, failure
 from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.record import Progress
 from servicekit.jobs.retention import Retention
-from servicekit.jobs.status import JobStatus, Transition
+from servicekit.jobs.status import EndedBy, JobStatus, Transition
 from servicekit.jobs.submission import Claim, JobTarget
 from servicekit.ports import JobStore
 from servicekit.stores.memory import MemoryStore
@@ -70,7 +70,8 @@ class TestMemoryStore(JobStoreContract):
         claim = await self.claim(store)
         await store.retire()
         assert (await store.get_record(running)).status is JobStatus.RUNNING
-        assert (await store.get_record(waiting)).status is JobStatus.CANCELED
+        record = await store.get_record(waiting)
+        assert (record.status, record.ended_by, record.cancel_requested_at) == (JobStatus.CANCELED, EndedBy.STOP, None)
         assert await store.finish(claim, completion(1))
         await store.close()
         assert await store.get_result(running) == 1
@@ -410,4 +411,4 @@ class TestRetentionInMemory(JobStoreContract):
         await self.end(store, completion(b"x" * 9_000))
         (last,) = await store.list_transitions(claim.submission.id, 0)
         assert last == await store.get_record(claim.submission.id)
-        assert (last.status, last.error, last.error_traceback) == (JobStatus.PENDING, "E", None)
+        assert (last.status, [past.error for past in last.attempts]) == (JobStatus.PENDING, ["E"])

@@ -16,9 +16,9 @@ from servicekit.jobs.status import EndedBy, JobStatus
 from servicekit.jobs.submission import Claim
 from servicekit.ports import JobStore
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import FakeClock, RecordingPublisher
+from tests.fakes import FakeClock, RecordingPublisher, RecordingSignals
 from tests.stores.contract.schedules import LATER, NEXT, TICK, schedule
-from tests.stores.test_sqlite import OpenStore, RecordingSignals, claim_one, clock, die, ids, insert, open_store, path
+from tests.stores.test_sqlite import OpenStore, claim_one, clock, die, ids, insert, open_store, path
 
 __all__ = ["clock", "open_store", "path"]
 KEYED: Final = JobOptions(concurrency_key="k")

@@ -37,6 +37,7 @@ class Outcome(NamedTuple):
 
 
 CANCELED: Final = Outcome(Transition.CANCEL, ended_by=EndedBy.CANCEL)
+STOPPED: Final = Outcome(Transition.CANCEL, ended_by=EndedBy.STOP)
 CUT_OFF: Final = Outcome(
     Transition.FAIL, error="RuntimeError: The job's task was ended from outside.", ended_by=EndedBy.CRASH
 )

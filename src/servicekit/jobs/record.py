@@ -43,7 +43,11 @@ class JobSummary:
     finished_at: Annotated[datetime | None, Field(description="When it ended (UTC).", examples=[None])]
     error: Annotated[
         str | None,
-        Field(description="Why it failed: the error's class and text, bounded.", examples=[None]),
+        Field(
+            description="Why it failed: the error's class and text, bounded. `null` unless it has ended; why earlier "
+            "attempts failed is in `attempts`.",
+            examples=[None],
+        ),
     ]
     artifact_id: Annotated[str | None, Field(description="The job's result, if that is a ULID.", examples=[None])]
     name: Annotated[str, Field(description="The name of what runs.", examples=["train_model"])]
@@ -67,7 +71,7 @@ class JobSummary:
         EndedBy | None,
         Field(
             description="What made it end: the target itself, a cancellation (`kill`: it had to be killed), a time "
-            "limit, or the loss of its process.",
+            "limit, an orderly stop of its process, or the loss of it (`crash`).",
             examples=[None],
         ),
     ]

@@ -70,8 +70,10 @@ class EndedBy(StrEnum):
     KILL = "kill"
     """It was asked to stop, and had to be killed after its grace time."""
     TIME_LIMIT = "time_limit"
+    STOP = "stop"
+    """The process that ran it, or alone could run it, was stopped in order."""
     CRASH = "crash"
-    """The process that ran it died, or was stopped; or there is none left that could run it."""
+    """The process that ran it died; or there is none left that could run it."""
 
     __hash__ = str.__hash__
 

@@ -471,8 +471,16 @@ class LifeContract(StoreTests):
         assert await store.release(await self.claim(store))
         record = await store.get_record(job_id)
         assert not store.is_shared
-        assert record.status is JobStatus.CANCELED
+        assert (record.status, record.ended_by) == (JobStatus.CANCELED, EndedBy.STOP)
         assert publisher.events[-1].record == record
+
+    async def test_a_released_attempt_that_was_asked_to_stop_was_ended_by_that(self, store: JobStore) -> None:
+        (job_id,) = await self.insert(store)
+        claim = await self.claim(store)
+        await store.request_cancel(job_id)
+        assert await store.release(claim)
+        record = await store.get_record(job_id)
+        assert (record.status, record.ended_by) == (JobStatus.CANCELED, EndedBy.CANCEL)
 
     async def test_a_stale_attempt_releases_nothing(self, store: JobStore) -> None:
         (job_id,) = await self.insert(store)

@@ -111,7 +111,6 @@ class Job:
         started_at = self.started_at or self.submitted_at
         ended = PastAttempt(self.attempt, started_at, max(now, started_at), outcome.error, outcome.ended_by)
         self.attempts = (*self.attempts, ended)[-MAX_PAST_ATTEMPTS:]
-        self.error, self.error_traceback = outcome.error, outcome.error_traceback
         self.started_at = self.progress = None
         self.scheduled_at = scheduled_at
 
@@ -180,7 +179,7 @@ class Job:
         if self.log is not None:
             size += self.log.memory_bytes
         if self.transitions is not None:
-            size += sum(_RECORD_BYTES + len(record.error_traceback or "") for record in self.transitions)
+            size += _RECORD_BYTES * len(self.transitions)  # no traceback but the job's is in them
         return size
 
     def drop_cargo(self) -> None:

@@ -18,7 +18,7 @@ from servicekit.errors import (
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.logs import LogPage, NewLine
 from servicekit.jobs.options import RunnerKind, seconds_of
-from servicekit.jobs.outcome import CANCELED, Outcome, failure
+from servicekit.jobs.outcome import CANCELED, STOPPED, Outcome, failure
 from servicekit.jobs.query import SCAN_LIMIT, ChangePage, JobChange, JobFilter, JobPage
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import JobRecord, Progress
@@ -177,7 +177,9 @@ class MemoryStore:
 
     async def release(self, claim: Claim) -> bool:
         """No other process could run it, and this one stops: the job ends canceled."""
-        return await self.finish(claim, CANCELED)
+        job = self._find_running(claim)
+        was_asked = job is not None and job.cancel_requested_at is not None
+        return await self.finish(claim, CANCELED if was_asked else STOPPED)
 
     async def unclaim(self, claim: Claim) -> bool:
         job = self._find_running(claim)
@@ -340,7 +342,7 @@ class MemoryStore:
 
     async def retire(self) -> None:
         for job in [job for job in self._jobs.values() if job.status is _PENDING]:
-            await self.request_cancel(job.id)
+            self._end_waiting(job, STOPPED)
 
     async def close(self) -> None:
         """What is kept can still be looked at; what has become pending again since `retire` will not run any more."""

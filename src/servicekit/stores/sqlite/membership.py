@@ -46,12 +46,14 @@ class Departure(NamedTuple):
 def retire(connection: sqlite3.Connection, departure: Departure) -> bool:
     """This process claims no more: end what waits for it alone. `False`: there is more of that."""
     connection.execute("UPDATE processes SET is_stopping = 1 WHERE id = ?", [departure.process])
-    return _end_waiting(connection, departure)
+    return _end_waiting(connection, departure, EndedBy.STOP)
 
 
 def leave(connection: sqlite3.Connection, departure: Departure) -> bool:
     """Strike this process off the list, unless attempts of its are still running, or jobs wait for it."""
-    is_free = _end_waiting(connection, departure) and not _list_owned(connection, _RUNNING, departure.process)
+    is_free = _end_waiting(connection, departure, EndedBy.STOP) and not _list_owned(
+        connection, _RUNNING, departure.process
+    )
     if is_free:
         connection.execute("DELETE FROM processes WHERE id = ?", [departure.process])
     return is_free
@@ -60,20 +62,21 @@ def leave(connection: sqlite3.Connection, departure: Departure) -> bool:
 def take_over(connection: sqlite3.Connection, departure: Departure) -> bool:
     """Give up jobs of a process that has ended. `False`: there are more."""
     row = connection.execute("SELECT is_stopping FROM processes WHERE id = ?", [departure.process]).fetchone()
-    is_last = _end_waiting(connection, departure)
+    is_stopping = bool(row and row[0])
+    is_last = _end_waiting(connection, departure, EndedBy.STOP if is_stopping else EndedBy.CRASH)
     running = _list_owned(connection, _RUNNING, departure.process)
     for job_id in running:
-        give_up(connection, job_id, departure.now, is_spared=bool(row and row[0]))
+        give_up(connection, job_id, departure.now, is_spared=is_stopping)
     is_last = is_last and len(running) < _STEP
     if is_last:
         connection.execute("DELETE FROM processes WHERE id = ?", [departure.process])
     return is_last
 
 
-def _end_waiting(connection: sqlite3.Connection, departure: Departure) -> bool:
+def _end_waiting(connection: sqlite3.Connection, departure: Departure, ended_by: EndedBy) -> bool:
     waiting = _list_owned(connection, _PENDING, departure.process)
     if waiting:
-        close(connection, Transition.FAIL, waiting, departure.now, EndedBy.CRASH, NotRestartable())
+        close(connection, Transition.FAIL, waiting, departure.now, ended_by, NotRestartable())
     return len(waiting) < _STEP
 
 

@@ -144,7 +144,6 @@ _RETRY: Final = f"""
                     owner = iif(target IS NULL, owner, NULL), started_at = NULL, progress = NULL,
                     attempts = {_past("json_extract(value, '$[3]')", "json_extract(value, '$[4]')",
                                       "json_extract(value, '$[6]')")},
-                    error = json_extract(value, '$[4]'), error_traceback = json_extract(value, '$[5]'),
                     scheduled_at = json_extract(value, '$[7]'), expires_at = json_extract(value, '$[9]'),
                     waits_for = iif(json_extract(value, '$[8]'), NULL, 'time'),
                     turn = iif(json_extract(value, '$[8]'), (SELECT last + 1 FROM turns), turn)
@@ -229,19 +228,20 @@ def give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared:
         "WHERE id = ?"
     )
     is_deleted, asked, target, max_restarts, attempts, options = connection.execute(query, [job_id]).fetchone()
+    ended_by = EndedBy.STOP if is_spared else EndedBy.CRASH
     if is_deleted:
         connection.execute("DELETE FROM jobs WHERE id = ?", [job_id])
     elif asked is not None:
         close(connection, Transition.CANCEL, [job_id], now, EndedBy.CANCEL)
     elif target is None:
-        close(connection, Transition.FAIL, [job_id], now, EndedBy.CRASH, NotRestartable())
+        close(connection, Transition.FAIL, [job_id], now, ended_by, NotRestartable())
     elif is_spared and max_restarts == 0:
-        close(connection, Transition.FAIL, [job_id], now, EndedBy.CRASH, ProcessStopped())
+        close(connection, Transition.FAIL, [job_id], now, ended_by, ProcessStopped())
     elif not is_spared and max_restarts < attempts:
-        close(connection, Transition.FAIL, [job_id], now, EndedBy.CRASH, ProcessDied(attempts))
+        close(connection, Transition.FAIL, [job_id], now, ended_by, ProcessDied(attempts))
     else:
         expires_at = expiry_after(load_options(options), datetime.fromisoformat(now))
-        connection.execute(_GIVE_BACK, [now, EndedBy.CRASH, int(is_spared), expires_at, job_id])
+        connection.execute(_GIVE_BACK, [now, ended_by, int(is_spared), expires_at, job_id])
 
 
 def close(

@@ -1,0 +1,50 @@
+"""Files that an earlier version has written."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+from servicekit.jobs.ids import JobIds
+from servicekit.jobs.query import ALL_JOBS
+from servicekit.jobs.retention import Retention
+from servicekit.jobs.status import EndedBy, JobStatus
+from servicekit.stores.sqlite.database import find_migrations
+from servicekit.stores.sqlite.store import SqliteStore
+from tests.fakes import FakeClock, RecordingPublisher, RecordingSignals
+
+NOON = "2026-01-31T12:00:00.000000Z"
+
+
+def create_file(path: Path, schema: int) -> sqlite3.Connection:
+    """A file as the version with this schema has made it, open to be filled."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    for migration in find_migrations()[:schema]:
+        connection.executescript(migration)
+    connection.execute(f"PRAGMA user_version = {schema}")
+    connection.execute(f"PRAGMA application_id = {0x53764B6A}")
+    return connection
+
+
+async def test_a_job_that_is_tried_again_has_no_error_any_more(tmp_path: Path) -> None:
+    job_id = JobIds().next_id()
+    connection = create_file(tmp_path / "jobs.db", 1)
+    connection.execute(
+        "INSERT INTO jobs (id, name, turn, max_restarts, runner, submitted_at, target, arguments) "
+        "VALUES (?, 'noop', 1, 1, 'coroutine', ?, 'tests.fakes:noop', '{}')",
+        [job_id, NOON],
+    )
+    connection.execute("UPDATE jobs SET status = 'running', version = 2, attempt = 1, started_at = ?", [NOON])
+    connection.execute(
+        "UPDATE jobs SET status = 'pending', version = 3, started_at = NULL, failures = 1, error = 'ValueError: no', "
+        "error_traceback = 'Traceback ...', attempts = ?",
+        [json.dumps([[1, NOON, NOON, "ValueError: no", "target"]])],
+    )
+    connection.close()
+    store = SqliteStore(tmp_path / "jobs.db", RecordingPublisher(), FakeClock(), Retention())
+    await store.open(RecordingSignals())
+    record = await store.get_record(job_id)
+    assert (record.status, record.error, record.error_traceback) == (JobStatus.PENDING, None, None)
+    assert [(past.error, past.ended_by) for past in record.attempts] == [("ValueError: no", EndedBy.TARGET)]
+    assert (await store.list_transitions(job_id, 2)) == [record]
+    assert [each.error for each in (await store.list_records(ALL_JOBS, 10, None)).records] == [None]
+    await store.close()
