@@ -3,9 +3,10 @@
 import logging
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from starlette.applications import Starlette
 
 from servicekit.errors import (
     IdempotencyConflict,
@@ -46,10 +47,10 @@ _RESPONSES: dict[type[ServicekitError], tuple[HTTPStatus, str | None]] = {
 }
 
 
-def add_error_handlers(app: FastAPI) -> None:
-    """Answer our errors from any endpoint of the application, with the guide's texts. Other errors are left alone."""
+def add_error_handlers(app: Starlette) -> None:
+    """Answer our errors from any endpoint of the application, with the guide's texts, unless it has its own answers."""
     for error_type in _RESPONSES:
-        app.add_exception_handler(error_type, _respond)
+        app.exception_handlers.setdefault(error_type, _respond)
 
 
 async def _respond(_request: Request, error: Exception) -> JSONResponse:

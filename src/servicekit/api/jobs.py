@@ -5,13 +5,15 @@ from contextlib import asynccontextmanager
 from typing import Unpack
 
 from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from servicekit.api.errors import add_error_handlers
 from servicekit.api.job_routes import add_job_routes
 from servicekit.api.log_routes import add_log_routes
 from servicekit.api.queue_routes import add_queue_routes
 from servicekit.api.schedule_routes import add_schedule_routes
-from servicekit.api.state import check_path, service_state, sibling
+from servicekit.api.state import ServiceScope, check_path, service_state, sibling
 from servicekit.api.submit import document_submissions
 from servicekit.engine.factory import SchedulerOptions, create_scheduler
 from servicekit.errors import ConfigurationError
@@ -57,6 +59,7 @@ class Jobs:
         state.jobs_prefix = self._prefix
         state.expose_tracebacks, state.expose_logs = self._expose_tracebacks, self._expose_logs
         state.health_checks["jobs"] = state.check_jobs
+        app.add_middleware(ServiceScope, state=state)
         add_error_handlers(app)
         add_job_routes(app, self._prefix)
         if self._expose_logs:
@@ -71,6 +74,8 @@ class Jobs:
         scheduler = state.require_scheduler()
         for recurring in state.recurring:
             recurring.declare(scheduler.schedules)
+        for mounted in _list_mounted(app):
+            add_error_handlers(mounted)
         state.streams.start(on_stop=scheduler.pause)
         try:
             async with scheduler:
@@ -80,3 +85,13 @@ class Jobs:
                     state.streams.stop()  # before the running jobs have their grace time, which no stream need see
         finally:
             state.streams.end()  # until here a second signal is listened for
+
+
+def _list_mounted(app: Starlette) -> list[Starlette]:
+    """The applications that are mounted in this one, and in those; but for services that have jobs of their own."""
+    own = [route.app for route in app.routes if isinstance(route, Mount) and isinstance(route.app, Starlette)]
+    return [each for mounted in own if not _has_jobs(mounted) for each in (mounted, *_list_mounted(mounted))]
+
+
+def _has_jobs(app: Starlette) -> bool:
+    return service_state(app).scheduler is not None

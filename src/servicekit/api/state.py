@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fastapi import FastAPI
 from starlette.datastructures import State
 from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from servicekit.api.sse import OpenStreams
 from servicekit.engine.factory import SchedulerOptions
@@ -16,6 +17,8 @@ from servicekit.events.hub import EventHub
 
 if TYPE_CHECKING:
     from servicekit.api.recurring import Recurring
+
+_SCOPE_KEY: Final = "servicekit.service"
 
 HealthCheck = Callable[[], Awaitable[str | None]]
 """Says what is wrong, or `None` if all is well."""
@@ -83,9 +86,32 @@ def check_free(option: str, path: str, app: FastAPI) -> None:
         raise ConfigurationError(option, path, "a path where the application has no route yet")
 
 
+class ServiceScope:
+    """Middleware that tells every request which service it is in: also those that a mounted application answers."""
+
+    def __init__(self, app: ASGIApp, *, state: ServiceState) -> None:
+        self._app = app
+        self._state = state
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        scope[_SCOPE_KEY] = (self._state, scope.get("root_path", ""))
+        return self._app(scope, receive, send)  # awaited by who calls: a coroutine more would cost every request
+
+
+def find_service(request: Request) -> ServiceState:
+    """The service that this request is in: that of its application, or of the one in which this is mounted."""
+    return _find(request)[0]
+
+
 def jobs_path(request: Request) -> str:
     """Where the job routes are for the client of this request: behind a proxy or a mount, that comes first."""
-    return f"{request.scope.get('root_path', '')}{service_state(request.app).jobs_prefix}"
+    state, root_path = _find(request)
+    return f"{root_path}{state.jobs_prefix}"
+
+
+def _find(request: Request) -> tuple[ServiceState, str]:
+    found = request.scope.get(_SCOPE_KEY)
+    return found or (service_state(request.app), request.scope.get("root_path", ""))
 
 
 def sibling(jobs_prefix: str, name: str) -> str:

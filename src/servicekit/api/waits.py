@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from fastapi import Request
 
-from servicekit.api.state import service_state
+from servicekit.api.state import find_service
 from servicekit.engine.scheduler import Scheduler
 
 MAX_WAIT_SECONDS: Final = 60
@@ -60,7 +60,7 @@ async def wait_for_end(request: Request, scheduler: Scheduler, job_id: str, seco
     `JobNotFound` if there is no job with this id.
     """
     async with scheduler.watch(job_id) as watch:
-        with service_state(request.app).streams.end_with_service(watch), suppress(TimeoutError):
+        with find_service(request).streams.end_with_service(watch), suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not watch.is_closed:
                     event = await watch.next_event()
