@@ -264,3 +264,21 @@ async def test_openapi_tells_every_answer(connect: Connect) -> None:
     assert "JobRecord" in document["components"]["schemas"]
     properties = document["components"]["schemas"]["JobRecord"]["properties"]
     assert all("description" in about for about in properties.values())
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/api/v1/jobs/01JQRS7XK5N8Z3VQ2M4T6W8Y0A", {"GET", "DELETE"}),
+        ("/api/v1/jobs/01JQRS7XK5N8Z3VQ2M4T6W8Y0A/$cancel", {"POST"}),
+        ("/api/v1/jobs/01JQRS7XK5N8Z3VQ2M4T6W8Y0A/$stream", {"GET", "HEAD"}),
+        ("/api/v1/jobs", {"GET"}),
+        ("/api/v1/schedules/nightly", {"GET", "DELETE"}),
+        ("/api/v1/queues/gpu/$pause", {"POST"}),
+    ],
+)
+async def test_a_method_that_is_not_allowed_is_told_which_are(connect: Connect, path: str, allowed: set[str]) -> None:
+    async with connect(service()) as client:
+        response = await client.patch(path)
+        assert (response.status_code, response.json()) == (405, {"detail": "Method Not Allowed"})
+        assert set(response.headers["allow"].split(", ")) == allowed

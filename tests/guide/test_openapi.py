@@ -1,9 +1,11 @@
 """What Swagger UI at /docs shows."""
 
+import re
 from typing import Any
 
 import httpx
 import pytest
+from ulid import ULID
 
 from tests.service import Service
 
@@ -79,6 +81,36 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
         node = document
         for key in reference.removeprefix("#/").split("/"):
             node = node[key]
+
+
+def test_operations_have_names_that_generated_clients_can_show(document: dict[str, Any]) -> None:
+    names = {operation["operationId"] for operation in operations(document).values()}
+    assert names == {
+        "listJobs", "countJobs", "streamJobs", "getJob", "getJobLog", "getJobResult", "streamJob", "cancelJob",
+        "retryJob", "deleteJob",
+    }  # fmt: skip
+
+
+def test_the_services_own_endpoints_come_first(document: dict[str, Any]) -> None:
+    is_ours = [path.startswith(("/api/v1/jobs", "/api/v1/queues", "/api/v1/schedules")) for path in document["paths"]]
+    assert is_ours == sorted(is_ours)
+    assert True in is_ours
+    assert False in is_ours
+
+
+def test_every_tag_is_described(document: dict[str, Any]) -> None:
+    described = {tag["name"] for tag in document["tags"] if tag["description"]}
+    assert described >= {"jobs", "queues", "schedules"}
+
+
+def test_ids_and_cursors_have_a_pattern_that_ids_fit(document: dict[str, Any]) -> None:
+    job = operations(document)["get", "/{job_id}"]["parameters"]
+    jobs = operations(document)["get", ""]["parameters"]
+    for name, parameters in (("job_id", job), ("cursor", jobs)):
+        (parameter,) = (each for each in parameters if each["name"] == name)
+        pattern = re.compile(parameter["schema"]["pattern"])
+        assert pattern.search(str(ULID()))
+        assert not pattern.search("not-a-ulid")
 
 
 def references(node: object) -> list[str]:

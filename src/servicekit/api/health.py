@@ -49,14 +49,15 @@ class Health(Passive):
         service_state(app).health_checks.update(self._checks)
         app.add_api_route(
             self._path,
-            _report_health,
+            get_health,
             tags=["service"],
             summary="Health of the service",
+            operation_id=None if self._path != "/health" else "getHealth",
             responses={503: {"model": HealthReport, "description": "Something does not work."}},
         )
 
 
-async def _report_health(request: Request, response: Response) -> HealthReport:
+async def get_health(request: Request, response: Response) -> HealthReport:
     """Whether the service is fit to work, and what is wrong if it is not."""
     checks = {name: await _run_check(check) for name, check in service_state(request.app).health_checks.items()}
     is_healthy = all(check.state is HealthStatus.HEALTHY for check in checks.values())

@@ -22,6 +22,7 @@ from servicekit.api.job_responses import (
     STREAM_OF_ALL,
     UNAVAILABLE,
 )
+from servicekit.api.openapi import name_operation
 from servicekit.api.sse import EventStream, EventStreamRoute
 from servicekit.api.state import jobs_path, service_state
 from servicekit.api.submit import JobSubmitted, answer_submission
@@ -49,7 +50,12 @@ class JobStats(BaseModel):
 
 def add_job_routes(app: FastAPI, prefix: str) -> None:
     """Add the routes to the application itself: an included router costs every request of the application."""
-    add = partial(app.router.add_api_route, tags=["jobs"], route_class_override=EventStreamRoute)
+    add = partial(
+        app.router.add_api_route,
+        tags=["jobs"],
+        route_class_override=EventStreamRoute,
+        generate_unique_id_function=name_operation,
+    )
     stats, stream_of_all = f"{prefix}/$stats", f"{prefix}/$stream"
     job, stream = f"{prefix}/{{job_id}}", f"{prefix}/{{job_id}}/$stream"
     add(prefix, list_jobs, summary="List jobs", response_model=list[JobSummary], responses=LIST)
@@ -60,7 +66,7 @@ def add_job_routes(app: FastAPI, prefix: str) -> None:
     add(job, get_job, summary="Get one job", response_model=JobRecord, responses=NO_JOB)
     add(stream, stream_job, summary="Watch one job live", response_class=Response, responses=STREAM)
     add(stream, stream_job, methods=["HEAD"], include_in_schema=False)
-    add(f"{job}/$result", get_result, summary="Get a job's result", response_class=Response, responses=RESULT)
+    add(f"{job}/$result", get_job_result, summary="Get a job's result", response_class=Response, responses=RESULT)
     add(
         f"{job}/$cancel",
         cancel_job,
@@ -165,7 +171,7 @@ def _answer(request: Request, record: JobRecord, status_code: int = 200) -> Resp
     return Response(body, media_type="application/json", status_code=status_code)
 
 
-async def get_result(scheduler: SchedulerDependency, job_id: JobId) -> Response:
+async def get_job_result(scheduler: SchedulerDependency, job_id: JobId) -> Response:
     """What the target of a completed job has returned."""
     return Response(result_json(job_id, await scheduler.get_result(job_id)), media_type="application/json")
 

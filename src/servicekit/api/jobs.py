@@ -11,6 +11,7 @@ from starlette.routing import Mount
 from servicekit.api.errors import add_error_handlers
 from servicekit.api.job_routes import add_job_routes
 from servicekit.api.log_routes import add_log_routes
+from servicekit.api.openapi import arrange_document
 from servicekit.api.queue_routes import add_queue_routes
 from servicekit.api.schedule_routes import add_schedule_routes
 from servicekit.api.state import ServiceScope, check_path, service_state, sibling
@@ -67,6 +68,7 @@ class Jobs:
         add_queue_routes(app, sibling(self._prefix, "queues"))
         add_schedule_routes(app, sibling(self._prefix, "schedules"))
         document_submissions(app)
+        arrange_document(app)
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from servicekit.api.dependencies import SchedulerDependency
 from servicekit.api.job_parameters import JobId
 from servicekit.api.job_responses import NO_JOB, Responses
+from servicekit.api.openapi import name_operation
 from servicekit.api.sse import EventStreamRoute
 from servicekit.api.state import jobs_path
 from servicekit.jobs.logs import LogLine, LogPage
@@ -48,11 +49,16 @@ LOG: Final[Responses] = {
 
 def add_log_routes(app: FastAPI, prefix: str) -> None:
     """Add the route to the application itself: an included router costs every request of the application."""
-    add = partial(app.router.add_api_route, tags=["jobs"], route_class_override=EventStreamRoute)
-    add(f"{prefix}/{{job_id}}/$logs", get_log, summary="Read a job's log", response_model=JobLog, responses=LOG)
+    add = partial(
+        app.router.add_api_route,
+        tags=["jobs"],
+        route_class_override=EventStreamRoute,
+        generate_unique_id_function=name_operation,
+    )
+    add(f"{prefix}/{{job_id}}/$logs", get_job_log, summary="Read a job's log", response_model=JobLog, responses=LOG)
 
 
-async def get_log(
+async def get_job_log(
     request: Request,
     scheduler: SchedulerDependency,
     job_id: JobId,

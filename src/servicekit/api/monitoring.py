@@ -51,6 +51,7 @@ class Monitoring(Passive):
             get_metrics,
             tags=["service"],
             summary="Metrics for Prometheus",
+            operation_id="getMetrics",
             response_class=Response,
             responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
         )

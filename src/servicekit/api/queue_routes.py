@@ -8,6 +8,7 @@ from pydantic import AfterValidator
 
 from servicekit.api.dependencies import SchedulerDependency
 from servicekit.api.job_responses import UNAVAILABLE
+from servicekit.api.openapi import name_operation
 from servicekit.api.sse import EventStreamRoute
 from servicekit.engine.scheduler import Scheduler
 from servicekit.jobs.options import check_text
@@ -17,7 +18,11 @@ from servicekit.jobs.queues import QueueRecord
 def add_queue_routes(app: FastAPI, prefix: str) -> None:
     """Add the routes to the application itself: an included router costs every request of the application."""
     add = partial(
-        app.router.add_api_route, tags=["queues"], responses=UNAVAILABLE, route_class_override=EventStreamRoute
+        app.router.add_api_route,
+        tags=["queues"],
+        responses=UNAVAILABLE,
+        route_class_override=EventStreamRoute,
+        generate_unique_id_function=name_operation,
     )
     one = f"{prefix}/{{name:path}}"  # names may contain slashes
     add(prefix, list_queues, summary="List queues")

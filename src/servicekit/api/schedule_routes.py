@@ -7,14 +7,21 @@ from fastapi import FastAPI, Path
 
 from servicekit.api.dependencies import SchedulerDependency
 from servicekit.api.job_responses import UNAVAILABLE
+from servicekit.api.openapi import name_operation
 from servicekit.api.schedule_responses import NO_SCHEDULE, REMOVED, ScheduleRecord
+from servicekit.api.sse import EventStreamRoute
 
 _Name = Annotated[str, Path(description="The schedule's name.", examples=["nightly"])]
 
 
 def add_schedule_routes(app: FastAPI, prefix: str) -> None:
     """Add the routes to the application itself: an included router costs every request of the application."""
-    add = partial(app.router.add_api_route, tags=["schedules"])
+    add = partial(
+        app.router.add_api_route,
+        tags=["schedules"],
+        route_class_override=EventStreamRoute,
+        generate_unique_id_function=name_operation,
+    )
     one = f"{prefix}/{{name}}"
     add(prefix, list_schedules, summary="List schedules", responses=UNAVAILABLE)
     add(one, get_schedule, summary="Get one schedule", responses=NO_SCHEDULE)

@@ -26,6 +26,7 @@ from functools import cached_property
 from itertools import chain, takewhile
 from typing import Final
 
+from fastapi import FastAPI, HTTPException
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 from starlette.routing import Match
@@ -314,7 +315,14 @@ class EventStreamRoute(APIRoute):
         return self.path.partition("{")[0]
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in (self.methods or ()):
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(self._list_methods(scope["app"])))})
         await super().handle(scope, receive, send)
         stream = scope.pop(_SCOPE_KEY, None)
         if isinstance(stream, EventStream):
             await stream.run(scope, receive, send)
+
+    def _list_methods(self, app: FastAPI) -> set[str]:
+        """What is allowed at this path: each method is a route of its own."""
+        same = [route for route in app.routes if isinstance(route, APIRoute) and route.path == self.path]
+        return {method for route in same for method in route.methods or ()}

@@ -1,0 +1,47 @@
+"""The application's OpenAPI document: names for generated clients, and the user's own endpoints first."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+_TAGS: Final = {
+    "jobs": "What was submitted: look at it, watch it live, cancel, repeat and delete it.",
+    "queues": "Where jobs wait: how many do, and whether they are paused.",
+    "schedules": "Jobs that are submitted again and again.",
+    "service": "The service itself.",
+}
+
+
+def name_operation(route: APIRoute) -> str:
+    """`list_jobs` -> `listJobs`: what the operation is called in generated clients, wherever the routes are."""
+    first, *others = route.name.split("_")
+    return "".join([first, *(word.title() for word in others)])
+
+
+def arrange_document(app: FastAPI) -> None:
+    """Let the document begin with the user's own endpoints, and say what our tags are about."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = describe()
+        ours = {route.path_format for route in app.routes if isinstance(route, APIRoute) and _is_ours(route)}
+        document["paths"] = dict(sorted(document.get("paths", {}).items(), key=lambda item: item[0] in ours))
+        document["tags"] = _with_our_tags(document)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign] # FastAPI's own way to extend the document
+
+
+def _is_ours(route: APIRoute) -> bool:
+    return route.endpoint.__module__.startswith("servicekit.")
+
+
+def _with_our_tags(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tags that are described, and those of ours that operations have, unless the user describes them."""
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    used = {tag for operation in operations for tag in operation.get("tags", ())}
+    described = document.get("tags", [])
+    names = {tag["name"] for tag in described}
+    ours = [{"name": tag, "description": text} for tag, text in _TAGS.items() if tag in used and tag not in names]
+    return [*described, *ours]
