@@ -2,16 +2,19 @@
 
 import asyncio
 import json
+import logging
 import os
 import resource
 import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TypeVar, Unpack, cast
 
@@ -19,11 +22,12 @@ import httpx
 import pytest
 
 from servicekit import JobStatus, Retention, Scheduler, create_scheduler, current_job
-from servicekit.engine import attempt, sweeper, worker
+from servicekit.engine import sweeper
 from servicekit.engine.clock import SystemClock
 from servicekit.engine.parts import SchedulerParts
 from servicekit.errors import JobNotFound, StoreUnavailable
 from servicekit.events.hub import EventHub
+from servicekit.jobs import backoff
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.logs import NewLine
 from servicekit.jobs.options import DEFAULT_OPTIONS, OptionChanges, RunnerKind, changed
@@ -33,7 +37,7 @@ from servicekit.jobs.submission import Claim
 from servicekit.ports import Runner
 from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.thread import ThreadRunner
-from servicekit.stores.sqlite import database, threads
+from servicekit.stores.sqlite import claims, database, logs, threads, times, writes
 from servicekit.stores.sqlite.store import SqliteStore
 from tests.fakes import FakeClock, Gate, RecordingPublisher, RecordingSignals, submission
 from tests.service import ROOT, run_service
@@ -49,8 +53,7 @@ ids = JobIds()
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again is tried again soon."""
-    monkeypatch.setattr(worker, "_RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(attempt, "_WRITE_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(backoff, "_FIRST_SECONDS", 0.01)
     monkeypatch.setattr(sweeper, "_RESCUE_SECONDS", 0.01)
     monkeypatch.setattr(database, "_BUSY_MILLISECONDS", 50)
 
@@ -348,6 +351,67 @@ async def test_every_statement_can_fail_once(
             raise
         failures += faults.has_failed
     assert failures > len(cases) * 0.8  # how calls meet in one transaction is not the same each time
+
+
+# A statement fails for ever
+
+
+class Broken:
+    """Lets a statement fail until it is mended, as only a mistake of ours does, and notes when."""
+
+    def __init__(self, statement: str) -> None:
+        self.statement = statement
+        self.mended = asyncio.Event()
+        self._is_broken = True
+        self._failed_at: list[float] = []
+
+    def check(self, statement: str) -> None:
+        if statement == self.statement and self._is_broken:
+            self._failed_at.append(time.monotonic())
+            raise ZeroDivisionError("a mistake of ours")
+
+    def mend(self) -> None:
+        self._is_broken = False
+        self.mended.set()
+
+    async def wait_failed(self, count: int) -> list[float]:
+        """The times between so many failures."""
+
+        async def has_failed() -> bool:
+            return len(self._failed_at) >= count
+
+        await wait_for(has_failed)
+        return [later - earlier for earlier, later in pairwise(self._failed_at[:count])]
+
+
+@pytest.mark.parametrize(
+    ("statement", "first_pause"), [(logs._ADD, 0.05), (writes._END, 0.01), (claims._CLAIM, 0.01), (times._NEXT, 0.01)]
+)
+async def test_what_can_never_be_done_is_tried_more_and_more_rarely_and_logged_once(
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    statement: str,
+    first_pause: float,
+) -> None:
+    monkeypatch.setattr(sweeper, "_LONGEST_IF_SHARED_SECONDS", 60.0)  # it writes as well
+    broken = Broken(statement)
+    hook_connections(monkeypatch, lambda _, executed: broken.check(executed))
+    async with open_scheduler(path) as scheduler:
+        job_id = await scheduler.add_job(say_something, broken)
+        # What is asked with others, as the first claim is with the job itself, is tried again alone at once.
+        pauses = (await broken.wait_failed(7))[1:]
+        broken.mend()
+        assert (await scheduler.wait(job_id, PATIENCE_SECONDS)).status is JobStatus.COMPLETED
+    assert [pause for number, pause in enumerate(pauses) if pause < first_pause * 2**number * 0.9] == []
+    told = Counter(record.getMessage().split(" ")[0] for record in caplog.records if record.levelno >= logging.WARNING)
+    assert max(told.values()) == 1
+
+
+async def say_something(broken: Broken) -> None:
+    current_job().log("This is hard to keep.")
+    if broken.statement == logs._ADD:
+        await broken.mended.wait()
 
 
 # Faults that are real

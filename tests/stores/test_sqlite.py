@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import os
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -613,3 +614,10 @@ async def test_arguments_come_back_as_the_types_that_the_target_names(open_store
         connection.close()
         with pytest.raises(ArgumentsUnfit, match=r"do not fit .*test_sqlite:read any more: Field required"):
             await (await claim_one(store)).submission.call()
+
+
+def test_no_statement_has_numbered_placeholders() -> None:
+    """With a sequence of values they are deprecated since Python 3.12; names do the same."""
+    folder = Path(inspect.getfile(SqliteStore)).parent
+    texts = {path.name: path.read_text() for path in folder.glob("*.py")}
+    assert [name for name, text in texts.items() if re.search(r"\?[0-9]", text)] == []

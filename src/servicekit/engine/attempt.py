@@ -9,6 +9,7 @@ from typing import Final
 
 from servicekit.engine.limits import TimeLimits
 from servicekit.errors import StoreUnavailable, TimeLimitExceeded
+from servicekit.jobs.backoff import Backoff
 from servicekit.jobs.current import CurrentJob
 from servicekit.jobs.logs import NewLine
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind, seconds_of
@@ -19,7 +20,7 @@ from servicekit.jobs.submission import Claim
 from servicekit.ports import Clock, JobStore, Runner
 
 PROGRESS_INTERVAL_SECONDS: Final = 0.05
-_WRITE_AGAIN_SECONDS: Final = 0.5
+_LONGEST_PAUSE_SECONDS: Final = 2.0  # a store that recovers in a service's last seconds gets the end still
 _MOST_LINES: Final = 2_000
 _KILL_GRACE_AT_STOP_SECONDS: Final = 0.5
 
@@ -128,11 +129,16 @@ class Attempt:
             if task is not None:
                 task.cancel()
         # The slot is held until it is known how the job has ended; `settle` goes on if this task is cut off.
-        while not await self._try_to_write(self._outcome):
-            if self._is_left:
-                return
-            await asyncio.sleep(_WRITE_AGAIN_SECONDS)
-        self._on_end(self)
+        if await self._try_to_write(self._outcome) or await self._write_again(self._outcome):
+            self._on_end(self)
+
+    async def _write_again(self, outcome: Outcome) -> bool:
+        backoff = Backoff(longest_seconds=_LONGEST_PAUSE_SECONDS)
+        while not self._is_left:
+            await asyncio.sleep(backoff.next_seconds())
+            if await self._try_to_write(outcome):
+                return True
+        return False
 
     async def _try_to_write(self, outcome: Outcome) -> bool:
         try:
@@ -140,7 +146,7 @@ class Attempt:
             await self._write_report()
             await self._end(outcome)
         except StoreUnavailable as error:
-            level = logging.DEBUG if self._is_late else logging.WARNING  # it is tried twice a second
+            level = logging.DEBUG if self._is_late else logging.WARNING
             _log.log(level, "The end of job %s is not written yet: %s", self.job.id, error)
             self._is_late = True
             return False
@@ -178,11 +184,15 @@ class Attempt:
 
     async def _report(self) -> None:
         """Write the newest progress and the new lines now and then, for as long as there is something new."""
+        backoff = Backoff(PROGRESS_INTERVAL_SECONDS)
         while True:
-            with suppress(StoreUnavailable):  # the next report says all that this one did, its lines left aside
+            try:
                 if not await self._write_report():
                     break
-            await asyncio.sleep(PROGRESS_INTERVAL_SECONDS)
+                backoff.reset()
+                await asyncio.sleep(PROGRESS_INTERVAL_SECONDS)
+            except StoreUnavailable:  # the next report says all that this one did, its lines left aside
+                await asyncio.sleep(backoff.next_seconds())
         self._reporter = None
 
     async def _write_report(self) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextvars import copy_context
+from typing import Final
 
 from servicekit.engine.parts import SchedulerParts
 from servicekit.engine.sweeper import rescue_jobs, sweep
@@ -10,10 +11,11 @@ from servicekit.engine.ticker import Ticker
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.engine.worker import Worker
 from servicekit.errors import SchedulerClosed, check_seconds
+from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.observability import capture
 from servicekit.ports import JobStore
 
-_RESTART_SECONDS = 1.0
+_LONGEST_RESTART_SECONDS: Final = 60.0
 
 _log = logging.getLogger("servicekit.engine")
 
@@ -96,12 +98,13 @@ class Engine:
             self._tasks = loop.create_task(self._run(), name="servicekit engine", context=self._context.copy())
 
     async def _run(self) -> None:
+        backoff, failures = Backoff(longest_seconds=_LONGEST_RESTART_SECONDS), FailureLog(_log)
         while True:
             try:
                 await self._run_tasks()
-            except Exception:  # a bug must not leave jobs waiting for ever
-                _log.exception("The engine has failed, and is started again")
-                await asyncio.sleep(_RESTART_SECONDS)
+            except Exception as error:  # a bug must not leave jobs waiting for ever
+                failures.exception("The engine has failed, and is started again", error)
+                await asyncio.sleep(backoff.next_seconds())
 
     async def _run_tasks(self) -> None:
         await self._worker.settle()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from servicekit.engine.worker import Worker
+from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.retention import Retention
 from servicekit.ports import JobStore
 
@@ -18,12 +19,16 @@ _log = logging.getLogger("servicekit.engine")
 
 async def rescue_jobs(store: JobStore) -> None:
     """Take over the jobs of processes that have died, within a second, until canceled."""
+    backoff = Backoff(_RESCUE_SECONDS)
     while True:
         try:
             await store.rescue()
+            backoff.reset()
+            seconds = _RESCUE_SECONDS
         except OSError as error:  # `StoreUnavailable` is one; so is a lock that cannot be looked at
             _log.debug("It is not known which processes have died: %s", error)
-        await asyncio.sleep(_RESCUE_SECONDS)
+            seconds = backoff.next_seconds()
+        await asyncio.sleep(seconds)
 
 
 async def sweep(store: JobStore, retention: Retention, worker: Worker) -> None:
@@ -34,6 +39,7 @@ async def sweep(store: JobStore, retention: Retention, worker: Worker) -> None:
     ages = [bounds.max_age.total_seconds() / 10 for _, bounds in retention.groups() if bounds.max_age is not None]
     longest_seconds = _LONGEST_IF_SHARED_SECONDS if store.is_shared else _LONGEST_SECONDS
     interval_seconds = max(_SHORTEST_SECONDS, min([longest_seconds, *ages]))
+    failures = FailureLog(_log)
     while True:
         await asyncio.sleep(interval_seconds)
         try:
@@ -42,5 +48,5 @@ async def sweep(store: JobStore, retention: Retention, worker: Worker) -> None:
                 await asyncio.sleep(0)
         except OSError as error:
             _log.debug("Old jobs could not be dropped: %s", error)
-        except Exception:
-            _log.exception("Old jobs could not be dropped")
+        except Exception as error:
+            failures.exception("Old jobs could not be dropped", error)

@@ -15,6 +15,7 @@ from typing import Final, assert_never
 
 from servicekit.engine.timekeeper import wait_for_change
 from servicekit.errors import ScheduleNotFound, StoreUnavailable
+from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
 from servicekit.jobs.timetable import MissedTicks
 from servicekit.ports import Clock, JobStore
@@ -22,8 +23,7 @@ from servicekit.ports import Clock, JobStore
 MISSED_AFTER: Final = timedelta(seconds=60)
 _LONGEST_SECONDS: Final = 30.0  # somebody may set the clock
 _LONGEST_IF_SHARED_SECONDS: Final = 2.0
-_RETRY: Final = timedelta(seconds=1)
-_RETRY_AFTER_BUG: Final = timedelta(seconds=60)
+_AFTER_BUG_SECONDS: Final = 60.0
 _TICKS_AT_ONCE: Final = 100
 
 _log = logging.getLogger("servicekit.engine")
@@ -42,6 +42,9 @@ class Ticker:
         self._longest_seconds = _LONGEST_IF_SHARED_SECONDS if store.is_shared else _LONGEST_SECONDS
         self._declared: dict[str, Schedule] = {}
         self._changed = asyncio.Event()
+        self._backoff = Backoff()
+        self._backoffs: dict[str, Backoff] = {}  # of the schedules that could not be fired
+        self._failures = FailureLog(_log)
 
     def wake(self) -> None:
         """Something may be due earlier than was known."""
@@ -74,10 +77,11 @@ class Ticker:
             schedules = [state for state in await self._store.list_schedules() if not state.is_paused]
         except StoreUnavailable as error:
             _log.debug("It is not known which schedules are due: %s", error)
-            return _RETRY.total_seconds()
-        except Exception:  # one that another version of the service has written, say
-            _log.exception("The schedules cannot be read, and no job of theirs is submitted")
-            return _RETRY_AFTER_BUG.total_seconds()
+            return self._backoff.next_seconds()
+        except Exception as error:  # one that another version of the service has written, say
+            self._failures.exception("The schedules cannot be read, and no job of theirs is submitted", error)
+            return _AFTER_BUG_SECONDS
+        self._backoff.reset()
         if not (schedules or self._store.is_shared):
             return None
         moments = [await self._try_to_fire(state) for state in schedules]
@@ -88,15 +92,19 @@ class Ticker:
     async def _try_to_fire(self, state: ScheduleState) -> datetime | None:
         """Let the schedule's ticks pass that are due, and return when to look at it again."""
         try:
-            return await self._fire(state)
+            next_at = await self._fire(state)
+            self._backoffs.pop(state.name, None)
         except ScheduleNotFound:  # removed meanwhile
             return None
         except StoreUnavailable as error:
             _log.debug("A job of schedule %r is not submitted yet: %s", state.name, error)
-            return self._clock.now() + _RETRY
-        except Exception:  # a bug must not stop the other schedules
-            _log.exception("The jobs of schedule %r cannot be submitted", state.name)
-            return self._clock.now() + _RETRY_AFTER_BUG
+            seconds = self._backoffs.setdefault(state.name, Backoff()).next_seconds()
+        except Exception as error:  # a bug must not stop the other schedules
+            self._failures.exception(f"The jobs of schedule {state.name!r} cannot be submitted", error)
+            seconds = _AFTER_BUG_SECONDS
+        else:
+            return next_at
+        return self._clock.now() + timedelta(seconds=seconds)
 
     async def _fire(self, state: ScheduleState) -> datetime | None:
         tick, now = state.next_at, self._clock.now()

@@ -5,6 +5,7 @@ import logging
 from typing import Final
 
 from servicekit.errors import StoreUnavailable
+from servicekit.jobs.backoff import Backoff
 from servicekit.ports import Clock, JobStore
 
 _LONGEST_SECONDS: Final = 60.0
@@ -21,6 +22,7 @@ class Timekeeper:
         self._clock = clock
         self._longest_seconds = _LONGEST_IF_SHARED_SECONDS if store.is_shared else _LONGEST_SECONDS
         self._changed = asyncio.Event()
+        self._backoff = Backoff()
 
     def wake(self) -> None:
         """Something may be due earlier than was known."""
@@ -40,7 +42,8 @@ class Timekeeper:
             moment = await self._store.make_due()
         except StoreUnavailable as error:
             _log.debug("It is not known which jobs are due: %s", error)
-            return self._longest_seconds
+            return self._backoff.next_seconds()
+        self._backoff.reset()
         if moment is None:
             return self._longest_seconds if self._store.is_shared else None
         seconds = (moment - self._clock.now()).total_seconds()

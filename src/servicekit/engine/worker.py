@@ -10,6 +10,7 @@ from typing import Final
 from servicekit.engine.attempt import Attempt
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.errors import ConfigurationError, StoreUnavailable, check_count
+from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.options import RunnerKind, check_text
 from servicekit.jobs.submission import Claim
 from servicekit.ports import Clock, JobStore, Runner
@@ -18,7 +19,6 @@ DEFAULT_MAX_THREADS: Final = 256
 DEFAULT_MAX_PROCESSES: Final = 64
 _CLAIM_BATCH = 100
 _CANCEL_SECONDS = 1.0
-_RETRY_SECONDS = 0.5
 
 _log = logging.getLogger("servicekit.engine")
 
@@ -86,6 +86,7 @@ class Worker:
         self._is_waiting_for_slots = False
         self._is_paused = False
         self._wake = asyncio.Event()
+        self._failures = FailureLog(_log)
 
     @property
     def running_count(self) -> int:
@@ -126,15 +127,17 @@ class Worker:
         self._wake = asyncio.Event()
         self._wake.set()
         self._is_paused = False
+        backoff = Backoff()
         while True:
             await self._wake.wait()
             self._wake.clear()
             try:
                 while await self._fill_slots():  # noqa: ASYNC110
                     await asyncio.sleep(0)  # a long queue must not hold up everything else on the event loop
+                backoff.reset()
             except StoreUnavailable as error:
-                _log.warning("No jobs can be claimed: %s", error)
-                await asyncio.sleep(_RETRY_SECONDS)
+                self._failures.warn("No jobs can be claimed: %s", error)
+                await asyncio.sleep(backoff.next_seconds())
                 self._wake.set()
 
     async def _fill_slots(self) -> bool:
@@ -168,8 +171,8 @@ class Worker:
         for attempt in list(self._attempts.values()):
             try:
                 await attempt.settle()
-            except Exception:  # a bug must not keep the others from their end
-                _log.exception("The end of job %s cannot be written", attempt.job.id)
+            except Exception as error:  # a bug must not keep the others from their end
+                self._failures.exception(f"The end of job {attempt.job.id} cannot be written", error)
 
     async def stop(self, grace_seconds: float) -> None:
         """Let the attempts end, for `grace_seconds`; cancel what is left, and wait a second for that."""

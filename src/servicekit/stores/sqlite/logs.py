@@ -39,8 +39,8 @@ _ADD: Final = f"""
     SELECT {", ".join(f"json_extract(value, '$[{index}]')" for index in range(8))} FROM json_each(?)
 """
 _DROP: Final = """
-    DELETE FROM logs WHERE job_id = ?1 AND number <= min(?2, (
-        SELECT number FROM logs WHERE job_id = ?1 AND bytes_so_far >= ?3 ORDER BY number LIMIT 1
+    DELETE FROM logs WHERE job_id = :job_id AND number <= min(:most, (
+        SELECT number FROM logs WHERE job_id = :job_id AND bytes_so_far >= :excess ORDER BY number LIMIT 1
     ))
 """
 
@@ -81,7 +81,8 @@ class _Log:
     def drop_oldest(self, connection: sqlite3.Connection, max_bytes: int | None) -> None:
         """Keep what fits into so many bytes, and the newest line in any case."""
         if max_bytes is not None and self._size > max_bytes:
-            connection.execute(_DROP, [self._job_id, self._number - 1, self._size - max_bytes])
+            values = {"job_id": self._job_id, "most": self._number - 1, "excess": self._size - max_bytes}
+            connection.execute(_DROP, values)
 
 
 class LogRequest(NamedTuple):

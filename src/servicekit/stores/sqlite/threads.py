@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple, TypeVar
 
 from servicekit.errors import ServicekitError, StoreUnavailable
+from servicekit.jobs.backoff import FailureLog
 from servicekit.stores.sqlite.database import check_is_there, connect, identify, translated_errors
 
 _log = logging.getLogger("servicekit.stores")
@@ -44,6 +45,7 @@ class DatabaseThread:
         self._connection: sqlite3.Connection | None = None
         self._place = str(path)
         self._files = (0, 0)
+        self._failures = FailureLog(_log)
         self._calls: SimpleQueue[Call | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -64,7 +66,7 @@ class DatabaseThread:
                 try:
                     self._answer(calls)
                 except Exception as error:  # a bug must not end the thread, and leave all callers waiting
-                    _log.exception("Jobs could not be read or written")
+                    self._failures.exception("Jobs could not be read or written", error)
                     self._disconnect()
                     self._refuse(calls, error)
         finally:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import random
 import sqlite3
 import time
@@ -21,8 +20,6 @@ from servicekit.stores.sqlite.threads import Answer, Call, DatabaseThread, one_b
 
 A = TypeVar("A")
 R = TypeVar("R")
-
-_log = logging.getLogger("servicekit.stores")
 
 REGISTER: Final = one_by_one(membership.register)
 RESUBMIT: Final = one_by_one(inserts.resubmit)
@@ -208,7 +205,7 @@ class Writer(DatabaseThread):
         except (sqlite3.Error, StoreUnavailable):
             raise
         except Exception as error:  # a bug must not leave callers waiting, nor a transaction open
-            _log.exception("Jobs could not be written")
+            self._failures.exception("Jobs could not be written", error)
             raise StoreUnavailable(str(self._path), f"{type(error).__name__}: {error}") from error
         return answers, before, after
 
