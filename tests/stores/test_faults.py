@@ -3,12 +3,12 @@
 import asyncio
 import json
 import logging
-import os
 import resource
 import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -480,6 +480,15 @@ async def test_the_database_may_not_grow(path: Path, monkeypatch: pytest.MonkeyP
 
 
 @contextmanager
+def finally_run(script: str, folder: Path) -> Iterator[None]:
+    """Have a shell undo what was done, also if this process is killed."""
+    command = ["sh", "-c", f"read _; {script}", str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as undoing:
+        yield
+    assert undoing.returncode == 0
+
+
+@contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
     """A disk of this size, where the system lets us have one."""
     folder.mkdir()
@@ -488,10 +497,8 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
     )
     if not mounted or mounted.returncode:
         pytest.skip("needs the right to mount a disk")
-    try:
+    with finally_run('umount --lazy "$0"', folder):
         yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def remount(folder: Path, option: str) -> None:
@@ -716,7 +723,7 @@ async def test_what_is_no_database_is_refused(path: Path, what: str, reason: str
 
 
 _AS_NOBODY: Final = """
-import asyncio, json, os, sys
+import asyncio, json, os, sys, tempfile
 import servicekit.stores.sqlite.database as database
 from servicekit import create_scheduler
 from servicekit.errors import StoreUnavailable
@@ -728,7 +735,8 @@ async def main(url):
     except StoreUnavailable as error:
         return str(error)
 
-asyncio.run(main("memory://"))  # what is still to be imported may not be readable for nobody
+with tempfile.TemporaryDirectory() as folder:  # what is imported late may not be readable for nobody
+    asyncio.run(main(f"sqlite:///{folder}/jobs.db"))
 texts = database.find_migrations()
 database.find_migrations = lambda: texts
 if os.geteuid() == 0:
@@ -748,13 +756,12 @@ def open_as_nobody(path: Path) -> str | None:
 
 
 @pytest.fixture
-def open_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder that every user can reach."""
-    folder = Path("/tmp") / f"servicekit-{os.getpid()}"
-    folder.mkdir()
-    yield folder
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can reach, as `tmp_path` is not; it goes with this process, however that ends."""
+    folder = Path(tempfile.mkdtemp(prefix="servicekit-"))
     folder.chmod(0o755)
-    shutil.rmtree(folder)
+    with finally_run('chmod u+rwx "$0" && rm -rf "$0"', folder):
+        yield folder
 
 
 async def test_a_file_that_may_not_be_written_is_told_of(open_folder: Path) -> None:
