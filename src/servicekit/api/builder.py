@@ -53,6 +53,7 @@ class ServiceBuilder:
         *,
         expose_tracebacks: bool = True,
         expose_logs: bool = True,
+        freeze_gc: bool = True,
         prefix: str = "/api/v1/jobs",
         **options: Unpack[SchedulerOptions],
     ) -> Self:
@@ -63,6 +64,7 @@ class ServiceBuilder:
                 max_concurrency=max_concurrency,
                 expose_tracebacks=expose_tracebacks,
                 expose_logs=expose_logs,
+                freeze_gc=freeze_gc,
                 prefix=prefix,
                 **options,
             )

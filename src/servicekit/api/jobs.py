@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from servicekit.api.collector import freeze_when_started
 from servicekit.api.errors import add_error_handlers
 from servicekit.api.job_routes import add_job_routes
 from servicekit.api.log_routes import add_log_routes
@@ -28,6 +29,8 @@ class Jobs:
       default what the environment's `SERVICEKIT_JOBS_URL` says, or else the file `jobs.db` in the working directory.
     - `expose_tracebacks`: whether responses contain `error_traceback`. Turn it off for a public service.
     - `expose_logs`: whether jobs' logs can be read and streamed. Turn it off where they are not for clients.
+    - `freeze_gc`: whether the garbage collector leaves alone what is there when the service has started
+      (`gc.freeze`), so that its full collections do not hold requests up. Turn it off if your code does that itself.
     - `prefix`: where the routes are; those of queues and schedules are beside them.
     - `options`: how long jobs are kept, which queues there are and so on: see `SchedulerOptions`.
     """
@@ -39,6 +42,7 @@ class Jobs:
         max_concurrency: int | None = None,
         expose_tracebacks: bool = True,
         expose_logs: bool = True,
+        freeze_gc: bool = True,
         prefix: str = "/api/v1/jobs",
         **options: Unpack[SchedulerOptions],
     ) -> None:
@@ -46,6 +50,7 @@ class Jobs:
         self._url = url
         self._expose_tracebacks = expose_tracebacks
         self._expose_logs = expose_logs
+        self._freeze_gc = freeze_gc
         self._prefix = prefix
         self._max_concurrency = max_concurrency
         self._options = options
@@ -69,6 +74,8 @@ class Jobs:
         add_schedule_routes(app, sibling(self._prefix, "schedules"))
         document_submissions(app)
         arrange_document(app)
+        if self._freeze_gc:
+            freeze_when_started(app)
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
