@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,12 @@ def test_the_guide_has_every_option_and_metric() -> None:
         metrics = re.findall(r"^# TYPE (jobs?_\w+)", client.get("/metrics").text, re.MULTILINE)
     for name in (name for name in metrics if not name.endswith("_created")):
         assert f"`{name}" in guide, name
+
+
+def test_the_guide_has_the_retention_that_is_the_default() -> None:
+    guide = (DOCS / "guide.md").read_text()
+    (written,) = re.findall(r"retention=(Retention\(.*\)),$", guide, re.MULTILINE)
+    assert eval(written, {"Retention": Retention, "timedelta": timedelta}) == Retention()
 
 
 def test_the_python_page_has_every_option_of_a_job() -> None:
