@@ -142,8 +142,9 @@ class Attempt:
 
     async def _try_to_write(self, outcome: Outcome) -> bool:
         try:
-            self.job.finish_log()
-            await self._write_report()
+            if self._lines or self.job.has_report:
+                self.job.finish_log()
+                await self._write_report()
             await self._end(outcome)
         except StoreUnavailable as error:
             level = logging.DEBUG if self._is_late else logging.WARNING

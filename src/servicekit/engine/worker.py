@@ -19,6 +19,8 @@ DEFAULT_MAX_THREADS: Final = 256
 DEFAULT_MAX_PROCESSES: Final = 64
 _CLAIM_BATCH = 100
 _CANCEL_SECONDS = 1.0
+_IN_THREADS: Final = (RunnerKind.THREAD,)
+_OUTSIDE: Final = (RunnerKind.PROCESS, RunnerKind.COMMAND)
 
 _log = logging.getLogger("servicekit.engine")
 
@@ -75,11 +77,8 @@ class Worker:
         self._max_concurrency = limits.max_concurrency
         self._max_here = limits.max_concurrency_per_process
         self._queues = {name: limit for name, limit in limits.queues.items() if limit is not None}
-        self._max_of_kind = {
-            RunnerKind.THREAD: limits.max_threads,
-            RunnerKind.PROCESS: limits.max_processes,
-            RunnerKind.COMMAND: limits.max_processes,
-        }
+        self._max_threads = limits.max_threads
+        self._max_processes = limits.max_processes
         self._attempts: dict[str, Attempt] = {}
         self._running = dict.fromkeys(RunnerKind, 0)
         self._pid = os.getpid()
@@ -142,9 +141,7 @@ class Worker:
 
     async def _fill_slots(self) -> bool:
         """Claim as many jobs as there are free slots, up to a batch, and start them; say whether there may be more."""
-        free = self._free_slots()
-        full = [kind for kind, count in free.items() if count == 0]
-        limit = min([self._free_slots_of_all(), *(count for count in free.values() if count)])
+        limit, full = self._find_room()
         self._is_waiting_for_slots = True
         if limit <= 0 or self._is_paused:
             return False
@@ -198,28 +195,28 @@ class Worker:
         if self._is_waiting_for_slots:
             self._wake.set()
 
-    def _free_slots_of_all(self) -> int:
-        limit = self._limit
-        return _CLAIM_BATCH if limit is None else min(limit - len(self._attempts), _CLAIM_BATCH)
+    def _find_room(self) -> tuple[int, tuple[RunnerKind, ...]]:
+        """How many jobs may be claimed, and the kinds of runner that take none of them.
+
+        Threads and processes have limits of their own only where slots have none: whoever asks for a thousand threads
+        has them.
+        """
+        limit, running = self._limit, self._running
+        free = _CLAIM_BATCH if limit is None else min(limit - len(self._attempts), _CLAIM_BATCH)
+        threads = (limit or self._max_threads) - running[RunnerKind.THREAD]
+        outside = (limit or self._max_processes) - running[RunnerKind.PROCESS] - running[RunnerKind.COMMAND]
+        if threads >= free and outside >= free:  # nearly always
+            return free, ()
+        full: tuple[RunnerKind, ...] = ()
+        for kinds, room in ((_IN_THREADS, threads), (_OUTSIDE, outside)):
+            if room > 0:
+                free = min(free, room)
+            else:
+                full += kinds
+        return free, full
 
     @property
     def _limit(self) -> int | None:
         if self._max_concurrency is None or self._max_here is None:
             return self._max_concurrency or self._max_here
         return min(self._max_concurrency, self._max_here)
-
-    def _free_slots(self) -> dict[RunnerKind, int]:
-        """Of each kind of runner that is limited, how many more attempts it takes.
-
-        Where slots are limited that is limit enough: whoever asks for a thousand threads has them.
-        """
-        limit, running = self._limit, self._running
-        outside = running[RunnerKind.PROCESS] + running[RunnerKind.COMMAND]
-        counts = {
-            RunnerKind.THREAD: running[RunnerKind.THREAD],
-            RunnerKind.PROCESS: outside,
-            RunnerKind.COMMAND: outside,
-        }
-        return {
-            kind: max(0, (most if limit is None else limit) - counts[kind]) for kind, most in self._max_of_kind.items()
-        }

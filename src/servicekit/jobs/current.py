@@ -85,6 +85,11 @@ class CurrentJob:
         if self._made_lines().add_piece(_exact(text), level, source):
             self._notify()
 
+    @property
+    def has_report(self) -> bool:
+        """Whether there may be progress or lines to take (the engine's side of both)."""
+        return self._lines is not None or self._progress is not self._taken
+
     def finish_log(self) -> None:
         """Add to the log what was printed without a line break: the attempt has ended (the engine's side of `log`)."""
         if self._lines is not None:
