@@ -28,6 +28,11 @@ class Queues:
         """For each kind of runner, the queues with jobs that are ready for it; without those that are paused."""
         self._moved: set[Queue] = set()
         """Those whose place among the others has still to be found."""
+        self._ready: set[Queue] = set()
+        """Those with jobs that are ready; also the paused ones."""
+        self._full: set[Queue] = set()
+        """Those that take no turns because they were full, by these limits."""
+        self._limits: Mapping[str, int] = {}
         self._numbers = count(1)
 
     def list_records(self) -> list[QueueRecord]:
@@ -49,6 +54,7 @@ class Queues:
         queue.pending -= 1
         if job.turn is not None:
             queue.lines[job.runner].remove(job)
+            self._count_unready(queue, 1)
         self._settle(queue)
 
     def make_ready(self, job: Job) -> None:
@@ -60,26 +66,44 @@ class Queues:
             self._turns.setdefault(job.runner, Agenda())
         if not line.priorities:
             self._moved.add(queue)
+            self._ready.add(queue)
+        queue.ready += 1
         job.turn = next(self._numbers)
         line.add(job)
 
     def take(self, limit: int, excluding: Collection[RunnerKind], limits: Mapping[str, int]) -> list[Job]:
         """Take ready jobs to run them: at most `limit`, and of each queue only so many that no more run than may."""
+        if limits is not self._limits:
+            self._moved |= self._full
+            self._full.clear()
+            self._limits = limits
+        if len(self._ready) == 1:  # nearly always, and then there are no turns to take
+            (only,) = self._ready
+            return [] if only.is_paused else self._serve(only, limit, excluding)
         taken: list[Job] = []
-        full: list[Queue] = []
         while len(taken) < limit and (queue := self._take_next(excluding)) is not None:
             most = limit - len(taken)
             if most > 1 and (rival := self._find_next(excluding)) is not None:
                 most = min(most, max(1, rival.running - queue.running))  # then it is the rival's turn
-            if queue.name in limits:
-                most = min(most, limits[queue.name] - queue.running)
-            if most > 0:
-                taken += queue.serve(most, excluding, next(self._numbers))
-                self._moved.add(queue)
-            else:
-                full.append(queue)
-        self._moved.update(full)
+            taken += self._serve(queue, most, excluding)
         return taken
+
+    def _serve(self, queue: "Queue", most: int, excluding: Collection[RunnerKind]) -> list[Job]:
+        """Take up to `most` jobs of the queue, if it is not full."""
+        if queue.name in self._limits:
+            most = min(most, self._limits[queue.name] - queue.running)
+        if most <= 0:
+            self._full.add(queue)  # until one of its jobs ends, and it is moved
+            return []
+        self._moved.add(queue)
+        jobs = queue.serve(most, excluding, next(self._numbers))
+        self._count_unready(queue, len(jobs))
+        return jobs
+
+    def _count_unready(self, queue: "Queue", jobs: int) -> None:
+        queue.ready -= jobs
+        if not queue.ready:
+            self._ready.discard(queue)
 
     def _take_next(self, excluding: Collection[RunnerKind]) -> "Queue | None":
         """Find the queue whose turn it is, and take it out of those that take turns."""
@@ -127,11 +151,12 @@ class Queues:
 
     def _settle(self, queue: "Queue") -> None:
         """Forget the queue if it is one idle queue too many; else it will be given its place when that is needed."""
-        if not queue.is_idle or len(self._queues) <= _MOST_IDLE:
+        if len(self._queues) <= _MOST_IDLE or not queue.is_idle:
             self._moved.add(queue)
             return
         del self._queues[queue.name]
         self._moved.discard(queue)
+        self._full.discard(queue)
         self._take_out(queue)
 
     def _arrange(self, queue: "Queue") -> None:
@@ -150,7 +175,7 @@ class Queues:
 class Queue:
     """One queue: how many of its jobs wait and run, and those that are ready, by the kind of their runner."""
 
-    __slots__ = ("is_paused", "lines", "name", "pending", "running", "served")
+    __slots__ = ("is_paused", "lines", "name", "pending", "ready", "running", "served")
 
     def __init__(self, name: str, served: int) -> None:
         self.name = name
@@ -158,6 +183,8 @@ class Queue:
         """When it was served last, counted; or came to be."""
         self.is_paused = False
         self.pending = 0
+        self.ready = 0
+        """So many of the pending ones are ready."""
         self.running = 0
         self.lines: dict[RunnerKind, _Line] = {}
 
@@ -177,7 +204,8 @@ class Queue:
                 lines.remove(line)
         self.pending -= len(jobs)
         self.running += len(jobs)
-        self.served = number
+        if jobs:
+            self.served = number
         return jobs
 
 
@@ -196,7 +224,8 @@ class _Line:
         priority = job.options.priority
         jobs = self._by_priority.get(priority)
         if jobs is None:
-            jobs = self._by_priority[priority] = OrderedDict()
+            jobs = self._by_priority[priority] = OrderedDict()  # kept while it is empty, too: it will be needed again
+        if not jobs:
             insort(self.priorities, priority)
         jobs[job.id] = job
 
@@ -222,7 +251,7 @@ class _Line:
         jobs = self._by_priority[priority]
         _, job = jobs.popitem(last=False)
         if not jobs:
-            self._close(priority)
+            self.priorities.pop()
         return job
 
     def remove(self, job: Job) -> None:
@@ -230,8 +259,4 @@ class _Line:
         del jobs[job.id]
         job.turn = None
         if not jobs:
-            self._close(job.options.priority)
-
-    def _close(self, priority: int) -> None:
-        del self._by_priority[priority]
-        self.priorities.remove(priority)
+            self.priorities.remove(job.options.priority)

@@ -375,7 +375,8 @@ class MemoryStore:
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         job.end(outcome, self._now())
-        self._cargo.weigh_call(job)
+        if job.args or job.kwargs:
+            self._cargo.weigh_call(job)
         self._cargo.weigh(job)
         move = _MOVES[outcome.transition]
         finished = self._finished[move.target]
