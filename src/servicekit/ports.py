@@ -17,7 +17,7 @@ from servicekit.jobs.events import JobEvent
 from servicekit.jobs.logs import LogPage, NewLine
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import Outcome
-from servicekit.jobs.query import ChangePage, JobFilter, JobPage
+from servicekit.jobs.query import ALL_JOBS, ChangePage, JobFilter, JobPage
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
@@ -246,8 +246,11 @@ class JobStore(Protocol):
         """The record as it was at each change of status after `after_version`; `JobNotFound` if there is no job."""
         ...
 
-    async def count_by_status(self) -> dict[JobStatus, int]:
-        """How many jobs are kept, for each status. Its cost does not depend on their number."""
+    async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:
+        """How many jobs are kept, for each status. Its cost does not depend on their number.
+
+        With a filter, of the newest `SCAN_LIMIT` jobs that an index leads to.
+        """
         ...
 
     async def list_queues(self) -> list[QueueRecord]:

@@ -54,7 +54,7 @@ async def submit_hold(name: str, submit: SubmitJob) -> JobSubmitted:
 
 @router.post("/tagged/{tag}", status_code=202)
 async def submit_tagged(tag: str, submit: SubmitJob) -> JobSubmitted:
-    return await submit.with_options(tags=[tag])(hold, tag)
+    return await submit.with_options(tags=[tag], metadata={"tag": tag})(hold, tag)
 
 
 @router.post("/report/{name}", status_code=202)

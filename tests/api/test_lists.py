@@ -34,7 +34,11 @@ def service(url: str) -> FastAPI:
 
     @app.post("/noop", status_code=202)
     async def submit_noop(submit: SubmitJob, name: str | None = None, tag: str = "some") -> JobSubmitted:
-        return await submit.with_options(name=name, tags=[tag])(noop)
+        return await submit.with_options(name=name, tags=[tag], metadata={"a": "b:c", "d": "&"})(noop)
+
+    @app.post("/about", status_code=202)
+    async def submit_about(about: dict[str, Any], submit: SubmitJob) -> JobSubmitted:
+        return await submit.with_options(metadata=about)(noop)
 
     @app.post("/hold", status_code=202)
     async def submit_hold(submit: SubmitJob) -> JobSubmitted:
@@ -95,6 +99,36 @@ async def test_a_list_is_filtered_by_everything_that_is_asked_for(connect: Conne
                 assert await listed(client, {**params, "limit": limit}) == expected
 
 
+async def test_jobs_are_found_by_their_metadata(connect: Connect, jobs_url: str) -> None:
+    async with connect(service(jobs_url)) as client:
+        about = {"customer": "c 17: süd", "order": 4, "paid": False}
+        for values in (about, {"customer": "c-18"}):
+            assert (await client.post("/about", json=values)).status_code == 202
+        (record,) = (await client.get(JOBS, params={"metadata": "customer:c 17: süd"})).json()
+        assert record["metadata"] == about
+        assert (await client.get(f"{JOBS}/{record['id']}")).json()["metadata"] == about
+        both = {"metadata": ["paid:false", "order:4"]}
+        assert await listed(client, both) == [record["id"]]
+        assert await listed(client, {"metadata": ["paid:false", "order:5"]}) == []
+        assert (await client.get(f"{JOBS}/$stats", params=both)).json()["total"] == 1
+        assert (await client.get(f"{JOBS}/$stats")).json()["total"] == 2
+
+
+async def test_metadata_that_cannot_be_looked_for_is_a_422(connect: Connect, jobs_url: str) -> None:
+    async with connect(service(jobs_url)) as client:
+        for query in (
+            "metadata=a",
+            "metadata=:b",
+            "metadata=a:1&metadata=a:2",
+            "metadata=a:%00",
+            "metadata=a:" + "x" * 201,
+        ):
+            for path in (JOBS, f"{JOBS}/$stats", f"{JOBS}/$stream"):
+                assert (await client.get(f"{path}?{query}")).status_code == 422, query
+        assert (await client.post("/about", json={"a:b": 1})).status_code == 422
+        assert (await client.get(f"{JOBS}/$stats", params={"parent": "no id"})).status_code == 400
+
+
 async def test_a_list_is_filtered_by_time(connect: Connect, jobs_url: str) -> None:
     async with connect(service(jobs_url)) as client:
         job_id = await submit(client, "/noop")
@@ -122,6 +156,8 @@ async def test_a_link_keeps_everything_that_was_asked_for(connect: Connect, jobs
             ("status_filter", "failed"),
             ("name", "ä & b"),
             ("tag", "c=d"),
+            ("metadata", "a:b:c"),
+            ("metadata", "d:&"),
             ("search", "ä &"),
             ("submitted_after", "2020-01-01T12:00:00+02:00"),
             ("submitted_before", "2100-01-01T00:00:00+00:00"),

@@ -102,10 +102,11 @@ def test_a_position_that_never_was_is_as_good_as_none(service: Service, odd: str
         read_until(stream, held, "running")
 
 
-def test_it_is_filtered_like_the_list_and_tells_every_deletion(service: Service) -> None:
+@pytest.mark.parametrize("query", ["tag=wanted", "metadata=tag:wanted"])
+def test_it_is_filtered_like_the_list_and_tells_every_deletion(service: Service, query: str) -> None:
     wanted = submit(service, "/tagged/wanted")
     other = submit(service, "/tagged/other")
-    with follow(service, "tag=wanted&status_filter=running&status_filter=completed") as stream:
+    with follow(service, f"{query}&status_filter=running&status_filter=completed") as stream:
         events = read_until(stream, wanted, "running")
         post(service, "/open/other")
         delete(service, other)

@@ -38,7 +38,7 @@ class File:
         self.connection.execute("COMMIT")
 
     def claim(self, limit: int = 5) -> list[claims.ClaimedJob]:
-        request = claims.ClaimRequest(self.process, limit, (COMMAND,), None, {}, time_text(NOW))
+        request = claims.ClaimRequest(self.process, limit, (COMMAND,), None, {}, time_text(NOW), "host:1")
         (jobs,) = claims.claim(self.connection, [request])
         assert not isinstance(jobs, Exception)
         return jobs

@@ -20,13 +20,14 @@ from servicekit.jobs.ids import JobIds
 from servicekit.jobs.logs import NewLine
 from servicekit.jobs.options import JobOptions, RunnerKind
 from servicekit.jobs.outcome import CANCELED, completion, failure
-from servicekit.jobs.query import ALL_JOBS
+from servicekit.jobs.query import ALL_JOBS, JobFilter
 from servicekit.jobs.record import PastAttempt, Progress
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.retry import Retry
 from servicekit.jobs.status import EndedBy, JobStatus
 from servicekit.jobs.submission import Claim, Submission
 from servicekit.ports import JobStore
+from servicekit.stores.process_name import name_of_process
 from servicekit.stores.sqlite.database import find_migrations
 from servicekit.stores.sqlite.processes import is_alive
 from servicekit.stores.sqlite.store import SqliteStore
@@ -158,11 +159,11 @@ class TestSqliteStore(JobStoreContract):
         await store.report_progress(claim, Progress(1, 2))
         clock.advance(1)
         await store.release(claim)
-        first = PastAttempt(1, began, clock.now(), None, EndedBy.STOP)
+        first = PastAttempt(1, began, clock.now(), None, EndedBy.STOP, name_of_process())
         record = await store.get_record(claim.submission.id)
         assert (record.attempts, record.progress) == ((first,), None)
         await store.retry(await self.claim(store), failure(ValueError("no")), clock.now())
-        second = PastAttempt(2, clock.now(), clock.now(), "ValueError: no", EndedBy.TARGET)
+        second = PastAttempt(2, clock.now(), clock.now(), "ValueError: no", EndedBy.TARGET, name_of_process())
         claim = await self.claim(store)
         assert (claim.attempt, claim.failures) == (3, 1)
         assert (await store.get_record(claim.submission.id)).attempts == (first, second)
@@ -553,6 +554,31 @@ async def test_a_newer_file_is_refused(open_store: OpenStore, path: Path) -> Non
     with pytest.raises(StoreUnavailable, match=f"written by a newer servicekit \\(schema {newer}"):
         async with open_store():
             pass
+
+
+async def test_a_file_of_the_first_version_is_brought_up_to_date(open_store: OpenStore, path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.executescript(find_migrations()[0])
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute(f"PRAGMA application_id = {0x53764B6A}")
+        attempts = '[[1, "2026-01-01T12:00:00.000000Z", "2026-01-01T12:00:01.000000Z", null, "crash"]]'
+        connection.execute(
+            "INSERT INTO jobs "
+            "(id, name, turn, attempts, attempt, max_restarts, runner, target, arguments, submitted_at) "
+            "VALUES (?, 'old', 1, ?, 1, 1, 'coroutine', 'tests.fakes:noop', ?, '2026-01-01T12:00:00.000000Z')",
+            [old := ids.next_id(), attempts, '{"args": [], "kwargs": {}}'],
+        )
+    connection.close()
+    async with open_store() as store:
+        record = await store.get_record(old)
+        assert (record.parent, record.metadata, record.process) == (None, {}, None)
+        assert [past.process for past in record.attempts] == [None]
+        new = await insert(store, JobOptions(metadata={"a": "x"}))
+        for claim in await store.claim(2, ()):
+            assert await store.finish(claim, completion(None))
+        assert (await store.get_record(old)).process == name_of_process()
+        found = await store.list_records(JobFilter(metadata={"a": "x"}), 10, None)
+        assert [record.id for record in found.records] == [new]
 
 
 async def test_the_database_of_another_program_is_left_alone(open_store: OpenStore, path: Path) -> None:

@@ -1,12 +1,16 @@
 """What the job routes can be asked with."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Final, NamedTuple
 
 from fastapi import Depends, Header, Path, Query
-from pydantic import AwareDatetime, JsonValue
+from fastapi.exceptions import RequestValidationError
+from pydantic import AwareDatetime, JsonValue, StringConstraints
 
+from servicekit.errors import ConfigurationError
 from servicekit.jobs.ids import parse_job_id
+from servicekit.jobs.metadata import MAX_METADATA_KEYS, check_words
 from servicekit.jobs.options import MAX_TEXT_CHARACTERS
 from servicekit.jobs.query import JobFilter
 from servicekit.jobs.status import JobStatus
@@ -67,6 +71,7 @@ async def _parse_last_event_id(last_event_id: _LastEventId = None, in_query: _La
 
 
 Text = Annotated[str, Query(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
+_Entry = Annotated[str, StringConstraints(pattern=r"^[^:]+:", max_length=2 * MAX_TEXT_CHARACTERS + 1)]
 
 
 async def _parse_filter(
@@ -75,6 +80,19 @@ async def _parse_filter(
     ] = None,
     name: Annotated[Text | None, Query(description="Only jobs with this name.", examples=["train_model"])] = None,
     tag: Annotated[Text | None, Query(description="Only jobs with this tag.", examples=["nightly"])] = None,
+    parent: Annotated[
+        str | None,
+        Query(description="Only jobs that this job has submitted.", examples=["01JQRS7XK5N8Z3VQ2M4T6W8Y0A"]),
+    ] = None,
+    metadata: Annotated[
+        list[_Entry] | None,
+        Query(
+            max_length=MAX_METADATA_KEYS,
+            description="Only jobs with this in their metadata, as `key:value`: a text as it is, a whole number or a "
+            "boolean as JSON has it. If it is repeated, with all of these.",
+            examples=[["customer:c-17"]],
+        ),
+    ] = None,
     search: Annotated[
         Text | None,
         Query(
@@ -93,10 +111,29 @@ async def _parse_filter(
         statuses=frozenset(status_filter or ()),
         name=name,
         tag=tag,
+        parent=None if parent is None else parse_job_id(parent),
+        metadata=_words_of(metadata or ()),
         search=search,
         submitted_after=submitted_after,
         submitted_before=submitted_before,
     )
+
+
+def _words_of(entries: Sequence[str]) -> dict[str, str]:
+    words: dict[str, str] = {}
+    for entry in entries:
+        key, _, word = entry.partition(":")
+        if words.setdefault(key, word) != word:
+            raise _mistake(f"{key} cannot have two values")
+    try:
+        check_words(words)
+    except ConfigurationError as error:
+        raise _mistake(str(error)) from error
+    return words
+
+
+def _mistake(text: str) -> RequestValidationError:
+    return RequestValidationError([{"type": "value_error", "loc": ("query", "metadata"), "msg": text}])
 
 
 JobId = Annotated[str, Depends(_parse_id)]

@@ -21,6 +21,7 @@ _INVALID_ID: Final[Responses] = {
     },
     **UNAVAILABLE,
 }
+STATS: Final[Responses] = _INVALID_ID
 NO_JOB: Final[Responses] = {
     **_INVALID_ID,
     404: {
@@ -119,6 +120,7 @@ STREAM_OF_ALL: Final[Responses] = {
         "with the service.",
         "content": _event_stream("Where in the order of all changes this one stands.", _STREAM_OF_ALL_EXAMPLE),
     },
+    400: _INVALID_ID[400],
 }
 CANCEL: Final[Responses] = {
     200: {"description": "The work has stopped, and the job is canceled."},

@@ -18,9 +18,9 @@ from servicekit.api.job_responses import (
     NO_JOB,
     RESULT,
     RETRY,
+    STATS,
     STREAM,
     STREAM_OF_ALL,
-    UNAVAILABLE,
 )
 from servicekit.api.openapi import name_operation
 from servicekit.api.sse import EventStream, EventStreamRoute
@@ -60,7 +60,7 @@ def add_job_routes(app: FastAPI, prefix: str) -> None:
     job, stream = f"{prefix}/{{job_id}}", f"{prefix}/{{job_id}}/$stream"
     add(prefix, list_jobs, summary="List jobs", response_model=list[JobSummary], responses=LIST)
     # Before the routes that would take these for a job's id.
-    add(stats, count_jobs, summary="Count jobs", response_model=JobStats, responses=UNAVAILABLE)
+    add(stats, count_jobs, summary="Count jobs", response_model=JobStats, responses=STATS)
     add(stream_of_all, stream_jobs, summary="Watch all jobs live", response_class=Response, responses=STREAM_OF_ALL)
     add(stream_of_all, stream_jobs, methods=["HEAD"], include_in_schema=False)
     add(job, get_job, summary="Get one job", response_model=JobRecord, responses=NO_JOB)
@@ -105,18 +105,22 @@ async def list_jobs(
 def _query_of(wanted: JobFilter) -> list[tuple[str, str]]:
     """The filter as parameters of a query."""
     statuses = [("status_filter", status.value) for status in JobStatus if status in wanted.statuses]
-    texts = {"name": wanted.name, "tag": wanted.tag, "search": wanted.search}
+    texts = {"name": wanted.name, "tag": wanted.tag, "parent": wanted.parent, "search": wanted.search}
     times = {"submitted_after": wanted.submitted_after, "submitted_before": wanted.submitted_before}
     return [
         *statuses,
         *((name, text) for name, text in texts.items() if text is not None),
+        *(("metadata", f"{key}:{word}") for key, word in wanted.metadata.items()),
         *((name, moment.isoformat()) for name, moment in times.items() if moment is not None),
     ]
 
 
-async def count_jobs(scheduler: SchedulerDependency) -> JobStats:
-    """How many jobs are kept, for each status. It costs the same however many there are."""
-    counts = await scheduler.count_by_status()
+async def count_jobs(scheduler: SchedulerDependency, wanted: Wanted) -> JobStats:
+    """How many jobs are kept, for each status. It costs the same however many there are.
+
+    With a filter it counts those of the newest 10,000 jobs that the filter may be about.
+    """
+    counts = await scheduler.count_by_status(wanted)
     return JobStats(**{status.value: count for status, count in counts.items()}, total=sum(counts.values()))
 
 

@@ -1,7 +1,7 @@
 """The scheduler: what users hold."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from types import TracebackType
@@ -130,6 +130,8 @@ class Scheduler:
         status: JobStatus | Collection[JobStatus] | None = None,
         name: str | None = None,
         tag: str | None = None,
+        parent: str | ULID | None = None,
+        metadata: Mapping[str, str] | None = None,
         search: str | None = None,
         submitted_after: datetime | None = None,
         submitted_before: datetime | None = None,
@@ -145,6 +147,8 @@ class Scheduler:
             statuses=frozenset(JobStatus(each) for each in statuses),
             name=name,
             tag=tag,
+            parent=None if parent is None else str(parent),
+            metadata=metadata or {},
             search=search,
             submitted_after=submitted_after,
             submitted_before=submitted_before,
@@ -173,9 +177,9 @@ class Scheduler:
                 break
         return records
 
-    async def count_by_status(self) -> dict[JobStatus, int]:
-        """How many jobs are kept, for each status."""
-        return await (await self._engine.open()).count_by_status()
+    async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:
+        """How many jobs are kept, for each status; with a filter, of the newest 10,000 that it may be about."""
+        return await (await self._engine.open()).count_by_status(wanted)
 
     async def cancel(self, job_id: str | ULID) -> bool:
         """Ask the job to stop, and wait for its end, though never more than a second.

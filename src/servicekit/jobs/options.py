@@ -1,26 +1,25 @@
 """What can be asked for a job beside its target and arguments: by a decorator on the target, or call by call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import FunctionType, MethodType
 from typing import Any, Final, Literal, TypedDict, TypeVar, Unpack
-from unicodedata import category
 
 from servicekit.errors import ConfigurationError, check_count, check_seconds
+from servicekit.jobs.metadata import NO_METADATA, Metadata
 from servicekit.jobs.retry import Retry
+from servicekit.jobs.texts import MAX_TEXT_CHARACTERS as MAX_TEXT_CHARACTERS
+from servicekit.jobs.texts import is_short_text
 
 F = TypeVar("F", bound=Callable[..., object])
 
-MAX_TEXT_CHARACTERS: Final = 200
 MAX_TAGS: Final = 20
 DEFAULT_QUEUE: Final = "default"
 _LAST_YEAR: Final = 2999
 _LONGEST: Final = timedelta(days=3_653)
 _ATTRIBUTE: Final = "__job_options__"
-_UNFIT: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode's categories of control characters, surrogates, and separators of lines and paragraphs."""
 
 
 class RunnerKind(StrEnum):
@@ -40,6 +39,8 @@ class JobOptions:
 
     - `name`: what the job is called in lists; the target's own name if `None`.
     - `tags`: words to find the job by, at most 20.
+    - `metadata`: a JSON object of your own, at most 16 KiB of it with 50 keys: shown in the record, and to find the job
+      by. It is copied.
     - `idempotency_key`: while a job with this key is kept, another submission with it is the same job.
     - `max_restarts`: how often the job is run again when the process that ran it has died. 0 for a target that must
       not run twice: such a job then ends `failed`.
@@ -57,6 +58,7 @@ class JobOptions:
 
     name: str | None = None
     tags: tuple[str, ...] = ()
+    metadata: Mapping[str, object] = NO_METADATA
     idempotency_key: str | None = None
     max_restarts: int = 1
     runner: RunnerKind | None = None
@@ -76,6 +78,8 @@ class JobOptions:
     def __post_init__(self) -> None:
         self._check_texts()
         self._check_durations()
+        if type(self.metadata) is not Metadata:
+            object.__setattr__(self, "metadata", Metadata(self.metadata))
         for option, least, most in (("max_restarts", 0, 1_000), ("priority", -1_000, 1_000)):
             number = getattr(self, option)
             if type(number) is not int or not least <= number <= most:
@@ -130,6 +134,7 @@ class OptionChanges(TypedDict, total=False):
 
     name: str | None
     tags: Sequence[str]
+    metadata: Mapping[str, object]
     idempotency_key: str | None
     max_restarts: int
     runner: RunnerKind | Literal["process", "thread", "coroutine"] | None
@@ -149,17 +154,12 @@ class OptionChanges(TypedDict, total=False):
 
 def check_text(option: str, value: object) -> None:
     """`ConfigurationError` unless the value is a short text of one line that every store can hold."""
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT_CHARACTERS or not _is_line(value):
+    if not is_short_text(value) or not value:
         raise ConfigurationError(
             option,
             value,
             f"1 to {MAX_TEXT_CHARACTERS} characters, without line breaks, control characters and surrogates",
         )
-
-
-def _is_line(text: str) -> bool:
-    # Spaces of other scripts and marks that join letters are no printable characters to Python, but belong to names.
-    return text.isprintable() or not any(category(character) in _UNFIT for character in text)
 
 
 def seconds_of(duration: float | timedelta) -> float:

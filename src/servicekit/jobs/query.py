@@ -1,11 +1,13 @@
 """Which jobs a list or a stream of all jobs is about."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from servicekit.errors import ConfigurationError
 from servicekit.jobs.ids import first_id_at
+from servicekit.jobs.metadata import check_words, word_of
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.status import JobStatus
 
@@ -15,12 +17,19 @@ SCAN_LIMIT: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """What a job must be like; everything that is given must hold. `ConfigurationError` for times without a zone."""
+    """What a job must be like; everything that is given must hold.
+
+    `ConfigurationError` for times without a zone, and for metadata that cannot be looked for.
+    """
 
     statuses: frozenset[JobStatus] = frozenset()
     """One of these; none given is any."""
     name: str | None = None
     tag: str | None = None
+    parent: str | None = None
+    """The id of the job that submitted it."""
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Values of its metadata, by their keys: texts as they are, whole numbers and booleans as JSON has them."""
     search: str | None = None
     """A text in the job's name or error. ASCII letters match in either case."""
     submitted_after: datetime | None = None
@@ -33,11 +42,13 @@ class JobFilter:
             moment = getattr(self, option)
             if moment is not None and moment.utcoffset() is None:
                 raise ConfigurationError(option, moment, "a time with a time zone")
+        check_words(self.metadata)
 
     @property
     def is_search(self) -> bool:
         """Whether it asks for more than a status and a time, to which no order of jobs leads."""
-        return not (self.name is None and self.tag is None and self.search is None)
+        texts = (self.name, self.tag, self.parent, self.search)
+        return bool(self.metadata) or any(text is not None for text in texts)
 
     @property
     def lowest_id(self) -> str:
@@ -54,14 +65,23 @@ class JobFilter:
         return (
             (not self.statuses or record.status in self.statuses)
             and self.lowest_id <= record.id < self.above_id
-            and self.finds(record.name, record.tags, record.error)
+            and self.finds(record.name, record.tags, record.error, record.parent, record.metadata)
         )
 
-    def finds(self, name: str, tags: tuple[str, ...], error: str | None) -> bool:
+    def finds(
+        self,
+        name: str,
+        tags: tuple[str, ...],
+        error: str | None,
+        parent: str | None,
+        metadata: Mapping[str, object],
+    ) -> bool:
         """Whether a job with these is what is searched for, its status and time left aside."""
         return (
             (self.name is None or name == self.name)
             and (self.tag is None or self.tag in tags)
+            and (self.parent is None or parent == self.parent)
+            and all(word_of(metadata.get(key)) == word for key, word in self.metadata.items())
             and (self.search is None or _contains(name, self.search) or _contains(error, self.search))
         )
 

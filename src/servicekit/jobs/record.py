@@ -30,6 +30,9 @@ class PastAttempt:
     finished_at: Annotated[datetime, Field(description="When it ended, or was found to have ended (UTC).")]
     error: Annotated[str | None, Field(description="Why it failed; `null` if its process was stopped or died.")]
     ended_by: Annotated[EndedBy, Field(description="What made it end.", examples=[EndedBy.TARGET])]
+    process: Annotated[
+        str | None, Field(description="The process of the service that ran it.", examples=["web-1:4711"])
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,19 @@ class JobSummary:
     ]
     retry_of: Annotated[str | None, Field(description="The job that this one repeats.", examples=[None])]
     schedule: Annotated[str | None, Field(description="The schedule that submitted it.", examples=[None])]
+    parent: Annotated[str | None, Field(description="The job that submitted it.", examples=[None])]
+    metadata: Annotated[
+        dict[str, object],
+        Field(description="What its submitter keeps with it, a JSON object.", examples=[{"customer": "c-17"}]),
+    ] = field(hash=False)
+    process: Annotated[
+        str | None,
+        Field(
+            description="The process of the service that runs it, or ran its last attempt, as `host:pid`; `null` while "
+            "it is pending.",
+            examples=["web-1:4711"],
+        ),
+    ]
     # Two records are equal if they say the same of the job, whenever they were made.
     elapsed_seconds: Annotated[
         float | None, Field(description="How long its last attempt has run, or ran.", examples=[4.2])
@@ -133,6 +149,7 @@ def transitions_of(record: JobRecord) -> list[JobRecord]:
     started = replace(record, status=JobStatus.RUNNING, version=2, finished_at=None, error=None, artifact_id=None,
                       progress=None, cancel_requested_at=None, error_traceback=None, ended_by=None,
                       elapsed_seconds=0.0, remaining_seconds=None)  # fmt: skip
-    submitted = replace(started, status=JobStatus.PENDING, version=1, started_at=None, attempt=0, elapsed_seconds=None)
+    submitted = replace(started, status=JobStatus.PENDING, version=1, started_at=None, attempt=0, process=None,
+                        elapsed_seconds=None)  # fmt: skip
     life = [submitted, started] if record.started_at else [submitted]
     return [*life, record] if record.status.is_terminal else life

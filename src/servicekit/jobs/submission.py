@@ -34,6 +34,8 @@ class Submission:
     """The job that this one repeats."""
     schedule: str | None = None
     """The name of the schedule that submits it."""
+    parent: str | None = None
+    """The job that submits it."""
 
     def call(self) -> Any:
         """Call the target; of a coroutine function this gives the coroutine."""

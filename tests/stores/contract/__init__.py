@@ -12,6 +12,7 @@ from tests.stores.contract.bounds import (
     BoundedContract,
     BoundsByStatus,
 )
+from tests.stores.contract.families import FamilyContract
 from tests.stores.contract.life import KEY, LifeContract
 from tests.stores.contract.logs import LogContract
 from tests.stores.contract.retries import ResubmitContract, RetryContract
@@ -26,6 +27,7 @@ __all__ = [
 
 class JobStoreContract(
     LifeContract,
+    FamilyContract,
     RetryContract,
     ResubmitContract,
     TimeContract,

@@ -13,6 +13,7 @@ from servicekit.jobs.retry import Retry
 from servicekit.jobs.status import EndedBy, JobStatus
 from servicekit.jobs.submission import Claim, Submission
 from servicekit.ports import JobStore
+from servicekit.stores.process_name import name_of_process
 from tests.fakes import FakeClock, RecordingPublisher, noop, submission
 from tests.stores.contract.base import COROUTINE, THREAD, StoreTests
 
@@ -134,7 +135,9 @@ class RetryContract(UnclaimContract):
         assert (record.error, record.error_traceback) == (None, None)
         assert (record.started_at, record.finished_at, record.progress) == (None, None, None)
         assert (record.ended_by, record.elapsed_seconds, record.attempt) == (None, None, 1)
-        assert record.attempts == (PastAttempt(1, began, clock.now(), "ValueError: no 1", EndedBy.TARGET),)
+        assert record.attempts == (
+            PastAttempt(1, began, clock.now(), "ValueError: no 1", EndedBy.TARGET, name_of_process()),
+        )
         with pytest.raises(ResultUnavailable, match="status=pending"):
             await store.get_result(record.id)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from servicekit.errors import RetryUnavailable
 from servicekit.jobs.command import Command
+from servicekit.jobs.metadata import NO_METADATA, metadata_of
 from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.record import (
     MAX_PAST_ATTEMPTS,
@@ -47,9 +48,9 @@ class Job:
 
     __slots__ = (
         "args", "artifact_id", "attempt", "attempts", "cancel_requested_at", "ended_by", "error", "error_traceback",
-        "finished_at", "id", "kwargs", "log", "name", "options", "progress", "queue", "result", "result_bytes",
-        "retry_of", "runner", "schedule", "scheduled_at", "shelf", "spared", "started_at", "status", "submission",
-        "submitted_at", "target", "transitions", "turn", "version", "why_not_again",
+        "finished_at", "id", "kwargs", "log", "name", "options", "parent", "process", "progress", "queue", "result",
+        "result_bytes", "retry_of", "runner", "schedule", "scheduled_at", "shelf", "spared", "started_at", "status",
+        "submission", "submitted_at", "target", "transitions", "turn", "version", "why_not_again",
     )  # fmt: skip
 
     queue: "Queue"
@@ -62,6 +63,7 @@ class Job:
         self.options = submission.options  # nearly always the same object for all jobs
         self.retry_of = submission.retry_of
         self.schedule = submission.schedule
+        self.parent = submission.parent
         self.submission: Submission | None = submission
         """`None` once the job has ended: its call is in the next three then, if it can be made again."""
         self.target: JobTarget | None = None
@@ -83,6 +85,7 @@ class Job:
         self.progress: Progress | None = None
         self.result: object = None
         self.result_bytes = 0
+        self.process: str | None = None
         self.attempt = 0
         self.spared = 0
         """How many of its attempts could not begin."""
@@ -93,10 +96,12 @@ class Job:
         self.version = 1
 
     def record(self, now: datetime) -> JobRecord:
+        metadata = self.options.metadata
         return JobRecord(
             self.id, self.status, self.submitted_at, self.started_at, self.finished_at, self.error, self.artifact_id,
             self.name, self.attempt, self.version, self.progress, self.options.tags, self.cancel_requested_at,
             self.options.queue, self.options.priority, self.scheduled_at, self.ended_by, self.retry_of, self.schedule,
+            self.parent, {} if metadata is NO_METADATA else metadata_of(metadata).as_dict(), self.process,
             seconds_elapsed(self.started_at, self.finished_at, now),
             seconds_remaining(self.progress, self.started_at, now) if self.status is _RUNNING else None,
             self.error_traceback, self.attempts,
@@ -109,16 +114,18 @@ class Job:
         """Note that the attempt has failed and will be followed by another."""
         self._remember_transitions(now)
         started_at = self.started_at or self.submitted_at
-        ended = PastAttempt(self.attempt, started_at, max(now, started_at), outcome.error, outcome.ended_by)
+        ended = PastAttempt(
+            self.attempt, started_at, max(now, started_at), outcome.error, outcome.ended_by, self.process
+        )
         self.attempts = (*self.attempts, ended)[-MAX_PAST_ATTEMPTS:]
-        self.started_at = self.progress = None
+        self.started_at = self.progress = self.process = None
         self.scheduled_at = scheduled_at
 
     def take_back(self, now: datetime) -> None:
         """Note that the attempt could not begin."""
         self._remember_transitions(now)
         self.spared += 1
-        self.started_at = self.progress = None
+        self.started_at = self.progress = self.process = None
 
     def _remember_transitions(self, now: datetime) -> None:
         if self.transitions is None:
@@ -157,7 +164,15 @@ class Job:
         if options.idempotency_key is not None or options.delay or options.start_at is not None:
             options = replace(options, idempotency_key=None, delay=0.0, start_at=None)
         return Submission(
-            new_id, self.name, self.target, self.args, self.kwargs, self.runner, options, retry_of=self.id
+            new_id,
+            self.name,
+            self.target,
+            self.args,
+            self.kwargs,
+            self.runner,
+            options,
+            retry_of=self.id,
+            parent=self.parent,
         )
 
     @property

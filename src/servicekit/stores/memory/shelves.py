@@ -2,8 +2,10 @@
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator
+from itertools import islice
 
-from servicekit.jobs.query import JobFilter
+from servicekit.jobs.metadata import metadata_of
+from servicekit.jobs.query import ALL_JOBS, JobFilter
 from servicekit.jobs.status import JobStatus
 from servicekit.stores.memory.job import Job
 
@@ -71,7 +73,7 @@ class Shelves:
                 return found, above
             if job.status in statuses:
                 left -= 1
-                if not is_search or wanted.finds(job.name, job.options.tags, job.error):
+                if not is_search or _finds(wanted, job):
                     if len(found) == limit:
                         return found, above
                     found.append(job)
@@ -79,6 +81,16 @@ class Shelves:
                     break
             above = job.id
         return found, None
+
+    def count(self, wanted: JobFilter, scan_limit: int) -> dict[JobStatus, int]:
+        """How many of the newest jobs are wanted, by their status."""
+        if wanted == ALL_JOBS:
+            return dict(self.counts)
+        counts = dict.fromkeys(JobStatus, 0)
+        walk = self._walk(wanted.statuses or _ALL_STATUSES, wanted.lowest_id, wanted.above_id)
+        for job in islice(walk, scan_limit):
+            counts[job.status] += (not wanted.statuses or job.status in wanted.statuses) and _finds(wanted, job)
+        return counts
 
     def _walk(self, statuses: Collection[JobStatus], lowest: str, above: str) -> Iterator[Job]:
         """The jobs of shelves with such a status, the newest first, with an id of at least `lowest` below `above`."""
@@ -95,3 +107,8 @@ class Shelves:
 
     def _position(self, job_id: str) -> int:
         return bisect_left(self._shelves, job_id, key=lambda shelf: shelf.first_id)
+
+
+def _finds(wanted: JobFilter, job: Job) -> bool:
+    options = job.options
+    return wanted.finds(job.name, options.tags, job.error, job.parent, metadata_of(options.metadata).words)

@@ -19,7 +19,7 @@ from servicekit.jobs.events import JobEvent
 from servicekit.jobs.logs import LogPage, NewLine
 from servicekit.jobs.options import RunnerKind, seconds_of
 from servicekit.jobs.outcome import CANCELED, STOPPED, Outcome, failure
-from servicekit.jobs.query import SCAN_LIMIT, ChangePage, JobChange, JobFilter, JobPage
+from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, ChangePage, JobChange, JobFilter, JobPage
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.restartable import fingerprint
@@ -36,6 +36,7 @@ from servicekit.stores.memory.logs import JobLog
 from servicekit.stores.memory.schedules import Schedules
 from servicekit.stores.memory.shelves import Shelves
 from servicekit.stores.memory.waiting import Waiting
+from servicekit.stores.process_name import name_of_process
 
 _MOVES: Final = {transition: move_of(transition) for transition in Transition}
 _CLAIM: Final = _MOVES[Transition.CLAIM]
@@ -132,16 +133,19 @@ class MemoryStore:
         max_running: int | None = None,  # noqa: ARG002 (no other process runs any, so `limit` says it already)
         queue_limits: Mapping[str, int] | None = None,
     ) -> list[Claim]:
-        now = self._now()
-        return [self._start(job, now) for job in self._waiting.take(limit, excluding, queue_limits or _NO_LIMITS)]
+        now, process = self._now(), name_of_process()
+        return [
+            self._start(job, now, process) for job in self._waiting.take(limit, excluding, queue_limits or _NO_LIMITS)
+        ]
 
-    def _start(self, job: Job, now: datetime) -> Claim:
+    def _start(self, job: Job, now: datetime, process: str) -> Claim:
         submission = job.submission
         assert submission is not None  # it is kept until the job has ended
         # A clock that was set back does not make a job start before it was submitted.
         job.started_at = now if now > job.submitted_at else job.submitted_at
         failures = job.attempt - job.spared  # what began and does not fail ends the job: nobody else could run it
         job.attempt += 1
+        job.process = process
         self._move(job, _CLAIM)
         return Claim(submission, job.attempt, failures)
 
@@ -276,8 +280,8 @@ class MemoryStore:
         life = self._get(job_id).list_transitions(self._now())
         return [record for record in life if record.version > after_version]
 
-    async def count_by_status(self) -> dict[JobStatus, int]:
-        return dict(self._shelves.counts)
+    async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:
+        return self._shelves.count(wanted, self._scan_limit)
 
     async def list_queues(self) -> list[QueueRecord]:
         """A deleted job that still runs counts: it holds its place in the queue."""

@@ -31,6 +31,7 @@ class ClaimRequest(NamedTuple):
     max_running: int | None
     queue_limits: Mapping[str, int]
     now: str
+    process_name: str
 
 
 class ClaimedJob(NamedTuple):
@@ -48,6 +49,7 @@ class ClaimedJob(NamedTuple):
     options: str | None
     retry_of: str | None
     schedule: str | None
+    parent: str | None
 
 
 # One statement says all that must be known before: each one costs the interpreter's lock.
@@ -74,11 +76,11 @@ _RANGE: Final = f"""
 """
 _ROWS: Final = (
     "SELECT json_group_array(json_array(-priority, turn, id, attempt + 1, failures, name, runner, target, arguments, "
-    "options, retry_of, schedule)) FROM jobs WHERE id IN "
+    "options, retry_of, schedule, parent)) FROM jobs WHERE id IN "
 )
 _CLAIM: Final = f"""
     UPDATE jobs SET status = '{_CLAIM_MOVE.target.value}', version = version + 1, attempt = attempt + 1, owner = ?,
-                    started_at = max(submitted_at, ?)
+                    process = ?, started_at = max(submitted_at, ?)
     WHERE id IN (SELECT value FROM json_each(?))
 """
 _SERVE: Final = """
@@ -113,7 +115,8 @@ def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> list[Claime
         return []
     jobs = lines[0].take_all() if len(lines) == 1 else _take_turns(connection, lines, limit)
     if jobs:
-        connection.execute(_CLAIM, [request.process, request.now, json.dumps([job.id for job in jobs])])
+        job_ids = json.dumps([job.id for job in jobs])
+        connection.execute(_CLAIM, [request.process, request.process_name, request.now, job_ids])
     return jobs
 
 

@@ -2,12 +2,13 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from servicekit.errors import IdempotencyConflict, JobNotFound, QueueFull, RetryUnavailable
+from servicekit.jobs.metadata import NO_METADATA, metadata_of
 from servicekit.jobs.options import JobOptions
 from servicekit.jobs.restartable import CallDescription
 from servicekit.jobs.status import JobStatus, Transition, move_of
@@ -18,7 +19,7 @@ _PENDING: Final = move_of(Transition.CLAIM).sources[0].value
 
 
 class NewJob(NamedTuple):
-    """A row of `jobs`, and how many may wait in its queue before it."""
+    """A row of `jobs`, how many may wait in its queue before it, and what is written beside it."""
 
     id: str
     name: str
@@ -39,14 +40,18 @@ class NewJob(NamedTuple):
     options: str | None
     retry_of: str | None
     schedule: str | None
+    parent: str | None
+    metadata: str | None
     idempotency_key: str | None
     fingerprint: str | None
     max_pending: int | None
+    words: Mapping[str, str]
+    """What its metadata can be found by."""
 
     @property
     def is_plain(self) -> bool:
         """Whether all columns after `max_restarts` are what they are by default."""
-        return self.options is None and self.retry_of is None and self.schedule is None
+        return self.options is None and self.retry_of is None and self.schedule is None and self.parent is None
 
 
 def new_job(
@@ -61,17 +66,19 @@ def new_job(
     fingerprint: str | None = None,
     retry_of: str | None = None,
     schedule: str | None = None,
+    parent: str | None = None,
     max_pending: int | None = None,
 ) -> NewJob:
     """The row of a job that is submitted now. A keyed one waits for its key: the file lets it pass if it may."""
     key = options.concurrency_key
-    scheduled_at = options.scheduled_at(now)
+    scheduled_at, metadata = options.scheduled_at(now), metadata_of(options.metadata)
     return NewJob(
         job_id, name, runner, call and call.reference, call and call.arguments, owner, time_text(now),
         options.max_restarts, json.dumps(options.tags) if options.tags else "[]", options.queue, options.priority,
         _wait_of(key, is_due=scheduled_at is None), write_time(scheduled_at),
         expiry_after(options, scheduled_at or now), key, None if key is None else options.concurrency_limit,
-        dump_options(options), retry_of, schedule, options.idempotency_key, fingerprint, max_pending,
+        dump_options(options), retry_of, schedule, parent, None if metadata is NO_METADATA else metadata.text,
+        options.idempotency_key, fingerprint, max_pending, metadata.words,
     )  # fmt: skip
 
 
@@ -99,6 +106,11 @@ _TAG: Final = """
     INSERT INTO job_tags (tag, job_id)
     SELECT tags.value, json_extract(rows.value, '$[0]')
     FROM json_each(?) AS rows CROSS JOIN json_each(json_extract(rows.value, '$[1]')) AS tags
+"""
+_WORDS: Final = """
+    INSERT INTO job_metadata (job_id, key, word)
+    SELECT json_extract(rows.value, '$[0]'), words.key, words.value
+    FROM json_each(?) AS rows CROSS JOIN json_each(json_extract(rows.value, '$[1]')) AS words
 """
 
 
@@ -133,6 +145,9 @@ def _write(connection: sqlite3.Connection, jobs: list[NewJob]) -> None:
     tagged = [[job.id, json.loads(job.tags)] for job in jobs if job.tags != "[]"]
     if tagged:
         connection.execute(_TAG, [json.dumps(tagged)])
+    described = [[job.id, job.words] for job in jobs if job.words]
+    if described:
+        connection.execute(_WORDS, [json.dumps(described)])
 
 
 class _FirstUse(NamedTuple):
@@ -175,11 +190,11 @@ class Resubmission(NamedTuple):
 
 def resubmit(connection: sqlite3.Connection, request: Resubmission) -> str:
     """Keep a new job like one that has ended; its id."""
-    query = "SELECT name, runner, target, arguments, options, status FROM jobs WHERE id = ? AND NOT is_deleted"
+    query = "SELECT name, runner, target, arguments, options, parent, status FROM jobs WHERE id = ? AND NOT is_deleted"
     row = connection.execute(query, [request.job_id]).fetchone()
     if row is None:
         raise JobNotFound(request.job_id)
-    name, runner, target, arguments, options_text, status = row
+    name, runner, target, arguments, options_text, parent, status = row
     if not JobStatus(status).is_terminal:
         raise RetryUnavailable(request.job_id, status, "it has not ended.")
     if target is None:
@@ -188,7 +203,7 @@ def resubmit(connection: sqlite3.Connection, request: Resubmission) -> str:
     call = CallDescription(target, arguments)
     job = new_job(
         request.new_id, name, runner, call, options, request.now,
-        retry_of=request.job_id, max_pending=request.max_pending,
+        retry_of=request.job_id, parent=parent, max_pending=request.max_pending,
     )  # fmt: skip
     return insert_one(connection, job)
 

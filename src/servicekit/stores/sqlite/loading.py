@@ -22,7 +22,7 @@ def load_submission(job: ClaimedJob) -> Submission:
         runner = check_target(target, args, kwargs, options.runner)
     except Exception as error:  # finding the target runs the user's code, and every other claim needs its answer
         target, args, kwargs, runner = _Failing(error), (), {}, RunnerKind.COROUTINE
-    return Submission(job.id, job.name, target, args, kwargs, runner, options, job.retry_of, job.schedule)
+    return Submission(job.id, job.name, target, args, kwargs, runner, options, job.retry_of, job.schedule, job.parent)
 
 
 class _Failing:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
+from servicekit.jobs.metadata import Metadata
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, seconds_of
 from servicekit.jobs.retry import Retry
 from servicekit.stores.sqlite.rows import time_text
@@ -28,6 +29,8 @@ def _spell(value: object) -> object:
     match value:
         case Retry():
             return asdict(value)
+        case Metadata():
+            return value.as_dict()
         case datetime():
             return time_text(value)
         case _:

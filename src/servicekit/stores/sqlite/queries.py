@@ -70,8 +70,8 @@ def list_records(connection: sqlite3.Connection, request: ListRequest) -> JobPag
     candidates, values = _candidates(wanted, before)
     conditions, more_values = _conditions(wanted)
     # One index answers one question, and then no more than the page is needed. It has to be searched for a second one.
-    questions = [wanted.tag, wanted.name, wanted.statuses or None, wanted.search, wanted.search]
-    is_search = len([question for question in questions if question is not None]) > 1
+    questions = [wanted.parent, wanted.tag, wanted.name, wanted.statuses or None, wanted.search, wanted.search]
+    is_search = len([question for question in questions if question is not None]) + len(wanted.metadata) > 1
     values["scan"] = scan_limit = max(scan_limit, limit + 1) if is_search else limit + 1
     rows = connection.execute(
         # Not sorted again: the candidates come in order, and each leads to one job.
@@ -89,10 +89,18 @@ def list_records(connection: sqlite3.Connection, request: ListRequest) -> JobPag
 def _candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, Any]]:
     """A query for the ids that an index leads to, the newest first, and its values."""
     above = wanted.above_id if before is None else min(before, wanted.above_id)
-    values: dict[str, Any] = {"above": above, "lowest": wanted.lowest_id, "tag": wanted.tag, "name": wanted.name}
+    values: dict[str, Any] = {"above": above, "lowest": wanted.lowest_id, "tag": wanted.tag, "name": wanted.name,
+                              "parent": wanted.parent}  # fmt: skip
     by_id = "id < :above AND id >= :lowest AND NOT is_deleted ORDER BY id DESC LIMIT :scan"
-    if wanted.tag is not None:  # a job loses its tags when it is deleted
-        by_job_id = "job_id < :above AND job_id >= :lowest ORDER BY job_id DESC LIMIT :scan"
+    if wanted.parent is not None:
+        return f"SELECT id AS candidate FROM jobs WHERE parent = :parent AND {by_id}", values
+    # A job loses its metadata and its tags when it is deleted.
+    by_job_id = "job_id < :above AND job_id >= :lowest ORDER BY job_id DESC LIMIT :scan"
+    if wanted.metadata:
+        key, word = next(iter(wanted.metadata.items()))
+        query = f"SELECT job_id AS candidate FROM job_metadata WHERE key = :key AND word = :word AND {by_job_id}"
+        return query, {**values, "key": key, "word": word}
+    if wanted.tag is not None:
         return f"SELECT job_id AS candidate FROM job_tags WHERE tag = :tag AND {by_job_id}", values
     if wanted.name is not None:
         return f"SELECT id AS candidate FROM jobs WHERE name = :name AND {by_id}", values
@@ -106,6 +114,12 @@ def _candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, A
     return f"{parts} ORDER BY candidate DESC LIMIT :scan", {**values, **names}
 
 
+_HAS_WORDS: Final = (
+    "NOT EXISTS (SELECT 1 FROM json_each(:words) AS wanted WHERE NOT EXISTS (SELECT 1 FROM job_metadata "
+    "WHERE key = wanted.key AND word = wanted.value AND job_id = jobs.id))"
+)
+
+
 def _conditions(wanted: JobFilter) -> tuple[str, dict[str, Any]]:
     conditions, values = ["TRUE"], dict[str, Any]()
     if wanted.statuses:
@@ -114,10 +128,33 @@ def _conditions(wanted: JobFilter) -> tuple[str, dict[str, Any]]:
     if wanted.name is not None:
         conditions.append("+name = :wanted_name")
         values["wanted_name"] = wanted.name
+    if wanted.tag is not None:
+        conditions.append("EXISTS (SELECT 1 FROM job_tags WHERE tag = :wanted_tag AND job_id = jobs.id)")
+        values["wanted_tag"] = wanted.tag
+    if wanted.metadata:
+        conditions.append(_HAS_WORDS)
+        values["words"] = json.dumps(dict(wanted.metadata))
     if wanted.search is not None:
         conditions.append("(instr(lower(name), lower(:search)) OR instr(lower(error), lower(:search)))")
         values["search"] = wanted.search.encode("utf-8", "replace").decode()
     return " AND ".join(conditions), values
+
+
+class CountRequest(NamedTuple):
+    wanted: JobFilter
+    scan_limit: int
+
+
+def count_wanted(connection: sqlite3.Connection, request: CountRequest) -> dict[JobStatus, int]:
+    """How many of the newest jobs to which an index leads are wanted, by their status."""
+    candidates, values = _candidates(request.wanted, None)
+    conditions, more_values = _conditions(request.wanted)
+    rows = connection.execute(
+        f"SELECT status, count(*) FROM ({candidates}) CROSS JOIN jobs ON id = candidate WHERE {conditions} "
+        "GROUP BY status",
+        {**values, **more_values, "scan": request.scan_limit},
+    ).fetchall()
+    return _counts(dict(rows))
 
 
 class TransitionsRequest(NamedTuple):
@@ -169,5 +206,8 @@ def get_position(connection: sqlite3.Connection, _: None) -> int:
 
 def count_by_status(connection: sqlite3.Connection, _: None) -> dict[JobStatus, int]:
     query = "SELECT status, sum(jobs) FROM counts GROUP BY status"
-    counts: dict[str, int] = dict(connection.execute(query).fetchall())
+    return _counts(dict(connection.execute(query).fetchall()))
+
+
+def _counts(counts: dict[str, int]) -> dict[JobStatus, int]:
     return {status: counts.get(status.value, 0) for status in JobStatus}

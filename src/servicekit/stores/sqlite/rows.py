@@ -12,7 +12,8 @@ _RUNNING: Final = move_of(Transition.CLAIM).target
 
 RECORD_COLUMNS: Final = (
     "id, status, submitted_at, started_at, finished_at, error, artifact_id, name, attempt, version, progress, tags, "
-    "cancel_requested_at, queue, priority, scheduled_at, ended_by, retry_of, schedule, error_traceback, attempts"
+    "cancel_requested_at, queue, priority, scheduled_at, ended_by, retry_of, schedule, parent, metadata, "
+    "process, error_traceback, attempts"
 )
 
 EVENT_ARRAY: Final = (
@@ -20,7 +21,7 @@ EVENT_ARRAY: Final = (
     "e.scheduled_at, e.cancel_requested_at, e.progress, e.error, "
     "iif(e.version = j.version, j.error_traceback, e.error_traceback), "
     "j.name, j.submitted_at, j.tags, j.queue, j.priority, j.artifact_id, j.ended_by, j.retry_of, j.schedule, "
-    "j.attempts)"
+    "j.parent, j.metadata, iif(e.attempt = j.attempt, j.process, NULL), j.attempts)"
 )
 """An event `e` with what it needs of its job `j`."""
 
@@ -52,6 +53,10 @@ class EventRow(NamedTuple):
     ended_by: str | None
     retry_of: str | None
     schedule: str | None
+    parent: str | None
+    metadata: str | None
+    process: str | None
+    """Of the attempt, if it is the job's last one."""
     attempts: str | None
 
     @property
@@ -86,14 +91,14 @@ def read_record(row: Row, now: datetime) -> JobRecord:
     """The record of a row of `RECORD_COLUMNS`, as it is now."""
     (
         id_, status_text, submitted, started, finished, error, artifact, name, attempt, version, progress_text, tags,
-        asked, queue, priority, scheduled, ended_by, retry_of, schedule, trace, attempts,
+        asked, queue, priority, scheduled, ended_by, retry_of, schedule, parent, metadata, process, trace, attempts,
     ) = row  # fmt: skip
     status, progress = JobStatus(status_text), _progress(progress_text)
     started_at, finished_at = read_time(started), read_time(finished)
     return JobRecord(
         id_, status, datetime.fromisoformat(submitted), started_at, finished_at, error, artifact, name, attempt,
         version, progress, _tags(tags), read_time(asked), queue, priority, read_time(scheduled), _ended_by(ended_by),
-        retry_of, schedule, seconds_elapsed(started_at, finished_at, now),
+        retry_of, schedule, parent, _metadata(metadata), process, seconds_elapsed(started_at, finished_at, now),
         seconds_remaining(progress, started_at, now) if status is _RUNNING else None, trace, tuple(_attempts(attempts)),
     )  # fmt: skip
 
@@ -109,15 +114,16 @@ def read_event_record(row: EventRow, now: datetime | None = None) -> JobRecord |
     status, progress, started_at = JobStatus(row.status), _progress(row.progress), read_time(row.started_at)
     is_terminal, is_running = status.is_terminal, status is _RUNNING
     finished_at = read_time(row.at) if is_terminal else None
-    before = row.attempt if is_terminal or is_running else row.attempt + 1
+    before, attempts = row.attempt if is_terminal or is_running else row.attempt + 1, list(_attempts(row.attempts))
     return JobRecord(
         row.job_id, status, datetime.fromisoformat(row.submitted_at or row.at), started_at, finished_at, row.error,
         row.artifact_id if is_terminal else None, row.name, row.attempt, row.version, progress, _tags(row.tags or "[]"),
         read_time(row.cancel_requested_at), row.queue, row.priority, read_time(row.scheduled_at),
         _ended_by(row.ended_by) if is_terminal else None, row.retry_of, row.schedule,
+        row.parent, _metadata(row.metadata), _process_of(row, status, attempts),
         seconds_elapsed(started_at, finished_at, now),
         seconds_remaining(progress, started_at, now) if is_running else None, row.error_traceback,
-        tuple(past for past in _attempts(row.attempts) if past.attempt < before),
+        tuple(past for past in attempts if past.attempt < before),
     )  # fmt: skip
 
 
@@ -136,13 +142,30 @@ def _tags(text: str) -> tuple[str, ...]:
     return () if text == "[]" else tuple(json.loads(text))
 
 
+def _metadata(text: str | None) -> dict[str, object]:
+    metadata: dict[str, object] = {} if text is None else json.loads(text)
+    return metadata
+
+
+def _process_of(row: EventRow, status: JobStatus, attempts: Iterable[PastAttempt]) -> str | None:
+    """The process that ran the attempt of an event."""
+    if status is JobStatus.PENDING:
+        return None
+    return next((past.process for past in attempts if past.attempt == row.attempt), row.process)
+
+
 def _ended_by(text: str | None) -> EndedBy | None:
     return None if text is None else EndedBy(text)
 
 
 def _attempts(text: str | None) -> Iterable[PastAttempt]:
     if text is not None:
-        for attempt, started, finished, error, ended_by in json.loads(text):
+        for attempt, started, finished, error, ended_by, *process in json.loads(text):  # older ones have none
             yield PastAttempt(
-                attempt, datetime.fromisoformat(started), datetime.fromisoformat(finished), error, EndedBy(ended_by)
+                attempt,
+                datetime.fromisoformat(started),
+                datetime.fromisoformat(finished),
+                error,
+                EndedBy(ended_by),
+                *process,
             )

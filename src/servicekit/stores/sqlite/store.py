@@ -14,7 +14,7 @@ from servicekit.errors import StoreUnavailable
 from servicekit.jobs.logs import LogPage, NewLine
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import Outcome
-from servicekit.jobs.query import SCAN_LIMIT, ChangePage, JobFilter, JobPage
+from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, ChangePage, JobFilter, JobPage
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.restartable import describe_call, fingerprint
@@ -23,6 +23,7 @@ from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import Claim, Submission
 from servicekit.ports import Clock, EventPublisher, JobSignals
+from servicekit.stores.process_name import name_of_process
 from servicekit.stores.sqlite import claims, inserts, logs, queries, queues, schedules, times, writes
 from servicekit.stores.sqlite.loading import load_submission
 from servicekit.stores.sqlite.local import LocalJobs
@@ -186,6 +187,7 @@ class SqliteStore:
             fingerprint=None if options.idempotency_key is None else fingerprint(submission),
             retry_of=submission.retry_of,
             schedule=submission.schedule,
+            parent=submission.parent,
             max_pending=self._max_pending,
         )
         if call is None:
@@ -212,7 +214,9 @@ class SqliteStore:
         max_running: int | None = None,
         queue_limits: Mapping[str, int] | None = None,
     ) -> list[Claim]:
-        request = claims.ClaimRequest(self._seat.number, limit, excluding, max_running, queue_limits or {}, self._now())
+        request = claims.ClaimRequest(
+            self._seat.number, limit, excluding, max_running, queue_limits or {}, self._now(), name_of_process()
+        )
         try:
             return [self._claim(job) for job in await self._writing().ask(claims.claim, request)]
         except claims.ProcessForgotten:
@@ -316,8 +320,10 @@ class SqliteStore:
         request = queries.TransitionsRequest(job_id, after_version)
         return await self._reading().ask(queries.list_transitions, request)
 
-    async def count_by_status(self) -> dict[JobStatus, int]:
-        return await self._reading().ask(queries.count_by_status, None)
+    async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:
+        if wanted == ALL_JOBS:
+            return await self._reading().ask(queries.count_by_status, None)
+        return await self._reading().ask(queries.count_wanted, queries.CountRequest(wanted, self._scan_limit))
 
     async def list_queues(self) -> list[QueueRecord]:
         return await self._reading().ask(queues.list_queues, None)

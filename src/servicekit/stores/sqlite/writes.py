@@ -135,13 +135,15 @@ def _past(now: str, error: str, ended_by: str) -> str:
         "coalesce(attempts, '[]'))"
     )
     return (
-        f"json_insert({earlier}, '$[#]', json_array(attempt, started_at, max(started_at, {now}), {error}, {ended_by}))"
+        f"json_insert({earlier}, '$[#]', json_array(attempt, started_at, max(started_at, {now}), {error}, {ended_by}, "
+        "process))"
     )
 
 
 _RETRY: Final = f"""
     UPDATE jobs SET status = '{_TARGETS[Transition.RETRY]}', version = version + 1, failures = failures + 1,
                     owner = iif(target IS NULL, owner, NULL), started_at = NULL, progress = NULL,
+                    process = NULL,
                     attempts = {_past("json_extract(value, '$[3]')", "json_extract(value, '$[4]')",
                                       "json_extract(value, '$[6]')")},
                     scheduled_at = json_extract(value, '$[7]'), expires_at = json_extract(value, '$[9]'),
@@ -182,8 +184,8 @@ class Release(NamedTuple):
 
 _GIVE_BACK: Final = f"""
     UPDATE jobs SET status = '{_TARGETS[Transition.RELEASE]}', version = version + 1, owner = NULL,
-                    attempts = {_past("?", "NULL", "?")}, started_at = NULL, progress = NULL, spared = spared + ?,
-                    expires_at = ?
+                    attempts = {_past("?", "NULL", "?")}, started_at = NULL, progress = NULL, process = NULL,
+                    spared = spared + ?, expires_at = ?
     WHERE id = ?
 """
 _CLOSE: Final = (
@@ -211,7 +213,7 @@ def unclaim(connection: sqlite3.Connection, release: Release) -> Retried:
         return what
     connection.execute(
         f"UPDATE jobs SET status = '{_TARGETS[Transition.RELEASE]}', version = version + 1, started_at = NULL, "
-        "owner = iif(target IS NULL, owner, NULL), spared = spared + 1 WHERE id = ?",
+        "process = NULL, owner = iif(target IS NULL, owner, NULL), spared = spared + 1 WHERE id = ?",
         [release.id],
     )
     return what
