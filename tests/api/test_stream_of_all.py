@@ -102,16 +102,17 @@ def test_a_position_that_never_was_is_as_good_as_none(service: Service, odd: str
         read_until(stream, held, "running")
 
 
-@pytest.mark.parametrize("query", ["tag=wanted", "metadata=tag:wanted"])
+@pytest.mark.parametrize("query", ["tag=", "metadata=tag:"])
 def test_it_is_filtered_like_the_list_and_tells_every_deletion(service: Service, query: str) -> None:
-    wanted = submit(service, "/tagged/wanted")
+    tag = f"wanted-{query[:3]}"
+    wanted = submit(service, f"/tagged/{tag}")
     other = submit(service, "/tagged/other")
-    with follow(service, f"{query}&status_filter=running&status_filter=completed") as stream:
+    with follow(service, f"{query}{tag}&status_filter=running&status_filter=completed") as stream:
         events = read_until(stream, wanted, "running")
         post(service, "/open/other")
         delete(service, other)
         events += read_until(stream, other, "deleted")
-        post(service, "/open/wanted")
+        post(service, f"/open/{tag}")
         events += read_until(stream, wanted, "completed")
     assert {event.record["id"] for event in events if event.record["status"] != "deleted"} == {wanted}
     assert {event.record["id"] for event in events} == {wanted, other}

@@ -5,6 +5,7 @@ import re
 
 _ID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _EVENT_ID = re.compile(r"^id: \d+$", flags=re.MULTILINE)
+_PROCESS = re.compile(r'(?<="process": ")[^"]+:\d+')
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
@@ -34,6 +35,11 @@ def _pattern_of_line(line: str) -> str:
 
 def _without_accidents(text: str) -> str:
     tidied = "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
-    for accident, instead in ((_ID, "0" * 26), (_TIME, "2026-01-31T12:00:00Z"), (_EVENT_ID, "id: 0")):
+    for accident, instead in (
+        (_ID, "0" * 26),
+        (_TIME, "2026-01-31T12:00:00Z"),
+        (_EVENT_ID, "id: 0"),
+        (_PROCESS, "host:1"),
+    ):
         tidied = accident.sub(instead, tidied)
     return tidied
