@@ -253,9 +253,9 @@ async def test_openapi_tells_every_answer(connect: Connect) -> None:
         "get /{job_id}/$stream": ["200", "204", "400", "404", "422"],
         "get /{job_id}/$result": ["200", "400", "404", "409", "422", "503"],
         "get /{job_id}/$logs": ["200", "400", "404", "422", "503"],
-        "post /{job_id}/$cancel": ["200", "202", "400", "404", "409", "422", "503"],
-        "post /{job_id}/$retry": ["202", "400", "404", "409", "422", "429", "503"],
-        "delete /{job_id}": ["204", "400", "404", "422", "503"],
+        "post /{job_id}/$cancel": ["200", "202", "400", "403", "404", "409", "422", "503"],
+        "post /{job_id}/$retry": ["202", "400", "403", "404", "409", "422", "429", "503"],
+        "delete /{job_id}": ["204", "400", "403", "404", "422", "503"],
     }
     operations = [operation for item in paths.values() for operation in item.values()]
     assert all(operation["summary"] and operation["description"] for operation in operations)

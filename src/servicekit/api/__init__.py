@@ -9,6 +9,7 @@ from servicekit.api.info import ServiceInfo
 from servicekit.api.jobs import Jobs
 from servicekit.api.logs import Logging
 from servicekit.api.monitoring import Monitoring
+from servicekit.api.origins import refuse_other_sites
 from servicekit.api.recurring import Recurring
 from servicekit.api.submit import JobSubmitted, JobSubmitter, SubmitJob
 
@@ -28,4 +29,5 @@ __all__ = [
     "SubmitJob",
     "get_scheduler",
     "install",
+    "refuse_other_sites",
 ]

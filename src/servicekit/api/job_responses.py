@@ -30,9 +30,17 @@ NO_JOB: Final[Responses] = {
         "content": {"application/json": {"example": {"detail": "Job not found"}}},
     },
 }
+OTHER_SITE: Final[Responses] = {
+    403: {
+        "model": ErrorBody,
+        "description": "A page of another site, which is not trusted, has asked for it.",
+        "content": {"application/json": {"example": {"detail": "A page of another site may not do this."}}},
+    },
+}
 DELETED: Final[Responses] = {
     204: {"description": "The job is gone. If it ran, it was asked to stop."},
     **NO_JOB,
+    **OTHER_SITE,
 }
 _STREAM_EXAMPLE: Final = """\
 retry: 1000
@@ -126,6 +134,7 @@ CANCEL: Final[Responses] = {
     200: {"description": "The work has stopped, and the job is canceled."},
     202: {"description": "It was asked to stop, and has not yet: `cancel_requested_at` says since when."},
     **NO_JOB,
+    **OTHER_SITE,
     409: {
         "model": ErrorBody,
         "description": "The job had ended already, or ended otherwise.",
@@ -149,6 +158,7 @@ RETRY: Final[Responses] = {
         "headers": {"Location": {"description": "Where it is.", "schema": {"type": "string"}}},
     },
     **NO_JOB,
+    **OTHER_SITE,
     409: {
         "model": ErrorBody,
         "description": "The job has not ended, or it is not kept how it was called: then only whoever has submitted it "

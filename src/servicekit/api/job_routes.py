@@ -23,7 +23,8 @@ from servicekit.api.job_responses import (
     STREAM_OF_ALL,
 )
 from servicekit.api.openapi import name_operation
-from servicekit.api.sse import EventStream, EventStreamRoute
+from servicekit.api.routing import EventStreamRoute
+from servicekit.api.sse import EventStream
 from servicekit.api.state import jobs_path, service_state
 from servicekit.api.submit import JobSubmitted, answer_submission
 from servicekit.api.waits import MAX_WAIT_SECONDS, wait_for_end

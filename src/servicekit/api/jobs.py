@@ -1,6 +1,6 @@
 """The jobs feature: a scheduler in the application, and the routes to look at its jobs."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Unpack
 
@@ -13,6 +13,7 @@ from servicekit.api.errors import add_error_handlers
 from servicekit.api.job_routes import add_job_routes
 from servicekit.api.log_routes import add_log_routes
 from servicekit.api.openapi import arrange_document
+from servicekit.api.origins import check_origins
 from servicekit.api.queue_routes import add_queue_routes
 from servicekit.api.schedule_routes import add_schedule_routes
 from servicekit.api.state import ServiceScope, check_path, service_state, sibling
@@ -29,6 +30,8 @@ class Jobs:
       default what the environment's `SERVICEKIT_JOBS_URL` says, or else the file `jobs.db` in the working directory.
     - `expose_tracebacks`: whether responses contain `error_traceback`. Turn it off for a public service.
     - `expose_logs`: whether jobs' logs can be read and streamed. Turn it off where they are not for clients.
+    - `trusted_origins`: pages of these origins may change something, besides the service's own and those that CORS lets
+      in: `["https://app.example.com"]`; `["*"]` for any.
     - `freeze_gc`: whether the garbage collector leaves alone what is there when the service has started
       (`gc.freeze`), so that its full collections do not hold requests up. Turn it off if your code does that itself.
     - `prefix`: where the routes are; those of queues and schedules are beside them.
@@ -42,6 +45,7 @@ class Jobs:
         max_concurrency: int | None = None,
         expose_tracebacks: bool = True,
         expose_logs: bool = True,
+        trusted_origins: Sequence[str] = (),
         freeze_gc: bool = True,
         prefix: str = "/api/v1/jobs",
         **options: Unpack[SchedulerOptions],
@@ -50,6 +54,7 @@ class Jobs:
         self._url = url
         self._expose_tracebacks = expose_tracebacks
         self._expose_logs = expose_logs
+        self._trusted_origins = check_origins("trusted_origins", trusted_origins)
         self._freeze_gc = freeze_gc
         self._prefix = prefix
         self._max_concurrency = max_concurrency
@@ -64,6 +69,7 @@ class Jobs:
         state.max_concurrency, state.scheduler_options = self._max_concurrency, options
         state.jobs_prefix = self._prefix
         state.expose_tracebacks, state.expose_logs = self._expose_tracebacks, self._expose_logs
+        state.trusted_origins, state.middleware = self._trusted_origins, app.user_middleware
         state.health_checks["jobs"] = state.check_jobs
         app.add_middleware(ServiceScope, state=state)
         add_error_handlers(app)

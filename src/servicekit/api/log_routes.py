@@ -13,7 +13,7 @@ from servicekit.api.dependencies import SchedulerDependency
 from servicekit.api.job_parameters import JobId
 from servicekit.api.job_responses import NO_JOB, Responses
 from servicekit.api.openapi import name_operation
-from servicekit.api.sse import EventStreamRoute
+from servicekit.api.routing import EventStreamRoute
 from servicekit.api.state import jobs_path
 from servicekit.jobs.logs import LogLine, LogPage
 

@@ -6,7 +6,7 @@ from typing import Final, Self
 from pydantic import BaseModel, Field
 
 from servicekit.api.errors import ErrorBody
-from servicekit.api.job_responses import UNAVAILABLE, Responses
+from servicekit.api.job_responses import OTHER_SITE, UNAVAILABLE, Responses
 from servicekit.jobs.options import seconds_of
 from servicekit.jobs.schedules import ScheduleState
 from servicekit.jobs.timetable import Cron, MissedTicks, Overlap, Timetable
@@ -75,7 +75,8 @@ NO_SCHEDULE: Final[Responses] = {
     },
     **UNAVAILABLE,
 }
+CHANGED: Final[Responses] = {**NO_SCHEDULE, **OTHER_SITE}
 REMOVED: Final[Responses] = {
     204: {"description": "The schedule is gone. The jobs that it has submitted stay."},
-    **NO_SCHEDULE,
+    **CHANGED,
 }

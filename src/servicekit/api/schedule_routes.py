@@ -8,8 +8,8 @@ from fastapi import FastAPI, Path
 from servicekit.api.dependencies import SchedulerDependency
 from servicekit.api.job_responses import UNAVAILABLE
 from servicekit.api.openapi import name_operation
-from servicekit.api.schedule_responses import NO_SCHEDULE, REMOVED, ScheduleRecord
-from servicekit.api.sse import EventStreamRoute
+from servicekit.api.routing import EventStreamRoute
+from servicekit.api.schedule_responses import CHANGED, NO_SCHEDULE, REMOVED, ScheduleRecord
 
 _Name = Annotated[str, Path(description="The schedule's name.", examples=["nightly"])]
 
@@ -25,8 +25,8 @@ def add_schedule_routes(app: FastAPI, prefix: str) -> None:
     one = f"{prefix}/{{name}}"
     add(prefix, list_schedules, summary="List schedules", responses=UNAVAILABLE)
     add(one, get_schedule, summary="Get one schedule", responses=NO_SCHEDULE)
-    add(f"{one}/$pause", pause_schedule, methods=["POST"], summary="Pause a schedule", responses=NO_SCHEDULE)
-    add(f"{one}/$resume", resume_schedule, methods=["POST"], summary="Resume a schedule", responses=NO_SCHEDULE)
+    add(f"{one}/$pause", pause_schedule, methods=["POST"], summary="Pause a schedule", responses=CHANGED)
+    add(f"{one}/$resume", resume_schedule, methods=["POST"], summary="Resume a schedule", responses=CHANGED)
     add(one, remove_schedule, methods=["DELETE"], summary="Remove a schedule", status_code=204, responses=REMOVED)
 
 

@@ -22,14 +22,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from functools import cached_property
 from itertools import chain, takewhile
 from typing import Final
 
-from fastapi import FastAPI, HTTPException
-from fastapi.routing import APIRoute
 from starlette.responses import Response
-from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from servicekit.api.encoding import encode_event
@@ -51,7 +47,7 @@ _KEEP_ALIVE: Final = b": keep-alive\n"
 _CACHE_CONTROL: Final = "no-cache, no-transform"
 _STOP_SECONDS: Final = 1.0
 _WOKEN_AT_ONCE: Final = 200
-_SCOPE_KEY: Final = "servicekit.stream"
+STREAM_IN_SCOPE: Final = "servicekit.stream"
 
 
 class OpenStreams:
@@ -186,7 +182,7 @@ class EventStream(Response):
         self._has_stalled = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        scope[_SCOPE_KEY] = self
+        scope[STREAM_IN_SCOPE] = self
 
     async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
         if _is_from_httpx(scope):
@@ -301,28 +297,3 @@ def _is_from_httpx(scope: Scope) -> bool:
     Not everybody gets a comment that often: with thousands of idle streams that would be most of the work.
     """
     return any(name == b"user-agent" and value.startswith(b"python-httpx") for name, value in scope["headers"])
-
-
-class EventStreamRoute(APIRoute):
-    """Runs an `EventStream` after FastAPI is done with the request."""
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        # Every request of the service is asked this by each of the job routes: most are not for them.
-        return super().matches(scope) if self._literal_start in scope["path"] else (Match.NONE, {})
-
-    @cached_property
-    def _literal_start(self) -> str:
-        return self.path.partition("{")[0]
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] not in (self.methods or ()):
-            raise HTTPException(405, headers={"Allow": ", ".join(sorted(self._list_methods(scope["app"])))})
-        await super().handle(scope, receive, send)
-        stream = scope.pop(_SCOPE_KEY, None)
-        if isinstance(stream, EventStream):
-            await stream.run(scope, receive, send)
-
-    def _list_methods(self, app: FastAPI) -> set[str]:
-        """What is allowed at this path: each method is a route of its own."""
-        same = [route for route in app.routes if isinstance(route, APIRoute) and route.path == self.path]
-        return {method for route in same for method in route.methods or ()}

@@ -1,11 +1,12 @@
 """What a running service keeps: on its application's state, so that two services in one process just work."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from fastapi import FastAPI
 from starlette.datastructures import State
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -38,6 +39,9 @@ class ServiceState:
     recurring: list["Recurring"] = field(default_factory=list)
     """What is to be scheduled when the service starts."""
     jobs_prefix: str = ""
+    trusted_origins: frozenset[str] = frozenset()
+    middleware: Sequence[Middleware] = ()
+    """That of the application: it may say which other origins are let in."""
     expose_tracebacks: bool = True
     expose_logs: bool = True
 

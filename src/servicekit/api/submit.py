@@ -11,7 +11,8 @@ from pydantic_core import from_json
 
 from servicekit.api.dependencies import SchedulerDependency
 from servicekit.api.encoding import result_json
-from servicekit.api.job_responses import FULL
+from servicekit.api.job_responses import FULL, OTHER_SITE
+from servicekit.api.origins import check_site
 from servicekit.api.state import jobs_path
 from servicekit.api.waits import MAX_WAIT_SECONDS, PreferredWait, wait_for_end
 from servicekit.engine.scheduler import Scheduler
@@ -146,6 +147,7 @@ def answer_submission(request: Request, response: Response, job_id: str) -> JobS
 async def get_submitter(scheduler: SchedulerDependency, request: Request, response: Response) -> JobSubmitter:
     """The dependency behind `SubmitJob`."""
     # As parameters for FastAPI the headers would cost every submission as much as the job itself does.
+    check_site(request.scope)
     headers = request.scope["headers"]
     key = _find_idempotency_key(headers)
     options: OptionChanges = {} if key is None else {"idempotency_key": key}
@@ -230,13 +232,16 @@ _RESPONSES: Final = {
         "headers": {"Preference-Applied": {"description": "`wait=5`", "schema": {"type": "string"}}},
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobSubmitted"}}},
     },
-    "429": {
-        "description": FULL[429]["description"],
-        "content": {
-            "application/json": {
-                "schema": {"$ref": "#/components/schemas/ErrorBody"},
-                **FULL[429]["content"]["application/json"],
+    **{
+        str(status): {
+            "description": response["description"],
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": "#/components/schemas/ErrorBody"},
+                    **response["content"]["application/json"],
+                },
             },
-        },
+        }
+        for status, response in {**OTHER_SITE, **FULL}.items()
     },
 }

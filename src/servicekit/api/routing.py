@@ -1,0 +1,37 @@
+"""What all routes of ours have in common."""
+
+from functools import cached_property
+
+from fastapi import FastAPI, HTTPException
+from fastapi.routing import APIRoute
+from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
+
+from servicekit.api.origins import check_site
+from servicekit.api.sse import STREAM_IN_SCOPE, EventStream
+
+
+class EventStreamRoute(APIRoute):
+    """Refuses what pages of other sites ask for, and runs an `EventStream` after FastAPI is done with the request."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        # Every request of the service is asked this by each of the job routes: most are not for them.
+        return super().matches(scope) if self._literal_start in scope["path"] else (Match.NONE, {})
+
+    @cached_property
+    def _literal_start(self) -> str:
+        return self.path.partition("{")[0]
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in (self.methods or ()):
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(self._list_methods(scope["app"])))})
+        check_site(scope)
+        await super().handle(scope, receive, send)
+        stream = scope.pop(STREAM_IN_SCOPE, None)
+        if isinstance(stream, EventStream):
+            await stream.run(scope, receive, send)
+
+    def _list_methods(self, app: FastAPI) -> set[str]:
+        """What is allowed at this path: each method is a route of its own."""
+        same = [route for route in app.routes if isinstance(route, APIRoute) and route.path == self.path]
+        return {method for route in same for method in route.methods or ()}
