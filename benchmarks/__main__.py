@@ -5,10 +5,12 @@ import json
 import os
 import platform
 import sqlite3
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.against import checked_out
 from benchmarks.cases import CASES
 from benchmarks.contestants import CLIENTS_CORE, Contestants, pin_to
 from benchmarks.figures import Table
@@ -22,15 +24,16 @@ def main() -> None:
     # Before the cores are divided, so that what is reported is what the machine has.
     environment = describe_environment()
     pin_to(CLIENTS_CORE)
-    contestants = find_contestants(options)
     table = Table(judged=not options.quick)
-    try:
-        for name in options.only or CASES:
-            print(f"Measuring {name} ...", file=sys.stderr)
-            table.figures.extend(CASES[name](contestants, quick=options.quick))
-    finally:
-        # A case that fails does not cost what was measured before it.
-        report(environment, table, options)
+    with checked_out(options.against) as older_source:
+        contestants = find_contestants(options, older_source)
+        try:
+            for name in options.only or CASES:
+                print(f"Measuring {name} ...", file=sys.stderr)
+                table.figures.extend(CASES[name](contestants, quick=options.quick))
+        finally:
+            # A case that fails does not cost what was measured before it.
+            report(environment, table, options)
 
 
 def report(environment: dict[str, str], table: Table, options: argparse.Namespace) -> None:
@@ -45,16 +48,18 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=CASES, metavar="NAME", help=f"one of {', '.join(CASES)}")
     parser.add_argument("--quick", action="store_true", help="small numbers, about a minute: shows that all of it runs")
     parser.add_argument("--without-peer", action="store_true", help="ours and the limit only")
+    parser.add_argument("--against", metavar="COMMIT", help="measure ours as it was at this commit, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     return parser.parse_args()
 
 
-def find_contestants(options: argparse.Namespace) -> Contestants:
+def find_contestants(options: argparse.Namespace, older_source: Path | None) -> Contestants:
     """Ours, the limit, and the peers. A quick run does not install them."""
     if options.without_peer:
-        return Contestants(None)
+        return Contestants(None, older_source=older_source)
     peer = dict(find_available((SERVICEKIT,), create=not options.quick))
-    return Contestants(peer.get(SERVICEKIT.name), dict(find_available(EMBEDDED, create=not options.quick)))
+    embedded = dict(find_available(EMBEDDED, create=not options.quick))
+    return Contestants(peer.get(SERVICEKIT.name), embedded, older_source)
 
 
 def describe_environment() -> dict[str, str]:
@@ -67,8 +72,14 @@ def describe_environment() -> dict[str, str]:
         "python": platform.python_version(),
         "packages": ", ".join(f"{name} {version(name)}" for name in packages),
         "sqlite": sqlite3.sqlite_version,
+        "commit": describe_commit(),
         "peers": ", ".join(peer.requirement for peer in (SERVICEKIT, *EMBEDDED)),
     }
+
+
+def describe_commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmarks.figures import LIMIT, OURS, PEER
+from benchmarks.figures import BEFORE, LIMIT, OURS, PEER
 
 A = TypeVar("A")
 
@@ -26,11 +26,18 @@ IN_MEMORY = {"SERVICEKIT_JOBS_URL": "memory://"}
 class Contestant:
     name: str
     python: str
+    source: Path | None = None
+    """Where our own package is, if it is that of another commit."""
+
+    @property
+    def kind(self) -> str:
+        """Whose programs run it: an older commit is one of ours."""
+        return OURS if self.name == BEFORE else self.name
 
     def start(self, module: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """Start `python -m module NAME arguments`; it answers on stdout and ends when its stdin does."""
+        """Start `python -m module KIND arguments`; it answers on stdout and ends when its stdin does."""
         return subprocess.Popen(
-            [self.python, "-m", module, self.name, *arguments],
+            [self.python, "-m", module, self.kind, *arguments],
             cwd=_ROOT,
             env=self._environment() | IN_MEMORY | environment,
             stdin=subprocess.PIPE,
@@ -50,6 +57,8 @@ class Contestant:
         return json.loads(output.splitlines()[-1])
 
     def _environment(self) -> dict[str, str]:
+        if self.source is not None:
+            return {**os.environ, "PYTHONPATH": str(self.source)}
         # A path to this checkout would put our package where the peer's is meant: both have the same name.
         ours = self.python == sys.executable
         return {name: value for name, value in os.environ.items() if ours or not name.startswith("PYTHON")}
@@ -62,10 +71,12 @@ class Contestants:
     peer_python: str | None
     embedded_pythons: Mapping[str, str] = field(default_factory=dict)
     """The interpreters of the peers that keep jobs in a file, by their names."""
+    older_source: Path | None = None
+    """Our own package as it was at the commit to compare with."""
 
     def __iter__(self) -> Iterator[Contestant]:
         """Ours, the limit, and the peer of our name: all of them have a service and a scheduler in memory."""
-        yield self.ours
+        yield from self.own
         yield self.limit
         if self.peer_python:
             yield Contestant(PEER, self.peer_python)
@@ -73,6 +84,12 @@ class Contestants:
     @property
     def ours(self) -> Contestant:
         return Contestant(OURS, sys.executable)
+
+    @property
+    def own(self) -> list[Contestant]:
+        """Ours, and ours as it was before if that is asked for."""
+        before = [Contestant(BEFORE, sys.executable, self.older_source)] if self.older_source else []
+        return [self.ours, *before]
 
     @property
     def limit(self) -> Contestant:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-OURS, LIMIT, PEER = "ours", "limit", "peer"
+OURS, BEFORE, LIMIT, PEER = "ours", "before", "limit", "peer"
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,10 @@ class Figure:
             "name": self.name,
             "unit": self.unit,
             "ours": self.value_of(OURS),
+            "before": self.value_of(BEFORE),
             "limit": self.value_of(LIMIT),
             "peer": self.value_of(PEER),
+            "ours_to_before": self.ratio_to(BEFORE),
             "ours_to_limit": self.ratio_to(LIMIT),
             "ours_to_peer": self.ratio_to(PEER),
             "target": " and ".join(map(str, self.targets)) or None,
@@ -78,11 +80,10 @@ class Table:
     judged: bool
     figures: list[Figure] = field(default_factory=list)
 
-    HEADER = ("", "unit", "ours", "limit", "peer", "ours/limit", "ours/peer", "target", "met")
-
     def __str__(self) -> str:
-        rows = [self.HEADER, *map(self._row, self.figures)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(self.HEADER))]
+        header = ("", "unit", *self._others, *(f"ours/{other}" for other in self._others[1:]), "target", "met")
+        rows = [header, *map(self._row, self.figures)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
         rule = tuple("-" * width for width in widths)
         lines = (self._line(row, widths) for row in (rows[0], rule, *rows[1:]))
         notes = (f"{figure.name}: {figure.note}" for figure in self.figures if figure.note)
@@ -91,16 +92,22 @@ class Table:
     def as_json(self) -> list[dict[str, object]]:
         return [figure.as_json() | ({} if self.judged else {"met": None}) for figure in self.figures]
 
+    @property
+    def _others(self) -> tuple[str, ...]:
+        """The contestants that have a column."""
+        has_before = any(BEFORE in figure.rounds for figure in self.figures)
+        return (OURS, BEFORE, LIMIT, PEER) if has_before else (OURS, LIMIT, PEER)
+
     def _row(self, figure: Figure) -> tuple[str, ...]:
         met = {True: "yes", False: "NO", None: "–"}[figure.is_met() if self.judged else None]
-        values = (_number(figure.value_of(contestant)) for contestant in (OURS, LIMIT, PEER))
-        ratios = (_number(figure.ratio_to(contestant)) for contestant in (LIMIT, PEER))
+        values = (number_text(figure.value_of(contestant)) for contestant in self._others)
+        ratios = (number_text(figure.ratio_to(contestant)) for contestant in self._others[1:])
         return (figure.name, figure.unit, *values, *ratios, ", ".join(map(str, figure.targets)), met)
 
     @staticmethod
     def _line(row: Sequence[str], widths: Sequence[int]) -> str:
         cells = (
-            cell.rjust(width) if 2 <= column <= 6 else cell.ljust(width)
+            cell.rjust(width) if 2 <= column < len(row) - 2 else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         return "| " + " | ".join(cells) + " |"
@@ -113,7 +120,8 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[max(int(rank) - 1, 0)]
 
 
-def _number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
+    """Three digits of it, or all before the point."""
     if value is None:
         return "–"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")

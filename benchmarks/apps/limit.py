@@ -1,12 +1,15 @@
-"""The limit's service: bare FastAPI endpoints over a dict, and bare Starlette streams beside them."""
+"""The limit's service: FastAPI endpoints of our shape over a dict, and bare Starlette streams beside them.
+
+Of our shape: on a router that is included, with one dependency that gives what to submit to.
+"""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
@@ -21,24 +24,32 @@ work = Work()
 jobs = TaskDict()
 ends: dict[str, asyncio.Event] = {}
 service = FastAPI()
+router = APIRouter()
 
 
-@service.post("/noop", status_code=202)
-async def noop() -> dict[str, str]:
+async def get_jobs() -> TaskDict:
+    return jobs
+
+
+Jobs = Annotated[TaskDict, Depends(get_jobs)]
+
+
+@router.post("/noop", status_code=202)
+async def noop(jobs: Jobs) -> dict[str, str]:
     return submitted(await jobs.add_job(work.noop))
 
 
-@service.post("/timed", status_code=202)
+@router.post("/timed", status_code=202)
 async def timed(name: str, seconds: float) -> dict[str, str]:
     return submitted(await add_watched_job(work.timed, name, seconds))
 
 
-@service.post("/held", status_code=202)
+@router.post("/held", status_code=202)
 async def held(name: str) -> dict[str, str]:
     return submitted(await add_watched_job(work.held, name))
 
 
-@service.post("/noops")
+@router.post("/noops")
 async def noops(count: int) -> str:
     return str(await work.run_noops(jobs.add_job, count))
 
@@ -54,6 +65,7 @@ async def get_job(job_id: str) -> dict[str, Any]:
     return jobs.records[job_id]
 
 
+service.include_router(router)
 service.include_router(routes_of(work))
 
 

@@ -3,8 +3,11 @@
 import os
 from typing import Any
 
+from fastapi import APIRouter
+
 from benchmarks import targets
 from benchmarks.apps.common import routes_of
+from benchmarks.commits import Commits
 from benchmarks.targets import work
 from servicekit import Retention
 from servicekit.api import JobSubmitted, SchedulerDependency, ServiceBuilder, ServiceInfo, SubmitJob
@@ -17,49 +20,57 @@ def retention() -> Retention:
     return Retention()
 
 
+router = APIRouter()
+counted = Commits.watched() if os.environ.get("BENCHMARK_COUNTS_COMMITS") else Commits()
+
+
+@router.post("/noop", status_code=202)
+async def noop(submit: SubmitJob) -> JobSubmitted:
+    return await submit(work.noop)
+
+
+@router.post("/restartable", status_code=202)
+async def restartable(submit: SubmitJob) -> JobSubmitted:
+    return await submit(targets.noop)
+
+
+@router.post("/stamped", status_code=202)
+async def stamped(submit: SubmitJob, name: str, seconds: float) -> JobSubmitted:
+    return await submit(targets.stamped, name, seconds)
+
+
+@router.post("/burn", status_code=202)
+async def burn(submit: SubmitJob, seconds: float) -> JobSubmitted:
+    return await submit(targets.burn, seconds)
+
+
+@router.post("/timed", status_code=202)
+async def timed(submit: SubmitJob, name: str, seconds: float) -> JobSubmitted:
+    return await submit(work.timed, name, seconds)
+
+
+@router.post("/held", status_code=202)
+async def held(submit: SubmitJob, name: str) -> JobSubmitted:
+    return await submit(work.held, name)
+
+
+@router.post("/noops")
+async def noops(scheduler: SchedulerDependency, count: int) -> Any:
+    return await work.run_noops(scheduler.add_job, count)
+
+
+@router.get("/commits")
+async def commits() -> int:
+    return counted.count
+
+
 app = (
     ServiceBuilder(info=ServiceInfo(display_name="Ours"))
     .with_jobs(
         retention=retention(),
         run_jobs=not os.environ.get("BENCHMARK_ACCEPTS_ONLY"),
     )
+    .include_router(router)
+    .include_router(routes_of(work))
     .build()
 )
-
-
-@app.post("/noop", status_code=202)
-async def noop(submit: SubmitJob) -> JobSubmitted:
-    return await submit(work.noop)
-
-
-@app.post("/restartable", status_code=202)
-async def restartable(submit: SubmitJob) -> JobSubmitted:
-    return await submit(targets.noop)
-
-
-@app.post("/stamped", status_code=202)
-async def stamped(submit: SubmitJob, name: str, seconds: float) -> JobSubmitted:
-    return await submit(targets.stamped, name, seconds)
-
-
-@app.post("/burn", status_code=202)
-async def burn(submit: SubmitJob, seconds: float) -> JobSubmitted:
-    return await submit(targets.burn, seconds)
-
-
-@app.post("/timed", status_code=202)
-async def timed(submit: SubmitJob, name: str, seconds: float) -> JobSubmitted:
-    return await submit(work.timed, name, seconds)
-
-
-@app.post("/held", status_code=202)
-async def held(submit: SubmitJob, name: str) -> JobSubmitted:
-    return await submit(work.held, name)
-
-
-@app.post("/noops")
-async def noops(scheduler: SchedulerDependency, count: int) -> Any:
-    return await work.run_noops(scheduler.add_job, count)
-
-
-app.include_router(routes_of(work))

@@ -21,6 +21,7 @@ from benchmarks.cases import (
     reporting,
     restart,
     runners,
+    start_up,
 )
 from benchmarks.contestants import Contestants
 from benchmarks.figures import Figure
@@ -44,6 +45,7 @@ CASES: dict[str, Callable[..., Iterator[Figure]]] = {
     "runners": runners.measure,
     "controlled": controlled.measure,
     "fairness": fairness.measure,
+    "start-up": start_up.measure,
 }
 
 __all__ = ["CASES", "Contestants"]

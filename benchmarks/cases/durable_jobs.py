@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.contestants import Contestant, Contestants, rotated
 from benchmarks.disk import temporary_folder
-from benchmarks.figures import LIMIT, OURS, PEER, Figure, Target
+from benchmarks.figures import PEER, Figure, Target
 
 _CALLERS = {1: (), 50: (Target(5_000, at_least=True),), 1_000: (Target(5_000, at_least=True),)}
 _JOBS = {1: 1_000, 50: 15_000, 1_000: 15_000}
@@ -18,7 +18,8 @@ _FIVE_TIMES = Target(5, at_least=True, relative_to=PEER)
 def measure(contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
     """The peers are asked once a round, in the arrangement that suits each best; the best of them counts."""
     rounds = 1 if quick else 7
-    questions = [(each, callers) for each in (contestants.ours, contestants.limit) for callers in _CALLERS]
+    measured = [*contestants.own, contestants.limit]
+    questions = [(each, callers) for each in measured for callers in _CALLERS]
     answers: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for number in range(rounds):
         for contestant, callers in rotated([*questions, *((peer, 0) for peer in contestants.embedded_peers)], number):
@@ -26,13 +27,13 @@ def measure(contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
     peers = {peer.name: answers[peer.name, 0] for peer in contestants.embedded_peers}
     best = best_of(peers)
     for callers, targets in _CALLERS.items():
-        rates = {name: rates_of(answers[name, callers]) for name in (OURS, LIMIT)}
+        rates = {each.name: rates_of(answers[each.name, callers]) for each in measured}
         name = f"whole durable no-ops, callers waiting: {callers:,}"
         if callers == 1:  # the peers had more, where that suits them
             yield Figure(name, "jobs/s", rates, targets)
         else:
             yield Figure(name, "jobs/s", rates | best, (*targets, _FIVE_TIMES), note_on(peers))
-    cpu = {name: [each["microseconds"] for each in answers[name, 1_000]] for name in (OURS, LIMIT)}
+    cpu = {each.name: [answer["microseconds"] for answer in answers[each.name, 1_000]] for each in measured}
     yield Figure("whole durable no-ops, callers waiting: 1,000: CPU of one", "µs", cpu)
 
 

@@ -20,7 +20,7 @@ _JOBS = {1: 1_000, 50: 20_000, 1_000: 40_000}
 
 def measure(contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
     rounds = 1 if quick else 9
-    pair = [contestants.ours, contestants.limit]
+    pair = [*contestants.own, contestants.limit]
     for callers, targets in _CALLERS.items():
         jobs = min(200 * callers, 1_000) if quick else _JOBS[callers]
         rates = in_rounds(pair, rounds, partial(ask, "submissions", callers, jobs))

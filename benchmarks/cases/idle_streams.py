@@ -27,7 +27,7 @@ _ROWS = (
     ("last_seconds", "all have the final event after", "s"),
 )
 _TARGETS = {
-    "cpu_percent": Target(1),
+    "cpu_percent": Target(1),  # 0.6 CPU seconds a minute
     "stream_kilobytes": Target(1.5, relative_to=LIMIT),
     "last_seconds": Target(2),
 }

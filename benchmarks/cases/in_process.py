@@ -19,7 +19,7 @@ def measure(contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
         return contestants.in_rounds(rounds, answer)
 
     noops = ask("noop", jobs)
-    yield Figure("submit and run a no-op: CPU", "µs", _each(noops, "microseconds"), (Target(20),))
+    yield Figure("submit and run a no-op: CPU", "µs", _each(noops, "microseconds"), (Target(16),))
     yield Figure("submit and run a no-op: rate", "jobs/s", _each(noops, "per_second"))
     behind_few, behind_many = (_each(ask("queued", count), "microseconds") for count in (short, long))
     yield Figure(f"one job with {short:,} others queued: CPU", "µs", behind_few)

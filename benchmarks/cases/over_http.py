@@ -11,7 +11,7 @@ from benchmarks.contestants import Contestants
 from benchmarks.figures import LIMIT, PEER, Figure, Target
 from benchmarks.servers import Server, serving
 
-_CONNECTIONS = 8
+_CONNECTIONS = 32
 _POLL_SECONDS = 0.001
 _SUBMIT = request_of("POST", "/noop")
 
@@ -36,9 +36,10 @@ def measure(contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
     cpu = {name: [each.cpu_microseconds for each in results[name]] for name in results}
     busiest = max(each.client_share for each in results[LIMIT])
     note = f"{_CONNECTIONS} connections; the client's core was at most {busiest:.0%} busy"
-    targets = (Target(0.85, at_least=True, relative_to=LIMIT), Target(2, at_least=True, relative_to=PEER))
+    targets = (Target(2, at_least=True, relative_to=PEER),)
     yield Figure("no-ops accepted and completed over HTTP", "jobs/s", rates, targets, note)
-    yield Figure("the server's CPU for one of them", "µs", cpu)
+    note = "the limit is FastAPI in the same shape: an included router, one dependency"
+    yield Figure("the server's CPU for one of them", "µs", cpu, (Target(1.25, relative_to=LIMIT),), note)
 
 
 def run_round(server: Server, jobs: int, submit: bytes = _SUBMIT, connections: int = _CONNECTIONS) -> Round:

@@ -13,7 +13,7 @@ _LABELS = {
     "command": "the end of the command `true`",
 }
 _STARTS = {"coroutine": 2_000, "thread": 2_000, "process": 100, "command": 200}
-_TARGETS = {"process": (Target(20),)}
+_TARGETS = {"process": (Target(8),)}
 _LIMITS = {
     "coroutine": "the limit is a task",
     "thread": "the limit is a thread",
@@ -25,7 +25,7 @@ _LIMITS = {
 def measure(contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
     """One at a time, in memory: what the runner takes, and not what the jobs before do."""
     rounds = 1 if quick else 3
-    pair = [contestants.ours, contestants.limit]
+    pair = [*contestants.own, contestants.limit]
     for kind, label in _LABELS.items():
         delays = in_rounds(pair, rounds, partial(ask, kind, 5 if quick else _STARTS[kind]))
         for percent, name in ((50, "median"), (99, "p99")):

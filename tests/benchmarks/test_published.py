@@ -1,0 +1,39 @@
+"""The figures in the documentation are those of a run, and of nothing else."""
+
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks.against import checked_out
+from benchmarks.charts import QUESTIONS, draw
+
+_FIGURE = {"ours": 12.5, "limit": 10.0, "peer": None, "unit": "µs", "rounds": {"huey": [3.0, 1.0, 2.0]}}
+
+
+def test_a_chart_has_a_bar_for_each_contestant_that_was_measured() -> None:
+    durable = next(question for question in QUESTIONS if "huey" in question.contestants)
+    drawing = ElementTree.fromstring(draw(durable, _FIGURE))
+    texts = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[0] == durable.title
+    assert texts[2:] == ["servicekit", "12.5 µs", "the limit", "10.0 µs", "Huey", "2.00 µs"]
+    bars = [float(element.attrib["width"]) for element in drawing.iter("{http://www.w3.org/2000/svg}rect")]
+    assert bars == sorted(bars, reverse=True)
+    assert bars[1] == pytest.approx(bars[0] * 0.8, rel=0.01)
+
+
+def test_an_older_commit_is_measured_with_its_own_sources() -> None:
+    with checked_out("HEAD") as source:
+        assert source is not None
+        program = "import servicekit; print(servicekit.__file__)"
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONPATH": str(source)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert Path(done.stdout.strip()).is_relative_to(source)
+    assert not source.exists()
