@@ -31,10 +31,10 @@ class Server:
     def cpu_seconds(self) -> float:
         return cpu_seconds_of(self.pid)
 
-    def resident_bytes(self) -> int:
-        """Its proportional share of resident memory."""
+    def own_bytes(self) -> int:
+        """The memory that it has filled itself, whoever shares its program and libraries meanwhile."""
         lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+        return sum(int(line.split()[1]) for line in lines if line.startswith(("Anonymous:", "Swap:"))) * 1024
 
 
 def cpu_seconds_of(pid: int) -> float:

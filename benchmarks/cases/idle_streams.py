@@ -68,10 +68,10 @@ def measure_streams(contestant: Contestant, count: int, seconds: float) -> Idle:
         path = server.post("/held?name=shared")["stream_url"]
         crowd.open([path] * _WARM_UP)
         time.sleep(_SETTLE_SECONDS)
-        before = server.resident_bytes()
+        before = server.own_bytes()
         crowd.open([path] * count)
         time.sleep(_SETTLE_SECONDS)
-        stream_bytes = (server.resident_bytes() - before) / count
+        stream_bytes = (server.own_bytes() - before) / count
         cpu_percent = idle_percent(server, seconds)
         server.post("/release")
         last = max(crowd.wait_ended().values())

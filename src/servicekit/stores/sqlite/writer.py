@@ -146,8 +146,7 @@ class Writer(DatabaseThread):
 
     def _answer(self, calls: list[Call]) -> None:
         if not calls:
-            with suppress(StoreUnavailable):  # whoever asks for something will be told
-                self._look_around()
+            self._try_to_look()
             return
         try:
             with translated_errors(self._path):
@@ -165,8 +164,7 @@ class Writer(DatabaseThread):
             self._data_version = _UNKNOWN
             self._report(News(answers, is_change=True, is_ready=True))
         if time.monotonic() - self._looked_at > _IDLE_POLL_SECONDS:  # who always has something to write looks as well
-            with suppress(StoreUnavailable):
-                self._look_around()
+            self._try_to_look()
 
     def _proves_health(self, calls: list[Call], trouble: StoreUnavailable) -> bool:
         """Whether what could be written shows that the trouble is over: on a full disk, little things still can be."""
@@ -208,6 +206,12 @@ class Writer(DatabaseThread):
             self._failures.exception("Jobs could not be written", error)
             raise StoreUnavailable(str(self._path), f"{type(error).__name__}: {error}") from error
         return answers, before, after
+
+    def _try_to_look(self) -> None:
+        try:
+            self._look_around()
+        except StoreUnavailable as error:  # nobody has asked for anything, so it would be known to nobody
+            self._failures.warn("What other processes have done is not seen. %s", error)
 
     def _look_around(self) -> None:
         """Report what other processes have committed since the last time."""
