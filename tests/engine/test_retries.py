@@ -141,7 +141,8 @@ async def test_what_fails_while_its_scheduler_stops_does_not_wait_for_ever() -> 
 
     async def fail_late() -> None:
         began.set()
-        await asyncio.sleep(0.1)
+        while await scheduler.find_problem() is None:  # until it is stopping
+            await asyncio.sleep(0)
         raise ValueError
 
     job_id = await scheduler.with_options(retry=Retry(delay=3_600)).add_job(fail_late)

@@ -1,11 +1,11 @@
 """Jobs that start later: after a delay, or at a time."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from servicekit import ConfigurationError, JobStatus, Scheduler
+from servicekit.testing import TestScheduler
 from tests.fakes import noop
 
 
@@ -34,16 +34,16 @@ async def test_a_time_that_has_passed_is_now(scheduler: Scheduler) -> None:
     assert (record.status, record.scheduled_at) == (JobStatus.COMPLETED, None)
 
 
-async def test_what_is_due_earlier_is_started_earlier_whatever_was_submitted_first(scheduler: Scheduler) -> None:
+async def test_what_is_due_earlier_is_started_earlier_whatever_was_submitted_first(url: str) -> None:
     started: list[str] = []
 
     async def note(name: str) -> None:
         started.append(name)
 
-    late = await scheduler.with_options(delay=0.3).add_job(note, "late")
-    await asyncio.sleep(0)
-    early = await scheduler.with_options(delay=0.1).add_job(note, "early")
-    await asyncio.gather(scheduler.wait(late), scheduler.wait(early))
+    async with TestScheduler(url=url) as scheduler:
+        await scheduler.with_options(delay=300).add_job(note, "late")
+        await scheduler.with_options(delay=100).add_job(note, "early")
+        await scheduler.drain()
     assert started == ["early", "late"]
 
 

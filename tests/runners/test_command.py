@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 import signal
@@ -116,8 +117,13 @@ async def test_the_result_has_the_end_of_the_output(runner: Runner) -> None:
     assert output.endswith("99999\n100000\n")
 
 
-async def test_lines_in_the_right_form_are_progress(runner: Runner) -> None:
-    told = ["1", "2/4", "2.5/4 two and a half", "3/4  "]
+async def test_lines_in_the_right_form_are_progress(runner: Runner, tmp_path: Path) -> None:
+    told = {
+        "1": (1, None, None),
+        "2/4": (2, 4, None),
+        "2.5/4 two and a half": (2.5, 4, "two and a half"),
+        "3/4  ": (3, 4, " "),
+    }
     other = [
         "::progress",
         "::progress x",
@@ -127,14 +133,18 @@ async def test_lines_in_the_right_form_are_progress(runner: Runner) -> None:
         "::progress 4/4x",
         "::pro",
     ]
+    heard = tmp_path / "heard"
+    os.mkfifo(heard)
     script = "\n".join(
-        [*(f"echo '::progress {text}'; sleep 0.1" for text in told), *(f"echo '{text}'" for text in other)]
+        [*(f"echo '::progress {text}'; read _ < {heard}" for text in told), *(f"echo '{text}'" for text in other)]
     )
-    job = trial(runner, shell(script + "\nprintf '::progress 4/4'"))
+    job = trial(runner, shell(script + "\nprintf '::progress 4/4'")).start()
+    for progress in told.values():
+        await job.wait_progress(progress[0])
+        await asyncio.to_thread(heard.write_text, "go on\n")
     await job.end()
-    assert [(each.done, each.total, each.message) for each in job.progress][-2:] == [(3, 4, " "), (4, 4, None)]
+    assert [(each.done, each.total, each.message) for each in job.progress] == [*told.values(), (4, 4, None)]
     assert type(job.progress[-1].done) is int
-    assert (2.5, 4, "two and a half") in [(each.done, each.total, each.message) for each in job.progress]
     assert job.texts("stdout") == other
 
 

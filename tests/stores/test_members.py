@@ -18,7 +18,7 @@ from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import Submission
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import Gate, Stubborn, noop
+from tests.fakes import Gate, Stubborn, noop, wait_healthy
 from tests.stores.test_sqlite import OpenStore, claim_one, die, ids, insert, open_store, path
 
 __all__ = ["open_store", "path"]
@@ -259,7 +259,7 @@ async def test_a_file_that_is_replaced_is_opened_anew(
         with pytest.raises(StoreUnavailable, match="was removed or replaced while in use"):
             await store.get_record(kept)
         assert [record.id for record in (await store.list_records(ALL_JOBS, 10, None)).records] == [kept, job_id]
-        assert await store.find_problem() is None
+        await wait_healthy(store)
 
 
 async def test_a_file_that_was_read_in_another_way_loses_nothing(open_store: OpenStore, path: Path) -> None:

@@ -27,7 +27,7 @@ from servicekit.stores.sqlite.processes import ProcessLock, is_alive, remove_lef
 from servicekit.stores.sqlite.rows import time_text
 from servicekit.stores.sqlite.store import SqliteStore
 from servicekit.stores.sqlite.writer import UNCLAIM, News
-from tests.fakes import Gate, RecordingPublisher, Stubborn, noop, submission
+from tests.fakes import Gate, RecordingPublisher, Stubborn, noop, submission, wait_healthy
 from tests.stores.event_log import check_events
 
 NOW: Final = time_text(SystemClock().now())
@@ -297,6 +297,6 @@ async def test_a_slot_of_all_processes_is_free_when_a_deleted_job_has_ended_else
             while (event := await watch.next_event()) is None or event.record is not None:
                 pass
         for _ in range(3):  # by then it has looked for a free slot because of that, and found none
-            assert await other.find_problem() is None
+            await wait_healthy(other)
         stubborn.released.set()
         assert (await other.wait(second, timeout=10)).status is JobStatus.COMPLETED

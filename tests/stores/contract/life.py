@@ -15,7 +15,7 @@ from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.status import EndedBy, JobStatus, Transition
 from servicekit.jobs.submission import Claim, Submission
 from servicekit.ports import JobStore
-from tests.fakes import FakeClock, RecordingPublisher, noop, submission
+from tests.fakes import FakeClock, RecordingPublisher, noop, submission, wait_healthy
 from tests.stores.contract.base import COROUTINE, SCAN_LIMIT, THREAD, StoreTests, with_status
 
 KEY = "a key"
@@ -496,7 +496,7 @@ class LifeContract(StoreTests):
         assert not await store.release(claim)
 
     async def test_it_works_when_it_is_asked_whether_it_does(self, store: JobStore) -> None:
-        assert await store.find_problem() is None
+        await wait_healthy(store)
         await store.rescue()
         assert await store.list_records(ALL_JOBS, 10, None) == ([], None)
 
