@@ -1,6 +1,8 @@
 """Retries: how often, when, after which errors; and what the record tells of them."""
 
 import asyncio
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from servicekit import (
     EndedBy,
     InMemoryScheduler,
     InvalidTarget,
+    JobCanceled,
     JobStatus,
     Retry,
     RetryAfter,
@@ -18,7 +21,7 @@ from servicekit import (
     current_job,
     job_options,
 )
-from servicekit.jobs.retry import name_of_type
+from servicekit.jobs.references import name_in_full
 from tests.fakes import Gate, noop
 
 SOON = Retry(attempts=3, delay=0.01, jitter=0)
@@ -96,17 +99,36 @@ class Unavailable(ConnectionError):
     """A user's own error."""
 
 
+def group(*errors: BaseException) -> BaseExceptionGroup:
+    return BaseExceptionGroup("unhandled errors in a TaskGroup", errors)
+
+
 @pytest.mark.parametrize(
     ("policy", "error", "is_retried"),
     [
         (Retry(delay=0, only=[OSError]), Unavailable(), True),
         (Retry(delay=0, only=[OSError]), ValueError(), False),
-        (Retry(delay=0, only=[name_of_type(Unavailable)]), Unavailable(), True),
+        (Retry(delay=0, only=[name_in_full(Unavailable)]), Unavailable(), True),
         (Retry(delay=0, except_for=[OSError]), Unavailable(), False),
         (Retry(delay=0, except_for=[Unavailable]), OSError(), True),
         (Retry(delay=0, only=[OSError], except_for=[Unavailable]), Unavailable(), False),
         (Retry(delay=0, only=[OSError]), SystemExit(3), False),
         (Retry(delay=0), SystemExit(3), True),
+        (Retry(delay=0, only=["asyncio.TimeoutError"]), TimeoutError(), True),  # its alias
+        (Retry(delay=0, only=["no.such.Error"]), ValueError(), False),
+        # Of a group all must be such, and none such as never.
+        (Retry(delay=0, only=[OSError]), group(Unavailable(), OSError()), True),
+        (Retry(delay=0, only=[OSError]), group(Unavailable(), group(ValueError())), False),
+        (Retry(delay=0, only=[OSError, ValueError]), group(Unavailable(), group(ValueError())), True),
+        (Retry(delay=0, only=[OSError]), group(OSError(), KeyboardInterrupt()), False),
+        (Retry(delay=0, only=[OSError]), group(OSError(), JobCanceled("x")), False),
+        (Retry(delay=0, except_for=[OSError]), group(ValueError(), group(Unavailable())), False),
+        (Retry(delay=0, except_for=[KeyError]), group(ValueError(), Unavailable()), True),
+        (Retry(delay=0, only=[ExceptionGroup]), group(ValueError()), True),
+        (Retry(delay=0, except_for=[BaseExceptionGroup]), group(ValueError()), False),
+        # Whoever asks to be tried again later counts neither way; the others do.
+        (Retry(delay=0, only=[OSError]), group(RetryAfter(0), Unavailable()), True),
+        (Retry(delay=0, only=[OSError]), group(RetryAfter(0), ValueError()), False),
     ],
 )
 async def test_only_some_errors_are_retried(
@@ -115,6 +137,89 @@ async def test_only_some_errors_are_retried(
     record = await scheduler.wait(await scheduler.with_options(retry=policy).add_job(Flaky(error).run))
     assert (record.status is JobStatus.COMPLETED) == is_retried
     assert record.attempt == 1 + is_retried
+
+
+async def work_in_tasks() -> None:
+    async def fail() -> None:
+        raise ConnectionError("refused")
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(fail())
+
+
+async def test_what_fails_in_a_task_group_is_retried_and_told_by_its_errors(scheduler: Scheduler) -> None:
+    policy = Retry(attempts=2, delay=0, only=[ConnectionError])
+    record = await scheduler.wait(await scheduler.with_options(retry=policy).add_job(work_in_tasks))
+    assert (record.status, record.attempt) == (JobStatus.FAILED, 2)
+    text = "ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception): ConnectionError: refused"
+    assert [record.error, record.attempts[0].error] == [text, text]
+
+
+async def test_the_longest_wait_that_is_asked_for_in_a_group_counts(scheduler: Scheduler) -> None:
+    error = group(RetryAfter(1), group(RetryAfter(1_800), RetryAfter(2)))
+    job_id = await scheduler.with_options(retry=Retry(delay=0)).add_job(Flaky(error).run)
+    async for record in scheduler.stream(job_id):
+        if record.status is JobStatus.PENDING and record.attempt:
+            break
+    assert record.scheduled_at is not None
+    assert (record.scheduled_at - record.attempts[0].finished_at).total_seconds() == pytest.approx(1_800, abs=30)
+
+
+async def test_a_time_limit_of_a_group_of_tasks_is_that_limit(scheduler: Scheduler) -> None:
+    async def fail_when_stopped() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise group(ValueError("while it cleaned up"))
+
+    policy = Retry(attempts=2, delay=0, only=[TimeoutError])
+    options = scheduler.with_options(retry=policy, run_timeout=0.01)
+    record = await scheduler.wait(await options.add_job(fail_when_stopped))
+    assert (record.ended_by, record.attempt) == (EndedBy.TIME_LIMIT, 2)
+
+
+PROGRAM = """
+import asyncio
+import sys
+
+from servicekit import Retry, create_scheduler, current_job
+
+
+class Transient(Exception):
+    pass
+
+
+class Special(Transient):
+    pass
+
+
+def fail(job_id: str = "") -> None:
+    if current_job().attempt == 1:
+        raise ExceptionGroup("in a group", [Special("not yet")])
+
+
+async def main() -> None:
+    async with create_scheduler(sys.argv[1]) as scheduler:
+        for only in (Transient, "__main__.Transient", "app.Transient"):
+            for runner in ("thread", "process"):
+                scheduler_with = scheduler.with_options(retry=Retry(delay=0, only=[only]), runner=runner)
+                record = await scheduler.wait(await scheduler_with.add_job(fail))
+                print(runner, record.status, record.attempt)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///jobs.db"])
+async def test_errors_of_the_program_s_own_file_are_known_in_every_runner(tmp_path: Path, url: str) -> None:
+    (tmp_path / "app.py").write_text(PROGRAM)
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "app.py", url, cwd=tmp_path, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await program.communicate()
+    assert output.decode().splitlines() == ["thread completed 2", "process completed 2"] * 3
 
 
 async def test_a_target_can_ask_for_its_own_delay(scheduler: Scheduler) -> None:

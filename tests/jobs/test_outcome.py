@@ -26,6 +26,8 @@ class UnprintableError(Exception):
 
 
 class StubbornGroup(BaseExceptionGroup[BaseException]):
+    exceptions = ()
+
     def split(self, condition: object) -> Any:
         raise SystemExit("not even this")
 
@@ -63,6 +65,31 @@ def test_an_error_that_cannot_be_printed_is_still_told() -> None:
     assert outcome.error is not None
     assert outcome.error.startswith("UnprintableError: ")
     assert outcome.error_traceback is not None
+
+
+def test_a_group_of_errors_is_told_with_what_is_in_it() -> None:
+    inner = ExceptionGroup("inner", [OSError("refused"), OSError("refused"), UnprintableError()])
+    group = BaseExceptionGroup("outer", [ValueError("no"), inner, SystemExit(3)])
+    assert failure(group).error == (
+        "BaseExceptionGroup: outer (3 sub-exceptions): ValueError: no; OSError: refused; "
+        "UnprintableError: (its text cannot be shown: str() of it raised); SystemExit: 3"
+    )
+
+
+def test_a_large_group_of_errors_is_told_in_part() -> None:
+    group = ExceptionGroup[Exception]("many", [ValueError(f"{number} {'x' * 1_000}") for number in range(2_000)])
+    for _ in range(100):
+        group = ExceptionGroup("twice", [group, group])
+    error = failure(group).error
+    assert error is not None
+    assert (len(error) <= 1_000, error.count("ValueError: "), error[-5:]) == (True, 5, "; ...")
+    assert len(failure(group).error_types) == 1
+    assert str(failure(caught(group)).error_traceback).startswith("Traceback (most recent call last):\n  File ")
+
+
+def test_a_group_that_hides_its_errors_is_seen_through() -> None:
+    outcome = failure(StubbornGroup("stubborn", [OSError("refused")]))
+    assert "builtins.OSError" in outcome.error_types[0]
 
 
 def test_the_whole_group_of_errors_is_in_the_traceback() -> None:

@@ -98,7 +98,7 @@ class RunnerContract:
         outcome = await self.trial(runner, self.targets.failing).end()
         assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.TARGET)
         assert outcome.error == self.error
-        assert "builtins.Exception" in outcome.error_types
+        assert "builtins.Exception" in outcome.error_types[0]
 
     async def test_a_job_that_was_canceled_before_its_start_does_not_start(self, runner: Runner) -> None:
         trial = self.trial(runner, self.targets.obeying)

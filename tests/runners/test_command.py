@@ -69,7 +69,7 @@ async def output_of(runner: Runner, command: Command) -> str:
 async def fail(runner: Runner, command: Command) -> Outcome:
     outcome = await trial(runner, command).end()
     assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.TARGET)
-    assert outcome.error_types[0] == "servicekit.errors.CommandFailed"
+    assert outcome.error_types[0][0] == "servicekit.errors.CommandFailed"
     return outcome
 
 

@@ -229,7 +229,7 @@ async def test_a_process_that_ends_without_an_outcome_has_crashed(
     outcome = await Trial(runner, target).end()
     assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.CRASH)
     assert outcome.error == f"ProcessCrashed: the job's own process ended before it did: {reason}."
-    assert outcome.error_types[0] == "servicekit.errors.ProcessCrashed"
+    assert outcome.error_types[0][0] == "servicekit.errors.ProcessCrashed"
 
 
 async def test_a_signal_in_the_midst_of_a_fork_is_not_lost(runner: Runner) -> None:
@@ -269,7 +269,7 @@ async def test_a_target_cannot_have_more_memory_than_its_limit(runner: Runner) -
 async def test_a_failure_says_what_a_retry_needs(runner: Runner) -> None:
     outcome = await Trial(runner, targets.try_later).end()
     assert outcome.retry_after_seconds == 7.5
-    assert outcome.error_types[0] == "servicekit.errors.RetryAfter"
+    assert outcome.error_types == ()
 
 
 async def test_methods_and_objects_can_be_sent(runner: Runner) -> None:

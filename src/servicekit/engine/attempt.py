@@ -172,12 +172,11 @@ class Attempt:
         policy, failures = self.claim.submission.options.retry, self.claim.failures + 1
         if policy is None or outcome.transition is not Transition.FAIL or self._is_canceled:
             return None
+        if not policy.allows(failures, outcome.error_types):
+            return None
         seconds = outcome.retry_after_seconds
-        if seconds is not None:  # the target wants it, whatever errors the policy is for
-            is_allowed, seconds = failures < policy.attempts, min(seconds, LONGEST_WAIT_SECONDS)
-        else:
-            is_allowed, seconds = policy.allows(failures, outcome.error_types), policy.delay_after(failures)
-        return self._clock.now() + timedelta(seconds=seconds) if is_allowed else None
+        seconds = policy.delay_after(failures) if seconds is None else min(seconds, LONGEST_WAIT_SECONDS)
+        return self._clock.now() + timedelta(seconds=seconds)
 
     def _start_reporter(self) -> None:
         if self._reporter is None and not self.task.done():

@@ -3,19 +3,26 @@
 import asyncio
 import re
 import traceback
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from types import TracebackType
 from typing import Final, NamedTuple
 
 from ulid import ULID
 
 from servicekit.errors import JobCanceled, RetryAfter
-from servicekit.jobs.retry import name_of_type
+from servicekit.jobs.references import name_in_full
 from servicekit.jobs.sizes import estimate_bytes
 from servicekit.jobs.status import EndedBy, Transition
 
 MAX_ERROR_CHARACTERS: Final = 1_000
 MAX_TRACEBACK_CHARACTERS: Final = 8_000
 _MOST_CAUSES: Final = 50
+_MOST_IN_A_GROUP: Final = 1_000
+# Of a group with thousands of errors, which mostly are of a few kinds: enough to see these.
+_MOST_LEAVES: Final = 100
+_MOST_LEAVES_TOLD: Final = 5
+_MOST_LEAF_CHARACTERS: Final = 150
 
 _ULID_TEXT = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
@@ -30,17 +37,15 @@ class Outcome(NamedTuple):
     error: str | None = None
     error_traceback: str | None = None
     ended_by: EndedBy = EndedBy.TARGET
-    error_types: tuple[str, ...] = ()
-    """The full names of the error's class and of those that it is made of, for `Retry` to compare."""
+    error_types: tuple[tuple[str, ...], ...] = ()
+    """For `Retry` to compare: of the error, or of each one in a group, the full names of its class and of those that it
+    is made of, those of the groups around it included. A `RetryAfter` is left out."""
     retry_after_seconds: float | None = None
     """The wait that the target asked for, if it did."""
 
 
 CANCELED: Final = Outcome(Transition.CANCEL, ended_by=EndedBy.CANCEL)
 STOPPED: Final = Outcome(Transition.CANCEL, ended_by=EndedBy.STOP)
-CUT_OFF: Final = Outcome(
-    Transition.FAIL, error="RuntimeError: The job's task was ended from outside.", ended_by=EndedBy.CRASH
-)
 _COMPLETED_WITH_NONE: Final = Outcome(Transition.COMPLETE)
 
 
@@ -53,13 +58,15 @@ def completion(result: object) -> Outcome:
 
 def failure(error: BaseException, ended_by: EndedBy = EndedBy.TARGET) -> Outcome:
     """The outcome of a target that raised `error`, or was ended for that reason."""
+    leaves = list(_find_leaves(error))
+    waits = [leaf.wait_seconds for leaf in leaves if leaf.wait_seconds is not None]
     return Outcome(
         Transition.FAIL,
         error=describe_error(error),
         error_traceback=describe_traceback(error) if ended_by is EndedBy.TARGET else None,
         ended_by=ended_by,
-        error_types=tuple(name_of_type(base) for base in type.mro(type(error))),
-        retry_after_seconds=error.seconds if isinstance(error, RetryAfter) else None,
+        error_types=tuple({leaf.types: None for leaf in leaves if leaf.wait_seconds is None}),
+        retry_after_seconds=max(waits, default=None),
     )
 
 
@@ -73,14 +80,61 @@ def is_cancellation(error: BaseException) -> bool:
         return False
 
 
+class _Leaf(NamedTuple):
+    """An error that is no group, and what `Retry` knows it by."""
+
+    error: BaseException
+    types: tuple[str, ...]
+
+    @property
+    def wait_seconds(self) -> float | None:
+        """The wait that it asks for, if it does."""
+        return self.error.seconds if isinstance(self.error, RetryAfter) else None
+
+
+def _find_leaves(error: BaseException) -> Iterator[_Leaf]:
+    """The errors in a group, and in the groups in it; of another error itself."""
+    seen: set[int] = set()  # one group can stand in many others
+    waiting: list[tuple[BaseException, tuple[str, ...]]] = [(error, ())]
+    while waiting:
+        each, around = waiting.pop()
+        types = tuple(dict.fromkeys((*map(name_in_full, type.mro(type(each))), *around)))
+        parts = _list_parts(each)
+        if not parts:
+            yield _Leaf(each, types)
+        waiting += [(part, types) for part in reversed(parts) if id(part) not in seen]
+        seen.update(map(id, parts))
+
+
+def _list_parts(error: BaseException) -> Sequence[BaseException]:
+    """What is in a group, whatever its class has to say about that; nothing for another error."""
+    if not issubclass(type(error), BaseExceptionGroup):
+        return ()
+    parts: tuple[BaseException, ...] = BaseExceptionGroup.__dict__["exceptions"].__get__(error)
+    return parts
+
+
 def describe_error(error: BaseException) -> str:
-    """`ValueError: Invalid input`, bounded and encodable whatever the error's own methods do."""
+    """`ValueError: Invalid input`, bounded and encodable whatever the error's own methods do.
+
+    A group is followed by what is in it: `ExceptionGroup: two failed (2 sub-exceptions): ValueError: no; OSError: no`.
+    """
+    text = _describe(error)
+    if _list_parts(error):
+        leaves = (leaf.error for leaf in islice(_find_leaves(error), _MOST_LEAVES))
+        told = [*dict.fromkeys(clip(_describe(leaf), _MOST_LEAF_CHARACTERS) for leaf in leaves)]
+        more = ["..."] if len(told) > _MOST_LEAVES_TOLD else []
+        text = f"{text}: {'; '.join([*told[:_MOST_LEAVES_TOLD], *more])}"
+    return clip(text, MAX_ERROR_CHARACTERS)
+
+
+def _describe(error: BaseException) -> str:
     name = type.__dict__["__name__"].__get__(type(error))  # a metaclass may have another idea of it
     try:
         text = str.__str__(str(error))
     except BaseException:  # it is the user's code, and anything can come out of it
         text = "(its text cannot be shown: str() of it raised)"
-    return clip(f"{name}: {text}" if text else name, MAX_ERROR_CHARACTERS)
+    return f"{name}: {text}" if text else str(name)
 
 
 def describe_traceback(error: BaseException) -> str:
@@ -89,7 +143,10 @@ def describe_traceback(error: BaseException) -> str:
     while start is not None and start.tb_next is not None and _is_ours(start):
         start = start.tb_next
     try:
-        lines = traceback.format_exception(type(error), error, start, chain=_is_chain_short(error))
+        if _is_group_large(error):
+            lines = ["Traceback (most recent call last):\n", *traceback.format_tb(start), f"{describe_error(error)}\n"]
+        else:
+            lines = traceback.format_exception(type(error), error, start, chain=_is_chain_short(error))
         text = str.__str__("".join(lines))
     except BaseException:  # it calls the user's __str__ and __repr__
         text = f"Traceback (most recent call last):\n  (it cannot be shown)\n{describe_error(error)}\n"
@@ -104,6 +161,16 @@ def _is_chain_short(error: BaseException) -> bool:
             return True
         cause = cause.__cause__ or cause.__context__
     return False
+
+
+def _is_group_large(error: BaseException) -> bool:
+    """Whether a group has too many errors to be formatted: each counts as often as it is in there."""
+    waiting = [error]
+    for _ in range(_MOST_IN_A_GROUP):
+        if not waiting:
+            return False
+        waiting += _list_parts(waiting.pop())
+    return True
 
 
 def _is_ours(frame: TracebackType) -> bool:
@@ -128,3 +195,6 @@ def artifact_id_of(result: object) -> str | None:
     if type(result) is str:
         return result if _ULID_TEXT.fullmatch(result) else None
     return str(result) if type(result) is ULID else None
+
+
+CUT_OFF: Final = failure(RuntimeError("The job's task was ended from outside."), EndedBy.CRASH)

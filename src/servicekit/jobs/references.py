@@ -6,11 +6,12 @@ name, that name is written.
 
 import importlib
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-_MAIN: Final = "__main__"
+MAIN: Final = "__main__"
 
 
 def find_reference(thing: object) -> str | None:
@@ -21,14 +22,14 @@ def find_reference(thing: object) -> str | None:
             return None
     except Exception:  # a proxy's __getattr__, say
         return None
-    module = name_of_main() if module == _MAIN else module
+    module = name_of_main() if module == MAIN else module
     return None if module is None else f"{module}:{name}"
 
 
 def load_reference(reference: str) -> object:
     """What the reference leads to; `None` if its module has no such name. Whatever the module's import raises."""
     module_name, _, name = reference.partition(":")
-    module = sys.modules[_MAIN] if module_name == name_of_main() else importlib.import_module(module_name)
+    module = sys.modules[MAIN] if module_name == name_of_main() else importlib.import_module(module_name)
     return look_up(module, name)
 
 
@@ -43,7 +44,7 @@ def look_up(module: object, name: str) -> object:
 @cache
 def name_of_main() -> str | None:
     """What other processes call the module that this one runs as its program."""
-    main = sys.modules.get(_MAIN)
+    main = sys.modules.get(MAIN)
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     if spec is not None:  # python -m package.module
         return str(spec.name)
@@ -52,6 +53,25 @@ def name_of_main() -> str | None:
     path = Path(file)
     # The folder of a program that is run by its file is the first place where Python looks for modules.
     return path.stem if path.stem.isidentifier() and str(path.resolve().parent) in map(_resolved, sys.path) else None
+
+
+def name_in_full(kind: type) -> str:
+    """The name of a class as any process of this program calls it: `package.module.Class`."""
+    # Not by the class's attributes: a metaclass may have another idea of them.
+    module, name = (type.__dict__[attribute].__get__(kind) for attribute in ("__module__", "__qualname__"))
+    return f"{(name_of_main() or MAIN) if module == MAIN else module}.{name}"
+
+
+def find_class(name: str) -> type | None:
+    """The class that has this name in full, or an alias of it, if its module has been imported."""
+    parts = name.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        module = sys.modules.get(".".join(parts[:length]))
+        with suppress(Exception):  # a module can have a `__getattr__` of its own
+            found = look_up(module, ".".join(parts[length:]))
+            if isinstance(found, type):
+                return found
+    return None
 
 
 def _resolved(folder: str) -> str:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from servicekit.errors import ConfigurationError, check_seconds
+from servicekit.jobs.references import MAIN, find_class, name_in_full, name_of_main
 
 ErrorType = type[BaseException] | str
 """An exception class, or its name in full: `package.module.Name`."""
@@ -24,7 +25,8 @@ class Retry:
 
     - `attempts`: the most attempts in all; restarts after a crash or a stop of the process are not counted.
     - `only`: retry after these errors only, subclasses included; `except_for`: never after these. A class, or its
-      full name as text; they are kept as names, so that any process can compare them.
+      full name as text; they are kept as names, so that any process can compare them. An exception group, as a
+      `TaskGroup` raises it, counts as the errors in it: it is retried if `only` has all of them, and `except_for` none.
     """
 
     attempts: int = 3
@@ -50,11 +52,11 @@ class Retry:
         for option in ("only", "except_for"):
             object.__setattr__(self, option, _names(f"retry.{option}", getattr(self, option)))
 
-    def allows(self, failures: int, error_types: Collection[str]) -> bool:
-        """Whether there is another attempt after so many failures, the last by an error with these class names."""
-        if failures >= self.attempts or any(name in error_types for name in self.except_for):
+    def allows(self, failures: int, error_types: Collection[Collection[str]]) -> bool:
+        """Whether there is another attempt after so many failures, the last by errors with these class names."""
+        if failures >= self.attempts or any(_is_one_of(self.except_for, each) for each in error_types):
             return False
-        return not self.only or any(name in error_types for name in self.only)
+        return not self.only or all(_is_one_of(self.only, each) for each in error_types)
 
     def delay_after(self, failures: int) -> float:
         """How many seconds to wait after so many failures; random within `jitter`."""
@@ -66,9 +68,8 @@ class Retry:
         return seconds * random.uniform(1 - self.jitter, 1 + self.jitter)
 
 
-def name_of_type(error_type: type) -> str:
-    """The full name of an exception class, by which `Retry` knows it."""
-    return f"{error_type.__module__}.{error_type.__qualname__}"
+def _is_one_of(types: Collection[ErrorType], names: Collection[str]) -> bool:
+    return any(each in names for each in types)
 
 
 def _names(option: str, types: Collection[ErrorType]) -> tuple[str, ...]:
@@ -79,7 +80,16 @@ def _names(option: str, types: Collection[ErrorType]) -> tuple[str, ...]:
 
 def _name(option: str, error_type: ErrorType) -> str:
     if isinstance(error_type, str) and "." in error_type and len(error_type) <= 200 and error_type.isprintable():
-        return error_type
+        return _true_name(error_type)
     if isinstance(error_type, type) and issubclass(error_type, BaseException):
-        return name_of_type(error_type)
+        return name_in_full(error_type)
     raise ConfigurationError(option, error_type, "exception classes, or full names such as 'builtins.ConnectionError'")
+
+
+def _true_name(name: str) -> str:
+    """The name by which an error's class knows itself: `asyncio.TimeoutError` is another one's alias."""
+    found = find_class(name)
+    if found is not None:
+        return name_in_full(found)
+    module, _, rest = name.partition(".")
+    return f"{name_of_main()}.{rest}" if module == MAIN and name_of_main() else name
