@@ -117,6 +117,32 @@ def test_it_is_filtered_like_the_list_and_tells_every_deletion(service: Service,
     assert {event.record["id"] for event in events} == {wanted, other}
 
 
+def test_one_stream_is_enough_for_the_jobs_of_a_page(service: Service) -> None:
+    job_ids = [submit(service, f"/tagged/page-{number}") for number in range(7)]
+    other = submit(service, "/tagged/no-page")
+    query = "&".join(f"id={job_id}" for job_id in job_ids)
+    with follow(service, query) as stream:
+        first = [stream.next() for _ in job_ids]
+        assert [event.record["id"] for event in first] == job_ids
+        post(service, "/open/no-page")
+        delete(service, other)
+        post(service, "/open/page-3")
+        events = read_until(stream, job_ids[3], "completed")
+    assert {event.record["id"] for event in events} <= set(job_ids)
+    post(service, "/open/page-5")
+    with follow(service, query, last_event_id=events[-1].last_event_id) as stream:
+        assert {event.record["id"] for event in read_until(stream, job_ids[5], "completed")} == {job_ids[5]}
+
+
+def test_ids_that_are_none_or_too_many_are_refused(service: Service) -> None:
+    job_id = submit(service, "/fail?text=x")
+    response = httpx.get(f"{service.url}{JOBS}/$stream?id={job_id}&id=nonsense")
+    assert (response.status_code, response.json()) == (400, {"detail": "Invalid job ID format"})
+    response = httpx.get(f"{service.url}{JOBS}/$stream?{'&'.join([f'id={job_id}'] * 101)}")
+    assert response.status_code == 422
+    assert response.json()["detail"][0]["loc"] == ["query", "id"]
+
+
 def test_what_happens_within_the_interval_comes_together(url: str, tmp_path: Path) -> None:
     url = url if url == "memory://" else f"sqlite:///{tmp_path}/jobs.db"  # no other job may begin the interval
     with (

@@ -112,6 +112,39 @@ async def test_a_position_that_is_not_known_is_as_good_as_none(scheduler: Schedu
         assert change.record == await scheduler.get_record(job_id)
 
 
+async def test_of_some_jobs_all_are_told_and_nothing_of_others(scheduler: Scheduler, gate: Gate) -> None:
+    ended = await scheduler.add_job(noop)
+    await scheduler.wait(ended)
+    running = await scheduler.add_job(gate.enter)
+    others = [await scheduler.add_job(gate.enter) for _ in range(2)]
+    await gate.wait_entered(3)
+    unknown = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"
+    asked_for = [running, unknown, ended]
+    async with scheduler.follow(job_ids=asked_for) as feed:
+        present = [await next_change(feed) for _ in asked_for]
+        assert [change.job_id for change in present] == [ended, running, unknown]
+        assert [change.record is None for change in present] == [False, False, True]
+        await scheduler.delete(others[0])
+        gate.open()
+        await scheduler.wait(others[1])
+        assert {change.job_id for change in await changes_until_ended(feed, running)} == {running}
+        await scheduler.delete(running)
+        last = (await changes_until_ended(feed, running))[-1]
+    await scheduler.delete(ended)
+    async with scheduler.follow(after=last.position, job_ids=asked_for) as feed:
+        assert await next_change(feed) == (last.position + 1, ended, None)
+
+
+async def test_some_jobs_are_filtered_as_well(scheduler: Scheduler) -> None:
+    wanted, other = [await scheduler.with_options(name=name).add_job(noop) for name in ("wanted", "other")]
+    await scheduler.wait(wanted)
+    await scheduler.wait(other)
+    async with scheduler.follow(JobFilter(name="wanted"), job_ids=[wanted, other]) as feed:
+        assert (await next_change(feed)).job_id == wanted
+        await scheduler.delete(other)
+        assert (await next_change(feed))[1:] == (other, None)
+
+
 async def test_only_what_is_wanted_is_told_and_every_deletion(scheduler: Scheduler, gate: Gate) -> None:
     wanted = JobFilter(name="wanted")
     await scheduler.wait(await scheduler.add_job(noop))

@@ -6,7 +6,7 @@ from typing import Annotated, Final, NamedTuple
 
 from fastapi import Depends, Header, Path, Query
 from fastapi.exceptions import RequestValidationError
-from pydantic import AwareDatetime, JsonValue, StringConstraints
+from pydantic import AwareDatetime, Field, JsonValue, StringConstraints
 
 from servicekit.errors import ConfigurationError
 from servicekit.jobs.ids import parse_job_id
@@ -14,6 +14,8 @@ from servicekit.jobs.metadata import MAX_METADATA_KEYS, check_words
 from servicekit.jobs.options import MAX_TEXT_CHARACTERS
 from servicekit.jobs.query import JobFilter
 from servicekit.jobs.status import JobStatus
+
+MAX_JOB_IDS: Final = 100
 
 # Told, and not checked by FastAPI: the guide answers 400 to what is no ULID, not 422.
 _ULID: Final[dict[str, JsonValue]] = {"pattern": "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"}
@@ -25,6 +27,20 @@ async def _parse_id(
     ],
 ) -> str:
     return parse_job_id(job_id)
+
+
+async def _parse_ids(
+    id: Annotated[  # noqa: A002
+        list[Annotated[str, Field(json_schema_extra=_ULID)]] | None,
+        Query(
+            max_length=MAX_JOB_IDS,
+            description="Only the job with this id, or those with these if it is repeated: one stream for all of a "
+            "page. It begins with each of them; one that is not there is told as deleted.",
+            examples=[["01JQRS7XK5N8Z3VQ2M4T6W8Y0A"]],
+        ),
+    ] = None,
+) -> frozenset[str]:
+    return frozenset(parse_job_id(each) for each in id or ())
 
 
 async def parse_cursor(
@@ -137,6 +153,7 @@ def _mistake(text: str) -> RequestValidationError:
 
 
 JobId = Annotated[str, Depends(_parse_id)]
+JobIds = Annotated[frozenset[str], Depends(_parse_ids)]
 Wanted = Annotated[JobFilter, Depends(_parse_filter)]
 LastEventId = Annotated[int | None, Depends(_parse_last_event_id)]
 LastJobEventId = Annotated[EventId | None, Depends(_parse_last_job_event_id)]

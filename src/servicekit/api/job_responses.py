@@ -124,8 +124,8 @@ STREAM: Final[Responses] = {
 STREAM_OF_ALL: Final[Responses] = {
     200: {
         "description": "An event stream (Server-Sent Events). Each event's data is a job record as JSON, or "
-        '`{"id": "...", "status": "deleted"}`; the first are the newest jobs as they are, at most 100. It ends only '
-        "with the service.",
+        '`{"id": "...", "status": "deleted"}`; the first are the newest jobs as they are, at most 100, '
+        "or those that `id` names. It ends only with the service.",
         "content": _event_stream("Where in the order of all changes this one stands.", _STREAM_OF_ALL_EXAMPLE),
     },
     400: _INVALID_ID[400],

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from servicekit.api.dependencies import SchedulerDependency
 from servicekit.api.encoding import list_json, record_json, result_json
-from servicekit.api.job_parameters import JobId, LastEventId, LastJobEventId, Wanted, parse_cursor
+from servicekit.api.job_parameters import JobId, JobIds, LastEventId, LastJobEventId, Wanted, parse_cursor
 from servicekit.api.job_responses import (
     CANCEL,
     DELETED,
@@ -129,6 +129,7 @@ async def stream_jobs(
     request: Request,
     scheduler: SchedulerDependency,
     wanted: Wanted,
+    job_ids: JobIds,
     last_event_id: LastEventId,
     poll_interval: Annotated[
         float,
@@ -144,10 +145,10 @@ async def stream_jobs(
     """What becomes of all jobs that the filter lets through, pushed, for a page that shows many of them.
 
     It begins with the newest, as they are; a client that comes back with `Last-Event-ID` gets what has changed since.
-    That a job was deleted is told whatever the filter.
+    That a job was deleted is told whatever the filter, but for `id`.
     """
     state = service_state(request.app)
-    feed = scheduler.follow(wanted, last_event_id, poll_interval)
+    feed = scheduler.follow(wanted, last_event_id, poll_interval, job_ids=job_ids)
     return EventStream(feed, state.streams, expose_tracebacks=state.expose_tracebacks)
 
 

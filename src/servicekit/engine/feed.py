@@ -1,11 +1,12 @@
-"""One reader's view of all jobs: first the newest, then what becomes of any, the newest of each."""
+"""One reader's view of all jobs, or of some: first as they are, then what becomes of any, the newest of each."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Final
 
+from servicekit.errors import JobNotFound
 from servicekit.events.hub import EventHub
 from servicekit.events.mailbox import Bell
 from servicekit.jobs.query import JobChange, JobFilter
@@ -26,10 +27,13 @@ class JobFeed:
     slow one gets fewer changes of each job, and costs no more than a fast one.
     """
 
-    def __init__(self, store: JobStore, bell: Bell, wanted: JobFilter, interval_seconds: float) -> None:
+    def __init__(
+        self, store: JobStore, bell: Bell, wanted: JobFilter, job_ids: Collection[str], interval_seconds: float
+    ) -> None:
         self._store = store
         self._bell = bell
         self._wanted = wanted
+        self._job_ids = frozenset(job_ids)
         self._interval_seconds = interval_seconds
         self._changes: deque[JobChange] = deque()
         self._position = _BEFORE_ALL
@@ -81,19 +85,37 @@ class JobFeed:
         return True
 
     async def _read_present(self) -> None:
-        """The newest jobs, the oldest of them first.
+        """The jobs that were asked for, or the newest, the oldest of them first.
 
         Only the last has the position, which is that of all: a reader that has lost the connection before begins again.
         """
         self._position, self._is_behind = await self._store.get_position(), False
+        present = await self._list_asked_for() if self._job_ids else await self._list_newest()
+        for change in present:
+            if change.record is not None:
+                self._show(change.record)
+        self._changes.extend(present[:-1])
+        self._changes.extend(change._replace(position=self._position) for change in present[-1:])
+
+    async def _list_newest(self) -> list[JobChange]:
         records = (await self._store.list_records(self._wanted, FIRST_JOBS, None)).records
-        for record in records:
-            self._show(record)
-        self._changes.extend(JobChange(_BEFORE_ALL, record.id, record) for record in reversed(records[1:]))
-        self._changes.extend(JobChange(self._position, record.id, record) for record in records[:1])
+        return [JobChange(_BEFORE_ALL, record.id, record) for record in reversed(records)]
+
+    async def _list_asked_for(self) -> list[JobChange]:
+        """Those that the filter lets through, and those that are not there: their reader need not wait for them."""
+        changes = [JobChange(_BEFORE_ALL, each, await self._find_record(each)) for each in sorted(self._job_ids)]
+        return [change for change in changes if change.record is None or self._wanted.matches(change.record)]
+
+    async def _find_record(self, job_id: str) -> JobRecord | None:
+        try:
+            return await self._store.get_record(job_id)
+        except JobNotFound:
+            return None
 
     def _is_wanted(self, change: JobChange) -> bool:
         """Whether the change is told: also the one by which a job that was told of leaves the filter."""
+        if self._job_ids and change.job_id not in self._job_ids:
+            return False
         if change.record is None:
             return True
         was_shown = self._shown.pop(change.job_id, False)
@@ -122,16 +144,22 @@ class JobFeed:
 
 @asynccontextmanager
 async def follow_jobs(
-    store: JobStore, hub: EventHub, wanted: JobFilter, after: int | None, interval_seconds: float
+    store: JobStore,
+    hub: EventHub,
+    wanted: JobFilter,
+    after: int | None,
+    interval_seconds: float,
+    job_ids: Collection[str] = (),
 ) -> AsyncIterator[JobFeed]:
-    """Follow all jobs that `wanted` lets through, and the deletion of any.
+    """Follow all jobs that `wanted` lets through, and the deletion of any; of these `job_ids` only, if there are some.
 
-    The newest hundred come first, the oldest of them first; or, given the position of an event, what has changed since.
+    The newest hundred come first, the oldest of them first, or all of `job_ids`, and those of them that are not there
+    as deleted; or, given the position of an event, what has changed since.
     Each event is what a job is by then, and the same may come twice; `interval_seconds` is the shortest time from one
     look at the store to the next. A reader that comes so late that the store does not know any more what has happened
     begins again with the present.
     """
     with hub.subscribe_all() as bell:
-        feed = JobFeed(store, bell, wanted, interval_seconds)
+        feed = JobFeed(store, bell, wanted, job_ids, interval_seconds)
         await feed.begin(after or None)  # 0 is the position of what came before all changes
         yield feed

@@ -298,14 +298,20 @@ class Scheduler:
 
     @asynccontextmanager
     async def follow(
-        self, wanted: JobFilter = ALL_JOBS, after: int | None = None, interval_seconds: float = 0.0
+        self,
+        wanted: JobFilter = ALL_JOBS,
+        after: int | None = None,
+        interval_seconds: float = 0.0,
+        *,
+        job_ids: Collection[str] = (),
     ) -> AsyncIterator[JobFeed]:
         """A reader's view of all jobs that the filter lets through: what becomes of them, the newest of each.
 
-        It begins with the newest jobs as they are, or with what has changed since the position `after`.
+        It begins with the newest jobs as they are, or with what has changed since the position `after`. With `job_ids`
+        it is about these jobs only, and begins with all of them: one that is not there is told as deleted.
         """
         store = await self._engine.open()
-        async with follow_jobs(store, self._hub, wanted, after, interval_seconds) as feed:
+        async with follow_jobs(store, self._hub, wanted, after, interval_seconds, job_ids) as feed:
             yield feed
 
     async def set_max_concurrency(self, max_concurrency: int | None) -> None:
