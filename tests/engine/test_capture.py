@@ -45,11 +45,11 @@ async def test_two_schedulers_in_one_process_hear_each_line_once(monkeypatch: py
 
 async def test_after_the_last_scheduler_all_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = own_stdout(monkeypatch)
-    factory, before = logging.getLogRecordFactory(), vars(stream).copy()
+    call, before = logging.Logger.callHandlers, vars(stream).copy()
     async with InMemoryScheduler() as scheduler:
         await texts(scheduler, say)
-        assert logging.getLogRecordFactory() is not factory
-    assert logging.getLogRecordFactory() is factory
+        assert logging.Logger.callHandlers is not call
+    assert logging.Logger.callHandlers is call
     assert vars(stream) == before
     assert sys.stdout is stream
 
@@ -94,29 +94,79 @@ async def test_whoever_captures_in_the_same_way_is_not_disturbed(monkeypatch: py
     heard = []
 
     async with InMemoryScheduler() as scheduler:
-        replaced, make = stream.write, logging.getLogRecordFactory()
+        replaced, call = stream.write, logging.Logger.callHandlers
 
         def write(text: str) -> int:
             heard.append(text)
             return replaced(text)
 
-        def make_record(*args: object, **kwargs: object) -> logging.LogRecord:
-            heard.append(str(args[4]))
-            return make(*args, **kwargs)
+        def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
+            heard.append(record.getMessage())
+            call(logger, record)
 
         stream.write = write  # type: ignore[method-assign]
-        logging.setLogRecordFactory(make_record)
+        monkeypatch.setattr(logging.Logger, "callHandlers", call_handlers)
         assert await texts(scheduler, say) == ["printed", "logged"]
-    try:
-        assert stream.write is write
-        assert logging.getLogRecordFactory() is make_record
-        heard.clear()
-        say()
-        assert heard == ["printed", "\n", "logged"]
-        async with InMemoryScheduler() as scheduler:
-            assert await texts(scheduler, say) == ["printed", "logged"]
-    finally:
-        logging.setLogRecordFactory(logging.LogRecord)
+    assert (stream.write, logging.Logger.callHandlers) == (write, call_handlers)
+    heard.clear()
+    say()
+    assert heard == ["printed", "\n", "logged"]
+    async with InMemoryScheduler() as scheduler:
+        assert await texts(scheduler, say) == ["printed", "logged"]
+
+
+def own_binary_stdout(monkeypatch: pytest.MonkeyPatch, **options: bool) -> io.BytesIO:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", **options))  # type: ignore[arg-type]
+    return raw
+
+
+@pytest.mark.parametrize("line_buffering", [False, True])
+async def test_bytes_are_heard_and_text_is_not_heard_twice(
+    monkeypatch: pytest.MonkeyPatch, line_buffering: bool
+) -> None:
+    raw = own_binary_stdout(monkeypatch, line_buffering=line_buffering)
+
+    def target() -> None:
+        print("text before")
+        sys.stdout.flush()
+        sys.stdout.buffer.write("\N{SNOWMAN} in bytes\n".encode())
+        sys.stdout.buffer.writelines([b"\xff is no ", bytearray(b"UTF-8\n")])
+        sys.stdout.buffer.flush()
+        print("text after", flush=True)
+
+    async with InMemoryScheduler() as scheduler:
+        lines = ["text before", "\N{SNOWMAN} in bytes", "\ufffd is no UTF-8", "text after"]
+        assert await texts(scheduler, target) == lines
+    assert raw.getvalue() == b"text before\n\xe2\x98\x83 in bytes\n\xff is no UTF-8\ntext after\n"
+    assert {"write", "flush"}.isdisjoint(vars(sys.stdout))
+    assert "write" not in vars(sys.stdout.buffer)
+
+
+async def test_two_streams_with_one_buffer_are_heard_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    own_binary_stdout(monkeypatch)
+    other = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", line_buffering=True)
+    monkeypatch.setattr(sys, "stderr", other)
+
+    def target() -> None:
+        print("complained", file=sys.stderr)
+        sys.stderr.buffer.write(b"in bytes\n")
+
+    async with InMemoryScheduler() as scheduler:
+        assert await texts(scheduler, target) == ["complained", "in bytes"]
+    other.detach()
+
+
+async def test_a_handler_that_writes_bytes_is_not_heard_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    own_binary_stdout(monkeypatch)
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            sys.stdout.buffer.write(record.getMessage().encode())
+
+    monkeypatch.setattr(log, "handlers", [Handler()])
+    async with InMemoryScheduler() as scheduler:
+        assert await texts(scheduler, lambda: log.error("logged")) == ["logged"]
 
 
 async def test_one_stream_for_both_is_heard_once(monkeypatch: pytest.MonkeyPatch) -> None:

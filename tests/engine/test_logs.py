@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from servicekit import JobNotFound, Retry, Scheduler, current_job
+from servicekit import JobNotFound, Retry, RunnerKind, Scheduler, current_job
 from servicekit.jobs.logs import MAX_LINE_CHARACTERS, LogLine
 from tests.fakes import Gate
 
@@ -138,6 +138,42 @@ async def test_a_logged_exception_has_its_traceback(scheduler: Scheduler) -> Non
     assert second.text == "Traceback (most recent call last):"
     assert last.text == "ZeroDivisionError: division by zero"
     assert {first.level, last.level} == {"error"}
+
+
+class Mask(logging.Filter):
+    """Masks passwords, and drops what is secret altogether."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = record.getMessage().replace("hunter2", "***"), ()
+        return "secret" not in record.msg
+
+
+def log_passwords() -> None:
+    logger = logging.getLogger("shop.accounts")
+    logger.filters = [Mask()]
+    logger.warning("the password is %s", "hunter2")
+    logger.warning("the secret is hunter2")
+    logger.filters = []
+    logger.warning("and that was hunter2")
+
+
+async def log_passwords_in_coroutine() -> None:
+    log_passwords()
+
+
+@pytest.mark.parametrize(
+    ("target", "runner"),
+    [(log_passwords, "thread"), (log_passwords_in_coroutine, "coroutine"), (log_passwords, "process")],
+)
+async def test_a_record_is_heard_as_the_filters_of_its_logger_have_left_it(
+    scheduler: Scheduler, target: Callable[..., Any], runner: RunnerKind
+) -> None:
+    job_id = await scheduler.with_options(runner=runner).add_job(target)
+    assert (await scheduler.wait(job_id)).error is None
+    assert [line.text for line in (await scheduler.get_log(job_id)).lines] == [
+        "the password is ***",
+        "and that was hunter2",
+    ]
 
 
 class Unprintable:

@@ -5,85 +5,144 @@ the first `install` to the last `uninstall`; each line goes to the job in whose 
 job starts by itself has no such context, unless by `asyncio.to_thread` or with a copy of it.
 
 - Of a stream, `write` is replaced: whoever has taken hold of it before (a logging handler, loguru, pytest) is heard as
-  well, and all else about it is as it was. Whoever puts another stream in its place is not heard from then on.
-- Log records are seen where they are made. A handler on the root logger would keep `logging.basicConfig` from doing
-  anything. What handlers then write to a stream has been heard already, and is not taken again.
+  well, and all else about it is as it was. Whoever puts another stream in its place is not heard from then on. Of its
+  `buffer`, `write` is replaced too, for bytes; what the stream itself writes there has been heard already.
+- Log records are seen where a logger hands them to handlers, after its own filters: what a filter has masked there is
+  masked for clients too. A handler on the root logger would keep `logging.basicConfig` from doing anything. What
+  handlers then write to a stream has been heard already, and is not taken again.
 """
 
 import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from logging import LogRecord
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from weakref import WeakSet
 
-from servicekit.jobs.current import current
+from servicekit.jobs.current import CurrentJob, current
 from servicekit.jobs.log_records import describe_record, is_logged
 
 _STREAMS: Final = {"stdout": "info", "stderr": "warning"}
 _OURS: Final = "servicekit"
+_passing = threading.local()
+"""Whether this thread is within a text stream, which passes on to its buffer what has been heard."""
 
 
-class _Stream(Protocol):
-    """A text stream, as far as it matters here."""
+class _Tap:
+    """Stands in the place of a method of one object, until it is closed."""
 
-    write: Callable[[str], int]
+    def __init__(self, owner: object, name: str) -> None:
+        self.owner = owner
+        self.is_open = True
+        self.call: Callable[..., Any] = getattr(owner, name)
+        self._name = name
+        self._replaced = vars(owner).get(name)
+        setattr(owner, name, self)
 
-
-class _StreamTap:
-    """Hears what is written to a text stream, until it is closed."""
-
-    def __init__(self, stream: _Stream, source: str) -> None:
-        self.stream = stream
-        self._source = source
-        self._level = _STREAMS[source]
-        self._is_open = True
-        self._write = stream.write
-        self._replaced = vars(stream).get("write")
-        stream.write = self.write
-
-    def write(self, text: str) -> int:
-        written = self._write(text)
-        job = current.get(None)
-        if job is not None and self._is_open and isinstance(text, str) and not is_logged(sys._getframe(1)):
-            job.log_piece(text, self._level, self._source)
-        return written
+    def __call__(self, *args: Any) -> Any:
+        return self.call(*args)
 
     def close(self) -> None:
-        self._is_open = False
-        if vars(self.stream).get("write") != self.write:  # somebody else has done the same, and calls this one
+        self.is_open = False
+        if vars(self.owner).get(self._name) is not self:  # somebody else has done the same, and calls this one
             return
         if self._replaced is None:
-            del self.stream.write
+            delattr(self.owner, self._name)
         else:
-            self.stream.write = self._replaced
+            setattr(self.owner, self._name, self._replaced)
+
+
+class _StreamTap(_Tap):
+    """Hears what is written to a text stream."""
+
+    def __init__(self, stream: object, source: str) -> None:
+        super().__init__(stream, "write")
+        self._source = source
+
+    def __call__(self, text: str) -> Any:
+        _passing.is_heard = True
+        try:
+            written = self.call(text)
+        finally:
+            _passing.is_heard = False
+        job = current.get(None)
+        if job is not None and self.is_open and isinstance(text, str) and not is_logged(sys._getframe(1)):
+            job.log_piece(text, _STREAMS[self._source], self._source)
+        return written
+
+
+class _FlushTap(_Tap):
+    """Marks what a text stream passes on to its buffer later on as heard."""
+
+    def __init__(self, stream: object) -> None:
+        super().__init__(stream, "flush")
+
+    def __call__(self) -> Any:
+        _passing.is_heard = True
+        try:
+            return self.call()
+        finally:
+            _passing.is_heard = False
+
+
+class _BufferTap(_Tap):
+    """Hears the bytes that are written to the buffer of a text stream, but not by the stream itself."""
+
+    def __init__(self, stream: Any, source: str) -> None:
+        super().__init__(stream.buffer, "write")
+        self._source = source
+        self._encoding = getattr(stream, "encoding", None) or "utf-8"
+
+    def __call__(self, data: bytes) -> Any:
+        written = self.call(data)
+        job = current.get(None)
+        if job is not None and self.is_open and not getattr(_passing, "is_heard", False):
+            self._hear(job, data)
+        return written
+
+    def _hear(self, job: CurrentJob, data: bytes) -> None:
+        if not is_logged(sys._getframe(2)):
+            with suppress(TypeError, LookupError):  # it is no bytes, or the stream has an encoding of its own
+                job.log_piece(bytes(data).decode(self._encoding, "replace"), _STREAMS[self._source], self._source)
+
+
+def _tap_stream(stream: Any, source: str, others: Collection[int]) -> list[_Tap]:
+    """Hear what is written to a stream, and to its buffer unless it is another's too, as far as that can be heard."""
+    taps: list[_Tap] = [_StreamTap(stream, source)]
+    with suppress(AttributeError, TypeError):  # it has no buffer, or one that takes no attributes
+        if id(stream.buffer) not in others:
+            taps.append(_BufferTap(stream, source))
+        taps.append(_FlushTap(stream))
+    return taps
 
 
 class _LoggingTap:
-    """Hears the log records that are made, until it is closed."""
+    """Hears the records that loggers hand to handlers, until it is closed."""
 
     def __init__(self) -> None:
         self._is_open = True
-        self._make = logging.getLogRecordFactory()
-        logging.setLogRecordFactory(self)
+        self._call = call = logging.Logger.callHandlers
 
-    def __call__(self, name: str, level: int, *args: Any, **kwargs: Any) -> LogRecord:
-        record: LogRecord = self._make(name, level, *args, **kwargs)
-        job = current.get(None)
-        if job is not None and self._is_open and _is_theirs(record.name):
-            job.log(describe_record(record), str(record.levelname), record.name)
-        return record
+        def hear_and_call(logger: logging.Logger, record: LogRecord) -> None:
+            job = current.get(None)
+            if job is not None and self._is_open and _is_theirs(record.name):
+                job.log(describe_record(record), str(record.levelname), record.name)
+            call(logger, record)
+
+        self._hear = hear_and_call
+        logging.Logger.callHandlers = hear_and_call  # type: ignore[assignment]
 
     def close(self) -> None:
         self._is_open = False
-        if logging.getLogRecordFactory() is self:  # else somebody calls this one
-            logging.setLogRecordFactory(self._make)
+        if logging.Logger.callHandlers is self._hear:  # else somebody calls this one
+            logging.Logger.callHandlers = self._call  # type: ignore[method-assign]
 
 
 def _is_theirs(logger: object) -> bool:
-    """Whether it is not ours, and not the empty record that is filled with one from elsewhere."""
+    """Whether it is not ours."""
     return type(logger) is str and logger != _OURS and not logger.startswith(f"{_OURS}.")
 
 
@@ -94,7 +153,7 @@ class _Capture:
         self._lock = threading.Lock()
         self._owners: WeakSet[object] = WeakSet()
         self._logging: _LoggingTap | None = None
-        self._streams: list[_StreamTap] = []
+        self._taps: list[_Tap] = []
 
     def install(self, owner: object) -> None:
         """Capture what jobs print and log from now on, as long as `owner` wants it. It may say so twice."""
@@ -103,8 +162,9 @@ class _Capture:
             self._logging = self._logging or _LoggingTap()
             for source in _STREAMS:
                 stream = getattr(sys, source)
-                if hasattr(stream, "__dict__") and not any(tap.stream is stream for tap in self._streams):
-                    self._streams.append(_StreamTap(stream, source))
+                owners = [id(tap.owner) for tap in self._taps]
+                if hasattr(stream, "__dict__") and id(stream) not in owners:
+                    self._taps += _tap_stream(stream, source, owners)
 
     def uninstall(self, owner: object) -> None:
         """This owner wants it no more. If nobody does, all is again as if it had never been."""
@@ -122,9 +182,9 @@ class _Capture:
     def _close_taps(self) -> None:
         if self._logging is not None:
             self._logging.close()
-        for tap in self._streams:
+        for tap in self._taps:
             tap.close()
-        self._logging, self._streams = None, []
+        self._logging, self._taps = None, []
 
 
 _capture = _Capture()

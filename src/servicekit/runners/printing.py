@@ -3,7 +3,7 @@
 import io
 import logging
 import sys
-from typing import Any, TextIO
+from typing import TextIO
 
 from servicekit.jobs.current import CurrentJob
 from servicekit.jobs.log_records import describe_record, is_logged
@@ -19,19 +19,17 @@ def open_output(descriptor: int) -> TextIO:
 
 
 def log_records(job: CurrentJob) -> None:
-    """Make every log record lines of the job's log, where it is made.
+    """Make every record that a logger hands to handlers lines of the job's log: what its own filters have let through.
 
     No handler does that, since with one on the root logger, `logging.basicConfig` in a target's module did nothing.
     """
-    make = logging.getLogRecordFactory()
+    call = logging.Logger.callHandlers
 
-    def make_and_log(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = make(*args, **kwargs)
-        if isinstance(record.name, str):  # one without is empty, and filled with what comes from elsewhere
-            job.log(describe_record(record), record.levelname.lower(), record.name)
-        return record
+    def log_and_call(logger: logging.Logger, record: logging.LogRecord) -> None:
+        job.log(describe_record(record), str(record.levelname).lower(), str(record.name))
+        call(logger, record)
 
-    logging.setLogRecordFactory(make_and_log)
+    logging.Logger.callHandlers = log_and_call  # type: ignore[assignment]
 
 
 class _Output(io.TextIOWrapper):
