@@ -124,7 +124,7 @@ def test_bars_report_their_numbers_and_description(told: Told) -> None:
             bar.update(6)
     assert list(dict.fromkeys(told)) == [
         (0, 2, "training"), (1, 2, "training"), (2, 2, "training"),
-        (0, 10, "saving"), (4, 10, "saving"), (10, 10, "closing"),
+        (0, 10, "saving"), (4, 10, "saving"), (4, 10, "closing"), (10, 10, "closing"),
     ]  # fmt: skip
 
 
@@ -134,6 +134,18 @@ def test_bars_that_print_nothing_report_all_the_same(told: Told) -> None:
         bar = tqdm(total=5, disable=True)
         bar.update(3)
     assert list(dict.fromkeys(told)) == [(0, 2, None), (1, 2, None), (2, 2, None), (0, 5, None), (3, 5, None)]
+
+
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_bars_that_are_set_and_refreshed_report_before_they_close(told: Told, is_silent: bool) -> None:
+    with report_tqdm():
+        bar = tqdm(total=5, file=io.StringIO(), mininterval=1_000, disable=is_silent)
+        for number in (2, 2, 4):
+            bar.n = number
+            bar.refresh()
+        bar.reset(total=9)
+        bar.refresh()
+    assert told == [(0, 5, None), (2, 5, None), (4, 5, None), (0, 9, None)]
 
 
 @pytest.mark.parametrize("is_silent", [True, False])

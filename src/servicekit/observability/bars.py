@@ -32,14 +32,20 @@ class _Report:
     def __init__(self, job: CurrentJob) -> None:
         self._job = job
         self._open: list[int] = []  # by id, since bars compare by their position on the screen, and shall not be kept
+        self._told: tuple[object, ...] = ()
 
     def add(self, bar: _Bar) -> None:
         self._open.append(id(bar))
         self.tell(bar)
 
     def tell(self, bar: _Bar) -> None:
-        if self._open[:1] == [id(bar)]:
-            message = getattr(bar, "desc", None) or None
+        """Report what it shows, unless that has been told: a bar that is updated may be drawn, and a thread of tqdm's
+        draws bars that nobody updates.
+        """
+        message = getattr(bar, "desc", None) or None
+        state = (bar.n, bar.total, message)
+        if self._open[:1] == [id(bar)] and state != self._told:
+            self._told = state
             with suppress(TypeError, ValueError):  # a bar can be given anything as its numbers
                 self._job.progress(bar.n, bar.total, message and message.removesuffix(": "))
 
@@ -96,6 +102,7 @@ def _teach_bars() -> None:
     """
     bar_class = import_module("tqdm.std").tqdm
     init, iterate, update, close = bar_class.__init__, bar_class.__iter__, bar_class.update, bar_class.close
+    refresh = bar_class.refresh
 
     @wraps(init)
     def init_and_report(bar: _Bar, *args: object, **kwargs: object) -> None:
@@ -113,6 +120,12 @@ def _teach_bars() -> None:
         _updated(bar, n)
         return was_shown
 
+    @wraps(refresh)
+    def refresh_and_report(bar: _Bar, *args: object, **kwargs: object) -> object:
+        was_shown = refresh(bar, *args, **kwargs)
+        _refreshed(bar)
+        return was_shown
+
     @wraps(close)
     def close_and_report(bar: _Bar) -> None:
         close(bar)
@@ -120,6 +133,7 @@ def _teach_bars() -> None:
 
     bar_class.__init__, bar_class.__iter__ = init_and_report, iterate_and_report
     bar_class.update, bar_class.close = update_and_report, close_and_report
+    bar_class.refresh = refresh_and_report  # what sets `bar.n` by itself calls this
 
 
 def _made(bar: _Bar) -> None:
@@ -134,6 +148,12 @@ def _updated(bar: _Bar, n: float) -> None:
     if report is not None:
         if bar.disable:  # it does not count by itself
             bar.n += n
+        report.tell(bar)
+
+
+def _refreshed(bar: _Bar) -> None:
+    report: _Report | None = getattr(bar, _KEY, None)
+    if report is not None:
         report.tell(bar)
 
 
