@@ -8,23 +8,34 @@ from servicekit import Scheduler
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind
 from servicekit.jobs.submission import JobTarget, Submission, name_of
-from servicekit.ports import JobStore
+from servicekit.ports import ClockSetting, JobStore
 
 
 class FakeClock:
     """A clock that moves when it is told to."""
 
+    origin: str | None = "fake"
+
     def __init__(self) -> None:
         self._now = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+        self._passed = 0.0
 
     def now(self) -> datetime:
         return self._now
 
     def monotonic(self) -> float:
-        return self._now.timestamp()
+        return self._passed
+
+    def setting(self) -> ClockSetting:
+        return ClockSetting(self.origin, self._now.timestamp() - self._passed)
 
     def advance(self, seconds: float) -> None:
         """Move on; a negative number sets the clock back."""
+        self._now += timedelta(seconds=seconds)
+        self._passed += max(seconds, 0)
+
+    def set_by(self, seconds: float) -> None:
+        """Have the clock show another time, without any passing."""
         self._now += timedelta(seconds=seconds)
 
     async def sleep(self, seconds: float) -> None:

@@ -10,7 +10,7 @@ The engine knows these protocols and nothing of what stands behind them. Whoever
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from servicekit.jobs.current import CurrentJob
 from servicekit.jobs.events import JobEvent
@@ -25,6 +25,19 @@ from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import Claim, Submission
 
 
+class ClockSetting(NamedTuple):
+    """How a clock is set: if this changes, somebody has set it."""
+
+    origin: str | None
+    """Settings with the same origin can be compared, also those of other processes; `None`: only this process's."""
+    seconds: float
+    """The time of day, less that of a clock that nobody sets."""
+
+    def seconds_since(self, other: "ClockSetting") -> float | None:
+        """By how much the clock was set since the other one was read; `None` if that cannot be known."""
+        return self.seconds - other.seconds if self.origin == other.origin else None
+
+
 class Clock(Protocol):
     """Tells the time of day, and lets it pass. Everything that waits for a time waits by it."""
 
@@ -34,6 +47,10 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds since some moment, by a clock that nobody sets."""
+        ...
+
+    def setting(self) -> ClockSetting:
+        """How the clock is set now."""
         ...
 
     async def sleep(self, seconds: float) -> None:

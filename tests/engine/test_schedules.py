@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -193,6 +194,85 @@ async def test_each_missed_tick_gets_its_job_in_order() -> None:
     assert isinstance(bench.store, Ledger)
     assert bench.store.fired == tuple(ticks_of(every, NOON, NOON + 24 * HOUR))
     assert len(await bench.list_times()) == 24 * 60
+
+
+class Watched(MemoryStore):
+    """Notes when ticks get their jobs, in seconds that pass however the clock is set."""
+
+    def __init__(self, publisher: EventHub, clock: FakeClock, retention: Retention) -> None:
+        super().__init__(publisher, clock, retention)
+        self.clock = clock
+        self.passed: dict[str, list[float]] = {}
+
+    async def fire_schedule(
+        self, name: str, tick: datetime, next_at: datetime | None, job_id: str | None
+    ) -> FiredSchedule:
+        fired = await super().fire_schedule(name, tick, next_at, job_id)
+        if fired is FiredSchedule.SUBMITTED:
+            self.passed.setdefault(name, []).append(self.clock.monotonic())
+        return fired
+
+    def take_passed(self, name: str) -> list[float]:
+        return self.passed.pop(name, [])
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+async def test_a_clock_that_was_years_ahead_makes_no_schedule_wait_for_that_year(is_running: bool) -> None:
+    bench = Bench(Watched)
+    assert isinstance(bench.store, Watched)
+    bench.clock.set(NOON + 1_461 * 24 * HOUR - timedelta(hours=9, seconds=10))
+    await bench.put(Every(2, overlap="allow"), "often")
+    await bench.put(Cron("0 3 * * *", overlap="allow"), "nightly")
+    async with bench.ticking():
+        await bench.clock.advance(30)
+        if is_running:
+            assert len(bench.store.take_passed("nightly")) == 1
+            bench.clock.set(NOON)
+            bench.store.take_passed("often")
+            await bench.clock.advance(10)
+            assert len(bench.store.take_passed("often")) >= 3
+    bench.clock.set(NOON + 14 * HOUR + 59 * MINUTE + timedelta(seconds=50))  # else while nobody ran
+    bench.store.passed.clear()
+    async with bench.ticking():
+        await bench.clock.advance(20)
+        assert len(bench.store.take_passed("often")) >= 8
+        assert len(bench.store.take_passed("nightly")) == 1
+
+
+async def test_a_clock_that_is_set_back_by_an_hour_stops_no_schedule_and_doubles_no_tick() -> None:
+    bench = Bench(Watched)
+    assert isinstance(bench.store, Watched)
+    timetables: dict[str, Timetable] = {
+        "often": Every(20, overlap="allow"),
+        "minutes": Cron("* * * * *", overlap="allow"),
+        "hourly": Every(HOUR, overlap="allow"),
+        "daily": Cron("55 12 * * *", overlap="allow"),
+    }
+    for name, timetable in timetables.items():
+        await bench.put(timetable, name)
+    async with bench.ticking(2):
+        await bench.clock.advance(62 * MINUTE)
+        assert len(bench.store.take_passed("daily")) == 1
+        last = {name: bench.store.take_passed(name)[-1] for name in ("often", "minutes", "hourly")}
+        bench.clock.set(bench.clock.now() - HOUR)
+        await bench.clock.advance(2 * HOUR)
+    gaps = {
+        name: [later - one for one, later in pairwise([at, *bench.store.passed[name]])] for name, at in last.items()
+    }
+    assert 20 <= min(gaps["often"]) <= max(gaps["often"]) <= 60
+    assert 60 <= min(gaps["minutes"]) <= max(gaps["minutes"]) <= 150
+    assert 3_600 <= min(gaps["hourly"]) <= max(gaps["hourly"]) <= 7_200
+    assert "daily" not in bench.store.passed
+
+
+async def test_a_clock_that_was_behind_by_years_has_missed_nothing() -> None:
+    bench = Bench()
+    await bench.put(Every(60, missed="all", overlap="allow"))
+    async with bench.ticking():
+        await bench.clock.advance(60)
+        bench.clock.set(NOON + 20_000 * 24 * HOUR)
+        await bench.clock.advance(120)
+        assert len(await bench.list_times()) == 3
 
 
 class Ledger(MemoryStore):

@@ -16,7 +16,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from servicekit.errors import ConfigurationError
-from servicekit.jobs.timetable import Cron, Every, MissedTicks, Overlap, Timetable, dump_timetable, load_timetable
+from servicekit.jobs.timetable import (
+    Cron,
+    Every,
+    MissedTicks,
+    Overlap,
+    Timetable,
+    dump_timetable,
+    load_timetable,
+    next_after_setting,
+)
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -363,6 +372,40 @@ def test_every_tick_is_one_step_after_the_last(seconds: float, moment: datetime)
 def test_a_distance_that_makes_no_sense_is_refused(seconds: float) -> None:
     with pytest.raises(ConfigurationError, match="seconds must be"):
         Every(seconds)
+
+
+@pytest.mark.parametrize(
+    ("timetable", "next_at", "last_at", "now", "expected"),
+    [
+        # A clock that never was ahead changes nothing.
+        (Every(3600), "01T13:00", "01T12:00", "01T12:30", "01T13:00"),
+        (Cron("0 3 * * *"), "02T03:00", None, "01T03:00", "02T03:00"),
+        # One that was ahead for long: on at once, or at the tick after the next, if there was one not long ago.
+        (Every(3600), "31T13:00", "31T12:00", "01T12:30", "01T14:00"),
+        (Every(3600), "31T13:00", None, "01T12:30", "01T13:00"),
+        (Cron("*/5 * * * *"), "01T13:10", "01T13:05", "01T12:07", "01T12:15"),
+        (Cron("30 * * * *"), "01T15:30", "01T14:30", "01T12:07", "01T13:30"),
+        # By a moment: no two ticks come closer than they should.
+        (Every(3600), "01T13:00", "01T12:00", "01T11:59", "01T13:00"),
+        (Cron("* * * * *"), "01T12:01", "01T12:00", "01T11:59", "01T12:01"),
+        # Certain times of a day have had their tick of this day.
+        (Cron("0 3 * * *"), "02T03:00", "01T03:00", "01T02:30", "02T03:00"),
+        (Cron("0 3,15 * * *"), "02T03:00", "01T15:00", "01T14:00", "02T03:00"),
+        (Cron("0 3 * * *"), "02T03:00", None, "01T02:30", "01T03:00"),
+        # Unless the clock was quite wrong.
+        (Cron("0 3 * * *"), "31T03:00", "30T03:00", "01T02:30", "01T03:00"),
+    ],
+)
+def test_what_a_schedule_goes_on_with_after_the_clock_was_set_back(
+    timetable: Timetable, next_at: str, last_at: str | None, now: str, expected: str
+) -> None:
+    before = None if last_at is None else read_moment(last_at)
+    found = next_after_setting(timetable, read_moment(next_at), before, read_moment(now))
+    assert found == read_moment(expected)
+
+
+def read_moment(text: str) -> datetime:
+    return datetime.fromisoformat(f"2026-07-{text}").replace(tzinfo=UTC)
 
 
 def test_policies_are_words_or_names() -> None:

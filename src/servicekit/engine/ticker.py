@@ -5,6 +5,9 @@ all of them ask the store to let it pass: one succeeds, and its job is kept in t
 jobs and none is forgotten, whoever dies. If no process was there at the time, the first one that is finds out how late
 it is, and does what the schedule says of missed ticks. The tick after is computed from the tick, never from when that
 was noticed, so that a schedule does not drift.
+
+A next tick that is further away than it can be shows that the clock was ahead when it was written: `next_after_setting`
+says what becomes of it. That is looked at when the ticker starts, and whenever somebody has set the clock.
 """
 
 import asyncio
@@ -17,14 +20,16 @@ from servicekit.engine.timekeeper import wait_for_change
 from servicekit.errors import ScheduleNotFound, StoreUnavailable
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
-from servicekit.jobs.timetable import MissedTicks
-from servicekit.ports import Clock, JobStore
+from servicekit.jobs.timetable import MissedTicks, next_after_setting
+from servicekit.ports import Clock, ClockSetting, JobStore
 
 MISSED_AFTER: Final = timedelta(seconds=60)
 _LONGEST_SECONDS: Final = 30.0  # somebody may set the clock
 _LONGEST_IF_SHARED_SECONDS: Final = 2.0
 _AFTER_BUG_SECONDS: Final = 60.0
 _TICKS_AT_ONCE: Final = 100
+_SET_SECONDS: Final = 1.0  # less is what a time server corrects now and then, and no tick is lost by it
+_CORRECTION: Final = timedelta(days=1)  # a clock that was behind by more had not been set yet
 
 _log = logging.getLogger("servicekit.engine")
 
@@ -41,6 +46,7 @@ class Ticker:
         self._on_submit = on_submit
         self._longest_seconds = _LONGEST_IF_SHARED_SECONDS if store.is_shared else _LONGEST_SECONDS
         self._declared: dict[str, Schedule] = {}
+        self._setting: ClockSetting | None = None
         self._changed = asyncio.Event()
         self._backoff = Backoff()
         self._backoffs: dict[str, Backoff] = {}  # of the schedules that could not be fired
@@ -84,27 +90,53 @@ class Ticker:
         self._backoff.reset()
         if not (schedules or self._store.is_shared):
             return None
-        moments = [await self._try_to_fire(state) for state in schedules]
+        moved = self._look_at_clock()
+        moments = [await self._try_to_fire(state, moved) for state in schedules]
         now = self._clock.now()
         seconds = [(moment - now).total_seconds() for moment in moments if moment is not None]
         return max(0.0, min([self._longest_seconds, *seconds]))
 
-    async def _try_to_fire(self, state: ScheduleState) -> datetime | None:
+    def _look_at_clock(self) -> timedelta | None:
+        """By how much somebody has set the clock since the last look, 0 if that is not known; `None`: not at all."""
+        setting, before = self._clock.setting(), self._setting
+        seconds = None if before is None else setting.seconds_since(before)
+        if seconds is not None and abs(seconds) <= _SET_SECONDS:
+            return None
+        self._setting = setting
+        return timedelta(seconds=seconds or 0)
+
+    async def _try_to_fire(self, state: ScheduleState, moved: timedelta | None) -> datetime | None:
         """Let the schedule's ticks pass that are due, and return when to look at it again."""
         try:
-            next_at = await self._fire(state)
+            next_at = await self._fire(state if moved is None else await self._correct(state, moved))
             self._backoffs.pop(state.name, None)
         except ScheduleNotFound:  # removed meanwhile
             return None
         except StoreUnavailable as error:
             _log.debug("A job of schedule %r is not submitted yet: %s", state.name, error)
             seconds = self._backoffs.setdefault(state.name, Backoff()).next_seconds()
+            self._setting = None  # it may have needed correction
         except Exception as error:  # a bug must not stop the other schedules
             self._failures.exception(f"The jobs of schedule {state.name!r} cannot be submitted", error)
             seconds = _AFTER_BUG_SECONDS
         else:
             return next_at
         return self._clock.now() + timedelta(seconds=seconds)
+
+    async def _correct(self, state: ScheduleState, moved: timedelta) -> ScheduleState:
+        """The schedule with a next tick that is no further away than it can be, in the past or in the future."""
+        if state.next_at is None:
+            return state
+        now = self._clock.now()
+        if moved > _CORRECTION and state.next_at < now:  # nobody was away: nothing was missed
+            next_at = state.timetable.next_after(now)
+        else:
+            next_at = next_after_setting(state.timetable, state.next_at, state.last_at, now)
+        if next_at == state.next_at:
+            return state
+        _log.info("Schedule %r: the clock was set, and its next tick is at %s", state.name, next_at)
+        await self._store.fire_schedule(state.name, state.next_at, next_at, None)
+        return await self._store.get_schedule(state.name)  # another process may have done the same
 
     async def _fire(self, state: ScheduleState) -> datetime | None:
         tick, now = state.next_at, self._clock.now()

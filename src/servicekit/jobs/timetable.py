@@ -83,10 +83,15 @@ class Cron:
     def next_after(self, moment: datetime) -> datetime | None:
         """The first time after `moment`, in UTC; `None` if there is none in the next fifty years."""
         moment, zone = moment.astimezone(UTC), ZoneInfo(self.time_zone)
-        minute, hour, *_ = self._fields.split()
-        if minute.startswith("*") or hour.startswith("*"):
+        if self.goes_on:
             return _next_by_the_clock(self._fields, zone, moment)
         return _next_at_its_time(self._fields, zone, moment)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is about what comes again and again, and not about certain times of a day."""
+        minute, hour, *_ = self._fields.split()
+        return minute.startswith("*") or hour.startswith("*")
 
     @property
     def _fields(self) -> str:
@@ -116,8 +121,32 @@ class Every:
         step = timedelta(seconds=seconds_of(self.seconds))
         return _EPOCH + ((moment - _EPOCH) // step + 1) * step
 
+    @property
+    def goes_on(self) -> bool:
+        """It is about nothing but that."""
+        return True
+
 
 Timetable = Cron | Every
+
+
+def next_after_setting(
+    timetable: Timetable, next_at: datetime, last_at: datetime | None, now: datetime
+) -> datetime | None:
+    """The tick to go on with where the clock may have been set back: `next_at`, unless that is too far away.
+
+    A schedule that was ahead with the clock goes on at once: at the first tick from now; or at the one after that, if
+    it was in time already, so that no two come closer than they should. Certain times of a day that have had their tick
+    do not get another, unless the clock was wrong by more than a day.
+    """
+    first = timetable.next_after(now)
+    if first is None or next_at <= first:
+        return next_at
+    if last_at is None or last_at <= now:
+        return first
+    if timetable.goes_on:
+        return min(next_at, timetable.next_after(first) or first)
+    return first if last_at - now > _DAY else next_at
 
 
 def dump_timetable(timetable: Timetable) -> str:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from servicekit.errors import ConfigurationError, check_seconds
 from servicekit.jobs.current import current
+from servicekit.ports import ClockSetting
 
 _START: Final = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
@@ -29,18 +30,28 @@ class FakeClock:
     def __init__(self, start: datetime = _START) -> None:
         if start.utcoffset() is None:
             raise ConfigurationError("start", start, "a time with a time zone")
-        self._start = self._now = start.astimezone(UTC)
+        self._start = self._now = start.astimezone(UTC)  # which nobody sets
+        self._shift = timedelta(0)
         self._sleepers: list[_Sleeper] = []
         self._numbers = count()
         self._settlers: list[Settle] = []
 
     def now(self) -> datetime:
         """The time in UTC."""
-        return self._now
+        return self._now + self._shift
 
     def monotonic(self) -> float:
-        """Seconds since the start."""
+        """Seconds since the start, however the clock was set meanwhile."""
         return (self._now - self._start).total_seconds()
+
+    def setting(self) -> ClockSetting:
+        """How the clock is set; no other clock's is comparable."""
+        return ClockSetting(f"fake clock {id(self)}", self._shift.total_seconds())
+
+    def set(self, moment: datetime) -> None:
+        """Have the clock show another time, as its owner or a time server does: no time passes by that."""
+        _check_moment(moment)
+        self._shift = moment.astimezone(UTC) - self._now
 
     async def sleep(self, seconds: float) -> None:
         """Wait until the clock has moved on by so much."""
@@ -61,16 +72,18 @@ class FakeClock:
 
     async def advance(self, duration: float | timedelta) -> None:
         """Move on by so many seconds: see `move_to`."""
-        await self.move_to(self._now + timedelta(seconds=check_seconds("duration", duration)))
+        await self.move_to(self.now() + timedelta(seconds=check_seconds("duration", duration)))
 
     async def move_to(self, moment: datetime) -> None:
         """Move on to this time, and on the way rest at every moment at which somebody wants to be woken."""
-        if moment.utcoffset() is None or moment < self._now:
-            raise ConfigurationError("moment", moment, "a time with a time zone, and not in the clock's past")
+        _check_moment(moment)
+        if moment < self.now():
+            raise ConfigurationError("moment", moment, "a time that is not in the clock's past; set() goes there")
+        end = moment.astimezone(UTC) - self._shift
         await self.settle()
-        while self.wake_next(moment):
+        while self._wake_next(end):
             await self.settle()
-        self._now = max(self._now, moment.astimezone(UTC))
+        self._now = max(self._now, end)
 
     async def settle(self) -> None:
         """Let happen what needs no time."""
@@ -88,17 +101,24 @@ class FakeClock:
 
         `False`: there is none, or not until then, and the clock has not moved.
         """
-        moment = self.next_moment
+        return self._wake_next(None if until is None else until - self._shift)
+
+    def _wake_next(self, until: datetime | None) -> bool:
+        moment = self._find_next()
         if moment is None or (until is not None and moment > until):
             return False
         self._now = max(self._now, moment)
-        while self.next_moment == moment:
+        while self._find_next() == moment:
             heappop(self._sleepers).future.set_result(None)
         return True
 
     @property
     def next_moment(self) -> datetime | None:
         """The next moment at which somebody wants to be woken."""
+        moment = self._find_next()
+        return None if moment is None else moment + self._shift
+
+    def _find_next(self) -> datetime | None:
         while self._sleepers and self._sleepers[0].future.done():
             heappop(self._sleepers)
         return self._sleepers[0].moment if self._sleepers and self._sleepers[0].moment < _NEVER else None
@@ -106,6 +126,11 @@ class FakeClock:
     def is_sleeping(self, job_id: str) -> bool:
         """Whether this job's target sleeps by the clock."""
         return any(sleeper.job_id == job_id and not sleeper.future.done() for sleeper in self._sleepers)
+
+
+def _check_moment(moment: datetime) -> None:
+    if moment.utcoffset() is None:
+        raise ConfigurationError("moment", moment, "a time with a time zone")
 
 
 async def _take_turns() -> None:
