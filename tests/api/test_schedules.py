@@ -121,7 +121,7 @@ def test_a_service_whose_schedule_makes_no_sense_is_not_built(tmp_path: Path) ->
         (ConfigurationError, "timetable must be", ("it", "0 3 * * *", noop)),
         (InvalidTarget, "not callable", ("it", Every(60), "noop")),
         (InvalidArguments, "data", ("it", Every(60), train)),
-        (InvalidTarget, "importable by name", ("it", Every(60), lambda: None)),
+        (InvalidTarget, "is a lambda", ("it", Every(60), lambda: None)),
     ]:
         anything: Any = builder().with_jobs(url=url, shutdown_grace=0).with_schedule
         with pytest.raises(error, match=told):

@@ -7,6 +7,7 @@ import pytest
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.restartable import fingerprint
 from servicekit.jobs.submission import Submission
+from tests.jobs.kinds import Order, Patch
 
 
 def first(*args: object, **kwargs: object) -> None: ...
@@ -47,8 +48,17 @@ def test_the_order_of_names_does_not_matter() -> None:
     assert fingerprint_of(first, {"a": 1, "b": 2}, c=1, d=2) == fingerprint_of(first, {"b": 2, "a": 1}, d=2, c=1)
 
 
-def test_what_is_not_json_counts_by_its_type() -> None:
+def test_what_is_written_counts_to_the_depth() -> None:
+    assert fingerprint_of(first, Order(itemId=7)) == fingerprint_of(first, Order(itemId=7))
+    assert fingerprint_of(first, Order(itemId=7)) != fingerprint_of(first, Order(itemId=8))
+    assert fingerprint_of(first, Patch()) != fingerprint_of(first, Patch(name=None))
+    assert fingerprint_of(first, {"b", "a"}) == fingerprint_of(first, {"a", "b"})
+    assert fingerprint_of(lambda _: 1, Order(itemId=7)) != fingerprint_of(lambda _: 1, Order(itemId=8))
+    assert fingerprint_of(first, [object(), Order(itemId=7)]) != fingerprint_of(first, [object(), Order(itemId=8)])
+
+
+def test_what_cannot_be_written_counts_by_its_type() -> None:
     assert fingerprint_of(first, object()) == fingerprint_of(first, object())
-    assert fingerprint_of(first, [b"x"]) != fingerprint_of(first, [object()])
+    assert fingerprint_of(first, [object]) != fingerprint_of(first, [object()])
     assert fingerprint_of(lambda: 1) == fingerprint_of(lambda: 2)
     assert fingerprint_of(lambda: 1) != fingerprint_of(first)

@@ -11,8 +11,8 @@ import pytest
 
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.options import JobOptions, RunnerKind
-from servicekit.jobs.restartable import CallDescription
 from servicekit.jobs.status import JobStatus
+from servicekit.jobs.submission import CallDescription
 from servicekit.stores.sqlite import claims, inserts, membership, queries, queues, times, writes
 from servicekit.stores.sqlite.database import connect, create_file
 from servicekit.stores.sqlite.rows import time_text

@@ -14,7 +14,15 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from servicekit.errors import ArgumentsUnfit, InvalidTarget, JobNotFound, QueueFull, ResultDropped, StoreUnavailable
+from servicekit.errors import (
+    ArgumentsUnfit,
+    InvalidArguments,
+    InvalidTarget,
+    JobNotFound,
+    QueueFull,
+    ResultDropped,
+    StoreUnavailable,
+)
 from servicekit.jobs.command import Command
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.logs import NewLine
@@ -205,9 +213,9 @@ class TestSqliteStore(JobStoreContract):
         assert [len(record.attempts) for record in told] == [0, 0, 1, 1, 2, 2, 3, 3, 3]
 
     async def test_a_schedule_for_this_process_alone_is_refused(self, store: JobStore) -> None:
-        with pytest.raises(InvalidTarget, match="must be importable by name, and its arguments JSON"):
+        with pytest.raises(InvalidTarget, match="the target is a lambda, which no other process can import"):
             await store.put_schedule(schedule(target=lambda: None), None)
-        with pytest.raises(InvalidTarget, match="must be importable by name, and its arguments JSON"):
+        with pytest.raises(InvalidArguments, match="an object cannot be kept in a file"):
             await store.put_schedule(schedule(args=(object(),)), None)
         assert await store.list_schedules() == []
 

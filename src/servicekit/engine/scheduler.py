@@ -20,16 +20,16 @@ from servicekit.engine.ticker import Ticker
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.engine.watch import JobWatch, watch_job
 from servicekit.engine.worker import Worker
-from servicekit.errors import InvalidTarget, JobNotFound, check_count
+from servicekit.errors import JobNotFound, check_count
 from servicekit.jobs.command import Command
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.logs import LogLine, LogPage
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, OptionChanges, changed, options_of
 from servicekit.jobs.query import ALL_JOBS, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
-from servicekit.jobs.restartable import describe_call
+from servicekit.jobs.restartable import describe_call, refuse
 from servicekit.jobs.status import JobStatus
-from servicekit.jobs.submission import JobTarget, Submission, name_of
+from servicekit.jobs.submission import CallProblem, JobTarget, Submission, name_of
 
 P = ParamSpec("P")
 
@@ -96,9 +96,9 @@ class Scheduler:
         store = await self._engine.open_for_jobs()
         name = options.name or name_of(target)
         submission = Submission(self._ids.next_id(), name, target, args, kwargs, runner, options)
-        if not self._engine.run_jobs and describe_call(submission) is None:
+        if not self._engine.run_jobs and isinstance(problem := describe_call(submission), CallProblem):
             submission.discard()
-            raise InvalidTarget(target, "it has to be run by another process, which must be able to import it by name.")
+            raise refuse(target, problem)
         self._worker.wake()  # it looks after this has reached the store, and what is written together is kept together
         job_id = await store.insert(submission)
         if options.has_times:

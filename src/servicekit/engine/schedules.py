@@ -11,9 +11,9 @@ from servicekit.engine.ticker import Ticker
 from servicekit.errors import ConfigurationError, InvalidTarget
 from servicekit.jobs.command import Command
 from servicekit.jobs.options import JobOptions, OptionChanges, changed, check_text, options_of
-from servicekit.jobs.restartable import describe_call
+from servicekit.jobs.restartable import describe_call, refuse
 from servicekit.jobs.schedules import Schedule, ScheduleState
-from servicekit.jobs.submission import JobTarget, Submission, name_of
+from servicekit.jobs.submission import CallProblem, JobTarget, Submission, name_of
 from servicekit.jobs.timetable import Cron, Every, MissedTicks, Overlap, Timetable
 from servicekit.ports import Clock
 
@@ -130,12 +130,8 @@ class Schedules:
         runner = check_call(target, args, kwargs, options)
         self._queues.warn_if_undeclared(options.queue)
         example = Submission("", name_of(target), target, args, kwargs, runner, options)
-        if self._engine.is_shared and describe_call(example) is None:
-            raise InvalidTarget(
-                target,
-                "any process may have to submit it: it must be importable by name, and its arguments JSON, or of the "
-                "types that it names.",
-            )
+        if self._engine.is_shared and isinstance(problem := describe_call(example), CallProblem):
+            raise refuse(target, problem)
         return Schedule(
             name=name,
             timetable=timetable,

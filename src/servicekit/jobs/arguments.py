@@ -1,48 +1,100 @@
-"""Arguments as JSON, and back as they were.
+"""Arguments as JSON, and back exactly as they were.
 
-Numbers, texts, booleans, `None`, lists and dictionaries of these come back from JSON by themselves. Of what else there
-is, pydantic writes and reads what the target's signature names a type for: a model, a dataclass, a date, a tuple. It
-counts only if reading it gives back the same; else the arguments cannot be written.
+`{"args": [...], "kwargs": {...}}`. If JSON alone would not give them back, there is `"form": 2` beside, and they are
+written as `servicekit.jobs.values` says. Earlier versions named under `"typed"` which arguments pydantic has to read by
+the types of the target's signature; these are still read.
 """
 
 import inspect
 import json
 from collections.abc import Callable
 from functools import lru_cache
-from math import isfinite
-from typing import Any
+from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from servicekit.errors import ArgumentsUnfit
+from servicekit.jobs.classes import CannotKeep, CannotRead, TooDeep
+from servicekit.jobs.values import is_plain, read_value, sketch_value, write_value
 
 Key = int | str
 """Which argument: its place among those without a name, or its name."""
 
+NO_ARGUMENTS: Final = '{"args": [], "kwargs": {}}'
+_FORM: Final = 2
 
-def dump_arguments(target: object, args: tuple[object, ...], kwargs: dict[str, object]) -> str | None:
-    """`{"args": [...], "kwargs": {...}}`, with the keys of arguments that need their type under `typed`.
 
-    `None` if they would not come back as they are.
-    """
+class ArgumentNotKept(Exception):
+    """An argument cannot be written."""
+
+    def __init__(self, key: Key, path: list[str], reason: str, *, is_too_deep: bool) -> None:
+        super().__init__(reason)
+        self.key = key
+        self.path = path
+        self.reason = reason
+        self.is_too_deep = is_too_deep
+
+
+def dump_arguments(args: tuple[object, ...], kwargs: dict[str, object]) -> str:
+    """The arguments as text; `ArgumentNotKept` if one of them would not come back as it is."""
+    if not (args or kwargs):
+        return NO_ARGUMENTS
     try:
-        typed: list[Key] = [index for index, value in enumerate(args) if not _is_plain(value)]
-        typed += [name for name, value in kwargs.items() if not _is_plain(value)]
-        if not typed:
+        if all(map(is_plain, args)) and (not kwargs or all(map(is_plain, kwargs.values()))):
             return json.dumps({"args": args, "kwargs": kwargs})
-        return _dump_typed(target, list(args), dict(kwargs), typed)
-    except (
-        Exception
-    ):  # a list that contains itself, a type that is none of pydantic's, or what comes of the user's code
-        return None
+    except (RecursionError, ValueError):  # it contains itself, or a number of too many digits
+        pass
+    written = [_write(index, value) for index, value in enumerate(args)]
+    named = {name: _write(name, value) for name, value in kwargs.items()}
+    return json.dumps({"args": written, "kwargs": named, "form": _FORM})
+
+
+def _write(key: Key, value: object) -> object:
+    try:
+        return write_value(value)
+    except CannotKeep as obstacle:
+        path, reason, is_too_deep = obstacle.path, obstacle.reason, isinstance(obstacle, TooDeep)
+    except RecursionError:
+        path, reason, is_too_deep = [], TooDeep().reason, True
+    except Exception as error:  # of the user's code: a proxy's __getattr__, say
+        path, reason, is_too_deep = [], f"it cannot be looked at: {type(error).__name__}: {error}", False
+    raise ArgumentNotKept(key, path, reason, is_too_deep=is_too_deep)
+
+
+def sketch_arguments(args: tuple[object, ...], kwargs: dict[str, object]) -> str:
+    """A text by which calls are told apart of which something cannot be written: that counts by its type alone."""
+    named = {name: sketch_value(value) for name, value in kwargs.items()}
+    return json.dumps({"args": list(map(sketch_value, args)), "kwargs": named})
 
 
 def load_arguments(reference: str, target: object, text: str) -> tuple[tuple[object, ...], dict[str, object]]:
-    """What `dump_arguments` was given; `ArgumentsUnfit` if the target's types are not what they were."""
+    """What `dump_arguments` was given; `ArgumentsUnfit` if the classes are not what they were."""
+    if text == NO_ARGUMENTS:
+        return (), {}
     values = json.loads(text)
     args, kwargs = values["args"], values["kwargs"]
+    if "form" in values:
+        return _read_all(reference, values)
+    if "typed" in values:
+        _convert_typed(reference, target, args, kwargs, values["typed"])
+    return tuple(args), kwargs
+
+
+def _read_all(reference: str, values: dict[str, Any]) -> tuple[tuple[object, ...], dict[str, object]]:
     try:
-        for key in values.get("typed", ()):
+        if values["form"] != _FORM:
+            raise CannotRead("a newer servicekit has written them")
+        return tuple(map(read_value, values["args"])), {key: read_value(part) for key, part in values["kwargs"].items()}
+    except CannotRead as error:
+        raise ArgumentsUnfit(reference, str(error)) from error
+    except Exception as error:  # what was written by somebody else, or comes of the user's code
+        raise ArgumentsUnfit(reference, f"{type(error).__name__}: {error}") from error
+
+
+def _convert_typed(reference: str, target: Any, args: Any, kwargs: Any, typed: list[Key]) -> None:
+    """Read what an earlier version has written."""
+    try:
+        for key in typed:
             adapter = _adapters(target)[key]
             place = args if isinstance(key, int) else kwargs
             place[key] = adapter.validate_json(json.dumps(place[key]))
@@ -50,32 +102,11 @@ def load_arguments(reference: str, target: object, text: str) -> tuple[tuple[obj
         raise ArgumentsUnfit(reference, "; ".join(each["msg"] for each in error.errors())) from error
     except Exception as error:
         raise ArgumentsUnfit(reference, f"{type(error).__name__}: {error}") from error
-    return tuple(args), kwargs
-
-
-def _dump_typed(target: object, args: list[object], kwargs: dict[str, object], typed: list[Key]) -> str | None:
-    adapters = _adapters(target)
-    for key in typed:
-        if key not in adapters:
-            return None
-        if isinstance(key, int):
-            args[key] = _write(adapters[key], args[key])
-        else:
-            kwargs[key] = _write(adapters[key], kwargs[key])
-    return json.dumps({"args": args, "kwargs": kwargs, "typed": typed})
-
-
-def _write(adapter: TypeAdapter[object], value: object) -> object:
-    data = adapter.dump_python(value, mode="json")
-    again = adapter.validate_json(json.dumps(data, allow_nan=False))
-    if type(again) is not type(value) or again != value:
-        raise ValueError("it would come back as something else")
-    return data
 
 
 @lru_cache(maxsize=256)
 def _adapters(target: Callable[..., object]) -> dict[Key, TypeAdapter[object]]:
-    """What writes and reads each argument of a target whose signature names its type."""
+    """What reads each argument of a target whose signature names its type."""
     adapters: dict[Key, TypeAdapter[object]] = {}
     for index, parameter in enumerate(inspect.signature(target, eval_str=True).parameters.values()):
         if parameter.annotation is parameter.empty or parameter.kind in (
@@ -89,14 +120,3 @@ def _adapters(target: Callable[..., object]) -> dict[Key, TypeAdapter[object]]:
         if parameter.kind is not parameter.POSITIONAL_ONLY:
             adapters[parameter.name] = adapter
     return adapters
-
-
-def _is_plain(value: Any) -> bool:
-    kind = type(value)
-    if value is None or kind is str or kind is int or kind is bool:
-        return True
-    if kind is float:
-        return isfinite(value)
-    if kind is list:
-        return all(map(_is_plain, value))
-    return kind is dict and all(type(key) is str and _is_plain(part) for key, part in value.items())

@@ -7,9 +7,11 @@ name, that name is written.
 import importlib
 import sys
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
+from inspect import iscoroutine
 from pathlib import Path
-from typing import Final
+from types import BuiltinMethodType, MethodType, ModuleType
+from typing import Any, Final
 
 MAIN: Final = "__main__"
 
@@ -24,6 +26,49 @@ def find_reference(thing: object) -> str | None:
         return None
     module = name_of_main() if module == MAIN else module
     return None if module is None else f"{module}:{name}"
+
+
+def explain_no_reference(thing: Any) -> str:
+    """Why `find_reference` finds none, as the end of a sentence that begins with what the thing is to the reader."""
+    kind = type(thing)
+    if iscoroutine(thing):
+        return "is a coroutine object, which runs only once, and only here. Pass the function and its arguments"
+    if kind in (partial, MethodType) or (kind is BuiltinMethodType and type(thing.__self__) is not ModuleType):
+        what = "partial" if kind is partial else "bound method"
+        return f"is a {what}, which no other process can import. Pass a function of a module and its arguments"
+    module, name = _text_of(thing, "__module__"), _text_of(thing, "__qualname__")
+    if not name:
+        return f"is an object of the class {kind.__qualname__}, which no other process can import by a name"
+    if name.endswith("<lambda>"):
+        return "is a lambda, which no other process can import. Define it by def, at the top level of a module"
+    if "<locals>" in name:
+        return f"is {name}, defined inside of a function, where no other process can import it"
+    if module == MAIN and name_of_main() is None:
+        return f"is {name} of {_describe_main()}"
+    return f"is {name}, and the name {module}.{name} does not lead to it, but to something else or nowhere"
+
+
+def _text_of(thing: object, attribute: str) -> str:
+    try:
+        text = getattr(thing, attribute, None)
+    except Exception:  # a proxy's __getattr__, say
+        return ""
+    return text if type(text) is str else ""
+
+
+def _describe_main() -> str:
+    file = getattr(sys.modules.get(MAIN), "__file__", None)
+    if file is None:
+        return "an interactive session, which no other process can import"
+    name = Path(file).name
+    if not Path(file).stem.isidentifier():
+        return f"the program {name}, which cannot be imported under that name: rename the file, without {_odd(name)}"
+    return f"the program {name}, whose folder is not where Python looks for modules"
+
+
+def _odd(name: str) -> str:
+    odd = sorted({character for character in Path(name).stem if not f"_{character}".isidentifier()})
+    return " and ".join(repr(character) for character in odd) or "a digit in front"
 
 
 def load_reference(reference: str) -> object:

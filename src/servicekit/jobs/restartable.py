@@ -5,37 +5,62 @@ A job like that is written down as a reference, `package.module:function`, and i
 """
 
 import hashlib
+import inspect
 import json
+from contextlib import suppress
 from dataclasses import asdict
-from typing import NamedTuple
+from typing import Any, Final
 
-from servicekit.errors import TargetUnavailable
-from servicekit.jobs.arguments import dump_arguments, load_arguments
+from servicekit.errors import InvalidArguments, InvalidTarget, TargetUnavailable
+from servicekit.jobs.arguments import ArgumentNotKept, dump_arguments, load_arguments, sketch_arguments
 from servicekit.jobs.command import Command
-from servicekit.jobs.references import find_reference, load_reference
-from servicekit.jobs.submission import JobTarget, Submission, name_of
+from servicekit.jobs.outcome import clip
+from servicekit.jobs.references import explain_no_reference, find_reference, load_reference
+from servicekit.jobs.submission import CallDescription, CallProblem, JobTarget, Submission, name_of
 
-_COMMAND = f"{Command.__module__}:{Command.__qualname__}"
-
-
-class CallDescription(NamedTuple):
-    """A call, in words that any process of this program understands."""
-
-    reference: str
-    arguments: str
-    """`{"args": [...], "kwargs": {...}}`"""
+_COMMAND: Final = f"{Command.__module__}:{Command.__qualname__}"
+_MAX_PATH_CHARACTERS: Final = 100
 
 
-def describe_call(submission: Submission) -> CallDescription | None:
-    """The call that a submission asks for, or `None` if only this process can make it."""
+def describe_call(submission: Submission) -> CallDescription | CallProblem:
+    """The call that a submission asks for, as it is now; or why only this process can make it.
+
+    It is found out once: what becomes of the arguments afterwards does not count.
+    """
+    if submission.description is None:
+        submission.description = _describe(submission)
+    return submission.description
+
+
+def _describe(submission: Submission) -> CallDescription | CallProblem:
     target = submission.target
     if type(target) is Command:
         return CallDescription(_COMMAND, json.dumps({"args": [], "kwargs": asdict(target)}))
     reference = find_reference(target)
     if reference is None:
-        return None
-    arguments = dump_arguments(target, submission.args, submission.kwargs)
-    return None if arguments is None else CallDescription(reference, arguments)
+        return CallProblem(None, explain_no_reference(target))
+    try:
+        return CallDescription(reference, dump_arguments(submission.args, submission.kwargs))
+    except ArgumentNotKept as obstacle:
+        path = [_name_argument(target, obstacle.key), *obstacle.path]
+        return CallProblem(clip(".".join(path), _MAX_PATH_CHARACTERS), obstacle.reason, obstacle.is_too_deep)
+
+
+def _name_argument(target: Any, key: int | str) -> str:
+    """What the target calls an argument."""
+    if isinstance(key, str):
+        return key
+    with suppress(Exception):  # some callables do not tell their signatures
+        return [*inspect.signature(target).bind_partial(*range(key + 1)).signature.parameters][key]
+    return str(key)
+
+
+def refuse(target: object, problem: CallProblem) -> InvalidTarget | InvalidArguments:
+    """The error of a job that another process has to run, and cannot."""
+    if problem.argument is None:
+        return InvalidTarget(target, f"it has to be run by another process, and the target {problem.reason}.")
+    reason = f"it has to be read by another process, and {problem.reason}."
+    return InvalidArguments(name_of(target), problem.argument, reason)
 
 
 def load_target(reference: str) -> JobTarget:
@@ -65,21 +90,10 @@ def fingerprint(submission: Submission) -> str:
     What cannot be written counts by its type alone, and a target that no reference leads to by its name.
     """
     call = describe_call(submission)
-    if call is not None:
-        text = json.dumps([call.reference, json.loads(call.arguments)], sort_keys=True)
+    if isinstance(call, CallDescription):
+        target, arguments = call
     else:
-        arguments = {name: _spell(value) for name, value in submission.kwargs.items()}
-        args = [_spell(value) for value in submission.args]
-        text = json.dumps([name_of(submission.target), args, arguments], sort_keys=True)
+        target = find_reference(submission.target) or name_of(submission.target)
+        arguments = sketch_arguments(submission.args, submission.kwargs)
+    text = json.dumps([target, json.loads(arguments)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _spell(value: object) -> str:
-    try:
-        return json.dumps(value, sort_keys=True, default=_type_name)
-    except (TypeError, ValueError, RecursionError):  # keys of several types, or a list that contains itself
-        return _type_name(value)
-
-
-def _type_name(value: object) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}"

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 from servicekit.errors import InvalidTarget
 from servicekit.jobs.command import Command
@@ -17,6 +17,27 @@ MAX_NAME_CHARACTERS = 200
 JobTarget = Callable[..., object] | Coroutine[Any, Any, object] | Command
 """An `async def` function, a plain function (it runs in a thread), any other callable, a coroutine object, or a
 `Command`."""
+
+
+class CallDescription(NamedTuple):
+    """A call, in words that any process of this program understands."""
+
+    reference: str
+    arguments: str
+    """`{"args": [...], "kwargs": {...}}`"""
+
+
+class CallProblem(NamedTuple):
+    """Why there are no such words, so that only this process can make the call."""
+
+    argument: str | None
+    """Where the value is that cannot be written: `body.items.3`; `None` if it is the target."""
+    reason: str
+    is_too_deep: bool = False
+
+    @property
+    def sentence(self) -> str:
+        return f"the target {self.reason}." if self.argument is None else f"argument {self.argument!r}: {self.reason}."
 
 
 @dataclass(slots=True)
@@ -36,6 +57,8 @@ class Submission:
     """The name of the schedule that submits it."""
     parent: str | None = None
     """The job that submits it."""
+    description: CallDescription | CallProblem | None = None
+    """The call in words, once somebody has asked for it: see `servicekit.jobs.restartable.describe_call`."""
 
     def call(self) -> Any:
         """Call the target; of a coroutine function this gives the coroutine."""

@@ -5,7 +5,7 @@ from typing import NoReturn
 from servicekit.errors import NotRestartable
 from servicekit.jobs.options import DEFAULT_OPTIONS, RunnerKind
 from servicekit.jobs.restartable import load_call
-from servicekit.jobs.submission import Submission, check_target
+from servicekit.jobs.submission import CallDescription, Submission, check_target
 from servicekit.stores.sqlite.claims import ClaimedJob
 from servicekit.stores.sqlite.options import load_options
 
@@ -13,16 +13,20 @@ from servicekit.stores.sqlite.options import load_options
 def load_submission(job: ClaimedJob) -> Submission:
     """What was submitted, ready to be run; or, if that cannot be, ready to fail with the reason."""
     options = DEFAULT_OPTIONS
+    call = None
     try:
         options = load_options(job.options)
         if job.target is None or job.arguments is None:
             raise NotRestartable
-        target, args, kwargs = load_call(job.target, job.arguments)
+        call = CallDescription(job.target, job.arguments)
+        target, args, kwargs = load_call(*call)
         # It may have been another kind of function when it was submitted.
         runner = check_target(target, args, kwargs, options.runner)
     except Exception as error:  # finding the target runs the user's code, and every other claim needs its answer
         target, args, kwargs, runner = _Failing(error), (), {}, RunnerKind.COROUTINE
-    return Submission(job.id, job.name, target, args, kwargs, runner, options, job.retry_of, job.schedule, job.parent)
+    return Submission(
+        job.id, job.name, target, args, kwargs, runner, options, job.retry_of, job.schedule, job.parent, call
+    )
 
 
 class _Failing:

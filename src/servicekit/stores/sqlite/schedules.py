@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from servicekit.errors import InvalidTarget, QueueFull, ScheduleNotFound
-from servicekit.jobs.restartable import CallDescription, describe_call
+from servicekit.errors import QueueFull, ScheduleNotFound
+from servicekit.jobs.restartable import describe_call, refuse
 from servicekit.jobs.schedules import FiredSchedule, MissedTicks, Overlap, Schedule, ScheduleState
-from servicekit.jobs.submission import Submission, check_target, name_of
+from servicekit.jobs.submission import CallDescription, CallProblem, Submission, check_target, name_of
 from servicekit.jobs.timetable import dump_timetable, load_timetable
 from servicekit.stores.sqlite.inserts import insert_one, new_job
 from servicekit.stores.sqlite.options import dump_options, load_options
@@ -31,17 +31,13 @@ class ScheduleRow(NamedTuple):
 
 
 def describe_schedule(schedule: Schedule, next_at: datetime | None) -> ScheduleRow:
-    """The schedule in words that any process understands; `InvalidTarget` if there are none."""
+    """The schedule in words that any process understands; `InvalidTarget` or `InvalidArguments` if there are none."""
     target, args, kwargs, options = schedule.target, schedule.args, schedule.kwargs, schedule.options
     runner = check_target(target, args, kwargs, options.runner)
     name = options.name or name_of(target)
     call = describe_call(Submission("", name, target, args, kwargs, runner, options))
-    if call is None:
-        raise InvalidTarget(
-            target,
-            "its schedule is kept in a file, so that the target must be importable by name, and its arguments JSON, "
-            "or of the types that it names.",
-        )
+    if isinstance(call, CallProblem):
+        raise refuse(target, call)
     return ScheduleRow(
         schedule.name, dump_timetable(schedule.timetable), call.reference, name, call.arguments, runner,
         dump_options(options), schedule.missed, schedule.overlap, write_time(next_at),

@@ -21,7 +21,7 @@ from servicekit.jobs.restartable import describe_call, fingerprint
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
 from servicekit.jobs.status import JobStatus, Transition, move_of
-from servicekit.jobs.submission import Claim, Submission
+from servicekit.jobs.submission import CallDescription, Claim, Submission
 from servicekit.ports import Clock, EventPublisher, JobSignals
 from servicekit.stores.process_name import name_of_process
 from servicekit.stores.sqlite import claims, inserts, logs, queries, queues, schedules, times, writes
@@ -174,7 +174,8 @@ class SqliteStore:
         self._messenger = self._writer = self._reader = None
 
     async def insert(self, submission: Submission) -> str:
-        call = describe_call(submission)
+        described = describe_call(submission)
+        call = described if isinstance(described, CallDescription) else None
         options = submission.options
         job = inserts.new_job(
             submission.id,

@@ -1,0 +1,185 @@
+"""Objects taken apart into what they hold, and put together again without running their classes' code."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property, lru_cache
+from inspect import getattr_static
+from typing import Any, Final, NamedTuple
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from servicekit.jobs.classes import EXTENDABLE, CannotRead, base_of
+
+_HIDDEN: Final = ("__dict__", "__weakref__")
+
+
+class Parts(NamedTuple):
+    """What an object holds. Of a model also which fields were given, what else was, and its private attributes."""
+
+    fields: dict[str, object]
+    more: dict[str, object]
+    """Attributes that are no fields."""
+    given: frozenset[str] | None = None
+    extra: dict[str, object] | None = None
+    private: dict[str, object] | None = None
+
+
+class Field(NamedTuple):
+    """A field of a class, and how to fill it if it was not there when the object was written."""
+
+    is_required: bool
+    make_default: Any = None
+
+
+def take_apart(value: Any) -> Parts:
+    """What an object of a class of data holds; what a `cached_property` has kept will be made anew."""
+    kind: Any = type(value)
+    plan = _plan_of(kind)
+    fields: dict[str, object] = {}
+    more: dict[str, object] = {}
+    for name, part in _list_attributes(value, plan):
+        (fields if name in plan.fields else more)[name] = part
+    if not plan.is_model:
+        return Parts(fields, more)
+    private = value.__pydantic_private__
+    if private is not None:
+        private = {name: part for name, part in private.items() if part is not PydanticUndefined}
+    return Parts(fields, more, frozenset(value.__pydantic_fields_set__), value.__pydantic_extra__, private)
+
+
+class _Plan(NamedTuple):
+    """Where the instances of a class hold what they hold."""
+
+    is_model: bool
+    fields: frozenset[str]
+    slots: tuple[str, ...]
+    made_anew: frozenset[str]
+
+
+@lru_cache(maxsize=512)
+def _plan_of(kind: type) -> _Plan:
+    is_model = issubclass(kind, BaseModel)
+    owners = type.mro(kind)
+    slots = [name for owner in owners for name in _slots_of(owner)] if not is_model else []
+    names = {name for owner in owners for name in owner.__dict__}
+    made_anew = frozenset(name for name in names if isinstance(getattr_static(kind, name), cached_property))
+    return _Plan(is_model, frozenset(fields_of(kind)), tuple(slots), made_anew)
+
+
+def _slots_of(owner: type) -> list[str]:
+    slots = owner.__dict__.get("__slots__", ())
+    names = [slots] if isinstance(slots, str) else [*slots]
+    mangled = f"_{owner.__name__.lstrip('_')}"
+    return [
+        f"{mangled}{name}" if name.startswith("__") and not name.endswith("__") else name
+        for name in names
+        if name not in _HIDDEN
+    ]
+
+
+def put_together(kind: type, parts: Parts) -> object:
+    """The object that holds these parts. A field that the class has no more is left out, a new one has its default.
+
+    `CannotRead` if a new field has none.
+    """
+    known = fields_of(kind)
+    fields = {name: part for name, part in parts.fields.items() if name in known}
+    for name, field in known.items():
+        if name not in fields and field.is_required:
+            raise CannotRead(f"{kind.__qualname__} has a field {name!r} by now, which was not given. Field required")
+        if name not in fields and field.make_default is not None:
+            fields[name] = field.make_default()
+    if issubclass(kind, BaseModel):
+        return _put_model_together(kind, fields, parts)
+    value = object.__new__(kind)
+    set_attributes(value, fields | parts.more)
+    return value
+
+
+def _put_model_together(kind: type[BaseModel], fields: dict[str, object], parts: Parts) -> BaseModel:
+    model: BaseModel = object.__new__(kind)
+    state = {
+        "__dict__": fields | parts.more,
+        "__pydantic_fields_set__": {
+            name for name in parts.given or () if name in fields or name in (parts.extra or ())
+        },
+        "__pydantic_extra__": (parts.extra or {}) if kind.model_config.get("extra") == "allow" else None,
+        "__pydantic_private__": _private_attributes(kind, parts.private),
+    }
+    BaseModel.__setstate__(model, state)
+    return model
+
+
+def _private_attributes(kind: type[BaseModel], held: dict[str, object] | None) -> dict[str, object] | None:
+    if not kind.__private_attributes__:
+        return held
+    defaults = {name: attribute.get_default() for name, attribute in kind.__private_attributes__.items()}
+    return {name: part for name, part in (defaults | (held or {})).items() if part is not PydanticUndefined}
+
+
+def set_attributes(value: object, attributes: dict[str, object]) -> None:
+    """Set attributes, also of what is frozen."""
+    for name, part in attributes.items():
+        object.__setattr__(value, name, part)
+
+
+def extend(kind: type, base_value: Any, attributes: dict[str, object]) -> object:
+    """An instance of a class that extends one of Python's own, with that one's value."""
+    base: Any = base_of(kind)
+    if base not in EXTENDABLE or type(base_value) is not base:
+        raise CannotRead(f"{kind.__qualname__} does not extend what was written")
+    if base is tuple and len(getattr(kind, "_fields", base_value)) != len(base_value):
+        raise CannotRead(f"{kind.__qualname__} has another number of fields by now")
+    value: Any = base.__new__(kind) if base in (list, dict) else base.__new__(kind, base_value)
+    if base is list:
+        list.extend(value, base_value)
+    elif base is dict:
+        dict.update(value, base_value)
+    set_attributes(value, attributes)
+    return value
+
+
+def base_value_of(value: Any, base: Any) -> object:
+    """The value as an instance of the class that its own one extends."""
+    if base is list or base is tuple or base is bytes:
+        return base.__getitem__(value, slice(None))
+    if base is dict:
+        return dict(dict.items(value))
+    return {str: str.__str__, int: int.__int__, float: float.__float__}[base](value)
+
+
+def attributes_of(value: object) -> dict[str, object]:
+    """What an instance holds besides the value of the class that its own one extends."""
+    kind: Any = type(value)
+    return dict(_list_attributes(value, _plan_of(kind)))
+
+
+def _list_attributes(value: Any, plan: _Plan) -> Iterator[tuple[str, object]]:
+    for name in plan.slots:
+        with suppress(AttributeError):  # it was never set
+            yield name, object.__getattribute__(value, name)
+    for name, part in getattr(value, "__dict__", {}).items():
+        if name not in plan.made_anew:
+            yield name, part
+
+
+def fields_of(kind: Any) -> dict[str, Field]:
+    """The fields of a class of data, by name."""
+    if issubclass(kind, BaseModel):
+        return {
+            name: Field(field.is_required(), lambda field=field: field.get_default(call_default_factory=True))
+            for name, field in kind.__pydantic_fields__.items()
+        }
+    if dataclasses.is_dataclass(kind):
+        return {each.name: _field_of_dataclass(each) for each in dataclasses.fields(kind)}
+    return {each.name: Field(is_required=False) for each in getattr(kind, "__attrs_attrs__", ())}
+
+
+def _field_of_dataclass(field: "dataclasses.Field[Any]") -> Field:
+    if field.default_factory is not dataclasses.MISSING:
+        return Field(is_required=False, make_default=field.default_factory)
+    if field.default is not dataclasses.MISSING:
+        return Field(is_required=False, make_default=lambda: field.default)
+    return Field(is_required=field.init)

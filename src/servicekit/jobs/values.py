@@ -1,0 +1,410 @@
+"""Values as JSON, and back exactly as they were: of the same types, to any depth.
+
+What JSON gives back by itself stands as it is. Everything else is an object with one key, which names its kind:
+
+    {"$datetime": ["2026-03-28T09:00:00", 0, {"$zone": "Europe/Berlin"}]}
+    {"$object": ["app.models:Patch", {"fields": {"name": "Ada", "email": null}, "given": ["name"]}]}
+
+No validator, no `__init__` and no `__post_init__` runs when it is read: what was valid when it was accepted is not
+asked again.
+
+Whoever can write the text decides which data a target gets, and nothing else. A kind is one of the table here. A class
+is looked up by its name, as a target is, and used only if it is data (`servicekit.jobs.classes`); its instances are put
+together without calling anything of it but what hashes and compares them. Nothing that the text names is called.
+"""
+
+import ipaddress
+import json
+import pathlib
+import re
+from base64 import b64decode, b64encode
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum, Flag
+from fractions import Fraction
+from math import isfinite
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from pydantic import Secret, SecretBytes, SecretStr, networks
+from pydantic_core import MultiHostUrl, TzInfo, Url
+from ulid import ULID
+
+from servicekit.jobs.classes import (
+    CannotKeep,
+    CannotRead,
+    TooDeep,
+    base_of,
+    describe_type,
+    find_type,
+    has_fields,
+    is_data,
+    is_type,
+)
+from servicekit.jobs.objects import Parts, attributes_of, base_value_of, extend, put_together, take_apart
+
+_MAX_DEPTH: Final = 100  # some frames of Python's for each level, of the thousand that it allows
+_MAX_INT_BITS: Final = 2_000  # Python reads no number of more digits than it was told to, 640 at the least
+
+Write = Callable[[Any], object]
+
+
+def is_plain(value: Any) -> bool:
+    """Whether JSON gives the value back as it is."""
+    kind = type(value)
+    if value is None or kind is str or kind is int or kind is bool:
+        return True
+    if kind is float:
+        return isfinite(value)
+    if kind is list:
+        return all(map(is_plain, value))
+    return kind is dict and all(type(key) is str and is_plain(part) for key, part in value.items())
+
+
+def write_value(value: object) -> object:
+    """The value as JSON has it. `CannotKeep`, with the reason and the path to it, if it could not be read again."""
+    return _Writer().write(value)
+
+
+def sketch_value(value: object) -> object:
+    """The same, with the mere type of what cannot be written."""
+    try:
+        return _Sketcher().write(value)
+    except (TooDeep, RecursionError):
+        return _sketch(value)
+
+
+def read_value(data: Any) -> Any:
+    """The value that was written; `CannotRead` if it does not fit the program any more, or is nothing of the kind."""
+    if type(data) is list:
+        return [read_value(part) for part in data]
+    if type(data) is not dict:
+        return data
+    if len(data) == 1:
+        ((key, content),) = data.items()
+        if key.startswith("$"):
+            return _read_kind(key[1:], content)
+    return {key: read_value(part) for key, part in data.items()}
+
+
+def _read_kind(tag: str, content: object) -> object:
+    read = _READERS.get(tag)
+    if read is None:
+        raise CannotRead(f"{tag!r} is no kind of value: a newer servicekit has written it")
+    return read(content)
+
+
+class _Writer:
+    """Writes a value, and knows how deep it is in it."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+
+    def write(self, value: Any) -> object:
+        kind = type(value)
+        if value is None or kind is str or kind is bool:
+            return value
+        if kind is int and value.bit_length() < _MAX_INT_BITS:
+            return value
+        if kind is float and isfinite(value):
+            return value
+        self._depth += 1
+        try:
+            return self._write_deep(kind, value)
+        finally:
+            self._depth -= 1
+
+    def _write_deep(self, kind: Any, value: Any) -> object:
+        if self._depth > _MAX_DEPTH:
+            raise TooDeep
+        if kind is list:
+            return self._write_all(value)
+        if kind is dict and all(type(key) is str for key in value):
+            data = self.write_named(value)
+            return {"$dict": list(map(list, data.items()))} if _looks_tagged(value) else data
+        known = _KINDS.get(kind)
+        if known is not None:
+            return {f"${known.tag}": known.write(self, value)}
+        return self._write_object(kind, value)
+
+    def _write_object(self, kind: Any, value: Any) -> object:
+        if issubclass(kind, Enum):
+            return _write_member(kind, value)
+        if is_type(value):
+            return {"$type": describe_type(value)}
+        if not is_data(kind):
+            raise CannotKeep(_explain(value))
+        if has_fields(kind) and base_of(kind) is object:
+            return {"$object": [describe_type(kind), self._write_parts(take_apart(value))]}
+        plain = base_value_of(value, base_of(kind))
+        try:
+            extend(kind, plain, {})
+        except TypeError as error:  # some classes that are made in C do not let others make instances
+            raise CannotKeep(_explain(value)) from error
+        return {"$extended": [describe_type(kind), self.write(plain), self.write_named(attributes_of(value))]}
+
+    def _write_parts(self, parts: Parts) -> dict[str, object]:
+        data: dict[str, object] = {"fields": self.write_named(parts.fields)}
+        if parts.more:
+            data["more"] = self.write_named(parts.more)
+        if parts.given is not None:
+            data["given"] = sorted(parts.given)
+        if parts.extra is not None:
+            data["extra"] = self.write_named(parts.extra)
+        if parts.private is not None:
+            data["private"] = self.write_named(parts.private)
+        return data
+
+    def write_named(self, parts: dict[str, Any]) -> dict[str, object]:
+        """The values of a dictionary; what cannot be written says under which name."""
+        return {name: self._write_part(name, part) for name, part in parts.items()}
+
+    def _write_all(self, parts: Iterable[object]) -> list[object]:
+        return [self._write_part(index, part) for index, part in enumerate(parts)]
+
+    def _write_part(self, name: object, part: object) -> object:
+        try:
+            return self.write(part)
+        except CannotKeep as obstacle:
+            obstacle.path.insert(0, str(name))
+            raise
+
+    def write_pairs(self, pairs: dict[Any, Any]) -> list[list[object]]:
+        return [[self.write(key), self._write_part(key, part)] for key, part in pairs.items()]
+
+    def write_set(self, parts: Iterable[object]) -> list[object]:
+        """The elements in an order that is the same in every process."""
+        return sorted(map(self.write, parts), key=lambda part: json.dumps(part, sort_keys=True))
+
+    def write_sequence(self, parts: Sequence[object]) -> list[object]:
+        return self._write_all(parts)
+
+
+class _Sketcher(_Writer):
+    def write(self, value: Any) -> object:
+        try:
+            return super().write(value)
+        except TooDeep:  # to go on beside it could take for ever, if it contains itself more than once
+            raise
+        except Exception:  # also of the user's code
+            return _sketch(value)
+
+
+def _sketch(value: object) -> object:
+    return {"$?": f"{type(value).__module__}.{type(value).__qualname__}"}
+
+
+def _looks_tagged(value: dict[str, object]) -> bool:
+    return len(value) == 1 and next(iter(value)).startswith("$")
+
+
+class _Kind(NamedTuple):
+    """How instances of one class, and no subclass of it, are written and read."""
+
+    tag: str
+    write: Callable[[_Writer, Any], object]
+    read: Callable[[Any], object]
+
+
+def _write_moment(writer: _Writer, value: datetime | time) -> object:
+    return [value.replace(tzinfo=None).isoformat(), value.fold, writer.write(value.tzinfo)]
+
+
+def _read_moment(kind: type[datetime] | type[time], data: Any) -> object:
+    text, fold, zone = data
+    return kind.fromisoformat(text).replace(fold=fold, tzinfo=read_value(zone))
+
+
+def _write_zone(_: _Writer, value: ZoneInfo) -> object:
+    if value.key is None:
+        raise CannotKeep("its time zone has no name")
+    return value.key
+
+
+def _read_zone(key: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(key)
+    except Exception as error:
+        raise CannotRead(f"this machine has no time zone {key!r}") from error
+
+
+def _read_pairs(pairs: Iterable[tuple[object, object]]) -> list[tuple[Any, Any]]:
+    return [(read_value(key), read_value(part)) for key, part in pairs]
+
+
+def _write_default(writer: _Writer, value: "defaultdict[Any, Any]") -> object:
+    factory = value.default_factory
+    if factory is not None and factory not in _FACTORIES.values():
+        raise CannotKeep("the function with which a defaultdict makes its defaults cannot be kept in a file")
+    return [factory and factory.__name__, writer.write_pairs(value)]
+
+
+def _read_default(data: Any) -> "defaultdict[Any, Any]":
+    name, pairs = data
+    return defaultdict(None if name is None else _FACTORIES[name], _read_pairs(pairs))
+
+
+_FACTORIES: Final[dict[str, Any]] = {
+    kind.__name__: kind for kind in (int, float, complex, str, bytes, bool, list, tuple, dict, set, frozenset, deque)
+}
+_ADDRESSES: Final[dict[str, Any]] = {
+    name: getattr(ipaddress, name) for version in "46" for name in (
+        f"IPv{version}Address", f"IPv{version}Network", f"IPv{version}Interface",
+    )
+}  # fmt: skip
+_URLS: Final[dict[str, Any]] = {
+    name: kind for name, kind in vars(networks).items() if isinstance(kind, type) and hasattr(kind, "unicode_string")
+}
+_PATHS: Final = (pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.PosixPath, pathlib.WindowsPath)
+
+
+def _write_pattern(writer: _Writer, value: "re.Pattern[Any]") -> object:
+    return [writer.write(value.pattern), value.flags]
+
+
+def _read_pattern(data: Any) -> object:
+    return re.compile(read_value(data[0]), data[1])
+
+
+_KINDS: Final[dict[Any, _Kind]] = {
+    int: _Kind("int", lambda _, value: hex(value), lambda text: int(text, 16)),
+    float: _Kind("float", lambda _, value: repr(value), float),
+    complex: _Kind(
+        "complex",
+        lambda writer, value: writer.write_sequence((value.real, value.imag)),
+        lambda data: complex(*read_value(data)),
+    ),
+    bytes: _Kind("bytes", lambda _, value: b64encode(value).decode(), b64decode),
+    bytearray: _Kind("bytearray", lambda _, value: b64encode(value).decode(), lambda text: bytearray(b64decode(text))),
+    tuple: _Kind("tuple", lambda writer, value: writer.write_sequence(value), lambda data: tuple(read_value(data))),
+    set: _Kind("set", lambda writer, value: writer.write_set(value), lambda data: set(read_value(data))),
+    frozenset: _Kind(
+        "frozenset", lambda writer, value: writer.write_set(value), lambda data: frozenset(read_value(data))
+    ),
+    deque: _Kind(
+        "deque",
+        lambda writer, value: [writer.write_sequence(value), value.maxlen],
+        lambda data: deque(read_value(data[0]), data[1]),
+    ),
+    dict: _Kind("dict", lambda writer, value: writer.write_pairs(value), lambda data: dict(_read_pairs(data))),
+    OrderedDict: _Kind(
+        "OrderedDict", lambda writer, value: writer.write_pairs(value), lambda data: OrderedDict(_read_pairs(data))
+    ),
+    Counter: _Kind(
+        "Counter", lambda writer, value: writer.write_pairs(value), lambda data: Counter(dict(_read_pairs(data)))
+    ),
+    defaultdict: _Kind("defaultdict", _write_default, _read_default),
+    range: _Kind(
+        "range", lambda _, value: [hex(value.start), hex(value.stop), hex(value.step)],
+        lambda data: range(*(int(text, 16) for text in data)),
+    ),
+    date: _Kind("date", lambda _, value: value.isoformat(), date.fromisoformat),
+    datetime: _Kind("datetime", _write_moment, lambda data: _read_moment(datetime, data)),
+    time: _Kind("time", _write_moment, lambda data: _read_moment(time, data)),
+    timedelta: _Kind(
+        "timedelta", lambda _, value: [value.days, value.seconds, value.microseconds], lambda data: timedelta(*data)
+    ),
+    timezone: _Kind(
+        "timezone",
+        lambda writer, value: writer.write_sequence(value.__getinitargs__()),
+        lambda data: timezone(*read_value(data)),
+    ),
+    ZoneInfo: _Kind("zone", _write_zone, _read_zone),
+    TzInfo: _Kind("offset", lambda _, value: value.utcoffset(None).total_seconds(), TzInfo),
+    Decimal: _Kind("decimal", lambda _, value: str(value), Decimal),
+    Fraction: _Kind(
+        "fraction",
+        lambda writer, value: writer.write_sequence((value.numerator, value.denominator)),
+        lambda data: Fraction(*read_value(data)),
+    ),
+    UUID: _Kind("uuid", lambda _, value: str(value), UUID),
+    ULID: _Kind("ulid", lambda _, value: str(value), ULID.from_str),
+    re.Pattern: _Kind("pattern", _write_pattern, _read_pattern),
+    Url: _Kind("url", lambda _, value: str(value), Url),
+    MultiHostUrl: _Kind("multihosturl", lambda _, value: str(value), MultiHostUrl),
+    **{
+        kind: _Kind(kind.__name__, lambda _, value: str(value), kind)
+        for kind in (*_PATHS, *_ADDRESSES.values(), *_URLS.values())
+    },
+}  # fmt: skip
+
+
+def _write_member(kind: type[Enum], member: Enum) -> object:
+    name = member._name_
+    if name is not None and kind.__members__.get(name) is member:
+        return {"$enum": [describe_type(kind), name]}
+    if issubclass(kind, Flag):  # a combination of several
+        return {"$flag": [describe_type(kind), member._value_]}
+    raise CannotKeep(f"it is no named member of {kind.__qualname__}")
+
+
+def _read_member(data: Any) -> object:
+    kind, name = find_type(data[0]), data[1]
+    if not issubclass(kind, Enum) or name not in kind.__members__:
+        raise CannotRead(f"{kind.__qualname__} has no {name!r} any more")
+    return kind.__members__[name]
+
+
+def _read_flag(data: Any) -> object:
+    kind = find_type(data[0])
+    if not issubclass(kind, Flag):
+        raise CannotRead(f"{kind.__qualname__} has no combinations")
+    return kind(data[1])
+
+
+def _read_object(data: Any) -> object:
+    kind, parts = find_type(data[0]), data[1]
+    if not has_fields(kind):
+        raise CannotRead(f"{data[0]} has no fields")
+    given = parts.get("given")
+    return put_together(
+        kind,
+        Parts(
+            _read_named(parts["fields"]) or {}, _read_named(parts.get("more")) or {},
+            None if given is None else frozenset(given),
+            _read_named(parts.get("extra")), _read_named(parts.get("private")),
+        ),
+    )  # fmt: skip
+
+
+def _read_named(parts: Any) -> dict[str, object] | None:
+    return None if parts is None else {name: read_value(part) for name, part in parts.items()}
+
+
+def _read_extended(data: Any) -> object:
+    return extend(find_type(data[0]), read_value(data[1]), _read_named(data[2]) or {})
+
+
+_READERS: Final[dict[str, Callable[[Any], object]]] = {
+    **{kind.tag: kind.read for kind in _KINDS.values()},
+    "enum": _read_member,
+    "flag": _read_flag,
+    "object": _read_object,
+    "extended": _read_extended,
+    "type": find_type,
+}
+_TABLES: Final = ("numpy", "pandas", "polars", "pyarrow", "torch", "xarray", "scipy")
+
+
+def _explain(value: object) -> str:
+    """Why a value cannot be kept in a file, and what to pass instead."""
+    kind = type(value)
+    if isinstance(value, SecretStr | SecretBytes | Secret):
+        return (
+            f"a {kind.__name__} is not written to a file. Pass the name under which the target finds it, or what it "
+            "hides, if that may stand in the file"
+        )
+    what = f"{_article(kind.__qualname__)} {kind.__qualname__}"
+    if isinstance(value, FunctionType | BuiltinFunctionType | MethodType):
+        return "a function cannot be kept in a file"
+    if kind.__module__.partition(".")[0] in _TABLES:
+        return f"{what} cannot be kept in a file. Write it to one of your own, and pass its path"
+    return f"{what} cannot be kept in a file: it is neither plain data nor a model, a dataclass or an enum"
+
+
+def _article(name: str) -> str:
+    return "an" if name.lower().startswith(("a", "e", "i", "o", "up")) else "a"
