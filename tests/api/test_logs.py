@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from servicekit import create_scheduler
+from servicekit import create_scheduler, current_job
 from servicekit.api import JobSubmitted, ServiceBuilder, ServiceInfo, SubmitJob
 from tests.api.event_stream import EventSourceClient, ServerSentEvent
 from tests.needs import FRONTEND, needs, program
@@ -87,6 +87,7 @@ def test_a_log_is_read_as_text(service: Service) -> None:
     job_id = say_all(service, "text", before=1, after=1)
     response = read(service, job_id, format="text")
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert response.headers["x-content-type-options"] == "nosniff"
     assert response.text == "before 1\nafter 1\n"
     assert read(service, job_id, format="text", after=2).text == ""
 
@@ -318,3 +319,22 @@ def test_logs_that_are_not_for_clients_are_neither_read_nor_streamed() -> None:
         job_id = client.post("/say", headers={"Prefer": "wait=30"}).json()["job_id"]
         assert client.get(f"/api/v1/jobs/{job_id}/$logs").status_code == 404
         assert "secret" not in client.get(f"/api/v1/jobs/{job_id}/$stream?logs=true").text
+
+
+def test_a_log_as_text_says_nothing_that_a_terminal_would_obey() -> None:
+    line = "\x1b[31mred\x1b[0m, \x1b]0;a title\x07\x1bc\x9b2Jplain\ttoo"
+
+    async def log_it() -> None:
+        current_job().log(line)
+
+    app = ServiceBuilder(info=ServiceInfo(display_name="Test")).with_jobs(url="memory://").build()
+
+    @app.post("/log")
+    async def submit_it(submit: SubmitJob) -> JobSubmitted:
+        return await submit(log_it)
+
+    with TestClient(app) as client:
+        job_id = client.post("/log").json()["job_id"]
+        client.get(f"/api/v1/jobs/{job_id}?wait=30")
+        assert client.get(f"/api/v1/jobs/{job_id}/$logs?format=text").text == "red, plain\ttoo\n"
+        assert client.get(f"/api/v1/jobs/{job_id}/$logs").json()["lines"][0]["text"] == line

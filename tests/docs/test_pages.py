@@ -22,8 +22,8 @@ from tests.docs.pages import PAGES, ROOT, list_headings
 DOCS = ROOT / "docs"
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 _ENGINE_ONLY = {
-    "finish_log", "is_interruptible", "kill_grace_seconds", "lifeline", "log_piece", "request_cancel", "take_lines",
-    "take_progress",
+    "finish_log", "has_report", "is_interruptible", "kill_grace_seconds", "lifeline", "log_piece", "request_cancel",
+    "seconds_to_next_line", "take_lines", "take_progress",
 }  # fmt: skip
 _LINK = re.compile(r"\]\((?!https?://)(?P<path>[^)#]*)(?:#(?P<anchor>[^)]*))?\)")
 

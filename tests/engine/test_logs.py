@@ -6,11 +6,12 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from servicekit import JobNotFound, Retry, RunnerKind, Scheduler, current_job
+from servicekit import Command, JobNotFound, Retry, RunnerKind, Scheduler, current_job
 from servicekit.jobs.logs import MAX_LINE_CHARACTERS, LogLine
 from tests.fakes import Gate
 
@@ -247,6 +248,38 @@ async def test_of_a_line_that_is_written_over_the_last_state_is_kept(scheduler: 
         current_job().log("10%\r20%\nready\r\n")
 
     assert await texts(scheduler, target) == [f"100%|{'#' * 100}", "100%", "20%", "ready"]
+
+
+async def follow_bar(scheduler: Scheduler, job_id: str, go_on: Callable[[], object]) -> list[str]:
+    """Follow a job that goes on when what stands on its line was heard."""
+    heard = []
+    async for line in scheduler.stream_log(job_id):
+        heard.append(line.text)
+        if line.text == "20%":
+            go_on()
+    return heard
+
+
+async def test_what_stands_on_a_line_is_heard_while_it_stands(scheduler: Scheduler) -> None:
+    event = threading.Event()
+
+    def target() -> None:
+        for percent in (10, 20):
+            sys.stderr.write(f"{percent}%\r")
+        event.wait(30)
+        sys.stderr.write("100%\n")
+
+    heard = await follow_bar(scheduler, await scheduler.add_job(target), event.set)
+    assert heard[-2:] == ["20%", "100%"]
+
+
+async def test_what_stands_on_a_line_of_a_command_is_heard_while_it_stands(
+    scheduler: Scheduler, tmp_path: Path
+) -> None:
+    script = r"printf '\r10%%'; printf '\r20%%'; until [ -e go-on ]; do sleep 0.05; done; printf '\r100%%\n'"
+    job_id = await scheduler.add_job(Command(["sh", "-c", script], cwd=str(tmp_path)))
+    heard = await follow_bar(scheduler, job_id, (tmp_path / "go-on").touch)
+    assert heard[-2:] == ["20%", "100%"]
 
 
 async def test_odd_texts_are_kept_as_far_as_they_can_be_told(scheduler: Scheduler) -> None:

@@ -59,6 +59,12 @@ def test_a_traceback_reads_as_python_prints_it() -> None:
     assert "in caught" in text
 
 
+def test_an_error_is_told_without_colours() -> None:
+    outcome = failure(caught(ValueError("\x1b[1;31mno\x1b[0m \x1b]8;;http://x\x1b\\link\x1b]8;;\x07\x9b2J\tand\nmore")))
+    assert outcome.error == "ValueError: no link\tand\nmore"
+    assert str(outcome.error_traceback).endswith("ValueError: no link\tand\nmore\n")
+
+
 def test_an_error_that_cannot_be_printed_is_still_told() -> None:
     outcome = failure(caught(UnprintableError()))
     assert outcome.transition is Transition.FAIL

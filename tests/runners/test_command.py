@@ -167,6 +167,10 @@ async def test_a_flood_without_line_breaks_is_read_to_its_end(runner: Runner) ->
         (Command(["ls"], cwd="/nowhere"), "ls: could not be started: No such file or directory: /nowhere"),
         (Command(["ls", "x" * 4_000_000]), "ls: could not be started: Argument list too long"),
         (shell("echo first >&2; echo last >&2; exit 1"), "echo: exited with code 1: last"),
+        (
+            shell(r"printf '\033[31mno such\033[m file\n\033[0m\n' >&2; exit 2"),
+            "printf: exited with code 2: no such file",
+        ),
     ],
 )
 async def test_a_command_that_does_not_exit_with_zero_says_why(runner: Runner, command: Command, error: str) -> None:

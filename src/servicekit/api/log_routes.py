@@ -16,6 +16,7 @@ from servicekit.api.openapi import name_operation
 from servicekit.api.routing import EventStreamRoute
 from servicekit.api.state import jobs_path
 from servicekit.jobs.logs import LogLine, LogPage
+from servicekit.jobs.terminal import strip_escapes
 
 MAX_LINES: Final = 10_000
 _LARGEST_NUMBER: Final = 2**53 - 1
@@ -69,7 +70,7 @@ async def get_job_log(
         int | None, Query(ge=1, le=MAX_LINES, description="Instead of `after`: so many lines, the newest.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_LINES, description="The most lines at once.")] = 1_000,
-    format: Annotated[LogFormat, Query(description="`text`: the lines as they are, for a terminal.")] = LogFormat.JSON,  # noqa: A002
+    format: Annotated[LogFormat, Query(description="`text`: for a terminal, without colours.")] = LogFormat.JSON,  # noqa: A002
 ) -> Response:
     """What the job has printed and logged, from the oldest line that is kept."""
     if tail is None:
@@ -88,7 +89,8 @@ async def get_job_log(
 
 def _answer(page: LogPage, after: int, log_format: LogFormat) -> Response:
     if log_format is LogFormat.TEXT:
-        return Response("".join(f"{line.text}\n" for line in page.lines), media_type="text/plain")
+        text = "".join(f"{strip_escapes(line.text)}\n" for line in page.lines)
+        return Response(text, media_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})
     next_after = page.lines[-1].number if page.lines else after
     log = JobLog(lines=page.lines, next_after=next_after, has_more=not page.is_last, dropped=page.dropped)
     return Response(log.model_dump_json(), media_type="application/json")

@@ -35,7 +35,8 @@ class Attempt:
 
     __slots__ = (
         "_clock", "_exceeded", "_is_canceled", "_is_late", "_is_left", "_is_stopped", "_limits", "_lines", "_loop",
-        "_on_end", "_on_put_off", "_outcome", "_reporter", "_runner", "_store", "_watcher", "claim", "job", "task",
+        "_on_end", "_on_put_off", "_outcome", "_reporter", "_runner", "_store", "_timer", "_watcher", "claim", "job",
+        "task",
     )  # fmt: skip
 
     task: asyncio.Task[None]
@@ -59,6 +60,7 @@ class Attempt:
         self._limits: TimeLimits | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._reporter: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None  # of the next report, if there may be one without new output
         self._exceeded: TimeLimitExceeded | None = None
         self._is_canceled = False
         self._is_stopped = False
@@ -128,6 +130,7 @@ class Attempt:
         for task in (self._watcher, self._reporter):
             if task is not None:
                 task.cancel()
+        self._cancel_timer()
         # The slot is held until it is known how the job has ended; `settle` goes on if this task is cut off.
         if await self._try_to_write(self._outcome) or await self._write_again(self._outcome):
             self._on_end(self)
@@ -179,8 +182,14 @@ class Attempt:
         return self._clock.now() + timedelta(seconds=seconds)
 
     def _start_reporter(self) -> None:
+        self._cancel_timer()
         if self._reporter is None and not self.task.done():
             self._reporter = self._loop.create_task(self._report(), name=f"reports of {self.job.id}")
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def _report(self) -> None:
         """Write the newest progress and the new lines now and then, for as long as there is something new."""
@@ -194,6 +203,9 @@ class Attempt:
             except StoreUnavailable:  # the next report says all that this one did, its lines left aside
                 await asyncio.sleep(backoff.next_seconds())
         self._reporter = None
+        seconds = self.job.seconds_to_next_line()
+        if seconds is not None:
+            self._timer = self._loop.call_later(seconds, self._start_reporter)
 
     async def _write_report(self) -> bool:
         """Write what is new, and say whether anything was."""

@@ -100,6 +100,10 @@ class CurrentJob:
         self._is_notified = False
         return [] if self._lines is None else self._lines.take()
 
+    def seconds_to_next_line(self) -> float | None:
+        """When a line that is written over is to be taken as it stands; `None` if there is none (the engine's side)."""
+        return None if self._lines is None else self._lines.seconds_to_next()
+
     def _made_lines(self) -> LineBuffer:
         if self._lines is None:
             with _making:

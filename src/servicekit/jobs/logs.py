@@ -16,6 +16,10 @@ _MAX_WORD_CHARACTERS: Final = 200
 _MOST_LINES: Final = 1_000
 _MOST_CHARACTERS: Final = 200_000
 _CUT_OFF: Final = " ... (too long)"
+# Of a line that is written over for hours, some hundred states are kept, and leave room for everything else.
+_SHORTEST_STAND_SECONDS: Final = 1.0
+_LONGEST_STAND_SECONDS: Final = 60.0
+_STANDS_OF_AN_AGE: Final = 60
 
 
 class NewLine(NamedTuple):
@@ -54,8 +58,9 @@ class LogPage(NamedTuple):
 class LineBuffer:
     """Lines that wait to be taken: the newest, bounded in number and size, and how many had to go for them.
 
-    Every method may be called from any thread. Lines end with LF or CRLF; of one that was written over after a CR, as
-    progress bars are, what was written last is kept.
+    Every method may be called from any thread. Lines end with LF or CRLF. One that is written over after a CR, as
+    progress bars are, is taken as it stands: at once, then after a second and ever more rarely, up to once a minute;
+    and in the end as it was written last. What stood there in between is not kept.
     """
 
     __slots__ = ("_characters", "_left_out", "_lines", "_lock", "_unfinished")
@@ -67,37 +72,50 @@ class LineBuffer:
         self._characters = 0
         self._left_out = 0
         # Pieces of different threads are not mixed.
-        self._unfinished: dict[tuple[str, str, int], str] = {}
+        self._unfinished: dict[_Place, _Unfinished] = {}
 
     def add(self, text: str, level: str, source: str) -> None:
         """Add a text as one line or several."""
         self._add(text.removesuffix("\n").split("\n"), level, source)
 
     def add_piece(self, text: str, level: str, source: str) -> bool:
-        """Add a text that does not begin or end where lines do, and say whether a line has ended with it.
+        """Add a text that does not begin or end where lines do, and say whether there is news to take.
 
-        One that has not waits for its end, or for `finish`.
+        A line that has not ended waits for its end, or for `finish`, unless it is written over.
         """
-        key = (source, level, threading.get_ident())
+        place = (source, level, threading.get_ident())
         with self._lock:
-            *lines, rest = (self._unfinished.pop(key, "") + text).split("\n")
+            begun = self._unfinished.pop(place, None)
+            *lines, rest = ((begun.text if begun else "") + text).split("\n")
+            is_news = False
             if rest:
-                self._unfinished[key] = _shorten(rest)
+                line = begun if begun is not None and not lines else _Unfinished()
+                is_news = line.go_on(rest)
+                self._unfinished[place] = line
+            if begun is not None and lines and begun.was_told(lines[0]):
+                del lines[0]
         if lines:
             self._add(lines, level, source)
-        return bool(lines)
+        return is_news or bool(lines)
 
     def finish(self) -> None:
         """Add what has not been ended by a line break: nothing more will come."""
         with self._lock:
             unfinished, self._unfinished = self._unfinished, {}
-        for (source, level, _), text in unfinished.items():
-            if text.strip():
-                self._add([text], level, source)
+        for (source, level, _), line in unfinished.items():
+            if line.text.strip() and not line.was_told(line.text):
+                self._add([line.text], level, source)
+
+    def seconds_to_next(self) -> float | None:
+        """When to `take` what stands on a line, though nothing more is added; `None` if nothing new does."""
+        with self._lock:
+            moments = [line.next_at for line in self._unfinished.values() if line.has_news]
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def take(self) -> list[NewLine]:
         """All lines that are there. In the place of those that were left out is one that says how many."""
         with self._lock:
+            self._add_standing()
             lines, left_out = list(self._lines), self._left_out
             self._lines.clear()
             self._characters = self._left_out = 0
@@ -109,6 +127,13 @@ class LineBuffer:
             for at, level, source, text in lines
         ]
 
+    def _add_standing(self) -> None:
+        now = time.monotonic()
+        for (source, level, _), line in self._unfinished.items():
+            if line.has_news and line.next_at <= now:
+                self._add([line.tell(now)], level, source)
+            line.is_called_for = line.has_news
+
     def _add(self, lines: list[str], level: str, source: str) -> None:
         at = time.time()
         with self._lock:
@@ -119,6 +144,49 @@ class LineBuffer:
                 while len(self._lines) > _MOST_LINES or self._characters > _MOST_CHARACTERS:
                     self._characters -= len(self._lines.popleft()[-1])
                     self._left_out += 1
+
+
+_Place = tuple[str, str, int]
+"""Where a line is being written: source, level, thread."""
+
+
+class _Unfinished:
+    """A line that has not ended."""
+
+    __slots__ = ("_began_at", "_is_written_over", "_told", "is_called_for", "next_at", "text")
+
+    def __init__(self) -> None:
+        self.text = ""
+        self._told: str | None = None
+        self._is_written_over = False
+        self._began_at = time.monotonic()
+        self.next_at = 0.0
+        """When it is to be told as it stands."""
+        self.is_called_for = False
+        """Whether whoever takes the lines knows already that it has news."""
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something stands there that was not told, and is not just what has come so far of a line."""
+        return self._is_written_over and not self.was_told(self.text) and bool(_last_written(self.text).strip())
+
+    def go_on(self, text: str) -> bool:
+        """It reads like this by now. Say whether whoever takes the lines is to hear of that."""
+        self.text = _shorten(text)
+        self._is_written_over = self._is_written_over or "\r" in text
+        is_new = self.has_news and not self.is_called_for
+        self.is_called_for = self.is_called_for or is_new
+        return is_new
+
+    def tell(self, now: float) -> str:
+        """What stands there; that is told now."""
+        self._told = _last_written(self.text)
+        age = now - self._began_at
+        self.next_at = now + min(max(_SHORTEST_STAND_SECONDS, age / _STANDS_OF_AN_AGE), _LONGEST_STAND_SECONDS)
+        return self._told
+
+    def was_told(self, text: str) -> bool:
+        return self._told is not None and self._told == _last_written(text)
 
 
 def _shorten(line: str) -> str:

@@ -14,6 +14,7 @@ from servicekit.errors import JobCanceled, RetryAfter
 from servicekit.jobs.references import name_in_full
 from servicekit.jobs.sizes import estimate_bytes
 from servicekit.jobs.status import EndedBy, Transition
+from servicekit.jobs.terminal import strip_escapes
 
 MAX_ERROR_CHARACTERS: Final = 1_000
 MAX_TRACEBACK_CHARACTERS: Final = 8_000
@@ -115,7 +116,7 @@ def _list_parts(error: BaseException) -> Sequence[BaseException]:
 
 
 def describe_error(error: BaseException) -> str:
-    """`ValueError: Invalid input`, bounded and encodable whatever the error's own methods do.
+    """`ValueError: Invalid input`, plain, bounded and encodable whatever the error's own methods do.
 
     A group is followed by what is in it: `ExceptionGroup: two failed (2 sub-exceptions): ValueError: no; OSError: no`.
     """
@@ -125,7 +126,7 @@ def describe_error(error: BaseException) -> str:
         told = [*dict.fromkeys(clip(_describe(leaf), _MOST_LEAF_CHARACTERS) for leaf in leaves)]
         more = ["..."] if len(told) > _MOST_LEAVES_TOLD else []
         text = f"{text}: {'; '.join([*told[:_MOST_LEAVES_TOLD], *more])}"
-    return clip(text, MAX_ERROR_CHARACTERS)
+    return clip(strip_escapes(text), MAX_ERROR_CHARACTERS)
 
 
 def _describe(error: BaseException) -> str:
@@ -150,7 +151,7 @@ def describe_traceback(error: BaseException) -> str:
         text = str.__str__("".join(lines))
     except BaseException:  # it calls the user's __str__ and __repr__
         text = f"Traceback (most recent call last):\n  (it cannot be shown)\n{describe_error(error)}\n"
-    return clip(text, MAX_TRACEBACK_CHARACTERS)
+    return clip(strip_escapes(text), MAX_TRACEBACK_CHARACTERS)
 
 
 def _is_chain_short(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ from codecs import getincrementaldecoder
 from typing import Final
 
 from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.terminal import strip_escapes
 from servicekit.runners.channels import Take
 
 _MARK: Final = b"::progress "
@@ -87,8 +88,8 @@ class Tail:
 
     @property
     def last_line(self) -> str:
-        """The last line that is not empty; of a line that was written over, the last state."""
-        lines = (line.strip() for line in reversed(self.text.splitlines()))
+        """The last line that is not empty, without colours; of a line that was written over, the last state."""
+        lines = (strip_escapes(line).strip() for line in reversed(self.text.splitlines()))
         return next((line for line in lines if line), "")
 
 
