@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
 
 from servicekit.api.features import Passive
+from servicekit.api.routing import CheapRoute
 from servicekit.api.state import HealthCheck, check_free, check_path, service_state
 from servicekit.jobs.outcome import MAX_ERROR_CHARACTERS, clip, describe_error
 
@@ -47,9 +48,10 @@ class Health(Passive):
     def install(self, app: FastAPI) -> None:
         check_free("path", self._path, app)
         service_state(app).health_checks.update(self._checks)
-        app.add_api_route(
+        app.router.add_api_route(
             self._path,
             get_health,
+            route_class_override=CheapRoute,
             tags=["service"],
             summary="Health of the service",
             operation_id=None if self._path != "/health" else "getHealth",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI, Response
 
 from servicekit.api.features import Passive
+from servicekit.api.routing import CheapRoute
 from servicekit.api.state import check_free, check_path, service_state
 from servicekit.errors import MissingExtra
 from servicekit.jobs.status import JobStatus
@@ -46,9 +47,10 @@ class Monitoring(Passive):
             body = metrics.render(pending=counts[JobStatus.PENDING], running=running, open_streams=len(state.streams))
             return Response(body, media_type=metrics.content_type)
 
-        app.add_api_route(
+        app.router.add_api_route(
             self._path,
             get_metrics,
+            route_class_override=CheapRoute,
             tags=["service"],
             summary="Metrics for Prometheus",
             operation_id="getMetrics",

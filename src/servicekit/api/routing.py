@@ -11,16 +11,22 @@ from servicekit.api.origins import check_site
 from servicekit.api.sse import STREAM_IN_SCOPE, EventStream
 
 
-class EventStreamRoute(APIRoute):
-    """Refuses what pages of other sites ask for, and runs an `EventStream` after FastAPI is done with the request."""
+class CheapRoute(APIRoute):
+    """Looks whether a request's path can be its own before it compares the two.
+
+    Every request of the service is asked this by each of our routes: most are not for them.
+    """
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        # Every request of the service is asked this by each of the job routes: most are not for them.
         return super().matches(scope) if self._literal_start in scope["path"] else (Match.NONE, {})
 
     @cached_property
     def _literal_start(self) -> str:
         return self.path.partition("{")[0]
+
+
+class EventStreamRoute(CheapRoute):
+    """Refuses what pages of other sites ask for, and runs an `EventStream` after FastAPI is done with the request."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in (self.methods or ()):
