@@ -46,17 +46,31 @@ class DatabaseThread:
         self._place = str(path)
         self._files = (0, 0)
         self._failures = FailureLog(_log)
-        self._calls: SimpleQueue[Call | None] = SimpleQueue()
+        self._asked: list[Call] = []
+        """What was asked in this turn of the event loop."""
+        self._calls: SimpleQueue[list[Call] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def _put(self, function: Callable[..., object], argument: object) -> "asyncio.Future[Any]":
+        # What is asked in one turn of the loop goes to the thread together: each handing over wakes that, and takes the
+        # interpreter's lock away.
+        if not self._asked:
+            self._loop.call_soon(self._hand_over)
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._calls.put(Call(function, argument, future))
+        self._asked.append(Call(function, argument, future))
+        if len(self._asked) >= _MOST_CALLS:
+            self._hand_over()
         return future
+
+    def _hand_over(self) -> None:
+        if self._asked:
+            self._calls.put(self._asked)
+            self._asked = []
 
     def stop(self) -> None:
         """End the thread after all that it was asked so far, and wait for that."""
+        self._hand_over()
         self._calls.put(None)
         self._thread.join()
 
@@ -76,12 +90,12 @@ class DatabaseThread:
         """All that is asked now; nothing if nobody asks for a while, and `None` at the end."""
         calls: list[Call] = []
         with suppress(Empty):
-            call = self._calls.get(timeout=self._patience_seconds)
-            while call is not None:
-                calls.append(call)
+            asked = self._calls.get(timeout=self._patience_seconds)
+            while asked is not None:
+                calls += asked
                 if len(calls) >= _MOST_CALLS:
                     return calls
-                call = self._calls.get_nowait()
+                asked = self._calls.get_nowait()
             if not calls:
                 return None
             self._calls.put(None)  # what came before the end is answered first
@@ -91,8 +105,8 @@ class DatabaseThread:
         """What was asked meanwhile."""
         calls: list[Call] = []
         with suppress(Empty):
-            while (call := self._calls.get_nowait()) is not None:
-                calls.append(call)
+            while (asked := self._calls.get_nowait()) is not None:
+                calls += asked
             self._calls.put(None)
         return calls
 
