@@ -63,20 +63,20 @@ _SITUATION: Final = f"""
             WHERE name IS NOT NULL
         )
         SELECT json_group_array(json_array(
-            (SELECT total(jobs) FROM counts WHERE status IN {_RUNNING} AND queue = ready.name),
+            (SELECT CAST(total(jobs) AS INTEGER) FROM counts WHERE status IN {_RUNNING} AND queue = ready.name),
             coalesce(queues.served, 0),
             ready.name
         )) FROM ready LEFT JOIN queues USING (name) WHERE name IS NOT NULL AND queues.is_paused IS NOT TRUE)
 """
+# Sorted by their index: to sort all ranges together SQLite would build a tree for each, so that is done in Python.
 _RANGE: Final = f"""
     SELECT * FROM (
-        SELECT id, priority, turn FROM {_READY} AND queue = ? AND owner IS ? AND runner = ?
-        ORDER BY priority DESC, turn, id LIMIT ?
+        SELECT * FROM {_READY} AND queue = ? AND owner IS ? AND runner = ? ORDER BY priority DESC, turn, id LIMIT ?
     )
 """
 _ROWS: Final = (
     "SELECT json_group_array(json_array(-priority, turn, id, attempt + 1, failures, name, runner, target, arguments, "
-    "options, retry_of, schedule, parent)) FROM jobs WHERE id IN "
+    "options, retry_of, schedule, parent)) FROM "
 )
 _CLAIM: Final = f"""
     UPDATE jobs SET status = '{_CLAIM_MOVE.target.value}', version = version + 1, attempt = attempt + 1, owner = ?,
@@ -134,7 +134,7 @@ class _Line:
     def take_all(self) -> list[ClaimedJob]:
         """The first jobs, as many as there is room for."""
         first, values = self._first()
-        return _read(self._connection, f"{_ROWS} (SELECT id FROM ({first}))", values)
+        return _read(self._connection, f"{_ROWS} ({first})", values)[: self.room]
 
     def take_one(self) -> str | None:
         """The id of the next job, unless there is none, or no room for it."""
@@ -142,7 +142,7 @@ class _Line:
             first, values = self._first()
             query = f"SELECT json_group_array(json_array(-priority, turn, id)) FROM ({first})"
             found = json.loads(self._connection.execute(query, values).fetchone()[0])
-            self._waiting = deque(job_id for _, _, job_id in sorted(found))
+            self._waiting = deque(job_id for _, _, job_id in sorted(found)[: self.room])
         return self._waiting.popleft() if self._waiting else None
 
     def _first(self) -> tuple[str, list[object]]:
@@ -150,8 +150,7 @@ class _Line:
         ranges = [
             (self.queue.name, owner, kind, self.room) for owner in (None, self._request.process) for kind in kinds
         ]
-        query = f"{' UNION ALL '.join([_RANGE] * len(ranges))} ORDER BY priority DESC, turn, id LIMIT ?"
-        return query, [*(value for each in ranges for value in each), self.room]
+        return " UNION ALL ".join([_RANGE] * len(ranges)), [value for each in ranges for value in each]
 
 
 def _take_turns(connection: sqlite3.Connection, lines: list[_Line], limit: int) -> list[ClaimedJob]:
@@ -172,7 +171,7 @@ def _take_turns(connection: sqlite3.Connection, lines: list[_Line], limit: int) 
         return []
     connection.execute(_SERVE, [json.dumps(list(dict.fromkeys(reversed(served)))[::-1])])
     place = {job_id: index for index, job_id in enumerate(taken)}
-    jobs = _read(connection, f"{_ROWS} (SELECT value FROM json_each(?))", [json.dumps(taken)])
+    jobs = _read(connection, f"{_ROWS} jobs WHERE id IN (SELECT value FROM json_each(?))", [json.dumps(taken)])
     return sorted(jobs, key=lambda job: place[job.id])
 
 
