@@ -2,7 +2,7 @@
 
 What a test must know of a block and a reader need not stands in HTML comments before it:
 
-    file: NAME        a Python block: the file that it is to be saved as
+    file: NAME        the file that the block is to be saved as
     serve: NAME       from here to the end of the page, blocks talk to the service in this file
     output            what the block before it printed; `...` is anything, and ids and times may be other ones
     log               the same for the log of the service
@@ -61,6 +61,12 @@ class Section:
 def read_sections(page: Path) -> list[Section]:
     """The sections of a page that have blocks."""
     return [section for section in _Reader(page).read() if section.blocks]
+
+
+def find_file(name: str) -> str:
+    """The file of this name that some page tells its readers to save."""
+    blocks = (block for page in PAGES for section in read_sections(page) for block in section.blocks)
+    return next(block.text for block in blocks if block.notes.get("file") == name)
 
 
 def list_headings(page: Path) -> list[str]:

@@ -1,10 +1,13 @@
 """nginx and Apache with the configurations that the pages print."""
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from tests.docs.pages import find_file
 from tests.needs import program
 from tests.service import run_command
 
@@ -38,7 +41,8 @@ User nobody
 {modules}
 {block}
 """
-_APACHE_MODULES = ("mpm_event", "authz_core", "env", "proxy", "proxy_http")
+_ETC = "/etc/apache2"
+_APACHE_MODULES = ("mpm_event", "alias", "asis", "authz_core", "env", "proxy", "proxy_http")
 
 
 @contextmanager
@@ -52,12 +56,23 @@ def run_nginx(block: str, folder: Path) -> Iterator[str]:
 
 @contextmanager
 def run_apache(block: str, folder: Path) -> Iterator[str]:
-    """The address of an Apache with this block in its main server."""
+    """The address of an Apache with this block in its main server, and the page's files where the block has them."""
     port, executable = _free_port(), program("apache")
     modules = "\n".join(f"LoadModule {name}_module {_find_module(executable, name)}" for name in _APACHE_MODULES)
-    config = _APACHE.format(folder=folder, port=port, block=block, modules=modules)
-    with _run([executable, "-DFOREGROUND", "-f"], config, folder, "resuming normal operations"):
-        yield f"http://127.0.0.1:{port}"
+    with _with_readable_files(block) as block:
+        config = _APACHE.format(folder=folder, port=port, block=block, modules=modules)
+        with _run([executable, "-DFOREGROUND", "-f"], config, folder, "resuming normal operations"):
+            yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def _with_readable_files(block: str) -> Iterator[str]:
+    """The block, with the files that it names in a folder that Apache's own user may read."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        for name in re.findall(rf"{_ETC}/(\S+)", block):
+            (Path(folder) / name).write_text(find_file(name))
+        yield block.replace(_ETC, folder)
 
 
 @contextmanager

@@ -96,6 +96,7 @@ def test_every_file_of_a_page_is_served_or_imported(page: Path) -> None:
     used = {block.service for block in blocks}
     if any(block.text.startswith("pytest") for block in blocks):
         used |= {name for name in _files(blocks) if name.startswith(("test_", "conftest.", "pyproject."))}
+    used |= {name for name in _files(blocks) if any(f"/{name}" in block.text for block in blocks)}
     imports = "".join(block.text for block in blocks if "test" in block.notes or block.notes.get("file") in used)
     for name in _files(blocks):
         assert name in used or f"from {name.removesuffix('.py')} import" in imports, name

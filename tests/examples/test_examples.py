@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, Route, expect, sync_playwright
 
 from examples import controlled_work_api, job_scheduler_api, job_scheduler_sse_api
 from tests.chromium import CHROMIUM_OPTIONS
@@ -338,3 +338,24 @@ def test_the_page_says_what_is_wrong_with_a_submission(demo: Demo, page: Page) -
 def read_records(text: str) -> list[dict[str, Any]]:
     """The records in the `data:` lines of a stream, or of what the demo printed."""
     return [json.loads(line) for line in re.findall(r"^\s*data: (.*)$", text, flags=re.MULTILINE)]
+
+
+@needs("chromium")
+def test_the_page_opens_a_stream_again_that_a_proxy_has_closed_for_good(demo: Demo, page: Page) -> None:
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url.partition("?")[2])
+        if len(asked) == 2:  # the browser has come back by itself, and the proxy has found nobody
+            route.fulfill(status=502)
+        elif len(asked) == 1:  # a stream that breaks off after an event
+            route.fulfill(body='id: 2\ndata: {"status": "running"}\nretry: 1\n\n', content_type="text/event-stream")
+        else:
+            route.continue_()
+
+    page.route("**/*$stream*", answer)
+    page.goto(demo.url)
+    page.get_by_label("Steps").fill("1")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("status")).to_have_text("completed", timeout=20_000)
+    assert asked[2] == "lastEventId=2"
