@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from servicekit import ConfigurationError, InMemoryScheduler, JobStatus, Scheduler
+from servicekit import ConfigurationError, InMemoryScheduler, JobStatus, Scheduler, create_scheduler
 from tests.fakes import Gate, Stubborn, noop
 
 
@@ -47,6 +47,15 @@ async def test_the_number_of_slots_changes_while_jobs_run(gate: Gate) -> None:
         await gate.wait_entered(10)
 
 
+async def test_the_end_of_each_job_of_a_full_queue_lets_the_next_one_start(url: str, gate: Gate) -> None:
+    async with create_scheduler(url, queues={"gpu": 1}) as scheduler:
+        queued = scheduler.with_options(queue="gpu")
+        ids = await asyncio.gather(*(queued.add_job(gate.enter, number) for number in range(3)))
+        gate.open()
+        assert [(await scheduler.wait(job_id)).status for job_id in ids] == [JobStatus.COMPLETED] * 3
+        assert gate.most_inside == 1
+
+
 async def test_a_limit_that_is_lowered_holds_for_what_comes() -> None:
     async with InMemoryScheduler(max_concurrency=5) as scheduler:
         first = Gate()
@@ -62,6 +71,14 @@ async def test_a_limit_that_is_lowered_holds_for_what_comes() -> None:
         for job_id in ids:
             await scheduler.wait(job_id)
         assert second.most_inside == 2
+
+
+@pytest.mark.parametrize("option", ["max_threads", "max_processes"])
+@pytest.mark.parametrize("value", [0, -1, None, True])
+def test_threads_and_processes_are_limited_in_any_case(option: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        create_scheduler("memory://", **{option: value})
+    assert str(refused.value) == f"{option} must be a whole number of at least 1, not {value!r}."
 
 
 @pytest.mark.parametrize("max_concurrency", [0, -1, 1.5, "2", True])

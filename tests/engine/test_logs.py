@@ -314,7 +314,7 @@ async def test_a_line_is_cut_off_where_it_is_too_long(scheduler: Scheduler) -> N
 
 
 async def test_of_a_flood_the_newest_lines_are_kept_and_the_rest_is_counted(scheduler: Scheduler) -> None:
-    def target() -> None:
+    async def target() -> None:  # nobody has a turn to write down what it says
         for number in range(100_000):
             print(f"line {number}")
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -126,11 +127,14 @@ async def test_a_job_of_which_nobody_is_left_to_tell_has_crashed(runner: Runner)
     await wait_gone(work)
 
 
-def test_a_job_that_was_cut_off_with_its_event_loop_is_ended_when_it_is_asked_for(runner: Runner) -> None:
+@pytest.mark.parametrize("is_command", [False, True])
+def test_a_job_that_was_cut_off_with_its_event_loop_is_ended_when_it_is_asked_for(is_command: bool) -> None:
     loop = asyncio.new_event_loop()
+    runner: Runner = CommandRunner(Launcher()) if is_command else ProcessRunner(Launcher())
+    command = Command(["sh", "-c", "sleep 60 & echo daemon $!; echo work $$; wait"])
 
     async def start() -> tuple[Trial, list[int]]:
-        trial = Trial(runner, targets.sleep_with_daemon).start()
+        trial = Trial(runner, command if is_command else targets.sleep_with_daemon).start()
         return trial, [await trial.wait_pid("work"), await trial.wait_pid("daemon")]
 
     trial, pids = loop.run_until_complete(start())
@@ -139,6 +143,7 @@ def test_a_job_that_was_cut_off_with_its_event_loop_is_ended_when_it_is_asked_fo
     assert runner.find_outcome(trial.job) == CUT_OFF
     assert not any(map(is_running, pids))
     trial.abandon()
+    runner.close()
 
 
 @pytest.mark.parametrize("error", [errno.EAGAIN, errno.ETOOMANYREFS])
@@ -216,6 +221,26 @@ async def test_a_job_that_finds_no_descriptors_fails_and_the_next_one_runs(runne
     gc.collect()
     assert list_descriptors() == before
     assert (await Trial(runner, targets.give, 1).end()).result == 1
+
+
+async def test_of_a_job_that_cannot_be_sent_to_the_launcher_nothing_is_kept(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await Trial(runner, targets.give).end()
+    before = list_descriptors()
+
+    def refuse(*args: Any) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "send_fds", refuse)
+        trial = Trial(runner, targets.give)
+        await trial.end()
+    left = weakref.ref(trial)
+    del trial
+    gc.collect()
+    assert left() is None
+    assert list_descriptors() == before
 
 
 async def test_a_flood_of_lines_leaves_time_for_others(runner: Runner) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -648,6 +648,25 @@ async def test_arguments_come_back_as_the_types_that_the_target_names(open_store
         connection.close()
         with pytest.raises(ArgumentsUnfit, match=r"do not fit .*test_sqlite:read any more: Field required"):
             await (await claim_one(store)).submission.call()
+
+
+async def test_deletions_are_forgotten_after_a_day(open_store: OpenStore, path: Path) -> None:
+    clock = FakeClock()
+    async with open_store(clock=clock) as store:
+        begin = await store.get_position()
+        job_id = await insert(store)
+        await store.delete(job_id)
+        clock.advance(23 * 3_600)
+        await store.prune(100)
+        page = await store.list_changes(begin, 10)
+        assert page is not None
+        assert [(change.job_id, change.record) for change in page.changes] == [(job_id, None)]
+        clock.advance(2 * 3_600)
+        await store.prune(100)
+        assert await store.list_changes(begin, 10) is None  # who comes so late begins again
+        assert await store.list_changes(page.position, 10) is not None
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM events").fetchone() == (0,)
 
 
 def test_no_statement_has_numbered_placeholders() -> None:

@@ -43,11 +43,12 @@ class ConcurrencyLimits:
     queues: Mapping[str, int | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for option in ("max_concurrency", "max_concurrency_per_process", "max_threads", "max_processes"):
+        for option in ("max_concurrency", "max_concurrency_per_process"):
             check_count(option, getattr(self, option))
         for option in ("max_threads", "max_processes"):
-            if getattr(self, option) is None:
-                raise ConfigurationError(option, None, "a whole number of at least 1")
+            value = getattr(self, option)
+            if type(value) is not int or value < 1:
+                raise ConfigurationError(option, value, "a whole number of at least 1")
         if not isinstance(self.queues, Mapping):
             raise ConfigurationError("queues", self.queues, 'numbers by the names of queues, such as {"gpu": 1}')
         for name, limit in self.queues.items():

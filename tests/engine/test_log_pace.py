@@ -1,0 +1,49 @@
+"""How often the log of a job is looked at for a reader."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from servicekit import Retention
+from servicekit.engine import log_watch
+from servicekit.engine.clock import SystemClock
+from servicekit.engine.log_watch import watch_log
+from servicekit.events.hub import EventHub
+from servicekit.jobs.ids import JobIds
+from servicekit.jobs.logs import LogPage, NewLine
+from servicekit.stores.memory import MemoryStore
+from tests.fakes import submission
+
+
+class CountingStore(MemoryStore):
+    """Counts how often it is asked for lines."""
+
+    reads = 0
+
+    async def list_log(self, job_id: str, after: int, limit: int) -> LogPage:
+        self.reads += 1
+        return await super().list_log(job_id, after, limit)
+
+
+async def test_however_often_a_job_speaks_its_log_is_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_watch, "_LOOK_INTERVAL_SECONDS", 3_600)
+    hub = EventHub()
+    store = CountingStore(hub, SystemClock(), Retention())
+    job_id = await store.insert(submission(JobIds().next_id()))
+    (claim,) = await store.claim(1, ())
+    line = NewLine(datetime.now(UTC), "info", "log", "a line")
+    await store.append_log(claim, [line])
+    async with watch_log(store, hub, job_id) as watch:
+        told: object = None
+        while not isinstance(told, list):
+            event = await watch.next_event()
+            told = event and event.told
+        for _ in range(3):
+            await store.append_log(claim, [line])
+            reading = asyncio.ensure_future(watch.next_event())
+            for _ in range(10):
+                await asyncio.sleep(0)
+            watch.wake()
+            assert await reading is None
+    assert store.reads == 1
