@@ -12,7 +12,7 @@ SECONDS = 30
 KILLS = 30
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_nothing_is_lost_or_run_twice_while_processes_are_killed(tmp_path: Path) -> None:
     seed = random.randrange(1_000_000)
     print(f"{seed=}")

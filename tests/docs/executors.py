@@ -26,7 +26,8 @@ from tests.docs.proxies import run_apache, run_nginx
 from tests.service import Service, run_command
 
 PRINTED_ADDRESS = "localhost:8000"
-MAX_SECONDS = 20
+MAX_SECONDS = 60  # which a few seconds' work takes on a very busy machine
+_TRIES = 3
 _PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
@@ -115,8 +116,28 @@ def _run_test(block: Block, following: Block | None, scene: Scene) -> None:
 # --- the shell ---------------------------------------------------------------------------------------------------
 
 
-def _run_bash(block: Block, _following: Block | None, scene: Scene) -> str:
-    """Run it in bash, as if the blocks of a section were typed one after the other."""
+def _run_bash(block: Block, following: Block | None, scene: Scene) -> str:
+    """Run it in bash, as if the blocks of a section were typed one after the other.
+
+    Where a job is shown while it runs, it has ended by then on a machine that stood still: there it is typed again.
+    """
+    output = _type(block, scene)
+    for _ in range(1, _TRIES):
+        if following is None or "output" not in following.notes or _is_printed(following, output):
+            break
+        output = _type(block, scene)
+    return output
+
+
+def _is_printed(block: Block, output: str) -> bool:
+    try:
+        _compare(block, output)
+    except (AssertionError, ValueError):  # it may be no JSON
+        return False
+    return True
+
+
+def _type(block: Block, scene: Scene) -> str:
     variables = scene.folder / "variables.sh"
     names = re.findall(r"^([A-Z_]+)=", block.text, flags=re.MULTILINE)
     script = f"{scene.text_of(block)}\n" + "".join(f"declare -p {name} >> {variables}\n" for name in names)
@@ -228,7 +249,11 @@ def _proxy(run: Callable[[str, Path], AbstractContextManager[str]]) -> Callable[
 
 def _compare_output(block: Block, _following: Block | None, scene: Scene) -> None:
     if scene.output is not None:  # else it was compared by the block before: a console has no end
-        (check_json if block.language == "json" else check_text)(block.text, scene.output)
+        _compare(block, scene.output)
+
+
+def _compare(block: Block, output: str) -> None:
+    (check_json if block.language == "json" else check_text)(block.text, output)
 
 
 def _compare_log(block: Block, _following: Block | None, scene: Scene) -> None:

@@ -323,7 +323,7 @@ async def use_schedule(store: SqliteStore) -> None:
     assert fired is FiredSchedule.SUBMITTED
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("use", "least"), [(live_through, 60), (use_everything, 50)])
 async def test_every_statement_can_fail_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: Callable[[Path], Awaitable[None]], least: int
@@ -796,7 +796,6 @@ async def test_a_mount_that_is_read_only_is_told_of(tmp_path: Path) -> None:
             assert await scheduler.get_result(job_id) == "before"
 
 
-@pytest.mark.timeout(90)
 async def test_a_service_says_that_it_is_degraded_and_recovers(path: Path) -> None:
     with run_service("tests.api.apps:app", environment={"SERVICEKIT_JOBS_URL": f"sqlite:///{path}"}) as service:
         async with httpx.AsyncClient(base_url=service.url, timeout=30) as client:

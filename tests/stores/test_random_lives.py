@@ -30,7 +30,7 @@ BACK = (3, 1, "pending", 1)
 END = (3, 1, "completed", 1)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_random_threads_of_random_processes_live_legal_lives(tmp_path: Path) -> None:
     seed = random.randrange(1_000_000)
     print(f"{seed=}")

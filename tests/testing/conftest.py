@@ -13,5 +13,6 @@ __all__ = ["jobs"]
 async def scheduler(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TestScheduler]:
     """One with each store."""
     url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/jobs.db"
-    async with TestScheduler(url=url) as scheduler:
+    # Nothing in these tests hangs without being meant to, and the start of a process takes seconds on a busy machine.
+    async with TestScheduler(url=url, patience_seconds=20) as scheduler:
         yield scheduler
