@@ -15,7 +15,7 @@ PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-oldest check lint format bench crash-test clean programs
+.PHONY: help demo test test-fast test-python test-oldest check lint format bench crash-test clean programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test: $(VENV)/.equipped programs tests/frontend/node_modules/.installed ## Run t
 
 test-fast: $(VENV)/.equipped ## Run the tests that need neither browser nor proxies
 	SERVICEKIT_WITHOUT="apache chromium nginx" $(RUN) $(PYTEST)
+
+test-python: $(VENV)/.equipped ## Run the tests of the package itself, for another PYTHON=python3.13
+	$(RUN) $(PYTEST) $(addprefix tests/,api engine jobs runners stores testing)
 
 test-oldest: $(OLDEST)/.equipped programs tests/frontend/node_modules/.installed ## Run the suite with the lowest allowed dependencies
 	$(OLDEST)/bin/python -m $(PYTEST)
