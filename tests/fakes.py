@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from servicekit import Scheduler
+from servicekit.jobs.current import JobCall
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind
 from servicekit.jobs.submission import JobTarget, Submission, name_of
@@ -104,6 +105,19 @@ class RecordingSignals:
 
     def cancel(self, job_id: str) -> None:
         self.canceled.put_nowait(job_id)
+
+
+class QuietHost:
+    """The host of a job that nobody listens to, and that submits nothing."""
+
+    def notify_report(self) -> None:
+        """Nobody waits for it."""
+
+    async def submit(self, call: JobCall) -> str:
+        raise NotImplementedError
+
+    def submit_blocking(self, call: JobCall) -> str:
+        raise NotImplementedError
 
 
 async def noop() -> None:

@@ -36,9 +36,10 @@ if TYPE_CHECKING:
         SilenceTimeout,
         StoreUnavailable,
         TimeLimitExceeded,
+        WouldBlock,
     )
     from servicekit.jobs.command import Command
-    from servicekit.jobs.current import CurrentJob, current_job
+    from servicekit.jobs.current import CurrentJob, CurrentJobWithOptions, current_job
     from servicekit.jobs.logs import LogLine, LogPage
     from servicekit.jobs.options import JobOptions, RunnerKind, job_options
     from servicekit.jobs.progress import track
@@ -61,6 +62,7 @@ __all__ = [
     "ConfigurationError",
     "Cron",
     "CurrentJob",
+    "CurrentJobWithOptions",
     "EndedBy",
     "Every",
     "IdempotencyConflict",
@@ -108,6 +110,7 @@ __all__ = [
     "SilenceTimeout",
     "StoreUnavailable",
     "TimeLimitExceeded",
+    "WouldBlock",
     "create_scheduler",
     "current_job",
     "job_options",
@@ -147,9 +150,10 @@ _NAMES: Final = {
         "SilenceTimeout",
         "StoreUnavailable",
         "TimeLimitExceeded",
+        "WouldBlock",
     ),
     "jobs.command": ("Command",),
-    "jobs.current": ("CurrentJob", "current_job"),
+    "jobs.current": ("CurrentJob", "CurrentJobWithOptions", "current_job"),
     "jobs.logs": ("LogLine", "LogPage"),
     "jobs.options": ("JobOptions", "RunnerKind", "job_options"),
     "jobs.progress": ("track",),

@@ -30,6 +30,7 @@
     │   └── ArgumentsUnfit                           and what it runs takes others by now
     ├── MissingExtra          (also an ImportError)  a feature's package is not installed
     ├── NoCurrentJob          (also a RuntimeError)  called outside of a job
+    ├── WouldBlock            (also a RuntimeError)  called where it would hold up an event loop
     ├── RetryAfter                                   raised inside a target that wants to be tried again later
     └── JobCanceled                                  raised inside a target that was asked to stop
 
@@ -290,6 +291,15 @@ class NoCurrentJob(ServicekitError, RuntimeError):
 
     def __init__(self) -> None:
         super().__init__("There is no current job: current_job() works only inside a target that a scheduler runs.")
+
+
+class WouldBlock(ServicekitError, RuntimeError):
+    """What blocks a thread was called on an event loop, which it would have held up, or waited for in vain."""
+
+    def __init__(self, call: str, instead: str) -> None:
+        super().__init__(f"{call} would block the event loop: use {instead}.")
+        self.call = call
+        self.instead = instead
 
 
 class JobCanceled(ServicekitError):

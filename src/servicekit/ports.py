@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.current import RunningJob
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.logs import LogPage, NewLine
 from servicekit.jobs.options import RunnerKind
@@ -335,7 +335,7 @@ class JobStore(Protocol):
 class Runner(Protocol):
     """Runs one attempt to its end, whatever the target does."""
 
-    async def run(self, submission: Submission, job: CurrentJob) -> Outcome:
+    async def run(self, submission: Submission, job: RunningJob) -> Outcome:
         """Run the target and say how it ended.
 
         While `job.is_interruptible`, the task that awaits this may be canceled: that asks the target to stop, and
@@ -343,7 +343,7 @@ class Runner(Protocol):
         """
         ...
 
-    def find_outcome(self, job: CurrentJob) -> Outcome | None:
+    def find_outcome(self, job: RunningJob) -> Outcome | None:
         """How an attempt ended whose task was cut off: `None` while its work goes on. Forgets it by telling."""
         ...
 

@@ -21,10 +21,6 @@ from tests.docs.pages import PAGES, ROOT, list_headings
 
 DOCS = ROOT / "docs"
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-_ENGINE_ONLY = {
-    "finish_log", "has_report", "is_interruptible", "kill_grace_seconds", "lifeline", "log_piece", "request_cancel",
-    "seconds_to_next_line", "take_lines", "take_progress",
-}  # fmt: skip
 _LINK = re.compile(r"\]\((?!https?://)(?P<path>[^)#]*)(?:#(?P<anchor>[^)]*))?\)")
 
 
@@ -114,8 +110,7 @@ def test_the_python_page_has_every_option_of_a_job() -> None:
 def test_the_python_page_has_every_public_name() -> None:
     page = (DOCS / "python.md").read_text()
     documented = {*servicekit.__all__, *servicekit.api.__all__, *_public_methods(InMemoryScheduler)}
-    # What the engine calls is no part of the page.
-    documented |= _public_methods(CurrentJob) - _ENGINE_ONLY
+    documented |= _public_methods(CurrentJob)
     for name in documented:
         assert re.search(rf"\b{name}\b", page), name
 

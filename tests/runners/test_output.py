@@ -1,23 +1,19 @@
 import pytest
 
-from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.current import RunningJob
 from servicekit.runners.output import OutputLog, ProgressReader, Tail
+from tests.fakes import QuietHost, submission
 
 TEXT = "one\n::progress 1/4 a quarter\r\ntwo ::progress 2/4\n::progressive\nthr\N{EURO SIGN}e\n::progress 3.5/4\n::prog"
 
 
-class Listener:
-    def notify_report(self) -> None:
-        """Nobody waits for it."""
-
-
 @pytest.fixture
-def job() -> CurrentJob:
-    return CurrentJob("a job", 1, Listener())
+def job() -> RunningJob:
+    return RunningJob(submission("a job"), 1, QuietHost())
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1_000])
-def test_lines_and_progress_are_told_apart_however_they_are_cut(job: CurrentJob, size: int) -> None:
+def test_lines_and_progress_are_told_apart_however_they_are_cut(job: RunningJob, size: int) -> None:
     data = TEXT.encode()
     take = ProgressReader(job, OutputLog(job, "stdout", "info"))
     progress = []
@@ -38,7 +34,7 @@ def test_lines_and_progress_are_told_apart_however_they_are_cut(job: CurrentJob,
     assert len(told) == 1 or told == [(1, 4, "a quarter"), (3.5, 4, None)]
 
 
-def test_progress_that_nothing_ends_is_told_at_the_end(job: CurrentJob) -> None:
+def test_progress_that_nothing_ends_is_told_at_the_end(job: RunningJob) -> None:
     take = ProgressReader(job, OutputLog(job, "stdout", "info"))
     take(b"::progress 4")
     assert job.take_progress() is None
@@ -48,7 +44,7 @@ def test_progress_that_nothing_ends_is_told_at_the_end(job: CurrentJob) -> None:
     assert progress.done == 4
 
 
-def test_what_looks_like_progress_for_too_long_is_passed_on(job: CurrentJob) -> None:
+def test_what_looks_like_progress_for_too_long_is_passed_on(job: RunningJob) -> None:
     passed: list[bytes] = []
     take = ProgressReader(job, passed.append)
     take(b"::progress " + b"x" * 5_000)

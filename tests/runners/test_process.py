@@ -63,8 +63,8 @@ async def test_a_target_has_nothing_of_the_service_open(runner: Runner, tmp_path
     result = (await Trial(runner, targets.describe_process).end()).result
     os.close(inheritable)
     assert isinstance(result, dict)
-    # Its standard streams, what it reports by, its outcome, and the list itself.
-    assert len(result["descriptors"]) <= 6
+    # Its standard streams, what it reports by, its outcome, what it submits by, and the list itself.
+    assert len(result["descriptors"]) <= 7
     assert result["stdin"] == ""
     assert (result["blocked"], result["interrupts"], result["threads"]) == ([], True, 1)
 

@@ -6,7 +6,7 @@ import re
 import select
 from collections.abc import Callable
 
-from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.logs import NewLine
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind
 from servicekit.jobs.outcome import Outcome
@@ -30,13 +30,15 @@ class Trial:
         kill_grace: float = 30.0,
         **kwargs: object,
     ) -> None:
-        self.job = CurrentJob(JOB_ID, 1, self)
+        self._submission = Submission(JOB_ID, name_of(target), target, args, kwargs, kind, options)
+        self.job = RunningJob(self._submission, 1, self)
         self.job.kill_grace_seconds = kill_grace
+        self.calls: list[JobCall] = []
+        self.refusal: Exception | None = None
         self.lines: list[NewLine] = []
         self.progress: list[Progress] = []
         self._loop = asyncio.get_running_loop()
         self._heard = asyncio.Condition()
-        self._submission = Submission(JOB_ID, name_of(target), target, args, kwargs, kind, options)
         self._runner = runner
         self.task: asyncio.Task[Outcome] | None = None
 
@@ -87,6 +89,16 @@ class Trial:
 
     def notify_report(self) -> None:
         self._loop.call_soon_threadsafe(lambda: self._loop.create_task(self._hear()))
+
+    async def submit(self, call: JobCall) -> str:
+        """Take note of the call, and give the job the number of it for an id."""
+        if self.refusal is not None:
+            raise self.refusal
+        self.calls.append(call)
+        return f"job {len(self.calls)}"
+
+    def submit_blocking(self, call: JobCall) -> str:
+        return asyncio.run_coroutine_threadsafe(self.submit(call), self._loop).result()
 
     async def _wait_heard(self, condition: Callable[[], bool]) -> None:
         async with self._heard:

@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar, assert_type
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from servicekit import Command, JobRecord, Retry, job_options
+from servicekit import Command, JobRecord, Retry, current_job, job_options
 from servicekit.api import JobSubmitted, SchedulerDependency, SubmitJob
 
 P = ParamSpec("P")
@@ -152,6 +152,32 @@ app = FastAPI()
 async def endpoint(model: Model, submit: SubmitJob) -> JobSubmitted:
     submitted = await submit(train, model, epochs=5)
     return submitted.with_message(f"Job submitted with {model.name}. Stream real-time status...")
+
+
+def submit_from_a_thread(model: Model, trainer: Trainer) -> None:
+    job = current_job()
+    assert_type(job.submit(train, model), str)
+    job.submit(train, model=model, epochs=5)
+    job.submit(count, ["a"], least=1)
+    job.submit(trainer.train, number=1)
+    job.submit(train(model))
+    job.submit(Command(["ls", "-l"]))
+    assert_type(job.with_options(queue="gpu", metadata={"order": 17}).submit(train, model), str)
+    job.submit(train)  # type: ignore[call-overload]
+    job.submit(train, "model")  # type: ignore[call-overload]
+    job.submit(train, model, speed=1)  # type: ignore[call-arg]
+    job.with_options(colour="red")  # type: ignore[call-arg]
+    job.with_options(metadata=[1])  # type: ignore[arg-type]
+    job.with_options(queue="gpu").submit(count, "a", 1)  # type: ignore[call-overload]
+
+
+async def submit_from_a_coroutine(model: Model) -> None:
+    job = current_job()
+    assert_type(await job.submit_async(train, model), str)
+    await job.with_options(queue="gpu").submit_async(count, ["a"], least=1)
+    await job.submit_async(train, "model")  # type: ignore[call-overload]
+    await job.submit(train, model)  # type: ignore[misc]
+    job.take_lines()  # type: ignore[attr-defined]
 
 
 async def read_back(scheduler: SchedulerDependency, job_id: str) -> None:

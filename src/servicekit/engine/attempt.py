@@ -2,18 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+from servicekit.engine.bridge import start_on, wait_for
 from servicekit.engine.limits import TimeLimits
-from servicekit.errors import StoreUnavailable, TimeLimitExceeded
+from servicekit.errors import SchedulerClosed, StoreUnavailable, TimeLimitExceeded
 from servicekit.jobs.backoff import Backoff
-from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.logs import NewLine
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind, seconds_of
 from servicekit.jobs.outcome import Outcome, failure
+from servicekit.jobs.references import name_in_full
 from servicekit.jobs.retry import LONGEST_WAIT_SECONDS
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.jobs.submission import Claim
@@ -24,8 +26,12 @@ _LONGEST_PAUSE_SECONDS: Final = 2.0  # a store that recovers in a service's last
 _MOST_LINES: Final = 2_000
 _KILL_GRACE_AT_STOP_SECONDS: Final = 0.5
 
+_CLOSED: Final = name_in_full(SchedulerClosed)
 _OUTSIDE: Final = (RunnerKind.PROCESS, RunnerKind.COMMAND)
 """The runners whose work is not in this process, and may outlive it by a moment."""
+
+Submit = Callable[[JobCall, str], Coroutine[Any, Any, str]]
+"""Submits a job whose parent has this id."""
 
 _log = logging.getLogger("servicekit.engine")
 
@@ -34,9 +40,9 @@ class Attempt:
     """The run of one claimed job, in a task of its own. It ends when the work has ended and that is written."""
 
     __slots__ = (
-        "_clock", "_exceeded", "_is_canceled", "_is_late", "_is_left", "_is_stopped", "_limits", "_lines", "_loop",
-        "_on_end", "_on_put_off", "_outcome", "_reporter", "_runner", "_store", "_timer", "_watcher", "claim", "job",
-        "task",
+        "_clock", "_exceeded", "_is_canceled", "_is_late", "_is_left", "_is_refused", "_is_stopped", "_limits",
+        "_lines", "_loop", "_on_end", "_on_put_off", "_on_submit", "_outcome", "_reporter", "_runner", "_store",
+        "_timer", "_watcher", "claim", "job", "task",
     )  # fmt: skip
 
     task: asyncio.Task[None]
@@ -49,14 +55,16 @@ class Attempt:
         clock: Clock,
         on_end: "Callable[[Attempt], None]",
         on_put_off: Callable[[], None],
+        on_submit: Submit,
     ) -> None:
         self.claim = claim
-        self.job = CurrentJob(claim.submission.id, claim.attempt, self)
+        self.job = RunningJob(claim.submission, claim.attempt, self)
         self._store = store
         self._runner = runner
         self._clock = clock
         self._on_end = on_end
         self._on_put_off = on_put_off
+        self._on_submit = on_submit
         self._limits: TimeLimits | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._reporter: asyncio.Task[None] | None = None
@@ -67,6 +75,7 @@ class Attempt:
         self._outcome: Outcome | None = None
         self._is_late = False
         self._is_left = False
+        self._is_refused = False
         self._lines: Sequence[NewLine] = ()  # which could not be written yet
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -125,6 +134,21 @@ class Attempt:
         with suppress(RuntimeError):  # the event loop is closed, and nobody watches
             self._loop.call_soon_threadsafe(self._start_reporter)
 
+    async def submit(self, call: JobCall) -> str:
+        if asyncio.get_running_loop() is self._loop:
+            return await self._submit(call)
+        return await asyncio.wrap_future(start_on(self._loop, self._submit(call)))
+
+    def submit_blocking(self, call: JobCall) -> str:
+        return wait_for(start_on(self._loop, self._submit(call)))
+
+    async def _submit(self, call: JobCall) -> str:
+        try:
+            return await self._on_submit(call, self.job.id)
+        except SchedulerClosed:
+            self._is_refused = True
+            raise
+
     async def _run(self) -> None:
         self._outcome = await self._runner.run(self.claim.submission, self.job)
         for task in (self._watcher, self._reporter):
@@ -160,7 +184,7 @@ class Attempt:
         """Write the end: of the attempt alone if the job is given back or tried again, else of the job."""
         if self._exceeded is not None:  # whatever the target has made of being asked to stop
             outcome = failure(self._exceeded, EndedBy.TIME_LIMIT)
-        elif self._is_stopped and outcome.transition is Transition.CANCEL:
+        elif (self._is_stopped and outcome.transition is Transition.CANCEL) or self._was_refused(outcome):
             await self._store.release(self.claim)
             return
         retry_at = self._find_retry(outcome)
@@ -169,6 +193,12 @@ class Attempt:
             self._on_put_off()
         else:
             await self._store.finish(self.claim, outcome)
+
+    def _was_refused(self, outcome: Outcome) -> bool:
+        """Whether the target failed because it could submit nothing any more: the service is stopping."""
+        if not self._is_refused or outcome.transition is not Transition.FAIL:
+            return False
+        return bool(outcome.error_types) and all(_CLOSED in types for types in outcome.error_types)
 
     def _find_retry(self, outcome: Outcome) -> datetime | None:
         """When to try again, if that is to be done."""

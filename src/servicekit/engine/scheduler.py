@@ -22,6 +22,7 @@ from servicekit.engine.watch import JobWatch, watch_job
 from servicekit.engine.worker import Worker
 from servicekit.errors import JobNotFound, check_count
 from servicekit.jobs.command import Command
+from servicekit.jobs.current import JobCall
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.logs import LogLine, LogPage
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, OptionChanges, changed, options_of
@@ -50,7 +51,9 @@ class Scheduler:
         self._hub = parts.hub
         self._ids = JobIds()
         self._timekeeper = Timekeeper(parts.store, parts.clock)
-        self._worker = Worker(parts.store, parts.runners, parts.clock, self._timekeeper, parts.limits)
+        self._worker = Worker(
+            parts.store, parts.runners, parts.clock, self._timekeeper, parts.limits, self._submit_child
+        )
         ticker = Ticker(parts.store, parts.clock, self._ids.next_id, self._wake)
         self._engine = Engine(parts, self._worker, self._timekeeper, ticker)
         self.queues = Queues(self._engine, parts.limits.queues)
@@ -88,14 +91,22 @@ class Scheduler:
         """
         return SchedulerWithOptions(self, options)
 
+    async def _submit_child(self, call: JobCall, parent: str) -> str:
+        return await self._submit(call.options, call.target, call.args, call.kwargs, parent)
+
     async def _submit(
-        self, options: JobOptions, target: JobTarget, args: tuple[object, ...], kwargs: dict[str, object]
+        self,
+        options: JobOptions,
+        target: JobTarget,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        parent: str | None = None,
     ) -> str:
         runner = check_call(target, args, kwargs, options)
         self.queues.warn_if_undeclared(options.queue)
         store = await self._engine.open_for_jobs()
         name = options.name or name_of(target)
-        submission = Submission(self._ids.next_id(), name, target, args, kwargs, runner, options)
+        submission = Submission(self._ids.next_id(), name, target, args, kwargs, runner, options, parent=parent)
         if not self._engine.run_jobs and isinstance(problem := describe_call(submission), CallProblem):
             submission.discard()
             raise refuse(target, problem)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from servicekit.engine.attempt import Attempt
+from servicekit.engine.attempt import Attempt, Submit
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.errors import ConfigurationError, StoreUnavailable, check_count
 from servicekit.jobs.backoff import Backoff, FailureLog
@@ -70,11 +70,13 @@ class Worker:
         clock: Clock,
         timekeeper: Timekeeper,
         limits: ConcurrencyLimits,
+        on_submit: Submit,
     ) -> None:
         self._store = store
         self._runners = runners
         self._clock = clock
         self._timekeeper = timekeeper
+        self._on_submit = on_submit
         self._max_concurrency = limits.max_concurrency
         self._max_here = limits.max_concurrency_per_process
         self._queues = {name: limit for name, limit in limits.queues.items() if limit is not None}
@@ -159,7 +161,13 @@ class Worker:
         runner = claim.submission.runner
         self._running[runner] += 1
         attempt = Attempt(
-            claim, self._store, self._runners[runner], self._clock, self._attempt_ended, self._timekeeper.wake
+            claim,
+            self._store,
+            self._runners[runner],
+            self._clock,
+            self._attempt_ended,
+            self._timekeeper.wake,
+            self._on_submit,
         )
         self._attempts[claim.submission.id] = attempt
         attempt.start(loop)

@@ -1,38 +1,64 @@
 """`current_job()`: what a target can know and say while it runs."""
 
+import asyncio
 import threading
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from math import isfinite
-from typing import Protocol
+from typing import Any, NamedTuple, ParamSpec, Protocol, Unpack, overload
 
-from servicekit.errors import JobCanceled, NoCurrentJob
+from servicekit.errors import JobCanceled, NoCurrentJob, WouldBlock
+from servicekit.jobs.command import Command
 from servicekit.jobs.logs import LineBuffer, NewLine
+from servicekit.jobs.metadata import metadata_of
+from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, OptionChanges, changed, options_of
 from servicekit.jobs.outcome import clip
 from servicekit.jobs.record import Progress
+from servicekit.jobs.submission import JobTarget, Submission
+
+P = ParamSpec("P")
 
 MAX_MESSAGE_CHARACTERS = 500
 
 _making = threading.RLock()
 
 
-class ReportListener(Protocol):
-    """Whoever wants to know of a job's progress and log lines."""
+class JobCall(NamedTuple):
+    """A call that a job's target wants to have made by another job."""
+
+    target: JobTarget
+    args: tuple[object, ...]
+    kwargs: dict[str, object]
+    options: JobOptions
+
+
+class JobHost(Protocol):
+    """Whoever runs a job: hears what it says, and submits jobs for it."""
 
     def notify_report(self) -> None:
         """There is progress, or there are lines, to take. May be called from any thread."""
         ...
 
+    async def submit(self, call: JobCall) -> str:
+        """Submit a job whose parent is this one, from any event loop, and return its id."""
+        ...
 
-class CurrentJob:
-    """The running job, as its own target sees it. Every method may be called from any thread."""
+    def submit_blocking(self, call: JobCall) -> str:
+        """The same from a thread, which waits for it; there is no event loop in it."""
+        ...
+
+
+class RunningJob:
+    """The running job, as the engine and its runner have it. What a target sees of it is a `CurrentJob`."""
 
     __slots__ = (
-        "_canceled", "_is_notified", "_lines", "_listener", "_progress", "_taken", "attempt", "id",
-        "is_cancel_requested", "is_interruptible", "kill_grace_seconds", "lifeline",
+        "_canceled", "_host", "_is_notified", "_lines", "_progress", "_taken", "attempt", "id",
+        "is_cancel_requested", "is_interruptible", "kill_grace_seconds", "lifeline", "submission",
     )  # fmt: skip
 
-    def __init__(self, job_id: str, attempt: int, listener: ReportListener) -> None:
-        self.id = job_id
+    def __init__(self, submission: Submission, attempt: int, host: JobHost) -> None:
+        self.id = submission.id
+        self.submission = submission
         self.attempt = attempt
         self.is_cancel_requested = False
         """Whether the job was asked to stop. A coroutine gets `CancelledError` as well; a thread has only this."""
@@ -43,22 +69,14 @@ class CurrentJob:
         self._taken: tuple[float, float | None, str | None] | None = None
         self._lines: LineBuffer | None = None
         self._is_notified = False
-        self._listener = listener
+        self._host = host
         self.kill_grace_seconds = 5.0
         """How long a process that was asked to stop has until it is killed (set by the engine, for the runner)."""
         self.lifeline: int | None = None
         """A descriptor for whoever runs the job outside of this process (set by the engine, for the runner)."""
 
-    def raise_if_canceled(self) -> None:
-        """Raise `JobCanceled` if the job was asked to stop. Let it pass, and the job ends `canceled`."""
-        if self.is_cancel_requested:
-            raise JobCanceled(self.id)
-
-    def wait_cancel_requested(self, timeout: float | None = None) -> bool:
-        """Block this thread until the job is asked to stop, or for `timeout` seconds; say whether it was asked.
-
-        For plain functions, instead of `time.sleep`. A coroutine would block the event loop with it.
-        """
+    def wait_cancel_requested(self, timeout: float | None) -> bool:
+        """See `CurrentJob`."""
         with _making:
             if self._canceled is None:
                 self._canceled = threading.Event()
@@ -67,41 +85,40 @@ class CurrentJob:
         return self._canceled.wait(timeout)
 
     def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
-        """Say how far the job is. Cheap enough for every turn of a loop: only the newest is kept and passed on.
-
-        `TypeError` or `ValueError` for what is not a finite number.
-        """
+        """See `CurrentJob`."""
         text = message if message is None else _exact(message)
         self._progress = (_finite(done), None if total is None else _finite(total), text)
-        self._notify()
+        if not self._is_notified:
+            self._notify()
 
     def log(self, text: str, level: str = "info", source: str = "log") -> None:
-        """Add a line to the job's log, or several. Of what comes faster than it is kept, the newest is."""
-        self._made_lines().add(_exact(text), str(level).lower(), source)
-        self._notify()
+        """See `CurrentJob`."""
+        (self._lines or self._made_lines()).add(_exact(text), str(level).lower(), source)
+        if not self._is_notified:
+            self._notify()
 
     def log_piece(self, text: str, level: str, source: str) -> None:
-        """Add to the log what was printed: its last line goes on with the next piece (the capturing side of `log`)."""
+        """Add to the log what was printed: its last line goes on with the next piece."""
         if self._made_lines().add_piece(_exact(text), level, source):
             self._notify()
 
     @property
     def has_report(self) -> bool:
-        """Whether there may be progress or lines to take (the engine's side of both)."""
+        """Whether there may be progress or lines to take."""
         return self._lines is not None or self._progress is not self._taken
 
     def finish_log(self) -> None:
-        """Add to the log what was printed without a line break: the attempt has ended (the engine's side of `log`)."""
+        """Add to the log what was printed without a line break: the attempt has ended."""
         if self._lines is not None:
             self._lines.finish()
 
     def take_lines(self) -> list[NewLine]:
-        """The lines that have not been taken yet (the engine's side of `log`)."""
+        """The lines that have not been taken yet."""
         self._is_notified = False
         return [] if self._lines is None else self._lines.take()
 
     def seconds_to_next_line(self) -> float | None:
-        """When a line that is written over is to be taken as it stands; `None` if there is none (the engine's side)."""
+        """When a line that is written over is to be taken as it stands; `None` if there is none."""
         return None if self._lines is None else self._lines.seconds_to_next()
 
     def _made_lines(self) -> LineBuffer:
@@ -114,10 +131,10 @@ class CurrentJob:
         # Written before the flag is read, and read after it is cleared: at worst the engine is told twice.
         if not self._is_notified:
             self._is_notified = True
-            self._listener.notify_report()
+            self._host.notify_report()
 
     def take_progress(self) -> Progress | None:
-        """The newest progress, unless it was taken before (the engine's side of `progress`)."""
+        """The newest progress, unless it was taken before."""
         self._is_notified = False
         newest = self._progress
         if newest is None or newest is self._taken:
@@ -127,10 +144,156 @@ class CurrentJob:
         return Progress(done, total, None if message is None else clip(message, MAX_MESSAGE_CHARACTERS))
 
     def request_cancel(self) -> None:
-        """Ask the target to stop (the engine's side of the cancel flag)."""
+        """Ask the target to stop."""
         self.is_cancel_requested = True
         if self._canceled is not None:
             self._canceled.set()
+
+    async def submit(self, call: JobCall) -> str:
+        """See `CurrentJob.submit_async`."""
+        return await self._host.submit(call)
+
+    def submit_blocking(self, call: JobCall) -> str:
+        """See `CurrentJob.submit`."""
+        check_may_block()
+        return self._host.submit_blocking(call)
+
+
+class _Parent:
+    """What submits jobs whose parent is the current one."""
+
+    __slots__ = ()
+
+    _running: RunningJob
+    _changes: OptionChanges
+
+    @overload
+    def submit(self, target: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> str: ...
+
+    @overload
+    def submit(self, target: Coroutine[Any, Any, object] | Command, /) -> str: ...
+
+    def submit(self, target: JobTarget, /, *args: Any, **kwargs: Any) -> str:
+        """Submit a job like `Scheduler.add_job`, with its errors, and return its id. Its `parent` is this one.
+
+        For plain functions: it blocks the thread until the job is kept. On an event loop it raises `WouldBlock`: await
+        `submit_async` there. In a process of its own, the target must be importable by name, and its arguments such as
+        can be kept in a file, and of at most 1 MiB: else `InvalidTarget` or `InvalidArguments`.
+
+        The new job is on its own: it goes on if this one is canceled or deleted. If this one is run again, it submits
+        again. With an idempotency key that has this job's id in it, that gives the first one's id.
+        """
+        return self._running.submit_blocking(self._describe(target, args, kwargs))
+
+    @overload
+    async def submit_async(self, target: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> str: ...
+
+    @overload
+    async def submit_async(self, target: Coroutine[Any, Any, object] | Command, /) -> str: ...
+
+    async def submit_async(self, target: JobTarget, /, *args: Any, **kwargs: Any) -> str:
+        """Like `submit`, from a coroutine."""
+        return await self._running.submit(self._describe(target, args, kwargs))
+
+    def _describe(self, target: JobTarget, args: tuple[object, ...], kwargs: dict[str, object]) -> JobCall:
+        options = options_of(target)
+        return JobCall(target, args, kwargs, changed(options, self._changes) if self._changes else options)
+
+
+class CurrentJob(_Parent):
+    """The running job, as its own target sees it. Every member may be used from any thread."""
+
+    __slots__ = ("_running",)
+
+    _changes: OptionChanges = {}  # noqa: RUF012 # nobody changes it
+
+    def __init__(self, running: RunningJob) -> None:
+        self._running = running
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self._running.id
+
+    @property
+    def attempt(self) -> int:
+        """How many times the job has been started."""
+        return self._running.attempt
+
+    @property
+    def name(self) -> str:
+        """What the job is called in lists."""
+        return self._running.submission.name
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The words to find it by."""
+        return self._running.submission.options.tags
+
+    @property
+    def metadata(self) -> dict[str, object]:
+        """What its submitter keeps with it: a copy."""
+        return metadata_of(self._running.submission.options.metadata).as_dict()
+
+    @property
+    def parent(self) -> str | None:
+        """The id of the job that submitted it."""
+        return self._running.submission.parent
+
+    @property
+    def is_cancel_requested(self) -> bool:
+        """Whether the job was asked to stop. A coroutine gets `CancelledError` as well; a thread has only this."""
+        return self._running.is_cancel_requested
+
+    def raise_if_canceled(self) -> None:
+        """Raise `JobCanceled` if the job was asked to stop. Let it pass, and the job ends `canceled`."""
+        if self._running.is_cancel_requested:
+            raise JobCanceled(self._running.id)
+
+    def wait_cancel_requested(self, timeout: float | None = None) -> bool:
+        """Block this thread until the job is asked to stop, or for `timeout` seconds; say whether it was asked.
+
+        For plain functions, instead of `time.sleep`. A coroutine would block the event loop with it.
+        """
+        return self._running.wait_cancel_requested(timeout)
+
+    def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
+        """Say how far the job is. Cheap enough for every turn of a loop: only the newest is kept and passed on.
+
+        `TypeError` or `ValueError` for what is not a finite number.
+        """
+        self._running.progress(done, total, message)
+
+    def log(self, text: str, level: str = "info", source: str = "log") -> None:
+        """Add a line to the job's log, or several. Of what comes faster than it is kept, the newest is."""
+        self._running.log(text, level, source)
+
+    def with_options(self, **options: Unpack[OptionChanges]) -> "CurrentJobWithOptions":
+        """The same, to submit jobs with these options (see `JobOptions`), which go before those of the target.
+
+        `ConfigurationError` for an option that makes no sense.
+        """
+        return CurrentJobWithOptions(self._running, options)
+
+
+class CurrentJobWithOptions(_Parent):
+    """Submits jobs with options of their own: see `CurrentJob.with_options`."""
+
+    __slots__ = ("_changes", "_running")
+
+    def __init__(self, running: RunningJob, changes: OptionChanges) -> None:
+        changed(DEFAULT_OPTIONS, changes)
+        self._running = running
+        self._changes = changes
+
+
+def check_may_block(call: str = "submit()", instead: str = "`await ...submit_async()`") -> None:
+    """`WouldBlock` on an event loop: if it is the scheduler's, the call would wait for itself."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise WouldBlock(call, instead)
 
 
 def _finite(number: float) -> float:
@@ -157,3 +320,9 @@ def current_job() -> CurrentJob:
     if job is None:
         raise NoCurrentJob
     return job
+
+
+def running_job() -> RunningJob | None:
+    """The same as the engine has it; `None` outside of one."""
+    job = current.get(None)
+    return None if job is None else job._running

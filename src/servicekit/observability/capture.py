@@ -22,7 +22,7 @@ from logging import LogRecord
 from typing import Any, Final
 from weakref import WeakSet
 
-from servicekit.jobs.current import CurrentJob, current
+from servicekit.jobs.current import RunningJob, running_job
 from servicekit.jobs.log_records import describe_record, is_logged
 
 _STREAMS: Final = {"stdout": "info", "stderr": "warning"}
@@ -68,7 +68,7 @@ class _StreamTap(_Tap):
             written = self.call(text)
         finally:
             _passing.is_heard = False
-        job = current.get(None)
+        job = running_job()
         if job is not None and self.is_open and isinstance(text, str) and not is_logged(sys._getframe(1)):
             job.log_piece(text, _STREAMS[self._source], self._source)
         return written
@@ -98,12 +98,12 @@ class _BufferTap(_Tap):
 
     def __call__(self, data: bytes) -> Any:
         written = self.call(data)
-        job = current.get(None)
+        job = running_job()
         if job is not None and self.is_open and not getattr(_passing, "is_heard", False):
             self._hear(job, data)
         return written
 
-    def _hear(self, job: CurrentJob, data: bytes) -> None:
+    def _hear(self, job: RunningJob, data: bytes) -> None:
         if not is_logged(sys._getframe(2)):
             with suppress(TypeError, LookupError):  # it is no bytes, or the stream has an encoding of its own
                 job.log_piece(bytes(data).decode(self._encoding, "replace"), _STREAMS[self._source], self._source)
@@ -127,7 +127,7 @@ class _LoggingTap:
         self._call = call = logging.Logger.callHandlers
 
         def hear_and_call(logger: logging.Logger, record: LogRecord) -> None:
-            job = current.get(None)
+            job = running_job()
             if job is not None and self._is_open and _is_theirs(record.name):
                 job.log(describe_record(record), str(record.levelname), record.name)
             call(logger, record)

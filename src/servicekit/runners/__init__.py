@@ -18,6 +18,9 @@ To fork a service, with its threads, event loop and database, is not safe; so ot
        ╚═══════════════════════ control ═══════════════════════════╝                     ║
        ╚═══════════════════════ output, reports, outcome ════════════════════════════════╝
 
+A call in Python can also have jobs submitted: its requests and their answers go over a socket of their own
+(`submissions`).
+
 - The *launcher* is a small process with one thread, started for the first such job (`launcher`, `launcher_main`). It
   holds nothing of the service: no descriptors but its own, no locks. For functions it imports servicekit, once, so
   that forking is all that a job waits for.

@@ -26,7 +26,7 @@ class Channels:
     def __init__(self, request: bytes, stdin: bytes, *, is_call: bool) -> None:
         self._ours: set[int] = set()
         self._theirs: set[int] = set()
-        self.report = self.answer = -1
+        self.report = self.answer = self.calls = -1
         self.control, control = self._add(_pair(socket.SOCK_STREAM))
         self.stdout, stdout = self._add(os.pipe())
         self.stderr, stderr = self._add(os.pipe())
@@ -36,7 +36,8 @@ class Channels:
             self.report, report = self._add(_pair(socket.SOCK_DGRAM))
             self.answer = _file(b"")
             self._ours.add(self.answer)
-            self.sent += [report, self.answer]
+            self.calls, calls = self._add(_pair(socket.SOCK_STREAM))
+            self.sent += [report, self.answer, calls]
         for descriptor in self._ours:
             os.set_blocking(descriptor, False)
 

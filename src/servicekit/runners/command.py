@@ -5,7 +5,7 @@ from pathlib import Path
 
 from servicekit.errors import CommandFailed
 from servicekit.jobs.command import MAX_OUTPUT_BYTES, Command
-from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.current import RunningJob
 from servicekit.jobs.outcome import CANCELED, CUT_OFF, MAX_ERROR_CHARACTERS, Outcome, completion, failure
 from servicekit.jobs.status import EndedBy
 from servicekit.jobs.submission import Submission, name_of_program
@@ -25,7 +25,7 @@ class CommandRunner:
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
 
-    async def run(self, submission: Submission, job: CurrentJob) -> Outcome:
+    async def run(self, submission: Submission, job: RunningJob) -> Outcome:
         if job.is_cancel_requested:
             return CANCELED
         command = submission.target
@@ -39,14 +39,14 @@ class CommandRunner:
             return failure(error)
         return _judge(end, command, stdout.text, stderr.last_line)
 
-    def find_outcome(self, job: CurrentJob) -> Outcome | None:
+    def find_outcome(self, job: RunningJob) -> Outcome | None:
         return CUT_OFF if self._launcher.end_cut_off(job) else None
 
     def close(self) -> None:
         self._launcher.close()
 
 
-def _describe(command: Command, submission: Submission, job: CurrentJob) -> dict[str, object]:
+def _describe(command: Command, submission: Submission, job: RunningJob) -> dict[str, object]:
     surroundings = describe_surroundings(submission, job)
     return {
         **surroundings,

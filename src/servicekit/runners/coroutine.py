@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from servicekit.jobs.current import CurrentJob, current
+from servicekit.jobs.current import CurrentJob, RunningJob, current
 from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, completion, failure, is_cancellation
 from servicekit.jobs.submission import Submission
 
@@ -11,11 +11,11 @@ from servicekit.jobs.submission import Submission
 class CoroutineRunner:
     """Runs a coroutine in the task that calls `run`; a cancellation is thrown into the target at its next await."""
 
-    async def run(self, submission: Submission, job: CurrentJob) -> Outcome:
+    async def run(self, submission: Submission, job: RunningJob) -> Outcome:
         if job.is_cancel_requested:
             submission.discard()
             return CANCELED
-        current.set(job)
+        current.set(CurrentJob(job))
         job.is_interruptible = True
         try:
             return completion(await submission.call())
@@ -27,7 +27,7 @@ class CoroutineRunner:
             if job.is_cancel_requested:
                 await absorb_cancellation()
 
-    def find_outcome(self, job: CurrentJob) -> Outcome:  # noqa: ARG002
+    def find_outcome(self, job: RunningJob) -> Outcome:  # noqa: ARG002
         return CUT_OFF  # with its task, the work has ended
 
     def close(self) -> None:

@@ -3,16 +3,16 @@
 from collections.abc import Coroutine
 from typing import TypeGuard
 
-from servicekit.jobs.current import CurrentJob, current
+from servicekit.jobs.current import CurrentJob, RunningJob, current
 from servicekit.jobs.outcome import CANCELED, Outcome, completion, failure, is_cancellation
 from servicekit.jobs.submission import Submission
 
 
-def call_target(submission: Submission, job: CurrentJob) -> Outcome:
+def call_target(submission: Submission, job: RunningJob) -> Outcome:
     """Call it, unless it was asked to stop already, and say how that ended. Whatever it raises is caught."""
     if job.is_cancel_requested:
         return CANCELED
-    current.set(job)
+    current.set(CurrentJob(job))
     try:
         return completion(submission.call())
     except BaseException as error:

@@ -16,9 +16,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
-from servicekit.errors import JobCanceled
-from servicekit.jobs.current import CurrentJob
-from servicekit.jobs.options import RunnerKind
+from servicekit.errors import JobCanceled, NoCurrentJob
+from servicekit.jobs.current import JobCall, RunningJob, check_may_block
+from servicekit.jobs.options import JobOptions, RunnerKind
 from servicekit.jobs.outcome import CANCELED, Outcome, failure
 from servicekit.jobs.submission import Submission
 from servicekit.runners.calls import LOADING, dump_outcome, load_call
@@ -26,13 +26,14 @@ from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.functions import call_target, is_coroutine
 from servicekit.runners.printing import log_records, open_output
 from servicekit.runners.reports import dump_line, dump_progress
+from servicekit.runners.submissions import SubmissionLink
 
 PROGRESS_SECONDS: Final = 0.05
 
 
-def main(request: Mapping[str, Any], *, call: int, report: int, answer: int) -> None:
+def main(request: Mapping[str, Any], *, call: int, report: int, answer: int, calls: int) -> None:
     """Make the call that is described in a file, and leave its outcome in another."""
-    job = IsolatedJob(request["job_id"], request["attempt"], report)
+    job = IsolatedJob(_describe(request), request["attempt"], report, calls)
     _prepare_output(job, request["log_level"])
     job.listen_to_signals()
     outcome = _run(request, call, job)
@@ -42,14 +43,15 @@ def main(request: Mapping[str, Any], *, call: int, report: int, answer: int) -> 
     _flush_output()
 
 
-class IsolatedJob(CurrentJob):
+class IsolatedJob(RunningJob):
     """The running job in its own process: what it says is sent to the service, which asks it to stop by a signal."""
 
-    def __init__(self, job_id: str, attempt: int, report: int) -> None:
-        super().__init__(job_id, attempt, listener=self)
+    def __init__(self, submission: Submission, attempt: int, report: int, calls: int) -> None:
+        super().__init__(submission, attempt, host=self)
         self.interrupt: Callable[[], object] | None = None
         """Makes the target stop where it is."""
         self._report = report
+        self._link: SubmissionLink | None = SubmissionLink(calls)
         self._next_progress_at = 0.0
         self._is_waiting = False
         self._is_told = False
@@ -90,6 +92,18 @@ class IsolatedJob(CurrentJob):
                 self._is_waiting = False
         return is_asked
 
+    async def submit(self, call: JobCall) -> str:
+        return await asyncio.wrap_future(self._made_link().ask(self.id, call))
+
+    def submit_blocking(self, call: JobCall) -> str:
+        check_may_block()
+        return self._made_link().ask(self.id, call).result()
+
+    def _made_link(self) -> SubmissionLink:
+        if self._link is None:
+            raise NoCurrentJob
+        return self._link
+
     def listen_to_signals(self) -> None:
         """Take requests to stop from now on, also one that has come already."""
         signal.signal(signal.SIGTERM, self._on_sigterm)
@@ -129,6 +143,7 @@ class IsolatedJob(CurrentJob):
         if signal.getsignal(signal.SIGTERM) == self._on_sigterm:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._let_signal_pass()
+        self._link = None
         self._is_notified = False  # the thread that would send the progress is the parent's
 
     def _send(self, message: bytes) -> None:
@@ -142,13 +157,20 @@ class IsolatedJob(CurrentJob):
             return
 
 
+def _describe(request: Mapping[str, Any]) -> Submission:
+    """What is known of the job before its target is imported."""
+    options = JobOptions(tags=request["tags"], metadata=request["metadata"])
+    name, parent = request["name"], request["parent"]
+    return Submission(request["job_id"], name, _describe, (), {}, RunnerKind.PROCESS, options, parent=parent)
+
+
 def _run(request: Mapping[str, Any], call: int, job: IsolatedJob) -> Outcome:
     try:
         job.interrupt = _end_process
         os.environ[LOADING] = job.id
         target, args, kwargs = load_call(_read_stdin(call), request["main"])
         del os.environ[LOADING]
-        submission = Submission(job.id, request["name"], target, args, kwargs, RunnerKind.PROCESS)
+        submission = replace(job.submission, target=target, args=args, kwargs=kwargs)
         job.interrupt = job.raise_in_target
         outcome = call_target(submission, job)
         job.interrupt = None

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.current import RunningJob
 from servicekit.runners import launcher_main
 from servicekit.runners.coroutine import absorb_cancellation
 from servicekit.runners.work import Plan, Work, WorkEnd
@@ -33,10 +33,10 @@ class Launcher:
 
     def __init__(self) -> None:
         self._link: _Link | None = None
-        self._works: dict[CurrentJob, Work] = {}
+        self._works: dict[RunningJob, Work] = {}
         os.register_at_fork(after_in_child=partial(_forget_in_child, weakref.ref(self)))
 
-    async def run(self, plan: Plan, job: CurrentJob) -> WorkEnd:
+    async def run(self, plan: Plan, job: RunningJob) -> WorkEnd:
         """Run the work of a job until nothing of it is left.
 
         While `job.is_interruptible`, to cancel the task that awaits this asks the work to stop; it is killed
@@ -48,7 +48,7 @@ class Launcher:
                 return end
         return await self._try(plan, job)
 
-    async def _try(self, plan: Plan, job: CurrentJob) -> WorkEnd:
+    async def _try(self, plan: Plan, job: RunningJob) -> WorkEnd:
         work = self._works[job] = Work(plan)
         try:
             await self._start(work, job)
@@ -63,7 +63,7 @@ class Launcher:
                 work.kill()
         return work.end
 
-    def end_cut_off(self, job: CurrentJob) -> bool:
+    def end_cut_off(self, job: RunningJob) -> bool:
         """Kill what a job has left whose `run` was cut off; say whether that is done."""
         work = self._works.get(job)
         if work is None:
@@ -78,7 +78,7 @@ class Launcher:
         if link is not None:
             link.close()
 
-    async def _start(self, work: Work, job: CurrentJob) -> None:
+    async def _start(self, work: Work, job: RunningJob) -> None:
         lifeline = [] if job.lifeline is None else [job.lifeline]
         try:
             while not self._send([*work.sent, *lifeline]):  # noqa: ASYNC110
@@ -150,7 +150,7 @@ def _forget_in_child(reference: "weakref.ref[Launcher]") -> None:
         launcher._forget()
 
 
-async def _wait(work: Work, job: CurrentJob) -> None:
+async def _wait(work: Work, job: RunningJob) -> None:
     job.is_interruptible = True
     try:
         if job.is_cancel_requested:  # while it was started

@@ -25,7 +25,7 @@ KILL: Final = b"k"
 """An order to a supervisor: end everything now. To close the socket says the same."""
 
 _ISOLATED: Final = "servicekit.runners.isolated"
-_MOST_DESCRIPTORS: Final = 8
+_MOST_DESCRIPTORS: Final = 9
 _LOOK_SECONDS: Final = 0.1
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -242,7 +242,7 @@ def run_call(request: Request, control: int) -> None:
     sys.path[:], sys.argv[:] = request["path"], request["program"]
     isolated = importlib.import_module(_ISOLATED)
     os.close(control)
-    isolated.main(request, call=0, report=control + 1, answer=control + 2)
+    isolated.main(request, call=0, report=control + 1, answer=control + 2, calls=control + 3)
 
 
 def preload(request: Request) -> None:

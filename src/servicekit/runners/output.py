@@ -4,7 +4,7 @@ import re
 from codecs import getincrementaldecoder
 from typing import Final
 
-from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.current import RunningJob
 from servicekit.jobs.terminal import strip_escapes
 from servicekit.runners.channels import Take
 
@@ -17,7 +17,7 @@ _MOST_BYTES: Final = 4_000
 class OutputLog:
     """Makes lines of the job's log. What is no UTF-8 is replaced."""
 
-    def __init__(self, job: CurrentJob, source: str, level: str) -> None:
+    def __init__(self, job: RunningJob, source: str, level: str) -> None:
         self._job = job
         self._source = source
         self._level = level
@@ -35,7 +35,7 @@ class ProgressReader:
     Of a line that has not ended, only what may yet become progress is held back.
     """
 
-    def __init__(self, job: CurrentJob, take_rest: Take) -> None:
+    def __init__(self, job: RunningJob, take_rest: Take) -> None:
         self._job = job
         self._take_rest = take_rest
         self._held = b""

@@ -5,7 +5,7 @@ import logging
 import sys
 from typing import TextIO
 
-from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.current import RunningJob
 from servicekit.jobs.log_records import describe_record, is_logged
 
 
@@ -18,7 +18,7 @@ def open_output(descriptor: int) -> TextIO:
     return _Output(stream, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
-def log_records(job: CurrentJob) -> None:
+def log_records(job: RunningJob) -> None:
     """Make every record that a logger hands to handlers lines of the job's log: what its own filters have let through.
 
     No handler does that, since with one on the root logger, `logging.basicConfig` in a target's module did nothing.

@@ -6,7 +6,8 @@ from functools import partial
 from typing import Final
 
 from servicekit.errors import ProcessCrashed
-from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.current import RunningJob
+from servicekit.jobs.metadata import metadata_of
 from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, failure
 from servicekit.jobs.references import name_of_main
 from servicekit.jobs.status import EndedBy
@@ -15,6 +16,7 @@ from servicekit.runners.calls import dump_call, load_outcome
 from servicekit.runners.launcher import Launcher
 from servicekit.runners.output import OutputLog
 from servicekit.runners.reports import take_report
+from servicekit.runners.submissions import SubmissionDesk
 from servicekit.runners.work import Plan, WorkEnd, describe_surroundings
 
 _SHARED_IMPORTS: Final = ("servicekit.api", "servicekit.engine.factory", "servicekit.observability.bars")
@@ -35,7 +37,7 @@ class ProcessRunner:
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
 
-    async def run(self, submission: Submission, job: CurrentJob) -> Outcome:
+    async def run(self, submission: Submission, job: RunningJob) -> Outcome:
         if job.is_cancel_requested:
             return CANCELED
         try:
@@ -44,20 +46,23 @@ class ProcessRunner:
             return failure(error)
         return _judge(end)
 
-    def find_outcome(self, job: CurrentJob) -> Outcome | None:
+    def find_outcome(self, job: RunningJob) -> Outcome | None:
         return CUT_OFF if self._launcher.end_cut_off(job) else None
 
     def close(self) -> None:
         self._launcher.close()
 
 
-def _plan(submission: Submission, job: CurrentJob) -> Plan:
+def _plan(submission: Submission, job: RunningJob) -> Plan:
     request = {
         **describe_surroundings(submission, job),
         "argv": None,
         "job_id": job.id,
         "attempt": job.attempt,
         "name": submission.name,
+        "tags": submission.options.tags,
+        "metadata": metadata_of(submission.options.metadata).as_dict(),
+        "parent": submission.parent,
         "main": name_of_main(),
         "path": [folder for folder in sys.path if isinstance(folder, str)],
         "program": sys.argv,
@@ -70,6 +75,7 @@ def _plan(submission: Submission, job: CurrentJob) -> Plan:
         take_stdout=OutputLog(job, "stdout", "info"),
         take_stderr=OutputLog(job, "stderr", "warning"),
         take_report=partial(take_report, job),
+        desk=SubmissionDesk(job),
     )
 
 

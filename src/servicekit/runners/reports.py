@@ -4,7 +4,7 @@ import json
 from contextlib import suppress
 from typing import Final
 
-from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.current import RunningJob
 from servicekit.jobs.logs import MAX_LINE_CHARACTERS
 from servicekit.jobs.record import Progress
 
@@ -20,7 +20,7 @@ def dump_progress(progress: Progress) -> bytes:
     return _dump("progress", progress.done, progress.total, progress.message)
 
 
-def take_report(job: CurrentJob, data: bytes) -> None:
+def take_report(job: RunningJob, data: bytes) -> None:
     """Say in the service what was said in the job's process."""
     with suppress(ValueError, TypeError):  # descriptors are there for the target to write on, too
         kind, *values = json.loads(data)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
 
-from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.current import RunningJob
 from servicekit.jobs.outcome import CUT_OFF, Outcome, failure
 from servicekit.jobs.submission import Submission
 from servicekit.ports import Runner
@@ -24,9 +24,9 @@ class ThreadRunner:
         self._coroutines = coroutines
         self._threads = Threads()
         # Of every job that a thread has begun, how it ended, or `None` while it works.
-        self._outcomes: dict[CurrentJob, Outcome | None] = {}
+        self._outcomes: dict[RunningJob, Outcome | None] = {}
 
-    async def run(self, submission: Submission, job: CurrentJob) -> Outcome:
+    async def run(self, submission: Submission, job: RunningJob) -> Outcome:
         outcome = await self._run_in_thread(submission, job)
         result = outcome.result
         if is_coroutine(result):
@@ -34,7 +34,7 @@ class ThreadRunner:
             return await self._coroutines.run(returned, job)
         return outcome
 
-    def find_outcome(self, job: CurrentJob) -> Outcome | None:
+    def find_outcome(self, job: RunningJob) -> Outcome | None:
         if job not in self._outcomes:
             return CUT_OFF
         outcome = self._outcomes[job]
@@ -48,7 +48,7 @@ class ThreadRunner:
     def close(self) -> None:
         """Idle threads end by themselves."""
 
-    async def _run_in_thread(self, submission: Submission, job: CurrentJob) -> Outcome:
+    async def _run_in_thread(self, submission: Submission, job: RunningJob) -> Outcome:
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
         context = copy_context()

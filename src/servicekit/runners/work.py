@@ -12,10 +12,11 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 from typing import Final, NamedTuple, TypedDict
 
-from servicekit.jobs.current import CurrentJob
+from servicekit.jobs.current import RunningJob
 from servicekit.jobs.submission import Submission
 from servicekit.runners.channels import Channels, Outlet, Take
 from servicekit.runners.launcher_main import KILL, TERMINATE
+from servicekit.runners.submissions import SubmissionDesk
 
 _KILL_SECONDS: Final = 1.0
 
@@ -32,6 +33,8 @@ class Plan:
     take_stderr: Take
     take_report: Take | None = None
     """For a call in Python: takes its messages, one by one."""
+    desk: SubmissionDesk | None = None
+    """For a call in Python: submits the jobs that it asks for."""
 
 
 class Surroundings(TypedDict):
@@ -102,6 +105,9 @@ class Work:
         self._outlets = [Outlet(channels.stdout, plan.take_stdout), Outlet(channels.stderr, plan.take_stderr)]
         if plan.take_report is not None:
             self._outlets.append(Outlet(channels.report, plan.take_report))
+        if plan.desk is not None:
+            plan.desk.open(channels.calls)
+            self._outlets.append(Outlet(channels.calls, plan.desk.take))
 
     @property
     def sent(self) -> list[int]:
@@ -193,7 +199,7 @@ class Work:
             self._over.set()
 
 
-def describe_surroundings(submission: Submission, job: CurrentJob) -> Surroundings:
+def describe_surroundings(submission: Submission, job: RunningJob) -> Surroundings:
     return {
         "cwd": str(Path.cwd()),
         "env": {**os.environ, "SERVICEKIT_JOB_ID": job.id, "SERVICEKIT_ATTEMPT": str(job.attempt)},

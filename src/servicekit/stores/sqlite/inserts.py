@@ -9,10 +9,11 @@ from typing import Final, NamedTuple
 
 from servicekit.errors import IdempotencyConflict, JobNotFound, QueueFull, RetryUnavailable
 from servicekit.jobs.metadata import NO_METADATA, metadata_of
+from servicekit.jobs.option_texts import dump_options, load_options
 from servicekit.jobs.options import JobOptions
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import CallDescription
-from servicekit.stores.sqlite.options import dump_options, expiry_after, load_options
+from servicekit.stores.sqlite.options import expiry_after
 from servicekit.stores.sqlite.rows import time_text, write_time
 
 _PENDING: Final = move_of(Transition.CLAIM).sources[0].value

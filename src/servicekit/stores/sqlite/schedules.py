@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from servicekit.errors import QueueFull, ScheduleNotFound
+from servicekit.jobs.option_texts import dump_options, load_options
 from servicekit.jobs.restartable import describe_call, refuse
 from servicekit.jobs.schedules import FiredSchedule, MissedTicks, Overlap, Schedule, ScheduleState
 from servicekit.jobs.submission import CallDescription, CallProblem, Submission, check_target, name_of
 from servicekit.jobs.timetable import dump_timetable, load_timetable
 from servicekit.stores.sqlite.inserts import insert_one, new_job
-from servicekit.stores.sqlite.options import dump_options, load_options
 from servicekit.stores.sqlite.rows import read_time, write_time
 
 

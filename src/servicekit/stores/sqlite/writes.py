@@ -8,11 +8,12 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from servicekit.errors import NotRestartable, ProcessDied, ProcessStopped
+from servicekit.jobs.option_texts import load_options
 from servicekit.jobs.outcome import describe_error
 from servicekit.jobs.record import MAX_PAST_ATTEMPTS, JobRecord
 from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
 from servicekit.jobs.submission import Submission
-from servicekit.stores.sqlite.options import expiry_after, load_options
+from servicekit.stores.sqlite.options import expiry_after
 from servicekit.stores.sqlite.queries import RecordRequest, get_record
 
 _RUNNING: Final = JobStatus.RUNNING.value

@@ -1,0 +1,179 @@
+"""Jobs that a job's own process has submitted: its requests, and the service's answers.
+
+Both go through a socket of their own, each a number of bytes and then so many of JSON. What the process says is not
+trusted: a request is bounded, and says what to call by name, as a row of a file does. It is answered before the next is
+read.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import threading
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, Final
+
+from servicekit.errors import (
+    IdempotencyConflict,
+    InvalidArguments,
+    InvalidTarget,
+    QueueFull,
+    SchedulerClosed,
+    ServicekitError,
+    StoreUnavailable,
+)
+from servicekit.jobs.current import JobCall, RunningJob
+from servicekit.jobs.option_texts import dump_options, parse_options
+from servicekit.jobs.options import RunnerKind
+from servicekit.jobs.outcome import clip, describe_error
+from servicekit.jobs.restartable import describe_call, load_call, refuse
+from servicekit.jobs.submission import CallProblem, Submission, name_of
+
+MAX_REQUEST_BYTES: Final = 1024 * 1024
+_SIZE_BYTES: Final = 4
+_MOST_CHARACTERS: Final = 2_000
+
+_FACTS: Final[dict[type[ServicekitError], tuple[str, ...]]] = {
+    QueueFull: ("queue", "limit"),
+    IdempotencyConflict: ("key", "job_id"),
+    InvalidArguments: ("target", "argument", "reason"),
+    StoreUnavailable: ("place", "reason"),
+    SchedulerClosed: (),
+}
+"""The errors that are told as what they are, and of what they are made."""
+_ERRORS: Final = {kind.__name__: kind for kind in _FACTS}
+
+
+class SubmissionDesk:
+    """The service's end: takes requests as they are read, and answers them in order."""
+
+    def __init__(self, job: RunningJob) -> None:
+        self._job = job
+        self._descriptor = -1
+        self._heard = b""
+        self._serving: asyncio.Task[None] | None = None
+
+    def open(self, descriptor: int) -> None:
+        """Answer into this socket, until the end of what is read from it."""
+        self._descriptor, self._heard = descriptor, b""
+
+    def take(self, data: bytes) -> None:
+        if self._descriptor < 0:
+            return
+        self._heard += data
+        if not data or len(self._heard) > 2 * MAX_REQUEST_BYTES:
+            self._close()
+        self._serve_next()
+
+    def _close(self) -> None:
+        """Listen to it no more. The descriptor may be another's by the time of the next answer."""
+        self._descriptor, self._heard = -1, b""
+
+    def _serve_next(self) -> None:
+        if self._serving is not None or len(self._heard) < _SIZE_BYTES:
+            return
+        end = _SIZE_BYTES + int.from_bytes(self._heard[:_SIZE_BYTES])
+        if end > _SIZE_BYTES + MAX_REQUEST_BYTES:
+            self._close()
+        elif len(self._heard) >= end:
+            request, self._heard = self._heard[_SIZE_BYTES:end], self._heard[end:]
+            self._serving = asyncio.get_running_loop().create_task(self._serve(request))
+
+    async def _serve(self, request: bytes) -> None:
+        try:
+            answer = await _answer(self._job, request)
+            if self._descriptor >= 0:
+                with suppress(OSError):  # who asks without reading the answers need not have them
+                    os.write(self._descriptor, frame(answer))
+        finally:
+            self._serving = None
+        self._serve_next()
+
+
+async def _answer(job: RunningJob, request: bytes) -> object:
+    number: object = None
+    try:
+        number, reference, arguments, options = json.loads(request)
+        # To import a module may take long, and runs code that nobody here has looked at.
+        call = await asyncio.to_thread(_load, reference, arguments, options)
+        return [number, await job.submit(call)]
+    except tuple(_FACTS) as error:
+        facts = [getattr(error, name) for name in _FACTS[type(error)]]
+        return [number, None, type(error).__name__, [_bounded(fact) for fact in facts]]
+    except InvalidTarget as error:
+        return [number, None, None, clip(error.reason, _MOST_CHARACTERS)]
+    except Exception as error:  # it is not there for the service, or the request makes no sense
+        return [number, None, None, f"the service cannot submit it: {describe_error(error)}"]
+
+
+def _bounded(fact: object) -> object:
+    return clip(fact, _MOST_CHARACTERS) if isinstance(fact, str) else fact
+
+
+def _load(reference: str, arguments: str, options: str | None) -> JobCall:
+    target, args, kwargs = load_call(reference, arguments)
+    return JobCall(target, args, kwargs, parse_options(options))
+
+
+class SubmissionLink:
+    """The process's end. What is asked by several threads is asked one after the other."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def ask(self, job_id: str, call: JobCall) -> "Future[str]":
+        """Have a job submitted. `InvalidTarget` or `InvalidArguments` if it cannot be said, or is too much."""
+        request = _describe(job_id, call)
+        future: Future[str] = Future()
+        # In a thread of its own it is not cut off in its midst, as the target may be by a cancellation.
+        threading.Thread(target=self._exchange, args=(call, request, future), daemon=True).start()
+        return future
+
+    def _exchange(self, call: JobCall, request: list[object], future: "Future[str]") -> None:
+        try:
+            with self._lock:
+                self._last += 1
+                self._socket.sendall(frame([self._last, *request]))
+                answer = json.loads(self._read(int.from_bytes(self._read(_SIZE_BYTES))))
+            future.set_result(_read_answer(call, *answer))
+        except OSError:  # the service has gone
+            future.set_exception(SchedulerClosed())
+        except Exception as error:
+            future.set_exception(error)
+
+    def _read(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            part = self._socket.recv(count - len(data))
+            if not part:
+                raise ConnectionError
+            data += part
+        return data
+
+
+def _describe(job_id: str, call: JobCall) -> list[object]:
+    name = call.options.name or name_of(call.target)
+    described = describe_call(Submission(job_id, name, call.target, call.args, call.kwargs, RunnerKind.THREAD))
+    if isinstance(described, CallProblem):
+        raise refuse(call.target, described)
+    request: list[object] = [described.reference, described.arguments, dump_options(call.options)]
+    if len(json.dumps(request)) > MAX_REQUEST_BYTES - 100:
+        reason = f"they have more than {MAX_REQUEST_BYTES:,} bytes. Write them to a file, and pass its path"
+        raise InvalidArguments(name, None, reason)
+    return request
+
+
+def _read_answer(call: JobCall, _number: int, job_id: str | None, error: str | None = None, facts: Any = None) -> str:
+    if job_id is not None:
+        return job_id
+    if error is None:
+        raise InvalidTarget(call.target, facts)
+    raise _ERRORS[error](*facts)
+
+
+def frame(message: object) -> bytes:
+    data = json.dumps(message).encode()
+    return len(data).to_bytes(_SIZE_BYTES) + data
