@@ -15,6 +15,7 @@ from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import CallDescription
 from servicekit.stores.sqlite import claims, inserts, membership, queries, queues, times, writes
 from servicekit.stores.sqlite.database import connect, create_file
+from servicekit.stores.sqlite.ready import ClaimedJob
 from servicekit.stores.sqlite.rows import time_text
 
 NOW: Final = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -37,8 +38,8 @@ class File:
         inserts.insert(self.connection, jobs)
         self.connection.execute("COMMIT")
 
-    def claim(self, limit: int = 5) -> list[claims.ClaimedJob]:
-        request = claims.ClaimRequest(self.process, limit, (COMMAND,), None, {}, time_text(NOW), "host:1")
+    def claim(self, limit: int = 5, max_running: int | None = None) -> list[ClaimedJob]:
+        request = claims.ClaimRequest(self.process, limit, (COMMAND,), max_running, {}, time_text(NOW), "host:1")
         (jobs,) = claims.claim(self.connection, [request])
         assert not isinstance(jobs, Exception)
         return jobs
@@ -84,6 +85,51 @@ def test_a_claim(file: File) -> None:
     file.insert(1_000, COMMAND, priority=1)  # which has no slot
     file.insert(1_000, owner=file.process + 1, priority=1)
     assert file.count_steps(claim) < 2 * before
+
+
+def test_a_claim_among_many_queues(file: File) -> None:
+    def fill(numbers: range) -> None:
+        for number in numbers:
+            file.insert(2, queue=f"ready {number}")
+            file.insert(1, queue=f"paused {number}")
+            file.insert(1, COMMAND, queue=f"excluded {number}")
+            file.insert(1, owner=file.process + 1, queue=f"of another {number}")
+            queues.set_paused(file.connection, queues.Pause(f"paused {number}", is_paused=True))
+        file.claim(1)  # which finds their places
+
+    def claim() -> None:
+        assert len(file.claim(5, 1_000)) == 5
+
+    fill(range(10))
+    before = file.count_steps(claim)
+    fill(range(10, 300))
+    assert file.count_steps(claim) < 2 * before
+
+
+def test_submissions_where_waiting_is_limited(file: File) -> None:
+    def insert() -> None:
+        job = inserts.new_job(ids.next_id(), "noop", COROUTINE, CALL, JobOptions(), NOW, max_pending=5)
+        assert inserts.insert(file.connection, [job]) == [job.id]
+
+    before = file.count_steps(insert)
+    for number in range(100):
+        file.insert(1, queue=f"queue {number}")
+    assert file.count_steps(insert) < 2 * before
+
+
+def test_queues_that_have_been(file: File) -> None:
+    """With a queue for each of its users, a service has more and more."""
+    for number in range(10):
+        file.insert(1, queue=f"queue {number}")
+        file.insert(1, queue=f"other {number}")
+    file.claim(100)
+    file.connection.execute("DELETE FROM jobs")
+    file.insert(2, queue="queue")
+    file.insert(2, queue="another")
+    file.claim(1)
+    for table, most in (("counts", 3), ("queues", 2), ("queue_turns", 2), ("moved_queues", 1)):
+        (count,) = file.connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+        assert count <= most, table
 
 
 def test_the_end_of_a_job_with_a_key(file: File) -> None:

@@ -48,3 +48,26 @@ async def test_a_job_that_is_tried_again_has_no_error_any_more(tmp_path: Path) -
     assert (await store.list_transitions(job_id, 2)) == [record]
     assert [each.error for each in (await store.list_records(ALL_JOBS, 10, None)).records] == [None]
     await store.close()
+
+
+async def test_jobs_that_were_ready_are_claimed_in_turn(tmp_path: Path) -> None:
+    ids, target = JobIds(), "tests.fakes:noop"
+    jobs = {queue: [ids.next_id() for _ in range(3)] for queue in ("first", "second", "paused")}
+    connection = create_file(tmp_path / "jobs.db", 1)
+    for number, (name, job_id) in enumerate((queue, job_id) for queue in jobs for job_id in jobs[queue]):
+        connection.execute(
+            "INSERT INTO jobs (id, name, turn, max_restarts, runner, submitted_at, target, arguments, queue) "
+            "VALUES (?, 'noop', ?, 1, 'coroutine', ?, ?, '{\"args\": [], \"kwargs\": {}}', ?)",
+            (job_id, number, NOON, target, name),
+        )
+    connection.execute("UPDATE jobs SET status = 'completed', finished_at = ? WHERE id = ?", (NOON, jobs["first"][0]))
+    connection.execute("INSERT INTO queues (name, is_paused) VALUES ('paused', 1)")
+    connection.close()
+    store = SqliteStore(tmp_path / "jobs.db", RecordingPublisher(), FakeClock(), Retention())
+    await store.open(RecordingSignals())
+    claimed = [(await store.claim(1, ()))[0].submission.id for _ in range(4)]
+    assert claimed == [jobs["first"][1], jobs["second"][0], jobs["first"][2], jobs["second"][1]]
+    assert len(await store.claim(9, ())) == 1
+    await store.set_queue_paused("paused", is_paused=False)
+    assert len(await store.claim(9, ())) == 3
+    await store.close()

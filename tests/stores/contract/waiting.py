@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import CANCELED, completion, failure
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import JobRecord
@@ -377,6 +378,69 @@ class Crowd:
         await self._store.make_due()
 
 
+class Hall:
+    """Many queues, of which some are paused or limited, and jobs for two kinds of runner."""
+
+    names: Final = tuple(f"queue {number}" for number in range(20))
+    limits: Final[Mapping[str, int]] = {"queue 0": 1, "queue 1": 2, "queue 2": 3}
+
+    def __init__(self, tests: StoreTests, store: JobStore, chance: random.Random) -> None:
+        self._tests = tests
+        self._store = store
+        self._chance = chance
+        self._kinds: dict[str, RunnerKind] = {}
+        self._waiting: Counter[tuple[str, RunnerKind]] = Counter()
+        self._running: list[Claim] = []
+        self._paused: set[str] = set()
+
+    async def do_something(self) -> None:
+        actions: list[Callable[[], Awaitable[None]]] = [self.submit, self.claim, self.end, self.pause, self.resume]
+        (action,) = self._chance.choices(actions, [6, 4, 5, 1, 1])
+        await action()
+
+    async def submit(self) -> None:
+        queue, kind = self._chance.choice(self.names), self._chance.choice([COROUTINE, THREAD])
+        job_id = await self._tests.submit(self._store, kind=kind, queue=queue, priority=self._chance.randint(0, 1))
+        self._kinds[job_id] = kind
+        self._waiting[queue, kind] += 1
+
+    async def claim(self) -> None:
+        limit, excluding = self._chance.randint(1, 8), self._chance.choice([(), (THREAD,)])
+        expected = min(limit, sum(self._count_claimable(queue, excluding) for queue in self.names))
+        claims = await self._store.claim(limit, excluding, None, self.limits)
+        assert len(claims) == expected
+        for claim in claims:
+            queue = claim.submission.options.queue
+            assert queue not in self._paused
+            self._waiting[queue, self._kinds[claim.submission.id]] -= 1
+            self._running.append(claim)
+        for queue, limit in self.limits.items():
+            assert self._count_running(queue) <= limit
+
+    def _count_claimable(self, queue: str, excluding: tuple[RunnerKind, ...]) -> int:
+        ready = sum(self._waiting[queue, kind] for kind in (COROUTINE, THREAD) if kind not in excluding)
+        room = self.limits.get(queue, ready + self._count_running(queue)) - self._count_running(queue)
+        return 0 if queue in self._paused else min(ready, room)
+
+    def _count_running(self, queue: str) -> int:
+        return sum(claim.submission.options.queue == queue for claim in self._running)
+
+    async def end(self) -> None:
+        if self._running:
+            claim = self._running.pop(self._chance.randrange(len(self._running)))
+            await self._store.finish(claim, completion(None))
+
+    async def pause(self) -> None:
+        queue = self._chance.choice(self.names)
+        await self._store.set_queue_paused(queue, is_paused=True)
+        self._paused.add(queue)
+
+    async def resume(self) -> None:
+        for queue in sorted(self._paused):
+            await self._store.set_queue_paused(queue, is_paused=False)
+        self._paused.clear()
+
+
 class QueueContract(StoreTests):
     """What every store promises of priorities and queues."""
 
@@ -442,6 +506,24 @@ class QueueContract(StoreTests):
             order.append(claim.submission.id)
             await store.finish(claim, completion(None))
         assert flood[0] in order
+
+    async def test_new_queues_do_not_pass_one_by_that_was_served_before(self, store: JobStore) -> None:
+        flood = [*await self.flood(store, "z", 3), *await self.flood(store, "y", 1)]
+        for claim in await store.claim(2, ()):
+            await store.finish(claim, completion(None))
+        order = []
+        for number in range(4):
+            await self.flood(store, f"new {number}", 2)
+            claim = await self.claim(store)
+            order.append(claim.submission.id)
+            await store.finish(claim, completion(None))
+        assert flood[1] in order
+
+    @pytest.mark.parametrize("seed", range(3))
+    async def test_a_claim_gets_all_that_may_run_and_nothing_else(self, store: JobStore, seed: int) -> None:
+        hall = Hall(self, store, random.Random(seed))
+        for _ in range(120):
+            await hall.do_something()
 
     async def test_of_a_queue_with_a_limit_no_more_run(self, store: JobStore) -> None:
         gpu = await self.flood(store, "gpu", 4)

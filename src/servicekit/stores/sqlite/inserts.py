@@ -118,7 +118,7 @@ _WORDS: Final = """
 def insert(connection: sqlite3.Connection, jobs: list[NewJob]) -> list[str | Exception]:
     """Keep new jobs; the ids, or those of the jobs that had their idempotency keys before."""
     first_uses = _find_first_uses(connection, [job.idempotency_key for job in jobs if job.idempotency_key is not None])
-    pending = _count_pending(connection) if any(job.max_pending is not None for job in jobs) else {}
+    pending = _count_pending(connection, {job.queue for job in jobs if job.max_pending is not None})
     answers: list[str | Exception] = []
     accepted: list[NewJob] = []
     for job in jobs:
@@ -174,9 +174,15 @@ def _find_first_uses(connection: sqlite3.Connection, keys: list[str]) -> dict[st
     return {key: _FirstUse(job_id, fingerprint) for key, job_id, fingerprint in json.loads(found)}
 
 
-def _count_pending(connection: sqlite3.Connection) -> dict[str, int]:
-    query = f"SELECT json_group_object(queue, jobs) FROM counts WHERE status = '{_PENDING}'"
-    counts: dict[str, int] = json.loads(connection.execute(query).fetchone()[0])
+def _count_pending(connection: sqlite3.Connection, queues: set[str]) -> dict[str, int]:
+    if not queues:
+        return {}
+    (found,) = connection.execute(
+        f"SELECT json_group_object(queue, jobs) FROM counts WHERE status = '{_PENDING}' "
+        "AND queue IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(queues)),),
+    ).fetchone()
+    counts: dict[str, int] = json.loads(found)
     return counts
 
 

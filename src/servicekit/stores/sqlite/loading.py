@@ -7,7 +7,7 @@ from servicekit.jobs.option_texts import load_options
 from servicekit.jobs.options import DEFAULT_OPTIONS, RunnerKind
 from servicekit.jobs.restartable import load_call
 from servicekit.jobs.submission import CallDescription, Submission, check_target
-from servicekit.stores.sqlite.claims import ClaimedJob
+from servicekit.stores.sqlite.ready import ClaimedJob
 
 
 def load_submission(job: ClaimedJob) -> Submission:

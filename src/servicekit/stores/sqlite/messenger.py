@@ -9,6 +9,7 @@ from servicekit.jobs.events import JobEvent
 from servicekit.ports import Clock, EventPublisher, JobSignals
 from servicekit.stores.sqlite import claims, logs, queries, writes
 from servicekit.stores.sqlite.local import LocalJobs
+from servicekit.stores.sqlite.ready import ClaimedJob
 from servicekit.stores.sqlite.rows import EventRow, read_event_record, time_text
 from servicekit.stores.sqlite.threads import Answer, Reader, resolve
 from servicekit.stores.sqlite.writer import UNCLAIM, News, Writer
@@ -88,7 +89,7 @@ class Messenger:
         elif call.function is claims.claim and call.future.cancelled() and isinstance(result, list):
             self._give_back(result)
 
-    def _give_back(self, jobs: list[claims.ClaimedJob]) -> None:
+    def _give_back(self, jobs: list[ClaimedJob]) -> None:
         if self._threads is not None:
             now = time_text(self._clock.now())
             for job in jobs:

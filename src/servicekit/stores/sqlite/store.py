@@ -32,6 +32,7 @@ from servicekit.stores.sqlite.messenger import Messenger
 from servicekit.stores.sqlite.options import expiry_after
 from servicekit.stores.sqlite.processes import remove_leftovers
 from servicekit.stores.sqlite.pruning import Prune, PruneGroup
+from servicekit.stores.sqlite.ready import ClaimedJob
 from servicekit.stores.sqlite.rows import progress_text, read_time, time_text, write_time
 from servicekit.stores.sqlite.seat import Seat
 from servicekit.stores.sqlite.threads import Reader
@@ -230,7 +231,7 @@ class SqliteStore:
             if self._writer is not None:
                 await self._seat.take_another(self._writer, self._now())
 
-    def _claim(self, job: claims.ClaimedJob) -> Claim:
+    def _claim(self, job: ClaimedJob) -> Claim:
         submission = self._local.take(job.id) or load_submission(job)
         return Claim(submission, job.attempt, job.failures)
 
