@@ -394,8 +394,10 @@ class Hall:
         self._paused: set[str] = set()
 
     async def do_something(self) -> None:
-        actions: list[Callable[[], Awaitable[None]]] = [self.submit, self.claim, self.end, self.pause, self.resume]
-        (action,) = self._chance.choices(actions, [6, 4, 5, 1, 1])
+        actions: list[Callable[[], Awaitable[None]]] = [
+            self.submit, self.claim, self.end, self.put_back, self.pause, self.resume,
+        ]  # fmt: skip
+        (action,) = self._chance.choices(actions, [6, 4, 4, 2, 1, 1])
         await action()
 
     async def submit(self) -> None:
@@ -429,6 +431,12 @@ class Hall:
         if self._running:
             claim = self._running.pop(self._chance.randrange(len(self._running)))
             await self._store.finish(claim, completion(None))
+
+    async def put_back(self) -> None:
+        if self._running:
+            claim = self._running.pop(self._chance.randrange(len(self._running)))
+            assert await self._store.unclaim(claim)
+            self._waiting[claim.submission.options.queue, self._kinds[claim.submission.id]] += 1
 
     async def pause(self) -> None:
         queue = self._chance.choice(self.names)

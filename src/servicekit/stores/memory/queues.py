@@ -66,8 +66,7 @@ class Queues:
             self._turns.setdefault(job.runner, Agenda())
         if not line.priorities:
             self._moved.add(queue)
-            self._ready.add(queue)
-        queue.ready += 1
+        self._count_ready(queue)
         job.turn = next(self._numbers)
         line.add(job)
 
@@ -99,6 +98,10 @@ class Queues:
         jobs = queue.serve(most, excluding, next(self._numbers))
         self._count_unready(queue, len(jobs))
         return jobs
+
+    def _count_ready(self, queue: "Queue") -> None:
+        queue.ready += 1
+        self._ready.add(queue)
 
     def _count_unready(self, queue: "Queue", jobs: int) -> None:
         queue.ready -= jobs
@@ -134,6 +137,7 @@ class Queues:
         queue = job.queue
         queue.running -= 1
         queue.pending += 1
+        self._count_ready(queue)
         queue.lines[job.runner].put_back(job)
         self._moved.add(queue)
 
