@@ -61,7 +61,8 @@ async def test_a_slow_reader_gets_every_transition_and_the_newest_progress(singl
     async def target() -> None:
         for step in range(1, 4):
             current_job().progress(step, 3)
-            await asyncio.sleep(0.06)
+            while told(await single.get_record(current_job().id)) != Progress(step, 3):
+                await asyncio.sleep(0.001)
         await gate.enter()
 
     before = Gate()

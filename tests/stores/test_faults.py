@@ -37,7 +37,7 @@ from servicekit.jobs.submission import Claim
 from servicekit.ports import Runner
 from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.thread import ThreadRunner
-from servicekit.stores.sqlite import claims, database, logs, threads, times, writes
+from servicekit.stores.sqlite import database, threads
 from servicekit.stores.sqlite.store import SqliteStore
 from tests.fakes import FakeClock, Gate, RecordingPublisher, RecordingSignals, submission
 from tests.service import ROOT, run_service
@@ -353,65 +353,77 @@ async def test_every_statement_can_fail_once(
     assert failures > len(cases) * 0.8  # how calls meet in one transaction is not the same each time
 
 
-# A statement fails for ever
+# What fails for ever
 
 
 class Broken:
-    """Lets a statement fail until it is mended, as only a mistake of ours does, and notes when."""
+    """Lets a call of the store fail until it is mended, and notes when it is tried."""
 
-    def __init__(self, statement: str) -> None:
-        self.statement = statement
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        self.name = name
         self.mended = asyncio.Event()
-        self._is_broken = True
-        self._failed_at: list[float] = []
+        self._call = getattr(SqliteStore, name)
+        self._tried_at: list[float] = []
+        monkeypatch.setattr(SqliteStore, name, lambda *args: self._try(*args))
 
-    def check(self, statement: str) -> None:
-        if statement == self.statement and self._is_broken:
-            self._failed_at.append(time.monotonic())
-            raise ZeroDivisionError("a mistake of ours")
+    async def _try(self, *args: object) -> object:
+        if self.mended.is_set():
+            return await self._call(*args)
+        self._tried_at.append(time.monotonic())
+        raise StoreUnavailable("the file", "a mistake of ours")
 
-    def mend(self) -> None:
-        self._is_broken = False
-        self.mended.set()
+    async def wait_tried(self, times: int) -> list[float]:
+        """The pauses between so many tries."""
 
-    async def wait_failed(self, count: int) -> list[float]:
-        """The times between so many failures."""
+        async def was_tried() -> bool:
+            return len(self._tried_at) >= times
 
-        async def has_failed() -> bool:
-            return len(self._failed_at) >= count
-
-        await wait_for(has_failed)
-        return [later - earlier for earlier, later in pairwise(self._failed_at[:count])]
-
-
-@pytest.mark.parametrize(
-    ("statement", "first_pause"), [(logs._ADD, 0.05), (writes._END, 0.01), (claims._CLAIM, 0.01), (times._NEXT, 0.01)]
-)
-async def test_what_can_never_be_done_is_tried_more_and_more_rarely_and_logged_once(
-    path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    statement: str,
-    first_pause: float,
-) -> None:
-    monkeypatch.setattr(sweeper, "_LONGEST_IF_SHARED_SECONDS", 60.0)  # it writes as well
-    broken = Broken(statement)
-    hook_connections(monkeypatch, lambda _, executed: broken.check(executed))
-    async with open_scheduler(path) as scheduler:
-        job_id = await scheduler.add_job(say_something, broken)
-        # What is asked with others, as the first claim is with the job itself, is tried again alone at once.
-        pauses = (await broken.wait_failed(7))[1:]
-        broken.mend()
-        assert (await scheduler.wait(job_id, PATIENCE_SECONDS)).status is JobStatus.COMPLETED
-    assert [pause for number, pause in enumerate(pauses) if pause < first_pause * 2**number * 0.9] == []
-    told = Counter(record.getMessage().split(" ")[0] for record in caplog.records if record.levelno >= logging.WARNING)
-    assert max(told.values()) == 1
+        await wait_for(was_tried)
+        return [later - earlier for earlier, later in pairwise(self._tried_at[:times])]
 
 
 async def say_something(broken: Broken) -> None:
     current_job().log("This is hard to keep.")
-    if broken.statement == logs._ADD:
+    if broken.name == "append_log":
         await broken.mended.wait()
+
+
+@pytest.mark.parametrize(
+    ("name", "first_pause"),
+    [("append_log", 0.05), ("finish", 0.01), ("claim", 0.01), ("make_due", 0.01), ("list_schedules", 0.01)],
+)
+async def test_what_can_never_be_done_is_tried_more_and_more_rarely_and_told_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, first_pause: float
+) -> None:
+    broken = Broken(monkeypatch, name)
+    async with open_scheduler(path) as scheduler:
+        job_id = await scheduler.add_job(say_something, broken)
+        pauses = await broken.wait_tried(6)
+        broken.mended.set()
+        assert (await scheduler.wait(job_id, PATIENCE_SECONDS)).status is JobStatus.COMPLETED
+    assert [pause for number, pause in enumerate(pauses) if pause < first_pause * 2**number * 0.9] == []
+    assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) <= 1
+
+
+async def test_a_mistake_of_ours_is_logged_once_however_often_it_is_met(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    is_broken = False
+
+    def fail(_: sqlite3.Connection | None, statement: str) -> None:
+        if is_broken and "INSERT INTO jobs" in statement:
+            raise ZeroDivisionError("a mistake of ours")
+
+    hook_connections(monkeypatch, fail)
+    async with open_scheduler(path) as scheduler:
+        await scheduler.add_job(answer, "before")
+        is_broken = True
+        for _ in range(5):
+            with pytest.raises(StoreUnavailable, match="a mistake of ours"):
+                await scheduler.add_job(answer, "lost")
+        assert [record.getMessage() for record in caplog.records if record.exc_info] == ["Jobs could not be written"]
+        is_broken = False
+        assert (await scheduler.wait(await scheduler.add_job(answer, "after"))).status is JobStatus.COMPLETED
 
 
 # Faults that are real
