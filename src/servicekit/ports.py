@@ -237,6 +237,10 @@ class JobStore(Protocol):
         """`JobNotFound` if there is none."""
         ...
 
+    async def find_by_key(self, idempotency_key: str) -> str | None:
+        """The id of the job that is kept and was submitted with this key."""
+        ...
+
     async def get_result(self, job_id: str) -> object:
         """The result of a completed job; else `JobNotFound` or `ResultUnavailable`."""
         ...

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from servicekit import Command, JobRecord, Retry, current_job, job_options
-from servicekit.api import JobSubmitted, SchedulerDependency, SubmitJob
+from servicekit.api import JobSubmitted, SchedulerDependency, SubmitJob, SubmitJobSync
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -129,6 +129,21 @@ async def submit_what_fits(submit: SubmitJob, model: Model, trainer: Trainer) ->
     await submit(Command("ls | wc -l", shell=True))
     await submit.with_options(priority=1)(train, model)
     await submit.with_options(priority=1).with_options(delay=60)(train, model=model)
+
+
+def submit_from_a_plain_endpoint(submit: SubmitJobSync, model: Model, trainer: Trainer) -> None:
+    assert_type(submit(train, model), JobSubmitted)
+    assert_type(submit.earlier(), JobSubmitted | None)
+    submit.with_options(priority=1)(count, ["a"], least=1)
+    submit(train(model))
+    submit(trainer.train, number=1)
+    submit(train)  # type: ignore[call-overload]
+    submit(train, "model")  # type: ignore[call-overload]
+    submit.with_options(priority=1)(nothing, 1)  # type: ignore[call-overload]
+
+
+async def ask_for_an_earlier_job(submit: SubmitJob) -> None:
+    assert_type(await submit.earlier(), JobSubmitted | None)
 
 
 async def submit_what_does_not_fit(submit: SubmitJob, model: Model, trainer: Trainer) -> None:

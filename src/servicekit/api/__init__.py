@@ -11,7 +11,7 @@ from servicekit.api.logs import Logging
 from servicekit.api.monitoring import Monitoring
 from servicekit.api.origins import refuse_other_sites
 from servicekit.api.recurring import Recurring
-from servicekit.api.submit import JobSubmitted, JobSubmitter, SubmitJob
+from servicekit.api.submit import JobSubmitted, JobSubmitter, JobSubmitterSync, SubmitJob, SubmitJobSync
 
 __all__ = [
     "Cors",
@@ -19,6 +19,7 @@ __all__ = [
     "Health",
     "JobSubmitted",
     "JobSubmitter",
+    "JobSubmitterSync",
     "Jobs",
     "Logging",
     "Monitoring",
@@ -27,6 +28,7 @@ __all__ = [
     "ServiceBuilder",
     "ServiceInfo",
     "SubmitJob",
+    "SubmitJobSync",
     "get_scheduler",
     "install",
     "refuse_other_sites",

@@ -1,5 +1,6 @@
 """Submitting a job from an endpoint, and the answer to it."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Annotated, Any, Final, ParamSpec, Self, Unpack, overload
@@ -15,9 +16,11 @@ from servicekit.api.job_responses import FULL, OTHER_SITE
 from servicekit.api.origins import check_site
 from servicekit.api.state import jobs_path
 from servicekit.api.waits import MAX_WAIT_SECONDS, PreferredWait, wait_for_end
+from servicekit.engine.bridge import start_on, wait_for
 from servicekit.engine.scheduler import Scheduler
 from servicekit.errors import ConfigurationError, InvalidArguments, JobNotFound, ResultUnavailable, StoreUnavailable
 from servicekit.jobs.command import Command
+from servicekit.jobs.current import check_may_block
 from servicekit.jobs.options import MAX_TEXT_CHARACTERS, OptionChanges, check_text
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import JobTarget
@@ -113,6 +116,23 @@ class JobSubmitter:
         except InvalidArguments as error:
             location = ("arguments",) if error.argument is None else ("arguments", error.argument)
             raise _mistake(location, error) from error
+        return await self._answer(job_id)
+
+    async def earlier(self) -> JobSubmitted | None:
+        """The answer to this request if an earlier one with its idempotency key has submitted a job already.
+
+        For endpoints that do something of their own before they submit, such as to insert a row: ask first, and if
+        there is an answer, return it and do nothing. `None` if there is no such job, or no key. What the two requests
+        ask for is not compared.
+
+        Of two requests at once both can get `None`, and both insert their row. Then the second that submits gets the
+        first one's job, if the arguments are the same, or else `IdempotencyConflict`: remove its row, and ask again.
+        """
+        key = self._options.get("idempotency_key")
+        job_id = None if key is None else await self._scheduler.find_by_key(key)
+        return None if job_id is None else await self._answer(job_id)
+
+    async def _answer(self, job_id: str) -> JobSubmitted:
         submitted = answer_submission(self._request, self._response, job_id)
         return submitted if self._wait is None else await self._wait_for_end(submitted, self._wait)
 
@@ -135,6 +155,42 @@ class JobSubmitter:
             return _ABSENT
 
 
+class JobSubmitterSync:
+    """`JobSubmitter` for `def` endpoints, which run in threads: the same calls, each of which blocks its thread.
+
+    @app.post("/train", status_code=202)
+    def train(model: Model, submit: SubmitJobSync) -> JobSubmitted:
+        return submit(train_model, model.name)
+
+    In an `async def` endpoint they raise `WouldBlock`.
+    """
+
+    def __init__(self, submitter: JobSubmitter, loop: asyncio.AbstractEventLoop) -> None:
+        self._submitter = submitter
+        self._loop = loop
+
+    def with_options(self, **options: Unpack[OptionChanges]) -> "JobSubmitterSync":
+        """See `JobSubmitter.with_options`."""
+        return JobSubmitterSync(self._submitter.with_options(**options), self._loop)
+
+    @overload
+    def __call__(self, target: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> JobSubmitted: ...
+
+    @overload
+    def __call__(self, target: Coroutine[Any, Any, object] | Command, /) -> JobSubmitted: ...
+
+    def __call__(self, target: JobTarget, /, *args: Any, **kwargs: Any) -> JobSubmitted:
+        """Submit, as `JobSubmitter` does. A client that wants to wait (`Prefer`) holds the thread meanwhile."""
+        check_may_block("SubmitJobSync", "`SubmitJob`")
+        submit: Callable[..., Coroutine[Any, Any, JobSubmitted]] = self._submitter.__call__
+        return wait_for(start_on(self._loop, submit(target, *args, **kwargs)))
+
+    def earlier(self) -> JobSubmitted | None:
+        """See `JobSubmitter.earlier`."""
+        check_may_block("SubmitJobSync", "`SubmitJob`")
+        return wait_for(start_on(self._loop, self._submitter.earlier()))
+
+
 def answer_submission(request: Request, response: Response, job_id: str) -> JobSubmitted:
     """Say that the job is accepted, and where it is."""
     url = f"{jobs_path(request)}/{job_id}"
@@ -152,6 +208,14 @@ async def get_submitter(scheduler: SchedulerDependency, request: Request, respon
     key = _find_idempotency_key(headers)
     options: OptionChanges = {} if key is None else {"idempotency_key": key}
     return JobSubmitter(scheduler, request, response, options, PreferredWait.of(headers))
+
+
+SubmitJob = Annotated[JobSubmitter, Depends(get_submitter)]
+
+
+async def get_sync_submitter(submitter: SubmitJob) -> JobSubmitterSync:
+    """The dependency behind `SubmitJobSync`."""
+    return JobSubmitterSync(submitter, asyncio.get_running_loop())
 
 
 def _find_idempotency_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -179,7 +243,7 @@ def _mistake(location: tuple[str, ...], error: Exception, **more: object) -> Req
     return RequestValidationError([{"type": "value_error", "loc": location, "msg": str(error), **more}])
 
 
-SubmitJob = Annotated[JobSubmitter, Depends(get_submitter)]
+SubmitJobSync = Annotated[JobSubmitterSync, Depends(get_sync_submitter)]
 
 
 def document_submissions(app: FastAPI) -> None:

@@ -119,6 +119,10 @@ class Scheduler:
             await asyncio.sleep(0)  # whoever adds a million jobs in a loop lets others have a turn
         return job_id
 
+    async def find_by_key(self, idempotency_key: str) -> str | None:
+        """The id of the job that was submitted with this key, if it is kept."""
+        return await (await self._engine.open()).find_by_key(idempotency_key)
+
     async def get_record(self, job_id: str | ULID) -> JobRecord:
         """What is known about the job now; `JobNotFound` if there is none with this id."""
         return await (await self._engine.open()).get_record(str(job_id))

@@ -363,6 +363,17 @@ class LifeContract(StoreTests):
         assert await store.insert(third) == third.id
         assert await self.list_ids(store) == [third.id]
 
+    async def test_a_job_is_found_by_its_key_for_as_long_as_it_is_kept(self, store: JobStore) -> None:
+        assert await store.find_by_key(KEY) is None
+        claim = await self.start(store, idempotency_key=KEY)
+        assert await store.find_by_key(KEY) == claim.submission.id
+        assert await store.find_by_key(f"{KEY}s") is None
+        await store.delete(claim.submission.id)
+        assert await store.find_by_key(KEY) is None
+        await store.finish(claim, completion(None))
+        ended = await self.submit(store, outcome=completion(None), idempotency_key=KEY)
+        assert await store.find_by_key(KEY) == ended
+
     @pytest.mark.parametrize("other", ["arguments", "target"])
     async def test_a_key_is_for_one_target_and_its_arguments(self, store: JobStore, other: str) -> None:
         options = JobOptions(idempotency_key=KEY)

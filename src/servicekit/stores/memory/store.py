@@ -246,6 +246,10 @@ class MemoryStore:
     async def get_record(self, job_id: str) -> JobRecord:
         return self._get(job_id).record(self._now())
 
+    async def find_by_key(self, idempotency_key: str) -> str | None:
+        first = self._first_uses.get(idempotency_key)
+        return None if first is None else first.job_id
+
     async def get_result(self, job_id: str) -> object:
         job = self._get(job_id)
         if not job.status.is_terminal:

@@ -35,6 +35,12 @@ def check_exists(connection: sqlite3.Connection, job_id: str) -> None:
         raise JobNotFound(job_id)
 
 
+def find_by_key(connection: sqlite3.Connection, idempotency_key: str) -> str | None:
+    # A job that was deleted while it runs has no key any more.
+    row = connection.execute("SELECT id FROM jobs WHERE idempotency_key = ?", [idempotency_key]).fetchone()
+    return None if row is None else str(row[0])
+
+
 def get_result(connection: sqlite3.Connection, job_id: str) -> object:
     query = "SELECT status, error FROM jobs WHERE id = ? AND NOT is_deleted"
     row = connection.execute(query, [job_id]).fetchone()

@@ -304,6 +304,9 @@ class SqliteStore:
     async def get_record(self, job_id: str) -> JobRecord:
         return await self._reading().ask(queries.get_record, queries.RecordRequest(job_id, self._clock.now()))
 
+    async def find_by_key(self, idempotency_key: str) -> str | None:
+        return await self._reading().ask(queries.find_by_key, idempotency_key)
+
     async def get_result(self, job_id: str) -> object:
         return await self._reading().ask(queries.get_result, job_id)
 
