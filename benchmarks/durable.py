@@ -22,6 +22,7 @@ from servicekit.engine.factory import create_scheduler
 from servicekit.engine.scheduler import Scheduler
 from servicekit.events.hub import EventHub
 from servicekit.jobs.query import ALL_JOBS
+from servicekit.jobs.record import JobRecord
 from servicekit.jobs.status import JobStatus
 from servicekit.stores.sqlite.store import SqliteStore
 
@@ -155,6 +156,9 @@ class _NoSignals:
 
     def is_running(self, job_id: str, attempt: int) -> bool:  # noqa: ARG002
         return True
+
+    def hear_of_failure(self, record: JobRecord) -> None:
+        """No job fails here."""
 
     def cancel(self, job_id: str) -> None:
         pass

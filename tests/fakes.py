@@ -8,6 +8,7 @@ from servicekit import Scheduler
 from servicekit.jobs.current import JobCall
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind
+from servicekit.jobs.record import JobRecord
 from servicekit.jobs.submission import JobTarget, Submission, name_of
 from servicekit.ports import ClockSetting, JobStore
 
@@ -96,12 +97,16 @@ class RecordingSignals:
     def __init__(self) -> None:
         self.woken = asyncio.Event()
         self.canceled: asyncio.Queue[str] = asyncio.Queue()
+        self.failed: list[str] = []
 
     def wake(self) -> None:
         self.woken.set()
 
     def is_running(self, job_id: str, attempt: int) -> bool:
         return False
+
+    def hear_of_failure(self, record: JobRecord) -> None:
+        self.failed.append(record.id)
 
     def cancel(self, job_id: str) -> None:
         self.canceled.put_nowait(job_id)

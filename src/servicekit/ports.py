@@ -111,6 +111,10 @@ class JobSignals(Protocol):
         """Whether this process works on that attempt."""
         ...
 
+    def hear_of_failure(self, record: JobRecord) -> None:
+        """The store has failed this job: it waited too long, or nobody is left that could run it."""
+        ...
+
     def cancel(self, job_id: str) -> None:
         """The job was asked to stop, or deleted, by another process; it may be running here."""
         ...

@@ -242,7 +242,7 @@ async def test_deleted_jobs_are_counted_and_logged(connect: Connect, caplog: pyt
         metrics = (await client.get("/metrics")).text
     assert "jobs_deleted_total 1.0" in metrics
     assert 'jobs_finished_total{status="completed"} 1.0' in metrics
-    (line,) = [record for record in caplog.records if record.getMessage() == "job deleted"]
+    (line,) = [record for record in caplog.records if record.getMessage() == f"Job {job_id} was deleted"]
     assert (line.levelno, vars(line)["job_id"]) == (logging.INFO, job_id)
 
 
@@ -324,10 +324,12 @@ def test_logs_are_json_with_the_request_and_the_job() -> None:
     assert (mine[1]["method"], mine[1]["path"], mine[1]["status"]) == ("POST", "/work", 202)
     assert mine[1]["duration_ms"] > 0
     inside = next(line for line in lines if line["message"] == "inside")
-    failed = next(line for line in lines if line["message"] == "job failed")
+    failed = next(line for line in lines if line["level"] == "ERROR")
     assert inside["rows"] == 3
     assert inside["job_id"] == failed["job_id"]
     assert (failed["level"], failed["error"], failed["job_name"]) == ("ERROR", "ValueError: Invalid input", "work")
+    assert failed["message"].startswith(f"Job work ({failed['job_id']}) failed after ")
+    assert failed["exc_info"].splitlines()[-1] == "ValueError: Invalid input"
     assert "timestamp" in failed
 
 

@@ -23,7 +23,7 @@ from servicekit.jobs.logs import NewLine
 from servicekit.jobs.options import JobOptions, RunnerKind
 from servicekit.jobs.outcome import CANCELED, completion, failure
 from servicekit.jobs.query import ALL_JOBS
-from servicekit.jobs.record import Progress
+from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.submission import Claim
 from servicekit.stores.sqlite.store import SqliteStore
@@ -41,6 +41,9 @@ class Signals:
 
     def is_running(self, job_id: str, attempt: int) -> bool:
         return True
+
+    def hear_of_failure(self, record: JobRecord) -> None:
+        pass
 
     def cancel(self, job_id: str) -> None:
         pass

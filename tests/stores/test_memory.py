@@ -11,7 +11,7 @@ from servicekit.jobs.logs import NewLine
 from servicekit.jobs.options import JobOptions
 from servicekit.jobs.outcome import Outcome, completion, failure
 from servicekit.jobs.query import ALL_JOBS
-from servicekit.jobs.record import Progress
+from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import EndedBy, JobStatus, Transition
 from servicekit.jobs.submission import Claim, JobTarget
@@ -51,6 +51,9 @@ class RecordingSignals:
 
     def is_running(self, job_id: str, attempt: int) -> bool:
         return False
+
+    def hear_of_failure(self, record: JobRecord) -> None:
+        pass
 
     def cancel(self, job_id: str) -> None:
         raise AssertionError("there is no other process")

@@ -19,6 +19,7 @@ from servicekit.errors import StoreUnavailable
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.outcome import completion
 from servicekit.jobs.query import ALL_JOBS
+from servicekit.jobs.record import JobRecord
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.submission import Submission
 from servicekit.stores.sqlite import threads, writes
@@ -47,6 +48,9 @@ class Signals:
 
     def is_running(self, job_id: str, attempt: int) -> bool:
         return True
+
+    def hear_of_failure(self, record: JobRecord) -> None:
+        self.told.append(f"failed {record.id}")
 
     def cancel(self, job_id: str) -> None:
         self.told.append(f"cancel {job_id}")

@@ -1,7 +1,7 @@
 """The jobs feature: a scheduler in the application, and the routes to look at its jobs."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Unpack
 
 from fastapi import FastAPI
@@ -20,6 +20,7 @@ from servicekit.api.state import ServiceScope, check_path, service_state, siblin
 from servicekit.api.submit import document_submissions
 from servicekit.engine.factory import SchedulerOptions, create_scheduler
 from servicekit.errors import ConfigurationError
+from servicekit.observability.console import show_on_uvicorn
 
 
 class Jobs:
@@ -93,13 +94,17 @@ class Jobs:
             add_error_handlers(mounted)
         state.streams.start(on_stop=scheduler.pause)
         try:
-            async with scheduler:
-                try:
-                    yield
-                finally:
-                    state.streams.stop()  # before the running jobs have their grace time, which no stream need see
+            with self._show_lines():
+                async with scheduler:
+                    try:
+                        yield
+                    finally:
+                        state.streams.stop()  # before the running jobs have their grace time, which no stream need see
         finally:
             state.streams.end()  # until here a second signal is listened for
+
+    def _show_lines(self) -> AbstractContextManager[None]:
+        return show_on_uvicorn() if self._options.get("log_jobs", True) else nullcontext()
 
 
 def _list_mounted(app: Starlette) -> list[Starlette]:

@@ -9,15 +9,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from servicekit.api.features import Passive
-from servicekit.api.state import service_state
-from servicekit.observability.logs import accept_request_id, configure_logging, log_job_event, request_id
+from servicekit.observability.logs import accept_request_id, configure_logging, request_id
 
 _access_log = logging.getLogger("servicekit.access")
 
 
 class Logging(Passive):
-    """Structured logging, one JSON object a line, on standard error; a line for each request, and one for each job that
-    ends or is deleted.
+    """Structured logging, one JSON object a line, on standard error; a line for each request, and for what becomes of
+    each job, unless `with_jobs(log_jobs=False)` says otherwise.
 
     The lines of a request, also those of your own loggers, carry its `request_id`: that of its `X-Request-ID` header,
     or a new one; the response has it in the same header. Lines from inside a job carry its `job_id`. Handlers that the
@@ -32,7 +31,6 @@ class Logging(Passive):
     def install(self, app: FastAPI) -> None:
         configure_logging(self._level)
         app.add_middleware(RequestLog)
-        service_state(app).hub.add_listener(log_job_event)
 
 
 class RequestLog:

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import inspect
+import logging
 import signal
 import sys
 from types import FrameType
@@ -12,6 +13,7 @@ from fastapi import FastAPI
 from servicekit.api.state import service_state
 from servicekit.engine.scheduler import Scheduler
 from servicekit.errors import ConfigurationError
+from servicekit.observability.console import show_by
 
 
 def run_worker(place: str, *, app_dir: str, is_factory: bool, max_concurrency: int | None) -> None:
@@ -61,8 +63,15 @@ async def _run_until_stopped(app: FastAPI, place: str, scheduler: Scheduler) -> 
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    async with app.router.lifespan_context(app):
-        print(f"Running the jobs of {place}. Ctrl-C stops it.", flush=True)
-        await stopped.wait()
-        running = scheduler.running_count
-        print(f"Stopping; {running} running." if running else "Stopping.", flush=True)
+    with show_by([_make_console()]):
+        async with app.router.lifespan_context(app):
+            print(f"Running the jobs of {place}. Ctrl-C stops it.", flush=True)
+            await stopped.wait()
+            running = scheduler.running_count
+            print(f"Stopping; {running} running." if running else "Stopping.", flush=True)
+
+
+def _make_console() -> logging.Handler:
+    console = logging.StreamHandler()
+    console.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    return console

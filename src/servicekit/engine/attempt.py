@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from servicekit.engine.bridge import start_on, wait_for
 from servicekit.engine.limits import TimeLimits
-from servicekit.errors import SchedulerClosed, StoreUnavailable, TimeLimitExceeded
+from servicekit.errors import JobNotFound, SchedulerClosed, StoreUnavailable, TimeLimitExceeded
 from servicekit.jobs.backoff import Backoff
 from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.logs import NewLine
@@ -19,6 +19,7 @@ from servicekit.jobs.references import name_in_full
 from servicekit.jobs.retry import LONGEST_WAIT_SECONDS
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.jobs.submission import Claim
+from servicekit.observability.job_lines import JobLines
 from servicekit.ports import Clock, JobStore, Runner
 
 PROGRESS_INTERVAL_SECONDS: Final = 0.05
@@ -40,9 +41,9 @@ class Attempt:
     """The run of one claimed job, in a task of its own. It ends when the work has ended and that is written."""
 
     __slots__ = (
-        "_clock", "_exceeded", "_is_canceled", "_is_late", "_is_left", "_is_refused", "_is_stopped", "_limits",
-        "_lines", "_loop", "_on_end", "_on_put_off", "_on_submit", "_outcome", "_reporter", "_runner", "_store",
-        "_timer", "_watcher", "claim", "job", "task",
+        "_began_at", "_clock", "_exceeded", "_is_canceled", "_is_late", "_is_left", "_is_refused", "_is_stopped",
+        "_limits", "_lines", "_loop", "_on_end", "_on_put_off", "_on_submit", "_outcome", "_reporter", "_runner",
+        "_says", "_store", "_timer", "_watcher", "claim", "job", "task",
     )  # fmt: skip
 
     task: asyncio.Task[None]
@@ -53,6 +54,7 @@ class Attempt:
         store: JobStore,
         runner: Runner,
         clock: Clock,
+        lines: JobLines,
         on_end: "Callable[[Attempt], None]",
         on_put_off: Callable[[], None],
         on_submit: Submit,
@@ -62,6 +64,7 @@ class Attempt:
         self._store = store
         self._runner = runner
         self._clock = clock
+        self._says = lines
         self._on_end = on_end
         self._on_put_off = on_put_off
         self._on_submit = on_submit
@@ -80,6 +83,9 @@ class Attempt:
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._began_at = self._clock.monotonic()
+        if self._says.tells_all:
+            self._says.started(self.claim)
         # Not by the loop's create_task: that may be set to run the first step at once, inside whoever starts it.
         self.task = asyncio.Task(self._run(), loop=loop, name=self.job.id)
         if self.claim.submission.runner in _OUTSIDE:
@@ -109,6 +115,7 @@ class Attempt:
     def leave(self) -> None:
         """The store will be closed: an end that cannot be written then is left to `settle`, or to another process."""
         self._is_left = True
+        self._says.left(self.claim)
 
     def _strike(self, error: TimeLimitExceeded) -> None:
         """Ask the target to stop because it takes too long, unless it was asked to already."""
@@ -174,7 +181,8 @@ class Attempt:
                 await self._write_report()
             await self._end(outcome)
         except StoreUnavailable as error:
-            level = logging.DEBUG if self._is_late else logging.WARNING
+            # With a store that was closed in order, all is as it should be: see `leave`.
+            level = logging.DEBUG if self._is_late or self._is_left else logging.WARNING
             _log.log(level, "The end of job %s is not written yet: %s", self.job.id, error)
             self._is_late = True
             return False
@@ -185,14 +193,22 @@ class Attempt:
         if self._exceeded is not None:  # whatever the target has made of being asked to stop
             outcome = failure(self._exceeded, EndedBy.TIME_LIMIT)
         elif (self._is_stopped and outcome.transition is Transition.CANCEL) or self._was_refused(outcome):
-            await self._store.release(self.claim)
+            await self._release()
             return
         retry_at = self._find_retry(outcome)
         if retry_at is not None:
-            await self._store.retry(self.claim, outcome, retry_at)
+            if await self._store.retry(self.claim, outcome, retry_at):
+                self._says.put_off(self.claim, outcome, retry_at - self._clock.now())
             self._on_put_off()
-        else:
-            await self._store.finish(self.claim, outcome)
+            return
+        is_written = await self._store.finish(self.claim, outcome)
+        if is_written and (outcome.transition is Transition.FAIL or self._says.tells_all):
+            self._says.ended(self.claim, outcome, self._clock.monotonic() - self._began_at)
+
+    async def _release(self) -> None:
+        if await self._store.release(self.claim):
+            with suppress(StoreUnavailable, JobNotFound):  # it is given back in any case
+                self._says.stopped(self.claim, await self._store.get_record(self.job.id))
 
     def _was_refused(self, outcome: Outcome) -> bool:
         """Whether the target failed because it could submit nothing any more: the service is stopping."""

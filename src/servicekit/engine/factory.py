@@ -38,6 +38,8 @@ class SchedulerOptions(TypedDict, total=False):
     - `shutdown_grace`: how long running jobs have to end when the service stops; 5 seconds by default.
     - `capture_output`: whether what coroutines and threads print and log is kept in the logs of their jobs; that of
       processes and commands always is.
+    - `log_jobs`: whether the service's own log says what becomes of jobs, on the logger `servicekit.jobs`: a failed one
+      is an error with its traceback, an attempt that failed and will be followed by another a warning, the rest `INFO`.
     - `run_jobs`: whether this process runs jobs, or only accepts them for others.
     - `hub`, `clock`: parts to use instead of new ones.
     """
@@ -50,6 +52,7 @@ class SchedulerOptions(TypedDict, total=False):
     retention: Retention | None
     shutdown_grace: float | timedelta
     capture_output: bool
+    log_jobs: bool
     run_jobs: bool
     hub: EventHub | None
     clock: Clock | None
@@ -111,6 +114,7 @@ def _assemble(url: str, max_concurrency: int | None, options: SchedulerOptions) 
         shutdown_grace=options.get("shutdown_grace", 5.0),
         run_jobs=options.get("run_jobs", True),
         capture_output=options.get("capture_output", True),
+        log_jobs=options.get("log_jobs", True),
     )
 
 

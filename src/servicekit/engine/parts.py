@@ -24,3 +24,4 @@ class SchedulerParts:
     shutdown_grace: float | timedelta = 5.0
     run_jobs: bool = True
     capture_output: bool = True
+    log_jobs: bool = True

@@ -31,6 +31,7 @@ from servicekit.jobs.record import JobRecord
 from servicekit.jobs.restartable import describe_call, refuse
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import CallProblem, JobTarget, Submission, name_of
+from servicekit.observability.job_lines import JobLines
 
 P = ParamSpec("P")
 
@@ -51,8 +52,9 @@ class Scheduler:
         self._hub = parts.hub
         self._ids = JobIds()
         self._timekeeper = Timekeeper(parts.store, parts.clock)
+        self._lines = JobLines(is_quiet=not parts.log_jobs)
         self._worker = Worker(
-            parts.store, parts.runners, parts.clock, self._timekeeper, parts.limits, self._submit_child
+            parts.store, parts.runners, parts.clock, self._timekeeper, parts.limits, self._lines, self._submit_child
         )
         ticker = Ticker(parts.store, parts.clock, self._ids.next_id, self._wake)
         self._engine = Engine(parts, self._worker, self._timekeeper, ticker)
@@ -236,6 +238,7 @@ class Scheduler:
         job_id = str(job_id)
         await (await self._engine.open()).delete(job_id)
         self._worker.cancel(job_id)
+        self._lines.deleted(job_id)
 
     async def wait(self, job_id: str | ULID, timeout: float | None = None) -> JobRecord:
         """Wait until the job has ended, and return its last record.

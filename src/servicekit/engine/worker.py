@@ -12,7 +12,9 @@ from servicekit.engine.timekeeper import Timekeeper
 from servicekit.errors import ConfigurationError, StoreUnavailable, check_count
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.options import RunnerKind, check_text
+from servicekit.jobs.record import JobRecord
 from servicekit.jobs.submission import Claim
+from servicekit.observability.job_lines import JobLines
 from servicekit.ports import Clock, JobStore, Runner
 
 DEFAULT_MAX_THREADS: Final = 256
@@ -70,6 +72,7 @@ class Worker:
         clock: Clock,
         timekeeper: Timekeeper,
         limits: ConcurrencyLimits,
+        lines: JobLines,
         on_submit: Submit,
     ) -> None:
         self._store = store
@@ -89,6 +92,7 @@ class Worker:
         self._is_paused = False
         self._wake = asyncio.Event()
         self._failures = FailureLog(_log)
+        self._lines = lines
 
     @property
     def running_count(self) -> int:
@@ -121,6 +125,10 @@ class Worker:
         attempt = self._attempts.get(job_id)
         if attempt is not None:
             attempt.cancel()
+
+    def hear_of_failure(self, record: JobRecord) -> None:
+        """The store has ended this job: it waited too long, or nobody is left that could run it."""
+        self._lines.lost(record)
 
     async def run(self) -> None:
         """Claim and start, until canceled. May be run again, also on another event loop."""
@@ -165,6 +173,7 @@ class Worker:
             self._store,
             self._runners[runner],
             self._clock,
+            self._lines,
             self._attempt_ended,
             self._timekeeper.wake,
             self._on_submit,

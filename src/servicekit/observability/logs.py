@@ -4,17 +4,13 @@ import logging
 import re
 import secrets
 from contextvars import ContextVar
-from datetime import timedelta
 
 from servicekit.errors import MissingExtra
 from servicekit.jobs.current import current
-from servicekit.jobs.events import JobEvent
-from servicekit.jobs.status import JobStatus
 
 request_id: ContextVar[str | None] = ContextVar("servicekit_request_id", default=None)
 
 _ACCEPTABLE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
-_job_log = logging.getLogger("servicekit.jobs")
 
 
 def accept_request_id(offered: str | None) -> str:
@@ -53,27 +49,3 @@ def add_context(record: logging.LogRecord) -> bool:
     if job is not None:
         record.job_id = job.id
     return True
-
-
-def log_job_event(event: JobEvent) -> None:
-    """A listener that logs how jobs end, or that they are deleted; the rest of their life is logged for debugging."""
-    record = event.record
-    if record is None:
-        _job_log.info("job deleted", extra={"job_id": event.job_id})
-        return
-    if not event.is_transition:
-        return
-    level = _level_of(record.status)
-    if _job_log.isEnabledFor(level):
-        fields: dict[str, object] = {"job_id": record.id, "job_name": record.name, "attempt": record.attempt}
-        if record.finished_at is not None:
-            duration = record.finished_at - (record.started_at or record.finished_at)
-            fields["duration_ms"] = duration / timedelta(milliseconds=1)
-            fields["error"] = record.error
-        _job_log.log(level, f"job {record.status}", extra=fields)
-
-
-def _level_of(status: JobStatus) -> int:
-    if status is JobStatus.FAILED:
-        return logging.ERROR
-    return logging.INFO if status.is_terminal else logging.DEBUG

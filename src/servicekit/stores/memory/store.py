@@ -155,6 +155,8 @@ class MemoryStore:
         while (job := self._waiting.find_expired(now)) is not None:
             seconds = seconds_of(job.options.queue_timeout or 0)
             self._end_waiting(job, failure(QueueTimeout(seconds), EndedBy.TIME_LIMIT))
+            if self._signals is not None:
+                self._signals.hear_of_failure(job.record(now))
         return self._waiting.next_moment()
 
     async def finish(self, claim: Claim, outcome: Outcome) -> bool:

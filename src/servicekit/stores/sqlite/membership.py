@@ -43,41 +43,48 @@ class Departure(NamedTuple):
     now: str
 
 
-def retire(connection: sqlite3.Connection, departure: Departure) -> bool:
-    """This process claims no more: end what waits for it alone. `False`: there is more of that."""
+class Step(NamedTuple):
+    """What was done about the jobs of a process that goes, or has gone."""
+
+    is_last: bool
+    failed: list[str]
+
+
+def retire(connection: sqlite3.Connection, departure: Departure) -> Step:
+    """This process claims no more: end some of what waits for it alone."""
     connection.execute("UPDATE processes SET is_stopping = 1 WHERE id = ?", [departure.process])
-    return _end_waiting(connection, departure, EndedBy.STOP)
+    failed = _end_waiting(connection, departure, EndedBy.STOP)
+    return Step(len(failed) < _STEP, failed)
 
 
 def leave(connection: sqlite3.Connection, departure: Departure) -> bool:
     """Strike this process off the list, unless attempts of its are still running, or jobs wait for it."""
-    is_free = _end_waiting(connection, departure, EndedBy.STOP) and not _list_owned(
-        connection, _RUNNING, departure.process
-    )
+    is_last = len(_end_waiting(connection, departure, EndedBy.STOP)) < _STEP
+    is_free = is_last and not _list_owned(connection, _RUNNING, departure.process)
     if is_free:
         connection.execute("DELETE FROM processes WHERE id = ?", [departure.process])
     return is_free
 
 
-def take_over(connection: sqlite3.Connection, departure: Departure) -> bool:
-    """Give up jobs of a process that has ended. `False`: there are more."""
+def take_over(connection: sqlite3.Connection, departure: Departure) -> Step:
+    """Give up some jobs of a process that has ended."""
     row = connection.execute("SELECT is_stopping FROM processes WHERE id = ?", [departure.process]).fetchone()
     is_stopping = bool(row and row[0])
-    is_last = _end_waiting(connection, departure, EndedBy.STOP if is_stopping else EndedBy.CRASH)
+    failed = _end_waiting(connection, departure, EndedBy.STOP if is_stopping else EndedBy.CRASH)
     running = _list_owned(connection, _RUNNING, departure.process)
-    for job_id in running:
-        give_up(connection, job_id, departure.now, is_spared=is_stopping)
-    is_last = is_last and len(running) < _STEP
+    is_last = max(len(failed), len(running)) < _STEP
+    failed += [job_id for job_id in running if give_up(connection, job_id, departure.now, is_spared=is_stopping)]
     if is_last:
         connection.execute("DELETE FROM processes WHERE id = ?", [departure.process])
-    return is_last
+    return Step(is_last, failed)
 
 
-def _end_waiting(connection: sqlite3.Connection, departure: Departure, ended_by: EndedBy) -> bool:
+def _end_waiting(connection: sqlite3.Connection, departure: Departure, ended_by: EndedBy) -> list[str]:
+    """End some of what waits for that process alone."""
     waiting = _list_owned(connection, _PENDING, departure.process)
     if waiting:
         close(connection, Transition.FAIL, waiting, departure.now, ended_by, NotRestartable())
-    return len(waiting) < _STEP
+    return waiting
 
 
 def _list_owned(connection: sqlite3.Connection, status: str, process: int) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 
 from pydantic_core import to_json
 
-from servicekit.errors import StoreUnavailable
+from servicekit.errors import JobNotFound, StoreUnavailable
 from servicekit.jobs.logs import LogPage, NewLine
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import Outcome
@@ -27,7 +27,7 @@ from servicekit.stores.process_name import name_of_process
 from servicekit.stores.sqlite import claims, inserts, logs, queries, queues, schedules, times, writes
 from servicekit.stores.sqlite.loading import load_submission
 from servicekit.stores.sqlite.local import LocalJobs
-from servicekit.stores.sqlite.membership import Departure, list_running
+from servicekit.stores.sqlite.membership import Departure, Step, list_running
 from servicekit.stores.sqlite.messenger import Messenger
 from servicekit.stores.sqlite.options import expiry_after
 from servicekit.stores.sqlite.processes import remove_leftovers
@@ -149,9 +149,19 @@ class SqliteStore:
             self._seat.remove_lock_of(member)
             self._wake()
 
-    async def _in_steps(self, function: Callable[..., list[bool]], process: int) -> None:
-        while not await self._writing().ask(function, Departure(process, self._now())):  # noqa: ASYNC110
+    async def _in_steps(self, function: Callable[..., list[Step]], process: int) -> None:
+        is_last = False
+        while not is_last:
+            is_last, failed = await self._writing().ask(function, Departure(process, self._now()))
+            await self._tell_of_failures(failed)
             await asyncio.sleep(0)
+
+    async def _tell_of_failures(self, job_ids: list[str]) -> None:
+        for job_id in job_ids:
+            with suppress(JobNotFound):  # deleted since
+                record = await self.get_record(job_id)
+                if self._messenger is not None:
+                    self._messenger.signals.hear_of_failure(record)
 
     async def retire(self) -> None:
         if self._writer is not None and self._loop is asyncio.get_running_loop():
@@ -237,8 +247,10 @@ class SqliteStore:
 
     async def make_due(self) -> datetime | None:
         while (moment := await self._reading().ask(times.find_next, None)) is not None and moment <= self._now():
-            for job_id in await self._writing().ask(MAKE_DUE, self._now()):
+            expired = await self._writing().ask(MAKE_DUE, self._now())
+            for job_id in expired:
                 self._local.forget(job_id)
+            await self._tell_of_failures(expired)
         return read_time(moment)
 
     async def finish(self, claim: Claim, outcome: Outcome) -> bool:

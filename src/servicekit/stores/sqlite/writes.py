@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from servicekit.errors import NotRestartable, ProcessDied, ProcessStopped
+from servicekit.errors import JobLost, NotRestartable, ProcessDied, ProcessStopped
 from servicekit.jobs.option_texts import load_options
 from servicekit.jobs.outcome import describe_error
 from servicekit.jobs.record import MAX_PAST_ATTEMPTS, JobRecord
@@ -224,8 +224,9 @@ def _find_one(connection: sqlite3.Connection, release: Release) -> Held | None:
     return find_running(connection, [release[:2]]).get(0)
 
 
-def give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared: bool) -> None:
-    """What becomes of a job whose attempt will not end by itself."""
+def give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared: bool) -> bool:
+    """What becomes of a job whose attempt will not end by itself: say whether it has failed."""
+    error: JobLost | None = None
     query = (
         "SELECT is_deleted, cancel_requested_at, target, max_restarts, attempt - spared - failures, options FROM jobs "
         "WHERE id = ?"
@@ -237,14 +238,17 @@ def give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared:
     elif asked is not None:
         close(connection, Transition.CANCEL, [job_id], now, EndedBy.CANCEL)
     elif target is None:
-        close(connection, Transition.FAIL, [job_id], now, ended_by, NotRestartable())
+        error = NotRestartable()
     elif is_spared and max_restarts == 0:
-        close(connection, Transition.FAIL, [job_id], now, ended_by, ProcessStopped())
+        error = ProcessStopped()
     elif not is_spared and max_restarts < attempts:
-        close(connection, Transition.FAIL, [job_id], now, ended_by, ProcessDied(attempts))
+        error = ProcessDied(attempts)
     else:
         expires_at = expiry_after(load_options(options), datetime.fromisoformat(now))
         connection.execute(_GIVE_BACK, [now, ended_by, int(is_spared), expires_at, job_id])
+    if error is not None:
+        close(connection, Transition.FAIL, [job_id], now, ended_by, error)
+    return error is not None
 
 
 def close(

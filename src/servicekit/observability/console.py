@@ -1,0 +1,50 @@
+"""A console for servicekit's own lines, where the application has not configured logging.
+
+Warnings and errors are seen in any case: Python prints them if no handler takes them. What is only for information
+needs a handler. Libraries add none; but the server's console is there to show what the service does.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+_OURS: Final = logging.getLogger("servicekit")
+_UVICORN: Final = logging.getLogger("uvicorn.error")
+
+
+class _Stopgap(logging.Handler):
+    """Does what another handler does, for as long as the application's root logger has none."""
+
+    def __init__(self, handlers: list[logging.Handler]) -> None:
+        super().__init__()
+        self._handlers = handlers
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not logging.getLogger().handlers:
+            for handler in self._handlers:
+                if record.levelno >= handler.level:
+                    handler.handle(record)
+
+
+@contextmanager
+def show_on_uvicorn() -> Iterator[None]:
+    """Show servicekit's lines among uvicorn's, at its level, if nothing else would show them."""
+    with show_by(_UVICORN.handlers or logging.getLogger("uvicorn").handlers, _UVICORN.getEffectiveLevel()):
+        yield
+
+
+@contextmanager
+def show_by(handlers: list[logging.Handler], level: int = logging.INFO) -> Iterator[None]:
+    """Show servicekit's lines by these handlers, unless somebody has configured what becomes of them."""
+    if not handlers or _OURS.handlers or _OURS.level or logging.getLogger().handlers:
+        yield
+        return
+    stopgap = _Stopgap(handlers)
+    _OURS.addHandler(stopgap)
+    _OURS.setLevel(level)
+    try:
+        yield
+    finally:
+        _OURS.removeHandler(stopgap)
+        _OURS.setLevel(logging.NOTSET)
