@@ -34,7 +34,11 @@ async def test_however_often_a_job_speaks_its_log_is_looked_at_now_and_then(monk
     (claim,) = await store.claim(1, ())
     line = NewLine(datetime.now(UTC), "info", "log", "a line")
     await store.append_log(claim, [line])
-    async with watch_log(store, hub, job_id) as watch:
+
+    async def open_store() -> CountingStore:
+        return store
+
+    async with watch_log(open_store, hub, job_id) as watch:
         told: object = None
         while not isinstance(told, list):
             event = await watch.next_event()

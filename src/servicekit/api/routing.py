@@ -1,6 +1,7 @@
 """What all routes of ours have in common."""
 
 from functools import cached_property
+from typing import Final
 
 from fastapi import FastAPI, HTTPException
 from fastapi.routing import APIRoute
@@ -25,6 +26,10 @@ class CheapRoute(APIRoute):
         return self.path.partition("{")[0]
 
 
+_DONE_WITH: Final = ("fastapi_inner_astack", "fastapi_function_astack")
+"""What FastAPI leaves in a request when it is done with it, which thousands of streams need not keep."""
+
+
 class EventStreamRoute(CheapRoute):
     """Refuses what pages of other sites ask for, and runs an `EventStream` after FastAPI is done with the request."""
 
@@ -35,6 +40,8 @@ class EventStreamRoute(CheapRoute):
         await super().handle(scope, receive, send)
         stream = scope.pop(STREAM_IN_SCOPE, None)
         if isinstance(stream, EventStream):
+            for key in _DONE_WITH:
+                scope.pop(key, None)
             await stream.run(scope, receive, send)
 
     def _list_methods(self, app: FastAPI) -> set[str]:

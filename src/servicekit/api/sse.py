@@ -190,8 +190,20 @@ class EventStream(Response):
         if _may_keep_alive(scope):
             self.headers["connection"] = "keep-alive"
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        if scope["method"] != "HEAD":
-            await self._run(receive, send)
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+            return
+        disconnect = asyncio.get_running_loop().create_task(self._wait_disconnect(receive), name="disconnect")
+        try:
+            async with self._opening as self._watch:
+                await self._send_events(self._watch, send)
+        except JobNotFound as error:  # deleted since the request was accepted
+            deleted = JobEvent(error.job_id, None)
+            await send({"type": "http.response.body", "body": self._encode(deleted), "more_body": True})
+        except StoreUnavailable as error:  # the stream ends, and its client comes back by itself
+            _log.error("%s", error)
+        finally:
+            disconnect.cancel()
         if not self._is_reader_gone:
             await send({"type": "http.response.body", "body": b""})
 
@@ -227,27 +239,23 @@ class EventStream(Response):
         """Whether it is waiting for its reader to take something."""
         return self._sending_since is not None
 
-    async def _run(self, receive: Receive, send: Send) -> None:
-        disconnect = asyncio.get_running_loop().create_task(self._wait_disconnect(receive), name="disconnect")
-        try:
-            async with self._opening as self._watch:
-                await self._send_events(self._watch, send)
-        except JobNotFound as error:  # deleted since the request was accepted
-            deleted = JobEvent(error.job_id, None)
-            await send({"type": "http.response.body", "body": self._encode(deleted), "more_body": True})
-        except StoreUnavailable as error:  # the stream ends, and its client comes back by itself
-            _log.error("%s", error)
-        finally:
-            disconnect.cancel()
-
     async def _send_events(self, watch: Watch, send: Send) -> None:
         self._task = asyncio.current_task()
         self._last_sent_at = time.monotonic()
         self._streams.add(self)
         try:
             await self._send(send, b"retry: %d\n" % RETRY_MILLISECONDS)
-            while await self._send_next(watch, send):
-                pass
+            while True:  # no more calls within calls than needed: each is an object, in each of thousands of streams
+                event = await watch.next_event()
+                if self._is_reader_gone or (event is None and watch.is_closed):
+                    break
+                if event is not None:
+                    await self._send(send, self._encode(event))
+                    if event.is_last:
+                        break
+                elif self._is_comment_due:
+                    await self._send(send, _KEEP_ALIVE)
+                event = None  # which would be kept while the stream waits
         except asyncio.CancelledError:
             if not self._has_stalled or self._task is None:
                 raise
@@ -255,18 +263,6 @@ class EventStream(Response):
         finally:
             self._streams.remove(self)
             self._task = None
-
-    async def _send_next(self, watch: Watch, send: Send) -> bool:
-        """Send what comes next; `False` if nothing more will."""
-        event = await watch.next_event()
-        if self._is_reader_gone or (event is None and watch.is_closed):
-            return False
-        if event is not None:
-            await self._send(send, self._encode(event))
-            return not event.is_last
-        if self._is_comment_due:
-            await self._send(send, _KEEP_ALIVE)
-        return True
 
     def _encode(self, event: JobEvent | LogEvent | JobChange) -> bytes:
         return encode_event(event, expose_traceback=self._expose_tracebacks)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from servicekit.engine.watch import JobWatch, watch_job
+from servicekit.engine.watch import JobWatch, OpenStore
 from servicekit.errors import JobNotFound
 from servicekit.events.hub import EventHub
 from servicekit.jobs.events import JobEvent
@@ -119,7 +119,7 @@ class LogWatch:
 
 @asynccontextmanager
 async def watch_log(
-    store: JobStore,
+    open_store: OpenStore,
     hub: EventHub,
     job_id: str,
     *,
@@ -131,10 +131,10 @@ async def watch_log(
 
     A line is told before the end of its job, and no line twice. Of lines that are written faster than they are read,
     those are missing that the store has dropped meanwhile. `JobNotFound` if there is no such job; `interval_seconds` as
-    for `watch_job`.
+    for `JobWatch`.
     """
-    async with watch_job(store, hub, job_id, after_version or None, interval_seconds) as watch:
-        log_watch = LogWatch(watch, store, job_id, after_version, after_line)
+    async with JobWatch(open_store, hub, job_id, after_version or None, interval_seconds) as watch:
+        log_watch = LogWatch(watch, await open_store(), job_id, after_version, after_line)
         with hub.subscribe_log(job_id, log_watch.ring):
             yield log_watch
 

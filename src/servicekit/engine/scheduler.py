@@ -18,7 +18,7 @@ from servicekit.engine.queues import Queues
 from servicekit.engine.schedules import Schedules
 from servicekit.engine.ticker import Ticker
 from servicekit.engine.timekeeper import Timekeeper
-from servicekit.engine.watch import JobWatch, watch_job
+from servicekit.engine.watch import JobWatch
 from servicekit.engine.worker import Worker
 from servicekit.errors import JobNotFound, check_count
 from servicekit.jobs.command import Command
@@ -209,7 +209,7 @@ class Scheduler:
         if (await self.get_record(job_id)).status.is_terminal:
             return False
         store = await self._engine.open()
-        async with watch_job(store, self._hub, job_id) as watch:
+        async with self.watch(job_id) as watch:
             await store.request_cancel(job_id)
             self._worker.cancel(job_id)
             try:
@@ -264,18 +264,15 @@ class Scheduler:
                 is_last = record.status.is_terminal
                 yield record
 
-    @asynccontextmanager
-    async def watch(
-        self, job_id: str | ULID, after_version: int | None = None, interval_seconds: float = 0.0
-    ) -> AsyncIterator[JobWatch]:
+    def watch(self, job_id: str | ULID, after_version: int | None = None, interval_seconds: float = 0.0) -> JobWatch:
         """A reader's view of the job, event by event: what `wait`, `stream` and the event streams are made of.
+
+        It is a context manager: `async with scheduler.watch(job_id) as watch`.
 
         It begins with the present record, or with what has changed since `after_version`; progress comes no faster
         than every `interval_seconds`. `JobNotFound` if there is no job with this id.
         """
-        store = await self._engine.open()
-        async with watch_job(store, self._hub, str(job_id), after_version, interval_seconds) as watch:
-            yield watch
+        return JobWatch(self._engine.open, self._hub, str(job_id), after_version, interval_seconds)
 
     async def get_log(self, job_id: str | ULID, *, after: int = 0, limit: int = 1_000) -> LogPage:
         """What the job has printed and logged: at most `limit` of its lines that come after number `after`.
@@ -305,7 +302,7 @@ class Scheduler:
     ) -> AsyncIterator[LogWatch]:
         """Like `watch`, and with the lines of the job's log: all that are kept, or those after number `after_line`."""
         async with watch_log(
-            await self._engine.open(),
+            self._engine.open,
             self._hub,
             str(job_id),
             after_version=after_version,

@@ -1,24 +1,72 @@
 """One reader's view of one job: first what is, then what changes, in order and nothing twice."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Final, Self
 
 from servicekit.events.hub import EventHub
 from servicekit.events.mailbox import Mailbox
 from servicekit.jobs.events import JobEvent
 from servicekit.ports import JobStore
 
+OpenStore = Callable[[], Awaitable[JobStore]]
+"""Gives the store, ready to be asked."""
+
+_NONE: Final = -1
+
 
 class JobWatch:
-    """What a reader has still to be told of a job. Used inside `watch_job`."""
+    """What a reader has still to be told of a job: its present record first; or, after `after_version`, all that has
+    changed since.
 
-    def __init__(self, mailbox: Mailbox, backlog: list[JobEvent], seen_version: int, interval_seconds: float) -> None:
-        self._mailbox = mailbox
-        self._backlog = backlog
-        self._version = seen_version
+    It is a context manager, and may be asked inside: `JobNotFound` on entering if there is no such job.
+    `interval_seconds` is the shortest time between two updates that are no change of status. One of ten thousand
+    readers costs what it keeps, so there is nothing here that it does not need while it waits.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_hub",
+        "_interval_seconds",
+        "_job_id",
+        "_mailbox",
+        "_next_update_at",
+        "_open_store",
+        "_version",
+    )
+
+    def __init__(
+        self,
+        open_store: OpenStore,
+        hub: EventHub,
+        job_id: str,
+        after_version: int | None = None,
+        interval_seconds: float = 0.0,
+    ) -> None:
+        self._open_store = open_store
+        self._hub = hub
+        self._job_id = job_id
+        self._version = _NONE if after_version is None else after_version
         self._interval_seconds = interval_seconds
         self._next_update_at = 0.0
+        self._mailbox = Mailbox()
+        self._backlog: list[JobEvent] | None = None
+
+    async def __aenter__(self) -> Self:
+        store = await self._open_store()
+        self._hub.subscribe(self._job_id, self._mailbox)
+        try:
+            self._backlog = await self._read(store)
+        except BaseException:
+            self._hub.unsubscribe(self._job_id, self._mailbox)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._hub.unsubscribe(self._job_id, self._mailbox)
 
     @property
     def is_closed(self) -> bool:
@@ -54,9 +102,20 @@ class JobWatch:
                 return event
         return None
 
+    async def _read(self, store: JobStore) -> list[JobEvent]:
+        present = await store.get_record(self._job_id)
+        backlog = [JobEvent(self._job_id, present)]
+        if not 0 <= self._version <= present.version:  # a version that never was: start anew
+            self._version = 0
+        elif self._version < present.version:
+            missed = await store.list_transitions(self._job_id, self._version)
+            backlog = [JobEvent(self._job_id, record) for record in missed] + backlog
+        return backlog
+
     def _take_any(self) -> JobEvent | None:
         if self._backlog:
-            return self._backlog.pop(0)
+            event, self._backlog = self._backlog[0], self._backlog[1:] or None
+            return event
         return self._mailbox.take(only_transitions=self._seconds_to_update() is not None)
 
     def _seconds_to_update(self) -> float | None:
@@ -65,23 +124,3 @@ class JobWatch:
             return None
         seconds = self._next_update_at - asyncio.get_running_loop().time()
         return seconds if seconds > 0 else None
-
-
-@asynccontextmanager
-async def watch_job(
-    store: JobStore, hub: EventHub, job_id: str, after_version: int | None = None, interval_seconds: float = 0.0
-) -> AsyncIterator[JobWatch]:
-    """Watch a job: its present record first; or, after `after_version`, all that has changed since.
-
-    `JobNotFound` if there is no such job. `interval_seconds` is the shortest time between two updates that are no
-    change of status.
-    """
-    with hub.subscribe(job_id) as mailbox:
-        present = await store.get_record(job_id)
-        backlog = [JobEvent(job_id, present)]
-        if after_version is None or after_version > present.version:  # a version that never was: start anew
-            after_version = 0
-        elif after_version < present.version:
-            missed = await store.list_transitions(job_id, after_version)
-            backlog = [JobEvent(job_id, record) for record in missed] + backlog
-        yield JobWatch(mailbox, backlog, after_version, interval_seconds)

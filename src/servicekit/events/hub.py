@@ -96,15 +96,13 @@ class EventHub:
         finally:
             del self._bells[bell]
 
-    @contextmanager
-    def subscribe(self, job_id: str) -> Iterator[Mailbox]:
-        """A mailbox that gets every event of the job from now on."""
-        mailbox = Mailbox()
-        readers = self._mailboxes.setdefault(job_id, {})
-        readers[mailbox] = None
-        try:
-            yield mailbox
-        finally:
-            del readers[mailbox]
-            if not readers:
-                del self._mailboxes[job_id]
+    def subscribe(self, job_id: str, mailbox: Mailbox) -> None:
+        """Put every event of the job into the mailbox from now on, until `unsubscribe`."""
+        self._mailboxes.setdefault(job_id, {})[mailbox] = None
+
+    def unsubscribe(self, job_id: str, mailbox: Mailbox) -> None:
+        """Put no more into the mailbox."""
+        readers = self._mailboxes[job_id]
+        del readers[mailbox]
+        if not readers:
+            del self._mailboxes[job_id]
