@@ -1,8 +1,11 @@
 import os
 import random
+from collections.abc import Iterator
 from itertools import groupby
 
 import pytest
+
+from servicekit.engine import scheduler
 
 # Services are asked on this machine. A proxy of the environment's would look for them at itself.
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
@@ -10,6 +13,20 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 # Applications that are made in this process leave no file behind unless they ask for one, also those that are made when
 # their module is imported.
 os.environ["SERVICEKIT_JOBS_URL"] = "memory://"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _patient() -> Iterator[None]:
+    """Whoever cancels a job waits until it has stopped, also where the machine takes longer for that than a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scheduler, "_CANCEL_WAIT_SECONDS", 60.0)
+        yield
+
+
+@pytest.fixture
+def _brief_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For targets that do not stop: what is waited for in vain need not be waited for long."""
+    monkeypatch.setattr(scheduler, "_CANCEL_WAIT_SECONDS", 0.1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

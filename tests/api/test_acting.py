@@ -144,6 +144,7 @@ async def test_a_canceled_job_keeps_its_record(connect: Connect, jobs_url: str) 
         assert (await client.get(job)).json() == response.json()
 
 
+@pytest.mark.usefixtures("_brief_waits")
 async def test_what_does_not_stop_at_once_is_said_to_be_running(connect: Connect, jobs_url: str) -> None:
     async with connect(service(jobs_url)) as client:
         job = await submit(client, "/refuse")

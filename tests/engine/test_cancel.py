@@ -54,11 +54,12 @@ async def test_an_unknown_job_is_not_found(scheduler: Scheduler) -> None:
             await act("01JQRS7XK5N8Z3VQ2M4T6W8Y0A")
 
 
+@pytest.mark.usefixtures("_brief_waits")
 async def test_a_target_that_swallows_cancellation_is_reported_as_what_it_did(scheduler: Scheduler) -> None:
     stubborn = Stubborn()
     job_id = await scheduler.add_job(stubborn.run)
     await stubborn.began.wait()
-    assert await scheduler.cancel(job_id)  # after a second of waiting
+    assert await scheduler.cancel(job_id)  # after a moment of waiting
     record = await scheduler.get_record(job_id)
     assert record.status is JobStatus.RUNNING
     assert record.cancel_requested_at is not None
@@ -228,6 +229,7 @@ async def test_a_thread_sees_the_request_and_can_stop(scheduler: Scheduler) -> N
     assert await scheduler.get_status(job_id) is JobStatus.CANCELED
 
 
+@pytest.mark.usefixtures("_brief_waits")
 async def test_a_thread_that_does_not_stop_is_said_to_be_running(scheduler: Scheduler) -> None:
     started, release = threading.Event(), threading.Event()
 

@@ -178,6 +178,7 @@ def test_a_claim_that_was_under_way_when_its_event_loop_ended_is_not_lost(path: 
     asyncio.run(drain())
 
 
+@pytest.mark.usefixtures("_brief_waits")
 async def test_a_cancel_that_came_while_its_scheduler_was_closed_reaches_the_work(
     open_scheduler: OpenScheduler, path: Path
 ) -> None:
