@@ -106,6 +106,25 @@ def test_a_claim_among_many_queues(file: File) -> None:
     assert file.count_steps(claim) < 2 * before
 
 
+def test_a_claim_where_keys_are_held_in_a_paused_queue(file: File) -> None:
+    def fill(numbers: range) -> None:
+        for number in numbers:
+            for queue in ("paused", "paused too"):
+                file.insert(2, queue=queue, concurrency_key=f"key {number}")
+        file.claim(1)
+
+    def claim() -> None:
+        assert len(file.claim(5)) == 5
+
+    for queue in ("paused", "paused too"):
+        queues.set_paused(file.connection, queues.Pause(queue, is_paused=True))
+    file.insert(20)
+    fill(range(30))
+    before = file.count_steps(claim)
+    fill(range(30, 300))
+    assert file.count_steps(claim) < 2 * before
+
+
 def test_submissions_where_waiting_is_limited(file: File) -> None:
     def insert() -> None:
         job = inserts.new_job(ids.next_id(), "noop", COROUTINE, CALL, JobOptions(), NOW, max_pending=5)

@@ -71,3 +71,22 @@ async def test_jobs_that_were_ready_are_claimed_in_turn(tmp_path: Path) -> None:
     await store.set_queue_paused("paused", is_paused=False)
     assert len(await store.claim(9, ())) == 3
     await store.close()
+
+
+async def test_a_key_that_is_held_in_a_paused_queue_is_passed_on(tmp_path: Path) -> None:
+    held, waiting = JobIds().next_id(), JobIds().next_id()
+    connection = create_file(tmp_path / "jobs.db", 1)
+    for number, (queue, job_id) in enumerate((("paused", held), ("open", waiting))):
+        connection.execute(
+            "INSERT INTO jobs (id, name, turn, max_restarts, runner, submitted_at, target, arguments, queue, "
+            "waits_for, concurrency_key, concurrency_limit) "
+            "VALUES (?, 'noop', ?, 1, 'coroutine', ?, 'tests.fakes:noop', '{\"args\": [], \"kwargs\": {}}', ?, "
+            "'key', 'k', 1)",
+            (job_id, number, NOON, queue),
+        )
+    connection.execute("INSERT INTO queues (name, is_paused) VALUES ('paused', 1)")
+    connection.close()
+    store = SqliteStore(tmp_path / "jobs.db", RecordingPublisher(), FakeClock(), Retention())
+    await store.open(RecordingSignals())
+    assert [claim.submission.id for claim in await store.claim(9, ())] == [waiting]
+    await store.close()

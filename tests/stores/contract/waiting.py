@@ -285,6 +285,77 @@ class KeyContract(StoreTests):
         await store.finish(claim, completion(None))
         assert await self.claim_ids(store) == [first.submission.id]
 
+    @pytest.mark.parametrize("is_first", [False, True])
+    async def test_a_paused_queue_keeps_nobody_from_a_key(self, store: JobStore, is_first: bool) -> None:
+        if is_first:
+            await store.set_queue_paused("paused", is_paused=True)
+        stuck = await self.submit(store, queue="paused", concurrency_key="k")
+        waiting, last = [await self.submit(store, queue="open", concurrency_key="k") for _ in range(2)]
+        if not is_first:
+            await store.set_queue_paused("paused", is_paused=True)
+        claim = await self.claim(store)
+        assert claim.submission.id == waiting
+        assert await self.claim_ids(store) == []
+        await store.finish(claim, completion(None))
+        claim = await self.claim(store)
+        assert claim.submission.id == last
+        await store.set_queue_paused("paused", is_paused=False)
+        assert await self.claim_ids(store) == []
+        await store.finish(claim, completion(None))
+        assert await self.claim_ids(store) == [stuck]
+
+    async def test_a_pause_lets_go_of_all_keys(self, store: JobStore) -> None:
+        keys = [f"key {number}" for number in range(40)]
+        for key in keys:
+            await self.submit(store, queue="paused", concurrency_key=key)
+        waiting = [await self.submit(store, queue="open", concurrency_key=key) for key in keys]
+        await store.set_queue_paused("paused", is_paused=True)
+        assert sorted(await self.claim_ids(store)) == waiting
+
+    async def test_a_full_queue_keeps_nobody_from_a_key(self, store: JobStore) -> None:
+        running = await self.start(store, queue="gpu")
+        stuck = await self.submit(store, queue="gpu", concurrency_key="k")
+        assert await self.claim_ids(store, gpu=1) == []
+        waiting = await self.submit(store, queue="open", concurrency_key="k")
+        (claim,) = await store.claim(5, (), None, {"gpu": 1})
+        assert claim.submission.id == waiting
+        await store.finish(running, completion(None))
+        assert await self.claim_ids(store, gpu=1) == []
+        await store.finish(claim, completion(None))
+        assert await self.claim_ids(store, gpu=1) == [stuck]
+
+    async def test_a_queue_that_a_claim_has_filled_keeps_nobody_from_a_key(self, store: JobStore) -> None:
+        first = await self.submit(store, queue="gpu")
+        await self.submit(store, queue="gpu", concurrency_key="k")
+        waiting = await self.submit(store, queue="open", concurrency_key="k")
+        assert sorted(await self.claim_ids(store, gpu=1)) == sorted([first, waiting])
+
+    async def test_of_jobs_that_can_start_the_highest_gets_the_place(self, store: JobStore) -> None:
+        await store.set_queue_paused("paused", is_paused=True)
+        await self.submit(store, queue="paused", concurrency_key="k", priority=9)
+        await self.submit(store, queue="paused", concurrency_key="k", priority=9)
+        await self.submit(store, queue="open", concurrency_key="k")
+        high = await self.submit(store, queue="another", concurrency_key="k", priority=1)
+        assert await self.claim_ids(store) == [high]
+
+    async def test_who_loses_a_place_waits_for_it_and_can_be_canceled(self, store: JobStore) -> None:
+        stuck = await self.submit(store, queue="paused", concurrency_key="k")
+        await store.set_queue_paused("paused", is_paused=True)
+        await self.submit(store, queue="open", concurrency_key="k")
+        claim = await self.claim(store)
+        await store.request_cancel(stuck)
+        await store.set_queue_paused("paused", is_paused=False)
+        await store.finish(claim, completion(None))
+        assert await self.claim_ids(store) == []
+        assert [queue.pending for queue in await store.list_queues()] == []
+
+    async def test_a_job_that_was_put_back_keeps_nobody_from_its_key(self, store: JobStore) -> None:
+        claim = await self.start(store, queue="a", concurrency_key="k")
+        waiting = await self.submit(store, queue="b", concurrency_key="k")
+        await store.unclaim(claim)
+        await store.set_queue_paused("a", is_paused=True)
+        assert await self.claim_ids(store) == [waiting]
+
     @pytest.mark.parametrize("seed", range(5))
     async def test_no_key_is_ever_held_by_too_many_and_nobody_waits_forever(
         self, store: JobStore, clock: FakeClock, seed: int
@@ -294,6 +365,8 @@ class KeyContract(StoreTests):
             await crowd.do_something()
             crowd.check_places()
         clock.advance(10)
+        for queue in crowd.queues:
+            await store.set_queue_paused(queue, is_paused=False)
         while crowd.alive:
             await store.make_due()
             assert await crowd.claim(100) + len(crowd.running) > 0
@@ -306,6 +379,7 @@ class Crowd:
     """Jobs with and without concurrency keys, to which random things happen."""
 
     limits: Final[Mapping[str | None, int]] = {"a": 1, "b": 2, "c": 3}
+    queues: Final = ("default", "other")
 
     def __init__(self, tests: StoreTests, store: JobStore, clock: FakeClock, chance: random.Random) -> None:
         self._tests = tests
@@ -324,9 +398,16 @@ class Crowd:
             self.cancel,
             self.delete,
             self.pass_time,
+            self.pause,
         ]
-        (action,) = self._chance.choices(actions, [4, 4, 4, 2, 1, 1, 2])
+        (action,) = self._chance.choices(actions, [4, 4, 4, 2, 1, 1, 2, 2])
         await action()
+
+    async def pause(self) -> None:
+        """One of the two queues, or none."""
+        paused = self._chance.choice([*self.queues, None])
+        for queue in self.queues:
+            await self._store.set_queue_paused(queue, is_paused=queue == paused)
 
     def check_places(self) -> None:
         taken = Counter(claim.submission.options.concurrency_key for claim in self.running)
@@ -340,7 +421,7 @@ class Crowd:
             concurrency_limit=self.limits.get(key, 1),
             priority=self._chance.randint(-1, 1),
             delay=self._chance.choice([0, 0, 10]),
-            queue=self._chance.choice(["default", "other"]),
+            queue=self._chance.choice(self.queues),
         )
         self.alive.add(job_id)
 

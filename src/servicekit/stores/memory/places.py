@@ -1,7 +1,17 @@
 """Concurrency keys: of the jobs with the same one, only so many are ready or running at once."""
 
+from collections import OrderedDict
+from collections.abc import Callable
+from itertools import islice
+from typing import Final, TypeVar
+
 from servicekit.stores.memory.agenda import Agenda
 from servicekit.stores.memory.job import Job
+
+Kept = TypeVar("Kept", int, str)
+
+_MOST_AT_ONCE: Final = 100
+"""So many keys, and of each so many queues, are looked at in a claim."""
 
 
 class Places:
@@ -13,6 +23,8 @@ class Places:
 
     def __init__(self) -> None:
         self._keys: dict[str, _Key] = {}
+        self._contested: OrderedDict[str, None] = OrderedDict()
+        """Those that jobs wait for, perhaps while one that could not start has a place."""
 
     def take(self, key: str, job: Job) -> bool:
         """Give the job a place, or have it wait for one."""
@@ -21,47 +33,123 @@ class Places:
             places = self._keys[key] = _Key()
         if places.taken < job.options.concurrency_limit:
             places.taken += 1
+            places.ready[job] = None
             return True
-        places.waiting_for(job).put(job, (-job.options.priority, job.id))
+        places.wait(job)
+        self._contested[key] = None
         return False
 
-    def give_back(self, key: str) -> Job | None:
-        """Give a place back; the job that has it from now on, if one has waited for it.
+    @property
+    def may_be_stuck(self) -> bool:
+        """Whether `pass_on` has something to look at."""
+        return bool(self._contested)
+
+    def start(self, key: str, job: Job) -> None:
+        """The job, which has a place, runs from now on."""
+        del self._keys[key].ready[job]
+
+    def stop(self, key: str, job: Job) -> None:
+        """The job, which has a place, does not run after all, but is ready again."""
+        self._keys[key].ready[job] = None
+        self._contested[key] = None
+
+    def give_back(self, key: str, job: Job) -> Job | None:
+        """Give the job's place back; the job that has it from now on, if one has waited for it.
 
         Of several that is one with the highest priority, and of these the oldest.
         """
         places = self._keys[key]
-        waiting = places.waiting.get(places.taken)
-        if waiting is None or (first := waiting.first()) is None:
+        places.ready.pop(job, None)
+        following = places.find_first()
+        if following is None:
             places.taken -= 1
             if places.taken == 0:
                 del self._keys[key]
             return None
-        _, job = first
-        self.stop_waiting(key, job)
-        return job
+        places.give(following)
+        self._contested[key] = None
+        return following
 
     def stop_waiting(self, key: str, job: Job) -> None:
         """The job, which waits for a place, needs none any more."""
-        waiting = self._keys[key].waiting
-        agenda = waiting[job.options.concurrency_limit]
-        agenda.discard(job)
-        if not agenda:
-            del waiting[job.options.concurrency_limit]
+        self._keys[key].stop_waiting(job)
+
+    def pass_on(self, is_open: Callable[[Job], bool], *, of_all: bool = False) -> list[tuple[Job, Job]]:
+        """Take places from ready jobs that cannot start, and give them to jobs that can: each one with its heir.
+
+        It is done for some keys, and for others the next time, unless for all.
+        """
+        passed: list[tuple[Job, Job]] = []
+        for key in list(islice(self._contested, None if of_all else _MOST_AT_ONCE)):
+            places = self._keys.get(key)
+            if places is None or not places.is_contested:
+                del self._contested[key]
+                continue
+            self._contested.move_to_end(key)
+            pair = places.find_heir(is_open)
+            if pair is not None:
+                places.pass_on(*pair)
+                passed.append(pair)
+        return passed
 
 
 class _Key:
-    """The places of one key, and who waits for one, by their limits."""
+    """The places of one key, the ready jobs that have one, and those that wait for one: by limit, and by queue."""
 
-    __slots__ = ("taken", "waiting")
+    __slots__ = ("_by_limit", "_by_queue", "ready", "taken")
 
     def __init__(self) -> None:
         self.taken = 0
-        self.waiting: dict[int, Agenda[tuple[int, str], Job]] = {}
+        self.ready: dict[Job, None] = {}
+        self._by_limit: dict[int, Agenda[tuple[int, str], Job]] = {}
+        self._by_queue: dict[str, Agenda[tuple[int, str], Job]] = {}
 
-    def waiting_for(self, job: Job) -> Agenda[tuple[int, str], Job]:
-        limit = job.options.concurrency_limit
-        agenda = self.waiting.get(limit)
-        if agenda is None:
-            agenda = self.waiting[limit] = Agenda()
-        return agenda
+    @property
+    def is_contested(self) -> bool:
+        """Whether there are ready jobs with a place, and others in another queue that wait for one."""
+        return any(len(self._by_queue) > (job.options.queue in self._by_queue) for job in self.ready)
+
+    def wait(self, job: Job) -> None:
+        place = (-job.options.priority, job.id)
+        self._by_limit.setdefault(job.options.concurrency_limit, Agenda()).put(job, place)
+        self._by_queue.setdefault(job.options.queue, Agenda()).put(job, place)
+
+    def stop_waiting(self, job: Job) -> None:
+        _discard(self._by_limit, job.options.concurrency_limit, job)
+        _discard(self._by_queue, job.options.queue, job)
+
+    def find_first(self) -> Job | None:
+        """Who is next, if a place is given back."""
+        waiting = self._by_limit.get(self.taken)
+        first = None if waiting is None else waiting.first()
+        return None if first is None else first[1]
+
+    def give(self, job: Job) -> None:
+        """Give a place to a job that waits for one."""
+        self.stop_waiting(job)
+        self.ready[job] = None
+
+    def find_heir(self, is_open: Callable[[Job], bool]) -> tuple[Job, Job] | None:
+        """A ready job that cannot start, and one that could if it had its place."""
+        stuck = [job for job in self.ready if job.options.concurrency_limit <= self.taken and not is_open(job)]
+        if not stuck:
+            return None
+        firsts = [agenda.first() for agenda in islice(self._by_queue.values(), _MOST_AT_ONCE)]
+        heirs = [
+            (place, job)
+            for place, job in filter(None, firsts)
+            if job.options.concurrency_limit == self.taken and is_open(job)
+        ]
+        return (stuck[0], min(heirs)[1]) if heirs else None
+
+    def pass_on(self, job: Job, heir: Job) -> None:
+        del self.ready[job]
+        self.give(heir)
+        self.wait(job)
+
+
+def _discard(waiting: dict[Kept, Agenda[tuple[int, str], Job]], kept: Kept, job: Job) -> None:
+    agenda = waiting[kept]
+    agenda.discard(job)
+    if not agenda:
+        del waiting[kept]

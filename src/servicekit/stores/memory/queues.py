@@ -53,9 +53,15 @@ class Queues:
         queue = job.queue
         queue.pending -= 1
         if job.turn is not None:
-            queue.lines[job.runner].remove(job)
-            self._count_unready(queue, 1)
+            self.make_unready(job)
         self._settle(queue)
+
+    def make_unready(self, job: Job) -> None:
+        """Take a ready job out again: it is pending, and waits for something."""
+        queue = job.queue
+        queue.lines[job.runner].remove(job)
+        self._count_unready(queue, 1)
+        self._moved.add(queue)
 
     def make_ready(self, job: Job) -> None:
         """Put a pending job behind all that are ready."""
@@ -98,6 +104,11 @@ class Queues:
         jobs = queue.serve(most, excluding, next(self._numbers))
         self._count_unready(queue, len(jobs))
         return jobs
+
+    def has_room_for(self, job: Job) -> bool:
+        """Whether the job could start, if it were its turn."""
+        queue = job.queue
+        return not queue.is_paused and queue.running < self._limits.get(queue.name, queue.running + 1)
 
     def _count_ready(self, queue: "Queue") -> None:
         queue.ready += 1

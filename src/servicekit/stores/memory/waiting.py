@@ -14,8 +14,9 @@ from servicekit.stores.memory.queues import Queues
 class Waiting:
     """Where pending jobs wait: for their time, then for a place of their concurrency key, and then in their queue.
 
-    A place is held from the moment when its job is ready until that has ended, or waits for another time. `on_ready`
-    is called when something has become ready that was waiting already.
+    A place is held from the moment when its job is ready until that has ended, or waits for another time. A ready job
+    whose queue is paused or full loses it to one that waits for it in another queue, which is not. `on_ready` is called
+    when something has become ready that was waiting already.
     """
 
     def __init__(self, on_ready: Callable[[], None]) -> None:
@@ -54,31 +55,51 @@ class Waiting:
         elif key is not None and not was_ready:
             self._places.stop_waiting(key, job)
         elif key is not None:
-            self._give_place_back(key)
+            self._give_place_back(key, job)
 
     def take(self, limit: int, excluding: Collection[RunnerKind], queue_limits: Mapping[str, int]) -> list[Job]:
         """Take jobs whose turn it is, to run them until `end`."""
-        jobs = self._queues.take(limit, excluding, queue_limits)
-        if self._expiring:
-            for job in jobs:
-                self._expiring.discard(job)
+        jobs = self._take(limit, excluding, queue_limits)
+        if self._places.may_be_stuck and self._pass_places_on() and len(jobs) < limit:
+            jobs += self._take(limit - len(jobs), excluding, queue_limits)
         return jobs
+
+    def _take(self, limit: int, excluding: Collection[RunnerKind], queue_limits: Mapping[str, int]) -> list[Job]:
+        jobs = self._queues.take(limit, excluding, queue_limits)
+        for job in jobs:
+            if self._expiring:
+                self._expiring.discard(job)
+            if job.options.concurrency_key is not None:
+                self._places.start(job.options.concurrency_key, job)
+        return jobs
+
+    def _pass_places_on(self, *, of_all: bool = False) -> bool:
+        """Have jobs that can start take the places of jobs that cannot; whether there were any."""
+        passed = self._places.pass_on(self._queues.has_room_for, of_all=of_all)
+        for job, heir in passed:
+            self._queues.make_unready(job)
+            self._queues.make_ready(heir)
+        if passed:
+            self._on_ready()
+        return bool(passed)
 
     def end(self, job: Job) -> None:
         """The job, which was taken, has stopped running."""
         self._queues.end(job)
         if job.options.concurrency_key is not None:
-            self._give_place_back(job.options.concurrency_key)
+            self._give_place_back(job.options.concurrency_key, job)
 
     def put_back(self, job: Job) -> None:
         """The job, which was taken, could not begin: it is ready as before, and holds its place."""
         self._queues.put_back(job)
+        if job.options.concurrency_key is not None:
+            self._places.stop(job.options.concurrency_key, job)
         self._expire(job, job.scheduled_at or job.submitted_at)
 
-    def _give_place_back(self, key: str) -> None:
-        job = self._places.give_back(key)
-        if job is not None:
-            self._queues.make_ready(job)
+    def _give_place_back(self, key: str, job: Job) -> None:
+        following = self._places.give_back(key, job)
+        if following is not None:
+            self._queues.make_ready(following)
             self._on_ready()
 
     def make_due(self, now: datetime) -> None:
@@ -106,5 +127,6 @@ class Waiting:
 
     def set_queue_paused(self, name: str, *, is_paused: bool) -> None:
         self._queues.set_paused(name, is_paused=is_paused)
+        self._pass_places_on(of_all=True)
         if not is_paused:
             self._on_ready()

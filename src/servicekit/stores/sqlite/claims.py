@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.status import Transition, move_of
-from servicekit.stores.sqlite import turns
+from servicekit.stores.sqlite import keys, turns
 from servicekit.stores.sqlite.ready import READY, ClaimedJob, Kind, read_first
 
 
@@ -33,7 +33,8 @@ _SITUATION: Final = f"""
         first,
         first IS NOT last OR (SELECT min(name) FROM moved_queues) IS NOT (SELECT max(name) FROM moved_queues),
         (SELECT CAST(total(jobs) AS INTEGER) FROM counts WHERE status IN {turns.RUNNING} AND queue = first),
-        EXISTS (SELECT 1 FROM queues WHERE name = first AND is_paused)
+        EXISTS (SELECT 1 FROM queues WHERE name = first AND is_paused),
+        EXISTS (SELECT 1 FROM contested_keys)
     FROM (SELECT (SELECT min(queue) FROM {READY}) AS first, (SELECT max(queue) FROM {READY}) AS last)
 """
 _CLAIM: Final = f"""
@@ -56,6 +57,7 @@ class _Situation(NamedTuple):
     """Whether there may be others."""
     running_there: int
     is_paused: int
+    has_contested_keys: int
 
 
 def claim(connection: sqlite3.Connection, requests: list[ClaimRequest]) -> list[list[ClaimedJob] | Exception]:
@@ -64,10 +66,22 @@ def claim(connection: sqlite3.Connection, requests: list[ClaimRequest]) -> list[
 
 
 def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> list[ClaimedJob] | Exception:
-    values = (request.process, request.max_running is not None)
-    situation = _Situation(*connection.execute(_SITUATION, values).fetchone())
+    situation = _look(connection, request)
     if not situation.is_known:
         return ProcessForgotten()
+    jobs = _start_next(connection, request, situation)
+    if situation.has_contested_keys and keys.pass_on(connection, request.queue_limits) and len(jobs) < request.limit:
+        request = request._replace(limit=request.limit - len(jobs))
+        jobs += _start_next(connection, request, _look(connection, request))
+    return jobs
+
+
+def _look(connection: sqlite3.Connection, request: ClaimRequest) -> _Situation:
+    values = (request.process, request.max_running is not None)
+    return _Situation(*connection.execute(_SITUATION, values).fetchone())
+
+
+def _start_next(connection: sqlite3.Connection, request: ClaimRequest, situation: _Situation) -> list[ClaimedJob]:
     jobs = _take(connection, request, situation)
     if jobs:
         job_ids = json.dumps([job.id for job in jobs])

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.status import Transition, move_of
+from servicekit.stores.sqlite import keys
 
 _CLAIM: Final = move_of(Transition.CLAIM)
 _PENDING: Final = _CLAIM.sources[0].value
@@ -40,3 +41,4 @@ def set_paused(connection: sqlite3.Connection, pause: Pause) -> None:
         "ON CONFLICT (name) DO UPDATE SET is_paused = excluded.is_paused",
         pause,
     )
+    keys.pass_on(connection, {}, of_all=True)
