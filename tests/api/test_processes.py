@@ -288,7 +288,7 @@ def test_a_worker_runs_what_a_service_only_accepts(serve: Serve, tmp_path: Path)
         job_id = submit(service, "/hold/open")
         refused = httpx.post(f"{service.url}/closure/open")
         assert refused.status_code == 500  # it is the service's author who must know
-        service.wait_log("it has to be run by another process, which must be able to import it by name")
+        service.wait_log("it has to be run by another process, and the target is a coroutine object")
         assert get(service, job_id)["status"] == "pending"
         with run_worker(tmp_path, "--max-concurrency", "1") as worker:
             worker.wait_log(r"Running the jobs of tests\.api\.shared_app:app\. Ctrl-C stops it\.")

@@ -42,8 +42,8 @@ class Attempt:
 
     __slots__ = (
         "_began_at", "_clock", "_exceeded", "_is_canceled", "_is_late", "_is_left", "_is_refused", "_is_stopped",
-        "_limits", "_lines", "_loop", "_on_end", "_on_put_off", "_on_submit", "_outcome", "_reporter", "_runner",
-        "_says", "_store", "_timer", "_watcher", "claim", "job", "task",
+        "_is_told", "_limits", "_lines", "_loop", "_on_end", "_on_put_off", "_on_submit", "_outcome", "_reporter",
+        "_runner", "_says", "_store", "_timer", "_watcher", "claim", "job", "task",
     )  # fmt: skip
 
     task: asyncio.Task[None]
@@ -84,7 +84,8 @@ class Attempt:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._began_at = self._clock.monotonic()
-        if self._says.tells_all:
+        self._is_told = self._says.tells_all  # asked once: it is on the way of every job
+        if self._is_told:
             self._says.started(self.claim)
         # Not by the loop's create_task: that may be set to run the first step at once, inside whoever starts it.
         self.task = asyncio.Task(self._run(), loop=loop, name=self.job.id)
@@ -202,7 +203,7 @@ class Attempt:
             self._on_put_off()
             return
         is_written = await self._store.finish(self.claim, outcome)
-        if is_written and (outcome.transition is Transition.FAIL or self._says.tells_all):
+        if is_written and (self._is_told or outcome.transition is Transition.FAIL):
             self._says.ended(self.claim, outcome, self._clock.monotonic() - self._began_at)
 
     async def _release(self) -> None:
