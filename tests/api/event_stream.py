@@ -81,7 +81,7 @@ class EventSourceClient:
 
     def __init__(self, port: int, path: str, *, last_event_id: str | None = None, method: str = "GET") -> None:
         self.parser = EventStreamParser()
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=45)
         header = f"Last-Event-ID: {last_event_id}\r\n" if last_event_id is not None else ""
         self.socket.sendall(f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n".encode())
         self._file = self.socket.makefile("rb")

@@ -14,7 +14,7 @@ from tests.docs.expected import has_text
 from tests.needs import program
 
 FRONTEND = Path(__file__).parents[1] / "frontend"
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 60
 
 _REACT = """\
 import { createRoot } from "react-dom/client";

@@ -41,7 +41,7 @@ def test_a_scheduler_outlives_its_event_loop() -> None:
         return job_id
 
     async def run_another() -> JobStatus:
-        return (await scheduler.wait(await scheduler.add_job(noop), timeout=10)).status
+        return (await scheduler.wait(await scheduler.add_job(noop), timeout=60)).status
 
     abandoned = asyncio.run(leave_one_running())
     assert asyncio.run(run_another()) is JobStatus.COMPLETED

@@ -403,7 +403,7 @@ async def report_odd_progress() -> None:
 async def test_odd_values_of_a_target_cannot_keep_its_record_from_being_written(
     single: Scheduler, target: Callable[[], object], status: JobStatus
 ) -> None:
-    assert (await single.wait(await single.add_job(target), timeout=20)).status is status
+    assert (await single.wait(await single.add_job(target), timeout=60)).status is status
     assert (await single.wait(await single.add_job(add, 1))).status is JobStatus.COMPLETED
 
 

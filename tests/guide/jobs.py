@@ -12,7 +12,7 @@ import httpx
 
 from tests.service import Service, run_service
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 
 
 @contextmanager

@@ -45,7 +45,7 @@ from tests.stores.contract.schedules import NEXT, TICK, schedule
 from tests.stores.event_log import check_events
 
 T = TypeVar("T")
-PATIENCE_SECONDS: Final = 20
+PATIENCE_SECONDS: Final = 60
 starts: Counter[str] = Counter()
 ids = JobIds()
 

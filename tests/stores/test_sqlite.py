@@ -378,7 +378,7 @@ async def test_a_coroutine_that_has_waited_too_long_is_closed(
         signals.woken.clear()
         assert await (other if is_elsewhere else store).make_due() is None
         if is_elsewhere:
-            await asyncio.wait_for(signals.woken.wait(), 10)
+            await asyncio.wait_for(signals.woken.wait(), 60)
         assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
 
 
@@ -505,7 +505,7 @@ async def test_one_process_hears_what_another_has_done(open_store: OpenStore) ->
     signals, publisher = RecordingSignals(), RecordingPublisher()
     async with open_store(signals, publisher) as here, open_store() as there:
         job_id = await insert(there)
-        await asyncio.wait_for(signals.woken.wait(), 10)
+        await asyncio.wait_for(signals.woken.wait(), 60)
         claim = await claim_one(here)
         await there.request_cancel(job_id)
         assert await asyncio.wait_for(signals.canceled.get(), 10) == job_id
