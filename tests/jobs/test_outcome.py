@@ -116,6 +116,11 @@ def test_whatever_an_error_says_is_bounded_and_encodable(text: str) -> None:
     json.dumps([outcome.error, outcome.error_traceback], ensure_ascii=False).encode()
 
 
+def test_a_text_of_what_is_spelled_longer_is_bounded_all_the_same() -> None:
+    assert clip("\0" * 1_000, 1_000) == "\\x00" * 500
+    assert clip("\ud800" * 1_000, 1_000) == "\\ud800" * 333 + "\\u"
+
+
 def test_a_long_text_keeps_its_beginning_and_its_end() -> None:
     text = clip("begin" + "x" * 1_000_000 + "end", 1_000)
     assert text.startswith("begin")
