@@ -28,10 +28,14 @@ def main() -> int:
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
     chance = random.Random(options.seed)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # after which nothing stands still, or runs
     with subprocess.Popen(options.command) as tests:
-        while _is_running(tests, chance.uniform(0.5, 1.5) * options.every):
-            with _stopped(list(_list_test_processes(tests.pid))):
-                time.sleep(options.seconds)
+        try:
+            while _is_running(tests, chance.uniform(0.5, 1.5) * options.every):
+                with _stopped(list(_list_test_processes(tests.pid))):
+                    time.sleep(options.seconds)
+        finally:
+            tests.terminate()
     return tests.returncode
 
 
@@ -44,9 +48,13 @@ def _is_running(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
 
 def _list_test_processes(pid: int) -> Iterator[int]:
     """The workers of pytest-xdist, or else pytest itself."""
+    with suppress(FileNotFoundError):  # it has just ended
+        yield from _list_workers(pid) or [pid]
+
+
+def _list_workers(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    workers = [int(child) for child in children if _XDIST in _read_command(child)]
-    yield from workers or [pid]
+    return [int(child) for child in children if _XDIST in _read_command(child)]
 
 
 def _read_command(pid: str) -> bytes:
