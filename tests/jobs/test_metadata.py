@@ -20,6 +20,7 @@ class Colour(StrEnum):
         {"a": None, "b": [1, 2.5, True, {"c": "\0 \n"}], "東京\u3000支店": "é"},
         {"colour": Colour.RED},
         {"text": "x" * (MAX_METADATA_BYTES - len('{"text":""}'))},
+        {"text": "é" * ((MAX_METADATA_BYTES - len('{"text":""}')) // 2)},
         {str(number): number for number in range(MAX_METADATA_KEYS)},
     ],
 )
