@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from importlib.resources import files
 from pathlib import Path
 
 from servicekit.jobs.ids import JobIds
@@ -23,6 +24,12 @@ def create_file(path: Path, schema: int) -> sqlite3.Connection:
     connection.execute(f"PRAGMA user_version = {schema}")
     connection.execute(f"PRAGMA application_id = {0x53764B6A}")
     return connection
+
+
+def test_migrations_are_numbered_without_gaps_and_none_twice() -> None:
+    folder = files("servicekit.stores.sqlite") / "migrations"
+    numbers = sorted(int(each.name.partition("_")[0]) for each in folder.iterdir() if each.name.endswith(".sql"))
+    assert numbers == list(range(1, len(numbers) + 1))
 
 
 async def test_a_job_that_is_tried_again_has_no_error_any_more(tmp_path: Path) -> None:
