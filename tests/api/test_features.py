@@ -7,10 +7,10 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
@@ -189,6 +189,28 @@ async def test_dependencies_can_be_overridden(connect: Connect) -> None:
         job_id = (await client.post("/noop")).json()["job_id"]
     assert [record.id for record in await scheduler.get_all_records()] == [job_id]
     await scheduler.close()
+
+
+async def test_what_stands_for_the_scheduler_may_have_dependencies_of_its_own(connect: Connect) -> None:
+    async with InMemoryScheduler() as scheduler:
+        ended: list[str] = []
+
+        async def get_other_scheduler(request: Request, tenant: Annotated[str, Header()]) -> AsyncIterator[Scheduler]:
+            yield scheduler
+            ended.append(f"{tenant} {request.url.path}")
+
+        app = ServiceBuilder(info=INFO).with_jobs().build()
+
+        @app.post("/noop", status_code=202)
+        async def submit_noop(submit: SubmitJob) -> JobSubmitted:
+            return await submit(noop)
+
+        app.dependency_overrides[get_scheduler] = get_other_scheduler
+        async with connect(app) as client:
+            job_id = (await client.post("/noop", headers={"tenant": "one"})).json()["job_id"]
+            assert (await client.post("/noop")).status_code == 422
+        assert [record.id for record in await scheduler.get_all_records()] == [job_id]
+        assert ended == ["one /noop"]
 
 
 async def test_health_runs_the_services_own_checks(connect: Connect) -> None:

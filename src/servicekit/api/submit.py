@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from pydantic_core import from_json
 
-from servicekit.api.dependencies import SchedulerDependency
+from servicekit.api.dependencies import find_scheduler
 from servicekit.api.encoding import result_json
 from servicekit.api.job_responses import FULL, OTHER_SITE
 from servicekit.api.origins import check_site
@@ -200,14 +200,14 @@ def answer_submission(request: Request, response: Response, job_id: str) -> JobS
     return JobSubmitted(job_id=job_id, message=message, stream_url=f"{url}/$stream")
 
 
-async def get_submitter(scheduler: SchedulerDependency, request: Request, response: Response) -> JobSubmitter:
+async def get_submitter(request: Request, response: Response) -> JobSubmitter:
     """The dependency behind `SubmitJob`."""
     # As parameters for FastAPI the headers would cost every submission as much as the job itself does.
     check_site(request.scope)
     headers = request.scope["headers"]
     key = _find_idempotency_key(headers)
     options: OptionChanges = {} if key is None else {"idempotency_key": key}
-    return JobSubmitter(scheduler, request, response, options, PreferredWait.of(headers))
+    return JobSubmitter(await find_scheduler(request), request, response, options, PreferredWait.of(headers))
 
 
 SubmitJob = Annotated[JobSubmitter, Depends(get_submitter)]
