@@ -52,10 +52,11 @@ class Engine:
 
     async def open_for_jobs(self) -> JobStore:
         """The store, ready to take jobs; `SchedulerClosed` if there shall be no more."""
-        store = await self.open()
+        if not self._is_running():
+            await self.open()
         if self.is_closed:  # before, or while the store was opened
             raise SchedulerClosed
-        return store
+        return self._store
 
     async def start(self) -> None:
         """Run, also after `close`."""

@@ -20,7 +20,9 @@ def find_reference(thing: object) -> str | None:
     """`module:qualified.name` if that leads to this very object."""
     try:
         module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
-        if type(module) is not str or type(name) is not str or look_up(sys.modules.get(module), name) is not thing:
+        if type(module) is not str or type(name) is not str or "<locals>" in name:
+            return None
+        if look_up(sys.modules.get(module), name) is not thing:
             return None
     except Exception:  # a proxy's __getattr__, say
         return None
