@@ -10,7 +10,7 @@ The engine knows these protocols and nothing of what stands behind them. Whoever
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from servicekit.jobs.current import RunningJob
 from servicekit.jobs.events import JobEvent
@@ -24,6 +24,8 @@ from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import Claim, Submission
 
+SET_SECONDS: Final = 1.0
+
 
 class ClockSetting(NamedTuple):
     """How a clock is set: if this changes, somebody has set it."""
@@ -36,6 +38,11 @@ class ClockSetting(NamedTuple):
     def seconds_since(self, other: "ClockSetting") -> float | None:
         """By how much the clock was set since the other one was read; `None` if that cannot be known."""
         return self.seconds - other.seconds if self.origin == other.origin else None
+
+    def is_like(self, other: "ClockSetting | None") -> bool:
+        """Whether nobody has set the clock since; what a time server corrects now and then does not count."""
+        seconds = None if other is None else self.seconds_since(other)
+        return seconds is not None and abs(seconds) <= SET_SECONDS
 
 
 class Clock(Protocol):
@@ -180,7 +187,8 @@ class JobStore(Protocol):
     async def make_due(self) -> datetime | None:
         """Make ready what has come due, and fail what has waited for longer than its `queue_timeout`.
 
-        Return when to look again; `None` if nothing waits for a time.
+        A wait for so long stays that long however the clock is set meanwhile, ahead or back; a `start_at` is a time of
+        the clock. Return when to look again; `None` if nothing waits for a time.
         """
         ...
 

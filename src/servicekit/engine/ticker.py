@@ -28,7 +28,6 @@ _LONGEST_SECONDS: Final = 30.0  # somebody may set the clock
 _LONGEST_IF_SHARED_SECONDS: Final = 2.0
 _AFTER_BUG_SECONDS: Final = 60.0
 _TICKS_AT_ONCE: Final = 100
-_SET_SECONDS: Final = 1.0  # less is what a time server corrects now and then, and no tick is lost by it
 _CORRECTION: Final = timedelta(days=1)  # a clock that was behind by more had not been set yet
 
 _log = logging.getLogger("servicekit.engine")
@@ -99,11 +98,10 @@ class Ticker:
     def _look_at_clock(self) -> timedelta | None:
         """By how much somebody has set the clock since the last look, 0 if that is not known; `None`: not at all."""
         setting, before = self._clock.setting(), self._setting
-        seconds = None if before is None else setting.seconds_since(before)
-        if seconds is not None and abs(seconds) <= _SET_SECONDS:
+        if setting.is_like(before):
             return None
         self._setting = setting
-        return timedelta(seconds=seconds or 0)
+        return timedelta(seconds=0 if before is None else setting.seconds_since(before) or 0)
 
     async def _try_to_fire(self, state: ScheduleState, moved: timedelta | None) -> datetime | None:
         """Let the schedule's ticks pass that are due, and return when to look at it again."""

@@ -51,6 +51,67 @@ class TimeContract(StoreTests):
         assert (await store.get_record(job_id)).scheduled_at is None
         assert await self.claim_ids(store) == [job_id]
 
+    @pytest.mark.parametrize("hours", [-1, -30_000, 1, 30_000])
+    async def test_a_delay_is_as_long_however_the_clock_is_set(
+        self, store: JobStore, clock: FakeClock, hours: int
+    ) -> None:
+        await store.make_due()
+        long, short = await self.submit(store, delay=7_200), await self.submit(store, delay=60)
+        clock.advance(30)
+        clock.set_by(3_600 * hours)
+        new = await self.submit(store, delay=40)
+        assert await store.make_due() == later(clock, 30)
+        clock.advance(29)
+        await store.make_due()
+        assert await self.claim_ids(store) == []
+        clock.advance(1)
+        await store.make_due()
+        assert await self.claim_ids(store) == [short]
+        clock.advance(10)
+        assert await store.make_due() == later(clock, 7_200 - 70)
+        assert await self.claim_ids(store) == [new]
+        clock.advance(7_200 - 70)
+        await store.make_due()
+        assert await self.claim_ids(store) == [long]
+
+    async def test_the_pause_before_a_retry_is_as_long_however_the_clock_is_set(
+        self, store: JobStore, clock: FakeClock
+    ) -> None:
+        claim = await self.start(store, start_at=later(clock, -1), queue_timeout=20)
+        await store.retry(claim, failure(ValueError("no")), later(clock, 10))
+        clock.advance(5)
+        clock.set_by(-3_600)
+        assert await store.make_due() == later(clock, 5)
+        clock.advance(5)
+        await store.make_due()
+        assert await store.make_due() == later(clock, 20)
+        clock.set_by(7_200)
+        assert await store.make_due() == later(clock, 20)
+        assert await self.claim_ids(store) == [claim.submission.id]
+
+    @pytest.mark.parametrize("hours", [-1, 1])
+    async def test_a_time_of_the_day_is_what_the_clock_shows(
+        self, store: JobStore, clock: FakeClock, hours: int
+    ) -> None:
+        start_at = later(clock, 7_200)
+        job_id = await self.submit(store, start_at=start_at, queue_timeout=60)
+        clock.set_by(3_600 * hours)
+        assert await store.make_due() == start_at
+        assert (await store.get_record(job_id)).scheduled_at == start_at
+
+    @pytest.mark.parametrize("hours", [-1, 1])
+    async def test_no_job_has_waited_for_too_long_because_the_clock_was_set(
+        self, store: JobStore, clock: FakeClock, hours: int
+    ) -> None:
+        job_id = await self.submit(store, queue_timeout=60)
+        clock.advance(30)
+        clock.set_by(3_600 * hours)
+        assert await store.make_due() == later(clock, 30)
+        assert await self.status_of(store, job_id) is JobStatus.PENDING
+        clock.advance(31)
+        await store.make_due()
+        assert await self.status_of(store, job_id) is JobStatus.FAILED
+
     async def test_the_next_moment_is_that_of_the_first_that_waits(self, store: JobStore, clock: FakeClock) -> None:
         assert await store.make_due() is None
         await self.submit(store)

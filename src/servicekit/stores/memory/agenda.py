@@ -46,6 +46,10 @@ class Agenda(Generic[Key, Item]):
         if key is not None:
             del self._items[key]
 
+    def list(self) -> "list[tuple[Key, Item]]":
+        """All items with their keys, in no order."""
+        return list(self._items.items())
+
     def first(self) -> tuple[Key, Item] | None:
         """What has the smallest key, which stays where it is."""
         heap = self._heap

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from servicekit.errors import (
@@ -64,6 +64,7 @@ class MemoryStore:
         self._publisher = publisher
         self._notify = publisher.notify
         self._now = clock.now
+        self._clock, self._setting = clock, clock.setting()
         self._retention = retention
         self._scan_limit = scan_limit
         self._max_pending = max_pending
@@ -114,7 +115,15 @@ class MemoryStore:
     def _is_full(self, queue: str) -> bool:
         return self._max_pending is not None and self._waiting.count_pending(queue) >= self._max_pending
 
+    def _heed_clock(self) -> None:
+        setting, before = self._clock.setting(), self._setting
+        if not setting.is_like(before):
+            self._setting = setting
+            self._waiting.move(timedelta(seconds=setting.seconds_since(before) or 0))
+
     def _keep(self, submission: Submission) -> None:
+        if submission.options.has_times:
+            self._heed_clock()
         now = self._now()
         job = Job(submission, now)
         if submission.options.has_times:
@@ -150,6 +159,7 @@ class MemoryStore:
         return Claim(submission, job.attempt, failures)
 
     async def make_due(self) -> datetime | None:
+        self._heed_clock()
         now = self._now()
         self._waiting.make_due(now)
         while (job := self._waiting.find_expired(now)) is not None:
@@ -172,6 +182,7 @@ class MemoryStore:
         job = self._find_running(claim)
         if job is None or job.cancel_requested_at is not None:
             return await self.finish(claim, outcome)
+        self._heed_clock()
         now = self._now()
         self._waiting.end(job)
         job.begin_again(outcome, scheduled_at, now)

@@ -109,6 +109,17 @@ class Waiting:
             self._seek_place(first[1])
             self._on_ready()
 
+    def move(self, duration: timedelta) -> None:
+        """The clock was set by so much: what waits for so long does so still. What waits for a time is left alone."""
+        is_asked_for = {job.id for _, job in self._not_due.list() if job.scheduled_at == job.options.start_at}
+        for (moment, job_id), job in self._not_due.list():
+            if job_id not in is_asked_for:
+                job.scheduled_at = moment + duration
+                self._not_due.put(job, (job.scheduled_at, job_id))
+        for (moment, job_id), job in self._expiring.list():
+            if job_id not in is_asked_for:
+                self._expiring.put(job, (moment + duration, job_id))
+
     def find_expired(self, now: datetime) -> Job | None:
         """A job that has waited for longer than it may."""
         first = self._expiring.first()

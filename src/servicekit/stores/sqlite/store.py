@@ -22,9 +22,10 @@ from servicekit.jobs.retention import Retention
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import CallDescription, Claim, Submission
-from servicekit.ports import Clock, EventPublisher, JobSignals
+from servicekit.ports import Clock, ClockSetting, EventPublisher, JobSignals
 from servicekit.stores.process_name import name_of_process
 from servicekit.stores.sqlite import claims, inserts, logs, queries, queues, schedules, times, writes
+from servicekit.stores.sqlite.clock import ClockReading
 from servicekit.stores.sqlite.loading import load_submission
 from servicekit.stores.sqlite.local import LocalJobs
 from servicekit.stores.sqlite.membership import Departure, Step, list_running
@@ -39,6 +40,7 @@ from servicekit.stores.sqlite.threads import Reader
 from servicekit.stores.sqlite.writer import (
     DELETE,
     FIRE,
+    HEED_CLOCK,
     LATE_SECONDS,
     MAKE_DUE,
     PAUSE_QUEUE,
@@ -88,6 +90,7 @@ class SqliteStore:
         self._pid = os.getpid()
         self._seat = Seat(self._path)
         self._local = LocalJobs()
+        self._setting: ClockSetting | None = None
         self._messenger: Messenger | None = None
         self._writer: Writer | None = None
         self._reader: Reader | None = None
@@ -119,12 +122,14 @@ class SqliteStore:
 
     async def _start(self, signals: JobSignals) -> None:
         is_new = self._seat.prepare()
+        self._setting = None
         self._messenger = Messenger(self._publisher, self._clock, self._local, signals)
         self._writer = Writer(self._path, self._messenger.report, self._publisher)
         self._reader = Reader(self._path, "servicekit reader")
         self._messenger.serve(self._writer, self._reader)
         try:
             await self._seat.take(self._writer, self._now())
+            await self._heed_clock()
             await self._settle(signals)
             await self.rescue()
             remove_leftovers(self._path)
@@ -184,7 +189,20 @@ class SqliteStore:
                 part.stop()
         self._messenger = self._writer = self._reader = None
 
+    async def _heed_clock(self) -> None:
+        """Have what waits for so long wait neither longer nor shorter, if somebody has set the clock."""
+        setting = self._clock.setting()
+        if not setting.is_like(self._setting):
+            await self._writing().ask(HEED_CLOCK, ClockReading(setting, self._clock.now()))
+            self._setting = setting
+
     async def insert(self, submission: Submission) -> str:
+        if submission.options.has_times:
+            try:
+                await self._heed_clock()
+            except StoreUnavailable:
+                submission.discard()
+                raise
         described = describe_call(submission)
         call = described if isinstance(described, CallDescription) else None
         options = submission.options
@@ -214,6 +232,7 @@ class SqliteStore:
         return job_id
 
     async def resubmit(self, job_id: str, new_id: str) -> str:
+        await self._heed_clock()
         request = inserts.Resubmission(job_id, new_id, self._clock.now(), self._max_pending)
         await self._writing().ask(RESUBMIT, request)
         self._wake()
@@ -246,6 +265,7 @@ class SqliteStore:
         return Claim(submission, job.attempt, job.failures)
 
     async def make_due(self) -> datetime | None:
+        await self._heed_clock()
         while (moment := await self._reading().ask(times.find_next, None)) is not None and moment <= self._now():
             expired = await self._writing().ask(MAKE_DUE, self._now())
             for job_id in expired:
@@ -257,6 +277,7 @@ class SqliteStore:
         return await self._writing().ask(writes.finish, self._end_of(claim, outcome))
 
     async def retry(self, claim: Claim, outcome: Outcome, scheduled_at: datetime) -> bool:
+        await self._heed_clock()
         retry = writes.Retry(
             self._end_of(claim, outcome),
             time_text(scheduled_at),
@@ -368,6 +389,7 @@ class SqliteStore:
     async def fire_schedule(
         self, name: str, tick: datetime, next_at: datetime | None, job_id: str | None
     ) -> FiredSchedule:
+        await self._heed_clock()
         request = schedules.Tick(
             name, time_text(tick), write_time(next_at), job_id, self._clock.now(), self._max_pending
         )

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from servicekit.errors import StoreUnavailable
 from servicekit.ports import EventPublisher
-from servicekit.stores.sqlite import claims, inserts, logs, membership, pruning, queues, schedules, times, writes
+from servicekit.stores.sqlite import claims, clock, inserts, logs, membership, pruning, queues, schedules, times, writes
 from servicekit.stores.sqlite.database import translated_errors
 from servicekit.stores.sqlite.queries import get_position
 from servicekit.stores.sqlite.rows import EVENT_ARRAY, EventRow
@@ -22,6 +22,7 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 REGISTER: Final = one_by_one(membership.register)
+HEED_CLOCK: Final = one_by_one(clock.heed)
 RESUBMIT: Final = one_by_one(inserts.resubmit)
 FIRE: Final = one_by_one(schedules.fire)
 PUT_SCHEDULE: Final = one_by_one(schedules.put)
@@ -42,8 +43,8 @@ TOUCH: Final = one_by_one(membership.touch)
 # Calls that wait at the same time may be answered in any order. What frees slots and what fills the queue come first,
 # so that a claim finds them.
 _ORDER: Final[tuple[Callable[..., Any], ...]] = (
-    REGISTER, TOUCH, PUT_SCHEDULE, REMOVE_SCHEDULE, PAUSE_SCHEDULE, PAUSE_QUEUE, inserts.insert, RESUBMIT, FIRE,
-    logs.append, writes.report_progress, writes.finish, writes.retry, RELEASE, UNCLAIM, REQUEST_CANCEL, DELETE,
+    REGISTER, HEED_CLOCK, TOUCH, PUT_SCHEDULE, REMOVE_SCHEDULE, PAUSE_SCHEDULE, PAUSE_QUEUE, inserts.insert, RESUBMIT,
+    FIRE, logs.append, writes.report_progress, writes.finish, writes.retry, RELEASE, UNCLAIM, REQUEST_CANCEL, DELETE,
     TAKE_OVER, RETIRE, LEAVE, MAKE_DUE, PRUNE, claims.claim,
 )  # fmt: skip
 
