@@ -154,6 +154,8 @@ class _NoSignals:
     def wake(self) -> None:
         pass
 
+    is_stopping = False
+
     def is_running(self, job_id: str, attempt: int) -> bool:  # noqa: ARG002
         return True
 

@@ -102,6 +102,8 @@ class RecordingSignals:
     def wake(self) -> None:
         self.woken.set()
 
+    is_stopping = False
+
     def is_running(self, job_id: str, attempt: int) -> bool:
         return False
 

@@ -11,6 +11,7 @@
     │   └── ResultDropped                            it was too old or too big to keep
     ├── SchedulerClosed       (also a RuntimeError)  the service is stopping
     ├── StoreUnavailable      (also an OSError)      the file or its disk does not do what it should
+    ├── RecordUnreadable      (also a RuntimeError)  a newer version has written what this one cannot read
     ├── QueueFull             (also a RuntimeError)  too many jobs wait already
     ├── IdempotencyConflict   (also a ValueError)    the key was used for something else
     ├── InvalidArguments      (also a TypeError)     the arguments do not fit the target
@@ -130,6 +131,18 @@ class StoreUnavailable(ServicekitError, OSError):
     def __init__(self, place: str, reason: str) -> None:
         super().__init__(f"The job store {place} cannot be used: {reason}")
         self.place = place
+        self.reason = reason
+
+
+class RecordUnreadable(ServicekitError, RuntimeError):
+    """What is kept of one job or schedule makes no sense to this process: a newer version of servicekit wrote it.
+
+    It is left as it is, for a process that can read it; everything else goes on.
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"{what} cannot be read by this version of servicekit: {reason}")
+        self.what = what
         self.reason = reason
 
 

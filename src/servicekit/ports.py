@@ -114,6 +114,11 @@ class JobSignals(Protocol):
         """There may be something to claim."""
         ...
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the process has been told to stop."""
+        ...
+
     def is_running(self, job_id: str, attempt: int) -> bool:
         """Whether this process works on that attempt."""
         ...
@@ -302,7 +307,7 @@ class JobStore(Protocol):
         ...
 
     async def list_schedules(self) -> list[ScheduleState]:
-        """All schedules, by name."""
+        """All schedules, by name. One that this process cannot read, or whose target it cannot import, says so."""
         ...
 
     async def get_schedule(self, name: str) -> ScheduleState:

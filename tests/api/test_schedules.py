@@ -66,6 +66,7 @@ async def test_schedules_are_listed_by_name(connect: Connect, jobs_url: str) -> 
             "is_paused": False,
             "last_at": None,
             "last_job_id": None,
+            "problem": None,
         }
 
 

@@ -39,6 +39,8 @@ class Signals:
     def wake(self) -> None:
         pass
 
+    is_stopping = False
+
     def is_running(self, job_id: str, attempt: int) -> bool:
         return True
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import resource
 import shutil
 import sqlite3
@@ -38,6 +39,7 @@ from servicekit.ports import Runner
 from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.thread import ThreadRunner
 from servicekit.stores.sqlite import database, threads
+from servicekit.stores.sqlite import writer as writer_module
 from servicekit.stores.sqlite.store import SqliteStore
 from tests.fakes import FakeClock, Gate, RecordingPublisher, RecordingSignals, submission
 from tests.service import ROOT, run_service
@@ -717,7 +719,7 @@ async def test_the_file_of_another_program_is_left_alone(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("what", "reason"),
-    [("text", "not an SQLite database"), ("folder", "cannot be opened"), ("no folder", "cannot be written")],
+    [("text", "not an SQLite database"), ("folder", "it is a folder"), ("no folder", "cannot be written")],
 )
 async def test_what_is_no_database_is_refused(path: Path, what: str, reason: str) -> None:
     if what == "text":
@@ -784,14 +786,93 @@ async def test_a_file_that_may_not_be_written_is_told_of(open_folder: Path) -> N
     told = open_as_nobody(path)
     assert told is not None
     assert "its folder cannot be written (Permission denied)" in told
-    open_folder.chmod(0o777)
+    open_folder.chmod(0o1777)
     path.chmod(0o444)
     told = open_as_nobody(path)
     assert told is not None
     assert "it cannot be written. Look at the permissions" in told
     path.chmod(0o666)
+    assert "every user of the machine can write to jobs.db" in str(open_as_nobody(path))
+    path.chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(path, 65534, 65534)
     assert open_as_nobody(path) is None
     assert list(open_folder.glob("*-process-*")) == []
+
+
+@pytest.mark.parametrize("ending", ["", "-wal", "-shm", "-journal"])
+async def test_a_file_that_everybody_can_write_to_is_refused(path: Path, ending: str) -> None:
+    file = path.with_name(f"jobs.db{ending}")
+    file.touch()
+    file.chmod(0o666)
+    with pytest.raises(StoreUnavailable, match=f"can write to {file.name}, .* forbid that \\(chmod o-w {file}\\)"):
+        await open_scheduler(path).start()
+    assert [each.name for each in path.parent.iterdir()] == [file.name]
+    file.unlink()
+    file.symlink_to("/etc/hostname")
+    with pytest.raises(StoreUnavailable):
+        await open_scheduler(path).start()
+
+
+async def test_a_folder_in_which_everybody_can_replace_the_file_is_refused(path: Path) -> None:
+    path.parent.chmod(0o777)
+    with pytest.raises(StoreUnavailable, match="every user of the machine can replace it"):
+        await open_scheduler(path).start()
+    assert not list(path.parent.iterdir())
+    path.parent.chmod(0o1777)
+    async with open_scheduler(path) as scheduler:
+        assert await scheduler.find_problem() is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+async def test_a_file_of_another_user_is_refused_and_root_is_warned(
+    open_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = open_folder / "jobs.db"
+    open_folder.chmod(0o1777)
+    path.touch(0o600)
+    os.chown(path, 12345, -1)
+    told = str(open_as_nobody(path))
+    assert f"{path} belongs to user 12345, who can so have the service call any function" in told
+    assert f"(chown nobody {path})" in told
+    async with open_scheduler(path):
+        assert any("belongs to user 12345" in record.getMessage() for record in caplog.records)
+    path.unlink()
+    os.chown(open_folder, 12345, -1)
+    assert f"{open_folder} belongs to user 12345" in str(open_as_nobody(path))
+
+
+async def test_a_start_waits_for_a_file_that_is_locked_and_says_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer_module, "_PATIENCE_SECONDS", 0.05)
+    async with open_scheduler(path):
+        pass
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with asyncio.TaskGroup() as tasks:
+            scheduler = open_scheduler(path)
+            start = tasks.create_task(scheduler.start())
+            while not any("The start waits until" in record.getMessage() for record in caplog.records):
+                await asyncio.sleep(0.01)
+            assert not start.done()
+            other.execute("ROLLBACK")
+        assert await scheduler.find_problem() is None
+        await scheduler.close()
+
+
+async def test_a_start_that_waits_ends_when_the_process_is_told_to_stop(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "_PATIENCE_SECONDS", 0.05)
+    async with open_scheduler(path):
+        pass
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        scheduler = open_scheduler(path)
+        scheduler.pause()
+        with pytest.raises(StoreUnavailable, match="another program holds its lock"):
+            await scheduler.start()
 
 
 async def test_a_mount_that_is_read_only_is_told_of(tmp_path: Path) -> None:
@@ -817,6 +898,8 @@ async def test_a_service_says_that_it_is_degraded_and_recovers(path: Path) -> No
                 health, refused = await asyncio.gather(client.get("/health"), client.post("/hold/other"))
                 assert (health.status_code, health.json()["status"]) == (503, "degraded")
                 assert health.json()["checks"]["jobs"]["state"] == "degraded"
+                assert "Jobs cannot be kept at the moment" in health.json()["checks"]["jobs"]["message"]
+                assert str(path.parent) not in health.text
                 assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
                 assert (await client.get(f"/api/v1/jobs/{job_id}")).json()["status"] == "running"
                 await client.post("/open/gate")

@@ -49,6 +49,8 @@ class RecordingSignals:
     def wake(self) -> None:
         self._is_woken = True
 
+    is_stopping = False
+
     def is_running(self, job_id: str, attempt: int) -> bool:
         return False
 

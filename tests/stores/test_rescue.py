@@ -46,6 +46,8 @@ class Signals:
         self.told.append("wake")
         self._has_woken.set()
 
+    is_stopping = False
+
     def is_running(self, job_id: str, attempt: int) -> bool:
         return True
 

@@ -14,6 +14,7 @@ from servicekit.errors import (
     InvalidJobId,
     JobNotFound,
     QueueFull,
+    RecordUnreadable,
     ResultUnavailable,
     RetryUnavailable,
     ScheduleNotFound,
@@ -42,6 +43,7 @@ _RESPONSES: dict[type[ServicekitError], tuple[HTTPStatus, str | None]] = {
     IdempotencyConflict: (HTTPStatus.CONFLICT, None),
     InvalidArguments: (HTTPStatus.UNPROCESSABLE_ENTITY, None),
     QueueFull: (HTTPStatus.TOO_MANY_REQUESTS, None),
+    RecordUnreadable: (HTTPStatus.SERVICE_UNAVAILABLE, None),
     SchedulerClosed: (HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping and takes no more jobs"),
     StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "Jobs cannot be read or written at the moment"),
 }

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
 
+from servicekit.api.checks import Notice
 from servicekit.api.features import Passive
 from servicekit.api.routing import CheapRoute
 from servicekit.api.state import HealthCheck, check_free, check_path, service_state
@@ -35,9 +36,10 @@ class HealthReport(BaseModel):
 
 
 class Health(Passive):
-    """`GET /health`: 200 if all checks find the service well, else 503.
+    """`GET /health`: 503 if a check finds the service unfit for work, else 200.
 
-    A check is an async function that says what is wrong, or `None`; one that raises has found something, too.
+    A check is an async function that says what is wrong, or `None`; one that raises has found something, too. A
+    `Notice` says what is wrong with a part that the rest works without: `degraded`, and 200.
     """
 
     def __init__(self, *, path: str = "/health", checks: Mapping[str, HealthCheck] | None = None) -> None:
@@ -61,16 +63,20 @@ class Health(Passive):
 
 async def get_health(request: Request, response: Response) -> HealthReport:
     """Whether the service is fit to work, and what is wrong if it is not."""
-    checks = {name: await _run_check(check) for name, check in service_state(request.app).health_checks.items()}
+    found = {name: await _run_check(check) for name, check in service_state(request.app).health_checks.items()}
+    response.status_code = 200 if all(is_fit for _, is_fit in found.values()) else 503
+    checks = {name: check for name, (check, _) in found.items()}
     is_healthy = all(check.state is HealthStatus.HEALTHY for check in checks.values())
-    response.status_code = 200 if is_healthy else 503
     return HealthReport(status=HealthStatus.HEALTHY if is_healthy else HealthStatus.DEGRADED, checks=checks)
 
 
-async def _run_check(check: HealthCheck) -> CheckResult:
+async def _run_check(check: HealthCheck) -> tuple[CheckResult, bool]:
+    """What the check has found, and whether the service is fit for work."""
+    found: object = None
     try:
         found = await check()
         problem = None if found is None else clip(str.__str__(str(found)), MAX_ERROR_CHARACTERS)
     except Exception as error:  # the check is the user's code; that it failed is what it found
         problem = describe_error(error)
-    return CheckResult(state=HealthStatus.DEGRADED if problem else HealthStatus.HEALTHY, message=problem)
+    result = CheckResult(state=HealthStatus.DEGRADED if problem else HealthStatus.HEALTHY, message=problem)
+    return result, not problem or isinstance(found, Notice)

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from servicekit.api.checks import SharedCheck
 from servicekit.api.collector import freeze_when_started
 from servicekit.api.errors import add_error_handlers
 from servicekit.api.job_routes import add_job_routes
@@ -71,7 +72,7 @@ class Jobs:
         state.jobs_prefix = self._prefix
         state.expose_tracebacks, state.expose_logs = self._expose_tracebacks, self._expose_logs
         state.trusted_origins, state.middleware = self._trusted_origins, app.user_middleware
-        state.health_checks["jobs"] = state.check_jobs
+        state.health_checks["jobs"] = SharedCheck(state.check_jobs).ask
         app.add_middleware(ServiceScope, state=state)
         add_error_handlers(app)
         add_job_routes(app, self._prefix)

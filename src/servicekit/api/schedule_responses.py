@@ -29,7 +29,9 @@ class ScheduleRecord(BaseModel):
     """What is known about one schedule."""
 
     name: str = Field(description="The schedule's name.", examples=["nightly"])
-    timetable: CronTimetable | EveryTimetable = Field(description="When its jobs are submitted.")
+    timetable: CronTimetable | EveryTimetable | None = Field(
+        description="When its jobs are submitted; `null` if this process cannot read it."
+    )
     target_name: str = Field(description="The name of what its jobs run.", examples=["train_model"])
     missed: MissedTicks = Field(
         description="What becomes of ticks at which no process was there: they are skipped, one job stands for all, or "
@@ -45,6 +47,11 @@ class ScheduleRecord(BaseModel):
     next_at: datetime | None = Field(description="Its next tick (UTC); `null` if it is paused, or there is none.")
     last_at: datetime | None = Field(description="The last tick for which a job was submitted (UTC).")
     last_job_id: str | None = Field(description="That job.", examples=["01JQRS7XK5N8Z3VQ2M4T6W8Y0A"])
+    problem: str | None = Field(
+        description="Why this process submits no jobs of it: it cannot read the schedule, or not import what its jobs "
+        "run. `null` if nothing is wrong.",
+        examples=[None],
+    )
 
     @classmethod
     def of(cls, state: ScheduleState) -> Self:
@@ -58,10 +65,13 @@ class ScheduleRecord(BaseModel):
             next_at=state.next_at,
             last_at=state.last_at,
             last_job_id=state.last_job_id,
+            problem=state.problem,
         )
 
 
-def _describe(timetable: Timetable) -> CronTimetable | EveryTimetable:
+def _describe(timetable: Timetable | None) -> CronTimetable | EveryTimetable | None:
+    if timetable is None:
+        return None
     if isinstance(timetable, Cron):
         return CronTimetable(cron=timetable.expression, time_zone=timetable.time_zone)
     return EveryTimetable(every_seconds=seconds_of(timetable.seconds))

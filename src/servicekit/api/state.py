@@ -1,6 +1,6 @@
 """What a running service keeps: on its application's state, so that two services in one process just work."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -10,6 +10,8 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from servicekit.api.checks import HealthCheck as HealthCheck
+from servicekit.api.checks import Notice
 from servicekit.api.sse import OpenStreams
 from servicekit.engine.factory import SchedulerOptions
 from servicekit.engine.scheduler import Scheduler
@@ -20,9 +22,6 @@ if TYPE_CHECKING:
     from servicekit.api.recurring import Recurring
 
 _SCOPE_KEY: Final = "servicekit.service"
-
-HealthCheck = Callable[[], Awaitable[str | None]]
-"""Says what is wrong, or `None` if all is well."""
 
 
 @dataclass
@@ -53,7 +52,12 @@ class ServiceState:
 
     async def check_jobs(self) -> str | None:
         """The health check of the jobs feature."""
-        return await self.require_scheduler().find_problem()
+        scheduler = self.require_scheduler()
+        problem = await scheduler.find_problem()
+        if problem is not None:
+            return problem
+        broken = [state.problem for state in await scheduler.schedules.list() if state.problem]
+        return Notice(" ".join(broken)) if broken else None
 
     def require_scheduler(self) -> Scheduler:
         if self.scheduler is None:

@@ -8,7 +8,7 @@ from servicekit.engine.calls import check_call
 from servicekit.engine.lifecycle import Engine
 from servicekit.engine.queues import Queues
 from servicekit.engine.ticker import Ticker
-from servicekit.errors import ConfigurationError, InvalidTarget
+from servicekit.errors import ConfigurationError, InvalidTarget, RecordUnreadable
 from servicekit.jobs.command import Command
 from servicekit.jobs.options import JobOptions, OptionChanges, changed, check_text, options_of
 from servicekit.jobs.restartable import describe_call, refuse
@@ -104,6 +104,8 @@ class Schedules:
         """
         store = await self._engine.open()
         state = await store.get_schedule(name)
+        if state.timetable is None:
+            raise RecordUnreadable(f"Schedule {name!r}", state.problem or "")
         if state.is_paused:
             next_at = state.timetable.next_after(self._clock.now())
             state = await store.set_schedule_paused(name, next_at, is_paused=False)

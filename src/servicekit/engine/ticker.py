@@ -12,9 +12,10 @@ says what becomes of it. That is looked at when the ticker starts, and whenever 
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, assert_never
+from urllib.parse import quote
 
 from servicekit.engine.timekeeper import wait_for_change
 from servicekit.errors import ScheduleNotFound, StoreUnavailable
@@ -46,6 +47,7 @@ class Ticker:
         self._longest_seconds = _LONGEST_IF_SHARED_SECONDS if store.is_shared else _LONGEST_SECONDS
         self._declared: dict[str, Schedule] = {}
         self._setting: ClockSetting | None = None
+        self._problems: dict[str, str] = {}  # of schedules, as they were told
         self._changed = asyncio.Event()
         self._backoff = Backoff()
         self._backoffs: dict[str, Backoff] = {}  # of the schedules that could not be fired
@@ -79,7 +81,7 @@ class Ticker:
     async def _let_pass(self) -> float | None:
         """Let pass what is due. Say how long to wait until the next look; `None`: until something changes."""
         try:
-            schedules = [state for state in await self._store.list_schedules() if not state.is_paused]
+            found = await self._store.list_schedules()
         except StoreUnavailable as error:
             _log.debug("It is not known which schedules are due: %s", error)
             return self._backoff.next_seconds()
@@ -87,6 +89,8 @@ class Ticker:
             self._failures.exception("The schedules cannot be read, and no job of theirs is submitted", error)
             return _AFTER_BUG_SECONDS
         self._backoff.reset()
+        self._warn_of(found)
+        schedules = [state for state in found if not (state.is_paused or state.problem)]
         if not (schedules or self._store.is_shared):
             return None
         moved = self._look_at_clock()
@@ -94,6 +98,18 @@ class Ticker:
         now = self._clock.now()
         seconds = [(moment - now).total_seconds() for moment in moments if moment is not None]
         return max(0.0, min([self._longest_seconds, *seconds]))
+
+    def _warn_of(self, found: Sequence[ScheduleState]) -> None:
+        """Say once of each schedule that it is left out, and why: no tick of it shall be missed in silence."""
+        problems = {state.name: state.problem for state in found if state.problem}
+        for name, problem in problems.items():
+            if self._problems.get(name) != problem:
+                _log.warning(
+                    "Schedule %r submits no jobs from this process, and none at all if no other can: %s Mend that, or "
+                    "remove the schedule: DELETE .../schedules/%s, or schedules.remove(%r).",
+                    name, problem, quote(name), name,
+                )  # fmt: skip
+        self._problems = problems
 
     def _look_at_clock(self) -> timedelta | None:
         """By how much somebody has set the clock since the last look, 0 if that is not known; `None`: not at all."""
@@ -123,7 +139,7 @@ class Ticker:
 
     async def _correct(self, state: ScheduleState, moved: timedelta) -> ScheduleState:
         """The schedule with a next tick that is no further away than it can be, in the past or in the future."""
-        if state.next_at is None:
+        if state.next_at is None or state.timetable is None:
             return state
         now = self._clock.now()
         if moved > _CORRECTION and state.next_at < now:  # nobody was away: nothing was missed
@@ -156,6 +172,7 @@ class Ticker:
 
 def _plan(state: ScheduleState, tick: datetime, now: datetime) -> tuple[datetime | None, bool]:
     """The tick after one that is due, and whether this one gets a job."""
+    assert state.timetable is not None  # it has no problem
     next_after = state.timetable.next_after
     if now - tick < MISSED_AFTER:
         return next_after(tick), True

@@ -111,6 +111,11 @@ class Worker:
         """Claim no more, until `run` is called again."""
         self._is_paused = True
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether that was said."""
+        return self._is_paused
+
     def limit_process(self, max_concurrency: int | None) -> None:
         self._max_here = max_concurrency
         self._wake.set()

@@ -30,7 +30,8 @@ class ScheduleState:
     """A schedule as it is kept, and where it stands."""
 
     name: str
-    timetable: Timetable
+    timetable: Timetable | None
+    """`None` if this process cannot read it: see `problem`."""
     target_name: str
     missed: MissedTicks
     overlap: Overlap
@@ -40,6 +41,8 @@ class ScheduleState:
     last_at: datetime | None
     """The last tick for which a job was submitted."""
     last_job_id: str | None
+    problem: str | None = None
+    """Why this process submits no jobs of it: it cannot read the schedule, or not import its target. Another may."""
 
 
 class FiredSchedule(StrEnum):

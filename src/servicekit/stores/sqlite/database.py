@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from servicekit.errors import StoreUnavailable
+from servicekit.stores.sqlite.ownership import check_ownership
 
 OLDEST_SQLITE: Final = (3, 35, 0)
 """The first with RETURNING."""
@@ -64,6 +65,8 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open the file, and make it and its tables if they are not there. `StoreUnavailable` if that fails."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreUnavailable(str(path), f"it needs SQLite 3.35 or newer; this Python has {sqlite3.sqlite_version}.")
+    with translated_errors(path):
+        check_ownership(path)
     if path.exists() and not os.access(path, os.W_OK):
         # Before SQLite tries: it would leave files beside this one that cannot be written either.
         raise StoreUnavailable(str(path), _REASONS["SQLITE_READONLY"])
@@ -75,6 +78,11 @@ def connect(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def is_busy(error: StoreUnavailable) -> bool:
+    """Whether all that is wrong is another program's lock."""
+    return "SQLITE_BUSY" in error.reason
 
 
 @contextmanager

@@ -7,14 +7,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from servicekit.errors import IdempotencyConflict, JobNotFound, QueueFull, RetryUnavailable
+from servicekit.errors import IdempotencyConflict, JobNotFound, QueueFull, RecordUnreadable, RetryUnavailable
 from servicekit.jobs.metadata import NO_METADATA, metadata_of
 from servicekit.jobs.option_texts import dump_options, load_options
 from servicekit.jobs.options import JobOptions
-from servicekit.jobs.status import JobStatus, Transition, move_of
+from servicekit.jobs.status import Transition, move_of
 from servicekit.jobs.submission import CallDescription
 from servicekit.stores.sqlite.options import expiry_after
-from servicekit.stores.sqlite.rows import time_text, write_time
+from servicekit.stores.sqlite.rows import read_status, time_text, write_time
 
 _PENDING: Final = move_of(Transition.CLAIM).sources[0].value
 
@@ -202,11 +202,14 @@ def resubmit(connection: sqlite3.Connection, request: Resubmission) -> str:
     if row is None:
         raise JobNotFound(request.job_id)
     name, runner, target, arguments, options_text, parent, status = row
-    if not JobStatus(status).is_terminal:
+    if not read_status(request.job_id, status).is_terminal:
         raise RetryUnavailable(request.job_id, status, "it has not ended.")
     if target is None:
         raise RetryUnavailable(request.job_id, status, "only the process that accepted it could have run it.")
-    options = replace(load_options(options_text), idempotency_key=None, delay=0.0, start_at=None)
+    try:
+        options = replace(load_options(options_text), idempotency_key=None, delay=0.0, start_at=None)
+    except (TypeError, ValueError) as error:
+        raise RecordUnreadable(f"Job {request.job_id}", f"its options make no sense: {error}") from error
     call = CallDescription(target, arguments)
     job = new_job(
         request.new_id, name, runner, call, options, request.now,

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from functools import partial
 
-from servicekit.errors import JobNotFound
+from servicekit.errors import JobNotFound, RecordUnreadable
 from servicekit.jobs.events import JobEvent
 from servicekit.ports import Clock, EventPublisher, JobSignals
 from servicekit.stores.sqlite import claims, logs, queries, writes
@@ -71,7 +71,10 @@ class Messenger:
 
     def _event(self, row: EventRow) -> JobEvent | None:
         """The event of a row; `None` for one whose job has been deleted since, which has an event of its own."""
-        record = read_event_record(row, None if row.is_transition else self._clock.now())
+        try:
+            record = read_event_record(row, None if row.is_transition else self._clock.now())
+        except RecordUnreadable:  # a newer version wrote it, and its readers see the next one
+            return None
         if record is None and not row.is_deletion:
             return None
         return JobEvent(row.job_id, record, is_transition=bool(row.is_transition))

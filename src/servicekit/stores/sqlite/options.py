@@ -1,5 +1,6 @@
 """What options mean for a row."""
 
+import json
 from datetime import datetime, timedelta
 
 from servicekit.jobs.options import JobOptions, seconds_of
@@ -13,3 +14,9 @@ def expiry_after(options: JobOptions, moment: datetime) -> str | None:
         if options.queue_timeout is None
         else time_text(moment + timedelta(seconds=seconds_of(options.queue_timeout)))
     )
+
+
+def expiry_after_text(text: str | None, moment: datetime) -> str | None:
+    """The same for options as they are written, also if this version does not know all of them."""
+    seconds = None if text is None else json.loads(text).get("queue_timeout")
+    return None if seconds is None else time_text(moment + timedelta(seconds=seconds))

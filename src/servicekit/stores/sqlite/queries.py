@@ -2,14 +2,24 @@
 
 import json
 import sqlite3
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from servicekit.errors import JobFailed, JobNotFinished, JobNotFound, ResultDropped
+from servicekit.errors import JobFailed, JobNotFinished, JobNotFound, RecordUnreadable, ResultDropped
 from servicekit.jobs.query import ChangePage, JobChange, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.status import JobStatus, Transition, move_of
-from servicekit.stores.sqlite.rows import EVENT_ARRAY, RECORD_COLUMNS, EventRow, read_event_record, read_record
+from servicekit.stores.sqlite.rows import (
+    EVENT_ARRAY,
+    RECORD_COLUMNS,
+    EventRow,
+    read_event_record,
+    read_record,
+    read_records,
+    read_status,
+)
 
 _COMPLETED: Final = move_of(Transition.COMPLETE).target
 
@@ -46,7 +56,7 @@ def get_result(connection: sqlite3.Connection, job_id: str) -> object:
     row = connection.execute(query, [job_id]).fetchone()
     if row is None:
         raise JobNotFound(job_id)
-    status, error = JobStatus(row[0]), row[1]
+    status, error = read_status(job_id, row[0]), row[1]
     if not status.is_terminal:
         raise JobNotFinished(job_id, status)
     if status is not _COMPLETED:
@@ -85,9 +95,9 @@ def list_records(connection: sqlite3.Connection, request: ListRequest) -> JobPag
         f"WHERE {conditions} LIMIT :limit",
         {**values, **more_values, "limit": limit + 1},
     ).fetchall()
-    records = [read_record(row, now) for row in rows[:limit]]
+    records = read_records(rows[:limit], now)
     if len(rows) > limit:
-        return JobPage(records, records[-1].id)
+        return JobPage(records, rows[limit - 1][0])
     scanned, last = connection.execute(f"SELECT count(*), min(candidate) FROM ({candidates})", values).fetchone()
     return JobPage(records, last if scanned == scan_limit else None)
 
@@ -175,8 +185,8 @@ def list_transitions(connection: sqlite3.Connection, request: TransitionsRequest
         "WHERE e.job_id = ? AND e.version > ? AND e.is_transition ORDER BY e.version",
         request,
     ).fetchall()
-    records = [read_event_record(EventRow(*json.loads(row))) for (row,) in rows]
-    return [record for record in records if record is not None]
+    changes = _read_changes([EventRow(*json.loads(row)) for (row,) in rows], None)
+    return [change.record for change in changes if change.record is not None]
 
 
 class ChangesRequest(NamedTuple):
@@ -198,11 +208,18 @@ def list_changes(connection: sqlite3.Connection, request: ChangesRequest) -> Cha
     events = [EventRow(*json.loads(row)) for (row,) in rows]
     last = {event.job_id: event for event in events}
     newest_of_each = [event for event in events if last[event.job_id] is event]
-    changes = [
-        JobChange(event.position, event.job_id, read_event_record(event, request.now)) for event in newest_of_each
-    ]
+    changes = _read_changes(newest_of_each, request.now)
     is_last = len(events) < request.limit
     return ChangePage(changes, newest if is_last else events[-1].position, is_last)
+
+
+def _read_changes(events: Iterable[EventRow], now: datetime | None) -> list[JobChange]:
+    """What jobs were at these events, without those that cannot be read."""
+    changes = []
+    for event in events:
+        with suppress(RecordUnreadable):
+            changes.append(JobChange(event.position, event.job_id, read_event_record(event, now)))
+    return changes
 
 
 def get_position(connection: sqlite3.Connection, _: None) -> int:

@@ -1,14 +1,21 @@
-"""Records as rows, and rows as records."""
+"""Records as rows, and rows as records.
+
+A newer version of servicekit, at work on the same file, may have words that this one does not know. What is beside the
+point is then left out of a record; without a status there is none, and whoever reads many leaves that job out.
+"""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
+from servicekit.errors import RecordUnreadable
 from servicekit.jobs.record import JobRecord, PastAttempt, Progress, seconds_elapsed, seconds_remaining
 from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
 
 _RUNNING: Final = move_of(Transition.CLAIM).target
+_TERMINAL: Final = frozenset(status.value for status in JobStatus if status.is_terminal)
 
 RECORD_COLUMNS: Final = (
     "id, status, submitted_at, started_at, finished_at, error, artifact_id, name, attempt, version, progress, tags, "
@@ -26,6 +33,8 @@ EVENT_ARRAY: Final = (
 """An event `e` with what it needs of its job `j`."""
 
 Row = Sequence[Any]
+P = TypeVar("P")
+R = TypeVar("R")
 
 
 class EventRow(NamedTuple):
@@ -65,8 +74,8 @@ class EventRow(NamedTuple):
 
     @property
     def is_last(self) -> bool:
-        """Whether nothing can come after it."""
-        return self.status is None or JobStatus(self.status).is_terminal
+        """Whether nothing can come after it, as far as this version knows."""
+        return self.status is None or self.status in _TERMINAL
 
     @property
     def is_unwanted(self) -> bool:
@@ -88,12 +97,12 @@ def read_time(text: str | None) -> datetime | None:
 
 
 def read_record(row: Row, now: datetime) -> JobRecord:
-    """The record of a row of `RECORD_COLUMNS`, as it is now."""
+    """The record of a row of `RECORD_COLUMNS`, as it is now; `RecordUnreadable`."""
     (
         id_, status_text, submitted, started, finished, error, artifact, name, attempt, version, progress_text, tags,
         asked, queue, priority, scheduled, ended_by, retry_of, schedule, parent, metadata, process, trace, attempts,
     ) = row  # fmt: skip
-    status, progress = JobStatus(status_text), _progress(progress_text)
+    status, progress = read_status(id_, status_text), _progress(progress_text)
     started_at, finished_at = read_time(started), read_time(finished)
     return JobRecord(
         id_, status, datetime.fromisoformat(submitted), started_at, finished_at, error, artifact, name, attempt,
@@ -106,12 +115,13 @@ def read_record(row: Row, now: datetime) -> JobRecord:
 def read_event_record(row: EventRow, now: datetime | None = None) -> JobRecord | None:
     """The record as it was at an event, or as it is if nothing has happened since until `now`.
 
-    `None` if the job was deleted, then or since.
+    `None` if the job was deleted, then or since; `RecordUnreadable`.
     """
     if row.version is None or row.status is None or row.attempt is None or row.name is None:
         return None
     now = now or datetime.fromisoformat(row.at)
-    status, progress, started_at = JobStatus(row.status), _progress(row.progress), read_time(row.started_at)
+    status = read_status(row.job_id, row.status)
+    progress, started_at = _progress(row.progress), read_time(row.started_at)
     is_terminal, is_running = status.is_terminal, status is _RUNNING
     finished_at = read_time(row.at) if is_terminal else None
     before, attempts = row.attempt if is_terminal or is_running else row.attempt + 1, list(_attempts(row.attempts))
@@ -127,22 +137,51 @@ def read_event_record(row: EventRow, now: datetime | None = None) -> JobRecord |
     )  # fmt: skip
 
 
+def read_status(job_id: str, text: str) -> JobStatus:
+    """`RecordUnreadable` for a status that this version does not know."""
+    try:
+        return JobStatus(text)
+    except ValueError:
+        raise RecordUnreadable(f"Job {job_id}", f"its status is {text!r}.") from None
+
+
+def read_records(rows: Iterable[Row], now: datetime) -> list[JobRecord]:
+    """The records of rows, without those that cannot be read."""
+    records = []
+    for row in rows:
+        with suppress(RecordUnreadable):
+            records.append(read_record(row, now))
+    return records
+
+
+def _lenient(read: Callable[[P], R], otherwise: R) -> Callable[[P], R]:
+    """Read a part of a record; something else if that makes no sense."""
+
+    def try_to_read(part: P) -> R:
+        try:
+            return read(part)
+        except (ValueError, TypeError, KeyError):
+            return otherwise
+
+    return try_to_read
+
+
 def progress_text(progress: Progress, reported_at: datetime) -> str:
     return json.dumps([progress.done, progress.total, progress.message, time_text(reported_at)])
 
 
-def _progress(text: str | None) -> Progress | None:
+def _read_progress(text: str | None) -> Progress | None:
     if text is None:
         return None
     done, total, message, reported_at = json.loads(text)
     return Progress(done, total, message, read_time(reported_at))
 
 
-def _tags(text: str) -> tuple[str, ...]:
+def _read_tags(text: str) -> tuple[str, ...]:
     return () if text == "[]" else tuple(json.loads(text))
 
 
-def _metadata(text: str | None) -> dict[str, object]:
+def _read_metadata(text: str | None) -> dict[str, object]:
     metadata: dict[str, object] = {} if text is None else json.loads(text)
     return metadata
 
@@ -154,18 +193,33 @@ def _process_of(row: EventRow, status: JobStatus, attempts: Iterable[PastAttempt
     return next((past.process for past in attempts if past.attempt == row.attempt), row.process)
 
 
-def _ended_by(text: str | None) -> EndedBy | None:
+def _read_ended_by(text: str | None) -> EndedBy | None:
     return None if text is None else EndedBy(text)
 
 
-def _attempts(text: str | None) -> Iterable[PastAttempt]:
-    if text is not None:
-        for attempt, started, finished, error, ended_by, *process in json.loads(text):  # older ones have none
-            yield PastAttempt(
-                attempt,
-                datetime.fromisoformat(started),
-                datetime.fromisoformat(finished),
-                error,
-                EndedBy(ended_by),
-                *process,
-            )
+def _attempts(text: str | None) -> list[PastAttempt]:
+    parts = [] if text is None else _read_list(text)
+    return [attempt for part in parts if (attempt := _attempt(part)) is not None]
+
+
+def _read_attempt(part: Sequence[Any]) -> PastAttempt:
+    attempt, started, finished, error, ended_by, *process = part  # older ones have no process, newer ones may have more
+    return PastAttempt(
+        attempt, datetime.fromisoformat(started), datetime.fromisoformat(finished), error, EndedBy(ended_by),
+        *process[:1],
+    )  # fmt: skip
+
+
+def _load_list(text: str) -> list[Sequence[Any]]:
+    found = json.loads(text)
+    return found if isinstance(found, list) else []
+
+
+_NOTHING: Final[dict[str, object]] = {}
+_progress: Final = _lenient(_read_progress, None)
+_NO_TAGS: Final[tuple[str, ...]] = ()
+_tags: Final = _lenient(_read_tags, _NO_TAGS)
+_metadata: Final = _lenient(_read_metadata, _NOTHING)
+_ended_by: Final = _lenient(_read_ended_by, None)
+_attempt: Final[Callable[[Sequence[Any]], PastAttempt | None]] = _lenient(_read_attempt, None)
+_read_list: Final[Callable[[str], list[Sequence[Any]]]] = _lenient(_load_list, [])

@@ -3,9 +3,9 @@
 import sqlite3
 from dataclasses import replace
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from servicekit.errors import QueueFull, ScheduleNotFound
+from servicekit.errors import QueueFull, RecordUnreadable, ScheduleNotFound
 from servicekit.jobs.option_texts import dump_options, load_options
 from servicekit.jobs.restartable import describe_call, refuse
 from servicekit.jobs.schedules import FiredSchedule, MissedTicks, Overlap, Schedule, ScheduleState
@@ -53,8 +53,15 @@ _PUT: Final = f"""
         runner = excluded.runner, options = excluded.options, missed = excluded.missed, overlap = excluded.overlap
 """
 _STATE: Final = (
-    "SELECT name, timetable, target_name, missed, overlap, is_paused, next_at, last_at, last_job_id FROM schedules"
+    "SELECT name, timetable, target_name, missed, overlap, is_paused, next_at, last_at, last_job_id, target, options "
+    "FROM schedules"
 )
+
+
+class FoundSchedule(NamedTuple):
+    state: ScheduleState
+    target: str
+    """What its jobs run, as `module:name`."""
 
 
 def put(connection: sqlite3.Connection, row: ScheduleRow) -> None:
@@ -62,30 +69,38 @@ def put(connection: sqlite3.Connection, row: ScheduleRow) -> None:
     connection.execute(_PUT, row)
 
 
-def list_schedules(connection: sqlite3.Connection, _: None) -> list[ScheduleState]:
+def list_schedules(connection: sqlite3.Connection, _: None) -> list[FoundSchedule]:
     return [_read_state(row) for row in connection.execute(f"{_STATE} ORDER BY name").fetchall()]
 
 
-def get_schedule(connection: sqlite3.Connection, name: str) -> ScheduleState:
+def get_schedule(connection: sqlite3.Connection, name: str) -> FoundSchedule:
     row = connection.execute(f"{_STATE} WHERE name = ?", [name]).fetchone()
     if row is None:
         raise ScheduleNotFound(name)
     return _read_state(row)
 
 
-def _read_state(row: tuple[str, str, str, str, str, int, str | None, str | None, str | None]) -> ScheduleState:
-    name, timetable, target_name, missed, overlap, is_paused, next_at, last_at, last_job_id = row
-    return ScheduleState(
+def _read_state(row: tuple[Any, ...]) -> FoundSchedule:
+    name, timetable, target_name, missed, overlap, is_paused, next_at, last_at, last_job_id, target, options = row
+    state = ScheduleState(
         name=name,
-        timetable=load_timetable(timetable),
+        timetable=None,
         target_name=target_name,
-        missed=MissedTicks(missed),
-        overlap=Overlap(overlap),
+        missed=MissedTicks.ONCE,
+        overlap=Overlap.SKIP,
         is_paused=bool(is_paused),
         next_at=read_time(next_at),
         last_at=read_time(last_at),
         last_job_id=last_job_id,
     )
+    try:
+        load_options(options)
+        state = replace(
+            state, timetable=load_timetable(timetable), missed=MissedTicks(missed), overlap=Overlap(overlap)
+        )
+    except (ValueError, TypeError, KeyError) as error:  # a newer version wrote it, or where more time zones are known
+        state = replace(state, problem=str(RecordUnreadable(f"Schedule {name!r}", str(error))))
+    return FoundSchedule(state, target)
 
 
 class SchedulePause(NamedTuple):
@@ -94,7 +109,7 @@ class SchedulePause(NamedTuple):
     is_paused: bool
 
 
-def set_paused(connection: sqlite3.Connection, pause: SchedulePause) -> ScheduleState:
+def set_paused(connection: sqlite3.Connection, pause: SchedulePause) -> FoundSchedule:
     """Let a schedule rest, or go on."""
     connection.execute(
         "UPDATE schedules SET is_paused = ?, next_at = ? WHERE name = ?", [pause.is_paused, pause.next_at, pause.name]

@@ -7,6 +7,7 @@ from pathlib import Path
 from servicekit.errors import StoreUnavailable
 from servicekit.stores.sqlite.database import create_file
 from servicekit.stores.sqlite.membership import Departure, Member, Registration, list_members
+from servicekit.stores.sqlite.ownership import check_ownership, warn_of_stranger
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive, is_lock_of
 from servicekit.stores.sqlite.threads import Reader
 from servicekit.stores.sqlite.writer import LEAVE, REGISTER, Writer
@@ -28,8 +29,12 @@ class Seat:
         """
         is_new = self.lock is None
         try:
+            check_ownership(self._path)  # nothing is made beside what is not to be used
+            warn_of_stranger(self._path)
             create_file(self._path)
             self.lock = self.lock or ProcessLock(self._path)
+        except StoreUnavailable:
+            raise
         except OSError as error:
             raise StoreUnavailable(str(self._path), f"its folder cannot be written ({error.strerror}).") from error
         return is_new

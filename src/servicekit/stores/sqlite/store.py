@@ -1,9 +1,11 @@
 """The store: what the engine asks, put to the two threads, and what they report, passed on."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, NoReturn
@@ -11,6 +13,7 @@ from typing import Final, NoReturn
 from pydantic_core import to_json
 
 from servicekit.errors import JobNotFound, StoreUnavailable
+from servicekit.jobs.backoff import FailureLog
 from servicekit.jobs.logs import LogPage, NewLine
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import Outcome
@@ -26,6 +29,7 @@ from servicekit.ports import Clock, ClockSetting, EventPublisher, JobSignals
 from servicekit.stores.process_name import name_of_process
 from servicekit.stores.sqlite import claims, inserts, logs, queries, queues, schedules, times, writes
 from servicekit.stores.sqlite.clock import ClockReading
+from servicekit.stores.sqlite.database import is_busy
 from servicekit.stores.sqlite.loading import load_submission
 from servicekit.stores.sqlite.local import LocalJobs
 from servicekit.stores.sqlite.membership import Departure, Step, list_running
@@ -36,6 +40,7 @@ from servicekit.stores.sqlite.pruning import Prune, PruneGroup
 from servicekit.stores.sqlite.ready import ClaimedJob
 from servicekit.stores.sqlite.rows import progress_text, read_time, time_text, write_time
 from servicekit.stores.sqlite.seat import Seat
+from servicekit.stores.sqlite.targets import Targets
 from servicekit.stores.sqlite.threads import Reader
 from servicekit.stores.sqlite.writer import (
     DELETE,
@@ -57,6 +62,8 @@ from servicekit.stores.sqlite.writer import (
     UNCLAIM,
     Writer,
 )
+
+_log = logging.getLogger("servicekit.stores")
 
 _DELETION_AGE: Final = timedelta(days=1)
 _YOUNG: Final = timedelta(seconds=2 * LATE_SECONDS)
@@ -90,6 +97,8 @@ class SqliteStore:
         self._pid = os.getpid()
         self._seat = Seat(self._path)
         self._local = LocalJobs()
+        self._targets = Targets()
+        self._failures = FailureLog(_log)
         self._setting: ClockSetting | None = None
         self._messenger: Messenger | None = None
         self._writer: Writer | None = None
@@ -128,16 +137,32 @@ class SqliteStore:
         self._reader = Reader(self._path, "servicekit reader")
         self._messenger.serve(self._writer, self._reader)
         try:
-            await self._seat.take(self._writer, self._now())
-            await self._heed_clock()
-            await self._settle(signals)
-            await self.rescue()
+            await self._join(signals)
             remove_leftovers(self._path)
         except BaseException:
             self._stop_threads()
             if is_new:  # else attempts of this process may still run, and nobody else may start those
                 self._seat.abandon()
             raise
+
+    async def _join(self, signals: JobSignals) -> None:
+        """Be one of the processes at work, as soon as the file is free.
+
+        Another program's lock is waited for, without a bound: another process may migrate a large file, and whoever
+        starts this one knows how long it may take. If it is told to stop meanwhile, it does not start.
+        """
+        while True:
+            try:
+                await self._seat.take(self._writing(), self._now())
+                await self._heed_clock()
+                await self._settle(signals)
+                await self.rescue()
+            except StoreUnavailable as error:
+                if not is_busy(error) or signals.is_stopping:
+                    raise
+                _log.warning("The start waits until another program gives back its lock on %s.", self._path)
+            else:
+                return
 
     async def _settle(self, signals: JobSignals) -> None:
         """Let the file and the engine agree on what runs here, after another event loop has ended between the two."""
@@ -374,14 +399,19 @@ class SqliteStore:
         await self._writing().ask(PUT_SCHEDULE, schedules.describe_schedule(schedule, next_at))
 
     async def list_schedules(self) -> list[ScheduleState]:
-        return await self._reading().ask(schedules.list_schedules, None)
+        return [await self._examine(found) for found in await self._reading().ask(schedules.list_schedules, None)]
 
     async def get_schedule(self, name: str) -> ScheduleState:
-        return await self._reading().ask(schedules.get_schedule, name)
+        return await self._examine(await self._reading().ask(schedules.get_schedule, name))
+
+    async def _examine(self, found: schedules.FoundSchedule) -> ScheduleState:
+        """The schedule, with what keeps this process from submitting its jobs."""
+        problem = found.state.problem or await self._targets.find_problem(found.target)
+        return found.state if problem is None else replace(found.state, problem=problem)
 
     async def set_schedule_paused(self, name: str, next_at: datetime | None, *, is_paused: bool) -> ScheduleState:
         pause = schedules.SchedulePause(name, write_time(next_at), is_paused)
-        return await self._writing().ask(PAUSE_SCHEDULE, pause)
+        return await self._examine(await self._writing().ask(PAUSE_SCHEDULE, pause))
 
     async def remove_schedule(self, name: str) -> None:
         await self._writing().ask(REMOVE_SCHEDULE, name)
@@ -413,10 +443,16 @@ class SqliteStore:
                 await self._writing().ask(TOUCH, self._seat.number)
                 await self.count_by_status()
         except TimeoutError:
-            return self._find_trouble() or f"The job store {self._path} does not answer."
+            return self._tell(self._find_trouble() or "it does not answer.")
         except StoreUnavailable as error:
-            return str(error)
-        return self._find_trouble()  # a few bytes may find room where a job does not
+            return self._tell(error.reason)
+        trouble = self._find_trouble()  # a few bytes may find room where a job does not
+        return None if trouble is None else self._tell(trouble)
+
+    def _tell(self, reason: str) -> str:
+        """What is wrong, in words for clients, who need not know where the file is; the log says that."""
+        self._failures.warn("The job store %s is not well: %s", self._path, reason)
+        return f"Jobs cannot be kept at the moment: {reason}"
 
     def _find_trouble(self) -> str | None:
         return None if self._writer is None else self._writer.find_trouble()

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from servicekit.errors import StoreUnavailable
 from servicekit.ports import EventPublisher
 from servicekit.stores.sqlite import claims, clock, inserts, logs, membership, pruning, queues, schedules, times, writes
-from servicekit.stores.sqlite.database import translated_errors
+from servicekit.stores.sqlite.database import is_busy, translated_errors
 from servicekit.stores.sqlite.queries import get_position
 from servicekit.stores.sqlite.rows import EVENT_ARRAY, EventRow
 from servicekit.stores.sqlite.threads import Answer, Call, DatabaseThread, one_by_one
@@ -138,7 +138,7 @@ class Writer(DatabaseThread):
         """What was wrong with the last thing that was to be written, if that was not long ago."""
         trouble = self._trouble
         is_recent = trouble is not None and time.monotonic() - trouble[0] < _TROUBLE_SECONDS
-        return str(trouble[1]) if trouble is not None and is_recent else None
+        return trouble[1].reason if trouble is not None and is_recent else None
 
     @property
     def _patience_seconds(self) -> float | None:
@@ -169,14 +169,14 @@ class Writer(DatabaseThread):
 
     def _proves_health(self, calls: list[Call], trouble: StoreUnavailable) -> bool:
         """Whether what could be written shows that the trouble is over: on a full disk, little things still can be."""
-        return _BUSY in trouble.reason or any(call.function not in (TOUCH, PRUNE) for call in calls)
+        return is_busy(trouble) or any(call.function not in (TOUCH, PRUNE) for call in calls)
 
     def _answer_alone(self, calls: list[Call], error: StoreUnavailable) -> None:
         """Let what failed together fail, or not, one by one; unless each would wait for the same lock."""
-        is_busy = _BUSY in error.reason
-        if is_busy:
+        is_locked = is_busy(error)
+        if is_locked:
             calls = [*calls, *self._take_waiting()]  # they have waited for the same lock
-        if len(calls) == 1 or is_busy:
+        if len(calls) == 1 or is_locked:
             self._report(News([Answer(call, error) for call in calls]))
         else:
             for call in calls:
@@ -187,7 +187,7 @@ class Writer(DatabaseThread):
         if connection is not None and connection.in_transaction:
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
-        if not (_BUSY in error.reason or "SQLITE_FULL" in error.reason):
+        if not (is_busy(error) or "SQLITE_FULL" in error.reason):
             self._disconnect()
 
     def _write(self, calls: list[Call]) -> "tuple[list[Answer], Marks, Marks]":

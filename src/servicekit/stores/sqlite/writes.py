@@ -8,12 +8,11 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from servicekit.errors import JobLost, NotRestartable, ProcessDied, ProcessStopped
-from servicekit.jobs.option_texts import load_options
 from servicekit.jobs.outcome import describe_error
 from servicekit.jobs.record import MAX_PAST_ATTEMPTS, JobRecord
 from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
 from servicekit.jobs.submission import Submission
-from servicekit.stores.sqlite.options import expiry_after
+from servicekit.stores.sqlite.options import expiry_after_text
 from servicekit.stores.sqlite.queries import RecordRequest, get_record
 
 _RUNNING: Final = JobStatus.RUNNING.value
@@ -244,7 +243,7 @@ def give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared:
     elif not is_spared and max_restarts < attempts:
         error = ProcessDied(attempts)
     else:
-        expires_at = expiry_after(load_options(options), datetime.fromisoformat(now))
+        expires_at = expiry_after_text(options, datetime.fromisoformat(now))
         connection.execute(_GIVE_BACK, [now, ended_by, int(is_spared), expires_at, job_id])
     if error is not None:
         close(connection, Transition.FAIL, [job_id], now, ended_by, error)

@@ -1,0 +1,192 @@
+"""Rows that this process can make nothing of: one bad row is one bad row."""
+
+import asyncio
+import json
+import logging
+import sqlite3
+import sys
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from servicekit import Cron, Every, JobStatus, create_scheduler
+from servicekit.api import ServiceBuilder, ServiceInfo
+from servicekit.errors import RecordUnreadable
+from servicekit.testing import FakeClock, TestScheduler
+from tests.fakes import noop
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "jobs.db"
+
+
+def change(path: Path, statement: str, *values: object) -> None:
+    """What a newer version would have written."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        assert connection.execute(statement, values).rowcount == 1
+
+
+async def list_ticks(scheduler: TestScheduler, name: str) -> int:
+    return len([record for record in await scheduler.get_all_records() if record.schedule == name])
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("timetable", '{"cron": "@daily", "time_zone": "Mars/Olympus", "missed": "once", "overlap": "skip"}'),
+        ("timetable", json.dumps({"moon": "full"})),
+        ("timetable", "{"),
+        ("options", json.dumps({"mood": "good"})),
+        ("missed", "twice"),
+        ("overlap", "kill"),
+    ],
+)  # fmt: skip
+async def test_a_schedule_that_cannot_be_read_is_left_out_and_shown_with_the_reason(
+    path: Path, column: str, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with TestScheduler(url=f"sqlite:///{path}", clock=FakeClock(NOON)) as scheduler:
+        for name in ("bad", "good"):
+            await scheduler.schedules.add(name, Every(60), noop)
+        change(path, f"UPDATE schedules SET {column} = ? WHERE name = 'bad'", text)
+        await scheduler.advance(3 * MINUTE)
+        assert (await list_ticks(scheduler, "bad"), await list_ticks(scheduler, "good")) == (0, 3)
+        bad, good = await scheduler.schedules.list()
+        assert (bad.name, bad.target_name, good.problem) == ("bad", "noop", None)
+        assert bad.problem is not None
+        assert bad.problem.startswith("Schedule 'bad' cannot be read by this version")
+        (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+        assert "Schedule 'bad' submits no jobs" in line
+        assert (await scheduler.schedules.pause("bad")).is_paused
+        if bad.timetable is None:
+            with pytest.raises(RecordUnreadable):
+                await scheduler.schedules.resume("bad")
+        await scheduler.schedules.add("bad", Cron("@daily"), noop)  # who says it anew mends it
+        assert (await scheduler.schedules.get("bad")).problem is None
+        await scheduler.schedules.remove("bad")
+
+
+@pytest.fixture
+def module() -> ModuleType:
+    """A module of the service, of another version tomorrow."""
+    module = ModuleType("a_service_of_today")
+    exec("async def clean_up() -> None: ...", module.__dict__)
+    sys.modules[module.__name__] = module
+    return module
+
+
+async def test_a_schedule_whose_function_is_gone_is_told_of_once_and_fails_no_jobs(
+    path: Path, module: ModuleType, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    url, clean_up = f"sqlite:///{path}", module.clean_up
+    async with TestScheduler(url=url, clock=FakeClock(NOON)) as scheduler:
+        await scheduler.schedules.add("clean up", Every(60), clean_up)
+        await scheduler.advance(MINUTE)
+        assert await list_ticks(scheduler, "clean up") == 1
+    del module.clean_up
+    async with TestScheduler(url=url, clock=FakeClock(NOON + 2 * MINUTE)) as scheduler:
+        await scheduler.advance(3 * MINUTE)
+        (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+        assert "'clean up' submits no jobs" in line
+        assert "a_service_of_today:clean_up cannot be imported: there is no such name" in line
+        assert "DELETE .../schedules/clean%20up, or schedules.remove('clean up')" in line
+        assert await list_ticks(scheduler, "clean up") == 1
+        assert "cannot be imported" in str((await scheduler.schedules.get("clean up")).problem)
+    monkeypatch.setattr(module, "clean_up", clean_up, raising=False)
+    async with TestScheduler(url=url, clock=FakeClock(NOON + 5 * MINUTE + timedelta(seconds=30))) as scheduler:
+        await scheduler.advance(MINUTE)
+        assert await list_ticks(scheduler, "clean up") == 3  # one for all that were missed, and this minute's
+        assert (await scheduler.schedules.get("clean up")).problem is None
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("progress", "[1, 2, null, null, 5]"),
+        ("progress", "half"),
+        ("tags", "{"),
+        ("metadata", "{"),
+        ("ended_by", "moonlight"),
+        ("attempts", '[[1, "2026-01-01T12:00:00Z", "2026-01-01T12:00:00Z", null, "moonlight"], [2]]'),
+        ("attempts", "{"),
+    ],
+)
+async def test_of_a_record_of_a_newer_version_what_can_be_read_is_shown(path: Path, column: str, text: str) -> None:
+    async with create_scheduler(f"sqlite:///{path}") as scheduler:
+        job_id = await scheduler.add_job(noop)
+        await scheduler.wait(job_id)
+        change(path, f"UPDATE jobs SET {column} = ? WHERE id = ?", text, job_id)
+        record = await scheduler.get_record(job_id)
+        assert (record.id, record.status, record.progress, record.tags) == (job_id, JobStatus.COMPLETED, None, ())
+        assert [each.id for each in await scheduler.list_records()] == [job_id]
+
+
+def make_service(path: Path) -> FastAPI:
+    info = ServiceInfo(display_name="Bakery")
+    app = ServiceBuilder(info=info).with_jobs(url=f"sqlite:///{path}").with_health().build()
+
+    @app.post("/bake")
+    async def bake() -> str:
+        scheduler = app.state.servicekit.require_scheduler()
+        return str(await scheduler.add_job(noop))
+
+    return app
+
+
+async def test_with_a_status_that_nobody_knows_all_other_jobs_go_on(path: Path) -> None:
+    app = make_service(path)
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+    ):
+        scheduler = app.state.servicekit.require_scheduler()
+        ids = [(await client.post("/bake")).json() for _ in range(3)]
+        for job_id in ids:
+            await scheduler.wait(job_id)
+        change(path, "UPDATE jobs SET status = 'napping', version = version + 1 WHERE id = ?", ids[1])
+        ids.append((await client.post("/bake")).json())
+        assert (await scheduler.wait(ids[3])).status is JobStatus.COMPLETED
+        expected = [ids[3], ids[2], ids[0]]
+        assert [record["id"] for record in (await client.get("/api/v1/jobs")).json()] == expected
+        pages = [(await client.get("/api/v1/jobs", params={"limit": 2})).json()]
+        assert [record["id"] for record in pages[0]] == expected[:2]
+        for path_of_one in (f"/api/v1/jobs/{ids[1]}", f"/api/v1/jobs/{ids[1]}/$result"):
+            answer = await client.get(path_of_one)
+            assert (answer.status_code, "its status is 'napping'" in answer.json()["detail"]) == (503, True)
+        assert (await client.post(f"/api/v1/jobs/{ids[1]}/$retry")).status_code == 503
+        async with asyncio.timeout(10), scheduler.follow(after=0) as feed:
+            seen = [await feed.next_event() for _ in range(3)]
+        assert {change.job_id for change in seen if change is not None} == set(expected)
+        assert (await client.get("/health")).json()["status"] == "healthy"
+
+
+async def test_the_service_says_that_a_schedule_submits_nothing_and_is_fit_for_work(path: Path) -> None:
+    app = make_service(path)
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+    ):
+        scheduler = app.state.servicekit.require_scheduler()
+        await scheduler.schedules.add("nightly", Cron("@daily"), noop)
+        change(path, "UPDATE schedules SET missed = 'twice'")
+        answer = await client.get("/health")
+        check = answer.json()["checks"]["jobs"]
+        assert (answer.status_code, answer.json()["status"], check["state"]) == (200, "degraded", "degraded")
+        assert "Schedule 'nightly' cannot be read" in check["message"]
+        (shown,) = (await client.get("/api/v1/schedules")).json()
+        assert (shown["timetable"], shown["problem"]) == (None, check["message"])
+        assert (await client.post("/api/v1/schedules/nightly/$pause")).json()["is_paused"]
+        assert (await client.post("/api/v1/schedules/nightly/$resume")).status_code == 503
+        await scheduler.schedules.remove("nightly")
+        assert (await client.get("/health")).json()["status"] == "healthy"
