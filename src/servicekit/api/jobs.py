@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from typing import Unpack
+from typing import Final, Unpack
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
@@ -22,6 +22,8 @@ from servicekit.api.submit import document_submissions
 from servicekit.engine.factory import SchedulerOptions, create_scheduler
 from servicekit.errors import ConfigurationError
 from servicekit.observability.console import show_on_uvicorn
+
+_NO_TITLE: Final = "FastAPI"  # what FastAPI calls an application that has no name
 
 
 class Jobs:
@@ -66,7 +68,8 @@ class Jobs:
         state = service_state(app)
         if state.scheduler is not None:
             raise ConfigurationError("jobs", "a second time", "set up once for an application")
-        options: SchedulerOptions = {"hub": state.hub, **self._options}
+        name = None if app.title == _NO_TITLE else app.title
+        options: SchedulerOptions = {"hub": state.hub, "service": name, **self._options}
         state.scheduler = create_scheduler(self._url, max_concurrency=self._max_concurrency, **options)
         state.max_concurrency, state.scheduler_options = self._max_concurrency, options
         state.jobs_prefix = self._prefix

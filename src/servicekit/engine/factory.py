@@ -41,6 +41,8 @@ class SchedulerOptions(TypedDict, total=False):
     - `log_jobs`: whether the service's own log says what becomes of jobs, on the logger `servicekit.jobs`: a failed one
       is an error with its traceback, an attempt that failed and will be followed by another a warning, the rest `INFO`.
     - `run_jobs`: whether this process runs jobs, or only accepts them for others.
+    - `service`: what the service is called: another one that starts with the same file is warned. The name of the
+      application, where there is one.
     - `hub`, `clock`: parts to use instead of new ones.
     """
 
@@ -54,6 +56,7 @@ class SchedulerOptions(TypedDict, total=False):
     capture_output: bool
     log_jobs: bool
     run_jobs: bool
+    service: str | None
     hub: EventHub | None
     clock: Clock | None
 
@@ -105,7 +108,7 @@ def _assemble(url: str, max_concurrency: int | None, options: SchedulerOptions) 
         queues=options.get("queues", {}),
     )
     return SchedulerParts(
-        store=_create_store(url, hub, clock, retention, max_pending),
+        store=_create_store(url, hub, clock, retention, max_pending, options.get("service")),
         hub=hub,
         runners=_create_runners(),
         clock=clock,
@@ -129,7 +132,9 @@ def _create_runners() -> dict[RunnerKind, Runner]:
     }
 
 
-def _create_store(url: str, hub: EventHub, clock: Clock, retention: Retention, max_pending: int | None) -> JobStore:
+def _create_store(
+    url: str, hub: EventHub, clock: Clock, retention: Retention, max_pending: int | None, service: str | None
+) -> JobStore:
     path = read_url("url", url)
     # A process needs one of them, and to import both takes as long as a tenth of FastAPI.
     if path is None:
@@ -138,4 +143,4 @@ def _create_store(url: str, hub: EventHub, clock: Clock, retention: Retention, m
         return MemoryStore(hub, clock, retention, max_pending=max_pending)
     from servicekit.stores.sqlite.store import SqliteStore
 
-    return SqliteStore(path, hub, clock, retention, max_pending=max_pending)
+    return SqliteStore(path, hub, clock, retention, max_pending=max_pending, service=service)

@@ -23,6 +23,8 @@ class ClaimRequest(NamedTuple):
     queue_limits: Mapping[str, int]
     now: str
     process_name: str
+    is_first: bool = False
+    """Whether others are to know from now on that jobs can be left to this process."""
 
 
 # One statement says all that must be known before: each one costs the interpreter's lock.
@@ -69,6 +71,8 @@ def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> list[Claime
     situation = _look(connection, request)
     if not situation.is_known:
         return ProcessForgotten()
+    if request.is_first:
+        connection.execute("UPDATE processes SET runs_jobs = 1 WHERE id = ?", (request.process,))
     jobs = _start_next(connection, request, situation)
     if situation.has_contested_keys and keys.pass_on(connection, request.queue_limits) and len(jobs) < request.limit:
         request = request._replace(limit=request.limit - len(jobs))

@@ -13,15 +13,14 @@ from typing import Final, NamedTuple
 
 from servicekit.ports import SET_SECONDS, ClockSetting
 from servicekit.stores.sqlite.queries import get_position
-from servicekit.stores.sqlite.rows import time_text, write_time
+from servicekit.stores.sqlite.rows import read_time, time_text, write_time
 
 _NEWEST: Final = "SELECT max(at) FROM (SELECT at FROM events WHERE position > ? ORDER BY position DESC LIMIT 100)"
-# A time that was asked for is left alone, as long as it is what the job waits for.
 _WAITS: Final = """
-    SELECT id, scheduled_at, expires_at FROM jobs INDEXED BY jobs_scheduled
-    WHERE waits_for = 'time' AND json_extract(options, '$.start_at') IS NOT scheduled_at
+    SELECT id, scheduled_at, expires_at, json_extract(options, '$.start_at') FROM jobs INDEXED BY jobs_scheduled
+    WHERE waits_for = 'time'
     UNION ALL
-    SELECT id, scheduled_at, expires_at FROM jobs INDEXED BY jobs_expiring
+    SELECT id, scheduled_at, expires_at, NULL FROM jobs INDEXED BY jobs_expiring
     WHERE status = 'pending' AND expires_at IS NOT NULL AND waits_for IS NOT 'time'
 """
 _MOVE: Final = """
@@ -61,7 +60,11 @@ def _find_newest(connection: sqlite3.Connection, seen_at: str, position: int) ->
 
 def _move(connection: sqlite3.Connection, duration: timedelta) -> None:
     waits = connection.execute(_WAITS).fetchall()
-    moved = [[job_id, _moved(start, duration), _moved(end, duration)] for job_id, start, end in waits]
+    moved = [
+        [job_id, _moved(start, duration), _moved(end, duration)]
+        for job_id, start, end, wanted in waits
+        if wanted is None or read_time(wanted) != read_time(start)  # else it waits for the time that was asked for
+    ]
     connection.execute(_MOVE, [json.dumps(moved)])
 
 

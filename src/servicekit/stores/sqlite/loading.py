@@ -1,5 +1,6 @@
 """From what was written down to what can be run."""
 
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 from servicekit.errors import NotRestartable
@@ -9,9 +10,12 @@ from servicekit.jobs.restartable import load_call
 from servicekit.jobs.submission import CallDescription, Submission, check_target
 from servicekit.stores.sqlite.ready import ClaimedJob
 
+Decline = Callable[[ClaimedJob, Exception], Awaitable[bool]]
+"""Leaves a job to another process, for this reason; `False` if there is none."""
 
-def load_submission(job: ClaimedJob) -> Submission:
-    """What was submitted, ready to be run; or, if that cannot be, ready to fail with the reason."""
+
+def load_submission(job: ClaimedJob, decline: Decline) -> Submission:
+    """What was submitted, ready to be run; or, if this process cannot, ready to be declined, or else to fail."""
     options = DEFAULT_OPTIONS
     call = None
     try:
@@ -23,17 +27,23 @@ def load_submission(job: ClaimedJob) -> Submission:
         # It may have been another kind of function when it was submitted.
         runner = check_target(target, args, kwargs, options.runner)
     except Exception as error:  # finding the target runs the user's code, and every other claim needs its answer
-        target, args, kwargs, runner = _Failing(error), (), {}, RunnerKind.COROUTINE
+        target, args, kwargs, runner = _Unrunnable(job, error, decline), (), {}, RunnerKind.COROUTINE
     return Submission(
         job.id, job.name, target, args, kwargs, runner, options, job.retry_of, job.schedule, job.parent, call
     )
 
 
-class _Failing:
-    """A target that fails for a reason that was known before."""
+class _Unrunnable:
+    """What runs in the place of a target that this process cannot run, and another may be able to.
 
-    def __init__(self, error: Exception) -> None:
+    Whoever gets the job has its next attempt, so that nothing which becomes of this one is written any more.
+    """
+
+    def __init__(self, job: ClaimedJob, error: Exception, decline: Decline) -> None:
+        self._job = job
         self._error = error
+        self._decline = decline
 
     async def __call__(self) -> NoReturn:
+        await self._decline(self._job, self._error)
         raise self._error

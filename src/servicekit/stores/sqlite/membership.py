@@ -16,6 +16,11 @@ _STEP: Final = 500
 _PENDING: Final = JobStatus.PENDING.value
 _RUNNING: Final = JobStatus.RUNNING.value
 _OWNED: Final = "jobs INDEXED BY jobs_owned WHERE owner IS NOT NULL"
+# What was left to a process because others could not run it, not because only that one could.
+_HAND_BACK: Final = (
+    f"UPDATE jobs SET owner = NULL WHERE id IN (SELECT id FROM {_OWNED} AND status = '{_PENDING}' AND owner = ? "
+    "AND target IS NOT NULL)"
+)
 
 
 class Registration(NamedTuple):
@@ -23,17 +28,28 @@ class Registration(NamedTuple):
     pid: int
     lock: str
     now: str
+    service: str | None
 
 
 def register(connection: sqlite3.Connection, registration: Registration) -> int:
     """Enter this process, or enter it again, into the list of those that work on the file."""
     connection.execute(
-        "INSERT INTO processes (id, pid, lock, started_at) VALUES (?, ?, ?, ?) "
+        "INSERT INTO processes (id, pid, lock, started_at, service) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (id) DO UPDATE SET is_stopping = 0, lock = excluded.lock",
         registration,
     )
     query = "SELECT id FROM processes WHERE lock = ?"
     return int(connection.execute(query, [registration.lock]).fetchone()[0])
+
+
+def introduce(connection: sqlite3.Connection, service: str) -> list[str]:
+    """Note that the file is this service's; the other services whose it is, or was until now."""
+    before = connection.execute("SELECT name FROM service").fetchall()
+    others = connection.execute("SELECT DISTINCT service FROM processes WHERE service IS NOT NULL").fetchall()
+    if before != [(service,)]:
+        connection.execute("DELETE FROM service")
+        connection.execute("INSERT INTO service VALUES (?)", [service])
+    return sorted({name for (name,) in before + others} - {service})
 
 
 class Departure(NamedTuple):
@@ -81,6 +97,7 @@ def take_over(connection: sqlite3.Connection, departure: Departure) -> Step:
 
 def _end_waiting(connection: sqlite3.Connection, departure: Departure, ended_by: EndedBy) -> list[str]:
     """End some of what waits for that process alone."""
+    connection.execute(_HAND_BACK, [departure.process])
     waiting = _list_owned(connection, _PENDING, departure.process)
     if waiting:
         close(connection, Transition.FAIL, waiting, departure.now, ended_by, NotRestartable())

@@ -16,8 +16,11 @@ from servicekit.stores.sqlite.writer import LEAVE, REGISTER, Writer
 class Seat:
     """A number in the file, and a lock by which others see that its process lives."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, service: str | None = None) -> None:
         self._path = path
+        self._service = service
+        self.runs_jobs = False
+        """Whether others know that jobs can be left to this process; they do from its first claim on."""
         self.number = 0
         """0: there is none."""
         self.lock: ProcessLock | None = None
@@ -42,12 +45,12 @@ class Seat:
     async def take(self, writer: Writer, now: str) -> None:
         """Have a number, or keep the one that there is."""
         assert self.lock is not None
-        registration = Registration(self.number or None, os.getpid(), self.lock.path.name, now)
+        registration = Registration(self.number or None, os.getpid(), self.lock.path.name, now, self._service)
         self.number = await writer.ask(REGISTER, registration)
 
     async def take_another(self, writer: Writer, now: str) -> None:
         """Have a new number: others took this process for dead, and its jobs are theirs."""
-        self.number = 0
+        self.number, self.runs_jobs = 0, False
         await self.take(writer, now)
 
     async def renew_lock(self, writer: Writer, now: str) -> None:
@@ -66,7 +69,7 @@ class Seat:
         """Let others see that this process works no more."""
         if self.lock is not None:
             self.lock.release()
-        self.lock, self.number = None, 0
+        self.lock, self.number, self.runs_jobs = None, 0, False
 
     async def list_dead(self, reader: Reader) -> list[Member]:
         """The processes whose jobs somebody has to take over."""

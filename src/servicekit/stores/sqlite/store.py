@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 from pydantic_core import to_json
 
 from servicekit.errors import JobNotFound, StoreUnavailable
-from servicekit.jobs.backoff import FailureLog
+from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.logs import LogPage, NewLine
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import Outcome
@@ -43,9 +43,11 @@ from servicekit.stores.sqlite.seat import Seat
 from servicekit.stores.sqlite.targets import Targets
 from servicekit.stores.sqlite.threads import Reader
 from servicekit.stores.sqlite.writer import (
+    DECLINE,
     DELETE,
     FIRE,
     HEED_CLOCK,
+    INTRODUCE,
     LATE_SECONDS,
     MAKE_DUE,
     PAUSE_QUEUE,
@@ -85,6 +87,7 @@ class SqliteStore:
         *,
         max_pending: int | None = None,
         scan_limit: int = SCAN_LIMIT,
+        service: str | None = None,
     ) -> None:
         self._path = path.resolve()  # the locks are beside the file itself, whatever leads to it
         self._publisher = publisher
@@ -95,7 +98,8 @@ class SqliteStore:
         self._opening: asyncio.Lock | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
-        self._seat = Seat(self._path)
+        self._service = service
+        self._seat = Seat(self._path, service)
         self._local = LocalJobs()
         self._targets = Targets()
         self._failures = FailureLog(_log)
@@ -126,7 +130,7 @@ class SqliteStore:
         """In a forked child: leave what the parent has opened alone, and be a process of one's own."""
         self._inherited = (self._writer, self._reader)  # closing their connections is not the child's business
         self._pid = os.getpid()
-        self._seat, self._local, self._loop = Seat(self._path), LocalJobs(), None
+        self._seat, self._local, self._loop = Seat(self._path, self._service), LocalJobs(), None
         self._messenger = self._writer = self._reader = None
 
     async def _start(self, signals: JobSignals) -> None:
@@ -157,12 +161,24 @@ class SqliteStore:
                 await self._heed_clock()
                 await self._settle(signals)
                 await self.rescue()
+                await self._introduce()
             except StoreUnavailable as error:
                 if not is_busy(error) or signals.is_stopping:
                     raise
                 _log.warning("The start waits until another program gives back its lock on %s.", self._path)
             else:
                 return
+
+    async def _introduce(self) -> None:
+        """Say whose the file is, and warn if it is another service's as well."""
+        others = [] if self._service is None else await self._writing().ask(INTRODUCE, self._service)
+        if others:
+            _log.warning(
+                "The job store %s is also that of %s, and this service is %r: they share their limits, lists and jobs. "
+                "Give each service a file of its own (SERVICEKIT_JOBS_URL, or with_jobs(url=...)), unless they are one "
+                "that was renamed.",
+                self._path, " and of ".join(map(repr, others)), self._service,
+            )  # fmt: skip
 
     async def _settle(self, signals: JobSignals) -> None:
         """Let the file and the engine agree on what runs here, after another event loop has ended between the two."""
@@ -271,10 +287,13 @@ class SqliteStore:
         queue_limits: Mapping[str, int] | None = None,
     ) -> list[Claim]:
         request = claims.ClaimRequest(
-            self._seat.number, limit, excluding, max_running, queue_limits or {}, self._now(), name_of_process()
-        )
+            self._seat.number, limit, excluding, max_running, queue_limits or {}, self._now(), name_of_process(),
+            is_first=not self._seat.runs_jobs,
+        )  # fmt: skip
         try:
-            return [self._claim(job) for job in await self._writing().ask(claims.claim, request)]
+            jobs = await self._writing().ask(claims.claim, request)
+            self._seat.runs_jobs = True
+            return [self._claim(job) for job in jobs]
         except claims.ProcessForgotten:
             await self._join_again()
             return await self.claim(limit, excluding, max_running, queue_limits)
@@ -286,8 +305,20 @@ class SqliteStore:
                 await self._seat.take_another(self._writer, self._now())
 
     def _claim(self, job: ClaimedJob) -> Claim:
-        submission = self._local.take(job.id) or load_submission(job)
+        submission = self._local.take(job.id) or load_submission(job, self._decline)
         return Claim(submission, job.attempt, job.failures)
+
+    async def _decline(self, job: ClaimedJob, error: Exception) -> bool:
+        backoff = Backoff()
+        while True:
+            try:
+                is_left = await self._writing().ask(DECLINE, writes.Release(job.id, job.attempt, self._now()))
+            except StoreUnavailable:
+                await asyncio.sleep(backoff.next_seconds())
+            else:
+                if is_left:
+                    self._failures.warn("A job is left to another process, which may be able to run it: %s", error)
+                return is_left
 
     async def make_due(self) -> datetime | None:
         await self._heed_clock()

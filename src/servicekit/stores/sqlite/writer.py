@@ -38,14 +38,16 @@ TAKE_OVER: Final = one_by_one(membership.take_over)
 RETIRE: Final = one_by_one(membership.retire)
 LEAVE: Final = one_by_one(membership.leave)
 UNCLAIM: Final = one_by_one(writes.unclaim)
+DECLINE: Final = one_by_one(writes.decline)
+INTRODUCE: Final = one_by_one(membership.introduce)
 TOUCH: Final = one_by_one(membership.touch)
 
 # Calls that wait at the same time may be answered in any order. What frees slots and what fills the queue come first,
 # so that a claim finds them.
 _ORDER: Final[tuple[Callable[..., Any], ...]] = (
-    REGISTER, HEED_CLOCK, TOUCH, PUT_SCHEDULE, REMOVE_SCHEDULE, PAUSE_SCHEDULE, PAUSE_QUEUE, inserts.insert, RESUBMIT,
-    FIRE, logs.append, writes.report_progress, writes.finish, writes.retry, RELEASE, UNCLAIM, REQUEST_CANCEL, DELETE,
-    TAKE_OVER, RETIRE, LEAVE, MAKE_DUE, PRUNE, claims.claim,
+    REGISTER, INTRODUCE, HEED_CLOCK, TOUCH, PUT_SCHEDULE, REMOVE_SCHEDULE, PAUSE_SCHEDULE, PAUSE_QUEUE, inserts.insert,
+    RESUBMIT, FIRE, logs.append, writes.report_progress, writes.finish, writes.retry, RELEASE, UNCLAIM, DECLINE,
+    REQUEST_CANCEL, DELETE, TAKE_OVER, RETIRE, LEAVE, MAKE_DUE, PRUNE, claims.claim,
 )  # fmt: skip
 
 _EVENTS_AT_ONCE: Final = 500

@@ -219,6 +219,35 @@ def unclaim(connection: sqlite3.Connection, release: Release) -> Retried:
     return what
 
 
+_DECLINE: Final = f"""
+    UPDATE jobs SET status = '{_TARGETS[Transition.RELEASE]}', version = version + 1, started_at = NULL,
+                    process = NULL, spared = spared + 1, owner = ?,
+                    declined_by = json_insert(coalesce(declined_by, '[]'), '$[#]', owner)
+    WHERE id = ?
+"""
+# The one that has the least to do: the job waits for it alone.
+_OTHER: Final = """
+    SELECT id FROM processes
+    WHERE id <> (SELECT owner FROM jobs WHERE id = ?) AND runs_jobs AND NOT is_stopping
+    AND id NOT IN (SELECT value FROM json_each((SELECT coalesce(declined_by, '[]') FROM jobs WHERE id = ?)))
+    ORDER BY (SELECT count(*) FROM jobs WHERE status IN ('pending', 'running') AND owner = processes.id), id LIMIT 1
+"""
+
+
+def decline(connection: sqlite3.Connection, release: Release) -> bool:
+    """Leave a job that this process has claimed, and can make nothing of, to another that has not tried.
+
+    `False`: there is no such process, and the job has to end here.
+    """
+    job = _find_one(connection, release)
+    if job is None:
+        return True
+    other = None if _judge(job) is not Retried.PENDING else connection.execute(_OTHER, [release.id] * 2).fetchone()
+    if other is not None:
+        connection.execute(_DECLINE, [*other, release.id])
+    return other is not None
+
+
 def _find_one(connection: sqlite3.Connection, release: Release) -> Held | None:
     return find_running(connection, [release[:2]]).get(0)
 

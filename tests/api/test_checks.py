@@ -1,0 +1,45 @@
+"""The health check of the jobs: it costs a write, and is shared."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from fastapi.testclient import TestClient
+
+from servicekit.api import ServiceBuilder, ServiceInfo
+from servicekit.api.checks import SharedCheck
+
+
+def test_all_who_ask_for_the_health_share_one_look(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    app = ServiceBuilder(info=ServiceInfo(display_name="x")).with_jobs(url=f"sqlite:///{path}").with_health().build()
+    with TestClient(app) as client, closing(sqlite3.connect(path)) as other:
+
+        def read_version() -> object:
+            """A number that changes with every commit."""
+            return other.execute("PRAGMA data_version").fetchone()
+
+        began = read_version()
+        assert client.get("/health").json()["status"] == "healthy"
+        assert (before := read_version()) != began
+        assert {client.get("/health").status_code for _ in range(20)} == {200}
+        assert read_version() == before
+
+
+async def test_something_wrong_is_told_to_those_who_wait_and_looked_for_again_for_the_next() -> None:
+    found: list[str | None] = ["it is full", None, "it is full again"]
+    may_look = asyncio.Event()
+
+    async def look() -> str | None:
+        await may_look.wait()
+        return found.pop(0)
+
+    check = SharedCheck(look)
+    gone, *waiting = [asyncio.create_task(check.ask()) for _ in range(3)]
+    await asyncio.sleep(0)
+    gone.cancel()  # it takes nobody's answer along
+    may_look.set()
+    assert await asyncio.gather(*waiting) == ["it is full"] * 2
+    assert [await check.ask() for _ in range(3)] == [None] * 3
+    assert found == ["it is full again"]
