@@ -361,11 +361,18 @@ class Runner(Protocol):
 
         While `job.is_interruptible`, the task that awaits this may be canceled: that asks the target to stop, and
         `run` goes on until it has. Raises nothing, unless the task is canceled at another time.
+
+        What could not begin for no fault of its own, for want of a thread or a process, say, is `not_begun`; where
+        that can be, `job.note_begun` is called when it has.
         """
         ...
 
     def find_outcome(self, job: RunningJob) -> Outcome | None:
         """How an attempt ended whose task was cut off: `None` while its work goes on. Forgets it by telling."""
+        ...
+
+    def open(self) -> None:
+        """Jobs may come: keep ready what they need to begin, until `close`. Without it they are run as well."""
         ...
 
     def close(self) -> None:

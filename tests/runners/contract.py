@@ -13,7 +13,8 @@ from servicekit.jobs.outcome import CANCELED, Outcome
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.jobs.submission import JobTarget
 from servicekit.ports import Runner
-from tests.runners import targets
+from tests.hindering import without_descriptors, without_threads
+from tests.runners import odd_targets, targets
 from tests.runners.trial import Trial
 
 
@@ -39,6 +40,8 @@ class PythonTargets(Targets):
     """Calls `sys.exit("no more")`."""
     interrupting: JobTarget
     """Raises `KeyboardInterrupt`."""
+    failing_oddly: JobTarget
+    """Raises `Odd`."""
     failing_late: JobTarget
     """Says "began", and when it is asked to stop, raises `ValueError("could not tidy up")`."""
 
@@ -51,6 +54,7 @@ FUNCTIONS = PythonTargets(
     reporting=targets.report,
     leaving=targets.leave,
     interrupting=targets.interrupt,
+    failing_oddly=odd_targets.raise_odd,
     failing_late=targets.fail_when_asked,
 )
 ASYNC_FUNCTIONS = PythonTargets(
@@ -61,6 +65,7 @@ ASYNC_FUNCTIONS = PythonTargets(
     reporting=targets.report_async,
     leaving=targets.leave_async,
     interrupting=targets.interrupt_async,
+    failing_oddly=odd_targets.raise_odd_async,
     failing_late=targets.fail_when_asked_async,
 )
 
@@ -152,6 +157,21 @@ class RunnerContract:
             trial.cancel()
         assert [await trial.end() for trial in trials] == [CANCELED] * 5
 
+    async def test_what_cannot_begin_has_not_failed_and_begins_when_it_can(self) -> None:
+        if self.kind is RunnerKind.COROUTINE:
+            return  # a coroutine needs nothing to begin
+        runner = self.create_runner()  # which has no idle thread
+        hinder = without_threads if self.kind is RunnerKind.THREAD else without_descriptors
+        with hinder():
+            trial = self.trial(runner, self.targets.completing)
+            outcome = await trial.end()
+        assert (outcome.transition, trial.has_begun) == (Transition.RELEASE, False)
+        assert outcome.error
+        trial = self.trial(runner, self.targets.completing)
+        assert (await trial.end()).result == self.result
+        assert trial.has_begun
+        runner.close()
+
     def test_a_runner_can_be_used_on_one_event_loop_after_the_other(self, runner: Runner) -> None:
         async def run() -> Outcome:
             return await self.trial(runner, self.targets.completing).end()
@@ -179,6 +199,11 @@ class PythonRunnerContract(RunnerContract):
     async def test_an_interrupt_is_a_failure_of_the_target_alone(self, runner: Runner) -> None:
         outcome = await self.trial(runner, self.targets.interrupting).end()
         assert (outcome.transition, outcome.error) == (Transition.FAIL, "KeyboardInterrupt")
+
+    async def test_an_error_with_ideas_of_its_own_is_a_failure_of_the_target_alone(self, runner: Runner) -> None:
+        outcome = await self.trial(runner, self.targets.failing_oddly).end()
+        assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.TARGET)
+        assert str(outcome.error).startswith("Odd: (its text cannot be shown")
 
     async def test_a_target_that_fails_when_it_is_asked_to_stop_has_failed(self, runner: Runner) -> None:
         trial = self.trial(runner, self.targets.failing_late).start()

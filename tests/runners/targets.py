@@ -2,9 +2,11 @@
 
 import asyncio
 import ctypes
+import importlib
 import itertools
 import logging
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -332,8 +334,8 @@ def give_lock() -> object:
     return threading.Lock()
 
 
-def give_bytes(count: int) -> bytes:
-    return bytes(count)
+def give_text(count: int) -> str:
+    return "x" * count
 
 
 def try_later() -> None:
@@ -346,13 +348,8 @@ class Shape:
     def __init__(self, sides: int) -> None:
         self.sides = sides
 
-    def double(self) -> "Shape":
-        return Shape(2 * self.sides)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Shape) and other.sides == self.sides
-
-    __hash__ = None  # type: ignore[assignment] # it is compared, and nothing else
+    def count(self) -> int:
+        return self.sides
 
 
 class Unreadable:
@@ -362,5 +359,11 @@ class Unreadable:
         return fail, ("it cannot be read",)
 
 
-def give_unreadable() -> Unreadable:
-    return Unreadable()
+def import_by_name(name: str) -> str:
+    return importlib.import_module(name).__name__
+
+
+def draw() -> list[float]:
+    """A random number of Python's own, and one of what passes for NumPy."""
+    numpy = importlib.import_module("numpy.random")
+    return [random.random(), numpy.generator.random()]

@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,13 +24,16 @@ from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import CANCELED, CUT_OFF
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.ports import Runner
+from servicekit.runners import launcher
 from servicekit.runners.command import CommandRunner
 from servicekit.runners.launcher import Launcher
 from servicekit.runners.process import ProcessRunner
+from tests.hindering import without_descriptors
 from tests.runners import service, targets
 from tests.runners.trial import Trial, is_running, parent_of, wait_gone
 
 ROOT = Path(__file__).parents[2]
+COMMAND = RunnerKind.COMMAND
 
 
 @pytest.fixture
@@ -41,6 +45,14 @@ def runner() -> Iterator[Runner]:
 
 def list_descriptors() -> set[str]:
     return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+def launcher_of(runner: Runner) -> "subprocess.Popen[bytes]":
+    """The process of its launcher, which has begun."""
+    link = runner._launcher._link  # type: ignore[attr-defined]
+    assert link is not None
+    process: subprocess.Popen[bytes] = link._process
+    return process
 
 
 async def start_service(how_to_end: str) -> tuple[asyncio.subprocess.Process, list[int]]:
@@ -205,21 +217,38 @@ async def test_jobs_leave_no_descriptors_behind(runner: Runner) -> None:
     assert list_descriptors() == before
 
 
-async def test_a_job_that_finds_no_descriptors_fails_and_the_next_one_runs(runner: Runner) -> None:
+@pytest.mark.parametrize("spare", [0, 1, 6, 9])
+async def test_a_job_that_finds_no_descriptors_goes_back_and_leaves_none(runner: Runner, spare: int) -> None:
     await Trial(runner, targets.give).end()
     before = list_descriptors()
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest = os.dup(0)
-    os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 6, limits[1]))
-    try:
+    with without_descriptors(spare):
         outcome = await Trial(runner, targets.give).end()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert outcome.transition is Transition.FAIL
+    assert outcome.transition is Transition.RELEASE
     assert "Too many open files" in str(outcome.error)
     gc.collect()
     assert list_descriptors() == before
+
+
+@pytest.mark.parametrize("has_launcher", [False, True])
+async def test_a_runner_that_is_open_keeps_descriptors_for_jobs(runner: Runner, *, has_launcher: bool) -> None:
+    if has_launcher:
+        await Trial(runner, targets.give).end()
+    runner.open()
+    before = list_descriptors()
+    with without_descriptors():
+        assert [(await Trial(runner, targets.give, number).end()).result for number in range(3)] == [0, 1, 2]
+    runner.close()
+    assert len(before - list_descriptors()) > 20
+
+
+@pytest.mark.parametrize(("name", "kind"), [("_PROGRAM", "the launcher"), ("sys.executable", "the interpreter")])
+async def test_nothing_fails_for_a_deploy_that_moves(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch, name: str, kind: str
+) -> None:
+    with monkeypatch.context() as moved:
+        moved.setattr(f"servicekit.runners.launcher.{name}", f"/nowhere/{kind}")
+        outcome = await Trial(runner, targets.give, 1).end()
+    assert outcome.transition is Transition.RELEASE
     assert (await Trial(runner, targets.give, 1).end()).result == 1
 
 
@@ -227,6 +256,7 @@ async def test_of_a_job_that_cannot_be_sent_to_the_launcher_nothing_is_kept(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await Trial(runner, targets.give).end()
+    gc.collect()  # what tests before this one have left
     before = list_descriptors()
 
     def refuse(*args: Any) -> int:
@@ -241,6 +271,117 @@ async def test_of_a_job_that_cannot_be_sent_to_the_launcher_nothing_is_kept(
     gc.collect()
     assert left() is None
     assert list_descriptors() == before
+
+
+FORKLESS = """
+import os, runpy
+fork, left = os.fork, {left}
+
+def refuse():
+    global left
+    left -= 1
+    if left < 0:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return fork()
+
+os.fork = refuse
+runpy.run_path({program!r}, run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("left", [0, 1])
+@pytest.mark.parametrize("create", [ProcessRunner, CommandRunner])
+async def test_nothing_fails_where_no_process_can_be_forked(
+    create: Callable[[Launcher], Runner], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, left: int
+) -> None:
+    """Neither for want of a supervisor, nor if that finds no process for the work."""
+    program = tmp_path / "forkless.py"
+    program.write_text(FORKLESS.format(left=left, program=launcher._PROGRAM))
+    monkeypatch.setattr(launcher, "_PROGRAM", str(program))
+    runner = create(Launcher())
+    target, kind = (targets.give, RunnerKind.PROCESS) if create is ProcessRunner else (Command(["true"]), COMMAND)
+    outcome = await Trial(runner, target, kind=kind).end()
+    assert outcome.transition is Transition.RELEASE
+    assert "no process can be started: Resource temporarily unavailable" in str(outcome.error)
+    runner.close()
+
+
+async def test_a_launcher_that_can_have_no_more_descriptors_refuses(runner: Runner) -> None:
+    trial = Trial(runner, targets.finish_anyway).start()
+    await trial.wait_line("began")
+    pid = launcher_of(runner).pid
+    opened = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (opened + 3, opened + 3))
+    outcome = await Trial(runner, targets.give).end()
+    assert outcome.transition is Transition.RELEASE
+    assert "too many open files" in str(outcome.error)
+    trial.cancel()
+    assert (await trial.end()).result == "finished anyway"
+
+
+async def test_a_launcher_that_does_not_answer_holds_no_job_that_is_asked_to_stop(runner: Runner) -> None:
+    running = Trial(runner, targets.finish_anyway).start()
+    await running.wait_line("began")
+    os.kill(launcher_of(runner).pid, signal.SIGSTOP)
+    asked = Trial(runner, targets.give, kill_grace=0).start()
+    other = Trial(runner, targets.give, 1).start()
+    await asyncio.sleep(0)
+    asked.cancel()
+    assert await asked.end() == CANCELED
+    assert not asked.has_begun
+    assert (await other.end()).result == 1
+    running.cancel()
+    assert (await running.end()).result == "finished anyway"
+
+
+async def test_a_launcher_that_takes_no_more_requests_holds_no_job_that_is_asked_to_stop(runner: Runner) -> None:
+    await Trial(runner, targets.give).end()
+    process = launcher_of(runner)
+    os.kill(process.pid, signal.SIGSTOP)
+    trials = [Trial(runner, targets.give, kill_grace=0).start() for _ in range(400)]
+    await asyncio.sleep(0)
+    for trial in reversed(trials):
+        trial.cancel()
+    assert [await trial.end() for trial in trials] == [CANCELED] * 400
+
+
+async def test_a_job_whose_supervisor_was_stopped_can_be_ended(runner: Runner) -> None:
+    trial = Trial(runner, targets.swallow_everything, kill_grace=0).start()
+    os.kill(parent_of(await trial.wait_pid("work")), signal.SIGSTOP)
+    trial.cancel()
+    assert (await trial.end()).ended_by is EndedBy.KILL
+
+
+async def test_a_program_that_is_being_replaced_has_not_failed(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    shutil.copy("/bin/true", program)
+    runner = CommandRunner(Launcher())
+    with program.open("ab"):
+        outcome = await Trial(runner, Command([str(program)]), kind=COMMAND).end()
+    assert (outcome.transition, outcome.error) == (Transition.RELEASE, "Text file busy")
+    assert (await Trial(runner, Command([str(program)]), kind=COMMAND).end()).transition is Transition.COMPLETE
+    runner.close()
+
+
+async def test_only_what_needs_the_working_directory_waits_for_one_that_is_gone(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    release = tmp_path / "release"
+    release.mkdir()
+    monkeypatch.chdir(release)
+    release.rmdir()
+    commands = CommandRunner(Launcher())
+    for trial in [
+        Trial(runner, targets.give),
+        Trial(commands, Command(["pwd"]), kind=COMMAND),
+        Trial(commands, Command(["pwd"], cwd="reports"), kind=COMMAND),
+    ]:
+        outcome = await trial.end()
+        expected = (Transition.RELEASE, "the working directory of the service is gone")
+        assert (outcome.transition, outcome.error) == expected
+    outcome = await Trial(commands, Command(["pwd"], cwd="/"), kind=COMMAND).end()
+    assert outcome.result == {"exit_code": 0, "output": "/\n"}
+    commands.close()
 
 
 async def test_a_flood_of_lines_leaves_time_for_others(runner: Runner) -> None:

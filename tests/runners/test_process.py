@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -18,12 +19,15 @@ from servicekit.jobs.options import JobOptions, RunnerKind
 from servicekit.jobs.outcome import CANCELED
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.ports import Runner
-from servicekit.runners.calls import MAX_RESULT_BYTES, check_isolatable
+from servicekit.runners.calls import check_isolatable
 from servicekit.runners.launcher import Launcher
+from servicekit.runners.outcomes import MAX_RESULT_BYTES
 from servicekit.runners.process import ProcessRunner
-from tests.runners import targets
+from tests.runners import odd_targets, targets
 from tests.runners.contract import ASYNC_FUNCTIONS, FUNCTIONS, PythonRunnerContract
-from tests.runners.trial import JOB_ID, Trial, block_until_gone, is_running, parent_of
+from tests.runners.trial import DROPPED, JOB_ID, Trial, block_until_gone, is_running, parent_of
+
+WITHOUT_OUTCOME = " and told no outcome, having called os._exit or closed the descriptors of its process"
 
 
 class TestProcessRunner(PythonRunnerContract):
@@ -216,7 +220,7 @@ async def test_a_process_pool_works_in_a_target(runner: Runner) -> None:
     ("target", "reason"),
     [
         (partial(targets.exit_at_once, 3), "it exited with code 3"),
-        (partial(targets.exit_at_once, 0), "it exited with code 0"),
+        (partial(targets.exit_at_once, 0), f"it exited with code 0{WITHOUT_OUTCOME}"),
         (targets.crash, "it was ended by SIGSEGV"),
         (partial(targets.end_by, signal.SIGKILL), "it was ended by SIGKILL"),
         (partial(targets.end_by, signal.SIGTERM), "it was ended by SIGTERM"),
@@ -233,7 +237,7 @@ async def test_a_process_that_ends_without_an_outcome_has_crashed(
 
 
 async def test_a_signal_in_the_midst_of_a_fork_is_not_lost(runner: Runner) -> None:
-    assert (await Trial(runner, targets.fork_and_end, 300).end()).result == {-signal.SIGTERM}
+    assert (await Trial(runner, targets.fork_and_end, 300).end()).result == [-signal.SIGTERM]
 
 
 async def test_all_that_was_said_is_heard_though_the_service_was_busy(runner: Runner) -> None:
@@ -273,8 +277,8 @@ async def test_a_failure_says_what_a_retry_needs(runner: Runner) -> None:
 
 
 async def test_methods_and_objects_can_be_sent(runner: Runner) -> None:
-    outcome = await Trial(runner, targets.Shape(3).double).end()
-    assert outcome.result == targets.Shape(6)
+    assert (await Trial(runner, targets.Shape(3).count).end()).result == 3
+    assert (await Trial(runner, targets.Shape.count, targets.Shape(4)).end()).result == 4
 
 
 async def test_arguments_that_cannot_be_sent_are_a_clear_failure(runner: Runner) -> None:
@@ -289,24 +293,101 @@ async def test_arguments_that_cannot_be_read_are_a_clear_failure(runner: Runner)
 
 
 @pytest.mark.parametrize(
-    ("target", "error"),
+    ("target", "reason"),
     [
-        (targets.give_lock, "PicklingError: the result cannot be sent from the job's process: TypeError: "),
-        (targets.give_unreadable, "UnpicklingError: the result of the job's process cannot be read: ValueError: "),
-        (partial(targets.give_bytes, MAX_RESULT_BYTES), "ValueError: the result is too big"),
+        (targets.give_lock, "PydanticSerializationError: Unable to serialize unknown type: "),
+        (odd_targets.give_leaving, "PydanticSerializationError: Unable to serialize unknown type: "),
+        (partial(targets.give, "\udc80"), "PydanticSerializationError: "),
+        (partial(targets.give_text, MAX_RESULT_BYTES), "it has 67,108,866 bytes as JSON, of at most 67,108,864."),
     ],
 )
-async def test_a_result_that_cannot_be_sent_is_a_clear_failure(
-    runner: Runner, target: Callable[[], object], error: str
+async def test_a_result_that_cannot_be_kept_is_said_so(
+    runner: Runner, target: Callable[[], object], reason: str
 ) -> None:
-    outcome = await Trial(runner, target).end()
-    assert outcome.transition is Transition.FAIL
-    assert str(outcome.error).startswith(error)
+    trial = Trial(runner, target)
+    outcome = await trial.end()
+    assert (outcome.transition, outcome.result) == (Transition.COMPLETE, DROPPED)
+    (line,) = trial.lines
+    assert line.level == "warning"
+    assert line.text.startswith("The result is not kept")
+    assert reason in line.text
+
+
+async def test_a_result_is_what_json_makes_of_it(runner: Runner) -> None:
+    outcome = await Trial(runner, targets.give, {"at": date(2026, 1, 31), "path": Path("/tmp"), "pair": (1, 2)}).end()
+    assert outcome.result == {"at": "2026-01-31", "path": "/tmp", "pair": [1, 2]}
+
+
+async def test_nothing_of_a_result_runs_in_the_service(runner: Runner) -> None:
+    for target in (odd_targets.give_leaving, odd_targets.give_leaving_when_read):
+        assert (await Trial(runner, target).end()).transition is Transition.COMPLETE
+
+
+async def test_a_large_result_is_never_in_the_service(runner: Runner) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    trial = Trial(runner, odd_targets.give_many, 10_000_000)
+    assert (await trial.end()).result is DROPPED
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
 
 
 async def test_large_arguments_and_results_arrive(runner: Runner) -> None:
-    data = os.urandom(10_000_000)
+    data = "0123456789" * 1_000_000
     assert (await Trial(runner, targets.give, data).end()).result == data
+
+
+@pytest.mark.parametrize("is_failing", [False, True])
+async def test_who_closes_all_descriptors_gets_nothing_of_ours_in_its_files(
+    runner: Runner, tmp_path: Path, *, is_failing: bool
+) -> None:
+    outcome = await Trial(runner, odd_targets.close_everything_and_write, str(tmp_path), is_failing=is_failing).end()
+    assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.CRASH)
+    assert WITHOUT_OUTCOME in str(outcome.error)
+    assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["mine"] * 10
+
+
+@pytest.mark.parametrize(
+    "target", [odd_targets.write_to_every_descriptor, odd_targets.replace_output, odd_targets.forget_environment]
+)
+async def test_a_target_can_do_what_it_likes_with_its_process(runner: Runner, target: Callable[[], object]) -> None:
+    trial = Trial(runner, target)
+    assert (await trial.end()).result == "done"
+    assert (trial.lines, trial.progress) == ([], [])
+
+
+@pytest.mark.parametrize("target", [odd_targets.fork_and_return, odd_targets.fork_a_child_that_raises])
+async def test_the_outcome_is_the_parents(runner: Runner, target: Callable[[], object]) -> None:
+    assert (await Trial(runner, target).end()).result == "the parent's"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n",
+        "[" * 100_000,
+        '{"transition": "claim", "result_bytes": null}\n',
+        '{"transition": "complete", "result_bytes": 5}\n1234',
+        '{"transition": "complete", "result_bytes": 99999999999}\n',
+        '{"transition": "complete", "result_bytes": 1.5}\n1',
+        '{"transition": "fail", "result_bytes": null, "error": 3}\n',
+        '{"transition": "fail", "result_bytes": null, "retry_after_seconds": -1}\n',
+        '{"transition": "fail", "result_bytes": null, "retry_after_seconds": NaN}\n',
+        '{"transition": "fail", "result_bytes": null, "error": "' + "x" * 10_000 + '"}\n',
+    ],
+)
+async def test_what_is_no_outcome_is_a_crash(runner: Runner, text: str) -> None:
+    outcome = await Trial(runner, odd_targets.pretend, text).end()
+    assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.CRASH)
+
+
+async def test_a_huge_file_instead_of_an_outcome_is_a_crash(runner: Runner) -> None:
+    assert (await Trial(runner, odd_targets.grow).end()).ended_by is EndedBy.CRASH
+
+
+async def test_arguments_that_end_whoever_writes_them_are_a_clear_failure(runner: Runner) -> None:
+    outcome = await Trial(runner, targets.give, odd_targets.Leaving()).end()
+    assert outcome.transition is Transition.FAIL
+    assert "SystemExit: install more" in str(outcome.error)
 
 
 async def test_a_flood_without_line_breaks_is_read_in_bounded_memory(runner: Runner) -> None:
@@ -328,14 +409,14 @@ from tests.runners.trial import Trial
 class Shape:
     pass
 
-def copy(shape):
+def look_at(shape):
     assert type(shape) is Shape
-    return Shape()
+    return "seen"
 
 async def main():
     runner = ProcessRunner(Launcher())
-    outcome = await Trial(runner, copy, Shape()).end()
-    print(type(outcome.result) is Shape, outcome.error)
+    outcome = await Trial(runner, look_at, Shape()).end()
+    print(outcome.result, outcome.error)
     runner.close()
 
 if __name__ == "__main__":
@@ -343,14 +424,14 @@ if __name__ == "__main__":
 """
 
 
-async def test_a_program_can_run_its_own_functions_and_gets_its_own_classes_back(tmp_path: Path) -> None:
+async def test_a_program_can_run_its_own_functions_with_its_own_classes(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     process = await asyncio.create_subprocess_exec(
         sys.executable, program, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, stdout=subprocess.PIPE
     )
     output, _ = await process.communicate()
-    assert output == b"True None\n"
+    assert output == b"seen None\n"
 
 
 WITHOUT_A_GUARD = """
@@ -392,6 +473,6 @@ def test_a_target_that_no_other_process_could_find_is_refused(target: object) ->
         check_isolatable(target)
 
 
-@pytest.mark.parametrize("target", [targets.give, partial(targets.give, 1), targets.Shape(3).double, len])
+@pytest.mark.parametrize("target", [targets.give, partial(targets.give, 1), targets.Shape(3).count, len])
 def test_a_target_that_can_be_imported_is_accepted(target: object) -> None:
     check_isolatable(target)

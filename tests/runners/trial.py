@@ -5,16 +5,20 @@ import os
 import re
 import select
 from collections.abc import Callable
+from typing import Final
 
 from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.logs import NewLine
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind
 from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.record import Progress
+from servicekit.jobs.results import WrittenResult, read_result
 from servicekit.jobs.submission import JobTarget, Submission, name_of
 from servicekit.ports import Runner
 
 JOB_ID = "01JQRS7X0000000000000000AB"
+DROPPED: Final = object()
+"""Instead of a result that was not kept."""
 
 
 class Trial:
@@ -35,6 +39,8 @@ class Trial:
         self.job.kill_grace_seconds = kill_grace
         self.calls: list[JobCall] = []
         self.refusal: Exception | None = None
+        self.job.on_begin = self._begin
+        self.has_begun = False
         self.lines: list[NewLine] = []
         self.progress: list[Progress] = []
         self._loop = asyncio.get_running_loop()
@@ -59,7 +65,10 @@ class Trial:
         outcome = await asyncio.shield(self.task)
         self.job.finish_log()
         self._take_reports()
-        return outcome
+        result = outcome.result
+        if type(result) is not WrittenResult:
+            return outcome
+        return outcome._replace(result=DROPPED if result.text is None else read_result(result.text))
 
     async def wait_line(self, pattern: str, count: int = 1) -> str:
         """Wait for so many lines like this, and return the last one's first group, or all of it."""
@@ -86,6 +95,9 @@ class Trial:
 
     def texts(self, source: str | None = None) -> list[str]:
         return [line.text for line in self.lines if source in (None, line.source)]
+
+    def _begin(self) -> None:
+        self.has_begun = True
 
     def notify_report(self) -> None:
         self._loop.call_soon_threadsafe(lambda: self._loop.create_task(self._hear()))

@@ -44,6 +44,7 @@ class Attempt:
         "_began_at", "_clock", "_exceeded", "_is_canceled", "_is_late", "_is_left", "_is_refused", "_is_stopped",
         "_is_told", "_limits", "_lines", "_loop", "_on_end", "_on_put_off", "_on_submit", "_outcome", "_reporter",
         "_runner", "_says", "_store", "_timer", "_watcher", "claim", "job", "task",
+        "_on_hindrance", "has_begun",
     )  # fmt: skip
 
     task: asyncio.Task[None]
@@ -58,8 +59,11 @@ class Attempt:
         on_end: "Callable[[Attempt], None]",
         on_put_off: Callable[[], None],
         on_submit: Submit,
+        on_hindrance: "Callable[[Attempt, str], None]",
     ) -> None:
         self.claim = claim
+        self.has_begun = False
+        """Whether the work has begun, where that may fail (set by the worker)."""
         self.job = RunningJob(claim.submission, claim.attempt, self)
         self._store = store
         self._runner = runner
@@ -68,6 +72,7 @@ class Attempt:
         self._on_end = on_end
         self._on_put_off = on_put_off
         self._on_submit = on_submit
+        self._on_hindrance = on_hindrance
         self._limits: TimeLimits | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._reporter: asyncio.Task[None] | None = None
@@ -158,13 +163,15 @@ class Attempt:
             raise
 
     async def _run(self) -> None:
-        self._outcome = await self._runner.run(self.claim.submission, self.job)
+        self._outcome = outcome = await self._runner.run(self.claim.submission, self.job)
+        if outcome.transition is Transition.RELEASE:
+            self._on_hindrance(self, outcome.error or "")
         for task in (self._watcher, self._reporter):
             if task is not None:
                 task.cancel()
         self._cancel_timer()
         # The slot is held until it is known how the job has ended; `settle` goes on if this task is cut off.
-        if await self._try_to_write(self._outcome) or await self._write_again(self._outcome):
+        if await self._try_to_write(outcome) or await self._write_again(outcome):
             self._on_end(self)
 
     async def _write_again(self, outcome: Outcome) -> bool:
@@ -195,6 +202,10 @@ class Attempt:
             outcome = failure(self._exceeded, EndedBy.TIME_LIMIT)
         elif (self._is_stopped and outcome.transition is Transition.CANCEL) or self._was_refused(outcome):
             await self._release()
+            return
+        elif outcome.transition is Transition.RELEASE:
+            await self._store.unclaim(self.claim)
+            self._on_put_off()  # it may have waited too long
             return
         retry_at = self._find_retry(outcome)
         if retry_at is not None:

@@ -1,7 +1,7 @@
 """From an address to a scheduler: the one place that knows every store."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Final, TypedDict, Unpack
 
@@ -40,6 +40,7 @@ class SchedulerOptions(TypedDict, total=False):
       processes and commands always is.
     - `log_jobs`: whether the service's own log says what becomes of jobs, on the logger `servicekit.jobs`: a failed one
       is an error with its traceback, an attempt that failed and will be followed by another a warning, the rest `INFO`.
+    - `preload`: modules that are imported once for all jobs with `runner="process"`, which find them imported.
     - `run_jobs`: whether this process runs jobs, or only accepts them for others.
     - `service`: what the service is called: another one that starts with the same file is warned. The name of the
       application, where there is one.
@@ -55,6 +56,7 @@ class SchedulerOptions(TypedDict, total=False):
     shutdown_grace: float | timedelta
     capture_output: bool
     log_jobs: bool
+    preload: Collection[str]
     run_jobs: bool
     service: str | None
     hub: EventHub | None
@@ -110,7 +112,7 @@ def _assemble(url: str, max_concurrency: int | None, options: SchedulerOptions) 
     return SchedulerParts(
         store=_create_store(url, hub, clock, retention, max_pending, options.get("service")),
         hub=hub,
-        runners=_create_runners(),
+        runners=_create_runners(_check_preload(options.get("preload", ()))),
         clock=clock,
         retention=retention,
         limits=limits,
@@ -121,9 +123,18 @@ def _assemble(url: str, max_concurrency: int | None, options: SchedulerOptions) 
     )
 
 
-def _create_runners() -> dict[RunnerKind, Runner]:
+def _check_preload(preload: Collection[str]) -> Collection[str]:
+    names = [] if isinstance(preload, str) else [*preload]
+    if isinstance(preload, str) or not all(
+        isinstance(name, str) and all(part.isidentifier() for part in name.split(".")) for name in names
+    ):
+        raise ConfigurationError("preload", preload, 'names of modules, such as ["pandas", "myapp.models"]')
+    return names
+
+
+def _create_runners(preload: Collection[str]) -> dict[RunnerKind, Runner]:
     """A runner for each kind of target."""
-    coroutines, launcher = CoroutineRunner(), Launcher()
+    coroutines, launcher = CoroutineRunner(), Launcher(preload)
     return {
         RunnerKind.COROUTINE: coroutines,
         RunnerKind.THREAD: ThreadRunner(coroutines),

@@ -65,7 +65,9 @@ class Engine:
 
     async def find_problem(self) -> str | None:
         """What keeps jobs from being accepted and run, or `None`."""
-        return "The scheduler is stopped." if self.is_closed else await (await self.open()).find_problem()
+        if self.is_closed:
+            return "The scheduler is stopped."
+        return await (await self.open()).find_problem() or self._worker.find_problem()
 
     async def close(self) -> None:
         """End everything in order: see `Scheduler.close`."""
@@ -94,6 +96,9 @@ class Engine:
         if not (self._is_running() or self.is_closed):  # somebody else may have waited for the store as well
             if self._captures_output:
                 capture.install(self)
+            if self.run_jobs:
+                for runner in self._runners.values():
+                    runner.open()
             self._loop = loop = asyncio.get_running_loop()
             # One task that holds the others: asyncio itself would let go of a worker that nothing refers to.
             self._tasks = loop.create_task(self._run(), name="servicekit engine", context=self._context.copy())

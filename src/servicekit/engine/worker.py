@@ -5,9 +5,11 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from servicekit.engine.attempt import Attempt, Submit
+from servicekit.engine.hindrances import Hindrances
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.errors import ConfigurationError, StoreUnavailable, check_count
 from servicekit.jobs.backoff import Backoff, FailureLog
@@ -86,6 +88,7 @@ class Worker:
         self._max_threads = limits.max_threads
         self._max_processes = limits.max_processes
         self._attempts: dict[str, Attempt] = {}
+        self._hindrances = Hindrances(self.wake)
         self._running = dict.fromkeys(RunnerKind, 0)
         self._pid = os.getpid()
         self._is_waiting_for_slots = False
@@ -102,6 +105,10 @@ class Worker:
     def wake(self) -> None:
         """There may be something to claim."""
         self._wake.set()
+
+    def find_problem(self) -> str | None:
+        """What keeps jobs from beginning here, or `None`."""
+        return self._hindrances.find_problem()
 
     def set_max_concurrency(self, max_concurrency: int | None) -> None:
         self._max_concurrency = max_concurrency
@@ -139,6 +146,7 @@ class Worker:
         """Claim and start, until canceled. May be run again, also on another event loop."""
         if self._pid != os.getpid():  # in a forked child, the attempts are the parent's
             self._pid, self._attempts, self._running = os.getpid(), {}, dict.fromkeys(RunnerKind, 0)
+        self._hindrances.clear()
         self._wake = asyncio.Event()
         self._wake.set()
         self._is_paused = False
@@ -165,6 +173,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         for claim in claims:
             self._start(claim, loop)
+        if len(claims) < limit:
+            self._hindrances.note_all_claimed(full)
         # If fewer came than there are slots here, others may hold those of all processes: then every end counts.
         is_limited = bool(self._queues) or (self._max_concurrency is not None and self._store.is_shared)
         self._is_waiting_for_slots = is_limited or bool(full) or len(claims) == limit
@@ -182,7 +192,11 @@ class Worker:
             self._attempt_ended,
             self._timekeeper.wake,
             self._on_submit,
+            self._attempt_hindered,
         )
+        if runner is not RunnerKind.COROUTINE:
+            attempt.job.on_begin = partial(self._attempt_begun, attempt)
+            self._hindrances.note_claimed(runner)
         self._attempts[claim.submission.id] = attempt
         attempt.start(loop)
 
@@ -218,6 +232,17 @@ class Worker:
         if self._is_waiting_for_slots:
             self._wake.set()
 
+    def _attempt_begun(self, attempt: Attempt) -> None:
+        attempt.has_begun = True
+        self._hindrances.note_begun(attempt.claim.submission.runner)
+
+    def _attempt_hindered(self, attempt: Attempt, reason: str) -> None:
+        kind, is_late = attempt.claim.submission.runner, attempt.has_begun
+        attempt.has_begun = False
+        others = [each for each in self._attempts.values() if each.claim.submission.runner is kind]
+        running = sum(each.has_begun for each in others)
+        self._hindrances.note_hindered(kind, reason, running, is_late=is_late)
+
     def _find_room(self) -> tuple[int, tuple[RunnerKind, ...]]:
         """How many jobs may be claimed, and the kinds of runner that take none of them.
 
@@ -228,14 +253,15 @@ class Worker:
         free = _CLAIM_BATCH if limit is None else min(limit - len(self._attempts), _CLAIM_BATCH)
         threads = (limit or self._max_threads) - running[RunnerKind.THREAD]
         outside = (limit or self._max_processes) - running[RunnerKind.PROCESS] - running[RunnerKind.COMMAND]
-        if threads >= free and outside >= free:  # nearly always
+        if threads >= free and outside >= free and self._hindrances.is_empty:  # nearly always
             return free, ()
         full: tuple[RunnerKind, ...] = ()
-        for kinds, room in ((_IN_THREADS, threads), (_OUTSIDE, outside)):
+        hindered = (((kind,), most - running[kind]) for kind, most in self._hindrances.list_most())
+        for kinds, room in ((_IN_THREADS, threads), (_OUTSIDE, outside), *hindered):
             if room > 0:
                 free = min(free, room)
             else:
-                full += kinds
+                full += tuple(kind for kind in kinds if kind not in full)
         return free, full
 
     @property

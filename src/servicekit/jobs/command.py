@@ -25,7 +25,8 @@ class Command:
 
     Its environment also has `SERVICEKIT_JOB_ID` and `SERVICEKIT_ATTEMPT`.
 
-    - `argv`: the program and its arguments, one text each; no shell is involved.
+    - `argv`: the program and its arguments, one text each; no shell is involved. A user's words can be options all the
+      same if they begin with a dash: put `--` before them, or pass them by `stdin`.
     - `shell`: run the one text of `argv` by `/bin/sh -c`. Only for texts of your own.
     - `cwd`: the working directory; the service's own if `None`.
     - `env`: variables that are set beside those of the service.

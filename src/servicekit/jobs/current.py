@@ -53,7 +53,7 @@ class RunningJob:
 
     __slots__ = (
         "_canceled", "_host", "_is_notified", "_lines", "_progress", "_taken", "attempt", "id",
-        "is_cancel_requested", "is_interruptible", "kill_grace_seconds", "lifeline", "submission",
+        "is_cancel_requested", "is_interruptible", "kill_grace_seconds", "lifeline", "on_begin", "submission",
     )  # fmt: skip
 
     def __init__(self, submission: Submission, attempt: int, host: JobHost) -> None:
@@ -74,6 +74,8 @@ class RunningJob:
         """How long a process that was asked to stop has until it is killed (set by the engine, for the runner)."""
         self.lifeline: int | None = None
         """A descriptor for whoever runs the job outside of this process (set by the engine, for the runner)."""
+        self.on_begin: Callable[[], None] | None = None
+        """Called when the work has begun, where that may fail (set by the engine, for the runner)."""
 
     def wait_cancel_requested(self, timeout: float | None) -> bool:
         """See `CurrentJob`."""
@@ -142,6 +144,11 @@ class RunningJob:
         self._taken = newest
         done, total, message = newest
         return Progress(done, total, None if message is None else clip(message, MAX_MESSAGE_CHARACTERS))
+
+    def note_begun(self) -> None:
+        """The work has begun (the runner's side of `on_begin`)."""
+        if self.on_begin is not None:
+            self.on_begin()
 
     def request_cancel(self) -> None:
         """Ask the target to stop."""

@@ -71,6 +71,11 @@ def failure(error: BaseException, ended_by: EndedBy = EndedBy.TARGET) -> Outcome
     )
 
 
+def not_begun(reason: str) -> Outcome:
+    """The outcome of an attempt whose work could not begin: nothing has failed, and it goes back."""
+    return Outcome(Transition.RELEASE, error=clip(reason, MAX_ERROR_CHARACTERS))
+
+
 def is_cancellation(error: BaseException) -> bool:
     """Whether a target let nothing but its cancellation pass, be it in the groups that a `TaskGroup` makes."""
     try:
@@ -90,7 +95,10 @@ class _Leaf(NamedTuple):
     @property
     def wait_seconds(self) -> float | None:
         """The wait that it asks for, if it does."""
-        return self.error.seconds if isinstance(self.error, RetryAfter) else None
+        if not issubclass(type(self.error), RetryAfter):  # isinstance would ask the error itself
+            return None
+        seconds = vars(self.error).get("seconds")
+        return seconds if type(seconds) is float else None
 
 
 def _find_leaves(error: BaseException) -> Iterator[_Leaf]:

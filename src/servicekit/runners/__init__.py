@@ -24,9 +24,12 @@ A call in Python can also have jobs submitted: its requests and their answers go
 - The *launcher* is a small process with one thread, started for the first such job (`launcher`, `launcher_main`). It
   holds nothing of the service: no descriptors but its own, no locks. For functions it imports servicekit, once, so
   that forking is all that a job waits for.
+- Supervisor and work are forked before their job comes (`Pair`), since that takes longer than everything else: while it
+  has nothing to do, the launcher keeps one pair, which waits.
 - The *supervisor* of a job adopts whatever loses its parent (`PR_SET_CHILD_SUBREAPER`). So the job's processes are
   those that descend from it, wherever they went, and when it has no children left, nothing is left of the job.
 - The *work* is a program that is executed, or a call of a function (`isolated`). It leads a session of its own.
+- What cannot begin, for want of a descriptor or a process, is told as a hindrance by any of them: the job goes back.
 - The service (`work`) orders by the control socket to stop politely, SIGTERM, or after the grace time to kill, SIGKILL.
 
 What happens when somebody dies:
@@ -36,6 +39,7 @@ What happens when somebody dies:
 | the work       | The supervisor kills what it left behind, and tells how it ended.                                  |
 | the service    | The sockets end: supervisors kill everything, the launcher ends.                                   |
 | the launcher   | Running jobs go on. What it had not begun, and all jobs to come, are started by another.           |
+|                | The same if it does not answer, and a job that it has not begun is to be killed.                   |
 | the supervisor | The kernel kills the work, the launcher the rest; then the control socket ends, and the job failed. |
 
 A process that runs as somebody else (`sudo`) cannot be killed; its job goes on running until it has ended.

@@ -56,6 +56,11 @@ class Channels:
         while self._theirs:
             os.close(self._theirs.pop())
 
+    def take_answer(self) -> int:
+        """The descriptor of the answer, which is the caller's from now on."""
+        self._ours.remove(self.answer)
+        return self.answer
+
     def close(self) -> None:
         self.close_theirs()
         while self._ours:

@@ -1,12 +1,19 @@
 """Runs commands."""
 
 from functools import partial
-from pathlib import Path
 
 from servicekit.errors import CommandFailed
 from servicekit.jobs.command import MAX_OUTPUT_BYTES, Command
 from servicekit.jobs.current import RunningJob
-from servicekit.jobs.outcome import CANCELED, CUT_OFF, MAX_ERROR_CHARACTERS, Outcome, completion, failure
+from servicekit.jobs.outcome import (
+    CANCELED,
+    CUT_OFF,
+    MAX_ERROR_CHARACTERS,
+    Outcome,
+    completion,
+    failure,
+    not_begun,
+)
 from servicekit.jobs.status import EndedBy
 from servicekit.jobs.submission import Submission, name_of_program
 from servicekit.runners.launcher import Launcher
@@ -35,23 +42,25 @@ class CommandRunner:
         try:
             plan = Plan(_describe(command, submission, job), partial(_encode, command.stdin), stdout, stderr)
             end = await self._launcher.run(plan, job)
-        except Exception as error:  # the system has no more descriptors, say
-            return failure(error)
+        except OSError as error:  # the system has no more descriptors, say
+            return not_begun(str(error))
         return _judge(end, command, stdout.text, stderr.last_line)
 
     def find_outcome(self, job: RunningJob) -> Outcome | None:
         return CUT_OFF if self._launcher.end_cut_off(job) else None
+
+    def open(self) -> None:
+        self._launcher.open()
 
     def close(self) -> None:
         self._launcher.close()
 
 
 def _describe(command: Command, submission: Submission, job: RunningJob) -> dict[str, object]:
-    surroundings = describe_surroundings(submission, job)
+    surroundings = describe_surroundings(submission, job, command.cwd)
     return {
         **surroundings,
         "argv": command.list_arguments(),
-        "cwd": str(Path(surroundings["cwd"], command.cwd or "")),
         "env": {**surroundings["env"], **(command.env or {})},
     }
 
@@ -61,6 +70,8 @@ def _encode(text: str | None) -> bytes:
 
 
 def _judge(end: WorkEnd, command: Command, output: str, last_error: str) -> Outcome:
+    if end.hindrance is not None:
+        return not_begun(end.hindrance)
     if end.status == 0 and end.error is None:
         return completion({"exit_code": 0, "output": output})
     if end.is_stopped or (end.was_asked and end.error is None):

@@ -30,6 +30,9 @@ class CoroutineRunner:
     def find_outcome(self, job: RunningJob) -> Outcome:  # noqa: ARG002
         return CUT_OFF  # with its task, the work has ended
 
+    def open(self) -> None:
+        """Nothing is kept ready."""
+
     def close(self) -> None:
         """Nothing is kept ready."""
 

@@ -21,9 +21,10 @@ from servicekit.jobs.current import JobCall, RunningJob, check_may_block
 from servicekit.jobs.options import JobOptions, RunnerKind
 from servicekit.jobs.outcome import CANCELED, Outcome, failure
 from servicekit.jobs.submission import Submission
-from servicekit.runners.calls import LOADING, dump_outcome, load_call
+from servicekit.runners.calls import LOADING, load_call
 from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.functions import call_target, is_coroutine
+from servicekit.runners.outcomes import write_outcome
 from servicekit.runners.printing import log_records, open_output
 from servicekit.runners.reports import dump_line, dump_progress
 from servicekit.runners.submissions import SubmissionLink
@@ -33,20 +34,44 @@ PROGRESS_SECONDS: Final = 0.05
 
 def main(request: Mapping[str, Any], *, call: int, report: int, answer: int, calls: int) -> None:
     """Make the call that is described in a file, and leave its outcome in another."""
-    job = IsolatedJob(_describe(request), request["attempt"], report, calls)
+    pid, channel = os.getpid(), Channel(answer)
+    job = IsolatedJob(_describe(request), request["attempt"], Channel(report), calls)
     _prepare_output(job, request["log_level"])
     job.listen_to_signals()
     outcome = _run(request, call, job)
-    job.send_progress()
-    with open(answer, "wb") as file:
-        file.write(dump_outcome(outcome))
+    if os.getpid() == pid:  # else it is a child that the target has forked, which is nobody to the service
+        job.send_progress()
+        if channel.is_open:
+            write_outcome(outcome, job, channel.descriptor)
     _flush_output()
+
+
+class Channel:
+    """A descriptor by which the service is told something: as long as the target has not closed it.
+
+    What it opens next may have its number, and nothing of ours belongs into a file of its.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._identity = self._identify()
+
+    @property
+    def is_open(self) -> bool:
+        return self._identify() == self._identity
+
+    def _identify(self) -> tuple[int, int] | None:
+        try:
+            status = os.fstat(self.descriptor)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
 
 class IsolatedJob(RunningJob):
     """The running job in its own process: what it says is sent to the service, which asks it to stop by a signal."""
 
-    def __init__(self, submission: Submission, attempt: int, report: int, calls: int) -> None:
+    def __init__(self, submission: Submission, attempt: int, report: Channel, calls: int) -> None:
         super().__init__(submission, attempt, host=self)
         self.interrupt: Callable[[], object] | None = None
         """Makes the target stop where it is."""
@@ -122,15 +147,19 @@ class IsolatedJob(RunningJob):
             raise JobCanceled(self.id)
 
     def _on_sigterm(self, *_: object) -> None:
-        # Systemd, say, sends it to each process of a service; what that means for a job is up to the service.
-        if self._is_asked(0):
+        # Systemd, say, sends it to each process of a service; what that means for a job is up to the service. A target
+        # that has closed what that would say it by gets every signal.
+        if not self._report.is_open or self._is_asked(0):
             self.request_cancel()
             if self.interrupt is not None:
                 self.interrupt()
 
     def _is_asked(self, timeout: float | None) -> bool:
         # The service sends but this, and it is never read: so it wakes whoever waits for it, in any thread.
-        return bool(select.select([self._report], [], [], timeout)[0])
+        poll = select.poll()
+        if self._report.is_open:
+            poll.register(self._report.descriptor, select.POLLIN)
+        return bool(poll.poll(None if timeout is None else 1_000 * timeout)) or self.is_cancel_requested
 
     def _hold_back_signal(self) -> None:
         self._masks.at_fork = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -147,9 +176,9 @@ class IsolatedJob(RunningJob):
         self._is_notified = False  # the thread that would send the progress is the parent's
 
     def _send(self, message: bytes) -> None:
-        while True:
+        while self._report.is_open:
             try:
-                os.write(self._report, message)
+                os.write(self._report.descriptor, message)
             except OSError as error:
                 if error.errno == errno.ENOBUFS:  # where a full socket does not block
                     time.sleep(0.01)
@@ -169,9 +198,10 @@ def _run(request: Mapping[str, Any], call: int, job: IsolatedJob) -> Outcome:
         job.interrupt = _end_process
         os.environ[LOADING] = job.id
         target, args, kwargs = load_call(_read_stdin(call), request["main"])
-        del os.environ[LOADING]
+        os.environ.pop(LOADING, None)  # the module may have changed it
         submission = replace(job.submission, target=target, args=args, kwargs=kwargs)
         job.interrupt = job.raise_in_target
+        _reseed()
         outcome = call_target(submission, job)
         job.interrupt = None
         if is_coroutine(outcome.result):
@@ -181,6 +211,13 @@ def _run(request: Mapping[str, Any], call: int, job: IsolatedJob) -> Outcome:
         job.interrupt = None
         return CANCELED if job.is_cancel_requested and isinstance(error, JobCanceled) else failure(error)
     return outcome
+
+
+def _reseed() -> None:
+    """Give NumPy random numbers of its own, as Python's `random` gets by itself in every process that is forked."""
+    random = sys.modules.get("numpy.random")
+    if random is not None:
+        random.seed()
 
 
 def _end_process() -> None:
@@ -219,6 +256,6 @@ def _prepare_output(job: IsolatedJob, log_level: int) -> None:
 
 def _flush_output() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # the target can have put anything there
+        with suppress(BaseException):  # the target can have put anything there
             stream.flush()
     ctypes.CDLL(None).fflush(None)

@@ -5,6 +5,7 @@ is `servicekit.runners.launcher`; the page in `servicekit.runners` says who watc
 """
 
 import ctypes
+import errno
 import fcntl
 import gc
 import importlib
@@ -24,8 +25,18 @@ TERMINATE: Final = b"t"
 KILL: Final = b"k"
 """An order to a supervisor: end everything now. To close the socket says the same."""
 
+_SHORTAGES: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ETXTBSY)
+"""Errors that are nobody's fault, and pass."""
+CALL: Final = b"c"
+"""A request for a call in Python."""
+PROGRAM: Final = b"p"
+"""A request for a program."""
+
 _ISOLATED: Final = "servicekit.runners.isolated"
+_LOADING: Final = "SERVICEKIT_IS_LOADING"  # as in `calls`
 _MOST_DESCRIPTORS: Final = 9
+# So long after a request, so that to fork the next job's processes does not take the processor from this one's.
+_SPARE_SECONDS: Final = 0.02
 _LOOK_SECONDS: Final = 0.1
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -46,10 +57,15 @@ class Launcher:
         # left: then the service learns it from the end of that socket, even if the supervisor was killed.
         self._controls: dict[int, int] = {}
         self._orphaned: list[int] = []
+        self._spare: Pair | None = None
+        self._has_served = False
 
     def serve(self) -> None:
         while True:
-            ready = wait_readable(self._requests.fileno(), self._child_ends.descriptor)
+            interval = _SPARE_SECONDS if self._spare is None and self._has_served else None
+            ready = wait_readable(self._requests.fileno(), self._child_ends.descriptor, timeout=interval)
+            if not ready:
+                self._make_spare()
             if self._child_ends.descriptor in ready:
                 self._child_ends.clear()
                 reap_children(self._take_end)
@@ -58,32 +74,58 @@ class Launcher:
             if self._requests.fileno() in ready and not self._take_request():
                 return
 
+    def _make_spare(self) -> None:
+        """Fork the processes of the next job while there is nothing else to do."""
+        self._has_served = False  # if that is not possible now, it is tried again after the next request
+        with suppress(OSError):
+            self._spare = Pair()
+
     def _take_request(self) -> bool:
-        data, descriptors, _, _ = socket.recv_fds(self._requests, 1, _MOST_DESCRIPTORS)
-        if not data:
+        kind, descriptors, flags, _ = socket.recv_fds(self._requests, 1, _MOST_DESCRIPTORS)
+        if not kind:
             return False
-        file, control, *streams = descriptors
-        request: Request = json.loads(os.pread(file, os.fstat(file).st_size, 0))
-        lifeline = [streams.pop()] if request["has_lifeline"] else []
-        if request["argv"] is None:
-            preload(request)
-        self._fork(request, control, streams, lifeline)
-        for descriptor in (file, *streams, *lifeline):
-            os.close(descriptor)
+        if flags & socket.MSG_CTRUNC:
+            refuse(descriptors)
+            return True
+        is_safe = kind != CALL or self._preload(*descriptors[:2])
+        has_begun = is_safe and self._begin(descriptors)
+        for descriptor in descriptors:
+            if not (has_begun and descriptor == descriptors[1]):
+                os.close(descriptor)
+        return is_safe
+
+    def _preload(self, file: int, control: int) -> bool:
+        """Import what calls need, if that is still to be done; `False` if nothing may be forked from here any more."""
+        if _ISOLATED in sys.modules:
+            return True
+        if self._spare is not None:
+            self._spare.close()  # it would have to import all that by itself
+            self._spare = None
+        request = read_request(file)
+        for problem in preload(request):
+            tell(control, "warning", problem)
+        threads = list_other_threads() if request["preload"] else []
+        if threads:
+            tell(control, "unsafe", ", ".join(threads))
+        return not threads
+
+    def _begin(self, descriptors: list[int]) -> bool:
+        control, self._has_served = descriptors[1], True
+        pair, self._spare = self._spare, None
+        try:
+            if pair is None or not pair.send(descriptors):
+                pair = Pair()
+                pair.send(descriptors)
+        except OSError as error:
+            tell(control, "hindrance", f"no process can be started: {error.strerror}")
+            return False
+        self._controls[pair.pid] = control
         return True
 
-    def _fork(self, request: Request, control: int, streams: list[int], lifeline: list[int]) -> None:
-        try:
-            pid = os.fork()
-        except OSError as error:
-            tell(control, "error", f"no process can be started: {error.strerror}")
-            os.close(control)
-            return
-        if pid == 0:
-            run_to_exit(Supervisor(request, control, streams, lifeline).run)
-        self._controls[pid] = control
-
     def _take_end(self, pid: int, status: int) -> None:
+        if self._spare is not None and self._spare.pid == pid:  # somebody has killed it
+            self._spare.close()
+            self._spare = None
         control = self._controls.pop(pid, None)
         if control is not None and status == 0:
             os.close(control)
@@ -92,13 +134,53 @@ class Launcher:
 
     def _end_orphans(self) -> None:
         """Kill what a killed supervisor has left: one generation, whose end brings the next one here."""
-        orphans = [process.pid for process in list_children() if process.pid not in self._controls]
+        ours = {*self._controls, self._spare.pid if self._spare is not None else -1}
+        orphans = [process.pid for process in list_children() if process.pid not in ours]
         for pid in orphans:
             send_signal(pid, signal.SIGKILL)
         if not orphans:
             for control in self._orphaned:
                 os.close(control)
             self._orphaned.clear()
+
+
+class Pair:
+    """A supervisor and, as its child, the process of the work: forked, and waiting for a job. `OSError` if none can be.
+
+    A fork takes milliseconds, of which a job saves two if its processes are there when it comes.
+    """
+
+    def __init__(self) -> None:
+        to_supervisor, supervisor = socket.socketpair()
+        to_work, work = socket.socketpair()
+        self._ends = (to_supervisor, to_work)
+        self.pid = os.fork()
+        if self.pid == 0:
+            run_to_exit(Supervisor(supervisor, work).run)
+        supervisor.close()
+        work.close()
+
+    def send(self, descriptors: list[int]) -> bool:
+        """Give them the job; `False` if they are gone.
+
+        The supervisor gets it first, so that no work begins without one. If the work is gone, it tells that the work
+        has ended, which then has not begun.
+        """
+        to_supervisor, to_work = self._ends
+        try:
+            socket.send_fds(to_supervisor, [b"\0"], descriptors)
+            with suppress(ConnectionError):
+                socket.send_fds(to_work, [b"\0"], descriptors)
+        except ConnectionError:
+            return False
+        finally:
+            self.close()
+        return True
+
+    def close(self) -> None:
+        """Without a job they end."""
+        for end in self._ends:
+            end.close()
 
 
 class Supervisor:
@@ -108,12 +190,12 @@ class Supervisor:
     gone when there are no more children.
     """
 
-    def __init__(self, request: Request, control: int, streams: list[int], lifeline: list[int]) -> None:
-        self._request = request
-        self._control = control
-        self._streams = streams
-        self._lifeline = lifeline  # held until nothing of the work is left
-        self._is_command = request["argv"] is not None
+    def __init__(self, jobs: socket.socket, jobs_of_work: socket.socket) -> None:
+        self._jobs = jobs
+        self._jobs_of_work = jobs_of_work
+        self._control = -1
+        self._lifeline: list[int] = []  # held until nothing of the work is left
+        self._is_command = False
         self._is_asked = False
         self._asked: set[Process] = set()
         self._status: int | None = None
@@ -121,7 +203,12 @@ class Supervisor:
 
     def run(self) -> None:
         adopt_orphans()
-        self._start()
+        hindrance = self._fork_work()
+        if not self._take_job():
+            return
+        if hindrance is not None:
+            tell(self._control, "hindrance", hindrance)
+            return
         while not self._is_over():
             is_tidying_up = self._is_asked and self._status is not None
             if is_tidying_up:
@@ -136,14 +223,35 @@ class Supervisor:
         self._end_rest()
         tell(self._control, "ended", self._status)
 
-    def _start(self) -> None:
-        self._child_ends = ChildEnds()
+    def _fork_work(self) -> str | None:
+        """Fork the process of the work; say why that cannot be."""
         supervisor = os.getpid()
-        self._work = os.fork()
+        try:
+            self._child_ends = ChildEnds()
+            self._work = os.fork()
+        except OSError as error:
+            return f"no process can be started: {error.strerror}"
         if self._work == 0:
-            run_to_exit(lambda: begin_work(self._request, self._control, self._streams, supervisor))
-        tell(self._control, "began", True)
-        close_others((2, self._control, *self._lifeline, *self._child_ends.descriptors))
+            run_to_exit(lambda: wait_for_work(self._jobs_of_work, supervisor))
+        close_others((0, 1, 2, self._jobs.fileno(), *self._child_ends.descriptors))
+        return None
+
+    def _take_job(self) -> bool:
+        """Wait for a job; `False` if none will come, or the process of the work has ended before."""
+        if self._work >= 0 and self._jobs.fileno() not in wait_readable(
+            self._jobs.fileno(), self._child_ends.descriptor
+        ):
+            return False
+        received = receive_job(self._jobs)
+        if received is None:
+            return False
+        request, (file, self._control, *others) = received
+        self._is_command = request["argv"] is not None
+        if request["has_lifeline"]:
+            self._lifeline = [others.pop()]
+        for descriptor in (file, *others, self._jobs.fileno()):
+            os.close(descriptor)
+        return True
 
     def _is_over(self) -> bool:
         """Whether the work has ended, and what it left behind has no claim to time of its own.
@@ -209,51 +317,125 @@ class Supervisor:
             self._child_ends.wait()
 
 
-def begin_work(request: Request, control: int, streams: list[int], supervisor: int) -> None:
-    """Become the work of a job: a program, or a call in Python."""
+def wait_for_work(jobs: socket.socket, supervisor: int) -> None:
+    """Wait for a job in the process of its work, and become that; if there will be none, return."""
     os.setsid()
     call_prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != supervisor:  # it died before it could matter
         return
     reset_signals()
-    control = arrange_descriptors([*streams[:3], control, *streams[3:]])
+    close_others((0, 1, 2, jobs.fileno()))
+    received = receive_job(jobs)
+    if received is not None:
+        request, (_, control, *streams) = received
+        begin_work(request, control, streams[:-1] if request["has_lifeline"] else streams)
+
+
+def begin_work(request: Request, control: int, streams: list[int]) -> None:
+    """Become the work of a job: a program, or a call in Python."""
+    try:
+        control = arrange_descriptors([*streams[:3], control, *streams[3:]])
+        limit_memory(request["max_memory_bytes"])
+    except OSError as error:
+        tell(control, "hindrance", str(error.strerror))
+    else:
+        if enter_directory(request, control):
+            begin = run_call if request["argv"] is None else run_program
+            begin(request, control)
+
+
+def enter_directory(request: Request, control: int) -> bool:
     try:
         os.chdir(request["cwd"])
-        limit_memory(request["max_memory_bytes"])
-        if request["argv"] is not None:
-            run_program(request["argv"], request["env"])
-        else:
-            run_call(request, control)
     except OSError as error:
-        place = f": {request['cwd']}" if error.filename == request["cwd"] else ""
-        tell(control, "error", f"{error.strerror}{place}")
+        kind = "error" if request["is_cwd_given"] and error.errno not in _SHORTAGES else "hindrance"
+        tell(control, kind, f"{error.strerror}: {request['cwd']}")
+        return False
+    return True
 
 
-def run_program(argv: list[str], environment: dict[str, str]) -> NoReturn:
+def run_program(request: Request, control: int) -> None:
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and programs would inherit that
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.execvpe(argv[0], argv, environment)
+    argv, environment = request["argv"], request["env"]
+    tell(control, "began", os.getppid())
+    try:
+        os.execvpe(argv[0], argv, environment)
+    except OSError as error:
+        tell(control, "hindrance" if error.errno in _SHORTAGES else "error", str(error.strerror))
 
 
 def run_call(request: Request, control: int) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     sys.path[:], sys.argv[:] = request["path"], request["program"]
-    isolated = importlib.import_module(_ISOLATED)
+    try:
+        isolated = importlib.import_module(_ISOLATED)
+    except Exception as error:  # its files may have been replaced
+        tell(control, "hindrance", f"servicekit cannot be imported: {type(error).__name__}: {error}")
+        return
+    tell(control, "began", os.getppid())
     os.close(control)
     isolated.main(request, call=0, report=control + 1, answer=control + 2, calls=control + 3)
 
 
-def preload(request: Request) -> None:
-    """Import what every call needs, once for all that are forked from here. The job tells if that fails."""
-    if _ISOLATED not in sys.modules:
-        sys.path[:] = request["path"]
-        with suppress(Exception):
-            for name in (_ISOLATED, *request["preload"]):
-                importlib.import_module(name)
-        gc.collect()
-        gc.freeze()  # a collection in a child would copy every page that is shared with this process
+def preload(request: Request) -> list[str]:
+    """Import what calls need, once for all that are forked from here, and say what went wrong.
+
+    The isolated module is not among that: a job tells if it cannot be imported.
+    """
+    sys.path[:], sys.argv[:] = request["path"], request["program"]
+    problems = []
+    os.environ[_LOADING] = "1"
+    for name in (_ISOLATED, *request["imports"], *request["preload"]):
+        try:
+            importlib.import_module(name)
+        except BaseException as error:  # whatever the module likes, which may leave
+            if name in request["preload"]:
+                problems.append(f"{name} cannot be imported beforehand: {type(error).__name__}: {error}")
+    os.environ.pop(_LOADING, None)
+    gc.collect()
+    gc.freeze()  # a collection in a child would copy every page that is shared with this process
+    return problems
+
+
+def list_other_threads() -> list[str]:
+    """The names of the threads of this process besides its first, but for those that end themselves before a fork.
+
+    A process with threads cannot be forked safely: what locks they hold then, the child holds for ever.
+    """
+    names = _list_threads()
+    if len(names) > 1:  # OpenBLAS, say, ends its own, and starts them again when it needs them
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        names = _list_threads()
+    return names[1:]
+
+
+def _list_threads() -> list[str]:
+    names = []
+    with suppress(FileNotFoundError):
+        for number in sorted(map(int, os.listdir("/proc/self/task"))):  # noqa: PTH208
+            with suppress(OSError), open(f"/proc/self/task/{number}/comm") as file:  # it has just ended
+                names.append(file.read().strip())
+    return names
+
+
+def read_request(file: int) -> Request:
+    request: Request = json.loads(os.pread(file, os.fstat(file).st_size, 0))
+    return request
+
+
+def receive_job(jobs: socket.socket) -> tuple[Request, list[int]] | None:
+    """What is to be done, and its descriptors; `None` if nothing is any more."""
+    kind, descriptors, flags, _ = socket.recv_fds(jobs, 1, _MOST_DESCRIPTORS)
+    if flags & socket.MSG_CTRUNC:
+        refuse(descriptors)
+        return None
+    return (read_request(descriptors[0]), descriptors) if kind else None
 
 
 class Process(NamedTuple):
@@ -384,6 +566,14 @@ def close_others(kept: Collection[int]) -> None:
                 os.close(descriptor)
 
 
+def refuse(descriptors: list[int]) -> None:
+    """Let go of a request that came without some of its descriptors, since this process may have no more."""
+    if len(descriptors) > 1:
+        tell(descriptors[1], "hindrance", "the process that starts the processes of jobs has too many open files")
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
 def tell(control: int, key: str, value: object) -> None:
     """Send the service one line; it has gone if that is impossible."""
     with suppress(OSError):
@@ -406,3 +596,4 @@ if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
     adopt_orphans()
     Launcher(socket.socket(fileno=int(sys.argv[1]))).serve()
+    os._exit(0)  # what was imported may have left threads that would be waited for

@@ -8,12 +8,13 @@ from typing import Final
 from servicekit.errors import ProcessCrashed
 from servicekit.jobs.current import RunningJob
 from servicekit.jobs.metadata import metadata_of
-from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, failure
+from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, failure, not_begun
 from servicekit.jobs.references import name_of_main
 from servicekit.jobs.status import EndedBy
 from servicekit.jobs.submission import Submission
-from servicekit.runners.calls import dump_call, load_outcome
+from servicekit.runners.calls import dump_call
 from servicekit.runners.launcher import Launcher
+from servicekit.runners.outcomes import read_outcome
 from servicekit.runners.output import OutputLog
 from servicekit.runners.reports import take_report
 from servicekit.runners.submissions import SubmissionDesk
@@ -26,7 +27,7 @@ _SHARED_IMPORTS: Final = ("servicekit.api", "servicekit.engine.factory", "servic
 class ProcessRunner:
     """Runs a function, plain or `async`, in a process of its own; what it prints and logs is in the job's log.
 
-    The function is imported there, its arguments and its result are pickled.
+    The function is imported there, and its arguments are pickled; its result is written as JSON.
 
     Asked to stop, a plain function gets `JobCanceled` raised wherever it is, or if it waits by
     `current_job().wait_cancel_requested()`, learns it there; an `async` one gets `CancelledError` at its next await.
@@ -42,12 +43,21 @@ class ProcessRunner:
             return CANCELED
         try:
             end = await self._launcher.run(_plan(submission, job), job)
-        except Exception as error:  # the arguments cannot be pickled, or the system has no more descriptors, say
+        except OSError as error:  # the system has no more descriptors, say
+            return not_begun(str(error))
+        except Exception as error:  # the arguments cannot be pickled
             return failure(error)
-        return _judge(end)
+        try:
+            return await _judge(end)
+        finally:
+            if end.answer is not None:
+                end.answer.close()
 
     def find_outcome(self, job: RunningJob) -> Outcome | None:
         return CUT_OFF if self._launcher.end_cut_off(job) else None
+
+    def open(self) -> None:
+        self._launcher.open()
 
     def close(self) -> None:
         self._launcher.close()
@@ -66,7 +76,7 @@ def _plan(submission: Submission, job: RunningJob) -> Plan:
         "main": name_of_main(),
         "path": [folder for folder in sys.path if isinstance(folder, str)],
         "program": sys.argv,
-        "preload": [module for module in _SHARED_IMPORTS if module in sys.modules],
+        "imports": [module for module in _SHARED_IMPORTS if module in sys.modules],
         "log_level": logging.getLogger().level,
     }
     return Plan(
@@ -79,10 +89,15 @@ def _plan(submission: Submission, job: RunningJob) -> Plan:
     )
 
 
-def _judge(end: WorkEnd) -> Outcome:
-    outcome = load_outcome(end.answer)
+async def _judge(end: WorkEnd) -> Outcome:
+    if end.hindrance is not None:
+        return not_begun(end.hindrance)
+    outcome = None if end.answer is None else await read_outcome(end.answer.descriptor)
     if outcome is not None:
         return outcome
     if end.is_stopped:
         return CANCELED._replace(ended_by=EndedBy.KILL if end.was_killed else EndedBy.CANCEL)
-    return failure(ProcessCrashed(f"it {end.description}"), EndedBy.CRASH)
+    reason = f"it {end.description}"
+    if end.status == 0:
+        reason += " and told no outcome, having called os._exit or closed the descriptors of its process"
+    return failure(ProcessCrashed(reason), EndedBy.CRASH)

@@ -21,11 +21,12 @@ def dump_progress(progress: Progress) -> bytes:
 
 
 def take_report(job: RunningJob, data: bytes) -> None:
-    """Say in the service what was said in the job's process."""
-    with suppress(ValueError, TypeError):  # descriptors are there for the target to write on, too
+    """Say in the service what was said in the job's process. What is none of these messages is left out."""
+    with suppress(ValueError, TypeError, RecursionError):  # descriptors are there for the target to write on, too
         kind, *values = json.loads(data)
-        if kind == "line":
-            job.log(*values)
+        if kind == "line" and len(values) == 3 and all(type(value) is str for value in values):
+            text, level, source = values
+            job.log(text, level[:_MOST_CHARACTERS], source[:_MOST_CHARACTERS])
         elif kind == "progress":
             job.progress(*values)
 

@@ -6,7 +6,7 @@ from contextvars import copy_context
 from dataclasses import replace
 
 from servicekit.jobs.current import RunningJob
-from servicekit.jobs.outcome import CUT_OFF, Outcome, failure
+from servicekit.jobs.outcome import CUT_OFF, Outcome, not_begun
 from servicekit.jobs.submission import Submission
 from servicekit.ports import Runner
 from servicekit.runners.functions import call_target, is_coroutine
@@ -45,6 +45,9 @@ class ThreadRunner:
                 return CUT_OFF
         return outcome
 
+    def open(self) -> None:
+        """Nothing is kept ready."""
+
     def close(self) -> None:
         """Idle threads end by themselves."""
 
@@ -61,8 +64,9 @@ class ThreadRunner:
         self._outcomes[job] = None
         try:
             self._threads.start(work)
-        except RuntimeError as error:  # the system gives no more threads
-            self._outcomes[job] = failure(error)
-            ended.set()
+        except (RuntimeError, MemoryError) as error:  # the system gives no more threads
+            del self._outcomes[job]
+            return not_begun(str(error) or "no memory")
+        job.note_begun()
         await ended.wait()
         return self._outcomes.pop(job) or CUT_OFF

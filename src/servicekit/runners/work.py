@@ -2,15 +2,16 @@
 
 import asyncio
 import json
+import logging
 import os
 import select
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGKILL, SIGTERM, Signals
-from typing import Final, NamedTuple, TypedDict
+from signal import SIGCONT, SIGKILL, SIGTERM, Signals
+from typing import Final, NamedTuple, Protocol, TypedDict
 
 from servicekit.jobs.current import RunningJob
 from servicekit.jobs.submission import Submission
@@ -19,6 +20,8 @@ from servicekit.runners.launcher_main import KILL, TERMINATE
 from servicekit.runners.submissions import SubmissionDesk
 
 _KILL_SECONDS: Final = 1.0
+
+_log = logging.getLogger("servicekit.engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,25 @@ class Surroundings(TypedDict):
     """The part of every request that says how the work finds the world: as the service does."""
 
     cwd: str
+    is_cwd_given: bool
+    """Whether the working directory was asked for; else it is the service's own."""
     env: dict[str, str]
     max_memory_bytes: int | None
     has_lifeline: bool
+
+
+class Answer:
+    """A file that a call in Python has written to. Whoever gets it closes it, or loses it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def close(self) -> None:
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    __del__ = close
 
 
 class WorkEnd(NamedTuple):
@@ -53,17 +72,19 @@ class WorkEnd(NamedTuple):
     status: int | None
     """As of `os.waitpid`; `None` if nobody saw it end."""
     error: str | None
-    """Why it was not started."""
+    """Why it was not started, which is its own fault."""
+    hindrance: str | None
+    """Why it was not started, which is nobody's fault: it may be tried again later."""
     was_asked: bool
     was_killed: bool
     """Whether it ended because it was killed, having been asked to stop."""
-    answer: bytes
-    """What a call in Python has written of its outcome."""
+    answer: Answer | None
+    """What a call in Python has written of its outcome; to be closed."""
 
     @property
     def was_lost(self) -> bool:
         """Whether the launcher died before it could start it: it may be tried again."""
-        return not (self.has_begun or self.error or self.was_asked)
+        return not (self.has_begun or self.error or self.hindrance or self.was_asked)
 
     @property
     def is_stopped(self) -> bool:
@@ -81,26 +102,43 @@ class WorkEnd(NamedTuple):
         return f"exited with code {code}" if code >= 0 else f"was ended by {_name_of_signal(-code)}"
 
 
+class WorkListener(Protocol):
+    """Who has to know what becomes of works."""
+
+    def work_stuck(self) -> None:
+        """The launcher has not begun it by the time when it is to be killed."""
+        ...
+
+    def preload_unsafe(self, threads: str) -> None:
+        """The launcher ends, since there are these threads in it after it has imported what it was to."""
+        ...
+
+
 class Work:
     """One job's processes, over which a supervisor watches at the other end of a socket, the control.
 
     If that ends, be it because this process does, the supervisor kills them all.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self._has_begun = False
+    def __init__(self, plan: Plan, job: RunningJob, preload: Collection[str], listener: "WorkListener") -> None:
+        self._job = job
+        self._listener = listener
+        self._supervisor: int | None = None
+        self._is_sent = False
         self.is_over = False
         self._status: int | None = None
         self._error: str | None = None
+        self._hindrance: str | None = None
         self._was_asked = False
         self._has_killed = False
-        self._answer = b""
+        self._answer: Answer | None = None
         self._heard = b""
         self._over = asyncio.Event()
         self._kill_at = float("inf")
         self._killing: asyncio.TimerHandle | None = None
         is_call = plan.take_report is not None
-        self._channels = channels = Channels(json.dumps(plan.request).encode(), plan.make_stdin(), is_call=is_call)
+        request = json.dumps({**plan.request, "preload": list(preload)}).encode()
+        self._channels = channels = Channels(request, plan.make_stdin(), is_call=is_call)
         self._control = Outlet(channels.control, self._hear)
         self._outlets = [Outlet(channels.stdout, plan.take_stdout), Outlet(channels.stderr, plan.take_stderr)]
         if plan.take_report is not None:
@@ -114,8 +152,9 @@ class Work:
         """The descriptors that the launcher needs."""
         return self._channels.sent
 
-    def hand_over(self) -> None:
+    def hand_over(self, *, is_sent: bool) -> None:
         """The launcher has been sent what it needs, or will not be."""
+        self._is_sent = is_sent
         self._channels.close_theirs()
 
     async def wait(self) -> None:
@@ -125,7 +164,19 @@ class Work:
     @property
     def end(self) -> WorkEnd:
         was_killed = self._has_killed and self._status == SIGKILL
-        return WorkEnd(self._has_begun, self._status, self._error, self._was_asked, was_killed, self._answer)
+        return WorkEnd(
+            self._has_begun,
+            self._status,
+            self._error,
+            self._hindrance,
+            self._was_asked,
+            was_killed,
+            self._answer,
+        )
+
+    @property
+    def _has_begun(self) -> bool:
+        return self._supervisor is not None
 
     def stop(self, grace_seconds: float) -> None:
         """Ask the work to stop, and kill it after the grace time; the shorter one, if it is asked again."""
@@ -142,6 +193,13 @@ class Work:
     def kill(self) -> None:
         self._has_killed = True
         self._order(KILL)
+        if self.is_over:
+            return
+        if self._supervisor is None and self._is_sent:
+            self._listener.work_stuck()
+        elif self._supervisor is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(self._supervisor, SIGCONT)  # somebody may have stopped it
 
     def end_without_loop(self) -> bool:
         """Kill the work, after its event loop has ended; wait a moment for that, and say whether it is over."""
@@ -177,11 +235,27 @@ class Work:
         if not data or self._status is not None:
             self._finish()
 
-    def _take_message(self, *, began: bool | None = None, error: str | None = None, ended: int | None = None) -> None:
+    def _take_message(
+        self,
+        *,
+        began: int | None = None,
+        error: str | None = None,
+        hindrance: str | None = None,
+        ended: int | None = None,
+        warning: str | None = None,
+        unsafe: str | None = None,
+    ) -> None:
         if began is not None:
-            self._has_begun = True
+            self._supervisor = began
+            self._job.note_begun()
         if error is not None:
             self._error = error
+        if hindrance is not None:
+            self._hindrance = hindrance
+        if warning is not None:
+            _log.warning("%s", warning)
+        if unsafe is not None:
+            self._listener.preload_unsafe(unsafe)
         if ended is not None:
             self._status = ended
 
@@ -193,19 +267,28 @@ class Work:
         for outlet in (*self._outlets, self._control):
             outlet.close()
         if self._channels.answer >= 0:
-            self._answer = os.pread(self._channels.answer, os.fstat(self._channels.answer).st_size, 0)
+            self._answer = Answer(self._channels.take_answer())
         self._channels.close()
         with suppress(RuntimeError):  # the event loop is closed, and nobody waits
             self._over.set()
 
 
-def describe_surroundings(submission: Submission, job: RunningJob) -> Surroundings:
+def describe_surroundings(submission: Submission, job: RunningJob, cwd: str | None = None) -> Surroundings:
+    """`FileNotFoundError` if the service's own working directory is needed, and is gone."""
     return {
-        "cwd": str(Path.cwd()),
+        "cwd": cwd if cwd is not None and Path(cwd).is_absolute() else str(Path(_own_directory(), cwd or "")),
+        "is_cwd_given": cwd is not None,
         "env": {**os.environ, "SERVICEKIT_JOB_ID": job.id, "SERVICEKIT_ATTEMPT": str(job.attempt)},
         "max_memory_bytes": submission.options.max_memory_bytes,
         "has_lifeline": job.lifeline is not None,
     }
+
+
+def _own_directory() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError as error:
+        raise FileNotFoundError("the working directory of the service is gone") from error
 
 
 def _name_of_signal(number: int) -> str:

@@ -1,5 +1,6 @@
 """The store in memory: what happens to jobs."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, ChangePage, JobChange, J
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.restartable import fingerprint
+from servicekit.jobs.results import WrittenResult, read_result
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.schedules import FiredSchedule, Overlap, Schedule, ScheduleState
 from servicekit.jobs.status import EndedBy, JobStatus, Move, Transition, move_of
@@ -45,6 +47,7 @@ _RELEASE: Final = _MOVES[Transition.RELEASE]
 _PENDING: Final = _RETRY.target
 _RUNNING: Final = _CLAIM.target
 _COMPLETED: Final = _MOVES[Transition.COMPLETE].target
+_LARGE_RESULT: Final = 100_000  # to read it takes a millisecond
 _NO_LIMITS: Final[Mapping[str, int]] = {}
 
 
@@ -269,9 +272,21 @@ class MemoryStore:
             raise JobNotFinished(job_id, job.status)
         if job.status is not _COMPLETED:
             raise JobFailed(job_id, job.status, job.error)
+        if type(job.result) is WrittenResult:
+            return await self._read_result(job, job.result)
         if job.result is DROPPED:
             raise ResultDropped(job_id, job.status)
         return job.result
+
+    async def _read_result(self, job: Job, result: WrittenResult) -> object:
+        if result.text is None:
+            raise ResultDropped(job.id, job.status)
+        try:
+            if len(result.text) < _LARGE_RESULT:
+                return read_result(result.text)
+            return await asyncio.to_thread(read_result, result.text)
+        except ValueError as reason:
+            raise ResultDropped(job.id, job.status) from reason
 
     async def list_records(self, wanted: JobFilter, limit: int, before: str | None) -> JobPage:
         now = self._now()

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from servicekit.errors import JobFailed, JobNotFinished, JobNotFound, RecordUnreadable, ResultDropped
 from servicekit.jobs.query import ChangePage, JobChange, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
+from servicekit.jobs.results import read_result
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.stores.sqlite.rows import (
     EVENT_ARRAY,
@@ -67,7 +68,7 @@ def get_result(connection: sqlite3.Connection, job_id: str) -> object:
     if row[0] is None:
         raise ResultDropped(job_id, status)
     try:
-        return json.loads(row[0])
+        return read_result(row[0])
     except ValueError as reason:  # Python reads no number of more than 4,300 digits
         raise ResultDropped(job_id, status) from reason
 

@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, NoReturn
 
-from pydantic_core import to_json
-
 from servicekit.errors import JobNotFound, StoreUnavailable
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.logs import LogPage, NewLine
@@ -21,6 +19,7 @@ from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, ChangePage, JobFilter, J
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.restartable import describe_call, fingerprint
+from servicekit.jobs.results import WrittenResult, write_result
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
 from servicekit.jobs.status import JobStatus, Transition, move_of
@@ -352,12 +351,15 @@ class SqliteStore:
 
     def _encode(self, result: object) -> str | None:
         """The result as JSON; `None` if it has none, or too much of it."""
-        try:
-            text = to_json(result).decode()
-        except Exception:  # it may call the user's code, and what cannot be JSON is not kept
-            return None
+        if type(result) is WrittenResult:
+            text = result.text
+        else:
+            try:
+                text = write_result(result).decode()
+            except Exception:  # it may call the user's code, and what cannot be JSON is not kept
+                return None
         limit = self._retention.max_result_bytes
-        return None if limit is not None and len(text) > limit else text
+        return None if text is None or (limit is not None and len(text) > limit) else text
 
     async def release(self, claim: Claim) -> bool:
         release = writes.Release(claim.submission.id, claim.attempt, self._now())

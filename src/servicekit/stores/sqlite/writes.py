@@ -20,6 +20,9 @@ _TARGETS: Final = {transition: move_of(transition).target.value for transition i
 REMOVE: Final = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
 
 
+_LARGE_RESULT: Final = 100_000
+
+
 class Held(NamedTuple):
     """What is known of a job whose attempt runs."""
 
@@ -85,7 +88,9 @@ def _end(connection: sqlite3.Connection, ends: list[End]) -> None:
     if ends:
         connection.execute(_END, [json.dumps([end[:8] for end in ends])])
     results = [[end.id, end.result] for end in ends if end.has_result]
-    if results:
+    if any(len(end.result or "") > _LARGE_RESULT for end in ends):  # in one text, all other threads would wait for it
+        connection.executemany("INSERT INTO results (job_id, value) VALUES (?, ?)", results)
+    elif results:
         connection.execute(
             "INSERT INTO results (job_id, value) SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') "
             "FROM json_each(?)",

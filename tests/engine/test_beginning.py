@@ -1,0 +1,215 @@
+"""What could not begin has not failed: it waits until it can, and the service says why."""
+
+import asyncio
+import logging
+import os
+import resource
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from servicekit import Command, JobStatus, Scheduler, create_scheduler
+from servicekit.engine import hindrances
+from servicekit.engine.hindrances import Hindrances
+from servicekit.jobs.options import RunnerKind
+from servicekit.jobs.submission import JobTarget
+from tests.hindering import without_descriptors, without_threads
+from tests.runners import targets
+
+WORK: list[tuple[JobTarget, Literal["process"] | None, Callable[[], AbstractContextManager[None]], str]] = [
+    (targets.give, None, without_threads, "Functions in threads cannot begin in this process: can't start new thread"),
+    (targets.give, "process", without_descriptors, "Functions in processes cannot begin in this process: "),
+    (Command(["true"]), None, without_descriptors, "Commands cannot begin in this process: "),
+]
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hindrances, "_FIRST_SECONDS", 0.01)
+
+
+async def wait_problem(scheduler: Scheduler, begin: str) -> str:
+    while not (problem := await scheduler.find_problem() or "").startswith(begin):
+        await asyncio.sleep(0.001)
+    return problem
+
+
+async def wait_no_problem(scheduler: Scheduler) -> None:
+    while await scheduler.find_problem():
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize(("target", "runner", "hinder", "words"), WORK)
+async def test_jobs_that_cannot_begin_wait_and_run_when_they_can(
+    scheduler: Scheduler,
+    caplog: pytest.LogCaptureFixture,
+    target: JobTarget,
+    runner: Literal["process"] | None,
+    hinder: Callable[[], AbstractContextManager[None]],
+    words: str,
+) -> None:
+    caplog.set_level(logging.INFO, "servicekit.engine")
+    submit = scheduler.with_options(runner=runner, max_restarts=0)
+    scheduler._worker._runners[RunnerKind.PROCESS].close()  # nothing is kept for bad times
+    with hinder():
+        job_ids = [await submit.add_job(target) for _ in range(10)]
+        problem = await wait_problem(scheduler, words)
+        assert problem.endswith("Such jobs wait, and are tried again.")
+        statuses = [await scheduler.get_status(job_id) for job_id in job_ids]
+        assert not any(status.is_terminal for status in statuses)
+    for job_id in job_ids:
+        record = await scheduler.wait(job_id)
+        assert (record.status, record.attempts, record.error) == (JobStatus.COMPLETED, (), None)
+    await wait_no_problem(scheduler)
+    warnings = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert [each.getMessage() for each in warnings] == [problem]
+    assert any("begin again" in each.getMessage() for each in caplog.records)
+
+
+async def test_others_run_while_some_cannot_begin(scheduler: Scheduler) -> None:
+    with without_threads():
+        waiting = await scheduler.add_job(targets.give)
+        await wait_problem(scheduler, "Functions in threads")
+        job_id = await scheduler.add_job(targets.give_async, 1)
+        assert (await scheduler.wait(job_id)).status is JobStatus.COMPLETED
+        assert await scheduler.get_result(job_id) == 1
+        assert await scheduler.cancel(waiting)
+        assert (await scheduler.get_record(waiting)).status is JobStatus.CANCELED
+        await wait_no_problem(scheduler)  # nothing is there that could not begin
+
+
+async def test_a_job_that_cannot_begin_is_held_to_its_limits(scheduler: Scheduler) -> None:
+    with without_threads():
+        job_id = await scheduler.with_options(queue_timeout=0.1).add_job(targets.give)
+        record = await scheduler.wait(job_id)
+    assert record.status is JobStatus.FAILED
+    assert str(record.error).startswith("QueueTimeout")
+
+
+async def test_a_service_can_stop_while_jobs_cannot_begin(url: str) -> None:
+    async with create_scheduler(url, shutdown_grace=0) as scheduler:
+        with without_threads():
+            await scheduler.add_job(targets.give)
+            await wait_problem(scheduler, "Functions in threads")
+    assert await scheduler.find_problem() == "The scheduler is stopped."
+
+
+async def test_more_commands_at_once_than_there_are_descriptors_for(url: str) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with create_scheduler(url, shutdown_grace=0) as scheduler:
+        spare = os.dup(0)
+        os.close(spare)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (spare + 60, limits[1]))
+        try:
+            job_ids = [await scheduler.add_job(Command(["sleep", "0.02"])) for _ in range(60)]
+            ended = [await scheduler.wait(job_id) for job_id in job_ids]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert {(record.status, record.attempts) for record in ended} == {(JobStatus.COMPLETED, ())}
+
+
+async def test_a_stopped_launcher_makes_no_time_limit_powerless(url: str, tmp_path: Path) -> None:
+    async with create_scheduler(url, shutdown_grace=0) as scheduler:
+        await scheduler.wait(await scheduler.add_job(Command(["true"])))
+        link = scheduler._worker._runners[RunnerKind.COMMAND]._launcher._link  # type: ignore[attr-defined]
+        os.kill(link._process.pid, 19)
+        limited = scheduler.with_options(run_timeout=0.05, kill_grace=0)
+        record = await scheduler.wait(await limited.add_job(Command(["touch", str(tmp_path / "begun")])))
+        assert str(record.error).startswith("RunTimeout")
+        assert not (tmp_path / "begun").exists()
+        again = await scheduler.wait(await scheduler.add_job(Command(["true"])))
+        assert again.status is JobStatus.COMPLETED
+
+
+class Kind:
+    """One kind of work that is hindered, in a time of its own."""
+
+    kind = RunnerKind.COMMAND
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(hindrances, "_FIRST_SECONDS", 0.25)
+        monkeypatch.setattr(asyncio.get_running_loop(), "call_later", self._call_later)
+        self.hindrances = Hindrances(lambda: None)
+        self.running = 0
+        self.pauses: list[float] = []
+        self._calls: list[Callable[[], None]] = []
+
+    def _call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        self.pauses.append(seconds)
+        self._calls.append(callback)
+        loop = asyncio.get_running_loop()
+        return asyncio.TimerHandle(loop.time(), callback, (), loop)
+
+    @property
+    def most(self) -> int | None:
+        return dict(self.hindrances.list_most()).get(self.kind)
+
+    def fail(self) -> None:
+        self.hindrances.note_hindered(self.kind, "no more", self.running, is_late=False)
+
+    def begin(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.hindrances.note_claimed(self.kind)
+            self.hindrances.note_begun(self.kind)
+            self.running += 1
+
+    def let_pause_pass(self) -> None:
+        (callback,) = self._calls[-1:]
+        callback()
+
+
+async def test_a_longer_pause_follows_each_that_was_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = Kind(monkeypatch)
+    kind.running = 45
+    for _ in range(3):
+        kind.fail()  # all that were claimed together
+    assert (kind.most, kind.pauses) == (45, [0.25])
+    for _ in range(8):
+        kind.let_pause_pass()
+        assert kind.most == 46
+        kind.hindrances.note_claimed(kind.kind)
+        kind.fail()
+        assert kind.most == 45
+    assert kind.pauses[::2] == [0.25, 0.5, 1, 2, 4, 8, 10, 10, 10]
+
+
+async def test_twice_as_many_are_tried_as_have_begun_until_nothing_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = Kind(monkeypatch)
+    kind.fail()
+    allowed = []
+    while kind.most is not None:
+        kind.let_pause_pass()
+        if kind.most is not None:
+            allowed.append(kind.most)
+            kind.begin(kind.most - kind.running)
+            kind.hindrances.note_all_claimed(())
+    assert allowed == [1, 3, 7, 15, 31, 63, 127]
+    assert kind.hindrances.find_problem() is None
+
+
+async def test_who_still_tries_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = Kind(monkeypatch)
+    kind.fail()
+    kind.let_pause_pass()
+    kind.let_pause_pass()  # the store takes its time
+    kind.hindrances.note_claimed(kind.kind)
+    kind.hindrances.note_all_claimed(())
+    for _ in range(3):
+        kind.let_pause_pass()
+        assert kind.most == 1
+    assert kind.hindrances.find_problem() is not None
+
+
+async def test_where_nothing_waits_nothing_is_known_to_be_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = Kind(monkeypatch)
+    kind.fail()
+    kind.let_pause_pass()
+    kind.hindrances.note_all_claimed({kind.kind})
+    kind.let_pause_pass()
+    assert kind.hindrances.find_problem() is not None
+    kind.hindrances.note_all_claimed(())
+    kind.let_pause_pass()
+    assert kind.hindrances.find_problem() is None

@@ -1,0 +1,197 @@
+"""What is ready before a job comes: its processes, and the modules that were named."""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from servicekit.jobs.command import Command
+from servicekit.jobs.options import RunnerKind
+from servicekit.jobs.outcome import CANCELED
+from servicekit.ports import Runner
+from servicekit.runners.command import CommandRunner
+from servicekit.runners.launcher import Launcher
+from servicekit.runners.process import ProcessRunner
+from tests.runners import targets
+from tests.runners.trial import Trial, is_running, wait_gone
+
+
+@pytest.fixture
+def runner() -> Iterator[Runner]:
+    runner = ProcessRunner(Launcher())
+    yield runner
+    runner.close()
+
+
+def launcher_of(runner: Runner) -> int:
+    process: subprocess.Popen[bytes] = runner._launcher._link._process  # type: ignore[attr-defined]
+    return process.pid
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def wait_spare(runner: Runner) -> tuple[int, int]:
+    """The supervisor and the work that wait for a job."""
+    while True:
+        for supervisor in children_of(launcher_of(runner)):
+            for work in children_of(supervisor):
+                return supervisor, work
+        await asyncio.sleep(0.002)
+
+
+async def test_the_next_jobs_processes_are_there_before_it_comes(runner: Runner) -> None:
+    await Trial(runner, targets.give).end()
+    supervisor, work = await wait_spare(runner)
+    trial = Trial(runner, targets.sleep).start()
+    assert await trial.wait_pid("work") == work
+    trial.cancel()
+    assert await trial.end() == CANCELED
+    assert not is_running(work)
+    await wait_gone(supervisor)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+async def test_a_job_needs_no_spare_that_was_killed(runner: Runner, which: int) -> None:
+    await Trial(runner, targets.give).end()
+    pids = await wait_spare(runner)
+    os.kill(pids[which], signal.SIGKILL)
+    await wait_gone(pids[which])
+    assert (await Trial(runner, targets.give, 1).end()).result == 1
+    await wait_gone(*pids)
+    assert (await Trial(runner, targets.give, 2).end()).result == 2
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+async def test_a_spare_ends_with_its_launcher(runner: Runner, *, is_killed: bool) -> None:
+    await Trial(runner, targets.give).end()
+    pids = await wait_spare(runner)
+    if is_killed:
+        os.kill(launcher_of(runner), signal.SIGKILL)
+    else:
+        runner.close()
+    await wait_gone(*pids)
+
+
+async def test_a_spare_holds_nothing_of_other_jobs(runner: Runner) -> None:
+    running = Trial(runner, targets.finish_anyway).start()
+    await running.wait_line("began")
+    while len(children_of(launcher_of(runner))) < 2:
+        await asyncio.sleep(0.002)
+    os.kill(launcher_of(runner), signal.SIGSTOP)  # so that it closes nothing that the spare would hold
+    running.cancel()
+    assert (await running.end()).result == "finished anyway"
+    os.kill(launcher_of(runner), signal.SIGCONT)
+
+
+async def test_a_command_can_take_what_was_forked_for_a_function_and_the_other_way_round() -> None:
+    launcher = Launcher()
+    processes, commands = ProcessRunner(launcher), CommandRunner(launcher)
+    for _ in range(2):
+        outcome = await Trial(commands, Command(["echo", "1"]), kind=RunnerKind.COMMAND).end()
+        assert outcome.result == {"exit_code": 0, "output": "1\n"}
+        await wait_spare(processes)
+        assert (await Trial(processes, targets.give, 1).end()).result == 1
+        await wait_spare(processes)
+    processes.close()
+
+
+class Modules:
+    """Modules that tell in a file who has imported them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, name: str, text: str = "") -> str:
+        note = (
+            f"import os\nwith open({str(self._folder / 'imports')!r}, 'a') as file:\n    print(os.getpid(), file=file)"
+        )
+        path = self._folder / f"{name.replace('.', '/')}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{note}\n{text}\n")
+        return name
+
+    @property
+    def importers(self) -> list[int]:
+        return [int(pid) for pid in (self._folder / "imports").read_text().split()]
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Modules:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return Modules(tmp_path)
+
+
+async def use(name: str, preload: tuple[str, ...]) -> int:
+    """Have three jobs import it, and return who started them at the end."""
+    runner = ProcessRunner(Launcher(preload))
+    for _ in range(3):
+        assert (await Trial(runner, targets.import_by_name, name).end()).result == name
+    launcher = launcher_of(runner)
+    runner.close()
+    return launcher
+
+
+async def test_what_is_preloaded_is_imported_once_for_all_jobs(modules: Modules) -> None:
+    name = modules.write("preloaded_once")
+    launcher = await use(name, (name,))
+    assert modules.importers == [launcher]
+
+
+ENDS_ITS_THREAD = """
+import threading
+stop = threading.Event()
+thread = threading.Thread(target=stop.wait)
+thread.start()
+
+def end():
+    stop.set()
+    thread.join()
+
+os.register_at_fork(before=end)
+"""
+
+
+async def test_threads_that_end_before_a_fork_do_no_harm(modules: Modules) -> None:
+    name = modules.write("preloaded_with_care", ENDS_ITS_THREAD)
+    launcher = await use(name, (name,))
+    assert modules.importers == [launcher]
+
+
+STARTS_A_THREAD = "import threading, time\nthreading.Thread(target=time.sleep, args=(1_000,), daemon=True).start()"
+
+
+async def test_nothing_is_preloaded_that_leaves_threads(modules: Modules, caplog: pytest.LogCaptureFixture) -> None:
+    name = modules.write("preloaded_in_vain", STARTS_A_THREAD)
+    launcher = await use(name, (name,))
+    first, *jobs = modules.importers
+    assert first != launcher
+    assert len(set(jobs)) == 3
+    assert launcher not in jobs
+    (record,) = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert record.getMessage().startswith("Each job in a process of its own imports preloaded_in_vain by itself")
+
+
+@pytest.mark.parametrize("text", ["import nothing_like_this", "raise SystemExit('install more')"])
+async def test_what_cannot_be_preloaded_is_said(modules: Modules, caplog: pytest.LogCaptureFixture, text: str) -> None:
+    name, other = modules.write("preloaded_badly", text), modules.write("preloaded_beside")
+    launcher = await use(other, (name, other))
+    assert modules.importers == [launcher, launcher]
+    (record,) = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert record.getMessage().startswith("preloaded_badly cannot be imported beforehand: ")
+
+
+async def test_each_job_has_random_numbers_of_its_own(modules: Modules) -> None:
+    """Python's own are sown anew in each forked process; NumPy's, of which this stands in the place, are not."""
+    modules.write("numpy.__init__")
+    modules.write("numpy.random", "import random\ngenerator = random.Random(1)\ndef seed(): generator.seed()")
+    runner = ProcessRunner(Launcher(("numpy.random",)))
+    numbers = [(await Trial(runner, targets.draw).end()).result for _ in range(3)]
+    runner.close()
+    assert len(set(map(str, numbers))) == 3
