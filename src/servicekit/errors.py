@@ -21,6 +21,7 @@
     │   ├── RunTimeout                               to run
     │   ├── QueueTimeout                             to start
     │   └── SilenceTimeout                           to say how far it is
+    ├── MemoryLimitExceeded   (also a MemoryError)   why a job failed that took too much memory
     ├── CommandFailed         (also a RuntimeError)  why a job failed whose program did
     ├── JobLost               (also a RuntimeError)  why a job failed that its process did not survive
     │   ├── ProcessCrashed                           its own process, that is
@@ -223,6 +224,18 @@ class SilenceTimeout(TimeLimitExceeded):
 
     def __init__(self, seconds: float) -> None:
         super().__init__("silence_timeout", seconds, "the job reported no progress for longer than it may")
+
+
+class MemoryLimitExceeded(ServicekitError, MemoryError):
+    """The processes of a job held more memory than they may, and were killed."""
+
+    def __init__(self, max_bytes: int, used_bytes: int) -> None:
+        super().__init__(
+            f"the job's processes held {used_bytes:,} bytes of memory, more than they may "
+            f"(max_memory_bytes={max_bytes:,})"
+        )
+        self.max_bytes = max_bytes
+        self.used_bytes = used_bytes
 
 
 class CommandFailed(ServicekitError, RuntimeError):

@@ -5,6 +5,7 @@ import ctypes
 import importlib
 import itertools
 import logging
+import mmap
 import os
 import random
 import signal
@@ -241,7 +242,38 @@ def end_by(number: int) -> None:
 def eat_memory() -> int:
     eaten: list[bytes] = []
     while True:
-        eaten.append(bytes(16 * 1024 * 1024))
+        eaten.append(b"x" * (16 * 1024 * 1024))
+
+
+def reserve_addresses() -> str:
+    """As libraries do that divide it among their threads later."""
+    with mmap.mmap(-1, 8 << 30):
+        time.sleep(0.2)
+    return "done"
+
+
+def share_memory() -> str:
+    """Have children that hold nothing of their own."""
+    eaten = b"x" * (100 * 1024 * 1024)
+    children = [os.fork() for _ in range(1)]
+    if 0 not in children:
+        children.append(os.fork())
+    time.sleep(1.5)
+    if 0 in children:
+        os._exit(len(eaten) and 0)
+    for pid in children:
+        os.waitpid(pid, 0)
+    return "done"
+
+
+def eat_memory_together() -> None:
+    """Hold in three processes what each of them may."""
+    for _ in range(2):
+        if os.fork() == 0:
+            break
+    eaten = b"x" * (120 * 1024 * 1024)
+    time.sleep(1_000)
+    print(len(eaten))
 
 
 def write_everywhere() -> None:

@@ -178,9 +178,11 @@ async def test_a_command_that_does_not_exit_with_zero_says_why(runner: Runner, c
 
 
 async def test_a_command_cannot_have_more_memory_than_its_limit(runner: Runner) -> None:
-    command = Command([sys.executable, "-c", "bytearray(1 << 30)"])
+    command = Command([sys.executable, "-c", "import time; held = b'x' * (400 << 20); time.sleep(1000)"])
     job = trial(runner, command, options=JobOptions(max_memory_bytes=256 * 1024 * 1024))
-    assert str((await job.end()).error).endswith("exited with code 1: MemoryError")
+    outcome = await job.end()
+    assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.CRASH)
+    assert str(outcome.error).startswith("MemoryLimitExceeded: ")
 
 
 async def test_a_command_that_fails_when_it_is_asked_to_stop_has_stopped(runner: Runner) -> None:

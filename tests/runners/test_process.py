@@ -266,8 +266,21 @@ async def test_a_crash_in_c_leaves_a_traceback_in_the_log(runner: Runner) -> Non
 async def test_a_target_cannot_have_more_memory_than_its_limit(runner: Runner) -> None:
     options = JobOptions(max_memory_bytes=512 * 1024 * 1024)
     outcome = await Trial(runner, targets.eat_memory, options=options).end()
-    assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.TARGET)
-    assert outcome.error == "MemoryError"
+    assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.CRASH)
+    assert str(outcome.error).startswith("MemoryLimitExceeded: the job's processes held ")
+    assert str(outcome.error).endswith("more than they may (max_memory_bytes=536,870,912)")
+
+
+@pytest.mark.parametrize("target", [targets.reserve_addresses, targets.share_memory])
+async def test_only_memory_that_is_really_held_counts_and_once(runner: Runner, target: Callable[[], object]) -> None:
+    options = JobOptions(max_memory_bytes=256 * 1024 * 1024)
+    assert (await Trial(runner, target, options=options).end()).result == "done"
+
+
+async def test_the_memory_of_all_processes_of_a_job_counts(runner: Runner) -> None:
+    options = JobOptions(max_memory_bytes=256 * 1024 * 1024)
+    outcome = await Trial(runner, targets.eat_memory_together, options=options).end()
+    assert str(outcome.error).startswith("MemoryLimitExceeded: ")
 
 
 async def test_a_failure_says_what_a_retry_needs(runner: Runner) -> None:

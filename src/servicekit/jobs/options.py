@@ -49,7 +49,8 @@ class JobOptions:
     - `run_timeout`, `queue_timeout`, `silence_timeout`: how long an attempt may run, how long the job may wait until
       one starts, and how long a running one may go without reporting progress. Each ends it `failed`.
     - `kill_grace`: how long a process or command that was asked to stop has until it is killed.
-    - `max_memory_bytes`: the most memory that a process or command can have, each of its processes by itself.
+    - `max_memory_bytes`: the most memory that all processes of a process or command may hold together; with more they
+      are killed, and the attempt fails. Linux only.
     - `delay`, `start_at`: not to be started earlier than so long from now, or than this time.
     - `priority`: higher ones are started first within their queue, from -1,000 to 1,000.
     - `queue`: the name of the queue in which the job waits; each takes its turn.

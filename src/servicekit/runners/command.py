@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from servicekit.errors import CommandFailed
+from servicekit.errors import CommandFailed, MemoryLimitExceeded
 from servicekit.jobs.command import MAX_OUTPUT_BYTES, Command
 from servicekit.jobs.current import RunningJob
 from servicekit.jobs.outcome import (
@@ -44,7 +44,7 @@ class CommandRunner:
             end = await self._launcher.run(plan, job)
         except OSError as error:  # the system has no more descriptors, say
             return not_begun(str(error))
-        return _judge(end, command, stdout.text, stderr.last_line)
+        return _judge(end, command, submission.options.max_memory_bytes, stdout.text, stderr.last_line)
 
     def find_outcome(self, job: RunningJob) -> Outcome | None:
         return CUT_OFF if self._launcher.end_cut_off(job) else None
@@ -69,9 +69,11 @@ def _encode(text: str | None) -> bytes:
     return b"" if text is None else text.encode(errors="replace")
 
 
-def _judge(end: WorkEnd, command: Command, output: str, last_error: str) -> Outcome:
+def _judge(end: WorkEnd, command: Command, max_memory_bytes: int | None, output: str, last_error: str) -> Outcome:
     if end.hindrance is not None:
         return not_begun(end.hindrance)
+    if end.excess is not None and not end.was_asked:
+        return failure(MemoryLimitExceeded(max_memory_bytes or 0, end.excess), EndedBy.CRASH)
     if end.status == 0 and end.error is None:
         return completion({"exit_code": 0, "output": output})
     if end.is_stopped or (end.was_asked and end.error is None):

@@ -11,11 +11,11 @@ import gc
 import importlib
 import json
 import os
-import resource
 import select
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, NoReturn
@@ -38,6 +38,9 @@ _MOST_DESCRIPTORS: Final = 9
 # So long after a request, so that to fork the next job's processes does not take the processor from this one's.
 _SPARE_SECONDS: Final = 0.02
 _LOOK_SECONDS: Final = 0.1
+# Twenty looks a second take a thousandth of a processor, and let a job have some 100 MB too much at the very worst.
+_MEMORY_SECONDS: Final = 0.05
+_LIST_SECONDS: Final = 1.0
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 # They are meant for the service, as when systemd sends them to each of its processes. Blocked rather than ignored: what
@@ -196,6 +199,7 @@ class Supervisor:
         self._control = -1
         self._lifeline: list[int] = []  # held until nothing of the work is left
         self._is_command = False
+        self._memory: MemoryWatch | None = None
         self._is_asked = False
         self._asked: set[Process] = set()
         self._status: int | None = None
@@ -214,6 +218,9 @@ class Supervisor:
             if is_tidying_up:
                 self._ask(list_children())
             interval = _LOOK_SECONDS if is_tidying_up else None
+            if self._memory is not None:
+                interval = _MEMORY_SECONDS
+                self._hold_to_memory(self._memory)
             ready = wait_readable(self._control, self._child_ends.descriptor, timeout=interval)
             if self._child_ends.descriptor in ready:
                 self._child_ends.clear()
@@ -247,6 +254,8 @@ class Supervisor:
             return False
         request, (file, self._control, *others) = received
         self._is_command = request["argv"] is not None
+        if request["max_memory_bytes"] is not None:
+            self._memory = MemoryWatch(request["max_memory_bytes"])
         if request["has_lifeline"]:
             self._lifeline = [others.pop()]
         for descriptor in (file, *others, self._jobs.fileno()):
@@ -260,6 +269,13 @@ class Supervisor:
         to kill comes.
         """
         return self._status is not None and not (self._is_command and self._is_asked and self._reap())
+
+    def _hold_to_memory(self, memory: "MemoryWatch") -> None:
+        used = memory.find_excess()
+        if used is not None:
+            self._memory = None
+            tell(self._control, "excess", used)
+            self._kill()
 
     def _reap(self) -> bool:
         return reap_children(self._take_end)
@@ -335,7 +351,6 @@ def begin_work(request: Request, control: int, streams: list[int]) -> None:
     """Become the work of a job: a program, or a call in Python."""
     try:
         control = arrange_descriptors([*streams[:3], control, *streams[3:]])
-        limit_memory(request["max_memory_bytes"])
     except OSError as error:
         tell(control, "hindrance", str(error.strerror))
     else:
@@ -436,6 +451,41 @@ def receive_job(jobs: socket.socket) -> tuple[Request, list[int]] | None:
         refuse(descriptors)
         return None
     return (read_request(descriptors[0]), descriptors) if kind else None
+
+
+class MemoryWatch:
+    """Looks how much memory all that descends from this process holds. Where there is no /proc, that is not known.
+
+    Not a limit of the system: that could only be on addresses, of which libraries reserve far more than they use, and
+    some that get none go on asking for ever.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._pids: list[int] = []
+        self._list_at = 0.0
+
+    def find_excess(self) -> int | None:
+        """How many bytes it is, if that is too much."""
+        now = time.monotonic()
+        if now >= self._list_at:  # to go through all processes of the machine takes longer than to look at some
+            self._pids = [process.pid for process in list_descendants()]
+            self._list_at = now + _LIST_SECONDS
+        used = sum(read_memory(pid, "status", ("VmRSS", "VmSwap")) for pid in self._pids)
+        if used > self._max_bytes:  # pages that several of them share were counted for each
+            used = sum(read_memory(pid, "smaps_rollup", ("Pss", "SwapPss")) for pid in self._pids)
+        return used if used > self._max_bytes else None
+
+
+def read_memory(pid: int, file: str, names: tuple[str, ...]) -> int:
+    """The sum of these figures in bytes; 0 for a process that has ended."""
+    total = 0
+    with suppress(OSError), open(f"/proc/{pid}/{file}") as lines:
+        for line in lines:
+            name, _, rest = line.partition(":")
+            if name in names:
+                total += 1024 * int(rest.split()[0])
+    return total
 
 
 class Process(NamedTuple):
@@ -541,13 +591,6 @@ def reset_signals() -> None:
         if signal.getsignal(number) not in (signal.SIG_DFL, None):
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def limit_memory(max_bytes: int | None) -> None:
-    if max_bytes is not None:
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
-        limit = min(max_bytes, sys.maxsize if most == resource.RLIM_INFINITY else most)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def arrange_descriptors(descriptors: list[int]) -> int:

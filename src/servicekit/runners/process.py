@@ -5,7 +5,7 @@ import sys
 from functools import partial
 from typing import Final
 
-from servicekit.errors import ProcessCrashed
+from servicekit.errors import MemoryLimitExceeded, ProcessCrashed
 from servicekit.jobs.current import RunningJob
 from servicekit.jobs.metadata import metadata_of
 from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, failure, not_begun
@@ -48,7 +48,7 @@ class ProcessRunner:
         except Exception as error:  # the arguments cannot be pickled
             return failure(error)
         try:
-            return await _judge(end)
+            return await _judge(end, submission.options.max_memory_bytes)
         finally:
             if end.answer is not None:
                 end.answer.close()
@@ -89,9 +89,11 @@ def _plan(submission: Submission, job: RunningJob) -> Plan:
     )
 
 
-async def _judge(end: WorkEnd) -> Outcome:
+async def _judge(end: WorkEnd, max_memory_bytes: int | None) -> Outcome:
     if end.hindrance is not None:
         return not_begun(end.hindrance)
+    if end.excess is not None and not end.was_asked:
+        return failure(MemoryLimitExceeded(max_memory_bytes or 0, end.excess), EndedBy.CRASH)
     outcome = None if end.answer is None else await read_outcome(end.answer.descriptor)
     if outcome is not None:
         return outcome

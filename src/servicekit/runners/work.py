@@ -75,6 +75,8 @@ class WorkEnd(NamedTuple):
     """Why it was not started, which is its own fault."""
     hindrance: str | None
     """Why it was not started, which is nobody's fault: it may be tried again later."""
+    excess: int | None
+    """How many bytes of memory it held, if it was killed for that."""
     was_asked: bool
     was_killed: bool
     """Whether it ended because it was killed, having been asked to stop."""
@@ -129,6 +131,7 @@ class Work:
         self._status: int | None = None
         self._error: str | None = None
         self._hindrance: str | None = None
+        self._excess: int | None = None
         self._was_asked = False
         self._has_killed = False
         self._answer: Answer | None = None
@@ -169,6 +172,7 @@ class Work:
             self._status,
             self._error,
             self._hindrance,
+            self._excess,
             self._was_asked,
             was_killed,
             self._answer,
@@ -241,6 +245,7 @@ class Work:
         began: int | None = None,
         error: str | None = None,
         hindrance: str | None = None,
+        excess: int | None = None,
         ended: int | None = None,
         warning: str | None = None,
         unsafe: str | None = None,
@@ -252,6 +257,8 @@ class Work:
             self._error = error
         if hindrance is not None:
             self._hindrance = hindrance
+        if excess is not None:
+            self._excess = excess
         if warning is not None:
             _log.warning("%s", warning)
         if unsafe is not None:
