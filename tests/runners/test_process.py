@@ -2,6 +2,7 @@ import asyncio
 import logging
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -489,3 +490,32 @@ def test_a_target_that_no_other_process_could_find_is_refused(target: object) ->
 @pytest.mark.parametrize("target", [targets.give, partial(targets.give, 1), targets.Shape(3).count, len])
 def test_a_target_that_can_be_imported_is_accepted(target: object) -> None:
     check_isolatable(target)
+
+
+FOLDER = """
+import sys
+from servicekit.runners.calls import check_isolatable
+from servicekit.errors import InvalidTarget
+
+def work():
+    pass
+
+try:
+    check_isolatable(work)
+    print("accepted")
+except InvalidTarget as error:
+    print(error.reason)
+"""
+
+
+@pytest.mark.parametrize("how", ["folder", "archive", "package"])
+def test_what_a_process_cannot_import_again_is_refused_at_once(tmp_path: Path, how: str) -> None:
+    """A folder and an archive are run as `__main__`, a name that means something else in every process."""
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__main__.py").write_text(FOLDER)
+    (package / "__init__.py").touch()
+    archive = shutil.make_archive(str(tmp_path / "program"), "zip", package)
+    argv = {"folder": [str(package)], "archive": [archive], "package": ["-m", "package"]}[how]
+    said = subprocess.run([sys.executable, *argv], cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert said == "accepted\n" if how == "package" else "it is part of a program that is no module" in said

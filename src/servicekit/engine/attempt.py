@@ -42,9 +42,8 @@ class Attempt:
 
     __slots__ = (
         "_began_at", "_clock", "_exceeded", "_is_canceled", "_is_late", "_is_left", "_is_refused", "_is_stopped",
-        "_is_told", "_limits", "_lines", "_loop", "_on_end", "_on_put_off", "_on_submit", "_outcome", "_reporter",
-        "_runner", "_says", "_store", "_timer", "_watcher", "claim", "job", "task",
-        "_on_hindrance", "has_begun",
+        "_is_told", "_limits", "_lines", "_loop", "_on_end", "_on_hindrance", "_on_put_off", "_on_submit", "_outcome",
+        "_reporter", "_runner", "_says", "_store", "_timer", "_watcher", "claim", "has_begun", "job", "task",
     )  # fmt: skip
 
     task: asyncio.Task[None]

@@ -37,8 +37,8 @@ def check_isolatable(target: object) -> None:
 
 
 def _find_obstacle(target: object) -> str | None:
-    if _module_of(target) == _MAIN and name_of_main() is None:
-        return "it is part of a program that is no module"
+    if _module_of(target) == _MAIN and name_of_main() in (None, _MAIN):
+        return "it is part of a program that is no module, such as `python folder/`, an archive or a session"
     try:
         pickle.dumps(target)
     except BaseException as error:  # it can ask the user's code

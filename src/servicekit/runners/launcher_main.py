@@ -35,8 +35,8 @@ PROGRAM: Final = b"p"
 _ISOLATED: Final = "servicekit.runners.isolated"
 _LOADING: Final = "SERVICEKIT_IS_LOADING"  # as in `calls`
 _MOST_DESCRIPTORS: Final = 9
-# So long after a request, so that to fork the next job's processes does not take the processor from this one's.
-_SPARE_SECONDS: Final = 0.02
+# So long after a request, in which its job begins, before the processes of the next one are forked.
+_SPARE_SECONDS: Final = 0.002
 _LOOK_SECONDS: Final = 0.1
 # Twenty looks a second take a thousandth of a processor, and let a job have some 100 MB too much at the very worst.
 _MEMORY_SECONDS: Final = 0.05
