@@ -151,6 +151,12 @@ class TestMemoryStore(JobStoreContract):
         assert [record.id for record in page.records] == job_ids[:1]
         assert page.next_before is None
 
+    async def test_queues_of_which_all_jobs_were_canceled_are_forgotten(self, store: JobStore) -> None:
+        assert isinstance(store, MemoryStore)
+        for number in range(300):
+            await store.request_cancel(await self.submit(store, queue=f"user {number}"))
+        assert len(store._waiting._queues._queues) <= 101
+
     async def test_old_changes_are_forgotten(self, store: JobStore) -> None:
         begin = await store.get_position()
         await self.insert(store)
