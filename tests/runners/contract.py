@@ -44,6 +44,8 @@ class PythonTargets(Targets):
     """Raises `Odd`."""
     failing_late: JobTarget
     """Says "began", and when it is asked to stop, raises `ValueError("could not tidy up")`."""
+    forking: JobTarget
+    """Returns how three children of its own ended: one that returned, `sys.exit(7)`, and an `exec` that failed."""
 
 
 FUNCTIONS = PythonTargets(
@@ -56,6 +58,7 @@ FUNCTIONS = PythonTargets(
     interrupting=targets.interrupt,
     failing_oddly=odd_targets.raise_odd,
     failing_late=targets.fail_when_asked,
+    forking=targets.fork_and_return,
 )
 ASYNC_FUNCTIONS = PythonTargets(
     completing=partial(targets.give_async, "given"),
@@ -67,6 +70,7 @@ ASYNC_FUNCTIONS = PythonTargets(
     interrupting=targets.interrupt_async,
     failing_oddly=odd_targets.raise_odd_async,
     failing_late=targets.fail_when_asked_async,
+    forking=targets.fork_and_return_async,
 )
 
 
@@ -204,6 +208,10 @@ class PythonRunnerContract(RunnerContract):
         outcome = await self.trial(runner, self.targets.failing_oddly).end()
         assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.TARGET)
         assert str(outcome.error).startswith("Odd: (its text cannot be shown")
+
+    async def test_a_forked_child_that_comes_to_the_end_of_the_target_ends_there(self, runner: Runner) -> None:
+        outcome = await self.trial(runner, self.targets.forking).end()
+        assert outcome.result == [0, 7, 1]
 
     async def test_a_target_that_fails_when_it_is_asked_to_stop_has_failed(self, runner: Runner) -> None:
         trial = self.trial(runner, self.targets.failing_late).start()

@@ -399,3 +399,22 @@ def draw() -> list[float]:
     """A random number of Python's own, and one of what passes for NumPy."""
     numpy = importlib.import_module("numpy.random")
     return [random.random(), numpy.generator.random()]
+
+
+def fork_and_return() -> list[int]:
+    """Fork children that come to the target's end: by its return, by `sys.exit`, by an `exec` that fails."""
+    ends = []
+    for number in range(3):
+        child = os.fork()
+        if child == 0:
+            if number == 1:
+                sys.exit(7)
+            if number == 2:
+                os.execv("/no/such/program", ["program"])
+            return []
+        ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    return ends
+
+
+async def fork_and_return_async() -> list[int]:
+    return fork_and_return()

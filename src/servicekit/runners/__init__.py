@@ -5,7 +5,8 @@ other `BaseException` are how that attempt failed, and nobody else's concern. It
 ended, not before. A target that ignores a request to stop is reported as what it did in the end.
 
 What a target starts by itself is out of reach on the event loop and in threads: a task of its own that raises
-`SystemExit` ends the event loop, as it would without servicekit, whether somebody awaits it or not.
+`SystemExit` ends the event loop, as it would without servicekit, whether somebody awaits it or not. A child that it
+forks by itself ends at the latest when it comes to the target's end (`children`).
 
 Processes and commands
 ----------------------

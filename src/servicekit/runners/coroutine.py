@@ -6,6 +6,7 @@ from contextlib import suppress
 from servicekit.jobs.current import CurrentJob, RunningJob, current
 from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, completion, failure, is_cancellation
 from servicekit.jobs.submission import Submission
+from servicekit.runners.children import ForkGuard
 
 
 class CoroutineRunner:
@@ -18,7 +19,9 @@ class CoroutineRunner:
         current.set(CurrentJob(job))
         job.is_interruptible = True
         try:
-            return completion(await submission.call())
+            with ForkGuard():
+                result = await submission.call()
+            return completion(result)
         except BaseException as error:
             was_asked = job.is_cancel_requested or _is_canceled()
             return CANCELED if was_asked and is_cancellation(error) else failure(error)

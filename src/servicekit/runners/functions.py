@@ -6,6 +6,7 @@ from typing import TypeGuard
 from servicekit.jobs.current import CurrentJob, RunningJob, current
 from servicekit.jobs.outcome import CANCELED, Outcome, completion, failure, is_cancellation
 from servicekit.jobs.submission import Submission
+from servicekit.runners.children import ForkGuard
 
 
 def call_target(submission: Submission, job: RunningJob) -> Outcome:
@@ -14,7 +15,9 @@ def call_target(submission: Submission, job: RunningJob) -> Outcome:
         return CANCELED
     current.set(CurrentJob(job))
     try:
-        return completion(submission.call())
+        with ForkGuard():
+            result = submission.call()
+        return completion(result)
     except BaseException as error:
         return CANCELED if job.is_cancel_requested and is_cancellation(error) else failure(error)
 
