@@ -144,9 +144,8 @@ async def test_a_claim_that_nobody_took_is_given_back_unless_the_job_was_stopped
     assert await other.store.claim(1, ()) == []
     with closing(sqlite3.connect(path)) as connection:
         check_events(connection)
-        assert connection.execute("SELECT sum(jobs) FROM counts WHERE status IN ('deleted', 'running')").fetchone() == (
-            0,
-        )
+        held = connection.execute("SELECT total(jobs) FROM counts WHERE status IN ('deleted', 'running')").fetchone()
+        assert held == (0,)  # a count of none need not be there
 
 
 async def test_a_store_that_cannot_be_opened_again_does_not_give_up_what_its_process_runs(
