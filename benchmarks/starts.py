@@ -20,6 +20,7 @@ from benchmarks.figures import OURS
 
 _WARM_UP = 3
 _TRUE = ["true"]
+_OPTIONS: dict[str, Any] = {"preloaded": {"preload": ("benchmarks.heavy",)}}
 
 Start = Callable[[], Awaitable[float]]
 """Starts one piece of work, waits for its end, and tells when it began; of a program it tells when it had ended."""
@@ -31,7 +32,7 @@ async def measure_starts(name: str, kind: str, count: int) -> list[float]:
         return await _time_each(_BARE_STARTS[kind], count)
     from servicekit import InMemoryScheduler
 
-    async with InMemoryScheduler() as scheduler:
+    async with InMemoryScheduler(**_OPTIONS.get(kind, {})) as scheduler:
         return await _time_each(partial(_start_job, scheduler, kind), count)
 
 
@@ -54,6 +55,10 @@ async def _start_job(scheduler: Any, kind: str) -> float:
             job_id = await scheduler.add_job(Command(_TRUE))
         case "coroutine":
             job_id = await scheduler.add_job(targets.begin_async)
+        case "heavy" | "preloaded":
+            from benchmarks import heavy
+
+            job_id = await scheduler.with_options(runner="process").add_job(heavy.begin)
         case _:
             job_id = await scheduler.with_options(runner=kind).add_job(targets.begin)
     await scheduler.wait(job_id)
