@@ -14,6 +14,15 @@ from tests.api.conftest import Connect
 JOBS = "/api/v1/jobs"
 
 
+NO_JSON: dict[str, dict[str, Any]] = {
+    "metadata": {"metadata": {"number": object()}},
+    "retry": {"retry": object()},
+    "delay": {"delay": float("nan")},
+    "name": {"name": "\ud800"},
+    "queue": {"queue": b"\xff"},
+}
+
+
 @job_options(name="from the decorator", tags=["decorated"])
 async def target(number: int) -> None:
     """Do nothing."""
@@ -46,6 +55,10 @@ def service(url: str, max_pending: int | None = None) -> FastAPI:
     @app.post("/options", status_code=202)
     async def submit_with_options(options: dict[str, Any], submit: SubmitJob) -> JobSubmitted:
         return await submit.with_options(**options)(target, 1)
+
+    @app.post("/own-options", status_code=202)
+    async def submit_with_own_options(which: str, submit: SubmitJob) -> JobSubmitted:
+        return await submit.with_options(**NO_JSON[which])(target, 1)
 
     @app.post("/any", status_code=202)
     async def submit_any(kwargs: dict[str, Any], submit: SubmitJob) -> JobSubmitted:
@@ -150,6 +163,14 @@ async def test_options_that_make_no_sense_are_the_clients_mistake(
         (detail,) = response.json()["detail"]
         assert detail["loc"] == ["options", field]
         assert field in detail["msg"]
+
+
+@pytest.mark.parametrize("option", NO_JSON)
+async def test_an_option_that_no_json_can_show_is_refused_all_the_same(connect: Connect, option: str) -> None:
+    async with connect(service("memory://")) as client:
+        response = await client.post("/own-options", params={"which": option})
+        assert response.status_code == 422
+        assert response.json()["detail"][0]["loc"] == ["options", option]
 
 
 @pytest.mark.parametrize(

@@ -243,12 +243,30 @@ class TestSqliteStore(JobStoreContract):
         ]:
             assert await store.get_result(await self.end(store, completion(result))) == expected
 
-    async def test_a_result_that_is_no_json_completes_the_job_all_the_same(self, store: JobStore) -> None:
+    async def test_a_result_that_is_no_json_completes_the_job_all_the_same(
+        self, store: JobStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
         for result in (object(), "\ud800", b"\xff"):
+            caplog.clear()
             job_id = await self.end(store, completion(result))
             assert (await store.get_record(job_id)).status is JobStatus.COMPLETED
             with pytest.raises(ResultDropped, match="cannot be written as JSON"):
                 await store.get_result(job_id)
+            (line,) = caplog.messages
+            assert f"({job_id}) is not kept: it cannot be written as JSON: " in line
+
+    async def test_a_result_that_is_too_large_is_told_of(
+        self, clock: FakeClock, path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        store = SqliteStore(path, RecordingPublisher(), clock, Retention(max_result_bytes=1_000))
+        await store.open(RecordingSignals())
+        kept = await self.end(store, completion("x" * 998))
+        assert caplog.messages == []
+        dropped = await self.end(store, completion("x" * 999))
+        (line,) = caplog.messages
+        assert f"({dropped}) is not kept: it has more than 1,000 bytes" in line
+        assert kept not in line
+        await store.close()
 
     async def test_claims_keep_to_the_limit_of_all_processes(self, store: JobStore, open_store: OpenStore) -> None:
         await self.insert(store, 10)

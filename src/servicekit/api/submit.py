@@ -96,7 +96,7 @@ class JobSubmitter:
         try:
             self._scheduler.with_options(**options)
         except ConfigurationError as error:
-            raise _mistake(("options", error.option), error, input=error.value) from error
+            raise _mistake(("options", error.option), error) from error
         return JobSubmitter(self._scheduler, self._request, self._response, {**self._options, **options}, self._wait)
 
     @overload

@@ -14,7 +14,7 @@ from servicekit.errors import JobNotFound, StoreUnavailable
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.logs import LogPage, NewLine
 from servicekit.jobs.options import RunnerKind
-from servicekit.jobs.outcome import Outcome
+from servicekit.jobs.outcome import Outcome, describe_error
 from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, ChangePage, JobFilter, JobPage
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import JobRecord, Progress
@@ -343,23 +343,22 @@ class SqliteStore:
         return await self._writing().ask(writes.retry, retry) is not writes.Retried.LOST
 
     def _end_of(self, claim: Claim, outcome: Outcome) -> writes.End:
-        result = None if outcome.result is None else self._encode(outcome.result)
+        result = None if outcome.result is None else self._encode(claim, outcome.result)
         return writes.End(
             claim.submission.id, claim.attempt, _STATUSES[outcome.transition], self._now(), outcome.error,
             outcome.error_traceback, outcome.ended_by, outcome.artifact_id, outcome.result is not None, result,
         )  # fmt: skip
 
-    def _encode(self, result: object) -> str | None:
-        """The result as JSON; `None` if it has none, or too much of it."""
-        if type(result) is WrittenResult:
-            text = result.text
-        else:
-            try:
-                text = write_result(result).decode()
-            except Exception:  # it may call the user's code, and what cannot be JSON is not kept
-                return None
+    def _encode(self, claim: Claim, result: object) -> str | None:
+        """The result as JSON; `None`, with a warning, if it cannot be JSON or is too large."""
+        text, reason = _write(result)
         limit = self._retention.max_result_bytes
-        return None if text is None or (limit is not None and len(text) > limit) else text
+        if text is not None and limit is not None and len(text) > limit:
+            text, reason = None, f"it has more than {limit:,} bytes (Retention.max_result_bytes)"
+        if text is None:
+            job = claim.submission
+            self._failures.warn("The result of job %s (%s) is not kept: %s", job.name, job.id, reason)
+        return text
 
     async def release(self, claim: Claim) -> bool:
         release = writes.Release(claim.submission.id, claim.attempt, self._now())
@@ -505,3 +504,13 @@ class SqliteStore:
 
     def _now(self) -> str:
         return time_text(self._clock.now())
+
+
+def _write(result: object) -> tuple[str | None, str]:
+    """The result as JSON; or `None`, and why."""
+    if type(result) is WrittenResult:
+        return result.text, "the job's log says why"
+    try:
+        return write_result(result).decode(), ""
+    except Exception as error:  # it may call the user's code
+        return None, f"it cannot be written as JSON: {describe_error(error)}"
