@@ -7,7 +7,7 @@ from datetime import date
 from enum import Enum, IntFlag, StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FilePath, FutureDatetime, PrivateAttr, RootModel
 from pydantic import field_validator as validator
@@ -150,3 +150,51 @@ def make_local_class() -> Any:
         x: int = 1
 
     return Local
+
+
+class Asking:
+    """Keeps what it is given under its own name, and tells that it was asked to."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return 1.0 if instance is None else instance.__dict__[self.name]
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        Kept.asked.append(value)
+        instance.__dict__[self.name] = value
+
+
+@dataclass
+class Kept:
+    """A dataclass with a field that is looked after, and one that is a property."""
+
+    asked: ClassVar[list[object]] = []
+
+    size: float = Asking()  # type: ignore[assignment] # as its documentation has it
+    area: float = 0.0
+    note: str = "new"
+
+    def __post_init__(self) -> None:
+        self._area = self.size**2
+
+
+def _set_area(self: Kept, value: float) -> None:
+    Kept.asked.append(value)
+    self._area = value
+
+
+Kept.area = property(lambda self: self._area, _set_area)  # type: ignore[assignment]
+
+
+class KeptList(list[int]):
+    size = Asking()
+
+
+@dataclass
+class Exiting:
+    """To look for one in a set ends the program."""
+
+    def __hash__(self) -> int:
+        raise SystemExit

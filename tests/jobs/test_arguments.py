@@ -3,6 +3,7 @@
 import sys
 from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +59,32 @@ def test_a_form_that_is_not_known_is_told() -> None:
         load_arguments("m:f", untyped, '{"args": [], "kwargs": {}, "form": 99}')
     with pytest.raises(ArgumentsUnfit, match=r"do not fit m:f any more: .*KeyError"):
         load_arguments(*CALL, '{"args": [{"$object": ["tests.jobs.kinds:Point", {}]}], "kwargs": {}, "form": 2}')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "7",
+        "[" * 100_000,
+        '{"args": 7, "kwargs": {}}',
+        '{"args": [], "kwargs": [1]}',
+        '{"args": [], "kwargs": {}, "typed": 7}',
+        '{"args": 7, "kwargs": {}, "form": 2}',
+        '{"args": [{"$type": "a_module_that_exits:Model"}], "kwargs": {}, "form": 2}',
+        '{"args": [{"$object": ["a_module_that_exits:Model", {"fields": {}}]}], "kwargs": {}, "form": 2}',
+        '{"args": [{"$set": [{"$object": ["tests.jobs.kinds:Exiting", {"fields": {}}]}]}], "kwargs": {}, "form": 2}',
+    ],
+    ids=lambda text: text[:80],
+)
+def test_what_somebody_else_has_written_is_unfit_whatever_it_is(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a_module_that_exits.py").write_text("import sys; sys.exit('install something')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ArgumentsUnfit, match="do not fit m:f any more"):
+        load_arguments("m:f", typed, text)
 
 
 EARLIER = (

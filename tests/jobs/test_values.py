@@ -104,6 +104,17 @@ def test_nothing_is_validated_or_made_again() -> None:
     assert (counted.runs, counted.note) == (3, "made by __post_init__")
 
 
+def test_no_setter_is_asked_what_an_object_holds() -> None:
+    kept = kinds.Kept(2.5)
+    kinds.Kept.asked.clear()
+    back = again(kept)
+    assert (vars(back), back.size, kinds.Kept.asked) == ({"size": 2.5, "_area": 6.25, "note": "new"}, 2.5, [])
+    assert vars(again(kinds.KeptList([1]))) == {}
+    read_value({"$extended": ["tests.jobs.kinds:KeptList", [1], {"size": 7}]})
+    read_value({"$object": ["tests.jobs.kinds:Kept", {"fields": {"size": 7}, "more": {"area": 7}}]})
+    assert kinds.Kept.asked == []
+
+
 def test_what_a_cached_property_keeps_is_made_anew() -> None:
     value = Loose(size=3)
     assert value.square == 9

@@ -130,6 +130,56 @@ async def test_of_a_record_of_a_newer_version_what_can_be_read_is_shown(path: Pa
         assert [each.id for each in await scheduler.list_records()] == [job_id]
 
 
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("submitted_at", "yesterday"),
+        ("started_at", "yesterday"),
+        ("finished_at", "2026-01-01T12:00:00"),
+        ("scheduled_at", "[]"),
+        ("cancel_requested_at", ""),
+    ],
+)
+async def test_a_job_with_a_time_that_is_none_is_left_out(path: Path, column: str, text: str) -> None:
+    async with create_scheduler(f"sqlite:///{path}") as scheduler:
+        bad, good = await scheduler.add_job(noop), await scheduler.add_job(noop)
+        await scheduler.wait(bad)
+        await scheduler.wait(good)
+        change(path, f"UPDATE jobs SET {column} = ?, version = version + 1 WHERE id = ?", text, bad)
+        assert [each.id for each in await scheduler.list_records()] == [good]
+        for ask in (scheduler.get_record, scheduler.cancel, scheduler.delete):
+            with pytest.raises(RecordUnreadable, match=f"Job {bad} cannot be read"):
+                await ask(bad)
+        async with asyncio.timeout(10), scheduler.follow(after=0) as feed:
+            assert await feed.next_event() is not None
+
+
+async def test_tags_without_an_end_are_left_out(path: Path) -> None:
+    async with create_scheduler(f"sqlite:///{path}") as scheduler:
+        job_id = await scheduler.add_job(noop)
+        await scheduler.wait(job_id)
+        change(path, "UPDATE jobs SET tags = ? WHERE id = ?", "[" * 100_000, job_id)
+        assert [each.tags for each in await scheduler.list_records()] == [()]
+
+
+async def test_a_class_whose_module_ends_the_program_fails_its_job_and_nothing_else(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a_module_that_exits.py").write_text("import sys; sys.exit('install something')")
+    monkeypatch.syspath_prepend(tmp_path)
+    async with create_scheduler(f"sqlite:///{path}", run_jobs=False) as scheduler:
+        bad, good = await scheduler.add_job(take_any, 1), await scheduler.add_job(take_any, 2)
+        text = json.dumps({"args": [{"$type": "a_module_that_exits:Order"}], "kwargs": {}, "form": 2})
+        change(path, "UPDATE jobs SET arguments = ? WHERE id = ?", text, bad)
+    async with create_scheduler(f"sqlite:///{path}") as scheduler:
+        assert (await scheduler.wait(good, timeout=60)).status is JobStatus.COMPLETED
+        record = await scheduler.wait(bad, timeout=60)
+        assert (record.status, "SystemExit: install something" in str(record.error)) == (JobStatus.FAILED, True)
+
+
+async def take_any(value: object) -> None: ...
+
+
 def make_service(path: Path) -> FastAPI:
     info = ServiceInfo(display_name="Bakery")
     app = ServiceBuilder(info=info).with_jobs(url=f"sqlite:///{path}").with_health().build()

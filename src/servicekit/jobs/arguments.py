@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from servicekit.errors import ArgumentsUnfit
 from servicekit.jobs.classes import CannotKeep, CannotRead, TooDeep
+from servicekit.jobs.outcome import describe_error
 from servicekit.jobs.values import is_plain, read_value, sketch_value, write_value
 
 Key = int | str
@@ -71,37 +72,35 @@ def load_arguments(reference: str, target: object, text: str) -> tuple[tuple[obj
     """What `dump_arguments` was given; `ArgumentsUnfit` if the classes are not what they were."""
     if text == NO_ARGUMENTS:
         return (), {}
-    values = json.loads(text)
-    args, kwargs = values["args"], values["kwargs"]
-    if "form" in values:
-        return _read_all(reference, values)
-    if "typed" in values:
-        _convert_typed(reference, target, args, kwargs, values["typed"])
-    return tuple(args), kwargs
-
-
-def _read_all(reference: str, values: dict[str, Any]) -> tuple[tuple[object, ...], dict[str, object]]:
     try:
-        if values["form"] != _FORM:
-            raise CannotRead("a newer servicekit has written them")
-        return tuple(map(read_value, values["args"])), {key: read_value(part) for key, part in values["kwargs"].items()}
+        return _load(target, json.loads(text))
     except CannotRead as error:
         raise ArgumentsUnfit(reference, str(error)) from error
-    except Exception as error:  # what was written by somebody else, or comes of the user's code
-        raise ArgumentsUnfit(reference, f"{type(error).__name__}: {error}") from error
-
-
-def _convert_typed(reference: str, target: Any, args: Any, kwargs: Any, typed: list[Key]) -> None:
-    """Read what an earlier version has written."""
-    try:
-        for key in typed:
-            adapter = _adapters(target)[key]
-            place = args if isinstance(key, int) else kwargs
-            place[key] = adapter.validate_json(json.dumps(place[key]))
     except ValidationError as error:
         raise ArgumentsUnfit(reference, "; ".join(each["msg"] for each in error.errors())) from error
-    except Exception as error:
-        raise ArgumentsUnfit(reference, f"{type(error).__name__}: {error}") from error
+    # What somebody else has written can have any shape, and the classes that it names are the user's: to import their
+    # modules, to hash their instances or to fill a new field can raise anything, `sys.exit()` included.
+    except BaseException as error:
+        raise ArgumentsUnfit(reference, describe_error(error)) from error
+
+
+def _load(target: Any, values: dict[str, Any]) -> tuple[tuple[object, ...], dict[str, object]]:
+    args, kwargs = values["args"], values["kwargs"]
+    if "form" in values:
+        if values["form"] != _FORM:
+            raise CannotRead("a newer servicekit has written them")
+        return tuple(map(read_value, args)), {key: read_value(part) for key, part in kwargs.items()}
+    if "typed" in values:
+        _convert_typed(target, args, kwargs, values["typed"])
+    return tuple(args), dict(kwargs)
+
+
+def _convert_typed(target: Any, args: Any, kwargs: Any, typed: list[Key]) -> None:
+    """Read what an earlier version has written."""
+    for key in typed:
+        adapter = _adapters(target)[key]
+        place = args if isinstance(key, int) else kwargs
+        place[key] = adapter.validate_json(json.dumps(place[key]))
 
 
 @lru_cache(maxsize=256)

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from servicekit.jobs.outcome import describe_error
 from servicekit.jobs.references import explain_no_reference, find_reference, load_reference
 
 EXTENDABLE: Final = (str, int, float, bytes, tuple, list, dict)
@@ -114,8 +115,8 @@ def find_type(data: Any) -> Any:
 def _find_class(reference: str) -> Any:
     try:
         kind = load_reference(reference)
-    except Exception as error:  # importing runs the user's code
-        raise CannotRead(f"{reference} cannot be imported: {type(error).__name__}: {error}") from error
+    except BaseException as error:  # importing runs the user's code, and anything can come out of it
+        raise CannotRead(f"{reference} cannot be imported: {describe_error(error)}") from error
     if not is_data(kind):
         raise CannotRead(f"{reference} is no class of data" if kind else f"there is no {reference}")
     return kind

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from inspect import getattr_static
+from types import MemberDescriptorType
 from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel
@@ -87,15 +88,23 @@ def put_together(kind: type, parts: Parts) -> object:
     known = fields_of(kind)
     fields = {name: part for name, part in parts.fields.items() if name in known}
     for name, field in known.items():
-        if name not in fields and field.is_required:
+        if name in fields or _is_made_by_class(kind, name):
+            continue
+        if field.is_required:
             raise CannotRead(f"{kind.__qualname__} has a field {name!r} by now, which was not given. Field required")
-        if name not in fields and field.make_default is not None:
+        if field.make_default is not None:
             fields[name] = field.make_default()
     if issubclass(kind, BaseModel):
         return _put_model_together(kind, fields, parts)
     value = object.__new__(kind)
     set_attributes(value, fields | parts.more)
     return value
+
+
+def _is_made_by_class(kind: type, name: str) -> bool:
+    """Whether a property, or the like, stands in the place of a field: what it tells is kept elsewhere."""
+    found = getattr_static(kind, name, None)
+    return hasattr(type(found), "__set__") and not isinstance(found, MemberDescriptorType)
 
 
 def _put_model_together(kind: type[BaseModel], fields: dict[str, object], parts: Parts) -> BaseModel:
@@ -119,10 +128,15 @@ def _private_attributes(kind: type[BaseModel], held: dict[str, object] | None) -
     return {name: part for name, part in (defaults | (held or {})).items() if part is not PydanticUndefined}
 
 
-def set_attributes(value: object, attributes: dict[str, object]) -> None:
-    """Set attributes, also of what is frozen."""
+def set_attributes(value: Any, attributes: dict[str, object]) -> None:
+    """Set attributes where they were found, also of what is frozen. No property's setter is asked."""
+    kind: Any = type(value)
+    slots = _plan_of(kind).slots
     for name, part in attributes.items():
-        object.__setattr__(value, name, part)
+        if name in slots:
+            object.__setattr__(value, name, part)
+        else:
+            object.__getattribute__(value, "__dict__")[name] = part
 
 
 def extend(kind: type, base_value: Any, attributes: dict[str, object]) -> object:

@@ -10,7 +10,7 @@ from servicekit.jobs.restartable import load_call
 from servicekit.jobs.submission import CallDescription, Submission, check_target
 from servicekit.stores.sqlite.ready import ClaimedJob
 
-Decline = Callable[[ClaimedJob, Exception], Awaitable[bool]]
+Decline = Callable[[ClaimedJob, BaseException], Awaitable[bool]]
 """Leaves a job to another process, for this reason; `False` if there is none."""
 
 
@@ -26,7 +26,7 @@ def load_submission(job: ClaimedJob, decline: Decline) -> Submission:
         target, args, kwargs = load_call(*call)
         # It may have been another kind of function when it was submitted.
         runner = check_target(target, args, kwargs, options.runner)
-    except Exception as error:  # finding the target runs the user's code, and every other claim needs its answer
+    except BaseException as error:  # finding the target runs the user's code, and every other claim needs its answer
         target, args, kwargs, runner = _Unrunnable(job, error, decline), (), {}, RunnerKind.COROUTINE
     return Submission(
         job.id, job.name, target, args, kwargs, runner, options, job.retry_of, job.schedule, job.parent, call
@@ -39,7 +39,7 @@ class _Unrunnable:
     Whoever gets the job has its next attempt, so that nothing which becomes of this one is written any more.
     """
 
-    def __init__(self, job: ClaimedJob, error: Exception, decline: Decline) -> None:
+    def __init__(self, job: ClaimedJob, error: BaseException, decline: Decline) -> None:
         self._job = job
         self._error = error
         self._decline = decline

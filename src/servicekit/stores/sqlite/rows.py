@@ -33,6 +33,9 @@ EVENT_ARRAY: Final = (
 """An event `e` with what it needs of its job `j`."""
 
 Row = Sequence[Any]
+# What a text or a number raises that is none of the kind: `json.loads` of a thousand brackets a `RecursionError`.
+_NONSENSE: Final = (ValueError, TypeError, KeyError, OverflowError, RecursionError)
+
 P = TypeVar("P")
 R = TypeVar("R")
 
@@ -98,6 +101,13 @@ def read_time(text: str | None) -> datetime | None:
 
 def read_record(row: Row, now: datetime) -> JobRecord:
     """The record of a row of `RECORD_COLUMNS`, as it is now; `RecordUnreadable`."""
+    try:
+        return _read_record(row, now)
+    except _NONSENSE as error:
+        raise RecordUnreadable(f"Job {row[0]}", f"{type(error).__name__}: {error}") from error
+
+
+def _read_record(row: Row, now: datetime) -> JobRecord:
     (
         id_, status_text, submitted, started, finished, error, artifact, name, attempt, version, progress_text, tags,
         asked, queue, priority, scheduled, ended_by, retry_of, schedule, parent, metadata, process, trace, attempts,
@@ -119,15 +129,24 @@ def read_event_record(row: EventRow, now: datetime | None = None) -> JobRecord |
     """
     if row.version is None or row.status is None or row.attempt is None or row.name is None:
         return None
+    try:
+        return _read_event_record(row, row.status, row.name, row.version, row.attempt, now)
+    except _NONSENSE as error:
+        raise RecordUnreadable(f"Job {row.job_id}", f"{type(error).__name__}: {error}") from error
+
+
+def _read_event_record(
+    row: EventRow, status_text: str, name: str, version: int, attempt: int, now: datetime | None
+) -> JobRecord:
     now = now or datetime.fromisoformat(row.at)
-    status = read_status(row.job_id, row.status)
+    status = read_status(row.job_id, status_text)
     progress, started_at = _progress(row.progress), read_time(row.started_at)
     is_terminal, is_running = status.is_terminal, status is _RUNNING
     finished_at = read_time(row.at) if is_terminal else None
-    before, attempts = row.attempt if is_terminal or is_running else row.attempt + 1, list(_attempts(row.attempts))
+    before, attempts = attempt if is_terminal or is_running else attempt + 1, list(_attempts(row.attempts))
     return JobRecord(
         row.job_id, status, datetime.fromisoformat(row.submitted_at or row.at), started_at, finished_at, row.error,
-        row.artifact_id if is_terminal else None, row.name, row.attempt, row.version, progress, _tags(row.tags or "[]"),
+        row.artifact_id if is_terminal else None, name, attempt, version, progress, _tags(row.tags or "[]"),
         read_time(row.cancel_requested_at), row.queue, row.priority, read_time(row.scheduled_at),
         _ended_by(row.ended_by) if is_terminal else None, row.retry_of, row.schedule,
         row.parent, _metadata(row.metadata), _process_of(row, status, attempts),
@@ -160,7 +179,7 @@ def _lenient(read: Callable[[P], R], otherwise: R) -> Callable[[P], R]:
     def try_to_read(part: P) -> R:
         try:
             return read(part)
-        except (ValueError, TypeError, KeyError):
+        except _NONSENSE:
             return otherwise
 
     return try_to_read

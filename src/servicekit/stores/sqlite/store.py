@@ -307,7 +307,7 @@ class SqliteStore:
         submission = self._local.take(job.id) or load_submission(job, self._decline)
         return Claim(submission, job.attempt, job.failures)
 
-    async def _decline(self, job: ClaimedJob, error: Exception) -> bool:
+    async def _decline(self, job: ClaimedJob, error: BaseException) -> bool:
         backoff = Backoff()
         while True:
             try:
