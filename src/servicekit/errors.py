@@ -280,8 +280,8 @@ class NotRestartable(JobLost):
 
     def __init__(self) -> None:
         super().__init__(
-            "the process that accepted the job has ended, and no other can run it: a target must be importable by "
-            "name, and its arguments JSON, or of the types that it names."
+            "the process that accepted the job has ended, and no other can run it; `restart_problem` in its record "
+            "says why."
         )
 
 

@@ -1,9 +1,11 @@
 """Submitting from an endpoint with options, submitting the same again, and what is refused."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from openapi_spec_validator import validate
 from pydantic import BaseModel
 
@@ -240,3 +242,27 @@ async def test_openapi_tells_of_the_headers_and_of_a_full_queue(connect: Connect
     retry = document["paths"][f"{JOBS}/{{job_id}}/$retry"]["post"]
     assert [parameter["name"] for parameter in retry["parameters"]] == ["job_id"]
     assert set(document["components"]["schemas"]["JobSubmitted"]["required"]) == {"job_id", "message", "stream_url"}
+
+
+async def echo(value: object) -> object:
+    return value
+
+
+async def test_no_value_of_a_client_breaks_a_service_that_leaves_its_jobs_to_others(
+    connect: Connect, tmp_path: Path
+) -> None:
+    builder = ServiceBuilder(info=ServiceInfo(display_name="Test"))
+    app = builder.with_jobs(url=f"sqlite:///{tmp_path}/jobs.db", run_jobs=False, shutdown_grace=0).build()
+
+    @app.post("/echo")
+    async def submit_echo(request: Request, scheduler: SchedulerDependency) -> str:
+        return await scheduler.add_job(echo, json.loads(await request.body()))
+
+    deep, deepest = f"{'[' * 150}NaN{']' * 150}", f"{'[' * 900}{']' * 900}"
+    async with connect(app) as client:
+        for body in ("NaN", "1e999", '{"$set": [NaN]}'):
+            assert (await client.post("/echo", content=body)).status_code == 200
+        response = await client.post("/echo", content=deep)
+        assert response.status_code == 422
+        assert "it contains itself, or is nested too deeply" in response.json()["detail"]
+        assert (await client.post("/echo", content=deepest)).status_code in (200, 422)

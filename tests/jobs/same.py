@@ -8,6 +8,7 @@ from datetime import datetime, time
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
+from types import GenericAlias
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -16,7 +17,7 @@ from pydantic import BaseModel
 def look_at(value: Any) -> object:
     """What there is to see of a value: equal for two values only if they are the same."""
     kind = type(value)
-    if isinstance(value, type | Enum):
+    if isinstance(value, type | Enum | GenericAlias):
         return value
     return [kind, *_facts(value), getattr(value, "__dict__", None) and sorted(map(_named, vars(value).items()))]
 

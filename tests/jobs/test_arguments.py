@@ -189,7 +189,7 @@ def make_work() -> Any:
 def test_an_argument_that_cannot_be_kept_says_which_and_why() -> None:
     for problem, path in [
         (describe(typed, object()), "body"),
-        (describe(untyped, 1, [Point(1, object())]), "rest.0.y"),
+        (describe(untyped, 1, [Point(1, object())]), "rest.0.0.y"),
         (describe(untyped, more={"a": object()}), "more.a"),
     ]:
         assert isinstance(problem, CallProblem)

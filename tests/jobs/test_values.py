@@ -17,12 +17,14 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 from pydantic import AnyUrl, HttpUrl, PostgresDsn, SecretStr, TypeAdapter
 from ulid import ULID
 
 from servicekit.jobs.classes import CannotKeep, CannotRead
 from servicekit.jobs.values import read_value, write_value
 from tests.jobs import kinds
+from tests.jobs.drawn import DRAWN
 from tests.jobs.kinds import Box, Circle, Colour, Loose, Order, Page, Pair, Patch, Point, Shape
 from tests.jobs.same import look_at
 
@@ -85,6 +87,12 @@ def test_a_value_comes_back_as_it_was(value: object) -> None:
     assert look_at(again(value)) == look_at(value)
     nested = [{"a": (value,)}, Point(value), Loose.model_construct(extra=deque([value], 5)), Pair(value)]
     assert look_at(again(nested)) == look_at(nested)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(value=DRAWN)
+def test_whatever_is_drawn_comes_back_as_it_was(value: object) -> None:
+    assert look_at(again(value)) == look_at(value)
 
 
 def test_a_member_a_zone_and_a_class_are_the_very_ones() -> None:

@@ -355,7 +355,7 @@ class TestRetentionInMemory(JobStoreContract):
                 await store.resubmit(job_id, self.ids.next_id())
 
     async def test_the_oldest_arguments_are_dropped_when_they_are_too_large(self, store: JobStore) -> None:
-        first, *others = [await self.end_call(store, {"data": [b"x" * 4_000]}, 1) for _ in range(3)]
+        first, *others = [await self.end_call(store, {"data": [b"x" * 3_000]}, 1) for _ in range(3)]
         await self.check_unrepeatable(store, first)
         await self.check_repeatable(store, *others)
 
@@ -372,7 +372,7 @@ class TestRetentionInMemory(JobStoreContract):
             assert data
 
         job_id = await self.end_call(store, target=use)
-        with pytest.raises(RetryUnavailable, match="cannot be imported by name"):
+        with pytest.raises(RetryUnavailable, match="defined inside of a function"):
             await store.resubmit(job_id, self.ids.next_id())
 
     async def test_arguments_are_dropped_before_results(self, store: JobStore) -> None:

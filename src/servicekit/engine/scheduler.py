@@ -25,13 +25,14 @@ from servicekit.jobs.command import Command
 from servicekit.jobs.current import JobCall
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.logs import LogLine, LogPage
-from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, OptionChanges, changed, options_of
+from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, OptionChanges, RunnerKind, changed, options_of
 from servicekit.jobs.query import ALL_JOBS, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.restartable import describe_call, refuse
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import CallProblem, JobTarget, Submission, name_of
 from servicekit.observability.job_lines import JobLines
+from servicekit.runners.calls import check_sendable
 
 P = ParamSpec("P")
 
@@ -109,6 +110,8 @@ class Scheduler:
         store = await self._engine.open_for_jobs()
         name = options.name or name_of(target)
         submission = Submission(self._ids.next_id(), name, target, args, kwargs, runner, options, parent=parent)
+        if runner is RunnerKind.PROCESS:
+            check_sendable(submission)
         if not self._engine.run_jobs and isinstance(problem := describe_call(submission), CallProblem):
             submission.discard()
             raise refuse(target, problem)

@@ -115,6 +115,14 @@ class JobRecord(JobSummary):
     attempts: Annotated[
         tuple[PastAttempt, ...], Field(description="The attempts before the last one, the newest 50 of them.")
     ]
+    restart_problem: Annotated[
+        str | None,
+        Field(
+            description="Why only the process that accepted it can run it, so that it is lost with that process and "
+            "cannot be submitted again; `null` if any process can.",
+            examples=[None],
+        ),
+    ]
 
 
 MAX_PAST_ATTEMPTS: Final = 50

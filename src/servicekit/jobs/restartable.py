@@ -8,18 +8,20 @@ import hashlib
 import inspect
 import json
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from servicekit.errors import InvalidArguments, InvalidTarget, TargetUnavailable
 from servicekit.jobs.arguments import ArgumentNotKept, dump_arguments, load_arguments, sketch_arguments
 from servicekit.jobs.command import Command
+from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import clip
 from servicekit.jobs.references import explain_no_reference, find_reference, load_reference
-from servicekit.jobs.submission import CallDescription, CallProblem, JobTarget, Submission, name_of
+from servicekit.jobs.submission import CallDescription, CallProblem, FailingTarget, JobTarget, Submission, name_of
 
 _COMMAND: Final = f"{Command.__module__}:{Command.__qualname__}"
 _MAX_PATH_CHARACTERS: Final = 100
+_FIXED: Final = frozenset({type(None), bool, int, float, str, bytes})
 
 
 def describe_call(submission: Submission) -> CallDescription | CallProblem:
@@ -46,12 +48,45 @@ def _describe(submission: Submission) -> CallDescription | CallProblem:
         return CallProblem(clip(".".join(path), _MAX_PATH_CHARACTERS), obstacle.reason, obstacle.is_too_deep)
 
 
+def find_restart_problem(submission: Submission) -> str | None:
+    """Why only this process can make the call; `None` if any can."""
+    target = submission.target
+    is_importable = type(target) is Command or find_reference(target) is not None
+    if is_importable and submission.description is None and is_fixed(submission):
+        return None
+    described = describe_call(submission)
+    return described.sentence if isinstance(described, CallProblem) else None
+
+
+def is_fixed(submission: Submission) -> bool:
+    """Whether nobody can change the arguments, so that they need not be described to stay what they are."""
+    return all(type(value) in _FIXED for value in submission.args) and (
+        not submission.kwargs or all(type(value) in _FIXED for value in submission.kwargs.values())
+    )
+
+
+def as_accepted(submission: Submission) -> Submission:
+    """The submission with the arguments that were described, whatever has become of these objects since."""
+    call = submission.description
+    if not isinstance(call, CallDescription) or type(submission.target) is Command:
+        return submission
+    try:
+        args, kwargs = load_arguments(call.reference, submission.target, call.arguments)
+    except Exception as error:  # it may call the user's code, which must not cost other jobs their start
+        return replace(submission, target=FailingTarget(error), args=(), kwargs={}, runner=RunnerKind.COROUTINE)
+    return replace(submission, args=args, kwargs=kwargs)
+
+
 def _name_argument(target: Any, key: int | str) -> str:
     """What the target calls an argument."""
     if isinstance(key, str):
         return key
     with suppress(Exception):  # some callables do not tell their signatures
-        return [*inspect.signature(target).bind_partial(*range(key + 1)).signature.parameters][key]
+        for index, parameter in enumerate(inspect.signature(target).parameters.values()):
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                return f"{parameter.name}.{key - index}"
+            if index == key:
+                return parameter.name
     return str(key)
 
 

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from types import FunctionType, MethodType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from servicekit.errors import InvalidTarget
 from servicekit.jobs.command import Command
@@ -69,6 +69,16 @@ class Submission:
         """Give up a target that will never run, so that Python does not warn of a coroutine never awaited."""
         if inspect.iscoroutine(self.target) and inspect.getcoroutinestate(self.target) == inspect.CORO_CREATED:
             self.target.close()
+
+
+class FailingTarget:
+    """A target that fails for a reason that was known before."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def __call__(self) -> NoReturn:
+        raise self._error
 
 
 @dataclass(slots=True)

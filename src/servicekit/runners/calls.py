@@ -12,10 +12,11 @@ from functools import partial
 from types import MethodType
 from typing import Any, Final
 
-from servicekit.errors import InvalidTarget
+from servicekit.errors import InvalidArguments, InvalidTarget, TargetUnavailable
+from servicekit.jobs import restartable
 from servicekit.jobs.outcome import describe_error
 from servicekit.jobs.references import name_of_main
-from servicekit.jobs.submission import Submission
+from servicekit.jobs.submission import CallDescription, Submission
 
 LOADING: Final = "SERVICEKIT_IS_LOADING"
 """The environment's variable that is set in the process of a job while it imports the target."""
@@ -52,9 +53,24 @@ def _module_of(target: object) -> object:
     return getattr(target.__func__ if type(target) is MethodType else target, "__module__", None)
 
 
+def check_sendable(submission: Submission) -> None:
+    """`InvalidArguments`, which names the argument, if it cannot be sent to a process of its own."""
+    if isinstance(restartable.describe_call(submission), CallDescription):
+        return
+    for name, value in [*enumerate(submission.args), *submission.kwargs.items()]:
+        try:
+            # What is large, such as an array, is not copied for that.
+            pickle.dumps(value, protocol=5, buffer_callback=lambda _: None)
+        except BaseException as error:  # it can ask the user's code, and must not end the event loop
+            reason = f"it cannot be sent to a process of its own: {describe_error(error)}"
+            raise InvalidArguments(submission.name, str(name), reason) from error
+
+
 def dump_call(submission: Submission) -> bytes:
     """What is to be called, with its arguments. `pickle.PicklingError` if they cannot be written."""
     try:
+        if isinstance(submission.description, CallDescription):
+            return pickle.dumps((*submission.description,))
         return pickle.dumps((submission.target, submission.args, submission.kwargs))
     except BaseException as error:  # it can ask the user's code, and must not end the event loop
         sentence = f"the arguments of {submission.name} cannot be sent to its process: {describe_error(error)}"
@@ -65,7 +81,13 @@ def load_call(data: bytes, main: str | None) -> Any:
     """Target and arguments, in the job's process, which knows the program's own file as `main`."""
     reader = _Unpickler(io.BytesIO(data))
     reader.aliases = {_MAIN: main} if main else {}
-    return reader.load()
+    call = reader.load()
+    if len(call) == 3:
+        return call
+    try:
+        return restartable.load_call(*call)
+    except TargetUnavailable as error:  # what the import has raised says it better
+        raise error.__cause__ or error from None
 
 
 class _Unpickler(pickle.Unpickler):

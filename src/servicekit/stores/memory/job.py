@@ -3,12 +3,10 @@
 from collections import deque
 from dataclasses import replace
 from datetime import datetime
-from inspect import iscoroutine
 from sys import getsizeof
 from typing import TYPE_CHECKING, Final
 
 from servicekit.errors import RetryUnavailable
-from servicekit.jobs.command import Command
 from servicekit.jobs.metadata import NO_METADATA, metadata_of
 from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.record import (
@@ -20,10 +18,10 @@ from servicekit.jobs.record import (
     seconds_remaining,
     transitions_of,
 )
-from servicekit.jobs.references import find_reference
+from servicekit.jobs.restartable import as_accepted, find_restart_problem, is_fixed
 from servicekit.jobs.sizes import estimate_bytes
 from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
-from servicekit.jobs.submission import JobTarget, Submission
+from servicekit.jobs.submission import CallDescription, JobTarget, Submission
 from servicekit.stores.memory.logs import JobLog
 
 if TYPE_CHECKING:
@@ -38,8 +36,7 @@ _RECORD_BYTES: Final = 500
 _NO_ARGUMENTS: Final[dict[str, object]] = {}
 _SCALARS: Final = frozenset({bool, int, float, str, bytes})
 _NOT_ENDED: Final = "it has not ended."
-_COROUTINE_OBJECT: Final = "its target was a coroutine object, which runs only once."
-_NO_NAME: Final = "its target cannot be imported by name, and is not kept."
+_UNKNOWN: Final = "it was not looked for yet"
 _TOO_LARGE: Final = "its arguments took too much memory to be kept (Retention.max_result_bytes)."
 
 
@@ -47,10 +44,43 @@ class Job:
     """One job, mutable; only the store touches it."""
 
     __slots__ = (
-        "args", "artifact_id", "attempt", "attempts", "cancel_requested_at", "ended_by", "error", "error_traceback",
-        "finished_at", "id", "kwargs", "log", "name", "options", "parent", "process", "progress", "queue", "result",
-        "result_bytes", "retry_of", "runner", "schedule", "scheduled_at", "shelf", "spared", "started_at", "status",
-        "submission", "submitted_at", "target", "transitions", "turn", "version", "why_not_again",
+        "args",
+        "artifact_id",
+        "attempt",
+        "attempts",
+        "call",
+        "cancel_requested_at",
+        "ended_by",
+        "error",
+        "error_traceback",
+        "finished_at",
+        "id",
+        "kwargs",
+        "log",
+        "name",
+        "options",
+        "parent",
+        "process",
+        "progress",
+        "queue",
+        "restart_problem",
+        "result",
+        "result_bytes",
+        "retry_of",
+        "runner",
+        "schedule",
+        "scheduled_at",
+        "shelf",
+        "spared",
+        "started_at",
+        "status",
+        "submission",
+        "submitted_at",
+        "target",
+        "transitions",
+        "turn",
+        "version",
+        "why_not_again",
     )  # fmt: skip
 
     queue: "Queue"
@@ -65,11 +95,14 @@ class Job:
         self.schedule = submission.schedule
         self.parent = submission.parent
         self.submission: Submission | None = submission
-        """`None` once the job has ended: its call is in the next three then, if it can be made again."""
+        """`None` once the job has ended: its call is in the next four then, if it can be made again."""
         self.target: JobTarget | None = None
+        self.call: CallDescription | None = None
+        """Instead of arguments that somebody could change."""
         self.args: tuple[object, ...] = ()
         self.kwargs = _NO_ARGUMENTS
         self.why_not_again = _NOT_ENDED
+        self.restart_problem: str | None = _UNKNOWN
         self.status = JobStatus.PENDING
         self.turn: int | None = None
         """Its place in its queue, while it is ready; of one that runs, the place that it had."""
@@ -104,8 +137,17 @@ class Job:
             self.parent, {} if metadata is NO_METADATA else metadata_of(metadata).as_dict(), self.process,
             seconds_elapsed(self.started_at, self.finished_at, now),
             seconds_remaining(self.progress, self.started_at, now) if self.status is _RUNNING else None,
-            self.error_traceback, self.attempts,
+            self.error_traceback, self.attempts, self.find_restart_problem(),
         )  # fmt: skip
+
+    def find_restart_problem(self) -> str | None:
+        """Why the job cannot be repeated, and would be lost with its process if it were in a file.
+
+        It is found when somebody looks, or at the end.
+        """
+        if self.restart_problem is _UNKNOWN and self.submission is not None:
+            self.restart_problem = find_restart_problem(self.submission)
+        return self.restart_problem
 
     def list_transitions(self, now: datetime) -> list[JobRecord]:
         return transitions_of(self.record(now)) if self.transitions is None else list(self.transitions)
@@ -148,13 +190,16 @@ class Job:
         self.result_bytes = outcome.result_bytes
         submission = self.submission
         assert submission is not None  # it is kept until here
+        problem = self.find_restart_problem()
         self.submission = None
-        if iscoroutine(submission.target):
-            self.why_not_again = _COROUTINE_OBJECT
-        elif type(submission.target) is not Command and find_reference(submission.target) is None:
-            self.why_not_again = _NO_NAME  # what it refers to, nobody could bound
+        if problem is not None:
+            self.why_not_again = problem  # what it refers to is let go of: nobody could bound it
+            return
+        self.target = submission.target
+        if not is_fixed(submission) and isinstance(submission.description, CallDescription):
+            self.call = submission.description
         else:
-            self.target, self.args, self.kwargs = submission.target, submission.args, submission.kwargs or _NO_ARGUMENTS
+            self.args, self.kwargs = submission.args, submission.kwargs or _NO_ARGUMENTS
 
     def repeat(self, new_id: str) -> Submission:
         """The same call again, at once; `RetryUnavailable` if it cannot be made."""
@@ -163,7 +208,7 @@ class Job:
         options = self.options
         if options.idempotency_key is not None or options.delay or options.start_at is not None:
             options = replace(options, idempotency_key=None, delay=0.0, start_at=None)
-        return Submission(
+        repetition = Submission(
             new_id,
             self.name,
             self.target,
@@ -173,16 +218,20 @@ class Job:
             options,
             retry_of=self.id,
             parent=self.parent,
+            description=self.call,
         )
+        return as_accepted(repetition)
 
     @property
     def call_bytes(self) -> int:
         """What the arguments of an ended job take in memory."""
+        if self.call is not None:
+            return getsizeof(self.call.arguments)
         values = (*self.args, *self.kwargs.values())
         return sum(getsizeof(value) if type(value) in _SCALARS else estimate_bytes(value) for value in values)
 
     def drop_call(self) -> None:
-        self.target, self.args, self.kwargs = None, (), _NO_ARGUMENTS
+        self.target, self.args, self.kwargs, self.call = None, (), _NO_ARGUMENTS, None
         self.why_not_again = _TOO_LARGE
 
     @property

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from servicekit.errors import ScheduleNotFound
 from servicekit.jobs.schedules import Schedule, ScheduleState
-from servicekit.jobs.submission import name_of
+from servicekit.jobs.submission import CallDescription, CallProblem, name_of
 
 
 class Schedules:
@@ -13,11 +13,12 @@ class Schedules:
     def __init__(self) -> None:
         self._kept: dict[str, KeptSchedule] = {}
 
-    def put(self, schedule: Schedule, next_at: datetime | None) -> None:
+    def put(self, schedule: Schedule, next_at: datetime | None, call: CallDescription | CallProblem) -> None:
         kept = self._kept.get(schedule.name)
         if kept is None:
-            self._kept[schedule.name] = KeptSchedule(schedule, next_at)
+            self._kept[schedule.name] = KeptSchedule(schedule, next_at, call)
             return
+        kept.call = call
         if kept.schedule.timetable != schedule.timetable and not kept.is_paused:
             kept.next_at = next_at
         kept.schedule = schedule
@@ -39,8 +40,10 @@ class Schedules:
 class KeptSchedule:
     """One schedule, mutable, and where it stands."""
 
-    def __init__(self, schedule: Schedule, next_at: datetime | None) -> None:
+    def __init__(self, schedule: Schedule, next_at: datetime | None, call: CallDescription | CallProblem) -> None:
         self.schedule = schedule
+        self.call = call
+        """The call as it was when the schedule was added, whatever has become of its arguments since."""
         self.is_paused = False
         self.next_at = next_at
         self.last_at: datetime | None = None

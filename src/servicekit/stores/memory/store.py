@@ -23,12 +23,12 @@ from servicekit.jobs.outcome import CANCELED, STOPPED, Outcome, failure
 from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, ChangePage, JobChange, JobFilter, JobPage
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import JobRecord, Progress
-from servicekit.jobs.restartable import fingerprint
+from servicekit.jobs.restartable import as_accepted, describe_call, fingerprint, is_fixed
 from servicekit.jobs.results import WrittenResult, read_result
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.schedules import FiredSchedule, Overlap, Schedule, ScheduleState
 from servicekit.jobs.status import EndedBy, JobStatus, Move, Transition, move_of
-from servicekit.jobs.submission import Claim, Submission, check_target, name_of
+from servicekit.jobs.submission import CallDescription, CallProblem, Claim, Submission, check_target, name_of
 from servicekit.ports import Clock, EventPublisher, JobSignals
 from servicekit.stores.memory.cargo import Cargo
 from servicekit.stores.memory.changes import ChangeLog
@@ -125,6 +125,8 @@ class MemoryStore:
             self._waiting.move(timedelta(seconds=setting.seconds_since(before) or 0))
 
     def _keep(self, submission: Submission) -> None:
+        if not is_fixed(submission):
+            describe_call(submission)  # what becomes of the arguments from now on does not count
         if submission.options.has_times:
             self._heed_clock()
         now = self._now()
@@ -159,7 +161,7 @@ class MemoryStore:
         job.attempt += 1
         job.process = process
         self._move(job, _CLAIM)
-        return Claim(submission, job.attempt, failures)
+        return Claim(submission if is_fixed(submission) else as_accepted(submission), job.attempt, failures)
 
     async def make_due(self) -> datetime | None:
         self._heed_clock()
@@ -211,7 +213,6 @@ class MemoryStore:
         return True
 
     async def resubmit(self, job_id: str, new_id: str) -> str:
-        """The arguments are those that the job had: what its target has changed in them stays changed."""
         await self.insert(self._get(job_id).repeat(new_id))
         self._wake()
         return new_id
@@ -323,7 +324,7 @@ class MemoryStore:
         self._waiting.set_queue_paused(name, is_paused=is_paused)
 
     async def put_schedule(self, schedule: Schedule, next_at: datetime | None) -> None:
-        self._schedules.put(schedule, next_at)
+        self._schedules.put(schedule, next_at, describe_call(_submission_of(schedule, "")))
 
     async def list_schedules(self) -> list[ScheduleState]:
         return self._schedules.list_states()
@@ -350,7 +351,7 @@ class MemoryStore:
         is_blocked = schedule.overlap is Overlap.SKIP and self._goes_on(kept.last_job_id)
         if job_id is None or is_blocked or self._is_full(schedule.options.queue):
             return FiredSchedule.SKIPPED
-        self._keep(_submission_of(schedule, job_id))
+        self._keep(_submission_of(schedule, job_id, kept.call))
         self._wake()
         kept.last_at, kept.last_job_id = tick, job_id
         return FiredSchedule.SUBMITTED
@@ -411,7 +412,7 @@ class MemoryStore:
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         job.end(outcome, self._now())
-        if job.args or job.kwargs:
+        if job.args or job.kwargs or job.call is not None:
             self._cargo.weigh_call(job)
         self._cargo.weigh(job)
         move = _MOVES[outcome.transition]
@@ -465,11 +466,11 @@ class _FirstUse(NamedTuple):
     fingerprint: str
 
 
-def _submission_of(schedule: Schedule, job_id: str) -> Submission:
+def _submission_of(schedule: Schedule, job_id: str, call: CallDescription | CallProblem | None = None) -> Submission:
     """The job of a tick."""
     target, args, kwargs, options = schedule.target, schedule.args, schedule.kwargs, schedule.options
     runner = check_target(target, args, kwargs, options.runner)
     if schedule.overlap is Overlap.WAIT and options.concurrency_key is None:
         options = replace(options, concurrency_key=f"schedule:{schedule.name}", concurrency_limit=1)
     name = options.name or name_of(target)
-    return Submission(job_id, name, target, args, kwargs, runner, options, schedule=schedule.name)
+    return Submission(job_id, name, target, args, kwargs, runner, options, schedule=schedule.name, description=call)

@@ -45,6 +45,7 @@ class NewJob(NamedTuple):
     metadata: str | None
     idempotency_key: str | None
     fingerprint: str | None
+    restart_problem: str | None
     max_pending: int | None
     words: Mapping[str, str]
     """What its metadata can be found by."""
@@ -52,7 +53,8 @@ class NewJob(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """Whether all columns after `max_restarts` are what they are by default."""
-        return self.options is None and self.retry_of is None and self.schedule is None and self.parent is None
+        others = (self.options, self.retry_of, self.schedule, self.parent, self.restart_problem)
+        return others == (None, None, None, None, None)
 
 
 def new_job(
@@ -65,6 +67,7 @@ def new_job(
     *,
     owner: int | None = None,
     fingerprint: str | None = None,
+    restart_problem: str | None = None,
     retry_of: str | None = None,
     schedule: str | None = None,
     parent: str | None = None,
@@ -79,7 +82,7 @@ def new_job(
         _wait_of(key, is_due=scheduled_at is None), write_time(scheduled_at),
         expiry_after(options, scheduled_at or now), key, None if key is None else options.concurrency_limit,
         dump_options(options), retry_of, schedule, parent, None if metadata is NO_METADATA else metadata.text,
-        options.idempotency_key, fingerprint, max_pending, metadata.words,
+        options.idempotency_key, fingerprint, restart_problem, max_pending, metadata.words,
     )  # fmt: skip
 
 
@@ -197,15 +200,19 @@ class Resubmission(NamedTuple):
 
 def resubmit(connection: sqlite3.Connection, request: Resubmission) -> str:
     """Keep a new job like one that has ended; its id."""
-    query = "SELECT name, runner, target, arguments, options, parent, status FROM jobs WHERE id = ? AND NOT is_deleted"
+    query = (
+        "SELECT name, runner, target, arguments, options, parent, status, restart_problem FROM jobs "
+        "WHERE id = ? AND NOT is_deleted"
+    )
     row = connection.execute(query, [request.job_id]).fetchone()
     if row is None:
         raise JobNotFound(request.job_id)
-    name, runner, target, arguments, options_text, parent, status = row
+    name, runner, target, arguments, options_text, parent, status, problem = row
     if not read_status(request.job_id, status).is_terminal:
         raise RetryUnavailable(request.job_id, status, "it has not ended.")
     if target is None:
-        raise RetryUnavailable(request.job_id, status, "only the process that accepted it could have run it.")
+        reason = "only the process that accepted it could have run it"
+        raise RetryUnavailable(request.job_id, status, f"{reason}: {problem}" if problem else f"{reason}.")
     try:
         options = replace(load_options(options_text), idempotency_key=None, delay=0.0, start_at=None)
     except (TypeError, ValueError) as error:

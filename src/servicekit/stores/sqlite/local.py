@@ -1,6 +1,14 @@
 """What only this process can run: the file has no words for it."""
 
-from servicekit.jobs.submission import Submission
+import logging
+from typing import Final
+
+from servicekit.jobs.submission import CallProblem, Submission
+
+_MOST_WARNINGS: Final = 1_000
+"""For so many targets it is remembered that they were warned of: what is made anew for each job has many names."""
+
+_log = logging.getLogger("servicekit.stores")
 
 
 class LocalJobs:
@@ -8,9 +16,20 @@ class LocalJobs:
 
     def __init__(self) -> None:
         self._submissions: dict[str, Submission] = {}
+        self._warned: set[str] = set()
 
     def add(self, submission: Submission) -> None:
         self._submissions[submission.id] = submission
+
+    def warn(self, submission: Submission, problem: CallProblem) -> None:
+        """Tell whoever runs the service, once for each target."""
+        if submission.name not in self._warned and len(self._warned) < _MOST_WARNINGS:
+            self._warned.add(submission.name)
+            _log.warning(
+                "%s: its jobs are lost if this process ends before they do, since no other can run them: %s",
+                submission.name,
+                problem.sentence,
+            )
 
     def take(self, job_id: str) -> Submission | None:
         """The submission of a job that is started, if it is one of these."""

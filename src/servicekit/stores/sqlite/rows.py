@@ -20,7 +20,7 @@ _TERMINAL: Final = frozenset(status.value for status in JobStatus if status.is_t
 RECORD_COLUMNS: Final = (
     "id, status, submitted_at, started_at, finished_at, error, artifact_id, name, attempt, version, progress, tags, "
     "cancel_requested_at, queue, priority, scheduled_at, ended_by, retry_of, schedule, parent, metadata, "
-    "process, error_traceback, attempts"
+    "process, error_traceback, attempts, restart_problem"
 )
 
 EVENT_ARRAY: Final = (
@@ -28,7 +28,8 @@ EVENT_ARRAY: Final = (
     "e.scheduled_at, e.cancel_requested_at, e.progress, e.error, "
     "iif(e.version = j.version, j.error_traceback, e.error_traceback), "
     "j.name, j.submitted_at, j.tags, j.queue, j.priority, j.artifact_id, j.ended_by, j.retry_of, j.schedule, "
-    "j.parent, j.metadata, iif(e.attempt = j.attempt, j.process, NULL), j.attempts)"
+    "j.parent, j.metadata, iif(e.attempt = j.attempt, j.process, NULL), j.attempts, "
+    "j.restart_problem)"
 )
 """An event `e` with what it needs of its job `j`."""
 
@@ -70,6 +71,7 @@ class EventRow(NamedTuple):
     process: str | None
     """Of the attempt, if it is the job's last one."""
     attempts: str | None
+    restart_problem: str | None
 
     @property
     def is_deletion(self) -> bool:
@@ -111,6 +113,7 @@ def _read_record(row: Row, now: datetime) -> JobRecord:
     (
         id_, status_text, submitted, started, finished, error, artifact, name, attempt, version, progress_text, tags,
         asked, queue, priority, scheduled, ended_by, retry_of, schedule, parent, metadata, process, trace, attempts,
+        restart_problem,
     ) = row  # fmt: skip
     status, progress = read_status(id_, status_text), _progress(progress_text)
     started_at, finished_at = read_time(started), read_time(finished)
@@ -119,6 +122,7 @@ def _read_record(row: Row, now: datetime) -> JobRecord:
         version, progress, _tags(tags), read_time(asked), queue, priority, read_time(scheduled), _ended_by(ended_by),
         retry_of, schedule, parent, _metadata(metadata), process, seconds_elapsed(started_at, finished_at, now),
         seconds_remaining(progress, started_at, now) if status is _RUNNING else None, trace, tuple(_attempts(attempts)),
+        restart_problem,
     )  # fmt: skip
 
 
@@ -152,7 +156,7 @@ def _read_event_record(
         row.parent, _metadata(row.metadata), _process_of(row, status, attempts),
         seconds_elapsed(started_at, finished_at, now),
         seconds_remaining(progress, started_at, now) if is_running else None, row.error_traceback,
-        tuple(past for past in attempts if past.attempt < before),
+        tuple(past for past in attempts if past.attempt < before), row.restart_problem,
     )  # fmt: skip
 
 

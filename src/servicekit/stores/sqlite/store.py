@@ -23,7 +23,7 @@ from servicekit.jobs.results import WrittenResult, write_result
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
 from servicekit.jobs.status import JobStatus, Transition, move_of
-from servicekit.jobs.submission import CallDescription, Claim, Submission
+from servicekit.jobs.submission import CallProblem, Claim, Submission
 from servicekit.ports import Clock, ClockSetting, EventPublisher, JobSignals
 from servicekit.stores.process_name import name_of_process
 from servicekit.stores.sqlite import claims, inserts, logs, queries, queues, schedules, times, writes
@@ -244,7 +244,7 @@ class SqliteStore:
                 submission.discard()
                 raise
         described = describe_call(submission)
-        call = described if isinstance(described, CallDescription) else None
+        call, problem = (None, described) if isinstance(described, CallProblem) else (described, None)
         options = submission.options
         job = inserts.new_job(
             submission.id,
@@ -255,13 +255,15 @@ class SqliteStore:
             self._clock.now(),
             owner=None if call else self._seat.number,
             fingerprint=None if options.idempotency_key is None else fingerprint(submission),
+            restart_problem=problem and problem.sentence,
             retry_of=submission.retry_of,
             schedule=submission.schedule,
             parent=submission.parent,
             max_pending=self._max_pending,
         )
-        if call is None:
+        if problem is not None:
             self._local.add(submission)
+            self._local.warn(submission, problem)
         job_id: str | None = None
         try:
             job_id = await self._writing().ask(inserts.insert, job)
