@@ -185,6 +185,13 @@ async def test_a_command_cannot_have_more_memory_than_its_limit(runner: Runner) 
     assert str(outcome.error).startswith("MemoryLimitExceeded: ")
 
 
+async def test_the_memory_of_a_program_with_any_name_is_looked_at(runner: Runner) -> None:
+    rename = "import ctypes; ctypes.CDLL(None).prctl(15, b'name\\xff')"  # a name that is cut off is no UTF-8 either
+    command = Command([sys.executable, "-c", f"{rename}; held = b'x' * (400 << 20); input()"], stdin=None)
+    job = trial(runner, command, options=JobOptions(max_memory_bytes=256 * 1024 * 1024))
+    assert str((await job.end()).error).startswith("MemoryLimitExceeded: ")
+
+
 async def test_a_command_that_fails_when_it_is_asked_to_stop_has_stopped(runner: Runner) -> None:
     job = trial(runner, shell(f"trap 'exit 255' TERM; {WAIT}")).start()
     await job.wait_line("began")

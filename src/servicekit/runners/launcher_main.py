@@ -434,7 +434,7 @@ def _list_threads() -> list[str]:
     names = []
     with suppress(FileNotFoundError):
         for number in sorted(map(int, os.listdir("/proc/self/task"))):  # noqa: PTH208
-            with suppress(OSError), open(f"/proc/self/task/{number}/comm") as file:  # it has just ended
+            with suppress(OSError), open(f"/proc/self/task/{number}/comm", errors="replace") as file:  # it has just ended
                 names.append(file.read().strip())
     return names
 
@@ -471,18 +471,18 @@ class MemoryWatch:
         if now >= self._list_at:  # to go through all processes of the machine takes longer than to look at some
             self._pids = [process.pid for process in list_descendants()]
             self._list_at = now + _LIST_SECONDS
-        used = sum(read_memory(pid, "status", ("VmRSS", "VmSwap")) for pid in self._pids)
+        used = sum(read_memory(pid, "status", (b"VmRSS", b"VmSwap")) for pid in self._pids)
         if used > self._max_bytes:  # pages that several of them share were counted for each
-            used = sum(read_memory(pid, "smaps_rollup", ("Pss", "SwapPss")) for pid in self._pids)
+            used = sum(read_memory(pid, "smaps_rollup", (b"Pss", b"SwapPss")) for pid in self._pids)
         return used if used > self._max_bytes else None
 
 
-def read_memory(pid: int, file: str, names: tuple[str, ...]) -> int:
+def read_memory(pid: int, file: str, names: tuple[bytes, ...]) -> int:
     """The sum of these figures in bytes; 0 for a process that has ended."""
     total = 0
-    with suppress(OSError), open(f"/proc/{pid}/{file}") as lines:
+    with suppress(OSError), open(f"/proc/{pid}/{file}", "rb") as lines:  # a process may have any bytes for its name
         for line in lines:
-            name, _, rest = line.partition(":")
+            name, _, rest = line.partition(b":")
             if name in names:
                 total += 1024 * int(rest.split()[0])
     return total
