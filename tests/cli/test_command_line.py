@@ -1,10 +1,13 @@
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 import servicekit
+from servicekit.cli.worker import load_app
+from servicekit.errors import ConfigurationError
 
 HEAVY = ("asyncio", "fastapi", "pydantic", "servicekit.engine", "sqlite3")
 
@@ -46,6 +49,22 @@ def test_what_is_wrong_with_the_command_line_is_told_with_exit_code_2() -> None:
     done = run("-m", "servicekit", "worker", "nothing")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("servicekit: the application must be given as MODULE:APP")
+
+
+@pytest.mark.parametrize("name", [".service", "a..b", ":app", ""])
+def test_what_cannot_be_a_modules_name_is_told(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="given as MODULE:APP"):
+        load_app(f"{name}:app")
+
+
+@pytest.mark.parametrize("error", ["ValueError", "TypeError"])
+def test_what_the_applications_module_raises_comes_out_as_it_is(
+    error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"raises_{error}.py").write_text(f"raise {error}('DATABASE_URL is not set')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises((ValueError, TypeError), match="^DATABASE_URL is not set"):
+        load_app(f"raises_{error}:app")
 
 
 def test_every_public_name_is_there_and_shown() -> None:

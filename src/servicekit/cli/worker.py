@@ -34,7 +34,7 @@ def run_worker(place: str, *, app_dir: str, is_factory: bool, max_concurrency: i
 def load_app(place: str, *, is_factory: bool = False) -> FastAPI:
     """The application at `module:name`; `ConfigurationError` if there is none."""
     module_name, _, name = place.partition(":")
-    if not module_name or not name:
+    if not name or not all(module_name.split(".")):
         raise ConfigurationError("the application", place, "given as MODULE:APP, such as service:app")
     try:
         module = importlib.import_module(module_name)
@@ -42,8 +42,6 @@ def load_app(place: str, *, is_factory: bool = False) -> FastAPI:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the module is there, and something that it imports is not
         raise ConfigurationError("the application", place, f"in a module that exists ({error})") from error
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError("the application", place, "in a module with a name such as package.service") from error
     app = getattr(module, name, None)
     if is_factory:
         if isinstance(app, FastAPI) or not callable(app) or inspect.iscoroutinefunction(app):
