@@ -43,6 +43,13 @@ async def submit_leaf_async(number: int) -> str:
     return await current_job().submit_async(leaf, number, day=date(2026, 1, 31))
 
 
+async def submit_and_turn_away() -> str:
+    asked = asyncio.create_task(current_job().submit_async(leaf, 1))
+    await asyncio.sleep(0)  # it is on its way now
+    asked.cancel()
+    return await current_job().submit_async(leaf, 2)
+
+
 def submit_often() -> list[str]:
     job = current_job().with_options(
         queue="many", priority=3, metadata={"a": 1}, retry=Retry(only=[ConnectionError]), tags=["b", "a"]
@@ -113,6 +120,13 @@ async def result_of(scheduler: Scheduler, job_id: str) -> object:
 
 async def submit_on_the_event_loop() -> None:
     current_job().submit(leaf, 1)
+
+
+async def test_an_answer_that_nobody_waits_for_any_more_is_not_told_of(scheduler: Scheduler) -> None:
+    job_id = await scheduler.with_options(runner="process").add_job(submit_and_turn_away)
+    await scheduler.wait(job_id)
+    assert (await scheduler.get_record(str(await scheduler.get_result(job_id)))).parent == job_id
+    assert (await scheduler.get_log(job_id)).lines == []
 
 
 async def test_to_block_the_event_loop_is_refused_at_once(scheduler: Scheduler) -> None:

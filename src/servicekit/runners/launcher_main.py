@@ -434,8 +434,8 @@ def _list_threads() -> list[str]:
     names = []
     with suppress(FileNotFoundError):
         for number in sorted(map(int, os.listdir("/proc/self/task"))):  # noqa: PTH208
-            with suppress(OSError), open(f"/proc/self/task/{number}/comm", errors="replace") as file:  # it has just ended
-                names.append(file.read().strip())
+            with suppress(OSError), open(f"/proc/self/task/{number}/comm", "rb") as file:  # it has just ended
+                names.append(file.read().strip().decode(errors="replace"))
     return names
 
 

@@ -128,6 +128,7 @@ class SubmissionLink:
         """Have a job submitted. `InvalidTarget` or `InvalidArguments` if it cannot be said, or is too much."""
         request = _describe(job_id, call)
         future: Future[str] = Future()
+        future.set_running_or_notify_cancel()  # who does not want the answer any more cannot stop it from coming
         # In a thread of its own it is not cut off in its midst, as the target may be by a cancellation.
         threading.Thread(target=self._exchange, args=(call, request, future), daemon=True).start()
         return future
