@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel
@@ -36,6 +37,13 @@ RESULTS: dict[str, Any] = {
     "object": object(),
     "list": [1, "\N{GRINNING FACE}", None],
     "numbers": [2**53 + 1, 2**70, 0.1, float("nan"), float("-inf")],
+    "science": {
+        "mean": np.float64(0.5),
+        "best": np.int64(3),
+        "is_good": np.bool_(True),
+        "rows": np.array([[1, 2], [3, 4]]),
+        "losses": np.array([0.25, np.nan], dtype=np.float32),
+    },
     "rows": [{"model": Model(loss=2), "points": (Point(-(2**64)),)}],
 }
 
@@ -106,6 +114,7 @@ async def submit(client: httpx.AsyncClient, path: str) -> str:
         ("nothing", "null"),
         ("list", '[1,"\N{GRINNING FACE}",null]'),
         ("numbers", "[9007199254740993,1180591620717411303424,0.1,null,null]"),
+        ("science", '{"mean":0.5,"best":3,"is_good":true,"rows":[[1,2],[3,4]],"losses":[0.25,null]}'),
         ("rows", '[{"model":{"loss":2.0},"points":[{"x":-18446744073709551616}]}]'),
     ],
 )

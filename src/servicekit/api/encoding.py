@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Final
 
 from pydantic import TypeAdapter
-from pydantic_core import to_json
 
 from servicekit.engine.log_watch import LogEvent
 from servicekit.errors import ResultDropped
@@ -13,6 +12,7 @@ from servicekit.jobs.events import JobEvent
 from servicekit.jobs.logs import LogLine
 from servicekit.jobs.query import JobChange
 from servicekit.jobs.record import JobRecord, JobSummary
+from servicekit.jobs.results import show_result
 from servicekit.jobs.status import JobStatus
 
 _RECORD: Final = TypeAdapter(JobRecord)
@@ -31,7 +31,7 @@ def record_json(record: JobRecord, *, expose_traceback: bool) -> bytes:
 def result_json(job_id: str, result: object) -> bytes:
     """The result of a completed job as JSON; `ResultDropped` for what is kept in memory and is none."""
     try:
-        return to_json(result, inf_nan_mode="null")  # NaN is no JSON
+        return show_result(result)
     except Exception as error:  # it may call the user's code
         raise ResultDropped(job_id, JobStatus.COMPLETED) from error
 

@@ -15,8 +15,23 @@ class WrittenResult:
 
 
 def write_result(result: object) -> bytes:
-    """The result as JSON. Whatever the user's code raises that it may call; what is no JSON raises, too."""
-    return to_json(result)
+    """The result as JSON; NumPy's numbers and arrays are numbers and lists. What is no JSON raises.
+
+    It may call the user's code, and raises whatever that does.
+    """
+    return to_json(result, fallback=_simplify)
+
+
+def show_result(result: object) -> bytes:
+    """The result as JSON for clients, in which there is no NaN: it is `null`. Raises what `write_result` does."""
+    return to_json(result, inf_nan_mode="null", fallback=_simplify)
+
+
+def _simplify(value: object) -> object:
+    """What JSON can say of a value for which it has no word."""
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"a {type(value).__module__}.{type(value).__qualname__} is no JSON")
 
 
 def read_result(text: str) -> object:
