@@ -180,9 +180,9 @@ async def test_openapi_tells_every_answer(connect: Connect) -> None:
     assert {name: sorted(operation["responses"]) for name, operation in operations.items()} == {
         "get ": ["200", "503"],
         "get /{name}": ["200", "404", "422", "503"],
-        "post /{name}/$pause": ["200", "404", "422", "503"],
-        "post /{name}/$resume": ["200", "404", "422", "503"],
-        "delete /{name}": ["204", "404", "422", "503"],
+        "post /{name}/$pause": ["200", "403", "404", "422", "503"],
+        "post /{name}/$resume": ["200", "403", "404", "422", "503"],
+        "delete /{name}": ["204", "403", "404", "422", "503"],
     }
     assert all(operation["summary"] and operation["description"] for operation in operations.values())
     for schema in ("ScheduleRecord", "CronTimetable", "EveryTimetable"):

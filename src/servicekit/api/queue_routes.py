@@ -1,18 +1,20 @@
 """The routes to look at queues, pause and resume them."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import FastAPI, Path
 from pydantic import AfterValidator
 
 from servicekit.api.dependencies import SchedulerDependency
-from servicekit.api.job_responses import OTHER_SITE, UNAVAILABLE
+from servicekit.api.job_responses import OTHER_SITE, UNAVAILABLE, Responses
 from servicekit.api.openapi import name_operation
 from servicekit.api.routing import EventStreamRoute
 from servicekit.engine.scheduler import Scheduler
 from servicekit.jobs.options import check_text
 from servicekit.jobs.queues import QueueRecord
+
+_CHANGED: Final[Responses] = {**UNAVAILABLE, **OTHER_SITE}
 
 
 def add_queue_routes(app: FastAPI, prefix: str) -> None:
@@ -26,8 +28,8 @@ def add_queue_routes(app: FastAPI, prefix: str) -> None:
     )
     one = f"{prefix}/{{name:path}}"  # names may contain slashes
     add(prefix, list_queues, summary="List queues")
-    add(f"{one}/$pause", pause_queue, methods=["POST"], summary="Pause a queue", responses=OTHER_SITE)
-    add(f"{one}/$resume", resume_queue, methods=["POST"], summary="Resume a queue", responses=OTHER_SITE)
+    add(f"{one}/$pause", pause_queue, methods=["POST"], summary="Pause a queue", responses=_CHANGED)
+    add(f"{one}/$resume", resume_queue, methods=["POST"], summary="Resume a queue", responses=_CHANGED)
 
 
 def _check_name(name: str) -> str:
