@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from servicekit import JobStatus, Retry
+from servicekit import JobStatus, Retry, create_scheduler
 from servicekit.testing import FakeClock, TestScheduler
 from tests.fakes import noop
 
@@ -82,3 +82,12 @@ async def test_of_several_processes_one_moves_the_waits(url: str) -> None:
         await other.with_options(delay=9_000).add_job(noop)
         first, *_ = reversed(await one.list_records())
         assert first.scheduled_at == NOON + timedelta(seconds=6_600)
+
+
+async def test_a_job_that_is_submitted_after_the_clock_was_set_is_not_forgotten(url: str) -> None:
+    clock = FakeClock(NOON)
+    async with create_scheduler(url, clock=clock) as scheduler:
+        await scheduler.wait(await scheduler.add_job(noop))  # nothing is left to be claimed
+        clock.set(NOON + HOUR)
+        record = await scheduler.wait(await scheduler.with_options(queue_timeout=60).add_job(noop), timeout=60)
+        assert record.status is JobStatus.COMPLETED
