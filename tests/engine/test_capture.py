@@ -157,6 +157,18 @@ async def test_two_streams_with_one_buffer_are_heard_once(monkeypatch: pytest.Mo
     other.detach()
 
 
+async def test_a_stream_that_writes_to_another_first_is_not_heard_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tee(io.TextIOWrapper):
+        def write(self, text: str) -> int:
+            sys.stderr.write(text)
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys, "stdout", Tee(io.BytesIO(), encoding="utf-8", write_through=True))
+    async with InMemoryScheduler() as scheduler:
+        assert await texts(scheduler, lambda: print("once on each")) == ["once on each", "once on each"]
+
+
 async def test_a_handler_that_writes_bytes_is_not_heard_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     own_binary_stdout(monkeypatch)
 

@@ -45,6 +45,15 @@ class _Tap:
     def __call__(self, *args: Any) -> Any:
         return self.call(*args)
 
+    def call_as_heard(self, *args: Any) -> Any:
+        """Call the method, and mark what it passes on to a buffer as heard. One stream may write to another."""
+        was_heard = getattr(_passing, "is_heard", False)
+        _passing.is_heard = True
+        try:
+            return self.call(*args)
+        finally:
+            _passing.is_heard = was_heard
+
     def close(self) -> None:
         self.is_open = False
         if vars(self.owner).get(self._name) is not self:  # somebody else has done the same, and calls this one
@@ -63,11 +72,7 @@ class _StreamTap(_Tap):
         self._source = source
 
     def __call__(self, text: str) -> Any:
-        _passing.is_heard = True
-        try:
-            written = self.call(text)
-        finally:
-            _passing.is_heard = False
+        written = self.call_as_heard(text)
         job = running_job()
         if job is not None and self.is_open and isinstance(text, str) and not is_logged(sys._getframe(1)):
             job.log_piece(text, _STREAMS[self._source], self._source)
@@ -81,11 +86,7 @@ class _FlushTap(_Tap):
         super().__init__(stream, "flush")
 
     def __call__(self) -> Any:
-        _passing.is_heard = True
-        try:
-            return self.call()
-        finally:
-            _passing.is_heard = False
+        return self.call_as_heard()
 
 
 class _BufferTap(_Tap):
