@@ -73,7 +73,10 @@ def new_job(
     parent: str | None = None,
     max_pending: int | None = None,
 ) -> NewJob:
-    """The row of a job that is submitted now. A keyed one waits for its key: the file lets it pass if it may."""
+    """The row of a job that is submitted now.
+
+    A job with a concurrency key starts as waiting for it; a trigger makes the job ready if a place is free.
+    """
     key = options.concurrency_key
     scheduled_at, metadata = options.scheduled_at(now), metadata_of(options.metadata)
     return NewJob(
