@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         StoreUnavailable,
         TimeLimitExceeded,
         WouldBlock,
+        WrongEventLoop,
     )
     from servicekit.jobs.command import Command
     from servicekit.jobs.current import CurrentJob, CurrentJobWithOptions, current_job
@@ -113,6 +114,7 @@ __all__ = [
     "StoreUnavailable",
     "TimeLimitExceeded",
     "WouldBlock",
+    "WrongEventLoop",
     "create_scheduler",
     "current_job",
     "job_options",
@@ -154,6 +156,7 @@ _NAMES: Final = {
         "StoreUnavailable",
         "TimeLimitExceeded",
         "WouldBlock",
+        "WrongEventLoop",
     ),
     "jobs.command": ("Command",),
     "jobs.current": ("CurrentJob", "CurrentJobWithOptions", "current_job"),

@@ -33,6 +33,7 @@
     ├── MissingExtra          (also an ImportError)  a feature's package is not installed
     ├── NoCurrentJob          (also a RuntimeError)  called outside of a job
     ├── WouldBlock            (also a RuntimeError)  called where it would hold up an event loop
+    ├── WrongEventLoop        (also a RuntimeError)  called on another event loop than the scheduler's
     ├── RetryAfter                                   raised inside a target that wants to be tried again later
     └── JobCanceled                                  raised inside a target that was asked to stop
 
@@ -326,6 +327,16 @@ class WouldBlock(ServicekitError, RuntimeError):
         super().__init__(f"{call} would block the event loop: use {instead}.")
         self.call = call
         self.instead = instead
+
+
+class WrongEventLoop(ServicekitError, RuntimeError):
+    """A scheduler that runs on one event loop was used on another, as by `asyncio.run` in a thread."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The scheduler runs on another event loop, in another thread: call it there, by "
+            "asyncio.run_coroutine_threadsafe(scheduler.add_job(...), loop), or in a job by current_job().submit(...)."
+        )
 
 
 class JobCanceled(ServicekitError):

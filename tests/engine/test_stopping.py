@@ -5,11 +5,12 @@ import gc
 import sys
 import threading
 import warnings
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 
 import pytest
 
-from servicekit import InMemoryScheduler, JobStatus, Retention, SchedulerClosed, current_job
+from servicekit import InMemoryScheduler, JobStatus, Retention, Scheduler, SchedulerClosed, current_job
 from tests.fakes import Gate, Stubborn, noop
 
 
@@ -46,6 +47,25 @@ def test_a_scheduler_outlives_its_event_loop() -> None:
     abandoned = asyncio.run(leave_one_running())
     assert asyncio.run(run_another()) is JobStatus.COMPLETED
     assert asyncio.run(scheduler.get_status(abandoned)) is JobStatus.CANCELED
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda scheduler: scheduler.add_job(len, "abc"),
+        lambda scheduler: scheduler.list_records(),
+        lambda scheduler: scheduler.queues.pause("default"),
+        lambda scheduler: scheduler.schedules.list(),
+    ],
+    ids=["add", "list", "pause", "schedules"],
+)
+async def test_another_event_loop_is_refused_while_the_scheduler_runs_on_its_own(
+    scheduler: Scheduler, call: Callable[[Scheduler], Coroutine[object, object, object]]
+) -> None:
+    job_id = await scheduler.add_job(lambda: asyncio.run(call(scheduler)))
+    assert str((await scheduler.wait(job_id)).error).startswith("WrongEventLoop: The scheduler runs on another")
+    after = await scheduler.add_job(asyncio.sleep, 0)
+    assert (await scheduler.wait(after)).status is JobStatus.COMPLETED
 
 
 async def test_a_closed_scheduler_takes_no_jobs_until_it_is_started_again() -> None:

@@ -10,7 +10,7 @@ from servicekit.engine.sweeper import rescue_jobs, sweep
 from servicekit.engine.ticker import Ticker
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.engine.worker import Worker
-from servicekit.errors import SchedulerClosed, check_seconds
+from servicekit.errors import SchedulerClosed, WrongEventLoop, check_seconds
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.observability import capture
 from servicekit.ports import JobStore
@@ -45,8 +45,13 @@ class Engine:
         self._tasks: asyncio.Task[None] | None = None
 
     async def open(self) -> JobStore:
-        """The store, ready to be asked. What the store of a closed engine still tells is up to that."""
+        """The store, ready to be asked. What the store of a closed engine still tells is up to that.
+
+        `WrongEventLoop` if the engine runs on another one: to start again here would take it away from there.
+        """
         if not (self.is_closed or self._is_running()):
+            if self._is_running_elsewhere():
+                raise WrongEventLoop
             await self._start()
         return self._store
 
@@ -89,6 +94,13 @@ class Engine:
 
     def _is_running(self) -> bool:
         return self._tasks is not None and self._loop is asyncio.get_running_loop() and not self._tasks.done()
+
+    def _is_running_elsewhere(self) -> bool:
+        """Whether the engine's event loop, another one, goes on. One that stands still has been left."""
+        loop = self._loop
+        if self._tasks is None or loop is None or loop is asyncio.get_running_loop():
+            return False
+        return loop.is_running()
 
     async def _start(self) -> None:
         await self._store.open(self._worker)
