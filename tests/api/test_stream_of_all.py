@@ -205,10 +205,11 @@ def test_it_is_kept_alive_while_nothing_happens() -> None:
 
 def test_it_ends_with_the_service_and_not_before() -> None:
     with run_service(APP) as service:
-        job_id = submit(service, "/fail?text=x")
+        job_id = submit(service, "/hold/all-end")
+        post(service, "/open/all-end")
         streams = [follow(service) for _ in range(20)]
         for stream in streams:
-            read_until(stream, job_id, "failed")
+            read_until(stream, job_id, "completed")
         service.stop()
         for stream in streams:
             with stream:
