@@ -217,6 +217,12 @@ async def test_with_a_status_that_nobody_knows_all_other_jobs_go_on(path: Path) 
         async with asyncio.timeout(10), scheduler.follow(after=0) as feed:
             seen = [await feed.next_event() for _ in range(3)]
         assert {change.job_id for change in seen if change is not None} == set(expected)
+        async with asyncio.timeout(10), scheduler.follow(job_ids=ids) as feed:
+            seen = [await feed.next_event() for _ in range(3)]
+        assert {change.job_id for change in seen if change is not None} == set(expected)
+        async with asyncio.timeout(10):  # it ends, and its reader comes back, to a process of a newer version perhaps
+            stream = await client.get(f"/api/v1/jobs/{ids[1]}/$stream")
+        assert (stream.status_code, stream.text) == (200, "")
         assert (await client.get("/health")).json()["status"] == "healthy"
 
 

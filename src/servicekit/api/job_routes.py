@@ -30,7 +30,7 @@ from servicekit.api.submit import JobSubmitted, answer_submission
 from servicekit.api.waits import MAX_WAIT_SECONDS, wait_for_end
 from servicekit.engine.log_watch import LogWatch
 from servicekit.engine.watch import JobWatch
-from servicekit.errors import StoreUnavailable
+from servicekit.errors import RecordUnreadable, StoreUnavailable
 from servicekit.jobs.query import JobFilter
 from servicekit.jobs.record import JobRecord, JobSummary
 from servicekit.jobs.status import JobStatus
@@ -224,7 +224,8 @@ async def stream_job(
     A client that comes back with `Last-Event-ID` gets what it has missed.
     """
     version, line_number = last_event_id or (None, 0)
-    with suppress(StoreUnavailable):  # the stream will end at once and its client come back; at a 503 many never do
+    # The stream will end at once and its client come back; at a 503 many never do.
+    with suppress(StoreUnavailable, RecordUnreadable):
         record = await scheduler.get_record(job_id)
         if record.status.is_terminal and version == record.version:
             return Response(status_code=204)

@@ -33,7 +33,7 @@ from servicekit.api.stop import StopListener
 from servicekit.engine.feed import JobFeed
 from servicekit.engine.log_watch import LogEvent, LogWatch
 from servicekit.engine.watch import JobWatch
-from servicekit.errors import JobNotFound, StoreUnavailable
+from servicekit.errors import JobNotFound, RecordUnreadable, StoreUnavailable
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.query import JobChange
 
@@ -200,7 +200,7 @@ class EventStream(Response):
         except JobNotFound as error:  # deleted since the request was accepted
             deleted = JobEvent(error.job_id, None)
             await send({"type": "http.response.body", "body": self._encode(deleted), "more_body": True})
-        except StoreUnavailable as error:  # the stream ends, and its client comes back by itself
+        except (StoreUnavailable, RecordUnreadable) as error:  # the stream ends, and its client comes back by itself
             _log.error("%s", error)
         finally:
             disconnect.cancel()

@@ -3,10 +3,10 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from servicekit.errors import JobNotFound
+from servicekit.errors import JobNotFound, RecordUnreadable
 from servicekit.events.hub import EventHub
 from servicekit.events.mailbox import Bell
 from servicekit.jobs.query import JobChange, JobFilter
@@ -103,7 +103,10 @@ class JobFeed:
 
     async def _list_asked_for(self) -> list[JobChange]:
         """Those that the filter lets through, and those that are not there: their reader need not wait for them."""
-        changes = [JobChange(_BEFORE_ALL, each, await self._find_record(each)) for each in sorted(self._job_ids)]
+        changes = []
+        for job_id in sorted(self._job_ids):
+            with suppress(RecordUnreadable):  # a newer version wrote it: the others are told all the same
+                changes.append(JobChange(_BEFORE_ALL, job_id, await self._find_record(job_id)))
         return [change for change in changes if change.record is None or self._wanted.matches(change.record)]
 
     async def _find_record(self, job_id: str) -> JobRecord | None:
