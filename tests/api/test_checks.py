@@ -8,7 +8,11 @@ from pathlib import Path
 from fastapi.testclient import TestClient
 
 from servicekit.api import ServiceBuilder, ServiceInfo
-from servicekit.api.checks import SharedCheck
+from servicekit.api.checks import Notice, SharedCheck
+
+
+async def find_broken() -> Notice:
+    return Notice("a schedule submits no jobs")
 
 
 def test_all_who_ask_for_the_health_share_one_look(tmp_path: Path) -> None:
@@ -24,6 +28,9 @@ def test_all_who_ask_for_the_health_share_one_look(tmp_path: Path) -> None:
         assert client.get("/health").json()["status"] == "healthy"
         assert (before := read_version()) != began
         assert {client.get("/health").status_code for _ in range(20)} == {200}
+        assert read_version() == before
+        app.state.servicekit.check_schedules = find_broken
+        assert {client.get("/health").json()["status"] for _ in range(20)} == {"degraded"}
         assert read_version() == before
 
 

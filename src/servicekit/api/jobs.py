@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from servicekit.api.checks import SharedCheck
+from servicekit.api.checks import HealthCheck, SharedCheck
 from servicekit.api.collector import freeze_when_started
 from servicekit.api.errors import add_error_handlers
 from servicekit.api.job_routes import add_job_routes
@@ -17,7 +17,7 @@ from servicekit.api.openapi import arrange_document
 from servicekit.api.origins import check_origins
 from servicekit.api.queue_routes import add_queue_routes
 from servicekit.api.schedule_routes import add_schedule_routes
-from servicekit.api.state import ServiceScope, check_path, service_state, sibling
+from servicekit.api.state import ServiceScope, ServiceState, check_path, service_state, sibling
 from servicekit.api.submit import document_submissions
 from servicekit.engine.factory import SchedulerOptions, create_scheduler
 from servicekit.errors import ConfigurationError
@@ -75,7 +75,7 @@ class Jobs:
         state.jobs_prefix = self._prefix
         state.expose_tracebacks, state.expose_logs = self._expose_tracebacks, self._expose_logs
         state.trusted_origins, state.middleware = self._trusted_origins, app.user_middleware
-        state.health_checks["jobs"] = SharedCheck(state.check_jobs).ask
+        state.health_checks["jobs"] = _make_check(state)
         app.add_middleware(ServiceScope, state=state)
         add_error_handlers(app)
         add_job_routes(app, self._prefix)
@@ -109,6 +109,15 @@ class Jobs:
 
     def _show_lines(self) -> AbstractContextManager[None]:
         return show_on_uvicorn() if self._options.get("log_jobs", True) else nullcontext()
+
+
+def _make_check(state: ServiceState) -> HealthCheck:
+    find_problem = SharedCheck(state.find_problem).ask
+
+    async def check() -> str | None:
+        return await find_problem() or await state.check_schedules()
+
+    return check
 
 
 def _list_mounted(app: Starlette) -> list[Starlette]:

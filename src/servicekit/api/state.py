@@ -50,13 +50,13 @@ class ServiceState:
         for recurring in self.recurring:
             recurring.check(schedules)
 
-    async def check_jobs(self) -> str | None:
-        """The health check of the jobs feature."""
-        scheduler = self.require_scheduler()
-        problem = await scheduler.find_problem()
-        if problem is not None:
-            return problem
-        broken = [state.problem for state in await scheduler.schedules.list() if state.problem]
+    async def find_problem(self) -> str | None:
+        """What keeps jobs from being accepted and run. It is tried out, which writes to the file."""
+        return await self.require_scheduler().find_problem()
+
+    async def check_schedules(self) -> str | None:
+        """What keeps schedules from submitting jobs, while the rest works."""
+        broken = [state.problem for state in await self.require_scheduler().schedules.list() if state.problem]
         return Notice(" ".join(broken)) if broken else None
 
     def require_scheduler(self) -> Scheduler:
