@@ -237,7 +237,7 @@ async def test_openapi_tells_of_the_headers_and_of_a_full_queue(connect: Connect
         ("Prefer", False),
     ]
     assert all(header["description"] for header in headers)
-    assert {"200", "202", "422", "429"} <= operation["responses"].keys()
+    assert {"200", "202", "403", "409", "422", "429", "503"} == operation["responses"].keys()
     assert "parameters" not in document["paths"]["/direct"]["post"]
     retry = document["paths"][f"{JOBS}/{{job_id}}/$retry"]["post"]
     assert [parameter["name"] for parameter in retry["parameters"]] == ["job_id"]

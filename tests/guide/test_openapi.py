@@ -121,3 +121,18 @@ def references(node: object) -> list[str]:
         own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
         return own + references(list(node.values()))
     return []
+
+
+def test_every_route_tells_when_it_is_refused_for_a_while_and_what_an_id_is(document: dict[str, Any]) -> None:
+    routes = [
+        (path, operation)
+        for path, item in document["paths"].items()
+        for operation in item.values()
+        if {"jobs", "queues", "schedules"} & set(operation.get("tags", ()))
+    ]
+    assert len(routes) > 10
+    for path, operation in routes:
+        assert ("503" in operation["responses"]) == (not path.endswith("/$stream")), path
+        for parameter in operation.get("parameters", ()):
+            if parameter["name"] in ("job_id", "id", "cursor", "parent"):
+                assert "pattern" in str(parameter["schema"]), (path, parameter["name"])

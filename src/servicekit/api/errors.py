@@ -4,6 +4,7 @@ import logging
 from http import HTTPStatus
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.applications import Starlette
@@ -53,6 +54,11 @@ def add_error_handlers(app: Starlette) -> None:
     """Answer our errors from any endpoint of the application, with the guide's texts, unless it has its own answers."""
     for error_type in _RESPONSES:
         app.exception_handlers.setdefault(error_type, _respond)
+
+
+def mistake(location: tuple[str, ...], text: str, **more: object) -> RequestValidationError:
+    """What FastAPI would say of a client's mistake at this place."""
+    return RequestValidationError([{"type": "value_error", "loc": location, "msg": text, **more}])
 
 
 async def _respond(_request: Request, error: Exception) -> JSONResponse:

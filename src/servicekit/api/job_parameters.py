@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Annotated, Final, NamedTuple
 
 from fastapi import Depends, Header, Path, Query
-from fastapi.exceptions import RequestValidationError
 from pydantic import AwareDatetime, Field, JsonValue, StringConstraints
 
+from servicekit.api.errors import mistake
 from servicekit.errors import ConfigurationError
 from servicekit.jobs.ids import parse_job_id
 from servicekit.jobs.metadata import MAX_METADATA_KEYS, check_words
@@ -98,7 +98,11 @@ async def _parse_filter(
     tag: Annotated[Text | None, Query(description="Only jobs with this tag.", examples=["nightly"])] = None,
     parent: Annotated[
         str | None,
-        Query(description="Only jobs that this job has submitted.", examples=["01JQRS7XK5N8Z3VQ2M4T6W8Y0A"]),
+        Query(
+            description="Only jobs that this job has submitted.",
+            examples=["01JQRS7XK5N8Z3VQ2M4T6W8Y0A"],
+            json_schema_extra=_ULID,
+        ),
     ] = None,
     metadata: Annotated[
         list[_Entry] | None,
@@ -140,16 +144,12 @@ def _words_of(entries: Sequence[str]) -> dict[str, str]:
     for entry in entries:
         key, _, word = entry.partition(":")
         if words.setdefault(key, word) != word:
-            raise _mistake(f"{key} cannot have two values")
+            raise mistake(("query", "metadata"), f"{key} cannot have two values")
     try:
         check_words(words)
     except ConfigurationError as error:
-        raise _mistake(str(error)) from error
+        raise mistake(("query", "metadata"), str(error)) from error
     return words
-
-
-def _mistake(text: str) -> RequestValidationError:
-    return RequestValidationError([{"type": "value_error", "loc": ("query", "metadata"), "msg": text}])
 
 
 JobId = Annotated[str, Depends(_parse_id)]

@@ -141,6 +141,20 @@ CANCEL: Final[Responses] = {
         "content": {"application/json": {"example": {"detail": "The job is completed and cannot be canceled"}}},
     },
 }
+KEY_TAKEN: Final[Responses] = {
+    409: {
+        "model": ErrorBody,
+        "description": "The `Idempotency-Key` was used for something else.",
+        "content": {
+            "application/json": {
+                "example": {
+                    "detail": "Idempotency key '3f1c0a52' was used for job 01JQ..., with another target or other "
+                    "arguments."
+                }
+            }
+        },
+    },
+}
 FULL: Final[Responses] = {
     429: {
         "model": ErrorBody,

@@ -6,10 +6,10 @@ from typing import Annotated, Final
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 
 from servicekit.api.dependencies import SchedulerDependency
+from servicekit.api.errors import mistake
 from servicekit.api.job_parameters import JobId
 from servicekit.api.job_responses import NO_JOB, Responses
 from servicekit.api.openapi import name_operation
@@ -78,8 +78,7 @@ async def get_job_log(
     elif after is None:
         page = await scheduler.get_log_tail(job_id, tail)
     else:
-        mistake = {"type": "value_error", "loc": ("query", "tail"), "msg": "Not together with after", "input": tail}
-        raise RequestValidationError([mistake])
+        raise mistake(("query", "tail"), "Not together with after", input=tail)
     response = _answer(page, after or 0, format)
     if not page.is_last:
         query = urlencode({"after": page.lines[-1].number, "limit": limit, "format": format.value})

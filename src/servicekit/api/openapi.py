@@ -1,9 +1,12 @@
 """The application's OpenAPI document: names for generated clients, and the user's own endpoints first."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+
+Document = dict[str, Any]
 
 _TAGS: Final = {
     "jobs": "What was submitted: look at it, watch it live, cancel, repeat and delete it.",
@@ -19,25 +22,34 @@ def name_operation(route: APIRoute) -> str:
     return "".join([first, *(word.title() for word in others)])
 
 
-def arrange_document(app: FastAPI) -> None:
-    """Let the document begin with the user's own endpoints, and say what our tags are about."""
+def extend_document(app: FastAPI, change: Callable[[Document], None]) -> None:
+    """Let `change` have its way with the document whenever it is asked for: also with what it has changed before."""
     describe = app.openapi
 
-    def openapi() -> dict[str, Any]:
+    def openapi() -> Document:
         document = describe()
-        ours = {route.path_format for route in app.routes if isinstance(route, APIRoute) and _is_ours(route)}
-        document["paths"] = dict(sorted(document.get("paths", {}).items(), key=lambda item: item[0] in ours))
-        document["tags"] = _with_our_tags(document)
+        change(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI's own way to extend the document
+
+
+def arrange_document(app: FastAPI) -> None:
+    """Let the document begin with the user's own endpoints, and say what our tags are about."""
+
+    def arrange(document: Document) -> None:
+        ours = {route.path_format for route in app.routes if isinstance(route, APIRoute) and _is_ours(route)}
+        document["paths"] = dict(sorted(document.get("paths", {}).items(), key=lambda item: item[0] in ours))
+        document["tags"] = _with_our_tags(document)
+
+    extend_document(app, arrange)
 
 
 def _is_ours(route: APIRoute) -> bool:
     return route.endpoint.__module__.startswith("servicekit.")
 
 
-def _with_our_tags(document: dict[str, Any]) -> list[dict[str, Any]]:
+def _with_our_tags(document: Document) -> list[dict[str, Any]]:
     """The tags that are described, and those of ours that operations have, unless the user describes them."""
     operations = [operation for item in document["paths"].values() for operation in item.values()]
     used = {tag for operation in operations for tag in operation.get("tags", ())}

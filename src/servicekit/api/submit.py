@@ -6,19 +6,27 @@ from contextlib import suppress
 from typing import Annotated, Any, Final, ParamSpec, Self, Unpack, overload
 
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from pydantic_core import from_json
 
 from servicekit.api.dependencies import find_scheduler
 from servicekit.api.encoding import result_json
-from servicekit.api.job_responses import FULL, OTHER_SITE
+from servicekit.api.errors import mistake
+from servicekit.api.job_responses import FULL, KEY_TAKEN, OTHER_SITE, UNAVAILABLE
+from servicekit.api.openapi import Document, extend_document
 from servicekit.api.origins import check_site
 from servicekit.api.state import jobs_path
 from servicekit.api.waits import MAX_WAIT_SECONDS, PreferredWait, wait_for_end
 from servicekit.engine.bridge import start_on, wait_for
 from servicekit.engine.scheduler import Scheduler
-from servicekit.errors import ConfigurationError, InvalidArguments, JobNotFound, ResultUnavailable, StoreUnavailable
+from servicekit.errors import (
+    ConfigurationError,
+    InvalidArguments,
+    JobNotFound,
+    RecordUnreadable,
+    ResultUnavailable,
+    StoreUnavailable,
+)
 from servicekit.jobs.command import Command
 from servicekit.jobs.current import check_may_block
 from servicekit.jobs.options import MAX_TEXT_CHARACTERS, OptionChanges, check_text
@@ -96,7 +104,7 @@ class JobSubmitter:
         try:
             self._scheduler.with_options(**options)
         except ConfigurationError as error:
-            raise _mistake(("options", error.option), error) from error
+            raise mistake(("options", error.option), str(error)) from error
         return JobSubmitter(self._scheduler, self._request, self._response, {**self._options, **options}, self._wait)
 
     @overload
@@ -115,7 +123,7 @@ class JobSubmitter:
             job_id = await scheduler.add_job(target, *args, **kwargs)
         except InvalidArguments as error:
             location = ("arguments",) if error.argument is None else ("arguments", error.argument)
-            raise _mistake(location, error) from error
+            raise mistake(location, str(error)) from error
         return await self._answer(job_id)
 
     async def earlier(self) -> JobSubmitted | None:
@@ -139,7 +147,8 @@ class JobSubmitter:
     async def _wait_for_end(self, submitted: JobSubmitted, wait: PreferredWait) -> JobSubmitted:
         job_id = submitted.job_id
         self._response.headers["preference-applied"] = f"wait={wait.seconds}"
-        with suppress(JobNotFound, StoreUnavailable):  # that it was accepted is said whatever has happened since
+        # That it was accepted is said whatever has happened since.
+        with suppress(JobNotFound, RecordUnreadable, StoreUnavailable):
             await wait_for_end(self._request, self._scheduler, job_id, wait.seconds_left)
             record = await self._scheduler.get_record(job_id)
             if record.status.is_terminal:
@@ -225,7 +234,7 @@ def _find_idempotency_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
             try:
                 check_text(_KEY_HEADER, key)
             except ConfigurationError as error:
-                raise _mistake(("header", _KEY_HEADER), error, input=key) from error
+                raise mistake(("header", _KEY_HEADER), str(error), input=key) from error
             return key
     return None
 
@@ -238,27 +247,19 @@ def _decode(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-def _mistake(location: tuple[str, ...], error: Exception, **more: object) -> RequestValidationError:
-    """What FastAPI would say of a client's mistake at this place."""
-    return RequestValidationError([{"type": "value_error", "loc": location, "msg": str(error), **more}])
-
-
 SubmitJobSync = Annotated[JobSubmitterSync, Depends(get_sync_submitter)]
 
 
 def document_submissions(app: FastAPI) -> None:
     """Let the application's OpenAPI document have what goes with every answer that is a `JobSubmitted`."""
-    describe = app.openapi
+    extend_document(app, _document_all)
 
-    def openapi() -> dict[str, Any]:
-        document = describe()
-        for path, operations in document.get("paths", {}).items():
-            for operation in operations.values():
-                if _submits(operation) and not path.endswith("/$retry"):
-                    _document(operation)
-        return document
 
-    app.openapi = openapi  # type: ignore[method-assign] # FastAPI's own way to extend the document
+def _document_all(document: Document) -> None:
+    for path, operations in document.get("paths", {}).items():
+        for operation in operations.values():
+            if _submits(operation) and not path.endswith("/$retry"):
+                _document(operation)
 
 
 def _submits(operation: dict[str, Any]) -> bool:
@@ -306,6 +307,6 @@ _RESPONSES: Final = {
                 },
             },
         }
-        for status, response in {**OTHER_SITE, **FULL}.items()
+        for status, response in {**OTHER_SITE, **KEY_TAKEN, **FULL, **UNAVAILABLE}.items()
     },
 }

@@ -28,8 +28,8 @@ class PreferredWait:
     @classmethod
     def of(cls, headers: Iterable[tuple[bytes, bytes]]) -> Self | None:
         """What the headers say, but no more than `MAX_WAIT_SECONDS`; `None` if they say nothing, or make no sense."""
-        lines = ",".join(str(value, "latin-1") for name, value in headers if name == b"prefer")
-        for preference in _QUOTED.sub(_unquote, lines).split(","):
+        lines = [str(value, "latin-1") for name, value in headers if name == b"prefer"]
+        for preference in _QUOTED.sub(_unquote, ",".join(lines)).split(",") if lines else ():
             name, _, value = preference.partition(";")[0].partition("=")
             if name.strip().lower() == "wait":  # only the first one counts
                 return cls._parse(value.strip())
