@@ -9,20 +9,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from servicekit import JobStatus, create_scheduler
 from servicekit.engine.clock import SystemClock
 from servicekit.errors import StoreUnavailable
+from servicekit.jobs import backoff
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.outcome import completion
 from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.submission import Submission
-from servicekit.stores.sqlite import threads, writes
+from servicekit.stores.sqlite import claims, threads, writes
 from servicekit.stores.sqlite.messenger import Messenger
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive, remove_leftovers
 from servicekit.stores.sqlite.rows import time_text
@@ -128,6 +129,35 @@ async def test_what_only_a_process_could_run_ends_with_it_even_if_that_could_not
     job_id = await one.store.insert(new(is_local=True))
     await one.store.close()  # without `retire`
     assert (await other.store.get_record(job_id)).status is JobStatus.FAILED
+
+
+async def test_a_claim_that_nobody_took_is_given_back_also_if_that_cannot_be_written_at_once(
+    one: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, loop = one.store._writer, asyncio.get_running_loop()
+    assert writer is not None
+    ask, claimed, refused, given_back = writer.ask, asyncio.Event(), loop.create_future(), asyncio.Event()
+
+    def refuse_once(function: Any, argument: Any) -> "asyncio.Future[Any]":
+        if function is UNCLAIM and not refused.done():
+            refused.set_exception(StoreUnavailable("jobs.db", "another program holds its lock on it"))
+            return refused
+        asked = ask(function, argument)
+        if function is claims.claim:
+            claimed.set()
+        elif function is UNCLAIM:
+            asked.add_done_callback(lambda _: given_back.set())
+        return asked
+
+    monkeypatch.setattr(writer, "ask", refuse_once)
+    monkeypatch.setattr(backoff, "_FIRST_SECONDS", 0.01)
+    job_id = await one.store.insert(new())
+    claiming = asyncio.create_task(one.store.claim(1, ()))
+    async with asyncio.timeout(60):
+        await claimed.wait()
+        claiming.cancel()
+        await given_back.wait()
+    assert [claim.submission.id for claim in await one.store.claim(1, ())] == [job_id]
 
 
 @pytest.mark.parametrize("what", ["cancel", "delete"])

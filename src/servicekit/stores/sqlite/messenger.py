@@ -3,8 +3,10 @@
 import asyncio
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
-from servicekit.errors import JobNotFound, RecordUnreadable
+from servicekit.errors import JobNotFound, RecordUnreadable, StoreUnavailable
+from servicekit.jobs.backoff import Backoff
 from servicekit.jobs.events import JobEvent
 from servicekit.ports import Clock, EventPublisher, JobSignals
 from servicekit.stores.sqlite import claims, logs, queries, writes
@@ -93,10 +95,19 @@ class Messenger:
             self._give_back(result)
 
     def _give_back(self, jobs: list[ClaimedJob]) -> None:
+        now = time_text(self._clock.now())
+        for job in jobs:
+            self._unclaim(writes.Release(job.id, job.attempt, now), Backoff())
+
+    def _unclaim(self, release: writes.Release, backoff: Backoff) -> None:
         if self._threads is not None:
-            now = time_text(self._clock.now())
-            for job in jobs:
-                self._threads[0].ask(UNCLAIM, writes.Release(job.id, job.attempt, now))
+            asked = self._threads[0].ask(UNCLAIM, release)
+            asked.add_done_callback(partial(self._unclaim_again, release, backoff))
+
+    def _unclaim_again(self, release: writes.Release, backoff: Backoff, asked: "asyncio.Future[Any]") -> None:
+        """Nobody runs the job, and as long as this process lives, only this process can say so."""
+        if not asked.cancelled() and isinstance(asked.exception(), StoreUnavailable):
+            self._loop.call_later(backoff.next_seconds(), self._unclaim, release, backoff)
 
     def _ask_for_followed(self) -> None:
         """See whether jobs that are watched have been removed while this process stood still."""
