@@ -8,8 +8,9 @@ import json
 import sqlite3
 from typing import Final, NamedTuple
 
-from servicekit.errors import NotRestartable
+from servicekit.errors import NotRestartable, RecordUnreadable
 from servicekit.jobs.status import EndedBy, JobStatus, Transition
+from servicekit.stores.sqlite.rows import NONSENSE
 from servicekit.stores.sqlite.writes import close, give_up
 
 _STEP: Final = 500
@@ -89,10 +90,27 @@ def take_over(connection: sqlite3.Connection, departure: Departure) -> Step:
     failed = _end_waiting(connection, departure, EndedBy.STOP if is_stopping else EndedBy.CRASH)
     running = _list_owned(connection, _RUNNING, departure.process)
     is_last = max(len(failed), len(running)) < _STEP
-    failed += [job_id for job_id in running if give_up(connection, job_id, departure.now, is_spared=is_stopping)]
+    failed += [job_id for job_id in running if _give_up(connection, job_id, departure.now, is_spared=is_stopping)]
     if is_last:
         connection.execute("DELETE FROM processes WHERE id = ?", [departure.process])
     return Step(is_last, failed)
+
+
+def _give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared: bool) -> bool:
+    """The same as `give_up`; but a job of which something makes no sense fails, and holds up none of the others."""
+    connection.execute("SAVEPOINT job")
+    try:
+        return give_up(connection, job_id, now, is_spared=is_spared)
+    except (*NONSENSE, sqlite3.OperationalError) as error:
+        # What is no JSON has but this general code; a full disk and the like have their own.
+        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise
+        connection.execute("ROLLBACK TO job")
+        reason = RecordUnreadable(f"Job {job_id}", f"{type(error).__name__}: {error}")
+        close(connection, Transition.FAIL, [job_id], now, EndedBy.CRASH, reason)
+        return True
+    finally:
+        connection.execute("RELEASE job")
 
 
 def _end_waiting(connection: sqlite3.Connection, departure: Departure, ended_by: EndedBy) -> list[str]:

@@ -35,7 +35,7 @@ EVENT_ARRAY: Final = (
 
 Row = Sequence[Any]
 # What a text or a number raises that is none of the kind: `json.loads` of a thousand brackets a `RecursionError`.
-_NONSENSE: Final = (ValueError, TypeError, KeyError, OverflowError, RecursionError)
+NONSENSE: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -105,7 +105,7 @@ def read_record(row: Row, now: datetime) -> JobRecord:
     """The record of a row of `RECORD_COLUMNS`, as it is now; `RecordUnreadable`."""
     try:
         return _read_record(row, now)
-    except _NONSENSE as error:
+    except NONSENSE as error:
         raise RecordUnreadable(f"Job {row[0]}", f"{type(error).__name__}: {error}") from error
 
 
@@ -135,7 +135,7 @@ def read_event_record(row: EventRow, now: datetime | None = None) -> JobRecord |
         return None
     try:
         return _read_event_record(row, row.status, row.name, row.version, row.attempt, now)
-    except _NONSENSE as error:
+    except NONSENSE as error:
         raise RecordUnreadable(f"Job {row.job_id}", f"{type(error).__name__}: {error}") from error
 
 
@@ -183,7 +183,7 @@ def _lenient(read: Callable[[P], R], otherwise: R) -> Callable[[P], R]:
     def try_to_read(part: P) -> R:
         try:
             return read(part)
-        except _NONSENSE:
+        except NONSENSE:
             return otherwise
 
     return try_to_read
@@ -239,6 +239,8 @@ def _load_list(text: str) -> list[Sequence[Any]]:
 
 
 _NOTHING: Final[dict[str, object]] = {}
+_NO_TIME: Final[datetime | None] = None
+find_time: Final = _lenient(read_time, _NO_TIME)
 _progress: Final = _lenient(_read_progress, None)
 _NO_TAGS: Final[tuple[str, ...]] = ()
 _tags: Final = _lenient(_read_tags, _NO_TAGS)

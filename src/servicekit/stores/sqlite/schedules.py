@@ -12,7 +12,7 @@ from servicekit.jobs.schedules import FiredSchedule, MissedTicks, Overlap, Sched
 from servicekit.jobs.submission import CallDescription, CallProblem, Submission, check_target, name_of
 from servicekit.jobs.timetable import dump_timetable, load_timetable
 from servicekit.stores.sqlite.inserts import insert_one, new_job
-from servicekit.stores.sqlite.rows import read_time, write_time
+from servicekit.stores.sqlite.rows import NONSENSE, find_time, read_time, write_time
 
 
 class ScheduleRow(NamedTuple):
@@ -89,16 +89,17 @@ def _read_state(row: tuple[Any, ...]) -> FoundSchedule:
         missed=MissedTicks.ONCE,
         overlap=Overlap.SKIP,
         is_paused=bool(is_paused),
-        next_at=read_time(next_at),
-        last_at=read_time(last_at),
+        next_at=None,
+        last_at=find_time(last_at),
         last_job_id=last_job_id,
     )
     try:
         load_options(options)
         state = replace(
-            state, timetable=load_timetable(timetable), missed=MissedTicks(missed), overlap=Overlap(overlap)
-        )
-    except (ValueError, TypeError, KeyError) as error:  # a newer version wrote it, or where more time zones are known
+            state, timetable=load_timetable(timetable), missed=MissedTicks(missed), overlap=Overlap(overlap),
+            next_at=read_time(next_at),
+        )  # fmt: skip
+    except NONSENSE as error:  # a newer version wrote it, or where more time zones are known
         state = replace(state, problem=str(RecordUnreadable(f"Schedule {name!r}", str(error))))
     return FoundSchedule(state, target)
 
