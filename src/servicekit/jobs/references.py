@@ -18,6 +18,8 @@ MAIN: Final = "__main__"
 
 def find_reference(thing: object) -> str | None:
     """`module:qualified.name` if that leads to this very object."""
+    if type(thing) is MethodType:  # each look at it makes another one
+        return None
     try:
         module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
         if type(module) is not str or type(name) is not str or "<locals>" in name:

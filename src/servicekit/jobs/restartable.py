@@ -50,18 +50,20 @@ def _describe(submission: Submission) -> CallDescription | CallProblem:
 
 def find_restart_problem(submission: Submission) -> str | None:
     """Why only this process can make the call; `None` if any can."""
-    target = submission.target
-    is_importable = type(target) is Command or find_reference(target) is not None
-    if is_importable and submission.description is None and is_fixed(submission):
-        return None
+    if submission.description is None and is_fixed(submission):  # a description would only say what the target is
+        target = submission.target
+        if type(target) is Command or find_reference(target) is not None:
+            return None
+        return CallProblem(None, explain_no_reference(target)).sentence
     described = describe_call(submission)
     return described.sentence if isinstance(described, CallProblem) else None
 
 
 def is_fixed(submission: Submission) -> bool:
     """Whether nobody can change the arguments, so that they need not be described to stay what they are."""
-    return all(type(value) in _FIXED for value in submission.args) and (
-        not submission.kwargs or all(type(value) in _FIXED for value in submission.kwargs.values())
+    args, kwargs = submission.args, submission.kwargs
+    return (not args or all(type(value) in _FIXED for value in args)) and (
+        not kwargs or all(type(value) in _FIXED for value in kwargs.values())
     )
 
 
