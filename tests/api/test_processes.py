@@ -306,10 +306,11 @@ def test_a_worker_runs_what_a_service_only_accepts(serve: Serve, tmp_path: Path)
     [
         (["no_such_module:app"], {}, "the application must be in a module that exists"),
         (["tests.api.shared_app:router"], {}, "the application must be the name of a FastAPI application"),
+        (["tests.api.shared_app:ap"], {}, "(tests.api.shared_app has no 'ap')"),
         (["tests.api.shared_app"], {}, "given as MODULE:APP"),
         ([APP], {"SERVICEKIT_JOBS_URL": "memory://"}, "a file, so that a worker can share its jobs"),
         ([APP], {"SERVICEKIT_JOBS_URL": "sqlite:////no/such/folder/jobs.db"}, "its folder cannot be written"),
-        ([APP, "--max-concurrency", "0"], {}, "max_concurrency_per_process must be a whole number of at least 1"),
+        ([APP, "--max-concurrency", "0"], {}, "--max-concurrency must be a whole number of at least 1, not 0."),
     ],
 )
 def test_a_worker_that_cannot_work_says_why(

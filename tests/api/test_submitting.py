@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from openapi_spec_validator import validate
 from pydantic import BaseModel
 
-from servicekit import job_options
+from servicekit import ConfigurationError, job_options
 from servicekit.api import JobSubmitted, SchedulerDependency, ServiceBuilder, ServiceInfo, SubmitJob
 from tests.api.conftest import Connect
 
@@ -165,6 +165,12 @@ async def test_options_that_make_no_sense_are_the_clients_mistake(
         (detail,) = response.json()["detail"]
         assert detail["loc"] == ["options", field]
         assert field in detail["msg"]
+
+
+async def test_an_option_that_does_not_exist_is_the_endpoints_mistake(connect: Connect) -> None:
+    async with connect(service("memory://")) as client:
+        with pytest.raises(ConfigurationError, match="not 'run_timout'"):
+            await client.post("/options", json={"run_timout": 3})
 
 
 @pytest.mark.parametrize("option", NO_JSON)

@@ -29,7 +29,7 @@ from servicekit.errors import (
 )
 from servicekit.jobs.command import Command
 from servicekit.jobs.current import check_may_block
-from servicekit.jobs.options import MAX_TEXT_CHARACTERS, OptionChanges, check_text
+from servicekit.jobs.options import MAX_TEXT_CHARACTERS, UNKNOWN_OPTIONS, OptionChanges, check_text
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import JobTarget
 
@@ -99,11 +99,14 @@ class JobSubmitter:
     def with_options(self, **options: Unpack[OptionChanges]) -> "JobSubmitter":
         """A submitter of jobs with these options (see `JobOptions`), which go before the request's own.
 
-        An option that makes no sense is taken for the client's mistake, and answered by 422.
+        A value that makes no sense is taken for the client's mistake, and answered by 422. An option that does not
+        exist is the endpoint's own mistake: `ConfigurationError`.
         """
         try:
             self._scheduler.with_options(**options)
         except ConfigurationError as error:
+            if error.option == UNKNOWN_OPTIONS:
+                raise
             raise mistake(("options", error.option), str(error)) from error
         return JobSubmitter(self._scheduler, self._request, self._response, {**self._options, **options}, self._wait)
 

@@ -22,6 +22,8 @@ def run_worker(place: str, *, app_dir: str, is_factory: bool, max_concurrency: i
     `ConfigurationError` if there is no such application, or none whose jobs another process could run;
     `StoreUnavailable` if its file cannot be used.
     """
+    if max_concurrency is not None and max_concurrency < 1:
+        raise ConfigurationError("--max-concurrency", max_concurrency, "a whole number of at least 1")
     sys.path.insert(0, app_dir)
     app = load_app(place, is_factory=is_factory)
     scheduler = service_state(app).require_scheduler()
@@ -42,7 +44,10 @@ def load_app(place: str, *, is_factory: bool = False) -> FastAPI:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the module is there, and something that it imports is not
         raise ConfigurationError("the application", place, f"in a module that exists ({error})") from error
-    app = getattr(module, name, None)
+    if not hasattr(module, name):
+        fault = f"a name that is in its module ({module_name} has no {name!r})"
+        raise ConfigurationError("the application", place, fault)
+    app = getattr(module, name)
     if is_factory:
         if isinstance(app, FastAPI) or not callable(app) or inspect.iscoroutinefunction(app):
             raise ConfigurationError("the application", place, "the name of a plain function that makes it (--factory)")

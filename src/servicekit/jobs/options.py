@@ -19,6 +19,8 @@ MAX_TAGS: Final = 20
 DEFAULT_QUEUE: Final = "default"
 _LAST_YEAR: Final = 2999
 _LONGEST: Final = timedelta(days=3_653)
+UNKNOWN_OPTIONS: Final = "options"
+"""What a `ConfigurationError` calls the option if there is none of the name."""
 _ATTRIBUTE: Final = "__job_options__"
 
 
@@ -216,7 +218,7 @@ def changed(options: JobOptions, changes: OptionChanges) -> JobOptions:
     unknown = set(changes) - {field.name for field in fields(JobOptions)}
     if unknown:
         known = ", ".join(field.name for field in fields(JobOptions))
-        raise ConfigurationError("options", ", ".join(sorted(unknown)), f"some of {known}")
+        raise ConfigurationError(UNKNOWN_OPTIONS, ", ".join(sorted(unknown)), f"some of {known}")
     values: dict[str, Any] = {**changes}
     if not isinstance(values.get("tags", ()), str):
         values = {**values, **({"tags": tuple(values["tags"])} if "tags" in values else {})}
