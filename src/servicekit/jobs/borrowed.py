@@ -12,7 +12,7 @@ from typing import Any, Final
 from servicekit.errors import InvalidArguments
 from servicekit.jobs.classes import has_fields
 from servicekit.jobs.outcome import clip
-from servicekit.jobs.submission import name_of
+from servicekit.jobs.submission import name_argument, name_of
 
 _MAX_DEPTH: Final = 3
 _MOST_PARTS: Final = 50
@@ -59,10 +59,11 @@ _IN_MEMORY: Final = (io.BytesIO, io.StringIO)
 
 def check_borrowed(target: object, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
     """`InvalidArguments`, which names the argument, for an upload, a session, an open file and the like."""
-    for name, value in [*enumerate(args), *kwargs.items()]:
+    arguments: list[tuple[int | str, object]] = [*enumerate(args), *kwargs.items()]
+    for key, value in arguments:
         if type(value) not in _PLAIN and (found := _find(value, _MAX_DEPTH)) is not None:
             path, what = found
-            argument = clip(".".join([str(name), *path]), _MAX_PATH_CHARACTERS)
+            argument = clip(".".join([name_argument(target, key), *path]), _MAX_PATH_CHARACTERS)
             raise InvalidArguments(name_of(target), argument, f"a job cannot be given {what}.")
 
 

@@ -5,11 +5,9 @@ A job like that is written down as a reference, `package.module:function`, and i
 """
 
 import hashlib
-import inspect
 import json
-from contextlib import suppress
 from dataclasses import asdict, replace
-from typing import Any, Final
+from typing import Final
 
 from servicekit.errors import InvalidArguments, InvalidTarget, TargetUnavailable
 from servicekit.jobs.arguments import ArgumentNotKept, dump_arguments, load_arguments, sketch_arguments
@@ -17,7 +15,15 @@ from servicekit.jobs.command import Command
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import clip
 from servicekit.jobs.references import explain_no_reference, find_reference, load_reference
-from servicekit.jobs.submission import CallDescription, CallProblem, FailingTarget, JobTarget, Submission, name_of
+from servicekit.jobs.submission import (
+    CallDescription,
+    CallProblem,
+    FailingTarget,
+    JobTarget,
+    Submission,
+    name_argument,
+    name_of,
+)
 
 _COMMAND: Final = f"{Command.__module__}:{Command.__qualname__}"
 _MAX_PATH_CHARACTERS: Final = 100
@@ -44,7 +50,7 @@ def _describe(submission: Submission) -> CallDescription | CallProblem:
     try:
         return CallDescription(reference, dump_arguments(submission.args, submission.kwargs))
     except ArgumentNotKept as obstacle:
-        path = [_name_argument(target, obstacle.key), *obstacle.path]
+        path = [name_argument(target, obstacle.key), *obstacle.path]
         return CallProblem(clip(".".join(path), _MAX_PATH_CHARACTERS), obstacle.reason, obstacle.is_too_deep)
 
 
@@ -77,19 +83,6 @@ def as_accepted(submission: Submission) -> Submission:
     except Exception as error:  # it may call the user's code, which must not cost other jobs their start
         return replace(submission, target=FailingTarget(error), args=(), kwargs={}, runner=RunnerKind.COROUTINE)
     return replace(submission, args=args, kwargs=kwargs)
-
-
-def _name_argument(target: Any, key: int | str) -> str:
-    """What the target calls an argument."""
-    if isinstance(key, str):
-        return key
-    with suppress(Exception):  # some callables do not tell their signatures
-        for index, parameter in enumerate(inspect.signature(target).parameters.values()):
-            if parameter.kind is parameter.VAR_POSITIONAL:
-                return f"{parameter.name}.{key - index}"
-            if index == key:
-                return parameter.name
-    return str(key)
 
 
 def refuse(target: object, problem: CallProblem) -> InvalidTarget | InvalidArguments:

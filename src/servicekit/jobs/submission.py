@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple, NoReturn
@@ -152,6 +153,19 @@ def name_of(target: object) -> str:
         if name.isascii() and name.isprintable() and len(name) <= MAX_NAME_CHARACTERS
         else clip(name, MAX_NAME_CHARACTERS)
     )
+
+
+def name_argument(target: Any, key: int | str) -> str:
+    """What the target calls an argument."""
+    if isinstance(key, str):
+        return key
+    with suppress(Exception):  # some callables do not tell their signatures
+        for index, parameter in enumerate(inspect.signature(target).parameters.values()):
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                return f"{parameter.name}.{key - index}"
+            if index == key:
+                return parameter.name
+    return str(key)
 
 
 def name_of_program(command: Command) -> str:

@@ -16,7 +16,7 @@ from servicekit.errors import InvalidArguments, InvalidTarget, TargetUnavailable
 from servicekit.jobs import restartable
 from servicekit.jobs.outcome import describe_error
 from servicekit.jobs.references import name_of_main
-from servicekit.jobs.submission import CallDescription, Submission
+from servicekit.jobs.submission import CallDescription, Submission, name_argument
 
 LOADING: Final = "SERVICEKIT_IS_LOADING"
 """The environment's variable that is set in the process of a job while it imports the target."""
@@ -57,13 +57,14 @@ def check_sendable(submission: Submission) -> None:
     """`InvalidArguments`, which names the argument, if it cannot be sent to a process of its own."""
     if isinstance(restartable.describe_call(submission), CallDescription):
         return
-    for name, value in [*enumerate(submission.args), *submission.kwargs.items()]:
+    arguments: list[tuple[int | str, object]] = [*enumerate(submission.args), *submission.kwargs.items()]
+    for key, value in arguments:
         try:
             # What is large, such as an array, is not copied for that.
             pickle.dumps(value, protocol=5, buffer_callback=lambda _: None)
         except BaseException as error:  # it can ask the user's code, and must not end the event loop
             reason = f"it cannot be sent to a process of its own: {describe_error(error)}"
-            raise InvalidArguments(submission.name, str(name), reason) from error
+            raise InvalidArguments(submission.name, name_argument(submission.target, key), reason) from error
 
 
 def dump_call(submission: Submission) -> bytes:
