@@ -176,3 +176,9 @@ async def test_finished_jobs_are_dropped_by_age_while_nothing_happens() -> None:
 def test_a_retention_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         Retention(**options)
+
+
+@pytest.mark.parametrize("retention", [timedelta(days=7), 1_000])
+def test_what_is_no_retention_is_refused(retention: Any) -> None:
+    with pytest.raises(ConfigurationError, match="retention must be a Retention"):
+        InMemoryScheduler(retention=retention)

@@ -100,7 +100,10 @@ def _assemble(url: str, max_concurrency: int | None, options: SchedulerOptions) 
         known = ", ".join(sorted(SchedulerOptions.__annotations__))
         raise ConfigurationError("options", ", ".join(sorted(unknown)), f"some of {known}")
     hub, clock = options.get("hub") or EventHub(), options.get("clock") or SystemClock()
-    retention, max_pending = options.get("retention") or Retention(), options.get("max_pending")
+    retention, max_pending = options.get("retention"), options.get("max_pending")
+    retention = Retention() if retention is None else retention
+    if not isinstance(retention, Retention):
+        raise ConfigurationError("retention", retention, "a Retention, such as Retention(max_count=1_000)")
     check_count("max_pending", max_pending)
     limits = ConcurrencyLimits(
         max_concurrency=max_concurrency,
