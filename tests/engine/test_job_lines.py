@@ -5,12 +5,15 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from servicekit import JobStatus, Retry, RunnerKind, Scheduler, create_scheduler
+from servicekit.observability.console import show_by
 from tests.fakes import Gate, noop
 
 LOGGER = "servicekit.jobs"
@@ -184,3 +187,19 @@ asyncio.run(main())
     first, second, *_, last = done.stderr.splitlines()
     assert first.startswith("Job fail (")
     assert (second, last) == ("Traceback (most recent call last):", "ValueError: Invalid input")
+
+
+def test_each_service_of_a_process_shows_its_lines_once_and_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    ours, shown = logging.getLogger("servicekit"), StringIO()
+    console = logging.StreamHandler(shown)
+    first, second = ExitStack(), ExitStack()
+    for service in (first, second):
+        service.enter_context(show_by([console]))
+    ours.info("both run")
+    first.close()
+    ours.info("the second runs")
+    second.close()
+    ours.info("none runs")
+    assert shown.getvalue().splitlines() == ["both run", "the second runs"]
+    assert (ours.handlers, ours.level) == ([], logging.NOTSET)

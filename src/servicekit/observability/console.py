@@ -21,7 +21,7 @@ class _Stopgap(logging.Handler):
         self._handlers = handlers
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not logging.getLogger().handlers:
+        if _list_stopgaps()[:1] == [self] and not logging.getLogger().handlers:
             for handler in self._handlers:
                 if record.levelno >= handler.level:
                     handler.handle(record)
@@ -37,7 +37,8 @@ def show_on_uvicorn() -> Iterator[None]:
 @contextmanager
 def show_by(handlers: list[logging.Handler], level: int = logging.INFO) -> Iterator[None]:
     """Show servicekit's lines by these handlers, unless somebody has configured what becomes of them."""
-    if not handlers or _OURS.handlers or _OURS.level or logging.getLogger().handlers:
+    is_configured = len(_OURS.handlers) > len(_list_stopgaps()) or (_OURS.level and not _list_stopgaps())
+    if not handlers or is_configured or logging.getLogger().handlers:
         yield
         return
     stopgap = _Stopgap(handlers)
@@ -47,4 +48,10 @@ def show_by(handlers: list[logging.Handler], level: int = logging.INFO) -> Itera
         yield
     finally:
         _OURS.removeHandler(stopgap)
-        _OURS.setLevel(logging.NOTSET)
+        if not _list_stopgaps():
+            _OURS.setLevel(logging.NOTSET)
+
+
+def _list_stopgaps() -> list[logging.Handler]:
+    """One for each service of the process that runs. Only the first shows anything, else all would come twice."""
+    return [handler for handler in _OURS.handlers if isinstance(handler, _Stopgap)]
