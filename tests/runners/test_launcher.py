@@ -15,6 +15,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import CANCELED, CUT_OFF
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.ports import Runner
-from servicekit.runners import launcher
+from servicekit.runners import launcher, launcher_main
 from servicekit.runners.command import CommandRunner
 from servicekit.runners.launcher import Launcher
 from servicekit.runners.process import ProcessRunner
@@ -417,3 +418,23 @@ def test_a_launcher_is_not_started_before_it_is_needed(create: Callable[[Launche
     before = list_descriptors()
     create(Launcher()).close()
     assert list_descriptors() == before
+
+
+def test_memory_that_takes_long_to_count_is_counted_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, counted = [100.0], []
+
+    def read_memory(_pid: int, file: str, _names: object) -> int:
+        if file == "status":
+            return 1_000
+        counted.append(now[0])
+        now[0] += 1.0
+        return 10
+
+    monkeypatch.setattr(launcher_main, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(launcher_main, "list_descendants", lambda: [launcher_main.Process(1, b"")])
+    monkeypatch.setattr(launcher_main, "read_memory", read_memory)
+    watch = launcher_main.MemoryWatch(100)
+    while now[0] < 125.0:
+        assert watch.find_excess() is None
+        now[0] += 0.5
+    assert counted == [100.0, 110.0, 120.0]

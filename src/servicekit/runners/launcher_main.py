@@ -463,7 +463,7 @@ class MemoryWatch:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._pids: list[int] = []
-        self._list_at = 0.0
+        self._list_at = self._count_at = 0.0
 
     def find_excess(self) -> int | None:
         """How many bytes it is, if that is too much."""
@@ -472,9 +472,12 @@ class MemoryWatch:
             self._pids = [process.pid for process in list_descendants()]
             self._list_at = now + _LIST_SECONDS
         used = sum(read_memory(pid, "status", (b"VmRSS", b"VmSwap")) for pid in self._pids)
-        if used > self._max_bytes:  # pages that several of them share were counted for each
+        if used > self._max_bytes and now >= self._count_at:  # pages that several of them share were counted for each
             used = sum(read_memory(pid, "smaps_rollup", (b"Pss", b"SwapPss")) for pid in self._pids)
-        return used if used > self._max_bytes else None
+            # That takes the kernel a tenth of a second for each GB, and more: a tenth of a processor is spent on it.
+            self._count_at = now + 10 * (time.monotonic() - now)
+            return used if used > self._max_bytes else None
+        return None
 
 
 def read_memory(pid: int, file: str, names: tuple[bytes, ...]) -> int:
