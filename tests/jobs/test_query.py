@@ -41,6 +41,7 @@ def record(**changes: Any) -> JobRecord:
         "remaining_seconds": None,
         "error_traceback": None,
         "attempts": (),
+        "restart_problem": None,
     }
     return JobRecord(**{**values, **changes})
 
