@@ -308,7 +308,10 @@ class MissingExtra(ServicekitError, ImportError):
     """A feature needs a package that only one of the extras brings."""
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs more than is installed: install servicekit with the extra [{extra}].")
+        super().__init__(
+            f"{feature} needs more than is installed: install servicekit with the extra [{extra}], from where you have "
+            f'it: pip install "/path/to/servicekit[{extra}]" (the name alone is another project\'s on PyPI).'
+        )
         self.feature = feature
         self.extra = extra
 

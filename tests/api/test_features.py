@@ -381,3 +381,4 @@ except MissingExtra as error:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert f"extra [{feature}]" in done.stdout, done.stderr
+    assert f'pip install "/path/to/servicekit[{feature}]"' in done.stdout
