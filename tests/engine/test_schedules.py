@@ -541,6 +541,17 @@ async def test_what_was_declared_is_there_at_the_start(url: str) -> None:
             assert (state.name, state.timetable, state.target_name) == ("it", Every(MINUTE), "double")
 
 
+async def test_it_is_too_late_to_declare_once_the_scheduler_runs(url: str) -> None:
+    scheduler = create_scheduler(url, shutdown_grace=0)
+    async with scheduler:
+        with pytest.raises(ConfigurationError, match="must be called before the scheduler starts"):
+            scheduler.schedules.declare("late", Every(HOUR), noop)
+        assert await scheduler.schedules.list() == []
+    scheduler.schedules.declare("early", Every(HOUR), noop)  # it is closed, and can start again
+    async with scheduler:
+        assert [state.name for state in await scheduler.schedules.list()] == ["early"]
+
+
 async def test_a_schedule_stays_without_being_declared_again(tmp_path: object) -> None:
     url = f"sqlite:///{tmp_path}/jobs.db"
     async with TestScheduler(url=url, clock=FakeClock(NOON)) as scheduler:

@@ -44,6 +44,11 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: asyncio.Task[None] | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs at the moment, on whatever event loop."""
+        return self._tasks is not None and not self._tasks.done() and self._loop is not None and self._loop.is_running()
+
     async def open(self) -> JobStore:
         """The store, ready to be asked. What the store of a closed engine still tells is up to that.
 

@@ -73,8 +73,14 @@ class Schedules:
     def declare(self, name: str, timetable: Timetable, target: Command, /) -> None: ...
 
     def declare(self, name: str, timetable: Timetable, target: JobTarget, /, *args: Any, **kwargs: Any) -> None:
-        """Add the schedule when the scheduler starts: like `add`, for a place where nothing can be awaited."""
-        self._ticker.declare(self._describe(name, timetable, target, args, kwargs))
+        """Add the schedule when the scheduler starts: like `add`, for a place where nothing can be awaited.
+
+        `ConfigurationError` if it runs already: that is too late, and nothing would come of it.
+        """
+        schedule = self._describe(name, timetable, target, args, kwargs)
+        if self._engine.is_running:
+            raise ConfigurationError("schedules.declare", name, "called before the scheduler starts (later: await add)")
+        self._ticker.declare(schedule)
 
     def check(
         self, name: str, timetable: Timetable, target: JobTarget, args: tuple[object, ...], kwargs: dict[str, object]
