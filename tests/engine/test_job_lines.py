@@ -114,6 +114,26 @@ async def test_what_ends_with_its_process_is_an_error(tmp_path: Path, caplog: py
     assert "failed: NotRestartable: " in told[waiting].getMessage()
 
 
+async def test_what_is_put_off_by_a_process_that_stops_and_ends_with_it_is_an_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    started = asyncio.Event()
+
+    async def fail_when_stopped() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectionError from None
+
+    async with create_scheduler(f"sqlite:///{tmp_path}/jobs.db", shutdown_grace=0) as scheduler:
+        await scheduler.with_options(retry=Retry(delay=60)).add_job(fail_when_stopped)
+        await started.wait()
+    put_off, failed = await records(caplog, 2)
+    assert (put_off.levelname, failed.levelname) == ("WARNING", "ERROR")
+    assert "failed: NotRestartable: " in failed.getMessage()
+
+
 async def test_a_job_that_has_waited_too_long_is_an_error(
     single: Scheduler, caplog: pytest.LogCaptureFixture, gate: Gate
 ) -> None:

@@ -74,12 +74,11 @@ def retire(connection: sqlite3.Connection, departure: Departure) -> Step:
     return Step(len(failed) < _STEP, failed)
 
 
-def leave(connection: sqlite3.Connection, departure: Departure) -> bool:
+def leave(connection: sqlite3.Connection, process: int) -> bool:
     """Strike this process off the list, unless attempts of its are still running, or jobs wait for it."""
-    is_last = len(_end_waiting(connection, departure, EndedBy.STOP)) < _STEP
-    is_free = is_last and not _list_owned(connection, _RUNNING, departure.process)
+    is_free = not any(_list_owned(connection, status, process) for status in (_PENDING, _RUNNING))
     if is_free:
-        connection.execute("DELETE FROM processes WHERE id = ?", [departure.process])
+        connection.execute("DELETE FROM processes WHERE id = ?", [process])
     return is_free
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from servicekit.errors import StoreUnavailable
 from servicekit.stores.sqlite.database import create_file
-from servicekit.stores.sqlite.membership import Departure, Member, Registration, list_members
+from servicekit.stores.sqlite.membership import Member, Registration, list_members
 from servicekit.stores.sqlite.ownership import check_ownership, warn_of_stranger
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive, is_lock_of
 from servicekit.stores.sqlite.threads import Reader
@@ -60,9 +60,9 @@ class Seat:
             await self.take(writer, now)
             old.close()
 
-    async def leave(self, writer: Writer, now: str) -> None:
+    async def leave(self, writer: Writer) -> None:
         """Give the seat up, unless attempts still run: nobody may start those again while this process lives."""
-        if await writer.ask(LEAVE, Departure(self.number, now)):
+        if await writer.ask(LEAVE, self.number):
             self.abandon()
 
     def abandon(self) -> None:

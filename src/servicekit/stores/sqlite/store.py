@@ -220,7 +220,8 @@ class SqliteStore:
             if self._messenger is not None and self._loop is asyncio.get_running_loop():
                 with suppress(StoreUnavailable):
                     await self._settle(self._messenger.signals)  # a claim may have come when nobody took it any more
-                    await self._seat.leave(self._writer, self._now())
+                    await self._in_steps(RETIRE, self._seat.number)  # what has become pending since `retire`
+                    await self._seat.leave(self._writer)
             self._stop_threads()
 
     def _stop_threads(self) -> None:
