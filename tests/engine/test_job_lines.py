@@ -149,8 +149,10 @@ async def test_a_thread_that_outlives_its_scheduler_raises_no_alarm(
     url: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     caplog.set_level(logging.INFO)
+    file = tmp_path / "outlived.py"  # of `-c`, no other process could import the target, which is an alarm of its own
+    file.write_text(OUTLIVED)
     program = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", OUTLIVED, url, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        sys.executable, file, url, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     _, errors = await program.communicate()
     assert (program.returncode, errors.decode()) == (0, "")
