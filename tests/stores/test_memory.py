@@ -413,6 +413,12 @@ class TestRetentionInMemory(JobStoreContract):
         assert [record.version for record in told] == list(range(newest.version + 1 - len(told), newest.version + 1))
         assert 10 < len(told) <= 100
 
+    async def test_the_metadata_of_a_history_counts(self, store: JobStore, clock: FakeClock) -> None:
+        claim = await self.start(store, metadata={"note": "x" * 4_000})
+        await store.retry(claim, failure(ValueError()), clock.now() + timedelta(hours=1))
+        await self.end(store, completion(b"x" * 1_000))
+        assert len(await store.list_transitions(claim.submission.id, 0)) == 1
+
     async def test_the_oldest_histories_are_dropped_when_they_are_too_large(
         self, store: JobStore, clock: FakeClock
     ) -> None:

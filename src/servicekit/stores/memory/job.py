@@ -243,7 +243,8 @@ class Job:
         if self.log is not None:
             size += self.log.memory_bytes
         if self.transitions is not None:
-            size += _RECORD_BYTES * len(self.transitions)  # no traceback but the job's is in them
+            # No traceback but the job's is in them, but a copy of its metadata in each.
+            size += (_RECORD_BYTES + len(metadata_of(self.options.metadata).text)) * len(self.transitions)
         return size
 
     def drop_cargo(self) -> None:
