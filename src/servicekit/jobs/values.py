@@ -10,7 +10,8 @@ asked again.
 
 Whoever can write the text decides which data a target gets, and nothing else. A kind is one of the table here. A class
 is looked up by its name, as a target is, and used only if it is data (`servicekit.jobs.classes`); its instances are put
-together without calling anything of it but what hashes and compares them. Nothing that the text names is called.
+together without calling anything of it but what hashes and compares them, and what makes the default of a field that
+was not there yet. Nothing that the text names is called.
 """
 
 import ipaddress

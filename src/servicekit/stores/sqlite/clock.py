@@ -11,17 +11,18 @@ import sqlite3
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+from servicekit.jobs.status import JobStatus
 from servicekit.ports import SET_SECONDS, ClockSetting
 from servicekit.stores.sqlite.queries import get_position
 from servicekit.stores.sqlite.rows import read_time, time_text, write_time
 
 _NEWEST: Final = "SELECT max(at) FROM (SELECT at FROM events WHERE position > ? ORDER BY position DESC LIMIT 100)"
-_WAITS: Final = """
+_WAITS: Final = f"""
     SELECT id, scheduled_at, expires_at, json_extract(options, '$.start_at') FROM jobs INDEXED BY jobs_scheduled
     WHERE waits_for = 'time'
     UNION ALL
     SELECT id, scheduled_at, expires_at, NULL FROM jobs INDEXED BY jobs_expiring
-    WHERE status = 'pending' AND expires_at IS NOT NULL AND waits_for IS NOT 'time'
+    WHERE status = '{JobStatus.PENDING.value}' AND expires_at IS NOT NULL AND waits_for IS NOT 'time'
 """
 _MOVE: Final = """
     UPDATE jobs SET scheduled_at = json_extract(value, '$[1]'), expires_at = json_extract(value, '$[2]')

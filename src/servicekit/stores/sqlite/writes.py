@@ -15,6 +15,7 @@ from servicekit.jobs.submission import Submission
 from servicekit.stores.sqlite.options import expiry_after_text
 from servicekit.stores.sqlite.queries import RecordRequest, get_record
 
+_PENDING: Final = JobStatus.PENDING.value
 _RUNNING: Final = JobStatus.RUNNING.value
 _TARGETS: Final = {transition: move_of(transition).target.value for transition in Transition}
 REMOVE: Final = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
@@ -231,11 +232,12 @@ _DECLINE: Final = f"""
     WHERE id = ?
 """
 # The one that has the least to do: the job waits for it alone.
-_OTHER: Final = """
+_OTHER: Final = f"""
     SELECT id FROM processes
     WHERE id <> (SELECT owner FROM jobs WHERE id = ?) AND runs_jobs AND NOT is_stopping
     AND id NOT IN (SELECT value FROM json_each((SELECT coalesce(declined_by, '[]') FROM jobs WHERE id = ?)))
-    ORDER BY (SELECT count(*) FROM jobs WHERE status IN ('pending', 'running') AND owner = processes.id), id LIMIT 1
+    ORDER BY (SELECT count(*) FROM jobs WHERE status IN ('{_PENDING}', '{_RUNNING}') AND owner = processes.id), id
+    LIMIT 1
 """
 
 
