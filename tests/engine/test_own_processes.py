@@ -6,6 +6,7 @@ from datetime import date
 import pytest
 
 from servicekit import JobStatus, ResultDropped, Scheduler
+from tests.hindering import without_threads
 from tests.runners import odd_targets, targets
 
 
@@ -21,6 +22,14 @@ async def test_a_large_result_is_read_as_well(scheduler: Scheduler) -> None:
     job_id = await scheduler.with_options(runner="process").add_job(odd_targets.give_many, 300_000)
     await scheduler.wait(job_id)
     assert await scheduler.get_result(job_id) == list(range(300_000))
+
+
+async def test_a_large_result_is_read_where_no_more_threads_can_be_had(scheduler: Scheduler) -> None:
+    await scheduler.get_all_records()  # what needs threads has them
+    with without_threads():
+        job_id = await scheduler.with_options(runner="process").add_job(odd_targets.give_many, 300_000)
+        await scheduler.wait(job_id)
+        assert len(str(await scheduler.get_result(job_id))) > 300_000
 
 
 @pytest.mark.parametrize("target", [targets.give_lock, odd_targets.give_leaving, odd_targets.give_leaving_when_read])

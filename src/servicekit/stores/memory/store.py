@@ -285,7 +285,10 @@ class MemoryStore:
         try:
             if len(result.text) < _LARGE_RESULT:
                 return read_result(result.text)
-            return await asyncio.to_thread(read_result, result.text)
+            try:
+                return await asyncio.to_thread(read_result, result.text)
+            except RuntimeError:  # there are no more threads
+                return read_result(result.text)
         except ValueError as reason:
             raise ResultDropped(job.id, job.status) from reason
 
