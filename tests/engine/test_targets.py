@@ -28,7 +28,7 @@ from servicekit import (
     create_scheduler,
     current_job,
 )
-from tests.fakes import Gate
+from tests.fakes import Gate, noop
 
 
 async def add(left: int, right: int = 0) -> int:
@@ -430,3 +430,10 @@ async def test_a_number_that_python_would_not_read_again_is_dropped_from_a_file(
         assert (await scheduler.wait(job_id)).status is JobStatus.COMPLETED
         with pytest.raises(ResultDropped):
             await scheduler.get_result(job_id)
+
+
+@pytest.mark.parametrize("target", [noop, print])
+async def test_a_limit_of_memory_that_nobody_would_watch_is_refused(target: Callable[..., object]) -> None:
+    async with InMemoryScheduler() as scheduler:
+        with pytest.raises(InvalidTarget, match="Use runner='process'"):
+            await scheduler.with_options(max_memory_bytes=2**30).add_job(target)

@@ -145,7 +145,7 @@ def seconds_remaining(progress: Progress | None, started_at: datetime | None, no
     until_report = max(0.0, (progress.reported_at - started_at).total_seconds())
     since_report = max(0.0, (now - progress.reported_at).total_seconds())
     remaining = until_report * (1 - share) / share - since_report
-    return max(0.0, remaining) if remaining < float("inf") else None
+    return round(max(0.0, remaining), 6) if remaining < float("inf") else None  # a time is told to the microsecond
 
 
 def transitions_of(record: JobRecord) -> list[JobRecord]:
