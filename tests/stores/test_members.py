@@ -151,7 +151,8 @@ def test_a_forked_child_is_a_process_of_its_own(path: Path) -> None:
                 asyncio.new_event_loop().run_until_complete(in_child())
             finally:
                 os._exit(1)
-        await asyncio.to_thread(os.read, began, 1)
+        os.close(begins)  # so that the end of a child that fails is seen
+        assert await asyncio.to_thread(os.read, began, 1)
         (running,) = await scheduler.list_records(status=JobStatus.RUNNING, name="block_there")
         os.kill(child, 9)
         await asyncio.to_thread(os.waitpid, child, 0)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from contextvars import copy_context
 from typing import Final
 
@@ -42,6 +43,7 @@ class Engine:
         # Jobs do not inherit the context (request id, database session) of whoever happens to add the first one.
         self._context = copy_context()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
         self._tasks: asyncio.Task[None] | None = None
 
     @property
@@ -101,11 +103,14 @@ class Engine:
         return self._tasks is not None and self._loop is asyncio.get_running_loop() and not self._tasks.done()
 
     def _is_running_elsewhere(self) -> bool:
-        """Whether the engine's event loop, another one, goes on. One that stands still has been left."""
+        """Whether the engine's event loop, another one, goes on. One that stands still has been left.
+
+        So has the parent's in a forked child, where it only seems to go on.
+        """
         loop = self._loop
         if self._tasks is None or loop is None or loop is asyncio.get_running_loop():
             return False
-        return loop.is_running()
+        return loop.is_running() and self._pid == os.getpid()
 
     async def _start(self) -> None:
         await self._store.open(self._worker)
@@ -117,6 +122,7 @@ class Engine:
                 for runner in self._runners.values():
                     runner.open()
             self._loop = loop = asyncio.get_running_loop()
+            self._pid = os.getpid()
             # One task that holds the others: asyncio itself would let go of a worker that nothing refers to.
             self._tasks = loop.create_task(self._run(), name="servicekit engine", context=self._context.copy())
 
