@@ -309,8 +309,8 @@ async def test_arguments_that_cannot_be_read_are_a_clear_failure(runner: Runner)
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        (targets.give_lock, "PydanticSerializationError: Unable to serialize unknown type: "),
-        (odd_targets.give_leaving, "PydanticSerializationError: Unable to serialize unknown type: "),
+        (targets.give_lock, "PydanticSerializationError: Error serializing to JSON: TypeError: a "),
+        (odd_targets.give_leaving, "PydanticSerializationError: Error serializing to JSON: TypeError: a "),
         (partial(targets.give, "\udc80"), "PydanticSerializationError: "),
         (partial(targets.give_text, MAX_RESULT_BYTES), "it has 67,108,866 bytes as JSON, of at most 67,108,864."),
     ],
