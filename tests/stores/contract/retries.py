@@ -174,6 +174,19 @@ class RetryContract(UnclaimContract):
         assert (record.error, record.error_traceback) == ("TimeoutError: too long", None)
         assert (record.ended_by, record.attempt, len(record.attempts)) == (EndedBy.TIME_LIMIT, 2, 1)
 
+    async def test_a_job_that_ends_between_two_attempts_has_the_last_one_behind_it(
+        self, store: JobStore, clock: FakeClock
+    ) -> None:
+        job_id = await self.start_and_retry(store, clock)
+        await store.request_cancel(job_id)
+        record = await store.get_record(job_id)
+        assert (record.status, record.started_at, record.process) == (JobStatus.CANCELED, None, None)
+        assert [past.attempt for past in record.attempts] == [1]
+        assert (await store.list_transitions(record.id, record.version - 1)) == [record]
+        page = await store.list_changes(await store.get_position() - 1, 10)
+        assert page is not None
+        assert [change.record for change in page.changes] == [record]
+
     async def test_a_retry_at_once_stands_behind_what_is_there(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
         there = await self.insert(store, 2)

@@ -147,13 +147,14 @@ def _read_event_record(
     progress, started_at = _progress(row.progress), read_time(row.started_at)
     is_terminal, is_running = status.is_terminal, status is _RUNNING
     finished_at = read_time(row.at) if is_terminal else None
-    before, attempts = attempt if is_terminal or is_running else attempt + 1, list(_attempts(row.attempts))
+    # A job that ends while it waits for another attempt has the last one behind it.
+    before, attempts = attempt + 1 if started_at is None else attempt, list(_attempts(row.attempts))
     return JobRecord(
         row.job_id, status, datetime.fromisoformat(row.submitted_at or row.at), started_at, finished_at, row.error,
         row.artifact_id if is_terminal else None, name, attempt, version, progress, _tags(row.tags or "[]"),
         read_time(row.cancel_requested_at), row.queue, row.priority, read_time(row.scheduled_at),
         _ended_by(row.ended_by) if is_terminal else None, row.retry_of, row.schedule,
-        row.parent, _metadata(row.metadata), _process_of(row, status, attempts),
+        row.parent, _metadata(row.metadata), _process_of(row, attempts),
         seconds_elapsed(started_at, finished_at, now),
         seconds_remaining(progress, started_at, now) if is_running else None, row.error_traceback,
         tuple(past for past in attempts if past.attempt < before), row.restart_problem,
@@ -209,9 +210,9 @@ def _read_metadata(text: str | None) -> dict[str, object]:
     return metadata
 
 
-def _process_of(row: EventRow, status: JobStatus, attempts: Iterable[PastAttempt]) -> str | None:
-    """The process that ran the attempt of an event."""
-    if status is JobStatus.PENDING:
+def _process_of(row: EventRow, attempts: Iterable[PastAttempt]) -> str | None:
+    """The process that ran the attempt of an event, if one was under way."""
+    if row.started_at is None:
         return None
     return next((past.process for past in attempts if past.attempt == row.attempt), row.process)
 
