@@ -133,15 +133,16 @@ async def test_lines_in_the_right_form_are_progress(runner: Runner, tmp_path: Pa
         "::progress 4/4x",
         "::pro",
     ]
-    heard = tmp_path / "heard"
-    os.mkfifo(heard)
-    script = "\n".join(
-        [*(f"echo '::progress {text}'; read _ < {heard}" for text in told), *(f"echo '{text}'" for text in other)]
-    )
-    job = trial(runner, shell(script + "\nprintf '::progress 4/4'")).start()
-    for progress in told.values():
+    # One for each: the next reader of the same one could meet the writer of the last.
+    heard = [tmp_path / f"heard-{number}" for number in range(len(told))]
+    for fifo in heard:
+        os.mkfifo(fifo)
+    lines = [f"echo '::progress {text}'; read _ < {fifo}" for text, fifo in zip(told, heard, strict=True)]
+    script = "\n".join([*lines, *(f"echo '{text}'" for text in other), "printf '::progress 4/4'"])
+    job = trial(runner, shell(script)).start()
+    for progress, fifo in zip(told.values(), heard, strict=True):
         await job.wait_progress(progress[0])
-        await asyncio.to_thread(heard.write_text, "go on\n")
+        await asyncio.to_thread(fifo.write_text, "go on\n")
     await job.end()
     assert [(each.done, each.total, each.message) for each in job.progress] == [*told.values(), (4, 4, None)]
     assert type(job.progress[-1].done) is int
