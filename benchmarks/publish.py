@@ -14,7 +14,7 @@ from benchmarks.charts import QUESTIONS, draw
 from benchmarks.figures import number_text
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
-_RESULTS: Final = re.compile(r"(?<=<!-- results -->\n).*(?=<!-- end of results -->)", re.DOTALL)
+_RESULTS: Final = re.compile(r"(?<=## The last published run\n\n).*?(?=\n## )", re.DOTALL)
 _COLUMNS: Final = ("ours", "before", "limit", "peer", "ours_to_before", "ours_to_limit", "ours_to_peer")
 _TITLES: Final = ("ours", "before", "limit", "peer", "ours/before", "ours/limit", "ours/peer")
 
@@ -30,7 +30,7 @@ def publish(run: Mapping[str, Any], docs: Path) -> None:
         (folder / f"{question.file}.svg").write_text(draw(question, figures[question.figure]))
     charts = [f"![{question.title}](benchmarks/{question.file}.svg)\n" for question in drawn]
     page = docs / "benchmarks.md"
-    page.write_text(_RESULTS.sub(lambda _: "\n".join(["", *charts, *describe(run), ""]), page.read_text()))
+    page.write_text(_RESULTS.sub(lambda _: "\n".join([*charts, *describe(run), ""]), page.read_text()))
 
 
 def describe(run: Mapping[str, Any]) -> list[str]:
