@@ -1,5 +1,6 @@
 """The figures in the documentation are those of a run, and of nothing else."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from benchmarks.against import checked_out
 from benchmarks.charts import QUESTIONS, draw
+from benchmarks.publish import DOCS, publish
 
 _FIGURE = {"ours": 12.5, "limit": 10.0, "peer": None, "unit": "µs", "rounds": {"huey": [3.0, 1.0, 2.0]}}
 
@@ -22,6 +24,15 @@ def test_a_chart_has_a_bar_for_each_contestant_that_was_measured() -> None:
     bars = [float(element.attrib["width"]) for element in drawing.iter("{http://www.w3.org/2000/svg}rect")]
     assert bars == sorted(bars, reverse=True)
     assert bars[1] == pytest.approx(bars[0] * 0.8, rel=0.01)
+
+
+def test_what_the_page_shows_is_what_the_run_has_measured(tmp_path: Path) -> None:
+    (tmp_path / "benchmarks.md").write_text((DOCS / "benchmarks.md").read_text())
+    publish(json.loads((DOCS / "benchmarks" / "run.json").read_text()), tmp_path)
+    published = [Path("benchmarks.md"), *(path.relative_to(tmp_path) for path in tmp_path.glob("benchmarks/*"))]
+    assert {path: (tmp_path / path).read_text() for path in published} == {
+        path: (DOCS / path).read_text() for path in published
+    }
 
 
 def test_an_older_commit_is_measured_with_its_own_sources() -> None:
