@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from statistics import median
 from typing import Any, Final
 
 from benchmarks.figures import LIMIT, OURS, PEER, number_text
@@ -86,8 +87,8 @@ def _value_of(figure: Mapping[str, Any], contestant: str) -> float | None:
     if contestant in (OURS, LIMIT, PEER):
         value: float | None = figure[contestant]
         return value
-    rounds = sorted(figure["rounds"].get(contestant, ()))
-    return rounds[len(rounds) // 2] if rounds else None
+    rounds = figure["rounds"].get(contestant)
+    return median(rounds) if rounds else None
 
 
 def _bar(name: str, value: float, unit: str, share: float, y: int) -> str:
