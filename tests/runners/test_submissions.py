@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import pytest
 
 from servicekit.errors import QueueFull
+from servicekit.jobs import backoff
 from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.options import JobOptions
 from servicekit.runners.submissions import MAX_REQUEST_BYTES, SubmissionDesk, frame
 from tests.fakes import QuietHost, noop, submission
+from tests.hindering import without_threads
 
 NOOP = ["tests.fakes:noop", '{"args": [], "kwargs": {}}', None]
 
@@ -145,3 +148,29 @@ async def test_nothing_is_written_after_the_end(process: Process, host: Host) ->
     await serving
     with pytest.raises(BlockingIOError):
         process.socket.recv(1)
+
+
+async def test_where_there_are_no_threads_a_job_waits_for_one(
+    process: Process, host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(backoff, "_FIRST_SECONDS", 0.001)
+    with without_threads():
+        process.say(frame([1, *NOOP]))
+        while not caplog.records:
+            await asyncio.sleep(0.001)
+    (record,) = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert "has to wait: can't start new thread" in record.getMessage()
+    assert await process.hear() == [1, "job 1"]
+
+
+async def test_a_process_that_has_ended_waits_for_no_thread(
+    process: Process, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "_FIRST_SECONDS", 0.001)
+    with without_threads():
+        process.say(frame([1, *NOOP]))
+        serving = process.desk._serving
+        assert serving is not None
+        process.desk.take(b"")
+        await serving
+    assert host.calls == []

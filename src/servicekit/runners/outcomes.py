@@ -4,7 +4,6 @@ The service does not trust what stands there. It reads no more than fits, checks
 the result is written as JSON where it was made, and kept like that.
 """
 
-import asyncio
 import os
 from typing import Annotated, Final
 
@@ -22,6 +21,7 @@ from servicekit.jobs.outcome import (
 )
 from servicekit.jobs.results import WrittenResult, write_result
 from servicekit.jobs.status import Transition
+from servicekit.jobs.threads import start_in_thread
 
 MAX_RESULT_BYTES: Final = 64 * 1024 * 1024
 _ENDS: Final = (Transition.COMPLETE, Transition.FAIL, Transition.CANCEL)
@@ -87,9 +87,10 @@ async def read_outcome(descriptor: int) -> Outcome | None:
     if size <= _MOST_AT_ONCE:
         return _read_outcome(descriptor, size)
     try:
-        return await asyncio.to_thread(_read_outcome, descriptor, size)
+        reading = start_in_thread(_read_outcome, descriptor, size)
     except RuntimeError:  # there are no more threads
         return _read_outcome(descriptor, size)
+    return await reading
 
 
 def _read_outcome(descriptor: int, size: int) -> Outcome | None:

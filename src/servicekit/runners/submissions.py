@@ -7,6 +7,7 @@ read.
 
 import asyncio
 import json
+import logging
 import os
 import socket
 import threading
@@ -23,16 +24,20 @@ from servicekit.errors import (
     ServicekitError,
     StoreUnavailable,
 )
+from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.option_texts import dump_options, parse_options
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import clip, describe_error
 from servicekit.jobs.restartable import describe_call, load_call, refuse
 from servicekit.jobs.submission import CallProblem, Submission, name_of
+from servicekit.jobs.threads import start_in_thread
 
 MAX_REQUEST_BYTES: Final = 1024 * 1024
 _SIZE_BYTES: Final = 4
 _MOST_CHARACTERS: Final = 2_000
+
+_log = logging.getLogger("servicekit.engine")
 
 _FACTS: Final[dict[type[ServicekitError], tuple[str, ...]]] = {
     QueueFull: ("queue", "limit"),
@@ -53,6 +58,7 @@ class SubmissionDesk:
         self._descriptor = -1
         self._heard = b""
         self._serving: asyncio.Task[None] | None = None
+        self._failures = FailureLog(_log)
 
     def open(self, descriptor: int) -> None:
         """Answer into this socket, until the end of what is read from it."""
@@ -82,7 +88,7 @@ class SubmissionDesk:
 
     async def _serve(self, request: bytes) -> None:
         try:
-            answer = await _answer(self._job, request)
+            answer = await self._answer(request)
             if self._descriptor >= 0:
                 with suppress(OSError):  # who asks without reading the answers need not have them
                     os.write(self._descriptor, frame(answer))
@@ -90,21 +96,36 @@ class SubmissionDesk:
             self._serving = None
         self._serve_next()
 
+    async def _answer(self, request: bytes) -> object:
+        number: object = None
+        try:
+            number, reference, arguments, options = json.loads(request)
+            call = await self._load(reference, arguments, options)
+            return [number, await self._job.submit(call)]
+        except tuple(_FACTS) as error:
+            facts = [getattr(error, name) for name in _FACTS[type(error)]]
+            return [number, None, type(error).__name__, [_bounded(fact) for fact in facts]]
+        except InvalidTarget as error:
+            return [number, None, None, clip(error.reason, _MOST_CHARACTERS)]
+        except Exception as error:  # it is not there for the service, or the request makes no sense
+            return [number, None, None, f"the service cannot submit it: {describe_error(error)}"]
 
-async def _answer(job: RunningJob, request: bytes) -> object:
-    number: object = None
-    try:
-        number, reference, arguments, options = json.loads(request)
-        # To import a module may take long, and runs code that nobody here has looked at.
-        call = await asyncio.to_thread(_load, reference, arguments, options)
-        return [number, await job.submit(call)]
-    except tuple(_FACTS) as error:
-        facts = [getattr(error, name) for name in _FACTS[type(error)]]
-        return [number, None, type(error).__name__, [_bounded(fact) for fact in facts]]
-    except InvalidTarget as error:
-        return [number, None, None, clip(error.reason, _MOST_CHARACTERS)]
-    except Exception as error:  # it is not there for the service, or the request makes no sense
-        return [number, None, None, f"the service cannot submit it: {describe_error(error)}"]
+    async def _load(self, reference: str, arguments: str, options: str | None) -> JobCall:
+        """The call, in a thread: to import a module may take long, and runs code that nobody here has looked at.
+
+        Where there are no threads, the job waits for one. It is held to its own limits meanwhile.
+        """
+        backoff = Backoff()
+        while True:
+            try:
+                loading = start_in_thread(_load, reference, arguments, options)
+            except RuntimeError as error:
+                if self._descriptor < 0:
+                    raise
+                self._failures.warn("The job that job %s submits has to wait: %s", self._job.id, error)
+                await asyncio.sleep(backoff.next_seconds())
+            else:
+                return await loading
 
 
 def _bounded(fact: object) -> object:

@@ -1,6 +1,5 @@
 """The store in memory: what happens to jobs."""
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -29,6 +28,7 @@ from servicekit.jobs.retention import Retention
 from servicekit.jobs.schedules import FiredSchedule, Overlap, Schedule, ScheduleState
 from servicekit.jobs.status import EndedBy, JobStatus, Move, Transition, move_of
 from servicekit.jobs.submission import CallDescription, CallProblem, Claim, Submission, check_target, name_of
+from servicekit.jobs.threads import start_in_thread
 from servicekit.ports import Clock, EventPublisher, JobSignals
 from servicekit.stores.memory.cargo import Cargo
 from servicekit.stores.memory.changes import ChangeLog
@@ -286,9 +286,10 @@ class MemoryStore:
             if len(result.text) < _LARGE_RESULT:
                 return read_result(result.text)
             try:
-                return await asyncio.to_thread(read_result, result.text)
+                reading = start_in_thread(read_result, result.text)
             except RuntimeError:  # there are no more threads
                 return read_result(result.text)
+            return await reading
         except ValueError as reason:
             raise ResultDropped(job.id, job.status) from reason
 
