@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from servicekit.engine import scheduler
 
@@ -13,6 +14,10 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 # Applications that are made in this process leave no file behind unless they ask for one, also those that are made when
 # their module is imported.
 os.environ["SERVICEKIT_JOBS_URL"] = "memory://"
+
+# An example is wrong, or it is not: how long it takes says something of the machine alone.
+settings.register_profile("servicekit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("servicekit")
 
 
 @pytest.fixture(autouse=True, scope="session")

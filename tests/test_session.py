@@ -8,7 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import settings
 
+from tests.docs.expected import check_text
 from tests.service import ROOT, run_service
 
 
@@ -18,6 +20,11 @@ def test_a_proxy_of_the_environment_does_not_stand_before_services(monkeypatch: 
     with run_service("tests.api.apps:app") as service:
         for host in ("127.0.0.1", "localhost"):
             assert httpx.get(f"http://{host}:{service.port}/health").status_code == 200
+
+
+def test_no_verdict_depends_on_how_long_something_took() -> None:
+    assert settings().deadline is None
+    check_text('{"elapsed_seconds": 0.201, "error": null}', '{"elapsed_seconds": 12.857168, "error": null}')
 
 
 def test_nothing_can_be_left_out_of_the_whole_suite(tmp_path: Path) -> None:

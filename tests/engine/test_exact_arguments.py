@@ -183,7 +183,7 @@ def session() -> object:
     return type("AppSession", (base,), {})()
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, suppress_health_check=list(HealthCheck))
 @given(values=st.lists(DRAWN, min_size=10, max_size=20))
 def test_whatever_is_nested_arrives_as_it_is_everywhere(values: list[Any]) -> None:
     async def check(kind: str, folder: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_value_comes_back_as_it_was(value: object) -> None:
     assert look_at(again(nested)) == look_at(nested)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(value=DRAWN)
 def test_whatever_is_drawn_comes_back_as_it_was(value: object) -> None:
     assert look_at(again(value)) == look_at(value)

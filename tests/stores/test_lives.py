@@ -646,10 +646,10 @@ def is_legal(earlier: JobRecord, later: JobRecord) -> bool:
 
 
 TestLives = LivesInMemory.TestCase
-TestLives.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLives.settings = settings(max_examples=60, stateful_step_count=40)
 TestLivesOnFile = LivesOnFile.TestCase
 # What fails is not made smaller: with a real file that would take longer than a test may.
 _WITHOUT_SHRINKING: Final = (Phase.explicit, Phase.reuse, Phase.generate)
 TestLivesOnFile.settings = settings(
-    max_examples=20, stateful_step_count=50, deadline=None, phases=_WITHOUT_SHRINKING, report_multiple_bugs=False
+    max_examples=20, stateful_step_count=50, phases=_WITHOUT_SHRINKING, report_multiple_bugs=False
 )
