@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -15,6 +17,9 @@ from servicekit.jobs.schedules import FiredSchedule, Overlap
 from servicekit.jobs.status import EndedBy, JobStatus
 from servicekit.jobs.submission import Claim
 from servicekit.ports import JobStore
+from servicekit.stores.sqlite import writer, writes
+from servicekit.stores.sqlite.database import connect
+from servicekit.stores.sqlite.rows import time_text
 from servicekit.stores.sqlite.store import SqliteStore
 from tests.fakes import FakeClock, RecordingPublisher, RecordingSignals
 from tests.stores.contract.schedules import LATER, NEXT, TICK, schedule
@@ -22,6 +27,7 @@ from tests.stores.test_sqlite import OpenStore, claim_one, clock, die, ids, inse
 
 __all__ = ["clock", "open_store", "path"]
 KEYED: Final = JobOptions(concurrency_key="k")
+NEVER, AT_ONCE = 3_600.0, 0.001
 
 
 async def claim_ids(store: JobStore) -> list[str]:
@@ -251,3 +257,29 @@ async def test_who_always_has_something_to_write_hears_of_others_as_well(open_st
             while None not in follower.logs:
                 await hear(follower.told)
         writing.cancel()
+
+
+async def test_who_is_alone_looks_no_more_often_for_having_readers(
+    open_store: OpenStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_POLL_SECONDS", NEVER)
+    monkeypatch.setattr(writer, "_IDLE_POLL_SECONDS", AT_ONCE)
+    signals = RecordingSignals()
+    async with open_store(signals) as store:
+        job_id = await insert(store)
+        with closing(connect(path)) as unlisted:
+            writes.request_cancel(unlisted, writes.Request(job_id, time_text(datetime.now(UTC))))
+        assert await asyncio.wait_for(signals.canceled.get(), 60) == job_id
+
+
+async def test_who_is_not_alone_and_has_readers_looks_often(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_POLL_SECONDS", AT_ONCE)
+    monkeypatch.setattr(writer, "_IDLE_POLL_SECONDS", NEVER)
+    signals = RecordingSignals()
+    async with open_store() as there, open_store(signals) as here:
+        for _ in range(3):  # the first may be seen before it has looked who is there
+            job_id = await insert(here)
+            await there.request_cancel(job_id)
+            assert await asyncio.wait_for(signals.canceled.get(), 60) == job_id

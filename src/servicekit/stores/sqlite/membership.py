@@ -134,6 +134,12 @@ def touch(connection: sqlite3.Connection, process: int) -> None:
         connection.execute("UPDATE processes SET pid = pid + ? WHERE id = ?", [step, process])
 
 
+def count_processes(connection: sqlite3.Connection) -> int:
+    """How many work on the file, this one included, and those that have died and were not struck off yet."""
+    (count,) = connection.execute("SELECT count(*) FROM processes").fetchone()
+    return int(count)
+
+
 class OwnedJob(NamedTuple):
     id: str
     attempt: int

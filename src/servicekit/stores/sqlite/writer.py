@@ -53,7 +53,8 @@ _ORDER: Final[tuple[Callable[..., Any], ...]] = (
 _EVENTS_AT_ONCE: Final = 500
 _UNKNOWN: Final = -1
 _BUSY: Final = "SQLITE_BUSY"
-# How often the writer looks for what other processes have done. Waking up is what costs, more than looking.
+# How often the writer looks for what other processes have done. Waking up is what costs, more than looking. Who is
+# alone only has to notice that another process has come.
 _POLL_SECONDS: Final = 0.025
 _IDLE_POLL_SECONDS: Final = 0.1
 _ACTIVE_SECONDS: Final = 2.0
@@ -122,6 +123,8 @@ class Writer(DatabaseThread):
         self._seen: int | None = None
         self._data_version = _UNKNOWN
         self._looked_at = time.monotonic()
+        self._is_alone = False
+        """Whether no other process was there at the last look."""
         self._patience_for_lock = _PATIENCE_SECONDS
         self._trouble: tuple[float, StoreUnavailable] | None = None
         super().__init__(path, "servicekit writer")
@@ -144,12 +147,15 @@ class Writer(DatabaseThread):
 
     @property
     def _patience_seconds(self) -> float | None:
+        if self._is_alone:
+            return _IDLE_POLL_SECONDS
         is_busy = self._publisher.has_readers or time.monotonic() - self._active_at < _ACTIVE_SECONDS
         return _POLL_SECONDS if is_busy else _IDLE_POLL_SECONDS
 
     def _answer(self, calls: list[Call]) -> None:
         if not calls:
-            self._try_to_look()
+            if self._seen is not None:  # else this process is not on the list of processes yet
+                self._try_to_look()
             return
         try:
             with translated_errors(self._path):
@@ -225,6 +231,7 @@ class Writer(DatabaseThread):
                 newest = _read_marks(connection)
                 self._tell([], newest, newest, is_foreign=True)
                 self._data_version = version
+            self._is_alone = membership.count_processes(connection) <= 1
         now = time.monotonic()
         if now - self._looked_at > LATE_SECONDS:
             self._report(News(is_late=True))
