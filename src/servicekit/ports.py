@@ -371,8 +371,15 @@ class Runner(Protocol):
         """How an attempt ended whose task was cut off: `None` while its work goes on. Forgets it by telling."""
         ...
 
+    def find_notice(self) -> str | None:
+        """What does not work as it was asked for, though jobs run all the same; or `None`."""
+        ...
+
     def open(self) -> None:
-        """Jobs may come: keep ready what they need to begin, until `close`. Without it they are run as well."""
+        """Jobs may come: keep ready what they need to begin, until `close`. Without it they are run as well.
+
+        Takes no time: what does is begun.
+        """
         ...
 
     def close(self) -> None:

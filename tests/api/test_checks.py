@@ -29,7 +29,7 @@ def test_all_who_ask_for_the_health_share_one_look(tmp_path: Path) -> None:
         assert (before := read_version()) != began
         assert {client.get("/health").status_code for _ in range(20)} == {200}
         assert read_version() == before
-        app.state.servicekit.check_schedules = find_broken
+        app.state.servicekit.find_notice = find_broken
         assert {client.get("/health").json()["status"] for _ in range(20)} == {"degraded"}
         assert read_version() == before
 

@@ -1,5 +1,6 @@
 """The builder and its features, and the same for applications that exist already."""
 
+import asyncio
 import json
 import logging
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -211,6 +213,19 @@ async def test_what_stands_for_the_scheduler_may_have_dependencies_of_its_own(co
             assert (await client.post("/noop")).status_code == 422
         assert [record.id for record in await scheduler.get_all_records()] == [job_id]
         assert ended == ["one /noop"]
+
+
+async def test_a_service_without_what_it_was_to_preload_is_fit_for_work(
+    connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ends_its_process.py").write_text("import os\nos._exit(0)")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    jobs = ServiceBuilder(info=INFO).with_health().with_jobs(url="memory://", preload=["ends_its_process"])
+    async with connect(jobs.build()) as client:
+        while (health := await client.get("/health")).json()["status"] == "healthy":  # until it was tried
+            await asyncio.sleep(0.01)
+    assert health.status_code == 200
+    assert "imports ends_its_process by itself" in health.json()["checks"]["jobs"]["message"]
 
 
 async def test_health_runs_the_services_own_checks(connect: Connect) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import resource
+import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,6 +17,7 @@ from servicekit.engine import hindrances
 from servicekit.engine.hindrances import Hindrances
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.submission import JobTarget
+from servicekit.runners import link, work
 from tests.hindering import without_descriptors, without_threads
 from tests.runners import targets
 
@@ -111,17 +113,49 @@ async def test_more_commands_at_once_than_there_are_descriptors_for(url: str) ->
     assert {(record.status, record.attempts) for record in ended} == {(JobStatus.COMPLETED, ())}
 
 
-async def test_a_stopped_launcher_makes_no_time_limit_powerless(url: str, tmp_path: Path) -> None:
+def launcher_of(scheduler: Scheduler) -> int:
+    link = scheduler._worker._runners[RunnerKind.COMMAND]._launcher._link  # type: ignore[attr-defined]
+    pid: int = link._process.pid
+    return pid
+
+
+async def test_a_stopped_launcher_is_replaced_and_its_jobs_have_their_time_when_they_begin(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(work, "_PATIENCE_SECONDS", 0.5)
     async with create_scheduler(url, shutdown_grace=0) as scheduler:
         await scheduler.wait(await scheduler.add_job(Command(["true"])))
-        link = scheduler._worker._runners[RunnerKind.COMMAND]._launcher._link  # type: ignore[attr-defined]
-        os.kill(link._process.pid, 19)
-        limited = scheduler.with_options(run_timeout=0.05, kill_grace=0)
-        record = await scheduler.wait(await limited.add_job(Command(["touch", str(tmp_path / "begun")])))
-        assert str(record.error).startswith("RunTimeout")
-        assert not (tmp_path / "begun").exists()
-        again = await scheduler.wait(await scheduler.add_job(Command(["true"])))
-        assert again.status is JobStatus.COMPLETED
+        os.kill(launcher_of(scheduler), signal.SIGSTOP)
+        limited = scheduler.with_options(run_timeout=0.4, silence_timeout=0.4, kill_grace=0, max_restarts=0)
+        job_ids = [await limited.add_job(Command(["touch", str(tmp_path / str(number))])) for number in range(3)]
+        for job_id in job_ids:
+            record = await scheduler.wait(job_id)
+            assert (record.status, record.attempts) == (JobStatus.COMPLETED, ())
+        assert len(list(tmp_path.glob("[0-2]"))) == 3
+        limited_id = await limited.add_job(Command(["sleep", "1000"]))
+        assert str((await scheduler.wait(limited_id)).error).startswith("RunTimeout")
+    reasons = [each.getMessage() for each in caplog.records if "is replaced by another" in each.getMessage()]
+    assert reasons == [
+        "The process that starts the processes of jobs is replaced by another: a job has not begun for 0.5 seconds"
+    ]
+
+
+async def test_jobs_wait_for_launchers_that_hang_and_exceed_no_limit(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Three are tried, then the jobs go back, and the service says so."""
+    program = tmp_path / "hangs.py"
+    program.write_text("import time\ntime.sleep(1_000)")
+    async with create_scheduler(url, shutdown_grace=0) as scheduler:
+        with monkeypatch.context() as broken:
+            broken.setattr(work, "_PATIENCE_SECONDS", 0.05)
+            broken.setattr(link, "_PROGRAM", str(program))
+            limited = scheduler.with_options(run_timeout=0.1, kill_grace=0, max_restarts=0)
+            job_id = await limited.add_job(Command(["true"]))
+            problem = await wait_problem(scheduler, "Commands cannot begin in this process: ")
+            assert "does not answer" in problem
+        record = await scheduler.wait(job_id)
+        assert (record.status, record.attempts, record.error) == (JobStatus.COMPLETED, (), None)
 
 
 class Kind:

@@ -5,6 +5,8 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from servicekit.jobs.command import Command
 from servicekit.jobs.options import RunnerKind
@@ -16,8 +18,18 @@ from tests.runners.trial import Trial, parent_of
 
 COMMAND = Command("trap '' TERM; echo shell $$; setsid sleep 1000 & echo program $!; wait", shell=True)
 
+CLOSES_ALL = """
+import os, time
+with open({fifo!r}, "w") as file:
+    file.write(str(os.getpid()))
+os.closerange(0, 100)
+time.sleep(1_000)
+"""
+
 
 async def main(how_to_end: str) -> None:
+    if how_to_end == "while it imports":
+        await _import()
     launcher = Launcher()
     process = Trial(ProcessRunner(launcher), targets.sleep_with_daemon).start()
     command = Trial(CommandRunner(launcher), COMMAND, kind=RunnerKind.COMMAND).start()
@@ -31,6 +43,19 @@ async def main(how_to_end: str) -> None:
     if how_to_end == "by an exception":
         process.job.kill_grace_seconds = command.job.kill_grace_seconds = 0
         raise SystemExit(3)
+    await asyncio.Event().wait()
+
+
+async def _import() -> None:
+    """Tell who imports what never ends, and has closed all descriptors."""
+    with TemporaryDirectory() as folder:
+        os.mkfifo(Path(folder, "fifo"))
+        Path(folder, "never_imported.py").write_text(CLOSES_ALL.format(fifo=str(Path(folder, "fifo"))))
+        sys.path.insert(0, folder)
+        launcher = Launcher(["never_imported"])
+        launcher.open()
+        pid = int(Path(folder, "fifo").read_text())  # which waits for who writes it
+    print(json.dumps([pid]), flush=True)
     await asyncio.Event().wait()
 
 

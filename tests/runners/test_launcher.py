@@ -25,7 +25,7 @@ from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import CANCELED, CUT_OFF
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.ports import Runner
-from servicekit.runners import launcher, launcher_main
+from servicekit.runners import launcher_main, link, work
 from servicekit.runners.command import CommandRunner
 from servicekit.runners.launcher import Launcher
 from servicekit.runners.process import ProcessRunner
@@ -68,6 +68,15 @@ async def start_service(how_to_end: str) -> tuple[asyncio.subprocess.Process, li
 
 async def test_nothing_is_left_of_a_service_that_was_killed() -> None:
     process, pids = await start_service("by a kill")
+    assert all(map(is_running, pids))
+    process.kill()
+    await process.communicate()
+    await wait_gone(*pids)
+
+
+async def test_nothing_is_left_of_a_service_that_was_killed_while_it_imported() -> None:
+    """Not even a launcher that has closed all descriptors, and hangs."""
+    process, pids = await start_service("while it imports")
     assert all(map(is_running, pids))
     process.kill()
     await process.communicate()
@@ -247,7 +256,7 @@ async def test_nothing_fails_for_a_deploy_that_moves(
     runner: Runner, monkeypatch: pytest.MonkeyPatch, name: str, kind: str
 ) -> None:
     with monkeypatch.context() as moved:
-        moved.setattr(f"servicekit.runners.launcher.{name}", f"/nowhere/{kind}")
+        moved.setattr(f"servicekit.runners.link.{name}", f"/nowhere/{kind}")
         outcome = await Trial(runner, targets.give, 1).end()
     assert outcome.transition is Transition.RELEASE
     assert (await Trial(runner, targets.give, 1).end()).result == 1
@@ -297,14 +306,36 @@ async def test_nothing_fails_where_no_process_can_be_forked(
 ) -> None:
     """Neither for want of a supervisor, nor if that finds no process for the work."""
     program = tmp_path / "forkless.py"
-    program.write_text(FORKLESS.format(left=left, program=launcher._PROGRAM))
-    monkeypatch.setattr(launcher, "_PROGRAM", str(program))
+    program.write_text(FORKLESS.format(left=left, program=link._PROGRAM))
+    monkeypatch.setattr(link, "_PROGRAM", str(program))
     runner = create(Launcher())
     target, kind = (targets.give, RunnerKind.PROCESS) if create is ProcessRunner else (Command(["true"]), COMMAND)
     outcome = await Trial(runner, target, kind=kind).end()
     assert outcome.transition is Transition.RELEASE
     assert "no process can be started: Resource temporarily unavailable" in str(outcome.error)
     runner.close()
+
+
+HANGS_IN_WORK = """
+import os, runpy, time
+
+os.chdir = lambda _: time.sleep(1_000)
+runpy.run_path({program!r}, run_name="__main__")
+"""
+
+
+async def test_work_that_hangs_before_it_begins_is_killed_and_goes_back(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "hangs.py"
+    program.write_text(HANGS_IN_WORK.format(program=link._PROGRAM))
+    monkeypatch.setattr(link, "_PROGRAM", str(program))
+    monkeypatch.setattr(work, "_PATIENCE_SECONDS", 0.1)
+    trial = Trial(runner, targets.give)
+    outcome = await trial.end()
+    assert outcome.transition is Transition.RELEASE
+    assert "ends, or does not answer, before it has begun any" in str(outcome.error)
+    assert not trial.has_begun
 
 
 async def test_a_launcher_that_can_have_no_more_descriptors_refuses(runner: Runner) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from servicekit.jobs.command import Command
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import CANCELED
 from servicekit.ports import Runner
+from servicekit.runners import link
 from servicekit.runners.command import CommandRunner
 from servicekit.runners.launcher import Launcher
 from servicekit.runners.process import ProcessRunner
@@ -118,6 +120,10 @@ class Modules:
         return name
 
     @property
+    def has_importers(self) -> bool:
+        return (self._folder / "imports").exists()
+
+    @property
     def importers(self) -> list[int]:
         return [int(pid) for pid in (self._folder / "imports").read_text().split()]
 
@@ -164,18 +170,108 @@ async def test_threads_that_end_before_a_fork_do_no_harm(modules: Modules) -> No
     assert modules.importers == [launcher]
 
 
-STARTS_A_THREAD = "import threading, time\nthreading.Thread(target=time.sleep, args=(1_000,), daemon=True).start()"
+STARTS_A_DAEMON = """
+import time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    time.sleep(1_000)
+os.wait()
+"""
+DANGERS = {
+    "starts a thread": (
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(1_000,)).start()",
+        "threads (",
+    ),
+    "starts a program": ("import subprocess\nsubprocess.Popen(['sleep', '1000'])", "processes (sleep)"),
+    "stays in a child": ("import time\nif os.fork() == 0: time.sleep(1_000)", "processes ("),
+    "goes on in a child": ("if os.fork(): os._exit(0)", "has ended, or closed"),
+    "starts a daemon": (STARTS_A_DAEMON, "processes ("),
+    "leaves a file open": (f"file = open({__file__!r})", f"files open ({__file__})"),
+    "closes all descriptors": ("os.closerange(3, 1_000)", "has ended, or closed"),
+    "uses what it has closed": ("os.closerange(3, 99)\nfiles = [open(os.devnull) for _ in '123456789']", "has ended"),
+    "ends its process": ("os._exit(0)", "has ended, or closed"),
+    "kills its process": ("os.kill(os.getpid(), 9)", "has ended, or closed"),
+    "hangs": ("import time\ntime.sleep(1_000)", "that has not ended for 0.5 seconds"),
+}
 
 
-async def test_nothing_is_preloaded_that_leaves_threads(modules: Modules, caplog: pytest.LogCaptureFixture) -> None:
-    name = modules.write("preloaded_in_vain", STARTS_A_THREAD)
-    launcher = await use(name, (name,))
-    first, *jobs = modules.importers
-    assert first != launcher
-    assert len(set(jobs)) == 3
-    assert launcher not in jobs
+@pytest.mark.parametrize("danger", DANGERS)
+async def test_nothing_is_preloaded_from_which_no_process_can_be_forked_safely(
+    modules: Modules, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, danger: str
+) -> None:
+    text, reason = DANGERS[danger]
+    name = modules.write("preloaded_in_vain", text)
+    monkeypatch.setenv("IMPORTED_FOR", str(tmp_path))
+    runner = ProcessRunner(Launcher((name,)))
+    with monkeypatch.context() as hurried:
+        if danger == "hangs":
+            hurried.setattr(link, "_IMPORT_SECONDS", 0.5)
+        runner.open()
+    trials = [Trial(runner, targets.import_by_name, "json").start() for _ in range(3)]
+    for trial in trials:
+        outcome = await trial.end()
+        assert (outcome.result, outcome.error) == ("json", None)
     (record,) = [each for each in caplog.records if each.levelno == logging.WARNING]
-    assert record.getMessage().startswith("Each job in a process of its own imports preloaded_in_vain by itself")
+    message = record.getMessage()
+    assert message.startswith("Each job in a process of its own imports preloaded_in_vain by itself")
+    assert reason in message
+    assert runner.find_notice() == message
+    runner.close()
+    while find_processes(f"IMPORTED_FOR={tmp_path}"):
+        await asyncio.sleep(0.002)
+
+
+def find_processes(variable: str) -> list[str]:
+    """Those that have, or whose parents have, begun with this in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if variable.encode() in path.read_bytes().split(b"\0"):
+                found.append(path.parent.name)
+    return found
+
+
+async def test_a_child_that_comes_to_the_end_of_its_import_ends_there(modules: Modules) -> None:
+    name = modules.write("preloaded_with_a_child", "pid = os.fork()\nif pid: os.waitpid(pid, 0)")
+    launcher = await use(name, (name,))
+    assert modules.importers == [launcher]
+
+
+async def test_what_is_preloaded_may_handle_signals(modules: Modules) -> None:
+    text = "import signal\nsignal.set_wakeup_fd(-1)\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)"
+    name = modules.write("preloaded_with_signals", text)
+    launcher = await use(name, (name,))
+    assert modules.importers == [launcher]
+
+
+async def test_what_is_preloaded_is_imported_before_a_job_comes(modules: Modules) -> None:
+    name = modules.write("preloaded_early")
+    runner = ProcessRunner(Launcher((name,)))
+    runner.open()
+    launcher = launcher_of(runner)
+    while not modules.has_importers:
+        await asyncio.sleep(0.002)
+    assert (await Trial(runner, targets.import_by_name, name).end()).result == name
+    assert modules.importers == [launcher]
+    runner.close()
+
+
+def test_what_an_event_loop_has_left_while_it_was_imported_is_imported_again(modules: Modules) -> None:
+    name = modules.write("preloaded_for_two")
+    runner = ProcessRunner(Launcher((name,)))
+
+    async def open_and_leave() -> None:
+        runner.open()
+
+    async def run() -> object:
+        return (await Trial(runner, targets.import_by_name, name).end()).result
+
+    asyncio.run(open_and_leave())
+    assert asyncio.run(run()) == name
+    assert runner.find_notice() is None
+    runner.close()
 
 
 @pytest.mark.parametrize("text", ["import nothing_like_this", "raise SystemExit('install more')"])

@@ -115,7 +115,7 @@ def _make_check(state: ServiceState) -> HealthCheck:
     find_problem = SharedCheck(state.find_problem).ask
 
     async def check() -> str | None:
-        return await find_problem() or await state.check_schedules()
+        return await find_problem() or await state.find_notice()
 
     return check
 

@@ -54,9 +54,11 @@ class ServiceState:
         """What keeps jobs from being accepted and run. It is tried out, which writes to the file."""
         return await self.require_scheduler().find_problem()
 
-    async def check_schedules(self) -> str | None:
-        """What keeps schedules from submitting jobs, while the rest works."""
-        broken = [state.problem for state in await self.require_scheduler().schedules.list() if state.problem]
+    async def find_notice(self) -> str | None:
+        """What keeps schedules from submitting jobs, or is not as it was asked for, while the rest works."""
+        scheduler = self.require_scheduler()
+        broken = [state.problem for state in await scheduler.schedules.list() if state.problem]
+        broken += filter(None, [scheduler.find_notice()])
         return Notice(" ".join(broken)) if broken else None
 
     def require_scheduler(self) -> Scheduler:

@@ -62,7 +62,7 @@ class Attempt:
     ) -> None:
         self.claim = claim
         self.has_begun = False
-        """Whether the work has begun, where that may fail (set by the worker)."""
+        """Whether the work has begun, where that may fail."""
         self.job = RunningJob(claim.submission, claim.attempt, self)
         self._store = store
         self._runner = runner
@@ -97,10 +97,18 @@ class Attempt:
             self.job.lifeline = self._store.lifeline
         options = self.claim.submission.options
         if options is not DEFAULT_OPTIONS:
-            self._set_limits(options)
+            self.job.kill_grace_seconds = seconds_of(options.kill_grace)
+            if self.claim.submission.runner not in _OUTSIDE:
+                self._set_limits(options)
+
+    def note_begun(self) -> None:
+        """The work has begun, where that may fail."""
+        self.has_begun = True
+        # Before that, it is not the job that takes its time. A work that was cut off can be heard without its loop.
+        if self.claim.submission.runner in _OUTSIDE and not self._loop.is_closed():
+            self._set_limits(self.claim.submission.options)
 
     def _set_limits(self, options: JobOptions) -> None:
-        self.job.kill_grace_seconds = seconds_of(options.kill_grace)
         limits = TimeLimits(options, self._clock, self._strike)
         if limits.is_needed:
             self._limits = limits
@@ -197,7 +205,8 @@ class Attempt:
 
     async def _end(self, outcome: Outcome) -> None:
         """Write the end: of the attempt alone if the job is given back or tried again, else of the job."""
-        if self._exceeded is not None:  # whatever the target has made of being asked to stop
+        # Whatever the target has made of being asked to stop; but what could not begin has exceeded nothing.
+        if self._exceeded is not None and outcome.transition is not Transition.RELEASE:
             outcome = failure(self._exceeded, EndedBy.TIME_LIMIT)
         elif (self._is_stopped and outcome.transition is Transition.CANCEL) or self._was_refused(outcome):
             await self._release()

@@ -40,7 +40,8 @@ class SchedulerOptions(TypedDict, total=False):
       processes and commands always is.
     - `log_jobs`: whether the service's own log says what becomes of jobs, on the logger `servicekit.jobs`: a failed one
       is an error with its traceback, an attempt that failed and will be followed by another a warning, the rest `INFO`.
-    - `preload`: modules that are imported once for all jobs with `runner="process"`, which find them imported.
+    - `preload`: modules that are imported once for all jobs with `runner="process"`, which find them imported. That
+      begins at the start.
     - `run_jobs`: whether this process runs jobs, or only accepts them for others.
     - `service`: what the service is called: another one that starts with the same file is warned. The name of the
       application, where there is one.
@@ -138,11 +139,13 @@ def _check_preload(preload: Collection[str]) -> Collection[str]:
 def _create_runners(preload: Collection[str]) -> dict[RunnerKind, Runner]:
     """A runner for each kind of target."""
     coroutines, launcher = CoroutineRunner(), Launcher(preload)
+    # Commands need nothing that is imported, and do not wait for it.
+    commands = Launcher() if preload else launcher
     return {
         RunnerKind.COROUTINE: coroutines,
         RunnerKind.THREAD: ThreadRunner(coroutines),
         RunnerKind.PROCESS: ProcessRunner(launcher),
-        RunnerKind.COMMAND: CommandRunner(launcher),
+        RunnerKind.COMMAND: CommandRunner(commands),
     }
 
 

@@ -81,6 +81,10 @@ class Engine:
             return "The scheduler is stopped."
         return await (await self.open()).find_problem() or self._worker.find_problem()
 
+    def find_notice(self) -> str | None:
+        """What does not work as it was asked for, though jobs are accepted and run all the same; or `None`."""
+        return " ".join(filter(None, (runner.find_notice() for runner in self._runners.values()))) or None
+
     async def close(self) -> None:
         """End everything in order: see `Scheduler.close`."""
         self.is_closed = True

@@ -377,6 +377,10 @@ class Scheduler:
         """What keeps the scheduler from working, or `None`. It is tried out."""
         return await self._engine.find_problem()
 
+    def find_notice(self) -> str | None:
+        """What does not work as it was asked for, though the scheduler works: modules that it cannot `preload`, say."""
+        return self._engine.find_notice()
+
     async def close(self) -> None:
         """Stop in order: accept and start no more jobs, give running ones `shutdown_grace` to end, stop the rest.
 

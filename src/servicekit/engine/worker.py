@@ -233,7 +233,7 @@ class Worker:
             self._wake.set()
 
     def _attempt_begun(self, attempt: Attempt) -> None:
-        attempt.has_begun = True
+        attempt.note_begun()
         self._hindrances.note_begun(attempt.claim.submission.runner)
 
     def _attempt_hindered(self, attempt: Attempt, reason: str) -> None:

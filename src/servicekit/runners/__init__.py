@@ -22,9 +22,11 @@ To fork a service, with its threads, event loop and database, is not safe; so ot
 A call in Python can also have jobs submitted: its requests and their answers go over a socket of their own
 (`submissions`).
 
-- The *launcher* is a small process with one thread, started for the first such job (`launcher`, `launcher_main`). It
-  holds nothing of the service: no descriptors but its own, no locks. For functions it imports servicekit, once, so
-  that forking is all that a job waits for.
+- The *launcher* is a small process with one thread, started for the first such job (`launcher`, `link`,
+  `launcher_main`). It holds nothing of the service: no descriptors but its own, no locks. For functions it imports
+  servicekit, once, so that forking is all that a job waits for, and what it is to preload, from the service's start
+  on. What that does to it is not known: it looks whether its process, sockets, threads, children and files are as
+  before, and else another launcher takes its place, which does not preload.
 - Supervisor and work are forked before their job comes (`Pair`), since that takes longer than everything else: while it
   has nothing to do, the launcher keeps one pair, which waits.
 - The *supervisor* of a job adopts whatever loses its parent (`PR_SET_CHILD_SUBREAPER`). So the job's processes are
@@ -38,9 +40,11 @@ What happens when somebody dies:
 | who            | what then                                                                                          |
 |----------------|----------------------------------------------------------------------------------------------------|
 | the work       | The supervisor kills what it left behind, and tells how it ended.                                  |
-| the service    | The sockets end: supervisors kill everything, the launcher ends.                                   |
+| the service    | The sockets end: supervisors kill everything, the launcher ends. On Linux the kernel kills it too, |
+|                | since what it imports may hang, or have closed its socket.                                         |
 | the launcher   | Running jobs go on. What it had not begun, and all jobs to come, are started by another.           |
-|                | The same if it does not answer, and a job that it has not begun is to be killed.                   |
+|                | The same if it does not answer, and a job that it has not begun is to be killed, or has waited     |
+|                | for a minute; or if what it imports has not ended after five.                                      |
 | the supervisor | The kernel kills the work, the launcher the rest; then the control socket ends, and the job failed. |
 
 A process that runs as somebody else (`sudo`) cannot be killed; its job goes on running until it has ended.

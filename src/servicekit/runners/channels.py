@@ -27,16 +27,16 @@ class Channels:
         self._ours: set[int] = set()
         self._theirs: set[int] = set()
         self.report = self.answer = self.calls = -1
-        self.control, control = self._add(_pair(socket.SOCK_STREAM))
+        self.control, control = self._add(make_pair(socket.SOCK_STREAM))
         self.stdout, stdout = self._add(os.pipe())
         self.stderr, stderr = self._add(os.pipe())
         self.sent = [self._give(request), control, self._give(stdin), stdout, stderr]
         """What the launcher needs, in its order."""
         if is_call:
-            self.report, report = self._add(_pair(socket.SOCK_DGRAM))
-            self.answer = _file(b"")
+            self.report, report = self._add(make_pair(socket.SOCK_DGRAM))
+            self.answer = make_file(b"")
             self._ours.add(self.answer)
-            self.calls, calls = self._add(_pair(socket.SOCK_STREAM))
+            self.calls, calls = self._add(make_pair(socket.SOCK_STREAM))
             self.sent += [report, self.answer, calls]
         for descriptor in self._ours:
             os.set_blocking(descriptor, False)
@@ -47,7 +47,7 @@ class Channels:
         return ends
 
     def _give(self, data: bytes) -> int:
-        descriptor = _file(data)
+        descriptor = make_file(data)
         self._theirs.add(descriptor)
         return descriptor
 
@@ -115,7 +115,8 @@ class Outlet:
             self._take(b"")
 
 
-def _pair(kind: socket.SocketKind) -> tuple[int, int]:
+def make_pair(kind: socket.SocketKind) -> tuple[int, int]:
+    """Two connected sockets: this process's end, and another's."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
     if kind is socket.SOCK_DGRAM:  # some systems take but 2 KiB at a time by default
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _REPORT_BYTES)
@@ -123,7 +124,7 @@ def _pair(kind: socket.SocketKind) -> tuple[int, int]:
     return ours.detach(), theirs.detach()
 
 
-def _file(data: bytes) -> int:
+def make_file(data: bytes) -> int:
     """A file without a name that can be read from its beginning, in memory where the system has that."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("servicekit")

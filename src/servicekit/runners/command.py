@@ -49,6 +49,9 @@ class CommandRunner:
     def find_outcome(self, job: RunningJob) -> Outcome | None:
         return CUT_OFF if self._launcher.end_cut_off(job) else None
 
+    def find_notice(self) -> str | None:
+        return None
+
     def open(self) -> None:
         self._launcher.open()
 

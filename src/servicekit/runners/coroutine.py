@@ -33,6 +33,9 @@ class CoroutineRunner:
     def find_outcome(self, job: RunningJob) -> Outcome:  # noqa: ARG002
         return CUT_OFF  # with its task, the work has ended
 
+    def find_notice(self) -> str | None:
+        return None
+
     def open(self) -> None:
         """Nothing is kept ready."""
 

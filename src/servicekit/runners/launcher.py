@@ -1,23 +1,18 @@
 """The service's end of the launcher: starts it when it is needed, and has it start the work of jobs."""
 
 import asyncio
-import errno
 import logging
 import os
-import socket
-import subprocess
-import sys
 import weakref
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Final, TypeVar
 
 from servicekit.jobs.current import RunningJob
-from servicekit.runners import launcher_main
 from servicekit.runners.coroutine import absorb_cancellation
 from servicekit.runners.launcher_main import CALL, PROGRAM
+from servicekit.runners.link import Link
 from servicekit.runners.reserve import Reserve
 from servicekit.runners.work import Plan, Work, WorkEnd
 
@@ -27,22 +22,21 @@ _log = logging.getLogger("servicekit.engine")
 
 _TRIES: Final = 3
 _BUSY_SECONDS: Final = 0.01
-_BUSY: Final = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS)
-_PROGRAM: Final = str(Path(launcher_main.__file__))
 
 
 class Launcher:
     """Starts the processes of jobs, by a small process of its own: see the page in `servicekit.runners`.
 
-    That process is started for the first job, and again for the next one should it have died; running jobs do not
-    need it. It ends with `close`, or with this object, or with this process. A forked child of this process begins
-    without it, and without the jobs.
+    That process is started for the first job, or by `open` if it has modules to import beforehand; and again for the
+    next job should it have died, or not answer. Running jobs do not need it. It ends with `close`, or with this object,
+    or with this process. A forked child of this process begins without it, and without the jobs.
     """
 
     def __init__(self, preload: Iterable[str] = ()) -> None:
         """`preload`: the modules to import in that process, where all functions find them imported."""
         self._preload = tuple(preload)
-        self._link: _Link | None = None
+        self._notice: str | None = None
+        self._link: Link | None = None
         self._works: dict[RunningJob, Work] = {}
         self._reserve = Reserve()
         self._is_open = False
@@ -61,17 +55,25 @@ class Launcher:
                 return end
             if end.answer is not None:
                 end.answer.close()
-        raise OSError("the process that starts the processes of jobs ends before it has begun any")
+        raise OSError("the process that starts the processes of jobs ends, or does not answer, before it has begun any")
 
     def open(self) -> None:
-        """Keep some descriptors for jobs, until `close`."""
+        """Keep some descriptors for jobs, until `close`, and begin to import what is to be there for them."""
         self._is_open = True
         self._reserve.fill()
+        if self._preload:
+            with suppress(OSError):  # the first job tries it again
+                self._open(self._find_link).prepare()
+
+    def find_notice(self) -> str | None:
+        """What does not work as it was asked for, though jobs run; `None` if all does."""
+        return self._notice
 
     async def _try(self, plan: Plan, job: RunningJob) -> WorkEnd:
-        work = self._works[job] = self._open(partial(Work, plan, job, self._preload, self))
+        link = self._open(self._find_link)
+        work = self._works[job] = self._open(partial(Work, plan, job, link))
         try:
-            await self._start(work, job, CALL if plan.take_report is not None else PROGRAM)
+            await self._start(link, work, job, CALL if plan.take_report is not None else PROGRAM)
             await _wait(work, job)
         except OSError:
             self.end_cut_off(job)
@@ -114,41 +116,43 @@ class Launcher:
         if link is not None:
             link.close()
 
-    def work_stuck(self) -> None:
-        self._end_link()
+    def link_lost(self, link: Link) -> None:
+        if self._link is link:
+            self._link = None
+        link.close()
 
-    def preload_unsafe(self, threads: str) -> None:
-        if self._preload:
-            _log.warning(
-                "Each job in a process of its own imports %s by itself: where that is imported beforehand there are "
-                "other threads (%s), beside which no process can be forked safely",
-                ", ".join(self._preload),
-                threads,
-            )
-        self._preload = ()
-        self._end_link()
+    def preload_failed(self, reason: str) -> None:
+        modules, self._preload = ", ".join(self._preload), ()
+        self._notice = (
+            f"Each job in a process of its own imports {modules} by itself, which was to be done once: {reason}."
+        )
+        _log.warning("%s", self._notice)
 
-    async def _start(self, work: Work, job: RunningJob, kind: bytes) -> None:
+    def _find_link(self) -> Link:
+        if self._link is not None and self._link.is_left:
+            self._end_link()
+        if self._link is None:
+            self._link = Link(self._preload, self)
+        return self._link
+
+    async def _start(self, link: Link, work: Work, job: RunningJob, kind: bytes) -> None:
         lifeline = [] if job.lifeline is None else [job.lifeline]
+        descriptors = [*work.sent, *lifeline]
         is_sent = False
         try:
-            while not (is_sent := self._send(kind, [*work.sent, *lifeline])) and not job.is_cancel_requested:  # noqa: ASYNC110
+            while not (is_sent := self._send(link, kind, descriptors)) and not job.is_cancel_requested:  # noqa: ASYNC110
                 await asyncio.sleep(_BUSY_SECONDS)
         finally:
             work.hand_over(is_sent=is_sent)
 
-    def _send(self, kind: bytes, descriptors: list[int]) -> bool:
+    def _send(self, link: Link, kind: bytes, descriptors: list[int]) -> bool:
         """`False`: there are too many requests on their way already. If the launcher has died, the work is lost."""
-        if self._link is None:
-            self._link = self._open(_Link)
         try:
-            socket.send_fds(self._link.socket, [kind], descriptors)
+            if (kind == CALL or self._preload) and not self._open(link.prepare):
+                return False
+            return link.send(kind, descriptors)
         except ConnectionError:
-            self._end_link()
-        except OSError as error:
-            if error.errno not in _BUSY:
-                raise
-            return False
+            link.note_end()
         return True
 
     def _forget(self) -> None:
@@ -159,40 +163,6 @@ class Launcher:
         for work in self._works.values():
             work.close_in_child()
         self._works = {}
-
-
-class _Link:
-    """The process, and the socket to it."""
-
-    def __init__(self) -> None:
-        self.socket, theirs = socket.socketpair()
-        self.socket.setblocking(False)
-        with theirs, ExitStack() as undo:
-            undo.enter_context(self.socket)
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", _PROGRAM, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,  # what a terminal sends is meant for the service
-            )
-            undo.pop_all()
-        self._finalizer = weakref.finalize(self, _end, self._process, self.socket)
-
-    def close(self) -> None:
-        self._finalizer()
-
-    def forget(self) -> None:
-        """In a forked child: let go of it without ending it."""
-        self._finalizer.detach()
-        self.socket.close()
-        self._process.returncode = 0  # it is not this process's child, and its end of no interest
-
-
-def _end(process: "subprocess.Popen[bytes]", connection: socket.socket) -> None:
-    connection.close()
-    process.kill()  # at once, whatever it imports
-    process.wait()
 
 
 def _forget_in_child(reference: "weakref.ref[Launcher]") -> None:

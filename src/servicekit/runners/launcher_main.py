@@ -31,6 +31,8 @@ CALL: Final = b"c"
 """A request for a call in Python."""
 PROGRAM: Final = b"p"
 """A request for a program."""
+IMPORT: Final = b"i"
+"""A request to import what calls need. It comes before the first of them."""
 
 _ISOLATED: Final = "servicekit.runners.isolated"
 _LOADING: Final = "SERVICEKIT_IS_LOADING"  # as in `calls`
@@ -90,27 +92,34 @@ class Launcher:
         if flags & socket.MSG_CTRUNC:
             refuse(descriptors)
             return True
-        is_safe = kind != CALL or self._preload(*descriptors[:2])
-        has_begun = is_safe and self._begin(descriptors)
+        if kind == IMPORT:
+            return self._import(*descriptors)
+        has_begun = self._begin(descriptors)
         for descriptor in descriptors:
             if not (has_begun and descriptor == descriptors[1]):
                 os.close(descriptor)
-        return is_safe
+        return True
 
-    def _preload(self, file: int, control: int) -> bool:
-        """Import what calls need, if that is still to be done; `False` if nothing may be forked from here any more."""
-        if _ISOLATED in sys.modules:
-            return True
+    def _import(self, file: int, control: int) -> bool:
+        """Import what calls need; `False` if nothing may be forked from here any more."""
         if self._spare is not None:
             self._spare.close()  # it would have to import all that by itself
             self._spare = None
         request = read_request(file)
-        for problem in preload(request):
+        os.close(file)
+        state = State(self._requests.fileno(), control)
+        problems = preload(request)
+        danger = state.find_danger() if request["preload"] else None
+        for problem in problems:
             tell(control, "warning", problem)
-        threads = list_other_threads() if request["preload"] else []
-        if threads:
-            tell(control, "unsafe", ", ".join(threads))
-        return not threads
+        if danger is None:
+            self._child_ends.listen()
+            tell(control, "is_ready", True)
+        else:
+            end_children()
+            tell(control, "unsafe", danger)
+        os.close(control)
+        return danger is None
 
     def _begin(self, descriptors: list[int]) -> bool:
         control, self._has_served = descriptors[1], True
@@ -415,6 +424,60 @@ def preload(request: Request) -> list[str]:
     return problems
 
 
+class State:
+    """What must be as it was, after modules were imported of which nothing is known, for others to be forked."""
+
+    def __init__(self, *sockets: int) -> None:
+        self._sockets = sockets
+        self._process = os.getpid()
+        self._identities = list(map(identify, sockets))
+        self._descriptors = list_descriptors()
+
+    def find_danger(self) -> str | None:
+        """Why nothing may be forked from here. In a forked child, or without the sockets, nothing more can be done."""
+        if os.getpid() != self._process or list(map(identify, self._sockets)) != self._identities:
+            os._exit(1)
+        if reap_children(lambda *_: None):
+            return f"importing it starts other processes ({name_all(list_children())}), which all jobs would share"
+        threads = list_other_threads()
+        if threads:
+            names = ", ".join(threads)
+            return f"importing it starts other threads ({names}), beside which no process can be forked safely"
+        opened = sorted(list_descriptors() - self._descriptors)
+        if opened:
+            names = ", ".join(map(name_file, opened))
+            return f"importing it leaves files open ({names}), for which jobs would take what they open themselves"
+        return None
+
+
+def identify(descriptor: int) -> tuple[int, int] | None:
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def list_descriptors() -> set[int]:
+    descriptors = map(int, os.listdir("/dev/fd"))  # noqa: PTH208
+    return {descriptor for descriptor in descriptors if identify(descriptor) is not None}  # the list's own is closed
+
+
+def name_file(descriptor: int) -> str:
+    with suppress(OSError):
+        return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
+    return str(descriptor)
+
+
+def end_children() -> None:
+    """Kill the children, and theirs, which become children of this process, until there are none."""
+    while reap_children(lambda *_: None) and (children := list_children()):
+        for process in children:
+            send_signal(process.pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(-1, 0)
+
+
 def list_other_threads() -> list[str]:
     """The names of the threads of this process besides its first, but for those that end themselves before a fork.
 
@@ -502,9 +565,14 @@ class ChildEnds:
 
     def __init__(self) -> None:
         self.descriptors = self.descriptor, writer = os.pipe()
+        self._writer = writer
         for descriptor in self.descriptors:
             os.set_blocking(descriptor, False)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        self.listen()
+
+    def listen(self) -> None:
+        """Hear of children, whoever else has wanted to since."""
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def clear(self) -> None:
@@ -565,6 +633,10 @@ def _read_status(pid: str) -> tuple[int, bytes]:
     with open(f"/proc/{pid}/stat", "rb") as file:
         start, _, rest = file.read().rpartition(b")")  # the name before it can hold anything
     return int(rest.split()[1]), start.partition(b"(")[2]
+
+
+def name_all(processes: list[Process]) -> str:
+    return ", ".join(sorted({process.program.decode(errors="replace") for process in processes}))
 
 
 def send_signal(pid: int, number: signal.Signals) -> None:
@@ -640,6 +712,10 @@ def run_to_exit(function: Callable[[], None]) -> NoReturn:
 
 if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    # Its socket tells the end of the service as well, unless a module that was imported has closed that, or hangs.
+    call_prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(sys.argv[2]):  # it died before
+        os._exit(0)
     adopt_orphans()
     Launcher(socket.socket(fileno=int(sys.argv[1]))).serve()
     os._exit(0)  # what was imported may have left threads that would be waited for

@@ -3,7 +3,6 @@
 import logging
 import sys
 from functools import partial
-from typing import Final
 
 from servicekit.errors import MemoryLimitExceeded, ProcessCrashed
 from servicekit.jobs.current import RunningJob
@@ -19,9 +18,6 @@ from servicekit.runners.output import OutputLog
 from servicekit.runners.reports import take_report
 from servicekit.runners.submissions import SubmissionDesk
 from servicekit.runners.work import Plan, WorkEnd, describe_surroundings
-
-_SHARED_IMPORTS: Final = ("servicekit.api", "servicekit.engine.factory", "servicekit.observability.bars")
-"""What most targets' modules import, and what is safe to have been imported before the process was forked."""
 
 
 class ProcessRunner:
@@ -56,6 +52,9 @@ class ProcessRunner:
     def find_outcome(self, job: RunningJob) -> Outcome | None:
         return CUT_OFF if self._launcher.end_cut_off(job) else None
 
+    def find_notice(self) -> str | None:
+        return self._launcher.find_notice()
+
     def open(self) -> None:
         self._launcher.open()
 
@@ -76,7 +75,6 @@ def _plan(submission: Submission, job: RunningJob) -> Plan:
         "main": name_of_main(),
         "path": [folder for folder in sys.path if isinstance(folder, str)],
         "program": sys.argv,
-        "imports": [module for module in _SHARED_IMPORTS if module in sys.modules],
         "log_level": logging.getLogger().level,
     }
     return Plan(

@@ -45,6 +45,9 @@ class ThreadRunner:
                 return CUT_OFF
         return outcome
 
+    def find_notice(self) -> str | None:
+        return None
+
     def open(self) -> None:
         """Nothing is kept ready."""
 

@@ -2,11 +2,10 @@
 
 import asyncio
 import json
-import logging
 import os
 import select
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ from servicekit.runners.launcher_main import KILL, TERMINATE
 from servicekit.runners.submissions import SubmissionDesk
 
 _KILL_SECONDS: Final = 1.0
-
-_log = logging.getLogger("servicekit.engine")
+# A job begins within milliseconds, or within seconds on a machine that is very busy.
+_PATIENCE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +106,13 @@ class WorkEnd(NamedTuple):
 class WorkListener(Protocol):
     """Who has to know what becomes of works."""
 
-    def work_stuck(self) -> None:
-        """The launcher has not begun it by the time when it is to be killed."""
+    @property
+    def is_importing(self) -> bool:
+        """Whether works have to wait for that."""
         ...
 
-    def preload_unsafe(self, threads: str) -> None:
-        """The launcher ends, since there are these threads in it after it has imported what it was to."""
+    def work_stuck(self, reason: str | None) -> None:
+        """The launcher has not begun it by the time when it is to be killed; or for too long, which is the reason."""
         ...
 
 
@@ -120,9 +120,12 @@ class Work:
     """One job's processes, over which a supervisor watches at the other end of a socket, the control.
 
     If that ends, be it because this process does, the supervisor kills them all.
+
+    Work that has not begun after a minute, in which nothing was imported for it, is lost to its launcher, which has to
+    be replaced: it is stopped, or swapped out. If others have it already, they are killed after another minute.
     """
 
-    def __init__(self, plan: Plan, job: RunningJob, preload: Collection[str], listener: "WorkListener") -> None:
+    def __init__(self, plan: Plan, job: RunningJob, listener: WorkListener) -> None:
         self._job = job
         self._listener = listener
         self._supervisor: int | None = None
@@ -139,9 +142,10 @@ class Work:
         self._over = asyncio.Event()
         self._kill_at = float("inf")
         self._killing: asyncio.TimerHandle | None = None
+        self._beginning: asyncio.TimerHandle | None = None
+        self._is_late = False
         is_call = plan.take_report is not None
-        request = json.dumps({**plan.request, "preload": list(preload)}).encode()
-        self._channels = channels = Channels(request, plan.make_stdin(), is_call=is_call)
+        self._channels = channels = Channels(json.dumps(plan.request).encode(), plan.make_stdin(), is_call=is_call)
         self._control = Outlet(channels.control, self._hear)
         self._outlets = [Outlet(channels.stdout, plan.take_stdout), Outlet(channels.stderr, plan.take_stderr)]
         if plan.take_report is not None:
@@ -159,6 +163,8 @@ class Work:
         """The launcher has been sent what it needs, or will not be."""
         self._is_sent = is_sent
         self._channels.close_theirs()
+        if is_sent:
+            self._wait_for_begin()
 
     async def wait(self) -> None:
         """Wait until nothing of the work is left. May be given up, and done again."""
@@ -200,7 +206,7 @@ class Work:
         if self.is_over:
             return
         if self._supervisor is None and self._is_sent:
-            self._listener.work_stuck()
+            self._listener.work_stuck(None)
         elif self._supervisor is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(self._supervisor, SIGCONT)  # somebody may have stopped it
@@ -223,14 +229,22 @@ class Work:
         if not self.is_over:
             _write(self._channels.control, order)
 
+    def _wait_for_begin(self) -> None:
+        self._beginning = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        if self._is_late:
+            self._order(KILL)
+            return
+        self._wait_for_begin()
+        if not self._listener.is_importing:
+            self._is_late = True
+            self._listener.work_stuck(f"a job has not begun for {_PATIENCE_SECONDS:g} seconds")
+
     def _set_timer(self, kill_at: float) -> None:
-        self._cancel_timer()
+        _cancel(self._killing)
         self._kill_at = kill_at
         self._killing = asyncio.get_running_loop().call_later(kill_at - time.monotonic(), self.kill)
-
-    def _cancel_timer(self) -> None:
-        if self._killing is not None:
-            self._killing.cancel()
 
     def _hear(self, data: bytes) -> None:
         *lines, self._heard = (self._heard + data).split(b"\n")
@@ -247,11 +261,10 @@ class Work:
         hindrance: str | None = None,
         excess: int | None = None,
         ended: int | None = None,
-        warning: str | None = None,
-        unsafe: str | None = None,
     ) -> None:
         if began is not None:
             self._supervisor = began
+            _cancel(self._beginning)
             self._job.note_begun()
         if error is not None:
             self._error = error
@@ -259,10 +272,6 @@ class Work:
             self._hindrance = hindrance
         if excess is not None:
             self._excess = excess
-        if warning is not None:
-            _log.warning("%s", warning)
-        if unsafe is not None:
-            self._listener.preload_unsafe(unsafe)
         if ended is not None:
             self._status = ended
 
@@ -270,7 +279,8 @@ class Work:
         if self.is_over:
             return
         self.is_over = True
-        self._cancel_timer()
+        _cancel(self._killing)
+        _cancel(self._beginning)
         for outlet in (*self._outlets, self._control):
             outlet.close()
         if self._channels.answer >= 0:
@@ -303,6 +313,11 @@ def _name_of_signal(number: int) -> str:
         return Signals(number).name
     except ValueError:  # a real-time signal
         return f"signal {number}"
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -1,0 +1,228 @@
+"""One launcher's process, as the service sees it: the socket to it, and what it imports before it forks for a call."""
+
+import asyncio
+import errno
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import weakref
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+from servicekit.runners import launcher_main
+from servicekit.runners.channels import Outlet, make_file, make_pair
+from servicekit.runners.launcher_main import IMPORT
+
+_BUSY: Final = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS)
+_PROGRAM: Final = str(Path(launcher_main.__file__))
+# Longer than a model takes to be loaded over a network; jobs wait for it, and nothing says whether it hangs.
+_IMPORT_SECONDS: Final = 300.0
+_SHARED_IMPORTS: Final = ("servicekit.api", "servicekit.engine.factory", "servicekit.observability.bars")
+"""What most targets' modules import, and what is safe to have been imported before the process was forked."""
+
+_log = logging.getLogger("servicekit.engine")
+
+
+class LinkListener(Protocol):
+    """Who has to know what becomes of a launcher's process."""
+
+    def link_lost(self, link: "Link") -> None:
+        """It is good for nothing any more."""
+        ...
+
+    def preload_failed(self, reason: str) -> None:
+        """From a process that has imported what it was to, none can be forked; the reason follows a colon."""
+        ...
+
+
+class Link:
+    """The process, and the socket to it. It ends with `close`, or with this object, or with this process."""
+
+    def __init__(self, preload: Collection[str], listener: LinkListener) -> None:
+        """`preload`: what to import besides servicekit itself."""
+        self._preload = list(preload)
+        self._listener = listener
+        self._imports: Imports | None = None
+        self._is_closed = False
+        self.socket, theirs = socket.socketpair()
+        self.socket.setblocking(False)
+        with theirs, ExitStack() as undo:
+            undo.enter_context(self.socket)
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", _PROGRAM, str(theirs.fileno()), str(os.getpid())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,  # what a terminal sends is meant for the service
+            )
+            undo.pop_all()
+        self._finalizer = weakref.finalize(self, _end, self._process, self.socket)
+
+    @property
+    def is_importing(self) -> bool:
+        """Whether jobs wait for what it imports."""
+        return self._imports is not None and not self._imports.is_over
+
+    @property
+    def is_left(self) -> bool:
+        """Whether what it imports is waited for on another event loop, which will hear nothing of it any more."""
+        return self.is_importing and self._imports is not None and not self._imports.is_heard_here
+
+    def prepare(self) -> bool:
+        """Have it import what calls need, unless that was done; `False` if there are too many requests on their way.
+
+        `ConnectionError` if it has ended.
+        """
+        if self._is_closed:
+            raise ConnectionError
+        if self._imports is None:
+            self._imports = Imports(self._preload, self)
+        return self._imports.is_sent or self._imports.send(self)
+
+    def send(self, kind: bytes, descriptors: Sequence[int]) -> bool:
+        """`False`: there are too many requests on their way already. `ConnectionError` if it has ended."""
+        if self._is_closed:
+            raise ConnectionError
+        try:
+            socket.send_fds(self.socket, [kind], descriptors)
+        except ConnectionError:
+            raise
+        except OSError as error:
+            if error.errno not in _BUSY:
+                raise
+            return False
+        return True
+
+    def work_stuck(self, reason: str | None) -> None:
+        if reason is not None and not self._is_closed:
+            _log.warning("The process that starts the processes of jobs is replaced by another: %s", reason)
+        self._listener.link_lost(self)
+
+    def note_end(self) -> None:
+        """It was seen to have ended."""
+        if self._imports is not None:
+            self._imports.note_end()
+        self._listener.link_lost(self)
+
+    def imports_failed(self, reason: str) -> None:
+        if self._preload:
+            self._listener.preload_failed(reason)
+        self._listener.link_lost(self)
+
+    def close(self) -> None:
+        self._is_closed = True
+        if self.is_importing and self._preload and self._finalizer.alive:
+            # What was imported may have started processes. Jobs have none before that has ended.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._finalizer()
+        if self._imports is not None:
+            self._imports.close()
+
+    def forget(self) -> None:
+        """In a forked child: let go of it without ending it."""
+        self._is_closed = True
+        self._finalizer.detach()
+        self.socket.close()
+        self._process.returncode = 0  # it is not this process's child, and its end of no interest
+        if self._imports is not None:
+            self._imports.close_in_child()
+
+
+class Imports:
+    """What the process imports before it forks for the first call: sent to it, and waited for."""
+
+    def __init__(self, preload: list[str], link: Link) -> None:
+        self._link = link
+        self._loop = asyncio.get_running_loop()
+        self._heard = b""
+        self.is_sent = self.is_over = False
+        self._file = make_file(json.dumps(_describe(preload)).encode())
+        try:
+            self._control, self._theirs = make_pair(socket.SOCK_STREAM)
+        except OSError:
+            os.close(self._file)
+            raise
+        os.set_blocking(self._control, False)
+        self._outlet = Outlet(self._control, self._hear)
+        reason = f"that has not ended for {_IMPORT_SECONDS:g} seconds"
+        self._timer = self._loop.call_later(_IMPORT_SECONDS, self._fail, reason)
+
+    @property
+    def is_heard_here(self) -> bool:
+        return self._loop is asyncio.get_running_loop()
+
+    def send(self, link: Link) -> bool:
+        self.is_sent = link.send(IMPORT, [self._file, self._theirs])
+        if self.is_sent:
+            self._close_theirs()
+        return self.is_sent
+
+    def note_end(self) -> None:
+        self._outlet.read()
+        self._fail_by_end()
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        if not self.is_over:
+            self.is_over = True
+            self._timer.cancel()
+            self._outlet.close()
+            self.close_in_child()
+
+    def close_in_child(self) -> None:
+        self._close_theirs()
+        if self._control >= 0:
+            os.close(self._control)
+            self._control = -1
+
+    def _close_theirs(self) -> None:
+        for descriptor in (self._file, self._theirs):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._file = self._theirs = -1
+
+    def _hear(self, data: bytes) -> None:
+        *lines, self._heard = (self._heard + data).split(b"\n")
+        for line in lines:
+            self._take_message(**json.loads(line))
+        if not data:
+            self._fail_by_end()
+
+    def _take_message(
+        self, *, warning: str | None = None, unsafe: str | None = None, is_ready: bool | None = None
+    ) -> None:
+        if warning is not None and not self.is_over:
+            _log.warning("%s", warning)
+        if unsafe is not None:
+            self._fail(unsafe)
+        if is_ready:
+            self.close()
+
+    def _fail_by_end(self) -> None:
+        self._fail("the process that was to import it has ended, or closed what it speaks to the service by")
+
+    def _fail(self, reason: str) -> None:
+        if not self.is_over:
+            self._link.imports_failed(reason)
+
+
+def _describe(preload: list[str]) -> dict[str, object]:
+    return {
+        "path": [folder for folder in sys.path if isinstance(folder, str)],
+        "program": sys.argv,
+        "imports": [module for module in _SHARED_IMPORTS if module in sys.modules],
+        "preload": preload,
+    }
+
+
+def _end(process: "subprocess.Popen[bytes]", connection: socket.socket) -> None:
+    connection.close()
+    process.kill()  # at once, whatever it imports
+    process.wait()
