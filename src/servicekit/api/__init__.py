@@ -1,17 +1,20 @@
 """What a web service needs: the builder, its features, and what endpoints ask for."""
 
-from servicekit.api.builder import ServiceBuilder
-from servicekit.api.cors import Cors
-from servicekit.api.dependencies import SchedulerDependency, get_scheduler
-from servicekit.api.features import Feature, install
-from servicekit.api.health import Health
-from servicekit.api.info import ServiceInfo
-from servicekit.api.jobs import Jobs
-from servicekit.api.logs import Logging
-from servicekit.api.monitoring import Monitoring
-from servicekit.api.origins import refuse_other_sites
-from servicekit.api.recurring import Recurring
-from servicekit.api.submit import JobSubmitted, JobSubmitter, JobSubmitterSync, SubmitJob, SubmitJobSync
+from servicekit.api.collector import paused
+
+with paused():
+    from servicekit.api.builder import ServiceBuilder
+    from servicekit.api.cors import Cors
+    from servicekit.api.dependencies import SchedulerDependency, get_scheduler
+    from servicekit.api.features import Feature, install
+    from servicekit.api.health import Health
+    from servicekit.api.info import ServiceInfo
+    from servicekit.api.jobs import Jobs
+    from servicekit.api.logs import Logging
+    from servicekit.api.monitoring import Monitoring
+    from servicekit.api.origins import refuse_other_sites
+    from servicekit.api.recurring import Recurring
+    from servicekit.api.submit import JobSubmitted, JobSubmitter, JobSubmitterSync, SubmitJob, SubmitJobSync
 
 __all__ = [
     "Cors",

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Final
 
 from servicekit.engine.lifecycle import Engine
@@ -29,6 +28,8 @@ class Queues:
             return
         if len(self._undeclared) < _MOST_WARNINGS:
             self._undeclared.add(name)
+            from difflib import get_close_matches  # for a mistake only
+
             near = get_close_matches(name, self._limits, 1)
             guess = f"Did you mean {near[0]!r}? " if near else ""
             hint = f"{guess}If it is meant, declare it: queues={{{name!r}: None}}"

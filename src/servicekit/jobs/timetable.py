@@ -2,14 +2,11 @@
 
 import json
 import re
-from bisect import bisect_left
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
-
-from cronsim import CronSim, CronSimError
 
 from servicekit.errors import ConfigurationError, check_seconds
 from servicekit.jobs.options import check_text, seconds_of
@@ -70,11 +67,13 @@ class Cron:
     overlap: OverlapChoice = field(default=Overlap.SKIP, kw_only=True)
 
     def __post_init__(self) -> None:
+        from servicekit.jobs import cron  # with cronsim: a service without such a schedule need not import it
+
         if isinstance(self.expression, str):
             object.__setattr__(self, "expression", _tidy(self.expression))
         check_text("expression", self.expression)
         expected = "a cron expression of five fields, such as '0 3 * * *', or @hourly, @daily and so on"
-        fault = _find_fault(self._fields)
+        fault = cron.find_fault(self._fields)
         if fault is not None:
             raise ConfigurationError("expression", self.expression, f"{expected} ({fault})")
         _check_time_zone(self.time_zone)
@@ -82,10 +81,12 @@ class Cron:
 
     def next_after(self, moment: datetime) -> datetime | None:
         """The first time after `moment`, in UTC; `None` if there is none in the next fifty years."""
+        from servicekit.jobs import cron  # imported already, when this object was made
+
         moment, zone = moment.astimezone(UTC), ZoneInfo(self.time_zone)
         if self.goes_on:
-            return _next_by_the_clock(self._fields, zone, moment)
-        return _next_at_its_time(self._fields, zone, moment)
+            return cron.next_by_the_clock(self._fields, zone, moment)
+        return cron.next_at_its_time(self._fields, zone, moment)
 
     @property
     def goes_on(self) -> bool:
@@ -167,10 +168,8 @@ def load_timetable(text: str) -> Timetable:
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND: Final = timedelta(seconds=1)
 _DAY: Final = timedelta(days=1)
 _BLANKS: Final = re.compile(r"[ \t]+")
-_LONGEST_STEPS: Final = {"minute": 60, "hour": 24, "day-of-month": 31, "month": 12, "day-of-week": 7}
 _NICKNAMES: Final = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -186,22 +185,6 @@ def _tidy(expression: str) -> str:
     """The expression with one blank between its fields, and a nickname in small letters."""
     tidy = _BLANKS.sub(" ", expression).strip(" ")
     return tidy.lower() if tidy.startswith("@") else tidy
-
-
-def _find_fault(expression: str) -> str | None:
-    """What is wrong with the five fields of a cron expression."""
-    texts = expression.split(" ")
-    if len(texts) != len(_LONGEST_STEPS):  # cronsim takes a sixth one, for seconds
-        return f"it has {len(texts)}"
-    try:
-        CronSim(expression, _EPOCH)
-    except (CronSimError, ValueError) as error:
-        return f"{error}; ranges go upwards, as in FRI-SAT or 5-7" if "-" in expression else str(error)
-    for text, (name, longest) in zip(texts, _LONGEST_STEPS.items(), strict=True):
-        for step in re.findall(r"/(\d+)", text):
-            if int(step) > longest:
-                return f"Bad {name}: a step of {step} is longer than the field; for such distances there is Every"
-    return None
 
 
 def _check_time_zone(name: object) -> None:
@@ -221,59 +204,3 @@ def _check_policies(timetable: Timetable) -> None:
     if timetable.missed == MissedTicks.ALL and timetable.overlap == Overlap.SKIP:
         # The jobs of all missed ticks are due together, and the first would have all others left out.
         raise ConfigurationError("overlap", str(timetable.overlap), "wait or allow where missed is all")
-
-
-# cronsim knows the calendar, and is asked in terms of what clocks show, without a time zone. Its own steps across a
-# change of the clocks lose ticks where that is not a whole hour, as on Lord Howe Island.
-
-
-def _next_at_its_time(fields: str, zone: ZoneInfo, moment: datetime) -> datetime | None:
-    for shown in CronSim(fields, _shown_at(moment, zone)):
-        tick = _first_time_of(shown, zone)
-        if tick > moment:  # else it is shown for the second time
-            return tick
-    return None
-
-
-def _first_time_of(shown: datetime, zone: ZoneInfo) -> datetime:
-    """When clocks show this for the first time, or, if it falls into a gap, when that ends."""
-    time = shown.replace(tzinfo=zone).astimezone(UTC)
-    if _shown_at(time, zone) == shown:
-        return time
-    before = shown.replace(tzinfo=zone, fold=1).astimezone(UTC)
-    return _find_change(before, time, zone) or time
-
-
-def _next_by_the_clock(fields: str, zone: ZoneInfo, moment: datetime) -> datetime | None:
-    after = _shown_at(moment, zone)
-    while (shown := next(CronSim(fields, after), None)) is not None:
-        tick = (shown - _offset_at(moment, zone)).replace(tzinfo=UTC)
-        change = _find_change(moment, tick, zone)
-        if change is None:
-            return tick
-        moment, after = change, _shown_at(change, zone) - _SECOND  # what is shown right after the change counts
-    return None
-
-
-def _find_change(start: datetime, end: datetime, zone: ZoneInfo) -> datetime | None:
-    """The first time after `start`, up to `end`, at which the clocks are changed."""
-    start = start.replace(microsecond=0)
-    offset = _offset_at(start, zone)
-    while start < end:
-        later = min(start + _DAY, end)
-        if _offset_at(later, zone) != offset:
-            seconds = range((later - start) // _SECOND)
-            return start + _SECOND * bisect_left(
-                seconds, True, key=lambda second: _offset_at(start + second * _SECOND, zone) != offset
-            )
-        start = later
-    return None
-
-
-def _offset_at(moment: datetime, zone: ZoneInfo) -> timedelta:
-    return _shown_at(moment, zone) - moment.replace(tzinfo=None)
-
-
-def _shown_at(moment: datetime, zone: ZoneInfo) -> datetime:
-    """What clocks in the zone show at this moment."""
-    return moment.astimezone(zone).replace(tzinfo=None)

@@ -4,7 +4,6 @@ It is run by the path of this file, so that nothing but the standard library is 
 is `servicekit.runners.launcher`; the page in `servicekit.runners` says who watches whom, and what that promises.
 """
 
-import ctypes
 import errno
 import fcntl
 import gc
@@ -655,6 +654,8 @@ def adopt_orphans() -> None:
 
 
 def call_prctl(option: int, value: int) -> None:
+    import ctypes  # by the launcher, at its start: the service imports this module, and has no use for it
+
     with suppress(AttributeError):  # a system without it
         ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), 0, 0, 0)
 
