@@ -137,9 +137,10 @@ class StoreUnavailable(ServicekitError, OSError):
 
 
 class RecordUnreadable(ServicekitError, RuntimeError):
-    """What is kept of one job or schedule makes no sense to this process: a newer version of servicekit wrote it.
+    """What is kept of one job or schedule makes no sense to this process: a newer version of servicekit wrote it,
+    or another program.
 
-    It is left as it is, for a process that can read it; everything else goes on.
+    It is left as it is, for a process that can read it, and can be deleted; everything else goes on.
     """
 
     def __init__(self, what: str, reason: str) -> None:

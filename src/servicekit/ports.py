@@ -242,12 +242,16 @@ class JobStore(Protocol):
         """The lines after number `after`, at most `limit`; `JobNotFound` if there is no such job."""
         ...
 
-    async def request_cancel(self, job_id: str) -> JobRecord:
-        """Cancel a pending job at once, and mark a running one; leave a finished one. Return what it is then."""
+    async def request_cancel(self, job_id: str) -> JobRecord | None:
+        """Cancel a pending job at once, and mark a running one; leave a finished one. Return what it is then.
+
+        `None` if that was done to a job whose record cannot be read; `RecordUnreadable` if its status cannot, or it
+        has ended.
+        """
         ...
 
     async def delete(self, job_id: str) -> None:
-        """Forget the job, whatever its status. `JobNotFound` if there is none."""
+        """Forget the job, whatever its status, also if its record cannot be read. `JobNotFound` if there is none."""
         ...
 
     async def get_record(self, job_id: str) -> JobRecord:

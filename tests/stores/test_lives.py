@@ -355,6 +355,7 @@ class Lives(RuleBasedStateMachine):
                 self.run(self.store(which).request_cancel(job_id))
             return
         record = self.run(self.store(which).request_cancel(job_id))
+        assert record is not None
         if not life.status.is_terminal and not life.is_asked:
             life.is_asked = True
             if life.status is JobStatus.PENDING:

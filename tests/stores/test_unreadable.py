@@ -16,9 +16,9 @@ from fastapi import FastAPI
 
 from servicekit import Cron, EndedBy, Every, JobStatus, create_scheduler
 from servicekit.api import ServiceBuilder, ServiceInfo
-from servicekit.errors import RecordUnreadable
+from servicekit.errors import JobNotFound, RecordUnreadable
 from servicekit.testing import FakeClock, TestScheduler
-from tests.fakes import noop
+from tests.fakes import Stubborn, noop
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -142,18 +142,49 @@ async def test_of_a_record_of_a_newer_version_what_can_be_read_is_shown(path: Pa
         ("cancel_requested_at", ""),
     ],
 )
-async def test_a_job_with_a_time_that_is_none_is_left_out(path: Path, column: str, text: str) -> None:
+async def test_a_job_with_a_time_that_is_none_is_left_out_and_is_deleted(path: Path, column: str, text: str) -> None:
     async with create_scheduler(f"sqlite:///{path}") as scheduler:
         bad, good = await scheduler.add_job(noop), await scheduler.add_job(noop)
         await scheduler.wait(bad)
         await scheduler.wait(good)
         change(path, f"UPDATE jobs SET {column} = ?, version = version + 1 WHERE id = ?", text, bad)
         assert [each.id for each in await scheduler.list_records()] == [good]
-        for ask in (scheduler.get_record, scheduler.cancel, scheduler.delete):
+        for ask in (scheduler.get_record, scheduler.cancel):
             with pytest.raises(RecordUnreadable, match=f"Job {bad} cannot be read"):
                 await ask(bad)
         async with asyncio.timeout(10), scheduler.follow(after=0) as feed:
             assert await feed.next_event() is not None
+        await scheduler.delete(bad)
+        with pytest.raises(JobNotFound):
+            await scheduler.get_record(bad)
+
+
+async def test_a_job_that_cannot_be_read_can_be_canceled_and_deleted(path: Path) -> None:
+    app = make_service(path)
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+    ):
+        scheduler = app.state.servicekit.require_scheduler()
+        target = Stubborn()
+        later, runs = await scheduler.with_options(delay=3_600).add_job(noop), await scheduler.add_job(target.run)
+        async with scheduler.watch(runs) as watch:
+            while (event := await watch.next_event()) is None or event.record.started_at is None:
+                pass
+        for job_id in (later, runs):
+            change(path, "UPDATE jobs SET submitted_at = 'yesterday', version = version + 1 WHERE id = ?", job_id)
+            answer = await client.post(f"/api/v1/jobs/{job_id}/$cancel")
+            assert (answer.status_code, f"Job {job_id} cannot be read" in answer.json()["detail"]) == (202, True)
+        with closing(sqlite3.connect(path)) as connection:
+            found = connection.execute(
+                "SELECT status, cancel_requested_at IS NOT NULL FROM jobs ORDER BY id"
+            ).fetchall()
+        assert found == [("canceled", 1), ("running", 1)]
+        for job_id in (later, runs):
+            assert (await client.delete(f"/api/v1/jobs/{job_id}")).status_code == 204
+            assert (await client.get(f"/api/v1/jobs/{job_id}")).status_code == 404
+        target.released.set()
 
 
 async def test_tags_without_an_end_are_left_out(path: Path) -> None:
@@ -186,7 +217,6 @@ async def test_a_class_whose_module_ends_the_program_fails_its_job_and_nothing_e
         ("options", "[]"),
         ("options", '{"queue_timeout": "soon"}'),
         ("options", '{"queue_timeout": 1e300}'),
-        ("attempts", "["),
         ("max_restarts", "many"),
     ],
 )

@@ -132,7 +132,10 @@ STREAM_OF_ALL: Final[Responses] = {
 }
 CANCEL: Final[Responses] = {
     200: {"description": "The work has stopped, and the job is canceled."},
-    202: {"description": "It was asked to stop, and has not yet: `cancel_requested_at` says since when."},
+    202: {
+        "description": "It was asked to stop, and has not yet: `cancel_requested_at` says since when. Of a job whose "
+        "record cannot be read there is only a `detail`."
+    },
     **NO_JOB,
     **OTHER_SITE,
     409: {

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from urllib.parse import urlencode
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from servicekit.api.dependencies import SchedulerDependency
@@ -185,7 +186,10 @@ async def get_job_result(scheduler: SchedulerDependency, job_id: JobId) -> Respo
 async def cancel_job(request: Request, scheduler: SchedulerDependency, job_id: JobId) -> Response:
     """Ask the job to stop, and keep its record. The answer comes within a second or so, whatever the job does."""
     await scheduler.cancel(job_id)
-    record = await scheduler.get_record(job_id)
+    try:
+        record = await scheduler.get_record(job_id)
+    except RecordUnreadable as error:
+        return JSONResponse({"detail": f"It was asked to stop. {error}"}, status_code=202)
     if record.status is JobStatus.CANCELED:
         return _answer(request, record)
     if record.status.is_terminal:

@@ -20,7 +20,7 @@ from servicekit.engine.ticker import Ticker
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.engine.watch import JobWatch
 from servicekit.engine.worker import Worker
-from servicekit.errors import JobNotFound, check_count
+from servicekit.errors import JobNotFound, RecordUnreadable, check_count
 from servicekit.jobs.command import Command
 from servicekit.jobs.current import JobCall
 from servicekit.jobs.ids import JobIds
@@ -206,12 +206,18 @@ class Scheduler:
 
         `True`: it has stopped, or will when its target listens: the record says `canceled` as soon as the work has
         ended, and `cancel_requested_at` until then. `False`: it had ended already, or ended otherwise meanwhile.
-        `JobNotFound` if there is no job with this id.
+        `JobNotFound` if there is no job with this id. A job whose record cannot be read is asked, and not waited for;
+        `RecordUnreadable` if its status cannot be read either, or it has ended.
         """
         job_id = str(job_id)
-        if (await self.get_record(job_id)).status.is_terminal:
-            return False
         store = await self._engine.open()
+        try:
+            if (await store.get_record(job_id)).status.is_terminal:
+                return False
+        except RecordUnreadable:
+            await store.request_cancel(job_id)
+            self._worker.cancel(job_id)
+            return True
         async with self.watch(job_id) as watch:
             await store.request_cancel(job_id)
             self._worker.cancel(job_id)

@@ -167,5 +167,6 @@ class FamilyContract(StoreTests):
     async def test_a_job_that_was_never_started_names_no_process(self, store: JobStore) -> None:
         job_id = self.ids.next_id()
         await store.insert(submission(job_id, COROUTINE))
-        assert (await store.request_cancel(job_id)).process is None
+        await store.request_cancel(job_id)
+        assert (await store.get_record(job_id)).process is None
         assert [record.process for record in await store.list_transitions(job_id, 0)] == [None, None]

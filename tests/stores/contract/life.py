@@ -86,6 +86,7 @@ class LifeContract(StoreTests):
     async def test_a_pending_job_is_canceled_at_once_and_never_claimed(self, store: JobStore) -> None:
         (job_id,) = await self.insert(store)
         record = await store.request_cancel(job_id)
+        assert record is not None
         assert (record.status, record.started_at) == (JobStatus.CANCELED, None)
         assert record.finished_at == record.cancel_requested_at is not None
         assert await store.claim(1, ()) == []
@@ -94,6 +95,7 @@ class LifeContract(StoreTests):
         (job_id,) = await self.insert(store)
         claim = await self.claim(store)
         record = await store.request_cancel(job_id)
+        assert record is not None
         assert record.status is JobStatus.RUNNING
         assert record.cancel_requested_at is not None
         assert await store.request_cancel(job_id) == record
@@ -170,7 +172,8 @@ class LifeContract(StoreTests):
         assert (await store.get_record(claim.submission.id)).ended_by is ended_by
 
     async def test_a_pending_job_that_is_canceled_was_ended_by_that(self, store: JobStore) -> None:
-        assert (await store.request_cancel(await self.submit(store))).ended_by is EndedBy.CANCEL
+        await store.request_cancel(job_id := await self.submit(store))
+        assert (await store.get_record(job_id)).ended_by is EndedBy.CANCEL
 
     async def test_a_job_that_is_not_finished_has_no_result(self, store: JobStore) -> None:
         (job_id,) = await self.insert(store)

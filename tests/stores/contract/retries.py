@@ -240,6 +240,7 @@ class RetryContract(UnclaimContract):
     ) -> None:
         job_id = await self.start_and_retry(store, clock)
         record = await store.request_cancel(job_id)
+        assert record is not None
         assert (record.status, record.ended_by, record.error) == (JobStatus.CANCELED, EndedBy.CANCEL, None)
         assert [past.error for past in record.attempts] == ["ValueError: no 1"]
         clock.advance(60)

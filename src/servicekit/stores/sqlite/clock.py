@@ -14,19 +14,29 @@ from typing import Final, NamedTuple
 from servicekit.jobs.status import JobStatus
 from servicekit.ports import SET_SECONDS, ClockSetting
 from servicekit.stores.sqlite.queries import get_position
-from servicekit.stores.sqlite.rows import read_time, time_text, write_time
+from servicekit.stores.sqlite.rows import IS_ID, NONSENSE, find_moment, time_text
 
 _NEWEST: Final = "SELECT max(at) FROM (SELECT at FROM events WHERE position > ? ORDER BY position DESC LIMIT 100)"
+_IS_SOUND: Final = f"{IS_ID} AND 'blob' NOT IN (typeof(scheduled_at), typeof(expires_at))"
 _WAITS: Final = f"""
-    SELECT id, scheduled_at, expires_at, json_extract(options, '$.start_at') FROM jobs INDEXED BY jobs_scheduled
-    WHERE waits_for = 'time'
+    SELECT id, scheduled_at, expires_at,
+           iif(typeof(options) = 'text' AND json_valid(options), json_extract(options, '$.start_at'), NULL)
+    FROM jobs INDEXED BY jobs_scheduled WHERE waits_for = 'time' AND {_IS_SOUND}
     UNION ALL
     SELECT id, scheduled_at, expires_at, NULL FROM jobs INDEXED BY jobs_expiring
-    WHERE status = '{JobStatus.PENDING.value}' AND expires_at IS NOT NULL AND waits_for IS NOT 'time'
+    WHERE status = '{JobStatus.PENDING.value}' AND expires_at IS NOT NULL AND waits_for IS NOT 'time' AND {_IS_SOUND}
 """
 _MOVE: Final = """
     UPDATE jobs SET scheduled_at = json_extract(value, '$[1]'), expires_at = json_extract(value, '$[2]')
     FROM json_each(?) WHERE jobs.id = json_extract(value, '$[0]')
+"""
+
+
+# What another program has written there, and makes no sense, was never written.
+_SETTING: Final = """
+    SELECT origin, seconds, seen_at, position FROM clock
+    WHERE typeof(origin) <> 'blob' AND typeof(seconds) = 'real' AND typeof(seen_at) = 'text'
+    AND typeof(position) = 'integer' AND abs(seconds) < 1e12
 """
 
 
@@ -37,7 +47,7 @@ class ClockReading(NamedTuple):
 
 def heed(connection: sqlite3.Connection, reading: ClockReading) -> None:
     """Move the ends of waits if the clock is not set as it was when they were written."""
-    row = connection.execute("SELECT origin, seconds, seen_at, position FROM clock").fetchone()
+    row = connection.execute(_SETTING).fetchone()
     before = None if row is None else ClockSetting(*row[:2])
     if before is not None and before.origin is not None and reading.setting.is_like(before):
         return
@@ -55,8 +65,7 @@ def heed(connection: sqlite3.Connection, reading: ClockReading) -> None:
 def _find_newest(connection: sqlite3.Connection, seen_at: str, position: int) -> datetime | None:
     """The newest time that is known to have been shown."""
     (newest,) = connection.execute(_NEWEST, [position]).fetchone()
-    text = max(newest or "", seen_at)
-    return datetime.fromisoformat(text) if text else None
+    return max(filter(None, (find_moment(newest), find_moment(seen_at))), default=None)
 
 
 def _move(connection: sqlite3.Connection, duration: timedelta) -> None:
@@ -64,10 +73,14 @@ def _move(connection: sqlite3.Connection, duration: timedelta) -> None:
     moved = [
         [job_id, _moved(start, duration), _moved(end, duration)]
         for job_id, start, end, wanted in waits
-        if wanted is None or read_time(wanted) != read_time(start)  # else it waits for the time that was asked for
+        if wanted is None or find_moment(wanted) != find_moment(start)  # else it waits for the time that was asked for
     ]
     connection.execute(_MOVE, [json.dumps(moved)])
 
 
 def _moved(text: str | None, duration: timedelta) -> str | None:
-    return write_time(None if text is None else datetime.fromisoformat(text) + duration)
+    """The time as much later, or earlier; as it is if there is none."""
+    try:
+        return time_text(datetime.fromisoformat(text or "") + duration)
+    except NONSENSE:
+        return text

@@ -14,7 +14,7 @@ from servicekit.jobs.options import JobOptions
 from servicekit.jobs.status import Transition, move_of
 from servicekit.jobs.submission import CallDescription
 from servicekit.stores.sqlite.options import expiry_after
-from servicekit.stores.sqlite.rows import read_status, time_text, write_time
+from servicekit.stores.sqlite.rows import NONSENSE, read_status, time_text, write_time
 
 _PENDING: Final = move_of(Transition.CLAIM).sources[0].value
 
@@ -173,7 +173,7 @@ def _find_first_uses(connection: sqlite3.Connection, keys: list[str]) -> dict[st
     if not keys:
         return {}
     (found,) = connection.execute(
-        "SELECT json_group_array(json_array(idempotency_key, id, fingerprint)) FROM jobs "
+        "SELECT json_group_array(json_array(idempotency_key, CAST(id AS TEXT), CAST(fingerprint AS TEXT))) FROM jobs "
         "WHERE idempotency_key IN (SELECT value FROM json_each(?))",
         [json.dumps(keys)],
     ).fetchone()
@@ -184,7 +184,7 @@ def _count_pending(connection: sqlite3.Connection, queues: set[str]) -> dict[str
     if not queues:
         return {}
     (found,) = connection.execute(
-        f"SELECT json_group_object(queue, jobs) FROM counts WHERE status = '{_PENDING}' "
+        f"SELECT json_group_object(queue, CAST(jobs AS INTEGER)) FROM counts WHERE status = '{_PENDING}' "
         "AND queue IN (SELECT value FROM json_each(?))",
         (json.dumps(list(queues)),),
     ).fetchone()
@@ -216,9 +216,11 @@ def resubmit(connection: sqlite3.Connection, request: Resubmission) -> str:
     if target is None:
         reason = "only the process that accepted it could have run it"
         raise RetryUnavailable(request.job_id, status, f"{reason}: {problem}" if problem else f"{reason}.")
+    if not all(isinstance(text, str) for text in (name, runner, target, arguments, options_text or "", parent or "")):
+        raise RecordUnreadable(f"Job {request.job_id}", "something that it was submitted with is no text.")
     try:
         options = replace(load_options(options_text), idempotency_key=None, delay=0.0, start_at=None)
-    except (TypeError, ValueError) as error:
+    except NONSENSE as error:
         raise RecordUnreadable(f"Job {request.job_id}", f"its options make no sense: {error}") from error
     call = CallDescription(target, arguments)
     job = new_job(

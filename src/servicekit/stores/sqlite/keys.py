@@ -29,7 +29,7 @@ _KEYS: Final = f"""
     json_group_array(json_array(key, EXISTS (
         SELECT 1 FROM jobs AS holder INDEXED BY jobs_by_concurrency WHERE concurrency_key = key AND {_READY}
         AND (EXISTS ({_SEEKER} AND queue < holder.queue) OR EXISTS ({_SEEKER} AND queue > holder.queue))
-    ))) FROM (SELECT key FROM contested_keys ORDER BY position LIMIT ?)
+    ))) FROM (SELECT key FROM contested_keys WHERE typeof(key) = 'text' ORDER BY position LIMIT ?)
 """
 _FORGET: Final = "DELETE FROM contested_keys WHERE key IN (SELECT value FROM json_each(?))"
 _PUT_LAST: Final = "UPDATE contested_keys SET position = (SELECT max(position) + 1 FROM contested_keys) WHERE key = ?"
@@ -39,14 +39,15 @@ _SITUATION: Final = f"""
     SELECT
         (SELECT count(*) FROM key_holders WHERE concurrency_key = :key),
         (SELECT json_group_array(json_array(id, queue, concurrency_limit)) FROM jobs INDEXED BY jobs_by_concurrency
-         WHERE concurrency_key = :key AND {_READY}),
+         WHERE concurrency_key = :key AND {_READY}
+         AND typeof(id) = 'text' AND typeof(queue) = 'text' AND typeof(concurrency_limit) = 'integer'),
         (WITH RECURSIVE found (queue) AS (
             SELECT min(queue) FROM jobs WHERE waits_for = 'key' AND finished_at IS NULL AND concurrency_key = :key
             UNION ALL SELECT (
                 SELECT min(queue) FROM jobs WHERE waits_for = 'key' AND finished_at IS NULL AND concurrency_key = :key
                 AND queue > found.queue
             ) FROM found WHERE found.queue IS NOT NULL LIMIT {_MOST_QUEUES}
-        ) SELECT json_group_array(queue) FROM found WHERE queue IS NOT NULL)
+        ) SELECT json_group_array(queue) FROM found WHERE typeof(queue) = 'text')
 """
 _OPEN: Final = f"""
     SELECT json_group_array(json_array(

@@ -1,7 +1,7 @@
 """From what was written down to what can be run."""
 
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from servicekit.errors import NotRestartable
 from servicekit.jobs.option_texts import load_options
@@ -9,6 +9,9 @@ from servicekit.jobs.options import DEFAULT_OPTIONS, RunnerKind
 from servicekit.jobs.restartable import load_call
 from servicekit.jobs.submission import CallDescription, Submission, check_target
 from servicekit.stores.sqlite.ready import ClaimedJob
+
+_NO_TEXT: Final = "\ufffd"
+"""What `read_leniently` has put in the place of what is none; our own JSON has but ASCII."""
 
 Decline = Callable[[ClaimedJob, BaseException], Awaitable[bool]]
 """Leaves a job to another process, for this reason; `False` if there is none."""
@@ -23,6 +26,8 @@ def load_submission(job: ClaimedJob, decline: Decline) -> Submission:
         if job.target is None or job.arguments is None:
             raise NotRestartable
         call = CallDescription(job.target, job.arguments)
+        if _NO_TEXT in job.arguments:
+            raise ValueError("its arguments are no UTF-8")
         target, args, kwargs = load_call(*call)
         # It may have been another kind of function when it was submitted.
         runner = check_target(target, args, kwargs, options.runner)

@@ -3,11 +3,11 @@
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Final, NamedTuple
 
 from servicekit.jobs.logs import LogLine, LogPage
 from servicekit.stores.sqlite.queries import check_exists
+from servicekit.stores.sqlite.rows import find_time
 from servicekit.stores.sqlite.writes import find_running
 
 _LINE_BYTES: Final = 64
@@ -31,8 +31,9 @@ class NewLines(NamedTuple):
 
 
 _LAST: Final = """
-    SELECT json_group_array(json_array(value, last.number, last.bytes_so_far)) FROM json_each(?)
-    CROSS JOIN logs AS last ON job_id = value AND number = (SELECT max(number) FROM logs WHERE job_id = value)
+    SELECT json_group_array(json_array(value, last.number, CAST(last.bytes_so_far AS INTEGER))) FROM json_each(?)
+    CROSS JOIN logs AS last ON job_id = value
+    AND number = (SELECT max(number) FROM logs WHERE job_id = value AND number < '' AND typeof(number) = 'integer')
 """
 _ADD: Final = f"""
     INSERT INTO logs (job_id, attempt, number, bytes_so_far, at, level, source, text)
@@ -85,6 +86,13 @@ class _Log:
             connection.execute(_DROP, values)
 
 
+# Another program can have put anything into the file. Numbers sort before texts, and so the index is of use.
+_IS_LINE: Final = (
+    "number < '' AND typeof(number) = 'integer' AND typeof(attempt) = 'integer' "
+    "AND 'blob' NOT IN (typeof(level), typeof(source), typeof(text))"
+)
+
+
 class LogRequest(NamedTuple):
     id: str
     after: int
@@ -93,11 +101,18 @@ class LogRequest(NamedTuple):
 
 def list_log(connection: sqlite3.Connection, request: LogRequest) -> LogPage:
     check_exists(connection, request.id)
-    (first,) = connection.execute("SELECT min(number) FROM logs WHERE job_id = ?", [request.id]).fetchone()
+    query = f"SELECT min(number) FROM logs WHERE job_id = ? AND {_IS_LINE}"
+    (first,) = connection.execute(query, [request.id]).fetchone()
     rows = connection.execute(
-        "SELECT number, at, attempt, level, source, text FROM logs WHERE job_id = ? AND number > ? "
+        f"SELECT number, at, attempt, level, source, text FROM logs WHERE job_id = ? AND number > ? AND {_IS_LINE} "
         "ORDER BY number LIMIT ?",
         [request.id, request.after, request.limit + 1],
     ).fetchall()
-    lines = [LogLine(number, datetime.fromisoformat(at), *rest) for number, at, *rest in rows[: request.limit]]
+    lines = [line for row in rows[: request.limit] if (line := _read_line(*row)) is not None]
     return LogPage(lines, len(rows) <= request.limit, 0 if first is None else first - 1)
+
+
+def _read_line(number: int, at: str, attempt: int, *texts: str) -> LogLine | None:
+    """The line; `None` if its time is none."""
+    moment = find_time(at)
+    return None if moment is None else LogLine(number, moment, attempt, *texts)

@@ -8,15 +8,20 @@ import json
 import sqlite3
 from typing import Final, NamedTuple
 
-from servicekit.errors import NotRestartable, RecordUnreadable
+from servicekit.errors import NotRestartable
 from servicekit.jobs.status import EndedBy, JobStatus, Transition
-from servicekit.stores.sqlite.rows import NONSENSE
 from servicekit.stores.sqlite.writes import close, give_up
 
 _STEP: Final = 500
 _PENDING: Final = JobStatus.PENDING.value
 _RUNNING: Final = JobStatus.RUNNING.value
 _OWNED: Final = "jobs INDEXED BY jobs_owned WHERE owner IS NOT NULL"
+_NOBODY: Final = -1
+# Another program can have made something of an owner that is no number.
+_FIND_ODD: Final = (
+    f"UPDATE jobs SET owner = {_NOBODY} WHERE id IN (SELECT id FROM {_OWNED} "
+    f"AND status IN ('{_PENDING}', '{_RUNNING}') AND typeof(owner) <> 'integer')"
+)
 # What was left to a process because others could not run it, not because only that one could.
 _HAND_BACK: Final = (
     f"UPDATE jobs SET owner = NULL WHERE id IN (SELECT id FROM {_OWNED} AND status = '{_PENDING}' AND owner = ? "
@@ -50,7 +55,7 @@ def introduce(connection: sqlite3.Connection, service: str) -> list[str]:
     if before != [(service,)]:
         connection.execute("DELETE FROM service")
         connection.execute("INSERT INTO service VALUES (?)", [service])
-    return sorted({name for (name,) in before + others} - {service})
+    return sorted({name for (name,) in before + others if isinstance(name, str)} - {service})
 
 
 class Departure(NamedTuple):
@@ -84,32 +89,17 @@ def leave(connection: sqlite3.Connection, process: int) -> bool:
 
 def take_over(connection: sqlite3.Connection, departure: Departure) -> Step:
     """Give up some jobs of a process that has ended."""
+    if departure.process == _NOBODY:
+        connection.execute(_FIND_ODD)
     row = connection.execute("SELECT is_stopping FROM processes WHERE id = ?", [departure.process]).fetchone()
     is_stopping = bool(row and row[0])
     failed = _end_waiting(connection, departure, EndedBy.STOP if is_stopping else EndedBy.CRASH)
     running = _list_owned(connection, _RUNNING, departure.process)
     is_last = max(len(failed), len(running)) < _STEP
-    failed += [job_id for job_id in running if _give_up(connection, job_id, departure.now, is_spared=is_stopping)]
+    failed += [job_id for job_id in running if give_up(connection, job_id, departure.now, is_spared=is_stopping)]
     if is_last:
         connection.execute("DELETE FROM processes WHERE id = ?", [departure.process])
     return Step(is_last, failed)
-
-
-def _give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared: bool) -> bool:
-    """The same as `give_up`; but a job of which something makes no sense fails, and holds up none of the others."""
-    connection.execute("SAVEPOINT job")
-    try:
-        return give_up(connection, job_id, now, is_spared=is_spared)
-    except (*NONSENSE, sqlite3.OperationalError) as error:
-        # What is no JSON has but this general code; a full disk and the like have their own.
-        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
-            raise
-        connection.execute("ROLLBACK TO job")
-        reason = RecordUnreadable(f"Job {job_id}", f"{type(error).__name__}: {error}")
-        close(connection, Transition.FAIL, [job_id], now, EndedBy.CRASH, reason)
-        return True
-    finally:
-        connection.execute("RELEASE job")
 
 
 def _end_waiting(connection: sqlite3.Connection, departure: Departure, ended_by: EndedBy) -> list[str]:
@@ -174,9 +164,13 @@ def _each_owner(status: str) -> str:
     )
 
 
+def _read_member(number: int, lock: object, pid: object) -> Member:
+    return Member(number, lock if isinstance(lock, str) else None, pid if isinstance(pid, int) else None)
+
+
 def list_members(connection: sqlite3.Connection, _: None) -> list[Member]:
     """All processes that are on the list, or have jobs without being on it."""
-    listed = [Member(*row) for row in connection.execute("SELECT id, lock, pid FROM processes").fetchall()]
+    listed = [_read_member(*row) for row in connection.execute("SELECT id, lock, pid FROM processes").fetchall()]
     owners = connection.execute(f"{_each_owner(_RUNNING)} UNION {_each_owner(_PENDING)}").fetchall()
-    known = {member.id for member in listed}
-    return listed + [Member(owner, None, None) for (owner,) in owners if owner not in known]
+    numbers = {owner if isinstance(owner, int) else _NOBODY for (owner,) in owners}
+    return listed + [Member(number, None, None) for number in numbers - {member.id for member in listed}]

@@ -81,7 +81,7 @@ def _exists(pid: int) -> bool:
 
 def is_lock_of(database: Path, name: str) -> bool:
     """Whether a file of this name can be a lock of this database: a copy of the database names the locks of another."""
-    return name.startswith(_prefix(database))
+    return name.startswith(_prefix(database)) and "/" not in name and "\0" not in name
 
 
 def remove_leftovers(database: Path) -> None:

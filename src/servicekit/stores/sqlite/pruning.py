@@ -5,14 +5,14 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from servicekit.stores.sqlite.writes import REMOVE
-
 
 class Prune(NamedTuple):
     groups: Sequence["PruneGroup"]
     limit: int
     ended_before: str
     """What ended later is kept in any case: other processes may not have seen it yet."""
+    tomorrow: str
+    """What ended later has not ended yet, unless somebody has set the clock."""
     deletions_before: str
 
 
@@ -25,33 +25,49 @@ class PruneGroup(NamedTuple):
 
 
 _DELETIONS: Final = "SELECT position, at FROM events WHERE version IS NULL ORDER BY position LIMIT ?"
-_OLDEST: Final = (
-    "SELECT * FROM (SELECT id, finished_at FROM jobs WHERE status = ? AND finished_at < ? ORDER BY finished_at LIMIT ?)"
-)
+# Those whose end is no time come first: another program has written it. There is nearly nothing after tomorrow to look
+# at, so that they are easy to find.
+_OLDEST: Final = """
+    SELECT * FROM (
+        SELECT id, '' AS ended FROM jobs WHERE status = ? AND finished_at > ? AND (
+            typeof(finished_at) = 'blob' OR finished_at NOT GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-*'
+        ) LIMIT ?
+    )
+    UNION ALL
+    SELECT * FROM (
+        SELECT id, finished_at AS ended FROM jobs WHERE status = ? AND finished_at < ? ORDER BY finished_at LIMIT ?
+    )
+"""
 
 
 def prune(connection: sqlite3.Connection, request: Prune) -> bool:
     """Remove finished jobs that are too many or too old, the oldest first; say whether there may be more."""
-    doomed = [job_id for group in request.groups for job_id in _find_doomed(connection, group, request)]
-    if doomed:
-        connection.execute(REMOVE, [json.dumps(doomed[: request.limit])])
+    left = request.limit
+    for group in request.groups:
+        left -= _remove_doomed(connection, group, request, left)
     _forget_deletions(connection, request)
     connection.execute("DELETE FROM counts WHERE jobs = 0")
     connection.execute("DELETE FROM queues WHERE NOT is_paused AND name NOT IN (SELECT queue FROM counts)")
-    return len(doomed) >= request.limit
+    return left <= 0
 
 
-def _find_doomed(connection: sqlite3.Connection, group: PruneGroup, request: Prune) -> list[str]:
-    """Which of those that ended first have to go."""
-    oldest = f"{' UNION ALL '.join([_OLDEST] * len(group.statuses))} ORDER BY finished_at LIMIT ?"
+def _remove_doomed(connection: sqlite3.Connection, group: PruneGroup, request: Prune, limit: int) -> int:
+    """Remove those that have to go, at most so many; how many these are.
+
+    By the place in which they ended, since their ids may be none that could be named.
+    """
+    oldest = f"{' UNION ALL '.join([_OLDEST] * len(group.statuses))} ORDER BY ended LIMIT ?"
     values: list[object] = []
     for status in group.statuses:
-        values += [status, request.ended_before, request.limit]
-    found = connection.execute(oldest, [*values, request.limit]).fetchall()
+        values += [status, request.tomorrow, limit, status, request.ended_before, limit]
     query = f"SELECT total(jobs) FROM counts WHERE status IN ({', '.join('?' * len(group.statuses))})"
     (finished,) = connection.execute(query, group.statuses).fetchone()
     excess = 0 if group.max_count is None else max(0, finished - group.max_count)
-    return [job_id for index, (job_id, at) in enumerate(found) if index < excess or at < group.finished_before]
+    found = connection.execute(f"SELECT ended FROM ({oldest})", [*values, limit]).fetchall()
+    doomed = [at for index, (at,) in enumerate(found) if index < excess or at < group.finished_before]
+    if doomed:
+        connection.execute(f"DELETE FROM jobs WHERE id IN (SELECT id FROM ({oldest}))", [*values, len(doomed)])
+    return len(doomed)
 
 
 def _forget_deletions(connection: sqlite3.Connection, request: Prune) -> None:
@@ -59,4 +75,4 @@ def _forget_deletions(connection: sqlite3.Connection, request: Prune) -> None:
     old = [position for (position,) in connection.execute(query, [request.limit, request.deletions_before]).fetchall()]
     if old:
         connection.execute("DELETE FROM events WHERE position IN (SELECT value FROM json_each(?))", [json.dumps(old)])
-        connection.execute("UPDATE forgotten SET position = max(position, ?)", [max(old)])
+        connection.execute("UPDATE forgotten SET position = max(CAST(position AS INTEGER), ?)", [max(old)])

@@ -13,10 +13,10 @@ from servicekit.jobs.record import JobRecord
 from servicekit.jobs.results import read_result
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.stores.sqlite.rows import (
-    EVENT_ARRAY,
     RECORD_COLUMNS,
     EventRow,
     read_event_record,
+    read_events,
     read_record,
     read_records,
     read_status,
@@ -181,12 +181,8 @@ class TransitionsRequest(NamedTuple):
 
 def list_transitions(connection: sqlite3.Connection, request: TransitionsRequest) -> list[JobRecord]:
     check_exists(connection, request.id)
-    rows = connection.execute(
-        f"SELECT {EVENT_ARRAY} FROM events AS e JOIN jobs AS j ON j.id = e.job_id "
-        "WHERE e.job_id = ? AND e.version > ? AND e.is_transition ORDER BY e.version",
-        request,
-    ).fetchall()
-    changes = _read_changes([EventRow(*json.loads(row)) for (row,) in rows], None)
+    events = "SELECT * FROM events WHERE job_id = ? AND version > ? AND is_transition"
+    changes = _read_changes(read_events(connection, events, request).rows, None)
     return [change.record for change in changes if change.record is not None]
 
 
@@ -198,20 +194,16 @@ class ChangesRequest(NamedTuple):
 
 def list_changes(connection: sqlite3.Connection, request: ChangesRequest) -> ChangePage | None:
     newest = get_position(connection, None)
-    (forgotten,) = connection.execute("SELECT position FROM forgotten").fetchone()
+    (forgotten,) = connection.execute("SELECT CAST(position AS INTEGER) FROM forgotten").fetchone()
     if not forgotten <= request.after <= newest:
         return None
-    rows = connection.execute(
-        f"SELECT {EVENT_ARRAY} FROM (SELECT * FROM events WHERE position > ? ORDER BY position LIMIT ?) AS e "
-        "LEFT JOIN jobs AS j ON j.id = e.job_id AND NOT j.is_deleted ORDER BY e.position",
-        [request.after, request.limit],
-    ).fetchall()
-    events = [EventRow(*json.loads(row)) for (row,) in rows]
-    last = {event.job_id: event for event in events}
-    newest_of_each = [event for event in events if last[event.job_id] is event]
+    asked = "SELECT * FROM events WHERE position > ? ORDER BY position LIMIT ?"
+    page = read_events(connection, asked, [request.after, request.limit])
+    last = {event.job_id: event for event in page.rows}
+    newest_of_each = [event for event in page.rows if last[event.job_id] is event]
     changes = _read_changes(newest_of_each, request.now)
-    is_last = len(events) < request.limit
-    return ChangePage(changes, newest if is_last else events[-1].position, is_last)
+    is_last = page.found < request.limit
+    return ChangePage(changes, newest if is_last else page.last, is_last)
 
 
 def _read_changes(events: Iterable[EventRow], now: datetime | None) -> list[JobChange]:
@@ -224,12 +216,12 @@ def _read_changes(events: Iterable[EventRow], now: datetime | None) -> list[JobC
 
 
 def get_position(connection: sqlite3.Connection, _: None) -> int:
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-    return 0 if row is None else int(row[0])
+    row = connection.execute("SELECT CAST(seq AS INTEGER) FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    return 0 if row is None else row[0] or 0
 
 
 def count_by_status(connection: sqlite3.Connection, _: None) -> dict[JobStatus, int]:
-    query = "SELECT status, sum(jobs) FROM counts GROUP BY status"
+    query = "SELECT status, CAST(total(jobs) AS INTEGER) FROM counts GROUP BY status"
     return _counts(dict(connection.execute(query).fetchall()))
 
 

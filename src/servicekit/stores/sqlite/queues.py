@@ -12,19 +12,19 @@ _PENDING: Final = _CLAIM.sources[0].value
 _RUNNING: Final = _CLAIM.target.value
 
 _QUEUES: Final = f"""
-    SELECT name, total(is_paused), total(pending), total(running) FROM (
+    SELECT name, total(is_paused), CAST(total(pending) AS INTEGER), CAST(total(running) AS INTEGER) FROM (
         SELECT queue AS name, 0 AS is_paused, iif(status = '{_PENDING}', jobs, 0) AS pending,
                iif(status = '{_PENDING}', 0, jobs) AS running
         FROM counts WHERE status IN ('{_PENDING}', '{_RUNNING}', 'deleted') AND jobs > 0
         UNION ALL SELECT name, 1, 0, 0 FROM queues WHERE is_paused
-    ) GROUP BY name ORDER BY name
+    ) WHERE typeof(name) = 'text' GROUP BY name ORDER BY name
 """
 
 
 def list_queues(connection: sqlite3.Connection, _: None) -> list[QueueRecord]:
     """The queues that have jobs pending or running, or are paused."""
     return [
-        QueueRecord(name, bool(is_paused), int(pending), int(running))
+        QueueRecord(name, bool(is_paused), pending, running)
         for name, is_paused, pending, running in connection.execute(_QUEUES).fetchall()
     ]
 

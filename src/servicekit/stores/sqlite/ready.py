@@ -10,15 +10,25 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from servicekit.jobs.status import Transition, move_of
+from servicekit.stores.sqlite.rows import IS_ID
 
 # The planner would take the jobs of a status for the shorter way to the first of them.
 READY: Final = (
     f"jobs INDEXED BY jobs_ready WHERE status = '{move_of(Transition.CLAIM).sources[0].value}' AND waits_for IS NULL"
 )
+# Another program can have put anything into the file. A job of which something is of the wrong kind is passed over.
+SOUND: Final = f"""
+    {IS_ID} AND typeof(queue) = 'text' AND typeof(priority) = 'integer'
+    AND typeof(turn) IN ('integer', 'real') AND typeof(version) = 'integer' AND typeof(attempt) = 'integer'
+    AND typeof(failures) = 'integer' AND 'blob' NOT IN (
+        typeof(name), typeof(target), typeof(arguments), typeof(options), typeof(retry_of), typeof(schedule),
+        typeof(parent)
+    )
+"""
 # Sorted by their index. To sort all ranges together SQLite would build a tree for each: Python does it instead.
 _RANGE: Final = f"""
     SELECT * FROM (
-        SELECT * FROM {READY} AND queue = ? AND owner IS nullif(?, 0) AND runner = ?
+        SELECT * FROM {READY} AND queue = ? AND owner IS nullif(?, 0) AND runner = ? AND {SOUND}
         ORDER BY priority DESC, turn, id LIMIT ?
     )
 """
@@ -39,7 +49,7 @@ class ClaimedJob(NamedTuple):
     """A job with its place among others: those of higher priority sort first, then those whose turn is lower."""
 
     rank: int
-    turn: int
+    turn: float
     id: str
     attempt: int
     failures: int

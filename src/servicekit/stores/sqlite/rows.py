@@ -5,12 +5,14 @@ point is then left out of a record; without a status there is none, and whoever 
 """
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
 from servicekit.errors import RecordUnreadable
+from servicekit.jobs.outcome import clip
 from servicekit.jobs.record import JobRecord, PastAttempt, Progress, seconds_elapsed, seconds_remaining
 from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
 
@@ -31,11 +33,23 @@ EVENT_ARRAY: Final = (
     "j.parent, j.metadata, iif(e.attempt = j.attempt, j.process, NULL), j.attempts, "
     "j.restart_problem)"
 )
-"""An event `e` with what it needs of its job `j`."""
+"""An event `e` with what it needs of its job `j`: see `read_events`."""
+
+IS_ID: Final = "typeof(id) = 'text' AND id NOT GLOB '*[^0-9A-Z]*'"
+"""Whether a job's id can be one: else nobody can ask for it."""
+
+_EVENTS: Final = "FROM ({}) AS e LEFT JOIN jobs AS j ON j.id = e.job_id AND NOT j.is_deleted"
+
+_NUMBERS: Final = frozenset({"attempt", "version", "priority"})
+_TEXT: Final = (str, type(None))
+# Another program can have put anything into the file: SQLite takes numbers for texts, but bytes for both.
+_RECORD_KINDS: Final = tuple(int if name in _NUMBERS else _TEXT for name in RECORD_COLUMNS.split(", "))
 
 Row = Sequence[Any]
 # What a text or a number raises that is none of the kind: `json.loads` of a thousand brackets a `RecursionError`.
 NONSENSE: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+
+_MISFIT_CHARACTERS: Final = 100
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -74,6 +88,11 @@ class EventRow(NamedTuple):
     restart_problem: str | None
 
     @property
+    def is_sound(self) -> bool:
+        """Whether its numbers are numbers. JSON has nothing but texts beside them."""
+        return type(self.version) is type(self.attempt) is type(self.priority) is int
+
+    @property
     def is_deletion(self) -> bool:
         return self.version is None
 
@@ -110,6 +129,8 @@ def read_record(row: Row, now: datetime) -> JobRecord:
 
 
 def _read_record(row: Row, now: datetime) -> JobRecord:
+    if not all(map(isinstance, row, _RECORD_KINDS)):
+        raise TypeError(_find_misfit(row))
     (
         id_, status_text, submitted, started, finished, error, artifact, name, attempt, version, progress_text, tags,
         asked, queue, priority, scheduled, ended_by, retry_of, schedule, parent, metadata, process, trace, attempts,
@@ -126,6 +147,50 @@ def _read_record(row: Row, now: datetime) -> JobRecord:
     )  # fmt: skip
 
 
+def _find_misfit(row: Row) -> str:
+    """Which column has a value that is none of its kind, in words."""
+    columns = zip(RECORD_COLUMNS.split(", "), row, _RECORD_KINDS, strict=True)
+    name, value = next((name, value) for name, value, kind in columns if not isinstance(value, kind))
+    return f"its {name} is {clip(repr(value), _MISFIT_CHARACTERS)}"
+
+
+class EventPage(NamedTuple):
+    """Events in order, without those of which something is neither a text nor a number."""
+
+    rows: list[EventRow]
+    found: int
+    """How many there are with these."""
+    last: int
+    """The position of the last one; 0 if there is none."""
+
+
+def read_events(connection: sqlite3.Connection, events: str, values: Sequence[object]) -> EventPage:
+    """The events that a query selects, each with what it needs of its job."""
+    source = _EVENTS.format(events)
+    try:
+        (text,) = connection.execute(f"SELECT json_group_array({EVENT_ARRAY}) {source}", values).fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:  # a full disk and the like have their own
+            raise
+        found = connection.execute(f"SELECT e.position {source}", values).fetchall()
+        positions = sorted(position for (position,) in found)
+        rows = [row for position in positions if (row := _read_event(connection, position)) is not None]
+        return EventPage(rows, len(positions), positions[-1])
+    rows = sorted(EventRow(*row) for row in json.loads(text))
+    return EventPage(rows, len(rows), rows[-1].position if rows else 0)
+
+
+def _read_event(connection: sqlite3.Connection, position: int) -> EventRow | None:
+    source = _EVENTS.format("SELECT * FROM events WHERE position = ?")
+    try:
+        (text,) = connection.execute(f"SELECT {EVENT_ARRAY} {source}", [position]).fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise
+        return None
+    return EventRow(*json.loads(text))
+
+
 def read_event_record(row: EventRow, now: datetime | None = None) -> JobRecord | None:
     """The record as it was at an event, or as it is if nothing has happened since until `now`.
 
@@ -134,6 +199,10 @@ def read_event_record(row: EventRow, now: datetime | None = None) -> JobRecord |
     if row.version is None or row.status is None or row.attempt is None or row.name is None:
         return None
     try:
+        if not row.is_sound:
+            raise TypeError(
+                f"its version is {row.version!r}, its attempt {row.attempt!r}, its priority {row.priority!r}"
+            )
         return _read_event_record(row, row.status, row.name, row.version, row.attempt, now)
     except NONSENSE as error:
         raise RecordUnreadable(f"Job {row.job_id}", f"{type(error).__name__}: {error}") from error
@@ -198,16 +267,18 @@ def _read_progress(text: str | None) -> Progress | None:
     if text is None:
         return None
     done, total, message, reported_at = json.loads(text)
-    return Progress(done, total, message, read_time(reported_at))
+    is_sound = isinstance(done, int | float) and isinstance(total, int | float | None) and isinstance(message, _TEXT)
+    return Progress(done, total, message, read_time(reported_at)) if is_sound else None
 
 
 def _read_tags(text: str) -> tuple[str, ...]:
-    return () if text == "[]" else tuple(json.loads(text))
+    tags = () if text == "[]" else tuple(json.loads(text))
+    return tags if all(isinstance(tag, str) for tag in tags) else ()
 
 
 def _read_metadata(text: str | None) -> dict[str, object]:
-    metadata: dict[str, object] = {} if text is None else json.loads(text)
-    return metadata
+    metadata = {} if text is None else json.loads(text)
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _process_of(row: EventRow, attempts: Iterable[PastAttempt]) -> str | None:
@@ -239,9 +310,15 @@ def _load_list(text: str) -> list[Sequence[Any]]:
     return found if isinstance(found, list) else []
 
 
+def _read_moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
+
+
 _NOTHING: Final[dict[str, object]] = {}
 _NO_TIME: Final[datetime | None] = None
 find_time: Final = _lenient(read_time, _NO_TIME)
+find_moment: Final = _lenient(_read_moment, _NO_TIME)
+"""The same of a time that can be compared with others."""
 _progress: Final = _lenient(_read_progress, None)
 _NO_TAGS: Final[tuple[str, ...]] = ()
 _tags: Final = _lenient(_read_tags, _NO_TAGS)

@@ -53,9 +53,12 @@ _PUT: Final = f"""
         runner = excluded.runner, options = excluded.options, missed = excluded.missed, overlap = excluded.overlap
 """
 _STATE: Final = (
-    "SELECT name, timetable, target_name, missed, overlap, is_paused, next_at, last_at, last_job_id, target, options "
-    "FROM schedules"
+    "SELECT name, timetable, target_name, missed, overlap, is_paused, next_at, last_at, last_job_id, target, options, "
+    "arguments, runner FROM schedules"
 )
+
+
+_NO_TEXT: Final = "\ufffd"
 
 
 class FoundSchedule(NamedTuple):
@@ -81,27 +84,33 @@ def get_schedule(connection: sqlite3.Connection, name: str) -> FoundSchedule:
 
 
 def _read_state(row: tuple[Any, ...]) -> FoundSchedule:
-    name, timetable, target_name, missed, overlap, is_paused, next_at, last_at, last_job_id, target, options = row
+    name, timetable, target_name, missed, overlap, is_paused, next_at, last_at, last_job_id, target, *rest = row
     state = ScheduleState(
-        name=name,
+        name=_as_text(name),
         timetable=None,
-        target_name=target_name,
+        target_name=_as_text(target_name),
         missed=MissedTicks.ONCE,
         overlap=Overlap.SKIP,
         is_paused=bool(is_paused),
         next_at=None,
         last_at=find_time(last_at),
-        last_job_id=last_job_id,
+        last_job_id=None if last_job_id is None else _as_text(last_job_id),
     )
     try:
-        load_options(options)
+        if any(isinstance(each, bytes) or _NO_TEXT in str(each) for each in row):
+            raise ValueError("something in it is no text")
+        load_options(rest[0])
         state = replace(
             state, timetable=load_timetable(timetable), missed=MissedTicks(missed), overlap=Overlap(overlap),
             next_at=read_time(next_at),
         )  # fmt: skip
     except NONSENSE as error:  # a newer version wrote it, or where more time zones are known
         state = replace(state, problem=str(RecordUnreadable(f"Schedule {name!r}", str(error))))
-    return FoundSchedule(state, target)
+    return FoundSchedule(state, _as_text(target))
+
+
+def _as_text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode(errors="replace")
 
 
 class SchedulePause(NamedTuple):
@@ -119,9 +128,14 @@ def set_paused(connection: sqlite3.Connection, pause: SchedulePause) -> FoundSch
 
 
 def remove(connection: sqlite3.Connection, name: str) -> None:
-    """Forget a schedule."""
-    if not connection.execute("DELETE FROM schedules WHERE name = ?", [name]).rowcount:
+    """Forget a schedule; also one whose name is no text, by the name that is shown of it."""
+    if connection.execute("DELETE FROM schedules WHERE name = ?", [name]).rowcount:
+        return
+    names = [found for (found,) in connection.execute("SELECT CAST(name AS BLOB) FROM schedules").fetchall()]
+    odd = [found for found in names if _as_text(found) == name]
+    if not odd:
         raise ScheduleNotFound(name)
+    connection.executemany("DELETE FROM schedules WHERE CAST(name AS BLOB) = ?", [(found,) for found in odd])
 
 
 class Tick(NamedTuple):

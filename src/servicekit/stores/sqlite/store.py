@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, NoReturn
 
-from servicekit.errors import JobNotFound, StoreUnavailable
+from servicekit.errors import JobNotFound, RecordUnreadable, StoreUnavailable
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.logs import LogPage, NewLine
 from servicekit.jobs.options import RunnerKind
@@ -37,7 +37,7 @@ from servicekit.stores.sqlite.options import expiry_after
 from servicekit.stores.sqlite.processes import remove_leftovers
 from servicekit.stores.sqlite.pruning import Prune, PruneGroup
 from servicekit.stores.sqlite.ready import ClaimedJob
-from servicekit.stores.sqlite.rows import progress_text, read_time, time_text, write_time
+from servicekit.stores.sqlite.rows import find_moment, progress_text, time_text, write_time
 from servicekit.stores.sqlite.seat import Seat
 from servicekit.stores.sqlite.targets import Targets
 from servicekit.stores.sqlite.threads import Reader
@@ -66,9 +66,10 @@ from servicekit.stores.sqlite.writer import (
 
 _log = logging.getLogger("servicekit.stores")
 
-_DELETION_AGE: Final = timedelta(days=1)
+_DAY: Final = timedelta(days=1)
 _YOUNG: Final = timedelta(seconds=2 * LATE_SECONDS)
 _CHECK_SECONDS: Final = 3.0
+_ANOTHER_LOOK: Final = timedelta(seconds=1)
 _STATUSES: Final = {transition: move_of(transition).target.value for transition in Transition}
 
 
@@ -203,7 +204,7 @@ class SqliteStore:
 
     async def _tell_of_failures(self, job_ids: list[str]) -> None:
         for job_id in job_ids:
-            with suppress(JobNotFound):  # deleted since
+            with suppress(JobNotFound, RecordUnreadable):  # deleted since, or there is nothing to tell
                 record = await self.get_record(job_id)
                 if self._messenger is not None:
                     self._messenger.signals.hear_of_failure(record)
@@ -329,7 +330,8 @@ class SqliteStore:
             for job_id in expired:
                 self._local.forget(job_id)
             await self._tell_of_failures(expired)
-        return read_time(moment)
+        # What is no time is looked at again, since more may come after it.
+        return None if moment is None else find_moment(moment) or self._clock.now() + _ANOTHER_LOOK
 
     async def finish(self, claim: Claim, outcome: Outcome) -> bool:
         return await self._writing().ask(writes.finish, self._end_of(claim, outcome))
@@ -384,9 +386,9 @@ class SqliteStore:
     async def list_log(self, job_id: str, after: int, limit: int) -> LogPage:
         return await self._reading().ask(logs.list_log, logs.LogRequest(job_id, after, limit))
 
-    async def request_cancel(self, job_id: str) -> JobRecord:
+    async def request_cancel(self, job_id: str) -> JobRecord | None:
         record = await self._writing().ask(REQUEST_CANCEL, writes.Request(job_id, self._now()))
-        if record.status.is_terminal:
+        if record is None or record.status.is_terminal:
             self._local.forget(job_id)
         return record
 
@@ -469,7 +471,7 @@ class SqliteStore:
             PruneGroup(sorted(statuses), bounds.max_count, time_text(now - bounds.max_age) if bounds.max_age else "")
             for statuses, bounds in self._retention.groups()
         ]
-        request = Prune(groups, limit, time_text(now - _YOUNG), time_text(now - _DELETION_AGE))
+        request = Prune(groups, limit, time_text(now - _YOUNG), time_text(now + _DAY), time_text(now - _DAY))
         return await self._writing().ask(PRUNE, request)
 
     async def find_problem(self) -> str | None:

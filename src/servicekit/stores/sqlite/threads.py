@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple, TypeVar
@@ -20,6 +21,7 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 _MOST_CALLS: Final = 2_000
+_NO_TEXT: Final = "Could not decode to UTF-8"  # Python has no other name for that error
 
 
 class Call(NamedTuple):
@@ -159,17 +161,29 @@ class Reader(DatabaseThread):
     def _read(self, call: Call) -> object:
         try:
             with translated_errors(self._path):
-                connection = self._connect()
-                connection.execute("BEGIN")  # one snapshot for all that is read
-                try:
-                    return call.function(connection, call.argument)
-                finally:
-                    connection.execute("ROLLBACK")
+                return self._ask(self._connect(), call)
         except StoreUnavailable as error:
             self._disconnect()
             return error
         except Exception as error:
             return error
+
+    def _ask(self, connection: sqlite3.Connection, call: Call) -> object:
+        connection.execute("BEGIN")  # one snapshot for all that is read
+        try:
+            return call.function(connection, call.argument)
+        except sqlite3.OperationalError as error:
+            if connection.text_factory is not str or _NO_TEXT not in str(error):
+                raise
+            read_leniently(connection)  # not before it must: it costs a call for each text
+            return call.function(connection, call.argument)
+        finally:
+            connection.execute("ROLLBACK")
+
+
+def read_leniently(connection: sqlite3.Connection) -> None:
+    """Have a mark in the place of what is no UTF-8 in a text. One such text would keep others from who reads them."""
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
 
 
 def resolve(answers: Sequence[Answer]) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from servicekit.errors import QueueTimeout
 from servicekit.jobs.status import EndedBy, Transition, move_of
+from servicekit.stores.sqlite.rows import IS_ID
 from servicekit.stores.sqlite.writes import close
 
 _STEP: Final = 500
@@ -17,13 +18,16 @@ _EXPIRING: Final = f"jobs INDEXED BY jobs_expiring WHERE status = '{_PENDING}' A
 
 _NEXT: Final = f"""
     SELECT min(moment) FROM (
-        SELECT min(scheduled_at) AS moment FROM jobs WHERE waits_for = 'time'
-        UNION ALL SELECT min(expires_at) FROM {_EXPIRING}
+        SELECT min(scheduled_at) AS moment FROM jobs WHERE waits_for = 'time' AND typeof(scheduled_at) = 'text'
+        UNION ALL SELECT min(expires_at) FROM {_EXPIRING} AND typeof(expires_at) = 'text' AND {IS_ID}
     )
 """
+_TIMEOUT: Final = (
+    "iif(typeof(options) = 'text' AND json_valid(options), CAST(json_extract(options, '$.queue_timeout') AS REAL), 0.0)"
+)
 _EXPIRED: Final = f"""
-    SELECT json_group_object(id, json_extract(options, '$.queue_timeout')) FROM (
-        SELECT id, options FROM {_EXPIRING} AND expires_at <= ? ORDER BY expires_at LIMIT ?
+    SELECT json_group_object(id, {_TIMEOUT}) FROM (
+        SELECT id, options FROM {_EXPIRING} AND expires_at <= ? AND {IS_ID} ORDER BY expires_at LIMIT ?
     )
 """
 _MAKE_DUE: Final = """
@@ -48,9 +52,9 @@ def find_next(connection: sqlite3.Connection, _: None) -> str | None:
 def make_due(connection: sqlite3.Connection, now: str) -> list[str]:
     """Make some jobs ready that have come due, and fail some that have waited too long: return these."""
     (text,) = connection.execute(_EXPIRED, [now, _STEP]).fetchone()
-    expired: Mapping[str, float] = json.loads(text)
-    for seconds in set(expired.values()):
-        job_ids = [job_id for job_id, each in expired.items() if each == seconds]
+    expired: Mapping[str, float | None] = json.loads(text)
+    for seconds in {each or 0.0 for each in expired.values()}:
+        job_ids = [job_id for job_id, each in expired.items() if (each or 0.0) == seconds]
         close(connection, Transition.FAIL, job_ids, now, EndedBy.TIME_LIMIT, QueueTimeout(seconds))
     connection.execute(_MAKE_DUE, [now, _STEP])
     return list(expired)

@@ -15,12 +15,13 @@ from typing import Final, NamedTuple
 
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.status import Transition, move_of
-from servicekit.stores.sqlite.ready import READY, ClaimedJob, Kind, read_first
+from servicekit.stores.sqlite.ready import READY, SOUND, ClaimedJob, Kind, read_first
 
 _CLAIM: Final = move_of(Transition.CLAIM)
 RUNNING: Final = f"('{_CLAIM.target.value}', 'deleted')"
 _PENDING: Final = _CLAIM.sources[0].value
 
+_LAST_SERVED: Final = "(SELECT coalesce(max(served), 0) FROM queues WHERE served < '')"  # numbers sort before texts
 # A queue with nothing in it is forgotten. A new one stands behind those that are there, or else a new name for each job
 # would be a way past them.
 _FORGET: Final = f"""
@@ -30,32 +31,40 @@ _FORGET: Final = f"""
 """
 _WELCOME: Final = f"""
     INSERT INTO queues (name, served)
-    SELECT name, (SELECT coalesce(max(served), 0) FROM queues) + row_number() OVER (ORDER BY name) FROM moved_queues
+    SELECT name, {_LAST_SERVED} + row_number() OVER (ORDER BY name) FROM moved_queues
     WHERE NOT EXISTS (SELECT 1 FROM queues AS known WHERE known.name = moved_queues.name)
     AND EXISTS (SELECT 1 FROM counts WHERE status = '{_PENDING}' AND queue = moved_queues.name)
 """
 _TAKE_OUT: Final = "DELETE FROM queue_turns WHERE queue IN (SELECT name FROM moved_queues)"
 _PUT_IN: Final = f"""
     INSERT INTO queue_turns (owner, runner, running, served, queue)
-    SELECT owners.id, kinds.value, (SELECT total(jobs) FROM counts WHERE status IN {RUNNING} AND queue = queues.name),
-           queues.served, queues.name
+    SELECT owners.id, kinds.value,
+           (SELECT CAST(total(jobs) AS INTEGER) FROM counts WHERE status IN {RUNNING} AND queue = queues.name),
+           CAST(queues.served AS INTEGER), queues.name
     FROM moved_queues CROSS JOIN queues ON queues.name = moved_queues.name AND NOT queues.is_paused
     CROSS JOIN (SELECT 0 AS id UNION ALL SELECT id FROM processes) AS owners
     CROSS JOIN json_each('{json.dumps([kind.value for kind in RunnerKind])}') AS kinds
     WHERE EXISTS (
         SELECT 1 FROM {READY} AND queue = queues.name AND owner IS nullif(owners.id, 0) AND runner = kinds.value
+        AND {SOUND}
     )
 """
+# By its numbers, which nearly always tell places apart: its name may be none that can be asked for.
+_MOVE_PLACE: Final = (
+    "INSERT INTO moved_queues SELECT queue FROM queue_turns WHERE running = ? AND served = ? ON CONFLICT DO NOTHING"
+)
+_TAKE_OUT_PLACE: Final = "DELETE FROM queue_turns WHERE running = ? AND served = ?"
 _ARRANGED: Final = "DELETE FROM moved_queues"
 _NEXT: Final = """
     SELECT * FROM (
         SELECT running, served, queue, owner, runner FROM queue_turns WHERE owner = ? AND runner = ?
+        AND typeof(running) = 'integer' AND typeof(served) = 'integer' AND typeof(queue) = 'text'
         ORDER BY running, served, queue LIMIT ?
     )
 """
-_SERVE: Final = """
+_SERVE: Final = f"""
     INSERT INTO queues (name, served)
-    SELECT value, (SELECT coalesce(max(served), 0) FROM queues) + key + 1 FROM json_each(?) WHERE TRUE
+    SELECT value, {_LAST_SERVED} + key + 1 FROM json_each(?) WHERE TRUE
     ON CONFLICT (name) DO UPDATE SET served = excluded.served
 """
 
@@ -75,12 +84,24 @@ def take(
     """The jobs that are next, one of a queue after the other."""
     for statement in (_FORGET, _WELCOME, _TAKE_OUT, _PUT_IN, _ARRANGED):
         connection.execute(statement)
-    lines = _find_lines(connection, kinds, most, queue_limits)
-    taken = list(islice(_take_in_turn(lines), most))
+    taken, strangers = _take(connection, kinds, most, queue_limits)
+    while strangers:  # they must not keep others from their turns
+        connection.executemany(_MOVE_PLACE, strangers)
+        connection.executemany(_TAKE_OUT_PLACE, strangers)
+        taken, strangers = _take(connection, kinds, most, queue_limits)
     if taken:
         last_served = dict.fromkeys(queue for queue, _ in reversed(taken))
         connection.execute(_SERVE, (json.dumps(list(last_served)[::-1]),))
     return [job for _, job in taken]
+
+
+def _take(
+    connection: sqlite3.Connection, kinds: Collection[Kind], most: int, queue_limits: Mapping[str, int]
+) -> tuple[list[tuple[str, ClaimedJob]], list[tuple[int, int]]]:
+    """The same jobs, each with its queue; and the places that lead to none, since another program has written them."""
+    lines = _find_lines(connection, kinds, most, queue_limits)
+    taken = list(islice(_take_in_turn(lines), most))
+    return taken, [place[:2] for place, line in lines.items() if line.is_empty]
 
 
 def _find_lines(
@@ -123,13 +144,20 @@ class _Line:
         self._room = room
         self._portion = portion
         self._read = 0
+        self._has_any = False
         self._waiting: deque[ClaimedJob] = deque()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it was looked for its first job, and there was none."""
+        return self._read > 0 and not self._has_any
 
     def take_one(self) -> ClaimedJob | None:
         """The next job, unless there is none, or no room for it."""
         if not self._waiting and self._read < self._room:
             count = min(self._room, 2 * self._read or self._portion)
             jobs = read_first(self._connection, self._queue, self._kinds, count)
+            self._has_any = bool(jobs)
             self._waiting.extend(jobs[self._read :])
             self._read = count
         return self._waiting.popleft() if self._waiting else None

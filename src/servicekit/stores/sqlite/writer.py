@@ -1,7 +1,6 @@
 """The writer's thread: one transaction for all that waits, and a look at what other processes have done."""
 
 import asyncio
-import json
 import random
 import sqlite3
 import time
@@ -15,8 +14,8 @@ from servicekit.ports import EventPublisher
 from servicekit.stores.sqlite import claims, clock, inserts, logs, membership, pruning, queues, schedules, times, writes
 from servicekit.stores.sqlite.database import is_busy, translated_errors
 from servicekit.stores.sqlite.queries import get_position
-from servicekit.stores.sqlite.rows import EVENT_ARRAY, EventRow
-from servicekit.stores.sqlite.threads import Answer, Call, DatabaseThread, one_by_one
+from servicekit.stores.sqlite.rows import EventRow, read_events
+from servicekit.stores.sqlite.threads import Answer, Call, DatabaseThread, one_by_one, read_leniently
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -50,6 +49,7 @@ _ORDER: Final[tuple[Callable[..., Any], ...]] = (
     REQUEST_CANCEL, DELETE, TAKE_OVER, RETIRE, LEAVE, MAKE_DUE, PRUNE, claims.claim,
 )  # fmt: skip
 
+_EVENTS: Final = "SELECT * FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
 _EVENTS_AT_ONCE: Final = 500
 _UNKNOWN: Final = -1
 _BUSY: Final = "SQLITE_BUSY"
@@ -102,9 +102,14 @@ class Marks(NamedTuple):
     """How many times a job has become ready that was there before."""
 
 
+_MARKS: Final = (
+    "SELECT coalesce((SELECT CAST(seq AS INTEGER) FROM sqlite_sequence WHERE name = 'events'), 0), "
+    "CAST(again AS INTEGER) FROM turns"
+)
+
+
 def _read_marks(connection: sqlite3.Connection) -> Marks:
-    query = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0), again FROM turns"
-    return Marks(*connection.execute(query).fetchone())
+    return Marks(*connection.execute(_MARKS).fetchone())
 
 
 def _read_version(connection: sqlite3.Connection) -> int:
@@ -262,6 +267,7 @@ class Writer(DatabaseThread):
         if is_new:
             try:
                 connection.execute("PRAGMA busy_timeout = 0")  # `_begin` waits instead
+                read_leniently(connection)
                 # Nothing has been missed by who has seen nothing yet.
                 self._data_version = _read_version(connection) if self._seen is None else _UNKNOWN
                 newest = get_position(connection, None)
@@ -273,14 +279,8 @@ class Writer(DatabaseThread):
 
     def _read_events(self, connection: sqlite3.Connection, after: int, up_to: int) -> tuple[list[EventRow], int]:
         """A page of events, and how far it goes."""
-        (text,) = connection.execute(
-            f"SELECT json_group_array({EVENT_ARRAY}) FROM "
-            "(SELECT * FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?) AS e "
-            "LEFT JOIN jobs AS j ON j.id = e.job_id AND NOT j.is_deleted",
-            [after, up_to, _EVENTS_AT_ONCE],
-        ).fetchone()
-        rows = sorted(EventRow(*row) for row in json.loads(text))
-        return rows, rows[-1].position if len(rows) == _EVENTS_AT_ONCE else up_to
+        page = read_events(connection, _EVENTS, [after, up_to, _EVENTS_AT_ONCE])
+        return page.rows, page.last if page.found == _EVENTS_AT_ONCE else up_to
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Get SQLite's lock for writers.

@@ -7,18 +7,26 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from servicekit.errors import JobLost, NotRestartable, ProcessDied, ProcessStopped
+from servicekit.errors import (
+    JobLost,
+    JobNotFound,
+    NotRestartable,
+    ProcessDied,
+    ProcessStopped,
+    RecordUnreadable,
+)
 from servicekit.jobs.outcome import describe_error
 from servicekit.jobs.record import MAX_PAST_ATTEMPTS, JobRecord
 from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
 from servicekit.jobs.submission import Submission
 from servicekit.stores.sqlite.options import expiry_after_text
 from servicekit.stores.sqlite.queries import RecordRequest, get_record
+from servicekit.stores.sqlite.rows import NONSENSE, read_status
 
 _PENDING: Final = JobStatus.PENDING.value
 _RUNNING: Final = JobStatus.RUNNING.value
 _TARGETS: Final = {transition: move_of(transition).target.value for transition in Transition}
-REMOVE: Final = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
+_REMOVE: Final = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
 
 
 _LARGE_RESULT: Final = 100_000
@@ -35,7 +43,7 @@ class Held(NamedTuple):
 
 _HELD: Final = f"""
     SELECT json_group_array(
-        json_array(rows.key, jobs.is_deleted, jobs.cancel_requested_at IS NOT NULL, jobs.target IS NULL)
+        json_array(rows.key, iif(jobs.is_deleted, 1, 0), jobs.cancel_requested_at IS NOT NULL, jobs.target IS NULL)
     )
     FROM json_each(?) AS rows CROSS JOIN jobs
     ON jobs.id = json_extract(rows.value, '$[0]')
@@ -76,6 +84,10 @@ _END: Final = """
 """
 
 
+# There can be one only if another program has written it, and then no end of the job may fail for that.
+_KEEP_RESULT: Final = "INSERT OR REPLACE INTO results (job_id, value)"
+
+
 def finish(connection: sqlite3.Connection, ends: list[End]) -> list[bool]:
     """Write how attempts ended, each only if it is the one that runs its job."""
     held = find_running(connection, [end[:2] for end in ends])
@@ -90,11 +102,10 @@ def _end(connection: sqlite3.Connection, ends: list[End]) -> None:
         connection.execute(_END, [json.dumps([end[:8] for end in ends])])
     results = [[end.id, end.result] for end in ends if end.has_result]
     if any(len(end.result or "") > _LARGE_RESULT for end in ends):  # in one text, all other threads would wait for it
-        connection.executemany("INSERT INTO results (job_id, value) VALUES (?, ?)", results)
+        connection.executemany(f"{_KEEP_RESULT} VALUES (?, ?)", results)
     elif results:
         connection.execute(
-            "INSERT INTO results (job_id, value) SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') "
-            "FROM json_each(?)",
+            f"{_KEEP_RESULT} SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)",
             [json.dumps(results)],
         )
 
@@ -102,7 +113,7 @@ def _end(connection: sqlite3.Connection, ends: list[End]) -> None:
 def _remove(connection: sqlite3.Connection, job_ids: list[str]) -> None:
     """Remove jobs that were deleted while they ran, and run no more."""
     if job_ids:
-        connection.execute(REMOVE, [json.dumps(job_ids)])
+        connection.execute(_REMOVE, [json.dumps(job_ids)])
 
 
 class Retry(NamedTuple):
@@ -135,15 +146,20 @@ _PENDING_AGAIN: Final = (Retried.PENDING, Retried.PENDING_HERE)
 
 
 def _past(now: str, error: str, ended_by: str) -> str:
-    """The past attempts and one more; its parts are given in SQL."""
-    earlier = (
-        f"iif(json_array_length(attempts) >= {MAX_PAST_ATTEMPTS}, json_remove(attempts, '$[0]'), "
-        "coalesce(attempts, '[]'))"
-    )
+    """The past attempts and one more; its parts are given in SQL. Those that are none are left out."""
+    past = _list_of("attempts")
+    earlier = f"iif(json_array_length({past}) >= {MAX_PAST_ATTEMPTS}, json_remove({past}, '$[0]'), {past})"
+    started_at = "CAST(started_at AS TEXT)"
     return (
-        f"json_insert({earlier}, '$[#]', json_array(attempt, started_at, max(started_at, {now}), {error}, {ended_by}, "
-        "process))"
+        f"json_insert({earlier}, '$[#]', json_array(CAST(attempt AS INTEGER), {started_at}, max({started_at}, {now}), "
+        f"{error}, {ended_by}, CAST(process AS TEXT)))"
     )
+
+
+def _list_of(column: str) -> str:
+    """The column's JSON list, in SQL: an empty one if it has none."""
+    is_list = f"typeof({column}) = 'text' AND json_valid({column}) AND json_type({column}) = 'array'"
+    return f"CASE WHEN {is_list} THEN {column} ELSE '[]' END"
 
 
 _RETRY: Final = f"""
@@ -228,14 +244,14 @@ def unclaim(connection: sqlite3.Connection, release: Release) -> Retried:
 _DECLINE: Final = f"""
     UPDATE jobs SET status = '{_TARGETS[Transition.RELEASE]}', version = version + 1, started_at = NULL,
                     process = NULL, spared = spared + 1, owner = ?,
-                    declined_by = json_insert(coalesce(declined_by, '[]'), '$[#]', owner)
+                    declined_by = json_insert({_list_of("declined_by")}, '$[#]', CAST(owner AS INTEGER))
     WHERE id = ?
 """
 # The one that has the least to do: the job waits for it alone.
 _OTHER: Final = f"""
     SELECT id FROM processes
     WHERE id <> (SELECT owner FROM jobs WHERE id = ?) AND runs_jobs AND NOT is_stopping
-    AND id NOT IN (SELECT value FROM json_each((SELECT coalesce(declined_by, '[]') FROM jobs WHERE id = ?)))
+    AND id NOT IN (SELECT value FROM json_each((SELECT {_list_of("declined_by")} FROM jobs WHERE id = ?)))
     ORDER BY (SELECT count(*) FROM jobs WHERE status IN ('{_PENDING}', '{_RUNNING}') AND owner = processes.id), id
     LIMIT 1
 """
@@ -260,7 +276,25 @@ def _find_one(connection: sqlite3.Connection, release: Release) -> Held | None:
 
 
 def give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared: bool) -> bool:
-    """What becomes of a job whose attempt will not end by itself: say whether it has failed."""
+    """What becomes of a job whose attempt will not end by itself: say whether it has failed.
+
+    So does a job of which something makes no sense, and holds up none of the others.
+    """
+    connection.execute("SAVEPOINT job")
+    try:
+        return _give_up(connection, job_id, now, is_spared=is_spared)
+    except (*NONSENSE, sqlite3.OperationalError) as error:
+        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise  # a full disk, say: what is no JSON has but that general code
+        connection.execute("ROLLBACK TO job")
+        reason = RecordUnreadable(f"Job {job_id}", f"{type(error).__name__}: {error}")
+        close(connection, Transition.FAIL, [job_id], now, EndedBy.CRASH, reason)
+        return True
+    finally:
+        connection.execute("RELEASE job")
+
+
+def _give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared: bool) -> bool:
     error: JobLost | None = None
     query = (
         "SELECT is_deleted, cancel_requested_at, target, max_restarts, attempt - spared - failures, options FROM jobs "
@@ -330,11 +364,15 @@ class Request(NamedTuple):
         return RecordRequest(self.id, datetime.fromisoformat(self.now))
 
 
-def request_cancel(connection: sqlite3.Connection, request: Request) -> JobRecord:
-    """Cancel a pending job, mark a running one."""
-    record = get_record(connection, request.for_record)
-    if record.status in move_of(Transition.CANCEL).sources and record.cancel_requested_at is None:
-        if record.status is JobStatus.PENDING:
+def request_cancel(connection: sqlite3.Connection, request: Request) -> JobRecord | None:
+    """Cancel a pending job, mark a running one; `None` if nothing but its status can be read."""
+    query = "SELECT status, cancel_requested_at FROM jobs WHERE id = ? AND NOT is_deleted"
+    row = connection.execute(query, [request.id]).fetchone()
+    if row is None:
+        raise JobNotFound(request.id)
+    status = read_status(request.id, row[0])
+    if status in move_of(Transition.CANCEL).sources and row[1] is None:
+        if status is JobStatus.PENDING:
             connection.execute(
                 "UPDATE jobs SET cancel_requested_at = max(submitted_at, ?) WHERE id = ?", [request.now, request.id]
             )
@@ -344,14 +382,20 @@ def request_cancel(connection: sqlite3.Connection, request: Request) -> JobRecor
                 "UPDATE jobs SET cancel_requested_at = max(started_at, ?), version = version + 1 WHERE id = ?",
                 [request.now, request.id],
             )
+    try:
         return get_record(connection, request.for_record)
-    return record
+    except RecordUnreadable:
+        if status.is_terminal:
+            raise
+        return None
 
 
 def delete(connection: sqlite3.Connection, request: Request) -> None:
-    """Forget a job; one that runs is hidden until its attempt has ended."""
-    record = get_record(connection, request.for_record)
-    if record.status is JobStatus.RUNNING:
+    """Forget a job; one that runs is hidden until its attempt has ended. It need not be readable."""
+    row = connection.execute("SELECT status FROM jobs WHERE id = ? AND NOT is_deleted", [request.id]).fetchone()
+    if row is None:
+        raise JobNotFound(request.id)
+    if row[0] == _RUNNING:
         connection.execute("UPDATE jobs SET is_deleted = 1, idempotency_key = NULL WHERE id = ?", [request.id])
     else:
         connection.execute("DELETE FROM jobs WHERE id = ?", [request.id])
