@@ -1,11 +1,13 @@
 """Streams of a real server, read by the letter of the specification."""
 
+import resource
 import signal
 import socket
 import struct
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -331,3 +333,36 @@ def test_a_reader_that_reads_nothing_is_dropped_after_a_while() -> None:
     with run_with_small_buffers("tests.api.apps:impatient") as service, stall(service, submit(service, "/flood")):
         httpx.get(f"{service.url}/stalled", timeout=30).raise_for_status()
         wait_open_streams(service, 0)
+
+
+def test_more_connections_than_files_hurt_no_stream_that_is_open() -> None:
+    with run_service(APP, options=["--loop", "uvloop"]) as service:
+        job_id = submit(service, "/report/full?steps=1000000")
+        with watch(service, job_id, "?poll_interval=0.05") as stream, ExitStack() as stack:
+            stream.next()
+            refuse_more(service, stack)
+            for _ in range(5):
+                assert stream.next().record["status"] == "running"
+            stack.close()
+            submit_again(service, "/hold/full")
+            assert stream.next().record["status"] == "running"
+
+
+def refuse_more(service: Service, stack: ExitStack) -> None:
+    """Have the service hold as many connections as it may, and find that the next one is closed."""
+    most = len(list(Path(f"/proc/{service.process.pid}/fd").iterdir())) + 20
+    resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (most, most))
+    address = ("127.0.0.1", service.port)
+    crowd = [stack.enter_context(socket.create_connection(address, timeout=45)) for _ in range(40)]
+    assert crowd[-1].recv(1) == b""
+
+
+def submit_again(service: Service, path: str) -> None:
+    """Submit as soon as the service has seen that others have left."""
+    while True:
+        try:
+            submit(service, path)
+        except httpx.TransportError:
+            continue
+        else:
+            return
