@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sqlite3
+import stat
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
@@ -77,6 +78,15 @@ async def test_a_lock_that_somebody_has_removed_is_made_again(open_store: OpenSt
         await second.rescue()
         assert (await second.get_record(job_id)).status is JobStatus.PENDING
         assert claim.attempt == 1
+
+
+async def test_users_that_may_use_the_file_can_see_who_is_alive(open_store: OpenStore, path: Path) -> None:
+    async with open_store():
+        pass
+    path.chmod(0o640)
+    async with open_store():
+        (lock,) = path.parent.glob("*-process-*")
+        assert stat.S_IMODE(lock.stat().st_mode) == 0o640
 
 
 async def test_a_process_that_was_taken_for_dead_joins_again(open_store: OpenStore, path: Path) -> None:

@@ -170,7 +170,8 @@ class Writer(DatabaseThread):
             self._abandon(error)
             self._answer_alone(calls, error)
             return
-        if self._trouble is not None and self._proves_health(calls, self._trouble[1]):
+        # On a full disk little things can still be written, and nothing: only a change of a job proves that it is over.
+        if self._trouble is not None and (is_busy(self._trouble[1]) or after.position > before.position):
             self._trouble = None
         try:
             self._tell(answers, before, after)
@@ -179,10 +180,6 @@ class Writer(DatabaseThread):
             self._report(News(answers, is_change=True, is_ready=True))
         if time.monotonic() - self._looked_at > _IDLE_POLL_SECONDS:  # who always has something to write looks as well
             self._try_to_look()
-
-    def _proves_health(self, calls: list[Call], trouble: StoreUnavailable) -> bool:
-        """Whether what could be written shows that the trouble is over: on a full disk, little things still can be."""
-        return is_busy(trouble) or any(call.function not in (TOUCH, PRUNE) for call in calls)
 
     def _answer_alone(self, calls: list[Call], error: StoreUnavailable) -> None:
         """Let what failed together fail, or not, one by one; unless each would wait for the same lock."""
