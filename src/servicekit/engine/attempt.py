@@ -10,11 +10,12 @@ from typing import Any, Final
 from servicekit.engine.bridge import start_on, wait_for
 from servicekit.engine.limits import TimeLimits
 from servicekit.errors import JobNotFound, SchedulerClosed, StoreUnavailable, TimeLimitExceeded
-from servicekit.jobs.backoff import Backoff
+from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.logs import NewLine
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind, seconds_of
 from servicekit.jobs.outcome import Outcome, failure
+from servicekit.jobs.record import Progress
 from servicekit.jobs.references import name_in_full
 from servicekit.jobs.retry import LONGEST_WAIT_SECONDS
 from servicekit.jobs.status import EndedBy, Transition
@@ -24,6 +25,11 @@ from servicekit.ports import Clock, JobStore, Runner
 
 PROGRESS_INTERVAL_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 2.0  # a store that recovers in a service's last seconds gets the end still
+# What could not be written for long may never be, and each try holds up others: a tenth of the time that has passed.
+_SHARE_OF_WAIT: Final = 0.1
+_LONGEST_LATE_PAUSE_SECONDS: Final = 60.0
+_LATE_SECONDS: Final = 10.0  # for so long a store may be busy
+_TRIES_WITH_REPORT: Final = 3
 _MOST_LINES: Final = 2_000
 _KILL_GRACE_AT_STOP_SECONDS: Final = 0.5
 
@@ -41,9 +47,10 @@ class Attempt:
     """The run of one claimed job, in a task of its own. It ends when the work has ended and that is written."""
 
     __slots__ = (
-        "_began_at", "_clock", "_exceeded", "_is_canceled", "_is_late", "_is_left", "_is_refused", "_is_stopped",
-        "_is_told", "_limits", "_lines", "_loop", "_on_end", "_on_hindrance", "_on_put_off", "_on_submit", "_outcome",
-        "_reporter", "_runner", "_says", "_store", "_timer", "_watcher", "claim", "has_begun", "job", "task",
+        "_began_at", "_clock", "_exceeded", "_failures", "_is_canceled", "_is_hurried", "_is_left", "_is_refused",
+        "_is_stopped", "_is_told", "_late_reason", "_late_since", "_limits", "_lines", "_loop", "_on_end",
+        "_on_hindrance", "_on_put_off", "_on_submit", "_outcome", "_progress", "_reporter", "_runner", "_says",
+        "_store", "_timer", "_tries", "_watcher", "claim", "has_begun", "job", "task",
     )  # fmt: skip
 
     task: asyncio.Task[None]
@@ -59,6 +66,7 @@ class Attempt:
         on_put_off: Callable[[], None],
         on_submit: Submit,
         on_hindrance: "Callable[[Attempt, str], None]",
+        failures: FailureLog,
     ) -> None:
         self.claim = claim
         self.has_begun = False
@@ -72,6 +80,7 @@ class Attempt:
         self._on_put_off = on_put_off
         self._on_submit = on_submit
         self._on_hindrance = on_hindrance
+        self._failures = failures
         self._limits: TimeLimits | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._reporter: asyncio.Task[None] | None = None
@@ -80,10 +89,14 @@ class Attempt:
         self._is_canceled = False
         self._is_stopped = False
         self._outcome: Outcome | None = None
-        self._is_late = False
+        self._tries = 0  # to write the end
+        self._late_since: float | None = None
+        self._late_reason = ""
+        self._is_hurried = False
         self._is_left = False
         self._is_refused = False
-        self._lines: Sequence[NewLine] = ()  # which could not be written yet
+        self._progress: Progress | None = None  # which could not be written yet, nor could these
+        self._lines: Sequence[NewLine] = ()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -124,6 +137,20 @@ class Attempt:
         self._is_stopped = True
         self.job.kill_grace_seconds = min(self.job.kill_grace_seconds, _KILL_GRACE_AT_STOP_SECONDS)
         self._ask_to_stop()
+
+    def hurry(self) -> None:
+        """The process will stop: try again soon to write the end, if it could not be written yet."""
+        self._is_hurried = True
+
+    def find_problem(self) -> str | None:
+        """Why the end cannot be written, if that has been so for a while."""
+        is_late = self._late_since is not None and self._late_seconds >= _LATE_SECONDS
+        return self._late_reason if is_late else None
+
+    @property
+    def _late_seconds(self) -> float:
+        """For how long the end could not be written."""
+        return 0.0 if self._late_since is None else self._loop.time() - self._late_since
 
     def leave(self) -> None:
         """The store will be closed: an end that cannot be written then is left to `settle`, or to another process."""
@@ -170,9 +197,7 @@ class Attempt:
             raise
 
     async def _run(self) -> None:
-        self._outcome = outcome = await self._runner.run(self.claim.submission, self.job)
-        if outcome.transition is Transition.RELEASE:
-            self._on_hindrance(self, outcome.error or "")
+        self._outcome = outcome = await self._run_target()
         for task in (self._watcher, self._reporter):
             if task is not None:
                 task.cancel()
@@ -181,29 +206,77 @@ class Attempt:
         if await self._try_to_write(outcome) or await self._write_again(outcome):
             self._on_end(self)
 
+    async def _run_target(self) -> Outcome:
+        try:
+            outcome = await self._runner.run(self.claim.submission, self.job)
+            if outcome.transition is Transition.RELEASE:
+                self._on_hindrance(self, outcome.error or "")
+        except Exception as error:  # a bug of a runner's: its slot would be held for ever
+            self._failures.exception(f"Job {self.job.id} could not be run", error)
+            return failure(error, EndedBy.CRASH)
+        return outcome
+
     async def _write_again(self, outcome: Outcome) -> bool:
         backoff = Backoff(longest_seconds=_LONGEST_PAUSE_SECONDS)
         while not self._is_left:
-            await asyncio.sleep(backoff.next_seconds())
+            seconds = max(backoff.next_seconds(), self._late_seconds * _SHARE_OF_WAIT)
+            await self._pause(min(seconds, _LONGEST_LATE_PAUSE_SECONDS))
             if await self._try_to_write(outcome):
                 return True
         return False
 
+    async def _pause(self, seconds: float) -> None:
+        """Wait for so long, and only for a moment if the process is to stop."""
+        until = self._loop.time() + seconds
+        is_over = False
+        while not is_over:
+            await asyncio.sleep(min(_LONGEST_PAUSE_SECONDS, max(0.0, until - self._loop.time())))
+            is_over = self._is_hurried or self._loop.time() >= until
+
     async def _try_to_write(self, outcome: Outcome) -> bool:
+        self._tries += 1
         try:
-            if self._lines or self.job.has_report:
-                self.job.finish_log()
-                await self._write_report()
+            await self._write_last_report()
             await self._end(outcome)
         except StoreUnavailable as error:
-            # With a store that was closed in order, all is as it should be: see `leave`.
-            level = logging.DEBUG if self._is_late or self._is_left else logging.WARNING
-            _log.log(level, "The end of job %s is not written yet: %s", self.job.id, error)
-            self._is_late = True
+            self._note_late(error.reason, error)
+            return False
+        except Exception as error:  # a bug, of a store's say: the end is not written
+            self._failures.exception(f"The end of job {self.job.id} cannot be written", error)
+            self._note_late(f"{type(error).__name__}: {error}", error)
             return False
         return True
 
+    def _note_late(self, reason: str, error: Exception) -> None:
+        if self._late_since is None:
+            self._late_since = self._loop.time()
+        self._late_reason = reason
+        if self._is_left:  # with a store that was closed in order, all is as it should be: see `leave`
+            _log.debug("The end of job %s is not written: %s", self.job.id, error)
+        else:
+            self._failures.warn("The end of job %s is not written yet: %s", self.job.id, error)
+
+    async def _write_last_report(self) -> None:
+        if not (self._progress or self._lines or self.job.has_report):
+            return
+        self.job.finish_log()
+        try:
+            await self._write_report()
+        except StoreUnavailable:
+            if self._tries < _TRIES_WITH_REPORT:  # else the end must not wait any longer for a few lines
+                raise
+
     async def _end(self, outcome: Outcome) -> None:
+        """Write the end of the attempt; that it failed, if it cannot be written what became of it."""
+        try:
+            await self._write_end(outcome)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # a bug, or the job's row was changed by another program
+            self._failures.exception(f"The end of job {self.job.id} is another than it should be", error)
+            await self._store.finish(self.claim, failure(error, EndedBy.CRASH))
+
+    async def _write_end(self, outcome: Outcome) -> None:
         """Write the end: of the attempt alone if the job is given back or tried again, else of the job."""
         # Whatever the target has made of being asked to stop; but what could not begin has exceeded nothing.
         if self._exceeded is not None and outcome.transition is not Transition.RELEASE:
@@ -266,7 +339,7 @@ class Attempt:
                     break
                 backoff.reset()
                 await asyncio.sleep(PROGRESS_INTERVAL_SECONDS)
-            except StoreUnavailable:  # the next report says all that this one did, its lines left aside
+            except StoreUnavailable:
                 await asyncio.sleep(backoff.next_seconds())
         self._reporter = None
         seconds = self.job.seconds_to_next_line()
@@ -276,10 +349,16 @@ class Attempt:
     async def _write_report(self) -> bool:
         """Write what is new, and say whether anything was."""
         progress = self.job.take_progress()
+        if progress is not None and self._limits is not None:
+            self._limits.hear()
+        progress = progress or self._progress
         if progress is not None:
-            if self._limits is not None:
-                self._limits.hear()
-            await self._store.report_progress(self.claim, progress)
+            self._progress = None
+            try:
+                await self._store.report_progress(self.claim, progress)
+            except StoreUnavailable:
+                self._progress = progress
+                raise
         # Taken only here: the reporter may be cut off while it waits, when what it asked of the store is written still.
         lines = [*self._lines, *self.job.take_lines()][-_MOST_LINES:]
         if lines:

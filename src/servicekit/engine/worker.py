@@ -107,7 +107,11 @@ class Worker:
         self._wake.set()
 
     def find_problem(self) -> str | None:
-        """What keeps jobs from beginning here, or `None`."""
+        """What keeps jobs from beginning or ending here, or `None`."""
+        late = [problem for attempt in self._attempts.values() if (problem := attempt.find_problem()) is not None]
+        if late:
+            ends = "The end of a job" if len(late) == 1 else f"The ends of {len(late):,} jobs"
+            return f"{ends} cannot be written, and it is tried again: {late[0]}"
         return self._hindrances.find_problem()
 
     def set_max_concurrency(self, max_concurrency: int | None) -> None:
@@ -193,6 +197,7 @@ class Worker:
             self._timekeeper.wake,
             self._on_submit,
             self._attempt_hindered,
+            self._failures,
         )
         if runner is not RunnerKind.COROUTINE:
             attempt.job.on_begin = partial(self._attempt_begun, attempt)
@@ -210,6 +215,8 @@ class Worker:
 
     async def stop(self, grace_seconds: float) -> None:
         """Let the attempts end, for `grace_seconds`; cancel what is left, and wait a second for that."""
+        for attempt in self._attempts.values():
+            attempt.hurry()
         await self.settle()
         if not await self._wait_for_attempts(grace_seconds):
             for attempt in list(self._attempts.values()):

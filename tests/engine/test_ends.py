@@ -1,0 +1,190 @@
+"""The end of an attempt is written whatever goes wrong, and its slot is free from then on."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from servicekit import EndedBy, JobStatus, Retry, Scheduler, current_job
+from servicekit.engine import attempt
+from servicekit.engine.clock import SystemClock
+from servicekit.engine.parts import SchedulerParts
+from servicekit.engine.worker import ConcurrencyLimits
+from servicekit.errors import StoreUnavailable
+from servicekit.events.hub import EventHub
+from servicekit.jobs import backoff
+from servicekit.jobs.current import RunningJob
+from servicekit.jobs.options import RunnerKind
+from servicekit.jobs.outcome import Outcome
+from servicekit.jobs.record import Progress
+from servicekit.jobs.retention import Retention
+from servicekit.jobs.submission import Claim, Submission
+from servicekit.ports import Runner
+from servicekit.runners.coroutine import CoroutineRunner
+from servicekit.stores.memory.store import MemoryStore
+from tests.fakes import noop
+
+
+class OddStore(MemoryStore):
+    """A store with mistakes in it."""
+
+    def __init__(self, hub: EventHub) -> None:
+        super().__init__(hub, SystemClock(), Retention())
+        self.odd_failures: Any = None
+        self.mistakes: Counter[str] = Counter()
+        """How often something goes wrong, by what it is and which job's it is."""
+        self.outages: Counter[str] = Counter()
+
+    async def claim(
+        self,
+        limit: int,
+        excluding: Collection[RunnerKind],
+        max_running: int | None = None,
+        queue_limits: Mapping[str, int] | None = None,
+    ) -> list[Claim]:
+        claims = await super().claim(limit, excluding, max_running, queue_limits)
+        for claim in claims:
+            if claim.submission.target is fail and self.odd_failures is not None:
+                claim.failures = self.odd_failures
+        return claims
+
+    async def finish(self, claim: Claim, outcome: Outcome) -> bool:
+        self._stumble("finish", claim)
+        return await super().finish(claim, outcome)
+
+    async def retry(self, claim: Claim, outcome: Outcome, scheduled_at: datetime) -> bool:
+        self._stumble("retry", claim)
+        return await super().retry(claim, outcome, scheduled_at)
+
+    async def report_progress(self, claim: Claim, progress: Progress) -> None:
+        self._stumble("report", claim)
+        await super().report_progress(claim, progress)
+
+    def _stumble(self, what: str, claim: Claim) -> None:
+        key = f"{what} {claim.submission.name}"
+        if self.mistakes[key] > 0:
+            self.mistakes[key] -= 1
+            raise TypeError("a mistake")
+        if self.outages[key] > 0:
+            self.outages[key] -= 1
+            raise StoreUnavailable("memory", "it is away")
+
+
+class OddRunner(CoroutineRunner):
+    """A runner with a mistake in it."""
+
+    async def run(self, submission: Submission, job: RunningJob) -> Outcome:
+        if submission.target is not noop:
+            raise RuntimeError("a mistake of the runner's")
+        return await super().run(submission, job)
+
+
+@pytest.fixture
+def store() -> OddStore:
+    return OddStore(EventHub())
+
+
+def make_scheduler(store: OddStore, runner: CoroutineRunner | None = None) -> Scheduler:
+    hub = store._publisher
+    assert isinstance(hub, EventHub)
+    runners: dict[RunnerKind, Runner] = {RunnerKind.COROUTINE: runner or CoroutineRunner()}
+    limits = ConcurrencyLimits(max_concurrency=1)
+    parts = SchedulerParts(
+        store=store, hub=hub, runners=runners, clock=SystemClock(), retention=Retention(), limits=limits
+    )
+    return Scheduler(parts)
+
+
+async def fail() -> None:
+    raise ValueError("no")
+
+
+async def advance() -> None:
+    current_job().progress(3, 4)
+
+
+async def test_a_counter_that_is_no_number_fails_its_job_and_frees_the_slot(store: OddStore) -> None:
+    store.odd_failures = "many"
+    async with make_scheduler(store) as scheduler:
+        bad = await scheduler.with_options(retry=Retry(attempts=3, delay=0)).add_job(fail)
+        good = await scheduler.add_job(noop)
+        assert (await scheduler.wait(good, timeout=30)).status is JobStatus.COMPLETED
+        record = await scheduler.get_record(bad)
+        assert (record.status, record.ended_by) == (JobStatus.FAILED, EndedBy.CRASH)
+        assert str(record.error).startswith("TypeError")
+
+
+async def test_a_runner_that_raises_fails_its_job_and_frees_the_slot(store: OddStore) -> None:
+    async with make_scheduler(store, OddRunner()) as scheduler:
+        bad, good = await scheduler.add_job(fail), await scheduler.add_job(noop)
+        assert (await scheduler.wait(good, timeout=30)).status is JobStatus.COMPLETED
+        record = await scheduler.get_record(bad)
+        assert (record.status, record.error) == (JobStatus.FAILED, "RuntimeError: a mistake of the runner's")
+
+
+async def test_an_end_that_the_store_makes_a_mistake_of_is_written_as_a_failure(store: OddStore) -> None:
+    store.mistakes["finish noop"] = 1
+    async with make_scheduler(store) as scheduler:
+        record = await scheduler.wait(await scheduler.add_job(noop), timeout=30)
+        assert (record.status, record.error) == (JobStatus.FAILED, "TypeError: a mistake")
+
+
+@pytest.mark.parametrize("kind", ["mistakes", "outages"])
+async def test_an_end_that_cannot_be_written_is_tried_again_and_told_of(
+    store: OddStore, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "_FIRST_SECONDS", 0.001)
+    monkeypatch.setattr(attempt, "_LATE_SECONDS", 0.0)
+    failing: Counter[str] = getattr(store, kind)
+    failing["finish noop"] = 1_000_000
+    async with make_scheduler(store) as scheduler:
+        job_id = await scheduler.add_job(noop)
+        async with asyncio.timeout(30):
+            while (problem := await scheduler.find_problem()) is None:
+                await asyncio.sleep(0)
+        assert problem.startswith("The end of a job cannot be written, and it is tried again: ")
+        assert "it is away" in problem or "TypeError: a mistake" in problem
+        failing.clear()
+        assert (await scheduler.wait(job_id, timeout=30)).status.is_terminal
+        assert await scheduler.find_problem() is None
+
+
+async def test_the_pauses_before_an_end_is_tried_again_grow_with_the_time_that_it_is_late(
+    store: OddStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    async def pause(self: attempt.Attempt, seconds: float) -> None:
+        pauses.append(seconds)
+        assert self._late_since is not None
+        self._late_since -= seconds  # it has passed
+
+    monkeypatch.setattr(attempt.Attempt, "_pause", pause)
+    store.outages["finish noop"] = 100
+    async with make_scheduler(store) as scheduler:
+        await scheduler.wait(await scheduler.add_job(noop), timeout=30)
+    assert len(pauses) == 100
+    assert pauses[:4] == pytest.approx([0.5, 1.0, 2.0, 2.0], abs=0.1)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 60.0
+
+
+async def test_the_progress_that_was_reported_while_the_store_was_away_is_kept(store: OddStore) -> None:
+    store.outages["report advance"] = 1
+    async with make_scheduler(store) as scheduler:
+        record = await scheduler.wait(await scheduler.add_job(advance), timeout=30)
+        assert record.progress is not None
+        assert (record.status, record.progress.done) == (JobStatus.COMPLETED, 3)
+
+
+async def test_a_report_that_can_never_be_written_does_not_keep_the_end_from_it(
+    store: OddStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "_FIRST_SECONDS", 0.001)
+    store.outages["report advance"] = 1_000_000
+    async with make_scheduler(store) as scheduler:
+        record = await scheduler.wait(await scheduler.add_job(advance), timeout=30)
+        assert (record.status, record.progress) == (JobStatus.COMPLETED, None)
