@@ -145,6 +145,11 @@ class JobStore(Protocol):
         ...
 
     @property
+    def location(self) -> str:
+        """Where the jobs are kept, for people: the full path of the file, or `memory://`."""
+        ...
+
+    @property
     def lifeline(self) -> int | None:
         """A descriptor: for as long as any process has it open, no other takes over the attempts of this one.
 

@@ -1,6 +1,7 @@
 """Jobs that outlive their process, and processes that share them: real servers, real signals."""
 
 import json
+import re
 import signal
 import sqlite3
 import sys
@@ -111,6 +112,7 @@ def test_a_job_survives_the_death_of_its_service_and_so_does_its_stream(serve: S
             wait_noted(tmp_path, "open begins")
             service.kill()
     with serve(port=service.port) as service, watch(service, job_id, last_event_id="2") as stream:
+        service.wait_log(r"INFO: +Process \d+ is gone, and its jobs are taken over: 1 given back, 0 failed\n")
         (tmp_path / "open").touch()
         told = [(event.record["version"], event.record["status"]) for event in stream.rest()]
         assert told == [(3, "pending"), (4, "running"), (5, "completed")]
@@ -291,7 +293,10 @@ def test_a_worker_runs_what_a_service_only_accepts(serve: Serve, tmp_path: Path)
         service.wait_log("it has to be run by another process, and the target is a coroutine object")
         assert get(service, job_id)["status"] == "pending"
         with run_worker(tmp_path, "--max-concurrency", "1") as worker:
-            worker.wait_log(r"Running the jobs of tests\.api\.shared_app:app\. Ctrl-C stops it\.")
+            file = re.escape(str(tmp_path.resolve() / "jobs.db"))
+            worker.wait_log(
+                rf"Running the jobs of tests\.api\.shared_app:app, which are kept in {file}\. Ctrl-C stops it\."
+            )
             with watch_from(service, job_id, "running") as stream:
                 worker.send_signal(signal.SIGINT)
                 assert worker.wait() == 0

@@ -171,7 +171,7 @@ def _serve(block: Block, _following: Block | None, scene: Scene) -> None:
     command[0] = shutil.which(command[0], path=_PATH) or command[0]
     with run_command(command, cwd=scene.folder, environment=environment) as server:
         if block.text.startswith("servicekit worker"):
-            server.wait_log(r"Running the jobs of \S+ Ctrl-C stops it")
+            server.wait_log(r"Running the jobs of \S+, which are kept in \S+ Ctrl-C stops it")
             _press_ctrl_c(server)
             assert server.log.endswith("Stopping.\n")
             return

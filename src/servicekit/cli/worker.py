@@ -68,7 +68,7 @@ async def _run_until_stopped(app: FastAPI, place: str, scheduler: Scheduler) -> 
         signal.signal(number, stop)
     with show_by([_make_console()]):
         async with app.router.lifespan_context(app):
-            print(f"Running the jobs of {place}. Ctrl-C stops it.", flush=True)
+            print(f"Running the jobs of {place}, which are kept in {scheduler.location}. Ctrl-C stops it.", flush=True)
             await stopped.wait()
             running = scheduler.running_count
             print(f"Stopping; {running} running." if running else "Stopping.", flush=True)

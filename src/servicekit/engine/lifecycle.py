@@ -32,6 +32,7 @@ class Engine:
         """Whether this process runs jobs, or only accepts them for others; looked at when the engine starts."""
         self.is_closed = False
         self.is_shared = parts.store.is_shared
+        self.location = parts.store.location
         self._store = parts.store
         self._runners = parts.runners
         self._retention = parts.retention

@@ -356,6 +356,11 @@ class Scheduler:
         """Whether other processes can work on the same jobs."""
         return self._engine.is_shared
 
+    @property
+    def location(self) -> str:
+        """Where the jobs are kept, for people: the full path of the file, or `memory://`."""
+        return self._engine.location
+
     def run_jobs(self, max_concurrency_per_process: int | None = None) -> None:
         """Make this process one that runs jobs, also if it was set up only to accept them. Call it before the start."""
         check_count("max_concurrency_per_process", max_concurrency_per_process)

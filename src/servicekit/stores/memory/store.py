@@ -89,6 +89,10 @@ class MemoryStore:
         return False
 
     @property
+    def location(self) -> str:
+        return "memory://"
+
+    @property
     def lifeline(self) -> None:
         return None
 

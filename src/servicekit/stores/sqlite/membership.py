@@ -70,13 +70,15 @@ class Step(NamedTuple):
 
     is_last: bool
     failed: list[str]
+    taken: int
+    """How many jobs are not that process's any more, those that have failed included."""
 
 
 def retire(connection: sqlite3.Connection, departure: Departure) -> Step:
     """This process claims no more: end some of what waits for it alone."""
     connection.execute("UPDATE processes SET is_stopping = 1 WHERE id = ?", [departure.process])
     failed = _end_waiting(connection, departure, EndedBy.STOP)
-    return Step(len(failed) < _STEP, failed)
+    return Step(len(failed) < _STEP, failed, len(failed))
 
 
 def leave(connection: sqlite3.Connection, process: int) -> bool:
@@ -95,11 +97,11 @@ def take_over(connection: sqlite3.Connection, departure: Departure) -> Step:
     is_stopping = bool(row and row[0])
     failed = _end_waiting(connection, departure, EndedBy.STOP if is_stopping else EndedBy.CRASH)
     running = _list_owned(connection, _RUNNING, departure.process)
-    is_last = max(len(failed), len(running)) < _STEP
+    is_last, taken = max(len(failed), len(running)) < _STEP, len(failed) + len(running)
     failed += [job_id for job_id in running if give_up(connection, job_id, departure.now, is_spared=is_stopping)]
     if is_last:
         connection.execute("DELETE FROM processes WHERE id = ?", [departure.process])
-    return Step(is_last, failed)
+    return Step(is_last, failed, taken)
 
 
 def _end_waiting(connection: sqlite3.Connection, departure: Departure, ended_by: EndedBy) -> list[str]:

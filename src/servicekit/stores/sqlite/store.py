@@ -109,6 +109,10 @@ class SqliteStore:
         self._reader: Reader | None = None
 
     @property
+    def location(self) -> str:
+        return str(self._path)
+
+    @property
     def lifeline(self) -> int | None:
         return None if self._seat.lock is None else self._seat.lock.descriptor
 
@@ -191,16 +195,24 @@ class SqliteStore:
     async def rescue(self) -> None:
         await self._seat.renew_lock(self._writing(), self._now())
         for member in await self._seat.list_dead(self._reading()):
-            await self._in_steps(TAKE_OVER, member.id)
+            taken, failed = await self._in_steps(TAKE_OVER, member.id)
             self._seat.remove_lock_of(member)
+            if taken:
+                name = "A process" if member.pid is None else f"Process {member.pid}"
+                _log.info(
+                    "%s is gone, and its jobs are taken over: %d given back, %d failed", name, taken - failed, failed
+                )
             self._wake()
 
-    async def _in_steps(self, function: Callable[..., list[Step]], process: int) -> None:
-        is_last = False
+    async def _in_steps(self, function: Callable[..., list[Step]], process: int) -> tuple[int, int]:
+        """How many jobs were taken from the process, and how many of these have failed."""
+        is_last, all_taken, all_failed = False, 0, 0
         while not is_last:
-            is_last, failed = await self._writing().ask(function, Departure(process, self._now()))
+            is_last, failed, taken = await self._writing().ask(function, Departure(process, self._now()))
+            all_taken, all_failed = all_taken + taken, all_failed + len(failed)
             await self._tell_of_failures(failed)
             await asyncio.sleep(0)
+        return all_taken, all_failed
 
     async def _tell_of_failures(self, job_ids: list[str]) -> None:
         for job_id in job_ids:
