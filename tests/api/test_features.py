@@ -6,6 +6,7 @@ import logging
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ from servicekit.api import (
     install,
 )
 from servicekit.api import dependencies as api_dependencies
+from servicekit.api.checks import HealthCheck
 from tests.api.conftest import Connect
 from tests.fakes import noop
 
@@ -246,6 +248,27 @@ async def test_health_runs_the_services_own_checks(connect: Connect) -> None:
         assert response.json()["checks"]["disk"] == {"state": "degraded", "message": "full"}
     async with connect(ServiceBuilder(info=INFO).with_health(checks={"net": check_network}).build()) as client:
         assert (await client.get("/health")).json()["checks"]["net"]["message"] == "OSError: unplugged"
+
+
+def check_disk_in_thread() -> str | None:
+    assert threading.current_thread() is not threading.main_thread()
+    return "full"
+
+
+class Disk:
+    async def __call__(self) -> str | None:
+        return "full"
+
+
+@pytest.mark.parametrize("check", [check_disk_in_thread, Disk(), lambda: Disk()()])
+async def test_a_health_check_is_any_function(connect: Connect, check: HealthCheck) -> None:
+    async with connect(ServiceBuilder(info=INFO).with_health(checks={"disk": check}).build()) as client:
+        assert (await client.get("/health")).json()["checks"]["disk"]["message"] == "full"
+
+
+def test_a_health_check_that_is_no_function_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="functions that say what is wrong"):
+        ServiceBuilder(info=INFO).with_health(checks={"disk": "full"})  # type: ignore[dict-item]
 
 
 async def test_metrics_count_what_happens(connect: Connect) -> None:

@@ -7,8 +7,8 @@ from typing import Final
 
 _HEALTHY_SECONDS: Final = 5.0
 
-HealthCheck = Callable[[], Awaitable[str | None]]
-"""Says what is wrong, or `None` if all is well."""
+HealthCheck = Callable[[], Awaitable[str | None] | str | None]
+"""Says what is wrong, or `None` if all is well. A plain function runs in a thread."""
 
 
 class Notice(str):
@@ -24,7 +24,7 @@ class SharedCheck:
     holds for nobody else, so that the end of the trouble is seen at once.
     """
 
-    def __init__(self, check: HealthCheck) -> None:
+    def __init__(self, check: Callable[[], Awaitable[str | None]]) -> None:
         self._check = check
         self._asked: asyncio.Task[str | None] | None = None
         self._well_until = 0.0

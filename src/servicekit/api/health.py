@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from inspect import isawaitable, iscoroutinefunction
 from typing import Annotated
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
 from servicekit.api.checks import Notice
 from servicekit.api.features import Passive
 from servicekit.api.routing import CheapRoute
 from servicekit.api.state import HealthCheck, check_free, check_path, service_state
+from servicekit.errors import ConfigurationError
 from servicekit.jobs.outcome import MAX_ERROR_CHARACTERS, clip, describe_error
 
 
@@ -38,14 +41,18 @@ class HealthReport(BaseModel):
 class Health(Passive):
     """`GET /health`: 503 if a check finds the service unfit for work, else 200.
 
-    A check is an async function that says what is wrong, or `None`; one that raises has found something, too. A
-    `Notice` says what is wrong with a part that the rest works without: `degraded`, and 200.
+    A check is a function that says what is wrong, or `None`; one that raises has found something, too. A plain function
+    runs in a thread, an `async` one on the event loop. A `Notice` says what is wrong with a part that the rest works
+    without: `degraded`, and 200. `ConfigurationError` for a check that cannot be called.
     """
 
     def __init__(self, *, path: str = "/health", checks: Mapping[str, HealthCheck] | None = None) -> None:
         check_path("path", path)
         self._path = path
         self._checks = dict(checks or {})
+        for name, check in self._checks.items():
+            if not callable(check):
+                raise ConfigurationError("checks", {name: check}, "functions that say what is wrong, or return None")
 
     def install(self, app: FastAPI) -> None:
         check_free("path", self._path, app)
@@ -70,11 +77,18 @@ async def get_health(request: Request, response: Response) -> HealthReport:
     return HealthReport(status=HealthStatus.HEALTHY if is_healthy else HealthStatus.DEGRADED, checks=checks)
 
 
+async def _call(check: HealthCheck) -> object:
+    if iscoroutinefunction(check):
+        return await check()
+    found = await run_in_threadpool(check)  # it may block
+    return await found if isawaitable(found) else found
+
+
 async def _run_check(check: HealthCheck) -> tuple[CheckResult, bool]:
     """What the check has found, and whether the service is fit for work."""
     found: object = None
     try:
-        found = await check()
+        found = await _call(check)
         problem = None if found is None else clip(str.__str__(str(found)), MAX_ERROR_CHARACTERS)
     except Exception as error:  # the check is the user's code; that it failed is what it found
         problem = describe_error(error)
