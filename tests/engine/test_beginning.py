@@ -158,6 +158,48 @@ async def test_jobs_wait_for_launchers_that_hang_and_exceed_no_limit(
         assert (record.status, record.attempts, record.error) == (JobStatus.COMPLETED, (), None)
 
 
+async def test_what_has_not_begun_when_the_service_stops_runs_later_though_it_must_not_run_twice(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    async with create_scheduler(url, shutdown_grace=0) as scheduler:
+        await scheduler.wait(await scheduler.add_job(Command(["true"])))
+        os.kill(launcher_of(scheduler), signal.SIGSTOP)
+        job_id = await scheduler.with_options(max_restarts=0).add_job(Command(["true"]))
+        while await scheduler.get_status(job_id) is not JobStatus.RUNNING:
+            await asyncio.sleep(0.001)
+    async with create_scheduler(url, shutdown_grace=0) as scheduler:
+        record = await scheduler.wait(job_id)
+        assert (record.status, record.attempts, record.error) == (JobStatus.COMPLETED, (), None)
+
+
+def test_what_has_not_begun_when_its_event_loop_is_cut_off_runs_on_the_next(url: str) -> None:
+    scheduler = create_scheduler(url, shutdown_grace=0)
+
+    async def leave() -> str:
+        await scheduler.wait(await scheduler.add_job(Command(["true"])))
+        os.kill(launcher_of(scheduler), signal.SIGSTOP)
+        job_id = await scheduler.with_options(max_restarts=0).add_job(Command(["true"]))
+        while await scheduler.get_status(job_id) is not JobStatus.RUNNING:
+            await asyncio.sleep(0.001)
+        for task in asyncio.all_tasks():
+            if task.get_name() == "servicekit engine":
+                task.cancel()
+                await asyncio.wait([task])
+            task._log_destroy_pending = False  # type: ignore[attr-defined] # that is what this is about
+        return job_id
+
+    async def come_back(job_id: str) -> None:
+        async with scheduler:
+            record = await scheduler.wait(job_id)
+            assert (record.status, record.attempts, record.error) == (JobStatus.COMPLETED, (), None)
+
+    loop = asyncio.new_event_loop()
+    job_id = loop.run_until_complete(leave())
+    loop.close()
+    asyncio.run(come_back(job_id))
+
+
 class Kind:
     """One kind of work that is hindered, in a time of its own."""
 

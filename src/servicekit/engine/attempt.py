@@ -14,7 +14,7 @@ from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.logs import NewLine
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind, seconds_of
-from servicekit.jobs.outcome import Outcome, failure
+from servicekit.jobs.outcome import CUT_OFF, Outcome, failure, not_begun
 from servicekit.jobs.record import Progress
 from servicekit.jobs.references import name_in_full
 from servicekit.jobs.retry import LONGEST_WAIT_SECONDS
@@ -172,9 +172,22 @@ class Attempt:
         """Write an end if the task was cut off before it could: with its event loop, or before its first step."""
         if not (self.task.done() or self._loop.is_closed()):
             return
-        self._outcome = self._outcome or self._runner.find_outcome(self.job)
+        if self._outcome is None:
+            self._outcome = self._find_outcome()
+            self._tell_hindrance(self._outcome)
         if self._outcome is not None and await self._try_to_write(self._outcome):
             self._on_end(self)
+
+    def _find_outcome(self) -> Outcome | None:
+        outcome = self._runner.find_outcome(self.job)
+        if outcome is CUT_OFF and self._is_waiting:
+            return not_begun("its task was ended from outside")
+        return outcome
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether nothing of the work has begun, and that is known."""
+        return self.claim.submission.runner in _OUTSIDE and not self.has_begun
 
     def notify_report(self) -> None:
         """There is progress to take, or there are lines. Called from the target's thread, once until they are taken."""
@@ -209,12 +222,16 @@ class Attempt:
     async def _run_target(self) -> Outcome:
         try:
             outcome = await self._runner.run(self.claim.submission, self.job)
-            if outcome.transition is Transition.RELEASE:
-                self._on_hindrance(self, outcome.error or "")
+            self._tell_hindrance(outcome)
         except Exception as error:  # a bug of a runner's: its slot would be held for ever
             self._failures.exception(f"Job {self.job.id} could not be run", error)
             return failure(error, EndedBy.CRASH)
         return outcome
+
+    def _tell_hindrance(self, outcome: Outcome | None) -> None:
+        """Have it tried again later, if nothing has begun."""
+        if outcome is not None and outcome.transition is Transition.RELEASE:
+            self._on_hindrance(self, outcome.error or "")
 
     async def _write_again(self, outcome: Outcome) -> bool:
         backoff = Backoff(longest_seconds=_LONGEST_PAUSE_SECONDS)
@@ -281,12 +298,12 @@ class Attempt:
         # Whatever the target has made of being asked to stop; but what could not begin has exceeded nothing.
         if self._exceeded is not None and outcome.transition is not Transition.RELEASE:
             outcome = failure(self._exceeded, EndedBy.TIME_LIMIT)
-        elif (self._is_stopped and outcome.transition is Transition.CANCEL) or self._was_refused(outcome):
-            await self._release()
-            return
-        elif outcome.transition is Transition.RELEASE:
+        elif outcome.transition is Transition.RELEASE or (self._was_stopped(outcome) and self._is_waiting):
             await self._store.unclaim(self.claim)
             self._on_put_off()  # it may have waited too long
+            return
+        elif self._was_stopped(outcome) or self._was_refused(outcome):
+            await self._release()
             return
         retry_at = self._find_retry(outcome)
         if retry_at is not None:
@@ -302,6 +319,10 @@ class Attempt:
         if await self._store.release(self.claim):
             with suppress(StoreUnavailable, JobNotFound):  # it is given back in any case
                 self._says.stopped(self.claim, await self._store.get_record(self.job.id))
+
+    def _was_stopped(self, outcome: Outcome) -> bool:
+        """Whether it has ended because the service is stopping."""
+        return self._is_stopped and outcome.transition is Transition.CANCEL
 
     def _was_refused(self, outcome: Outcome) -> bool:
         """Whether the target failed because it could submit nothing any more: the service is stopping."""
