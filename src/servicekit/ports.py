@@ -290,7 +290,10 @@ class JobStore(Protocol):
         ...
 
     async def list_transitions(self, job_id: str, after_version: int) -> list[JobRecord]:
-        """The record as it was at each change of status after `after_version`; `JobNotFound` if there is no job."""
+        """The record as it was at each change of status after `after_version`; `JobNotFound` if there is no job.
+
+        The newest `MAX_TRANSITIONS` of them: a job may be tried again, or not begin, without end.
+        """
         ...
 
     async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:

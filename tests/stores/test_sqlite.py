@@ -26,10 +26,10 @@ from servicekit.errors import (
 from servicekit.jobs.command import Command
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.logs import NewLine
-from servicekit.jobs.options import JobOptions, RunnerKind
+from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind, changed
 from servicekit.jobs.outcome import CANCELED, completion, failure
 from servicekit.jobs.query import ALL_JOBS, JobFilter
-from servicekit.jobs.record import PastAttempt, Progress
+from servicekit.jobs.record import MAX_TRANSITIONS, PastAttempt, Progress
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.retry import Retry
 from servicekit.jobs.status import EndedBy, JobStatus
@@ -693,3 +693,52 @@ def test_no_statement_has_numbered_placeholders() -> None:
     folder = Path(inspect.getfile(SqliteStore)).parent
     texts = {path.name: path.read_text() for path in folder.glob("*.py")}
     assert [name for name, text in texts.items() if re.search(r"\?[0-9]", text)] == []
+
+
+async def test_a_result_is_as_large_as_its_bytes(path: Path) -> None:
+    store = SqliteStore(path, RecordingPublisher(), FakeClock(), Retention(max_result_bytes=1_000))
+    await store.open(RecordingSignals())
+    ids = JobIds()
+    for result, is_kept in (("x" * 900, True), ("\u00e9" * 499, True), ("\u00e9" * 500, False)):
+        await store.insert(submission(job_id := ids.next_id()))
+        (claim,) = await store.claim(1, ())
+        await store.finish(claim, completion(result))
+        if is_kept:
+            assert await store.get_result(job_id) == result
+        else:
+            with pytest.raises(ResultDropped):
+                await store.get_result(job_id)
+    await store.close()
+
+
+@pytest.mark.parametrize("way", ["release", "rescue"])
+async def test_a_job_that_is_given_back_after_the_clock_was_set_waits_as_long_as_it_may(path: Path, way: str) -> None:
+    clock = FakeClock()
+    stores = [SqliteStore(path, RecordingPublisher(), clock, Retention()) for _ in range(2)]
+    for store in stores:
+        await store.open(RecordingSignals())
+    await stores[0].insert(submission(JobIds().next_id(), options=changed(DEFAULT_OPTIONS, {"queue_timeout": 60})))
+    (claim,) = await stores[0].claim(1, ())
+    clock.set_by(3_600)
+    if way == "release":
+        await stores[0].release(claim)
+    else:
+        assert stores[0]._seat.lock is not None
+        stores[0]._seat.lock.close()  # as at the end of its process
+        await stores[1].rescue()
+    assert await stores[1].make_due() == clock.now() + timedelta(seconds=60)
+    for store in stores:
+        await store.close()
+
+
+async def test_the_events_of_a_job_that_can_never_begin_are_bounded(path: Path) -> None:
+    store = SqliteStore(path, RecordingPublisher(), FakeClock(), Retention())
+    await store.open(RecordingSignals())
+    await store.insert(submission(JobIds().next_id()))
+    for _ in range(2 * MAX_TRANSITIONS):
+        (claim,) = await store.claim(1, ())
+        await store.unclaim(claim)
+    await store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM events").fetchone()
+        assert count <= MAX_TRANSITIONS + 2

@@ -126,6 +126,8 @@ class JobRecord(JobSummary):
 
 
 MAX_PAST_ATTEMPTS: Final = 50
+MAX_TRANSITIONS: Final = 100
+"""Of a job's changes of status, the newest are kept."""
 
 
 def seconds_elapsed(started_at: datetime | None, finished_at: datetime | None, now: datetime) -> float | None:

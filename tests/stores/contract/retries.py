@@ -8,7 +8,7 @@ import pytest
 from servicekit.errors import JobNotFound, ResultUnavailable, RetryUnavailable
 from servicekit.jobs.options import JobOptions, OptionChanges
 from servicekit.jobs.outcome import CANCELED, Outcome, completion, failure
-from servicekit.jobs.record import MAX_PAST_ATTEMPTS, PastAttempt, Progress
+from servicekit.jobs.record import MAX_PAST_ATTEMPTS, MAX_TRANSITIONS, PastAttempt, Progress
 from servicekit.jobs.retry import Retry
 from servicekit.jobs.status import EndedBy, JobStatus
 from servicekit.jobs.submission import Claim, Submission
@@ -78,6 +78,25 @@ class UnclaimContract(StoreTests):
         clock.advance(6)
         await store.make_due()
         assert (await store.get_record(job_id)).ended_by is EndedBy.TIME_LIMIT
+
+    async def test_a_job_that_could_not_begin_waits_until_it_would_have(
+        self, store: JobStore, clock: FakeClock
+    ) -> None:
+        await self.submit(store, queue_timeout=60)
+        clock.set_by(3_600)
+        moment = await store.make_due()
+        await store.unclaim(await self.claim(store))
+        assert await store.make_due() == moment == clock.now() + timedelta(seconds=60)
+
+    async def test_of_a_job_that_can_never_begin_the_newest_changes_are_told(self, store: JobStore) -> None:
+        job_id = await self.submit(store)
+        for _ in range(MAX_TRANSITIONS):
+            await store.unclaim(await self.claim(store))
+        version = (await store.get_record(job_id)).version
+        assert version == 1 + 2 * MAX_TRANSITIONS
+        newest = list(range(version - MAX_TRANSITIONS + 1, version + 1))
+        assert [record.version for record in await store.list_transitions(job_id, 0)] == newest
+        assert [record.version for record in await store.list_transitions(job_id, version - 2)] == newest[-2:]
 
     @pytest.mark.parametrize("is_deleted", [False, True])
     async def test_what_could_not_begin_and_is_not_wanted_any_more_ends(

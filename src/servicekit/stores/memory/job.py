@@ -11,6 +11,7 @@ from servicekit.jobs.metadata import NO_METADATA, metadata_of
 from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.record import (
     MAX_PAST_ATTEMPTS,
+    MAX_TRANSITIONS,
     JobRecord,
     PastAttempt,
     Progress,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 DROPPED: Final = object()
 """Instead of a result that is not kept."""
 _RUNNING: Final = move_of(Transition.CLAIM).target
-_MOST_TRANSITIONS: Final = 100
 _RECORD_BYTES: Final = 500
 _NO_ARGUMENTS: Final[dict[str, object]] = {}
 _SCALARS: Final = frozenset({bool, int, float, str, bytes})
@@ -53,6 +53,7 @@ class Job:
         "ended_by",
         "error",
         "error_traceback",
+        "expires_at",
         "finished_at",
         "id",
         "kwargs",
@@ -108,6 +109,8 @@ class Job:
         """Its place in its queue, while it is ready; of one that runs, the place that it had."""
         self.submitted_at = submitted_at
         self.scheduled_at: datetime | None = None
+        self.expires_at: datetime | None = None
+        """When it has waited too long; also while it runs, since it may not begin."""
         self.started_at: datetime | None = None
         self.finished_at: datetime | None = None
         self.cancel_requested_at: datetime | None = None
@@ -171,7 +174,7 @@ class Job:
 
     def _remember_transitions(self, now: datetime) -> None:
         if self.transitions is None:
-            self.transitions = deque(transitions_of(self.record(now)), _MOST_TRANSITIONS)
+            self.transitions = deque(transitions_of(self.record(now)), MAX_TRANSITIONS)
 
     def discard_call(self) -> None:
         """Close a coroutine object that will never run."""
@@ -255,4 +258,4 @@ class Job:
         if self.log is not None:
             self.log.clear()
         if self.transitions:
-            self.transitions = deque([replace(self.transitions[-1], error_traceback=None)], _MOST_TRANSITIONS)
+            self.transitions = deque([replace(self.transitions[-1], error_traceback=None)], MAX_TRANSITIONS)

@@ -37,8 +37,8 @@ class Waiting:
 
     def _expire(self, job: Job, since: datetime) -> None:
         if job.options.queue_timeout is not None:
-            limit = timedelta(seconds=seconds_of(job.options.queue_timeout))
-            self._expiring.put(job, (since + limit, job.id))
+            job.expires_at = since + timedelta(seconds=seconds_of(job.options.queue_timeout))
+            self._expiring.put(job, (job.expires_at, job.id))
 
     def _seek_place(self, job: Job) -> None:
         key = job.options.concurrency_key
@@ -94,7 +94,8 @@ class Waiting:
         self._queues.put_back(job)
         if job.options.concurrency_key is not None:
             self._places.stop(job.options.concurrency_key, job)
-        self._expire(job, job.scheduled_at or job.submitted_at)
+        if job.expires_at is not None:
+            self._expiring.put(job, (job.expires_at, job.id))
 
     def _give_place_back(self, key: str, job: Job) -> None:
         following = self._places.give_back(key, job)
@@ -118,7 +119,8 @@ class Waiting:
                 self._not_due.put(job, (job.scheduled_at, job_id))
         for (moment, job_id), job in self._expiring.list():
             if job_id not in is_asked_for:
-                self._expiring.put(job, (moment + duration, job_id))
+                job.expires_at = moment + duration
+                self._expiring.put(job, (job.expires_at, job_id))
 
     def find_expired(self, now: datetime) -> Job | None:
         """A job that has waited for longer than it may."""

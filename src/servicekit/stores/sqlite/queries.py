@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from servicekit.errors import JobFailed, JobNotFinished, JobNotFound, RecordUnreadable, ResultDropped
 from servicekit.jobs.query import ChangePage, JobChange, JobFilter, JobPage
-from servicekit.jobs.record import JobRecord
+from servicekit.jobs.record import MAX_TRANSITIONS, JobRecord
 from servicekit.jobs.results import read_result
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.stores.sqlite.rows import (
@@ -181,7 +181,10 @@ class TransitionsRequest(NamedTuple):
 
 def list_transitions(connection: sqlite3.Connection, request: TransitionsRequest) -> list[JobRecord]:
     check_exists(connection, request.id)
-    events = "SELECT * FROM events WHERE job_id = ? AND version > ? AND is_transition"
+    events = (
+        "SELECT * FROM events WHERE job_id = ? AND version > ? AND is_transition "
+        f"ORDER BY version DESC LIMIT {MAX_TRANSITIONS}"
+    )
     changes = _read_changes(read_events(connection, events, request).rows, None)
     return [change.record for change in changes if change.record is not None]
 

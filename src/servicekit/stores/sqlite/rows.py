@@ -50,6 +50,7 @@ Row = Sequence[Any]
 NONSENSE: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 _MISFIT_CHARACTERS: Final = 100
+_GENERAL: Final = "SQLITE_ERROR"
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -105,6 +106,11 @@ class EventRow(NamedTuple):
     def is_unwanted(self) -> bool:
         """Whether the work shall stop."""
         return self.is_deletion or self.cancel_requested_at is not None
+
+
+def is_about_values(error: sqlite3.Error) -> bool:
+    """Whether it may be about what stands in a row: that has but a general code, and a full disk its own."""
+    return getattr(error, "sqlite_errorname", _GENERAL) == _GENERAL
 
 
 def time_text(moment: datetime) -> str:
@@ -170,7 +176,7 @@ def read_events(connection: sqlite3.Connection, events: str, values: Sequence[ob
     try:
         (text,) = connection.execute(f"SELECT json_group_array({EVENT_ARRAY}) {source}", values).fetchone()
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:  # a full disk and the like have their own
+        if not is_about_values(error):
             raise
         found = connection.execute(f"SELECT e.position {source}", values).fetchall()
         positions = sorted(position for (position,) in found)
@@ -185,7 +191,7 @@ def _read_event(connection: sqlite3.Connection, position: int) -> EventRow | Non
     try:
         (text,) = connection.execute(f"SELECT {EVENT_ARRAY} {source}", [position]).fetchone()
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+        if not is_about_values(error):
             raise
         return None
     return EventRow(*json.loads(text))

@@ -195,6 +195,7 @@ class SqliteStore:
     async def rescue(self) -> None:
         await self._seat.renew_lock(self._writing(), self._now())
         for member in await self._seat.list_dead(self._reading()):
+            await self._heed_clock()
             taken, failed = await self._in_steps(TAKE_OVER, member.id)
             self._seat.remove_lock_of(member)
             if taken:
@@ -370,7 +371,7 @@ class SqliteStore:
         """The result as JSON; `None`, with a warning, if it cannot be JSON or is too large."""
         text, reason = _write(result)
         limit = self._retention.max_result_bytes
-        if text is not None and limit is not None and len(text) > limit:
+        if text is not None and limit is not None and _exceeds(text, limit):
             text, reason = None, f"it has more than {limit:,} bytes (Retention.max_result_bytes)"
         if text is None:
             job = claim.submission
@@ -378,6 +379,7 @@ class SqliteStore:
         return text
 
     async def release(self, claim: Claim) -> bool:
+        await self._heed_clock()
         release = writes.Release(claim.submission.id, claim.attempt, self._now())
         return await self._writing().ask(RELEASE, release)
 
@@ -521,6 +523,11 @@ class SqliteStore:
 
     def _now(self) -> str:
         return time_text(self._clock.now())
+
+
+def _exceeds(text: str, limit: int) -> bool:
+    """Whether it has more bytes than that, as UTF-8; it has no fewer than characters."""
+    return len(text) > limit or (not text.isascii() and len(text.encode()) > limit)
 
 
 def _write(result: object) -> tuple[str | None, str]:

@@ -173,7 +173,7 @@ class Reader(DatabaseThread):
         try:
             return call.function(connection, call.argument)
         except sqlite3.OperationalError as error:
-            if connection.text_factory is not str or _NO_TEXT not in str(error):
+            if _NO_TEXT not in str(error) or connection.text_factory is not str:
                 raise
             read_leniently(connection)  # not before it must: it costs a call for each text
             return call.function(connection, call.argument)

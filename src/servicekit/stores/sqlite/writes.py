@@ -21,7 +21,7 @@ from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
 from servicekit.jobs.submission import Submission
 from servicekit.stores.sqlite.options import expiry_after_text
 from servicekit.stores.sqlite.queries import RecordRequest, get_record
-from servicekit.stores.sqlite.rows import NONSENSE, read_status
+from servicekit.stores.sqlite.rows import NONSENSE, is_about_values, read_status
 
 _PENDING: Final = JobStatus.PENDING.value
 _RUNNING: Final = JobStatus.RUNNING.value
@@ -284,8 +284,8 @@ def give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared:
     try:
         return _give_up(connection, job_id, now, is_spared=is_spared)
     except (*NONSENSE, sqlite3.OperationalError) as error:
-        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
-            raise  # a full disk, say: what is no JSON has but that general code
+        if isinstance(error, sqlite3.OperationalError) and not is_about_values(error):
+            raise
         connection.execute("ROLLBACK TO job")
         reason = RecordUnreadable(f"Job {job_id}", f"{type(error).__name__}: {error}")
         close(connection, Transition.FAIL, [job_id], now, EndedBy.CRASH, reason)
