@@ -33,6 +33,7 @@
     ├── MissingExtra          (also an ImportError)  a feature's package is not installed
     ├── NoCurrentJob          (also a RuntimeError)  called outside of a job
     ├── WouldBlock            (also a RuntimeError)  called where it would hold up an event loop
+    ├── NotAwaited            (also a RuntimeError)  an endpoint has returned a call without `await`
     ├── WrongEventLoop        (also a RuntimeError)  called on another event loop than the scheduler's
     ├── RetryAfter                                   raised inside a target that wants to be tried again later
     └── JobCanceled                                  raised inside a target that was asked to stop
@@ -331,6 +332,18 @@ class WouldBlock(ServicekitError, RuntimeError):
         super().__init__(f"{call} would block the event loop: use {instead}.")
         self.call = call
         self.instead = instead
+
+
+class NotAwaited(ServicekitError, RuntimeError):
+    """An endpoint has returned a call that it should have awaited; nothing was submitted."""
+
+    def __init__(self, endpoint: str, call: str) -> None:
+        super().__init__(
+            f"The endpoint {endpoint} has returned {call}(...) without `await`, and nothing was done. Write `return "
+            "await submit(...)` in an `async def` endpoint; a plain `def` one takes SubmitJobSync, without `await`."
+        )
+        self.endpoint = endpoint
+        self.call = call
 
 
 class WrongEventLoop(ServicekitError, RuntimeError):

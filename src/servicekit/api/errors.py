@@ -2,9 +2,12 @@
 
 import logging
 from http import HTTPStatus
+from inspect import iscoroutine
+from pathlib import Path
+from typing import Final, NoReturn
 
 from fastapi import Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.applications import Starlette
@@ -14,6 +17,7 @@ from servicekit.errors import (
     InvalidArguments,
     InvalidJobId,
     JobNotFound,
+    NotAwaited,
     QueueFull,
     RecordUnreadable,
     ResultUnavailable,
@@ -25,6 +29,8 @@ from servicekit.errors import (
 )
 
 _COME_BACK = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
+_FOLDER: Final = str(Path(__file__).parent.parent)
 
 _log = logging.getLogger("servicekit.api")
 
@@ -54,6 +60,7 @@ def add_error_handlers(app: Starlette) -> None:
     """Answer our errors from any endpoint of the application, with the guide's texts, unless it has its own answers."""
     for error_type in _RESPONSES:
         app.exception_handlers.setdefault(error_type, _respond)
+    app.exception_handlers.setdefault(ResponseValidationError, _explain_coroutine)
 
 
 def mistake(location: tuple[str, ...], text: str, **more: object) -> RequestValidationError:
@@ -67,3 +74,13 @@ async def _respond(_request: Request, error: Exception) -> JSONResponse:
         _log.error("%s", error)  # which file it is, and why, is not for clients
     headers = {"Retry-After": "5"} if status in _COME_BACK else None
     return JSONResponse({"detail": detail or str(error)}, status_code=status, headers=headers)
+
+
+async def _explain_coroutine(request: Request, error: Exception) -> NoReturn:
+    """Say what is behind a response that makes no sense, if an endpoint has returned a coroutine of ours."""
+    found = [each.get("input") for each in error.errors()] if isinstance(error, ResponseValidationError) else []
+    for value in filter(iscoroutine, found):
+        if value.cr_code.co_filename.startswith(_FOLDER):
+            value.close()  # else Python warns as well, and later
+            raise NotAwaited(f"{request.method} {request.url.path}", value.__qualname__) from error
+    raise error
