@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import resource
 import shutil
 import sqlite3
@@ -818,9 +819,13 @@ async def test_a_file_that_everybody_can_write_to_is_refused(path: Path, ending:
 
 async def test_a_folder_in_which_everybody_can_replace_the_file_is_refused(path: Path) -> None:
     path.parent.chmod(0o777)
-    with pytest.raises(StoreUnavailable, match="every user of the machine can replace it"):
+    with pytest.raises(StoreUnavailable, match="every user of the machine can replace it") as refused:
         await open_scheduler(path).start()
     assert not list(path.parent.iterdir())
+    command, address = re.findall(r"(mkdir [^,]+),.* (sqlite:[^)]+)\)", str(refused.value))[0]
+    subprocess.run(command.split(), check=True)  # noqa: ASYNC221 # it takes a moment
+    async with create_scheduler(address) as scheduler:
+        assert await scheduler.find_problem() is None
     path.parent.chmod(0o1777)
     async with open_scheduler(path) as scheduler:
         assert await scheduler.find_problem() is None

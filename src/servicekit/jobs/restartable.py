@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, replace
 from typing import Final
 
-from servicekit.errors import InvalidArguments, InvalidTarget, TargetUnavailable
+from servicekit.errors import ArgumentsUnfit, InvalidArguments, InvalidTarget, TargetUnavailable
 from servicekit.jobs.arguments import ArgumentNotKept, dump_arguments, load_arguments, sketch_arguments
 from servicekit.jobs.command import Command
 from servicekit.jobs.options import RunnerKind
@@ -112,6 +112,18 @@ def load_call(reference: str, arguments: str) -> tuple[JobTarget, tuple[object, 
     if target is Command:
         return Command(**kwargs), (), {}  # type: ignore[arg-type] # they were a command's
     return target, args, kwargs
+
+
+def is_same_call(submission: Submission, call: CallDescription) -> bool:
+    """Whether a call that an earlier version has written in its own way is the one that the submission asks for."""
+    described = describe_call(submission)
+    if not isinstance(described, CallDescription) or described.reference != call.reference:
+        return False
+    try:
+        written = dump_arguments(*load_arguments(call.reference, submission.target, call.arguments))
+    except (ArgumentsUnfit, ArgumentNotKept):
+        return False
+    return bool(json.loads(written) == json.loads(described.arguments))
 
 
 def fingerprint(submission: Submission) -> str:

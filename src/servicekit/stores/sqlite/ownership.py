@@ -38,9 +38,11 @@ def warn_of_stranger(path: Path) -> None:
 def _find_writers(path: Path) -> Iterator[str]:
     folder = path.parent.stat()
     if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
+        place = path.parent / "jobs"
         yield (
-            f"every user of the machine can replace it, and so have the service call any function: use a folder of its "
-            f"own, or forbid that (chmod o-w {path.parent})."
+            "every user of the machine can replace it, and so have the service call any function: use a subfolder of "
+            f"its own (mkdir -m 700 {place}, and the address sqlite:///{place / path.name}), or forbid that "
+            f"(chmod o-w {path.parent})."
         )
     for file, about in _list_files(path):
         if stat.S_ISDIR(about.st_mode):

@@ -12,6 +12,7 @@ from servicekit.jobs.query import ChangePage, JobChange, JobFilter, JobPage
 from servicekit.jobs.record import MAX_TRANSITIONS, JobRecord
 from servicekit.jobs.results import read_result
 from servicekit.jobs.status import JobStatus, Transition, move_of
+from servicekit.jobs.submission import CallDescription
 from servicekit.stores.sqlite.rows import (
     RECORD_COLUMNS,
     EventRow,
@@ -50,6 +51,13 @@ def find_by_key(connection: sqlite3.Connection, idempotency_key: str) -> str | N
     # A job that was deleted while it runs has no key any more.
     row = connection.execute("SELECT id FROM jobs WHERE idempotency_key = ?", [idempotency_key]).fetchone()
     return None if row is None else str(row[0])
+
+
+def find_old_call(connection: sqlite3.Connection, job_id: str) -> CallDescription | None:
+    """The call of a job if its arguments are written as earlier versions did where JSON had no word for them."""
+    query = "SELECT target, arguments FROM jobs WHERE id = ? AND target IS NOT NULL AND instr(arguments, '\"typed\"')"
+    row = connection.execute(query, [job_id]).fetchone()
+    return None if row is None else CallDescription(*row)
 
 
 def get_result(connection: sqlite3.Connection, job_id: str) -> object:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, NoReturn
 
-from servicekit.errors import JobNotFound, RecordUnreadable, StoreUnavailable
+from servicekit.errors import IdempotencyConflict, JobNotFound, RecordUnreadable, StoreUnavailable
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.logs import LogPage, NewLine
 from servicekit.jobs.options import RunnerKind
@@ -18,7 +18,7 @@ from servicekit.jobs.outcome import Outcome, describe_error
 from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, ChangePage, JobFilter, JobPage
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import JobRecord, Progress
-from servicekit.jobs.restartable import describe_call, fingerprint
+from servicekit.jobs.restartable import describe_call, fingerprint, is_same_call
 from servicekit.jobs.results import WrittenResult, write_result
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
@@ -282,11 +282,20 @@ class SqliteStore:
         job_id: str | None = None
         try:
             job_id = await self._writing().ask(inserts.insert, job)
+        except IdempotencyConflict as conflict:
+            if not await self._is_repetition(submission, conflict.job_id):
+                raise
+            job_id = conflict.job_id
         finally:
             if job_id != submission.id:
                 self._local.take(submission.id)
                 submission.discard()
         return job_id
+
+    async def _is_repetition(self, submission: Submission, job_id: str) -> bool:
+        """Whether it is the call of that job, which an earlier version has kept, so that their fingerprints differ."""
+        call = await self._reading().ask(queries.find_old_call, job_id)
+        return call is not None and is_same_call(submission, call)
 
     async def resubmit(self, job_id: str, new_id: str) -> str:
         await self._heed_clock()
