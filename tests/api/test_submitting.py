@@ -186,9 +186,9 @@ async def test_an_option_that_no_json_can_show_is_refused_all_the_same(connect: 
     [
         ({}, ["arguments", "rows"], "it is missing"),
         ({"rows": {}, "speed": 1}, ["arguments", "speed"], "the target takes none of this name"),
-        ({"rows": "x"}, ["arguments", "rows"], "Input should be a valid dictionary"),
-        ({"rows": {"a": [1, "2"]}}, ["arguments", "rows.a.1"], "Input should be a valid integer"),
-        ({"rows": {}, "row": {"id": 1}}, ["arguments", "row"], "Input should be an instance of Row"),
+        ({"rows": "x"}, ["arguments", "rows"], "Input should be a valid dictionary, not str"),
+        ({"rows": {"a": [1, "2"]}}, ["arguments", "rows.a.1"], "Input should be a valid integer, not str"),
+        ({"rows": {}, "row": {"id": 1}}, ["arguments", "row"], "Input should be an instance of Row, not dict"),
     ],
 )
 async def test_arguments_that_do_not_fit_are_refused_by_name(

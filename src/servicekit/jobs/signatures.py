@@ -26,7 +26,7 @@ from pydantic_core import ErrorDetails
 
 from servicekit.errors import InvalidArguments
 from servicekit.jobs.outcome import clip
-from servicekit.jobs.references import find_reference
+from servicekit.jobs.references import find_reference, name_in_full
 from servicekit.jobs.submission import name_of
 
 _MAX_PATH_CHARACTERS: Final = 100
@@ -203,8 +203,15 @@ def _describe(name: str, value: object, errors: Sequence[ErrorDetails]) -> _Mism
         return None
     paths = [".".join([name, *_follow(value, error)]) for error in errors]
     path = max(paths, key=lambda each: each.count("."))
-    reasons = {error["msg"]: None for error, each in zip(errors, paths, strict=True) if each == path}
-    return _Mismatch(clip(path, _MAX_PATH_CHARACTERS), clip("; ".join(reasons), _MAX_REASON_CHARACTERS))
+    told = [error for error, each in zip(errors, paths, strict=True) if each == path]
+    reason = clip("; ".join(dict.fromkeys(error["msg"] for error in told)), _MAX_REASON_CHARACTERS)
+    if all(error["type"].endswith("_type") or error["type"] == "is_instance_of" for error in told):
+        reason += f", not {_name_type(told[0]['input'])}"
+    return _Mismatch(clip(path, _MAX_PATH_CHARACTERS), reason)
+
+
+def _name_type(value: object) -> str:
+    return clip(name_in_full(type(value)).removeprefix("builtins."), _MAX_PATH_CHARACTERS)
 
 
 def _is_too_strict(error: ErrorDetails) -> bool:
@@ -230,7 +237,7 @@ def _find_made_models(path: str, value: object, result: object) -> Iterator[_Mis
     if result is value:
         return
     if isinstance(result, BaseModel) and not isinstance(value, BaseModel):
-        reason = f"Input should be an instance of {type(result).__name__}"
+        reason = f"Input should be an instance of {type(result).__name__}, not {_name_type(value)}"
         yield _Mismatch(clip(path, _MAX_PATH_CHARACTERS), reason)
     elif isinstance(result, dict) and isinstance(value, Mapping):
         for key in result.keys() & value.keys():
