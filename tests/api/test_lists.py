@@ -216,6 +216,19 @@ async def test_a_filter_that_makes_no_sense_is_refused_by_name(
         assert response.json()["detail"][0]["loc"][:2] == ["query", field]
 
 
+@pytest.mark.parametrize("path", [JOBS, f"{JOBS}/$stats", f"{JOBS}/$stream"])
+@pytest.mark.parametrize(("name", "right_name"), [("status", "status_filter"), ("tags", "tag")])
+async def test_a_filter_with_a_near_name_is_refused_with_the_right_one(
+    connect: Connect, path: str, name: str, right_name: str
+) -> None:
+    async with connect(service("memory://")) as client:
+        response = await client.get(path, params={name: "failed", "_": "1"})
+        assert response.status_code == 422
+        (detail,) = response.json()["detail"]
+        assert (detail["loc"], detail["msg"].split()[-1]) == (["query", name], right_name)
+        assert (await client.get(JOBS, params={"_": "1"})).status_code == 200
+
+
 async def test_odd_texts_find_nothing_and_break_nothing(connect: Connect, jobs_url: str) -> None:
     async with connect(service(jobs_url)) as client:
         await submit(client, "/noop")

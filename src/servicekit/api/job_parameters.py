@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Final, NamedTuple
 
-from fastapi import Depends, Header, Path, Query
+from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AwareDatetime, Field, JsonValue, StringConstraints
 
 from servicekit.api.errors import mistake
@@ -90,7 +90,20 @@ Text = Annotated[str, Query(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
 _Entry = Annotated[str, StringConstraints(pattern=r"^[^:]+:", max_length=2 * MAX_TEXT_CHARACTERS + 1)]
 
 
+# What clients take for the name of a parameter. Others that are unknown are ignored: some tools add one of their own.
+_MISNOMERS: Final = {"status": "status_filter", "state": "status_filter", "tags": "tag"}
+
+
+def _refuse_misnomers(request: Request) -> None:
+    """A filter that was meant and not heeded would show all jobs."""
+    for name, right_name in _MISNOMERS.items():
+        if name in request.query_params:
+            text = f"There is no such parameter. Its name is {right_name}"
+            raise mistake(("query", name), text, input=request.query_params[name])
+
+
 async def _parse_filter(
+    request: Request,
     status_filter: Annotated[
         list[JobStatus] | None, Query(description="Only jobs with this status, or one of these if it is repeated.")
     ] = None,
@@ -127,6 +140,7 @@ async def _parse_filter(
         AwareDatetime | None, Query(description="Only jobs submitted before this time. It must have a time zone.")
     ] = None,
 ) -> JobFilter:
+    _refuse_misnomers(request)
     return JobFilter(
         statuses=frozenset(status_filter or ()),
         name=name,
