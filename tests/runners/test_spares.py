@@ -14,8 +14,10 @@ import pytest
 from servicekit.jobs.command import Command
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import CANCELED
+from servicekit.jobs.status import Transition
 from servicekit.ports import Runner
 from servicekit.runners import link
+from servicekit.runners import work as work_module
 from servicekit.runners.command import CommandRunner
 from servicekit.runners.launcher import Launcher
 from servicekit.runners.process import ProcessRunner
@@ -68,6 +70,30 @@ async def test_a_job_needs_no_spare_that_was_killed(runner: Runner, which: int) 
     assert (await Trial(runner, targets.give, 1).end()).result == 1
     await wait_gone(*pids)
     assert (await Trial(runner, targets.give, 2).end()).result == 2
+
+
+async def test_a_job_does_not_wait_for_ever_for_spares_that_were_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    launcher = Launcher()
+    runner = CommandRunner(launcher)
+    await Trial(runner, Command(["true"]), kind=RunnerKind.COMMAND).end()
+    pids = await wait_spare(runner)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    with monkeypatch.context() as hurried:
+        hurried.setattr(work_module, "_PATIENCE_SECONDS", 0.05)
+        trial = Trial(runner, Command(f"echo line >> {tmp_path}/lines", shell=True), kind=RunnerKind.COMMAND).start()
+        await asyncio.sleep(0)
+        first = launcher._works[trial.job]
+        while not first.is_over:
+            await asyncio.sleep(0.001)
+    assert (await trial.end()).transition is Transition.COMPLETE
+    for pid in reversed(pids):
+        os.kill(pid, signal.SIGCONT)
+    await wait_gone(*pids)
+    assert (tmp_path / "lines").read_text() == "line\n"  # by the one that began it, and not by the other as well
+    runner.close()
 
 
 @pytest.mark.parametrize("is_killed", [False, True])

@@ -382,7 +382,8 @@ def run_program(request: Request, control: int) -> None:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     argv, environment = request["argv"], request["env"]
-    tell(control, "began", os.getppid())
+    if not tell(control, "began", os.getppid()):
+        return
     try:
         os.execvpe(argv[0], argv, environment)
     except OSError as error:
@@ -398,7 +399,8 @@ def run_call(request: Request, control: int) -> None:
     except Exception as error:  # its files may have been replaced
         tell(control, "hindrance", f"servicekit cannot be imported: {type(error).__name__}: {error}")
         return
-    tell(control, "began", os.getppid())
+    if not tell(control, "began", os.getppid()):
+        return
     os.close(control)
     isolated.main(request, call=0, report=control + 1, answer=control + 2, calls=control + 3)
 
@@ -484,10 +486,11 @@ def list_other_threads() -> list[str]:
     """
     names = _list_threads()
     if len(names) > 1:  # OpenBLAS, say, ends its own, and starts them again when it needs them
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0)
-        os.waitpid(pid, 0)
+        with suppress(OSError):  # there can be no more processes, so the threads may stay
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0)
+            os.waitpid(pid, 0)
         names = _list_threads()
     return names[1:]
 
@@ -693,10 +696,11 @@ def refuse(descriptors: list[int]) -> None:
         os.close(descriptor)
 
 
-def tell(control: int, key: str, value: object) -> None:
-    """Send the service one line; it has gone if that is impossible."""
+def tell(control: int, key: str, value: object) -> bool:
+    """Send the service one line; if that is impossible, it has gone, or given the job up."""
     with suppress(OSError):
-        os.write(control, json.dumps({key: value}).encode() + b"\n")
+        return os.write(control, json.dumps({key: value}).encode() + b"\n") > 0
+    return False
 
 
 def run_to_exit(function: Callable[[], None]) -> NoReturn:

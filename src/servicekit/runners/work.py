@@ -122,7 +122,8 @@ class Work:
     If that ends, be it because this process does, the supervisor kills them all.
 
     Work that has not begun after a minute, in which nothing was imported for it, is lost to its launcher, which has to
-    be replaced: it is stopped, or swapped out. If others have it already, they are killed after another minute.
+    be replaced: it is stopped, or swapped out. If others have it already, they are told to end after another minute,
+    and given up after one more: without the control they begin nothing.
     """
 
     def __init__(self, plan: Plan, job: RunningJob, listener: WorkListener) -> None:
@@ -143,7 +144,7 @@ class Work:
         self._kill_at = float("inf")
         self._killing: asyncio.TimerHandle | None = None
         self._beginning: asyncio.TimerHandle | None = None
-        self._is_late = False
+        self._delays = 0
         is_call = plan.take_report is not None
         self._channels = channels = Channels(json.dumps(plan.request).encode(), plan.make_stdin(), is_call=is_call)
         self._control = Outlet(channels.control, self._hear)
@@ -233,13 +234,17 @@ class Work:
         self._beginning = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._lose_patience)
 
     def _lose_patience(self) -> None:
-        if self._is_late:
-            self._order(KILL)
-            return
         self._wait_for_begin()
-        if not self._listener.is_importing:
-            self._is_late = True
-            self._listener.work_stuck(f"a job has not begun for {_PATIENCE_SECONDS:g} seconds")
+        if self._listener.is_importing:
+            return
+        self._delays += 1
+        match self._delays:
+            case 1:
+                self._listener.work_stuck(f"a job has not begun for {_PATIENCE_SECONDS:g} seconds")
+            case 2:
+                self._order(KILL)
+            case _:
+                self._finish()
 
     def _set_timer(self, kill_at: float) -> None:
         _cancel(self._killing)
