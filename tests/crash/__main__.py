@@ -37,7 +37,7 @@ def main() -> None:
 
 async def _run(folder: Path, seed: int, seconds: float, kills: int | None) -> Findings:
     storm = Storm(folder, seed)
-    await storm.rage(seconds, kills)
+    await storm.rage(seconds, lambda: kills is not None and storm.story.kills >= kills)
     return check(storm)
 
 

@@ -59,15 +59,15 @@ class Storm:
         self._keys = 0
         self._waiting = 0
 
-    async def rage(self, seconds: float, kills: int | None = None) -> None:
-        """Go on for this long, or until there were so many kills; then let everything come to its end."""
+    async def rage(self, seconds: float, is_enough: Callable[[], bool] = lambda: False) -> None:
+        """Go on for this long, or until there was enough of it; then let everything come to its end."""
         async with httpx.AsyncClient(timeout=30) as self._http, asyncio.TaskGroup() as self._readers:
             async with asyncio.TaskGroup() as tasks:
                 for kind in SLOTS:
                     tasks.create_task(self._fill_slot(kind))
                 clients = [tasks.create_task(self._be_client()) for _ in range(_CLIENTS)]
                 tasks.create_task(self._watch_load())
-                await self._wait_for_end(time.monotonic() + seconds, kills)
+                await self._wait_for_end(time.monotonic() + seconds, is_enough)
                 self._is_calm.set()
                 healthy = self.members.start("service")
                 assert await self.members.wait_ready(healthy), self.place.log.read_text()
@@ -88,8 +88,8 @@ class Storm:
         for task in self._reading:
             task.cancel()
 
-    async def _wait_for_end(self, end: float, kills: int | None) -> None:
-        while (left := end - time.monotonic()) > 0 and (kills is None or self.story.kills < kills):
+    async def _wait_for_end(self, end: float, is_enough: Callable[[], bool]) -> None:
+        while (left := end - time.monotonic()) > 0 and not is_enough():
             await asyncio.sleep(min(left, 0.05))
 
     # Processes

@@ -8,18 +8,21 @@ import pytest
 from tests.crash.checks import check
 from tests.crash.storm import Storm
 
-SECONDS = 30
+MOST_SECONDS = 300  # of what takes ten: a machine may be very busy
 KILLS = 30
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_nothing_is_lost_or_run_twice_while_processes_are_killed(tmp_path: Path) -> None:
     seed = random.randrange(1_000_000)
     print(f"{seed=}")
     storm = Storm(tmp_path, seed)
-    await storm.rage(SECONDS, KILLS)
+
+    def is_enough() -> bool:
+        return storm.story.kills >= KILLS and any(reader.connections > 1 for reader in storm.story.readers)
+
+    await storm.rage(MOST_SECONDS, is_enough)
     findings = check(storm)
     print(findings.figures)
     assert findings.problems == []
-    assert storm.story.kills >= KILLS // 2
-    assert any(reader.connections > 1 for reader in storm.story.readers)
+    assert is_enough()
