@@ -14,14 +14,16 @@ _UVICORN: Final = logging.getLogger("uvicorn.error")
 
 
 class _Stopgap(logging.Handler):
-    """Does what another handler does, for as long as the application's root logger has none."""
+    """Does what other handlers do, for as long as neither the root logger nor that of servicekit has one of its own."""
 
     def __init__(self, handlers: list[logging.Handler]) -> None:
         super().__init__()
         self._handlers = handlers
 
     def emit(self, record: logging.LogRecord) -> None:
-        if _list_stopgaps()[:1] == [self] and not logging.getLogger().handlers:
+        stopgaps = _list_stopgaps()
+        is_alone = not logging.getLogger().handlers and len(_OURS.handlers) == len(stopgaps)
+        if is_alone and stopgaps[:1] == [self]:
             for handler in self._handlers:
                 if record.levelno >= handler.level:
                     handler.handle(record)
