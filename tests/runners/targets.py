@@ -146,6 +146,12 @@ def wait_and_tidy_up() -> str:
     return f"tidied up, {is_asked}, {job.is_cancel_requested}"
 
 
+def look_and_go_on() -> str:
+    current_job().wait_cancel_requested(0)
+    current_job().log("began")
+    return catch_and_return()
+
+
 def wait_in_a_thread() -> str:
     answers: list[bool] = []
     job = current_job()

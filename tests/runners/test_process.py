@@ -127,6 +127,7 @@ async def test_a_function_that_knows_nothing_of_jobs_is_interrupted(runner: Runn
     ("target", "result"),
     [
         (targets.catch_and_return, "caught"),
+        (targets.look_and_go_on, "caught"),
         (targets.wait_and_tidy_up, "tidied up, True, True"),
         (targets.wait_in_a_thread, "told [True]"),
     ],

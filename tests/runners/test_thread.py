@@ -1,5 +1,11 @@
+import threading
+from queue import Empty, SimpleQueue
+
+import pytest
+
 from servicekit.jobs.options import RunnerKind
 from servicekit.ports import Runner
+from servicekit.runners import threads
 from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.thread import ThreadRunner
 from tests.runners.contract import ASYNC_FUNCTIONS, FUNCTIONS, PythonRunnerContract
@@ -18,3 +24,24 @@ class TestThreadRunnerWithCoroutines(TestThreadRunner):
     """A plain callable may turn out to give a coroutine."""
 
     targets = ASYNC_FUNCTIONS
+
+
+def test_a_thread_that_has_waited_for_long_does_the_work_that_it_was_promised(monkeypatch: pytest.MonkeyPatch) -> None:
+    has_waited, has_worked = threading.Event(), threading.Event()
+
+    class LateQueue(SimpleQueue):
+        def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+            assert has_waited.wait(60)
+            super().put(item)
+
+        def get(self, block: bool = True, timeout: float | None = None) -> object:
+            try:
+                return super().get(block, timeout)
+            except Empty:
+                has_waited.set()
+                raise
+
+    monkeypatch.setattr(threads, "_IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(threads, "SimpleQueue", LateQueue)
+    threads.Threads().start(has_worked.set)
+    assert has_worked.wait(60)
