@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -43,44 +44,40 @@ Submit = Callable[[JobCall, str], Coroutine[Any, Any, str]]
 _log = logging.getLogger("servicekit.engine")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptHost:
+    """What all attempts of a worker share, and whom they tell."""
+
+    store: JobStore
+    clock: Clock
+    lines: JobLines
+    failures: FailureLog
+    on_end: "Callable[[Attempt], None]"
+    on_hindrance: "Callable[[Attempt, str], None]"
+    on_put_off: Callable[[], None]
+    """The job is pending again."""
+    submit: Submit
+
+
 class Attempt:
     """The run of one claimed job, in a task of its own. It ends when the work has ended and that is written."""
 
     __slots__ = (
-        "_began_at", "_clock", "_exceeded", "_failures", "_is_canceled", "_is_hurried", "_is_left", "_is_refused",
-        "_is_stopped", "_is_told", "_late_reason", "_late_since", "_limits", "_lines", "_loop", "_on_end",
-        "_on_hindrance", "_on_put_off", "_on_submit", "_outcome", "_progress", "_reporter", "_runner", "_says",
-        "_store", "_timer", "_tries", "_watcher", "claim", "has_begun", "job", "task",
+        "_began_at", "_exceeded", "_host", "_is_canceled", "_is_hurried", "_is_left", "_is_refused", "_is_stopped",
+        "_is_told", "_late_reason", "_late_since", "_limits", "_lines", "_loop", "_outcome", "_progress", "_reporter",
+        "_runner", "_store", "_timer", "_tries", "_watcher", "claim", "has_begun", "job", "task",
     )  # fmt: skip
 
     task: asyncio.Task[None]
 
-    def __init__(
-        self,
-        claim: Claim,
-        store: JobStore,
-        runner: Runner,
-        clock: Clock,
-        lines: JobLines,
-        on_end: "Callable[[Attempt], None]",
-        on_put_off: Callable[[], None],
-        on_submit: Submit,
-        on_hindrance: "Callable[[Attempt, str], None]",
-        failures: FailureLog,
-    ) -> None:
+    def __init__(self, claim: Claim, runner: Runner, host: AttemptHost) -> None:
         self.claim = claim
         self.has_begun = False
         """Whether the work has begun, where that may fail."""
         self.job = RunningJob(claim.submission, claim.attempt, self)
-        self._store = store
+        self._host = host
+        self._store = host.store
         self._runner = runner
-        self._clock = clock
-        self._says = lines
-        self._on_end = on_end
-        self._on_put_off = on_put_off
-        self._on_submit = on_submit
-        self._on_hindrance = on_hindrance
-        self._failures = failures
         self._limits: TimeLimits | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._reporter: asyncio.Task[None] | None = None
@@ -98,12 +95,13 @@ class Attempt:
         self._progress: Progress | None = None  # which could not be written yet, nor could these
         self._lines: Sequence[NewLine] = ()
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+    def start(self, loop: asyncio.AbstractEventLoop, *, is_told: bool) -> None:
+        """Begin. `is_told`: whether the job's log says that it starts and ends, if all is well."""
         self._loop = loop
-        self._began_at = self._clock.monotonic()
-        self._is_told = self._says.tells_all  # asked once: it is on the way of every job
-        if self._is_told:
-            self._says.started(self.claim)
+        self._began_at = self._host.clock.monotonic()
+        self._is_told = is_told
+        if is_told:
+            self._host.lines.started(self.claim)
         # Not by the loop's create_task: that may be set to run the first step at once, inside whoever starts it.
         self.task = asyncio.Task(self._run(), loop=loop, name=self.job.id)
         if self.claim.submission.runner in _OUTSIDE:
@@ -122,7 +120,7 @@ class Attempt:
             self._set_limits(self.claim.submission.options)
 
     def _set_limits(self, options: JobOptions) -> None:
-        limits = TimeLimits(options, self._clock, self._strike)
+        limits = TimeLimits(options, self._host.clock, self._strike)
         if limits.is_needed:
             self._limits = limits
             self._watcher = self._loop.create_task(limits.watch(), name=f"limits of {self.job.id}")
@@ -155,7 +153,7 @@ class Attempt:
     def leave(self) -> None:
         """The store will be closed: an end that cannot be written then is left to `settle`, or to another process."""
         self._is_left = True
-        self._says.left(self.claim)
+        self._host.lines.left(self.claim)
 
     def _strike(self, error: TimeLimitExceeded) -> None:
         """Ask the target to stop because it takes too long, unless it was asked to already."""
@@ -174,9 +172,10 @@ class Attempt:
             return
         if self._outcome is None:
             self._outcome = self._find_outcome()
-            self._tell_hindrance(self._outcome)
+            if self._outcome is not None and self._outcome.transition is Transition.RELEASE:
+                self._tell_hindrance(self._outcome)
         if self._outcome is not None and await self._try_to_write(self._outcome):
-            self._on_end(self)
+            self._host.on_end(self)
 
     def _find_outcome(self) -> Outcome | None:
         outcome = self._runner.find_outcome(self.job)
@@ -204,41 +203,42 @@ class Attempt:
 
     async def _submit(self, call: JobCall) -> str:
         try:
-            return await self._on_submit(call, self.job.id)
+            return await self._host.submit(call, self.job.id)
         except SchedulerClosed:
             self._is_refused = True
             raise
 
     async def _run(self) -> None:
-        self._outcome = outcome = await self._run_target()
+        # Every job goes this way: what nearly none of them needs is asked about here, not in a call.
+        try:
+            self._outcome = outcome = await self._runner.run(self.claim.submission, self.job)
+            if outcome.transition is Transition.RELEASE:
+                self._tell_hindrance(outcome)
+        except Exception as error:  # a bug of a runner's: its slot would be held for ever
+            self._host.failures.exception(f"Job {self.job.id} could not be run", error)
+            self._outcome = outcome = failure(error, EndedBy.CRASH)
+        if self._watcher is not None or self._reporter is not None or self._timer is not None:
+            self._end_helpers()
+        # The slot is held until it is known how the job has ended; `settle` goes on if this task is cut off.
+        if await self._try_to_write(outcome) or await self._write_again():
+            self._host.on_end(self)
+
+    def _end_helpers(self) -> None:
         for task in (self._watcher, self._reporter):
             if task is not None:
                 task.cancel()
         self._cancel_timer()
-        # The slot is held until it is known how the job has ended; `settle` goes on if this task is cut off.
-        if await self._try_to_write(outcome) or await self._write_again(outcome):
-            self._on_end(self)
 
-    async def _run_target(self) -> Outcome:
-        try:
-            outcome = await self._runner.run(self.claim.submission, self.job)
-            self._tell_hindrance(outcome)
-        except Exception as error:  # a bug of a runner's: its slot would be held for ever
-            self._failures.exception(f"Job {self.job.id} could not be run", error)
-            return failure(error, EndedBy.CRASH)
-        return outcome
+    def _tell_hindrance(self, outcome: Outcome) -> None:
+        """Have it tried again later: nothing has begun."""
+        self._host.on_hindrance(self, outcome.error or "")
 
-    def _tell_hindrance(self, outcome: Outcome | None) -> None:
-        """Have it tried again later, if nothing has begun."""
-        if outcome is not None and outcome.transition is Transition.RELEASE:
-            self._on_hindrance(self, outcome.error or "")
-
-    async def _write_again(self, outcome: Outcome) -> bool:
+    async def _write_again(self) -> bool:
         backoff = Backoff(longest_seconds=_LONGEST_PAUSE_SECONDS)
         while not self._is_left:
             seconds = max(backoff.next_seconds(), self._late_seconds * _SHARE_OF_WAIT)
             await self._pause(min(seconds, _LONGEST_LATE_PAUSE_SECONDS))
-            if await self._try_to_write(outcome):
+            if self._outcome is not None and await self._try_to_write(self._outcome):
                 return True
         return False
 
@@ -253,14 +253,16 @@ class Attempt:
     async def _try_to_write(self, outcome: Outcome) -> bool:
         self._tries += 1
         try:
-            await self._write_last_report()
+            if self._progress or self._lines or self.job.has_report:
+                await self._write_last_report()
             await self._end(outcome)
         except StoreUnavailable as error:
             self._note_late(error.reason, error)
             return False
-        except Exception as error:  # a bug, of a store's say: the end is not written
-            self._failures.exception(f"The end of job {self.job.id} cannot be written", error)
+        except Exception as error:  # a bug, or the job's row was changed by another program
+            self._host.failures.exception(f"The end of job {self.job.id} is another than it should be", error)
             self._note_late(f"{type(error).__name__}: {error}", error)
+            self._outcome = failure(error, EndedBy.CRASH)
             return False
         return True
 
@@ -271,11 +273,9 @@ class Attempt:
         if self._is_left:  # with a store that was closed in order, all is as it should be: see `leave`
             _log.debug("The end of job %s is not written: %s", self.job.id, error)
         else:
-            self._failures.warn("The end of job %s is not written yet: %s", self.job.id, error)
+            self._host.failures.warn("The end of job %s is not written yet: %s", self.job.id, error)
 
     async def _write_last_report(self) -> None:
-        if not (self._progress or self._lines or self.job.has_report):
-            return
         self.job.finish_log()
         try:
             await self._write_report()
@@ -284,41 +284,33 @@ class Attempt:
                 raise
 
     async def _end(self, outcome: Outcome) -> None:
-        """Write the end of the attempt; that it failed, if it cannot be written what became of it."""
-        try:
-            await self._write_end(outcome)
-        except StoreUnavailable:
-            raise
-        except Exception as error:  # a bug, or the job's row was changed by another program
-            self._failures.exception(f"The end of job {self.job.id} is another than it should be", error)
-            await self._store.finish(self.claim, failure(error, EndedBy.CRASH))
-
-    async def _write_end(self, outcome: Outcome) -> None:
         """Write the end: of the attempt alone if the job is given back or tried again, else of the job."""
         # Whatever the target has made of being asked to stop; but what could not begin has exceeded nothing.
         if self._exceeded is not None and outcome.transition is not Transition.RELEASE:
             outcome = failure(self._exceeded, EndedBy.TIME_LIMIT)
-        elif outcome.transition is Transition.RELEASE or (self._was_stopped(outcome) and self._is_waiting):
+        elif outcome.transition is Transition.RELEASE or (
+            self._is_stopped and self._is_waiting and self._was_stopped(outcome)
+        ):
             await self._store.unclaim(self.claim)
-            self._on_put_off()  # it may have waited too long
+            self._host.on_put_off()  # it may have waited too long
             return
-        elif self._was_stopped(outcome) or self._was_refused(outcome):
+        elif (self._is_stopped or self._is_refused) and (self._was_stopped(outcome) or self._was_refused(outcome)):
             await self._release()
             return
-        retry_at = self._find_retry(outcome)
+        retry_at = self._find_retry(outcome) if outcome.transition is Transition.FAIL else None
         if retry_at is not None:
             if await self._store.retry(self.claim, outcome, retry_at):
-                self._says.put_off(self.claim, outcome, retry_at - self._clock.now())
-            self._on_put_off()
+                self._host.lines.put_off(self.claim, outcome, retry_at - self._host.clock.now())
+            self._host.on_put_off()
             return
         is_written = await self._store.finish(self.claim, outcome)
         if is_written and (self._is_told or outcome.transition is Transition.FAIL):
-            self._says.ended(self.claim, outcome, self._clock.monotonic() - self._began_at)
+            self._host.lines.ended(self.claim, outcome, self._host.clock.monotonic() - self._began_at)
 
     async def _release(self) -> None:
         if await self._store.release(self.claim):
             with suppress(StoreUnavailable, JobNotFound):  # it is given back in any case
-                self._says.stopped(self.claim, await self._store.get_record(self.job.id))
+                self._host.lines.stopped(self.claim, await self._store.get_record(self.job.id))
 
     def _was_stopped(self, outcome: Outcome) -> bool:
         """Whether it has ended because the service is stopping."""
@@ -333,13 +325,11 @@ class Attempt:
     def _find_retry(self, outcome: Outcome) -> datetime | None:
         """When to try again, if that is to be done."""
         policy, failures = self.claim.submission.options.retry, self.claim.failures + 1
-        if policy is None or outcome.transition is not Transition.FAIL or self._is_canceled:
-            return None
-        if not policy.allows(failures, outcome.error_types):
+        if policy is None or self._is_canceled or not policy.allows(failures, outcome.error_types):
             return None
         seconds = outcome.retry_after_seconds
         seconds = policy.delay_after(failures) if seconds is None else min(seconds, LONGEST_WAIT_SECONDS)
-        return self._clock.now() + timedelta(seconds=seconds)
+        return self._host.clock.now() + timedelta(seconds=seconds)
 
     def _start_reporter(self) -> None:
         self._cancel_timer()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from servicekit.engine.attempt import Attempt, Submit
+from servicekit.engine.attempt import Attempt, AttemptHost, Submit
 from servicekit.engine.hindrances import Hindrances
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.errors import ConfigurationError, StoreUnavailable, check_count
@@ -79,9 +79,17 @@ class Worker:
     ) -> None:
         self._store = store
         self._runners = runners
-        self._clock = clock
-        self._timekeeper = timekeeper
-        self._on_submit = on_submit
+        self._failures = FailureLog(_log)
+        self._host = AttemptHost(
+            store=store,
+            clock=clock,
+            lines=lines,
+            failures=self._failures,
+            on_end=self._attempt_ended,
+            on_hindrance=self._attempt_hindered,
+            on_put_off=timekeeper.wake,
+            submit=on_submit,
+        )
         self._max_concurrency = limits.max_concurrency
         self._max_here = limits.max_concurrency_per_process
         self._queues = {name: limit for name, limit in limits.queues.items() if limit is not None}
@@ -94,7 +102,6 @@ class Worker:
         self._is_waiting_for_slots = False
         self._is_paused = False
         self._wake = asyncio.Event()
-        self._failures = FailureLog(_log)
         self._lines = lines
 
     @property
@@ -174,9 +181,9 @@ class Worker:
         if limit <= 0 or self._is_paused:
             return False
         claims = await self._store.claim(limit, full, self._max_concurrency, self._queues)
-        loop = asyncio.get_running_loop()
+        loop, is_told = asyncio.get_running_loop(), self._lines.tells_all
         for claim in claims:
-            self._start(claim, loop)
+            self._start(claim, loop, is_told=is_told)
         if len(claims) < limit:
             self._hindrances.note_all_claimed(full)
         # If fewer came than there are slots here, others may hold those of all processes: then every end counts.
@@ -184,26 +191,15 @@ class Worker:
         self._is_waiting_for_slots = is_limited or bool(full) or len(claims) == limit
         return len(claims) == limit
 
-    def _start(self, claim: Claim, loop: asyncio.AbstractEventLoop) -> None:
+    def _start(self, claim: Claim, loop: asyncio.AbstractEventLoop, *, is_told: bool) -> None:
         runner = claim.submission.runner
         self._running[runner] += 1
-        attempt = Attempt(
-            claim,
-            self._store,
-            self._runners[runner],
-            self._clock,
-            self._lines,
-            self._attempt_ended,
-            self._timekeeper.wake,
-            self._on_submit,
-            self._attempt_hindered,
-            self._failures,
-        )
+        attempt = Attempt(claim, self._runners[runner], self._host)
         if runner is not RunnerKind.COROUTINE:
             attempt.job.on_begin = partial(self._attempt_begun, attempt)
             self._hindrances.note_claimed(runner)
         self._attempts[claim.submission.id] = attempt
-        attempt.start(loop)
+        attempt.start(loop, is_told=is_told)
 
     async def settle(self) -> None:
         """Write the end of attempts that were cut off before they could: with their event loop, or by a stranger."""

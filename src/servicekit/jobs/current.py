@@ -318,7 +318,8 @@ def _exact(text: str) -> str:
     return text if type(text) is str else str.__str__(str(text))
 
 
-current: ContextVar[CurrentJob] = ContextVar("servicekit_current_job")
+current: ContextVar[RunningJob] = ContextVar("servicekit_current_job")
+"""Set by runners. What a target sees of it is made when it asks."""
 
 
 def current_job() -> CurrentJob:
@@ -326,10 +327,9 @@ def current_job() -> CurrentJob:
     job = current.get(None)
     if job is None:
         raise NoCurrentJob
-    return job
+    return CurrentJob(job)
 
 
 def running_job() -> RunningJob | None:
     """The same as the engine has it; `None` outside of one."""
-    job = current.get(None)
-    return None if job is None else job._running
+    return current.get(None)

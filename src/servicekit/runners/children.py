@@ -3,26 +3,18 @@
 import os
 import sys
 from contextlib import suppress
-from types import TracebackType
 from typing import NoReturn
 
 
-class ForkGuard:
-    """Around a target's call: nobody comes out of it but the process that went in.
+def leave_to_parent(process: int, error: BaseException | None = None) -> None:
+    """End this process if it is a child of `process`, the one that has called the target; else do nothing.
 
     A child of `os.fork()` whose `exec` fails, say, or that calls `sys.exit()`, ends here, as at the end of a program.
     Without that, a job would end as its child did, and a child of the service would be a second one, with the first
     one's sockets and files.
     """
-
-    __slots__ = ("_process",)
-
-    def __enter__(self) -> None:
-        self._process = os.getpid()
-
-    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
-        if os.getpid() != self._process:
-            _end(error)
+    if os.getpid() != process:
+        _end(error)
 
 
 def _end(error: BaseException | None) -> NoReturn:

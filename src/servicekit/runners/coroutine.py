@@ -1,12 +1,13 @@
 """Runs coroutines on the event loop."""
 
 import asyncio
+import os
 from contextlib import suppress
 
-from servicekit.jobs.current import CurrentJob, RunningJob, current
+from servicekit.jobs.current import RunningJob, current
 from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, completion, failure, is_cancellation
 from servicekit.jobs.submission import Submission
-from servicekit.runners.children import ForkGuard
+from servicekit.runners.children import leave_to_parent
 
 
 class CoroutineRunner:
@@ -16,13 +17,15 @@ class CoroutineRunner:
         if job.is_cancel_requested:
             submission.discard()
             return CANCELED
-        current.set(CurrentJob(job))
+        current.set(job)
         job.is_interruptible = True
+        process = os.getpid()
         try:
-            with ForkGuard():
-                result = await submission.call()
+            result = await submission.call()
+            leave_to_parent(process)
             return completion(result)
         except BaseException as error:
+            leave_to_parent(process, error)
             was_asked = job.is_cancel_requested or _is_canceled()
             return CANCELED if was_asked and is_cancellation(error) else failure(error)
         finally:

@@ -1,24 +1,27 @@
 """Calling a target where it may take its time: in a thread, or in a process of its own."""
 
+import os
 from collections.abc import Coroutine
 from typing import TypeGuard
 
-from servicekit.jobs.current import CurrentJob, RunningJob, current
+from servicekit.jobs.current import RunningJob, current
 from servicekit.jobs.outcome import CANCELED, Outcome, completion, failure, is_cancellation
 from servicekit.jobs.submission import Submission
-from servicekit.runners.children import ForkGuard
+from servicekit.runners.children import leave_to_parent
 
 
 def call_target(submission: Submission, job: RunningJob) -> Outcome:
     """Call it, unless it was asked to stop already, and say how that ended. Whatever it raises is caught."""
     if job.is_cancel_requested:
         return CANCELED
-    current.set(CurrentJob(job))
+    current.set(job)
+    process = os.getpid()
     try:
-        with ForkGuard():
-            result = submission.call()
+        result = submission.call()
+        leave_to_parent(process)
         return completion(result)
     except BaseException as error:
+        leave_to_parent(process, error)
         return CANCELED if job.is_cancel_requested and is_cancellation(error) else failure(error)
 
 
