@@ -11,7 +11,7 @@ import pytest
 from tqdm.auto import tqdm as auto_tqdm
 from tqdm.std import tqdm
 
-from servicekit import CurrentJob, Progress, Scheduler, report_tqdm, track
+from servicekit import Progress, Scheduler, report_tqdm, track
 from servicekit.jobs.current import RunningJob, current
 from tests.fakes import QuietHost, submission
 
@@ -23,12 +23,12 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
     """All that is reported, one by one, by the code of this test, which runs in a job."""
     told: Told = []
 
-    class Job(CurrentJob):
+    class Job(RunningJob):
         def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
             super().progress(done, total, message)
             told.append((done, total, message))
 
-    token = current.set(Job(RunningJob(submission("01JQRS7XK5N8Z3VQ2M4T6W8Y0A"), 1, QuietHost())))
+    token = current.set(Job(submission("01JQRS7XK5N8Z3VQ2M4T6W8Y0A"), 1, QuietHost()))
     yield told
     current.reset(token)
 

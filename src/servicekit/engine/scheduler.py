@@ -117,7 +117,8 @@ class Scheduler:
             raise refuse(target, problem)
         self._worker.wake()  # it looks after this has reached the store, and what is written together is kept together
         job_id = await store.insert(submission)
-        if options.has_times:  # a store that finds the clock set sees to that first: the worker may have looked before
+        if options is not DEFAULT_OPTIONS and options.has_times:
+            # A store that finds the clock set sees to that first: the worker may have looked before.
             self._wake()
         self._added += 1
         if self._added % _YIELD_EVERY == 0:

@@ -14,6 +14,14 @@ from types import BuiltinMethodType, MethodType, ModuleType
 from typing import Any, Final
 
 MAIN: Final = "__main__"
+_BOUND: Final[dict[type, str]] = {
+    kind: f"is a {what}, which no other process can import. Pass a function of a module and its arguments"
+    for kind, what in (
+        (MethodType, "bound method"),
+        (BuiltinMethodType, "bound method"),
+        (partial, "partial"),
+    )
+}
 
 
 def find_reference(thing: object) -> str | None:
@@ -35,11 +43,10 @@ def find_reference(thing: object) -> str | None:
 def explain_no_reference(thing: Any) -> str:
     """Why `find_reference` finds none, as the end of a sentence that begins with what the thing is to the reader."""
     kind = type(thing)
+    if kind in _BOUND and not (kind is BuiltinMethodType and type(thing.__self__) is ModuleType):
+        return _BOUND[kind]
     if iscoroutine(thing):
         return "is a coroutine object, which runs only once, and only here. Pass the function and its arguments"
-    if kind in (partial, MethodType) or (kind is BuiltinMethodType and type(thing.__self__) is not ModuleType):
-        what = "partial" if kind is partial else "bound method"
-        return f"is a {what}, which no other process can import. Pass a function of a module and its arguments"
     module, name = _text_of(thing, "__module__"), _text_of(thing, "__qualname__")
     if not name:
         return f"is an object of the class {kind.__qualname__}, which no other process can import by a name"

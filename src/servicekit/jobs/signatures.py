@@ -19,7 +19,7 @@ from itertools import chain, repeat
 from numbers import Integral, Real
 from types import FunctionType, MethodType, SimpleNamespace
 from typing import Annotated, Any, Final, NamedTuple, get_type_hints
-from weakref import WeakKeyDictionary
+from weakref import finalize
 
 from pydantic import BaseModel, FailFast, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -55,10 +55,7 @@ def check_arguments(target: object, args: tuple[object, ...], kwargs: dict[str, 
     function: Any = target
     if type(target) is MethodType:
         function, args = target.__func__, (target.__self__, *args)
-    try:
-        signature = _signatures[function]
-    except Exception:  # it is new; or it cannot be hashed or referred to weakly, or has its own idea of either
-        signature = _learn_signature(function)
+    signature = _signatures.get(id(function)) or _learn_signature(function)
     mismatch = signature.find_mismatch(args, kwargs)
     if mismatch is not None:
         raise InvalidArguments(name_of(target), mismatch.argument, mismatch.reason)
@@ -145,13 +142,15 @@ class _Signature:
 
 
 _ANYTHING: Final = _Signature(list(inspect.signature(lambda *_args, **_kwargs: None).parameters.values()), {})
-_signatures: WeakKeyDictionary[Any, _Signature] = WeakKeyDictionary()
+_signatures: dict[int, _Signature] = {}
+"""By the target's identity: an own idea of hash and equality does not count. Each is let go of with its target."""
 
 
 def _learn_signature(target: Any) -> _Signature:
     signature = _read_signature(target)
-    with suppress(Exception):
-        _signatures[target] = signature
+    with suppress(TypeError):  # some objects cannot be referred to weakly: they are asked each time
+        finalize(target, _signatures.pop, id(target), None).atexit = False
+        _signatures[id(target)] = signature
     return signature
 
 

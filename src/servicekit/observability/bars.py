@@ -9,7 +9,7 @@ from importlib import import_module
 from inspect import iscoroutinefunction
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from servicekit.jobs.current import CurrentJob, current
+from servicekit.jobs.current import RunningJob, current
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,7 +29,7 @@ class _Bar(Protocol):
 class _Report:
     """Reports the first of a job's open bars: of nested ones, the outermost."""
 
-    def __init__(self, job: CurrentJob) -> None:
+    def __init__(self, job: RunningJob) -> None:
         self._job = job
         self._open: list[int] = []  # by id, since bars compare by their position on the screen, and shall not be kept
         self._told: tuple[object, ...] = ()

@@ -1,6 +1,7 @@
 """Which jobs have changed last."""
 
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -14,13 +15,15 @@ class ChangeLog:
     earlier process is never taken for one of this: it is before all that is known.
     """
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, now: datetime, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
         self.position = int(now.timestamp() * 1_000_000)
         self._job_ids: deque[str] = deque(maxlen=_CHANGES_KEPT)
 
     def add(self, job_id: str) -> None:
         self.position += 1
         self._job_ids.append(job_id)
+        self._on_change()
 
     def list_newest(self, after: int, limit: int) -> dict[str, int] | None:
         """The jobs of the next `limit` changes, each with the newest of its own among these, in order of that.

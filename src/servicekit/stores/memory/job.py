@@ -199,7 +199,7 @@ class Job:
             self.why_not_again = problem  # what it refers to is let go of: nobody could bound it
             return
         self.target = submission.target
-        if not is_fixed(submission) and isinstance(submission.description, CallDescription):
+        if isinstance(submission.description, CallDescription) and not is_fixed(submission):
             self.call = submission.description
         else:
             self.args, self.kwargs = submission.args, submission.kwargs or _NO_ARGUMENTS

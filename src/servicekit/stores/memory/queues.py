@@ -45,7 +45,8 @@ class Queues:
 
     def enter(self, job: Job) -> None:
         """The job is pending from now on; whether it is ready is another question."""
-        queue = job.queue = self._get(job.options.queue)
+        name = job.options.queue
+        queue = job.queue = self._queues.get(name) or self._get(name)
         queue.pending += 1
 
     def leave(self, job: Job) -> None:
@@ -139,9 +140,9 @@ class Queues:
 
     def end(self, job: Job) -> None:
         """The job, which was taken, has stopped running."""
-        job.turn = None
-        job.queue.running -= 1
-        self._settle(job.queue)
+        job.turn, queue = None, job.queue
+        queue.running -= 1
+        self._settle(queue)
 
     def put_back(self, job: Job) -> None:
         """The job, which was taken, could not begin: it is ready again, in its old place."""

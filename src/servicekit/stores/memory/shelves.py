@@ -46,9 +46,11 @@ class Shelves:
 
     def move(self, job: Job, status: JobStatus) -> None:
         """Give the job another status."""
-        for counts in (job.shelf.counts, self.counts):
-            counts[job.status] -= 1
-            counts[status] += 1
+        before, here, everywhere = job.status, job.shelf.counts, self.counts
+        here[before] -= 1
+        here[status] += 1
+        everywhere[before] -= 1
+        everywhere[status] += 1
         job.status = status
 
     def remove(self, job: Job) -> None:

@@ -17,7 +17,7 @@ from servicekit.errors import (
 )
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.logs import LogPage, NewLine
-from servicekit.jobs.options import RunnerKind, seconds_of
+from servicekit.jobs.options import DEFAULT_OPTIONS, RunnerKind, seconds_of
 from servicekit.jobs.outcome import CANCELED, STOPPED, Outcome, failure
 from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, ChangePage, JobChange, JobFilter, JobPage
 from servicekit.jobs.queues import QueueRecord
@@ -65,7 +65,6 @@ class MemoryStore:
     ) -> None:
         check_count("max_pending", max_pending)
         self._publisher = publisher
-        self._notify = publisher.notify
         self._now = clock.now
         self._clock, self._setting = clock, clock.setting()
         self._retention = retention
@@ -82,7 +81,8 @@ class MemoryStore:
         self._cargo = Cargo(retention.max_result_bytes)
         self._first_uses: dict[str, _FirstUse] = {}  # of idempotency keys, by jobs that are kept
         self._schedules = Schedules()
-        self._changes = ChangeLog(self._now())
+        changes = self._changes = ChangeLog(self._now(), publisher.notify)
+        self._note_change = changes.add
 
     @property
     def is_shared(self) -> bool:
@@ -131,18 +131,20 @@ class MemoryStore:
     def _keep(self, submission: Submission) -> None:
         if not is_fixed(submission):
             describe_call(submission)  # what becomes of the arguments from now on does not count
-        if submission.options.has_times:
+        options = submission.options
+        has_times = options is not DEFAULT_OPTIONS and options.has_times
+        if has_times:
             self._heed_clock()
         now = self._now()
         job = Job(submission, now)
-        if submission.options.has_times:
-            job.scheduled_at = submission.options.scheduled_at(now)
+        if has_times:
+            job.scheduled_at = options.scheduled_at(now)
         self._jobs[job.id] = job
         self._shelves.add(job)
         self._waiting.add(job, now)
         if self._publisher.is_watched(job.id):
             self._publish(job)
-        self._log_change(job.id)
+        self._note_change(job.id)
 
     async def claim(
         self,
@@ -165,7 +167,9 @@ class MemoryStore:
         job.attempt += 1
         job.process = process
         self._move(job, _CLAIM)
-        return Claim(submission if is_fixed(submission) else as_accepted(submission), job.attempt, failures)
+        # What is fixed was not described, as a rule.
+        accepted = submission if submission.description is None or is_fixed(submission) else as_accepted(submission)
+        return Claim(accepted, job.attempt, failures)
 
     async def make_due(self) -> datetime | None:
         self._heed_clock()
@@ -262,7 +266,7 @@ class MemoryStore:
         self._drop(job)
         if self._publisher.is_watched(job_id):
             self._publisher.publish(JobEvent(job_id, None))
-        self._log_change(job_id)
+        self._note_change(job_id)
 
     async def get_record(self, job_id: str) -> JobRecord:
         return self._get(job_id).record(self._now())
@@ -438,17 +442,13 @@ class MemoryStore:
             job.transitions.append(job.record(self._now()))
         if self._publisher.is_watched(job.id):
             self._publish(job)
-        self._log_change(job.id)
+        self._note_change(job.id)
 
     def _touch(self, job: Job) -> None:
         job.version += 1
         if self._publisher.is_watched(job.id):
             self._publish(job, is_transition=False)
-        self._log_change(job.id)
-
-    def _log_change(self, job_id: str) -> None:
-        self._changes.add(job_id)
-        self._notify()
+        self._note_change(job.id)
 
     def _publish(self, job: Job, *, is_transition: bool = True) -> None:
         self._publisher.publish(JobEvent(job.id, job.record(self._now()), is_transition=is_transition))

@@ -29,7 +29,8 @@ class Waiting:
     def add(self, job: Job, now: datetime) -> None:
         """The job is pending from now on."""
         self._queues.enter(job)
-        self._expire(job, job.scheduled_at or now)
+        if job.options.queue_timeout is not None:
+            self._expire(job, job.scheduled_at or now)
         if job.scheduled_at is not None and job.scheduled_at > now:
             self._not_due.put(job, (job.scheduled_at, job.id))
         else:
