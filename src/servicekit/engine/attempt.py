@@ -220,7 +220,7 @@ class Attempt:
         if self._watcher is not None or self._reporter is not None or self._timer is not None:
             self._end_helpers()
         # The slot is held until it is known how the job has ended; `settle` goes on if this task is cut off.
-        if await self._try_to_write(outcome) or await self._write_again():
+        if await self._try_to_write(outcome) or await self._write_again(outcome):
             self._host.on_end(self)
 
     def _end_helpers(self) -> None:
@@ -233,12 +233,12 @@ class Attempt:
         """Have it tried again later: nothing has begun."""
         self._host.on_hindrance(self, outcome.error or "")
 
-    async def _write_again(self) -> bool:
+    async def _write_again(self, outcome: Outcome) -> bool:
         backoff = Backoff(longest_seconds=_LONGEST_PAUSE_SECONDS)
         while not self._is_left:
             seconds = max(backoff.next_seconds(), self._late_seconds * _SHARE_OF_WAIT)
             await self._pause(min(seconds, _LONGEST_LATE_PAUSE_SECONDS))
-            if self._outcome is not None and await self._try_to_write(self._outcome):
+            if await self._try_to_write(outcome):
                 return True
         return False
 
@@ -261,8 +261,18 @@ class Attempt:
             return False
         except Exception as error:  # a bug, or the job's row was changed by another program
             self._host.failures.exception(f"The end of job {self.job.id} is another than it should be", error)
+            return await self._write_failure(error)
+        return True
+
+    async def _write_failure(self, reason: Exception) -> bool:
+        """Write that the job has failed, since what became of it cannot be written."""
+        try:
+            await self._store.finish(self.claim, failure(reason, EndedBy.CRASH))
+        except StoreUnavailable as error:
+            self._note_late(error.reason, error)
+            return False
+        except Exception as error:
             self._note_late(f"{type(error).__name__}: {error}", error)
-            self._outcome = failure(error, EndedBy.CRASH)
             return False
         return True
 
