@@ -1,4 +1,6 @@
-from itertools import pairwise
+import os
+import time
+from itertools import count, pairwise
 
 import pytest
 from hypothesis import given
@@ -36,6 +38,26 @@ def test_ids_go_on_upwards_when_the_clock_is_set_back(monkeypatch: pytest.Monkey
 def test_two_schedulers_do_not_make_the_same_ids() -> None:
     first, second = JobIds(), JobIds()
     assert not {first.next_id() for _ in range(1_000)} & {second.next_id() for _ in range(1_000)}
+
+
+def test_a_forked_child_makes_other_ids_than_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = JobIds()
+    ids.next_id()  # random bits are drawn
+    beginning = time.time_ns()
+    moments = count(beginning + 1_000_000_000, 1_000_000)
+    monkeypatch.setattr("servicekit.jobs.ids.time.time_ns", lambda: next(moments))
+    reading, writing = os.pipe()
+    child = os.fork()
+    made = [ids.next_id() for _ in range(300)]
+    if child == 0:
+        os.write(writing, "".join(made).encode())
+        os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        childs = pipe.read().decode()
+    os.waitpid(child, 0)
+    assert len(childs) == 300 * 26
+    assert not {childs[start : start + 26] for start in range(0, len(childs), 26)} & set(made)
 
 
 @given(st.integers(0, 2**128 - 1))

@@ -22,13 +22,18 @@ async def get_scheduler(request: Request) -> Scheduler:
 SchedulerDependency = Annotated[Scheduler, Depends(get_scheduler)]
 
 
-async def find_scheduler(request: Request) -> Scheduler:
-    """What an endpoint of this request would get for `get_scheduler`.
+def find_scheduler(request: Request) -> Scheduler | None:
+    """What an endpoint of this request would get for `get_scheduler`; `None` if something else is to stand for it.
 
-    Each level of dependencies takes FastAPI some 10 us: this one is left out, unless something else is to stand for it.
+    Each level of dependencies takes FastAPI some 10 us: this one is left out.
     """
-    if get_scheduler not in getattr(request.app, "dependency_overrides", ()):
-        return find_service(request).require_scheduler()
+    if get_scheduler in getattr(request.app, "dependency_overrides", ()):
+        return None
+    return find_service(request).require_scheduler()
+
+
+async def solve_scheduler(request: Request) -> Scheduler:
+    """What stands for `get_scheduler` in the application of this request."""
     solved = await solve_dependencies(
         request=request,
         dependant=get_dependant(path=request.url.path, call=_get_scheduler),

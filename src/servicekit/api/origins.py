@@ -25,6 +25,8 @@ from servicekit.api.state import find_service
 from servicekit.errors import ConfigurationError
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+SITE_HEADERS: Final = (b"sec-fetch-site", b"origin")
+"""A request without these is no page's."""
 _OWN_SITES: Final = (b"same-origin", b"none")
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -43,7 +45,7 @@ def check_site(scope: Scope) -> None:
     if scope["method"] in _SAFE_METHODS:
         return
     headers = dict(scope["headers"])
-    site, origin = headers.get(b"sec-fetch-site"), headers.get(b"origin")
+    site, origin = map(headers.get, SITE_HEADERS)
     if site is None and origin is None:
         return
     is_own = _is_asked_for(origin, headers) if site is None and origin is not None else site in _OWN_SITES

@@ -3,18 +3,20 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from functools import partial
+from operator import is_
 from typing import Annotated, Any, Final, ParamSpec, Self, Unpack, overload
 
 from fastapi import Depends, FastAPI, Request, Response
 from pydantic import BaseModel, Field
 from pydantic_core import from_json
 
-from servicekit.api.dependencies import find_scheduler
+from servicekit.api.dependencies import find_scheduler, solve_scheduler
 from servicekit.api.encoding import result_json
 from servicekit.api.errors import mistake
 from servicekit.api.job_responses import FULL, KEY_TAKEN, OTHER_SITE, UNAVAILABLE
 from servicekit.api.openapi import Document, extend_document
-from servicekit.api.origins import check_site
+from servicekit.api.origins import SITE_HEADERS, check_site
 from servicekit.api.state import jobs_path
 from servicekit.api.waits import MAX_WAIT_SECONDS, PreferredWait, wait_for_end
 from servicekit.engine.bridge import start_on, wait_for
@@ -36,16 +38,15 @@ from servicekit.jobs.submission import JobTarget
 P = ParamSpec("P")
 
 _KEY_HEADER: Final = "Idempotency-Key"
+_HEADERS: Final = frozenset({b"idempotency-key", b"prefer", *SITE_HEADERS})
+"""Those that a submission heeds."""
 _ULID: Final = "01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
 _ABSENT: Final = ...
 
 
-def _is_none(value: object) -> bool:
-    return value is None
-
-
-def _is_absent(value: object) -> bool:
-    return value is _ABSENT
+# Asked for every answer, by a call that is not Python's.
+_is_none: Final = partial(is_, None)
+_is_absent: Final = partial(is_, _ABSENT)
 
 
 class JobSubmitted(BaseModel):
@@ -207,19 +208,22 @@ def answer_submission(request: Request, response: Response, job_id: str) -> JobS
     """Say that the job is accepted, and where it is."""
     url = f"{jobs_path(request)}/{job_id}"
     response.status_code = 202
-    response.headers["location"] = url
+    response.raw_headers.append((b"location", url.encode("latin-1")))  # there is none yet
     message = "Job submitted. Stream real-time status..."
     return JobSubmitted(job_id=job_id, message=message, stream_url=f"{url}/$stream")
 
 
 async def get_submitter(request: Request, response: Response) -> JobSubmitter:
     """The dependency behind `SubmitJob`."""
+    scheduler = find_scheduler(request) or await solve_scheduler(request)
     # As parameters for FastAPI the headers would cost every submission as much as the job itself does.
+    headers = [header for header in request.scope["headers"] if header[0] in _HEADERS]
+    if not headers:  # as programs that are no browsers send it, and tools that measure
+        return JobSubmitter(scheduler, request, response)
     check_site(request.scope)
-    headers = request.scope["headers"]
     key = _find_idempotency_key(headers)
     options: OptionChanges = {} if key is None else {"idempotency_key": key}
-    return JobSubmitter(await find_scheduler(request), request, response, options, PreferredWait.of(headers))
+    return JobSubmitter(scheduler, request, response, options, PreferredWait.of(headers))
 
 
 SubmitJob = Annotated[JobSubmitter, Depends(get_submitter)]

@@ -7,6 +7,7 @@ base 32, counted up by one within a millisecond, so that ids sort in the order i
 
 import os
 import time
+from array import array
 from datetime import datetime
 
 from ulid import ULID
@@ -16,6 +17,7 @@ from servicekit.errors import InvalidJobId
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]  # ten bits at a time
 _COUNTER_BITS = 20
+_DRAWS = 128
 
 
 def parse_job_id(value: "str | ULID") -> str:
@@ -38,13 +40,16 @@ class JobIds:
     """Makes the ids of one scheduler. Each is greater than all before it, also when the clock is set back.
 
     python-ulid makes one in 11 microseconds, which would be half of what a whole job costs. Here the text of the
-    milliseconds and of the upper 60 random bits is kept for the millisecond, and the lower 20 bits are counted.
+    milliseconds and of the upper 60 random bits is kept for the millisecond, and the lower 20 bits are counted. Random
+    bits are drawn for many milliseconds at once, since a service that takes jobs over HTTP has one or two in each.
     """
 
     def __init__(self) -> None:
         self._milliseconds = 0
         self._stem = ""
         self._counter = 1 << _COUNTER_BITS
+        self._draws: list[tuple[str, int]] = []
+        self._pid = 0
 
     def next_id(self) -> str:
         milliseconds = time.time_ns() // 1_000_000
@@ -57,9 +62,18 @@ class JobIds:
         # The clock has not moved on only if half a million ids were made in one millisecond of it, as after it was
         # set back for long: the ids then run ahead of it by a millisecond rather than out of order.
         self._milliseconds = max(milliseconds, self._milliseconds + 1)
-        random_bits = int.from_bytes(os.urandom(10))
-        self._stem = _encode(self._milliseconds << 60 | random_bits >> 20, 11)
-        self._counter = random_bits & (1 << _COUNTER_BITS - 1) - 1
+        if not self._draws or self._pid != os.getpid():  # a forked child must not draw what its parent draws
+            self._pid, self._draws = os.getpid(), _draw()
+        text, self._counter = self._draws.pop()
+        self._stem = f"{_encode(self._milliseconds, 5)}{text}"
+
+
+def _draw() -> list[tuple[str, int]]:
+    """For each of many milliseconds 60 random bits as text, and the number at which its ids are counted from."""
+    tens = [number & 1023 for number in array("H", os.urandom(2 * _DRAWS * 8))]
+    draws = [tens[start : start + 8] for start in range(0, len(tens), 8)]
+    # The number has a bit less than there is room for, so that half a million ids at least fit into the millisecond.
+    return [("".join([_PAIRS[ten] for ten in draw[:6]]), (draw[6] >> 1) << 10 | draw[7]) for draw in draws]
 
 
 def first_id_at(moment: datetime) -> str:
