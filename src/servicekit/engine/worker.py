@@ -184,7 +184,7 @@ class Worker:
         loop, is_told = asyncio.get_running_loop(), self._lines.tells_all
         for claim in claims:
             self._start(claim, loop, is_told=is_told)
-        if len(claims) < limit:
+        if len(claims) < limit and not self._hindrances.is_empty:
             self._hindrances.note_all_claimed(full)
         # If fewer came than there are slots here, others may hold those of all processes: then every end counts.
         is_limited = bool(self._queues) or (self._max_concurrency is not None and self._store.is_shared)
@@ -256,8 +256,9 @@ class Worker:
         free = _CLAIM_BATCH if limit is None else min(limit - len(self._attempts), _CLAIM_BATCH)
         threads = (limit or self._max_threads) - running[RunnerKind.THREAD]
         outside = (limit or self._max_processes) - running[RunnerKind.PROCESS] - running[RunnerKind.COMMAND]
-        if threads >= free and outside >= free and self._hindrances.is_empty:  # nearly always
-            return free, ()
+        least = min(free, threads, outside)
+        if least > 0 and self._hindrances.is_empty:  # nearly always
+            return least, ()
         full: tuple[RunnerKind, ...] = ()
         hindered = (((kind,), most - running[kind]) for kind, most in self._hindrances.list_most())
         for kinds, room in ((_IN_THREADS, threads), (_OUTSIDE, outside), *hindered):
