@@ -47,8 +47,8 @@ class Scene:
         return self._services(block.service)
 
     def text_of(self, block: Block) -> str:
-        """The block, with the address where its service really is."""
-        if block.service is None or PRINTED_ADDRESS not in block.text:
+        """The block, with the address where its service really is: it runs if the block needs it, or its file."""
+        if block.service is None or not any(name in block.text for name in (PRINTED_ADDRESS, "sqlite3 jobs.db")):
             return block.text
         return block.text.replace(PRINTED_ADDRESS, f"127.0.0.1:{self.service_of(block).port}")
 

@@ -3,7 +3,8 @@
 What a test must know of a block and a reader need not stands in HTML comments before it:
 
     file: NAME        the file that the block is to be saved as
-    serve: NAME       from here to the end of the page, blocks talk to the service in this file
+    serve: NAME       from here to the end of the page, blocks talk to the service in this file; each section has one
+                      of its own
     output            what the block before it printed; `...` is anything, and ids and times may be other ones
     log               the same for the log of the service
     runs until Ctrl-C a command that does not end by itself
@@ -48,7 +49,7 @@ class Block:
 
 @dataclass
 class Section:
-    """The blocks under one heading. They are run in their order, and share the shell's variables."""
+    """The blocks under one heading. They run in their order, and share files, services and the shell's variables."""
 
     page: Path
     title: str

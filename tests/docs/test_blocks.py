@@ -1,8 +1,9 @@
 """Every code block of README and docs/ does what its page says."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 
@@ -27,42 +28,6 @@ _NEEDS = {
 
 
 @pytest.fixture(scope="module")
-def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
-    """A folder for each page, with the files that the page tells its readers to save."""
-    folders: dict[Path, Path] = {}
-
-    def make(page: Path) -> Path:
-        if page not in folders:
-            folders[page] = tmp_path_factory.mktemp(page.stem)
-            for block in (block for section in SECTIONS[page] for block in section.blocks):
-                if "file" in block.notes:
-                    (folders[page] / block.notes["file"]).write_text(block.text)
-        return folders[page]
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def services() -> Iterator[Callable[[Path], Service]]:
-    """The services of the pages, each started when it is first needed."""
-    running: dict[Path, Service] = {}
-    with ExitStack() as stack:
-
-        def serve(file: Path) -> Service:
-            if file not in running:
-                running[file] = stack.enter_context(run_service(file, environment=_jobs_beside(file)))
-            return running[file]
-
-        yield serve
-
-
-def _jobs_beside(file: Path) -> dict[str, str]:
-    """Where the service keeps its jobs: in its folder, as if it had been started there. No two share a file."""
-    database = "jobs.db" if file.stem == "service" else f"{file.stem}.db"
-    return {"SERVICEKIT_JOBS_URL": f"sqlite:///{file.with_name(database)}"}
-
-
-@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with ExitStack() as started:
         yield Browser(started)
@@ -76,18 +41,33 @@ def _parameter(section: Section) -> object:
 
 
 @pytest.mark.parametrize("section", [_parameter(section) for page in PAGES for section in SECTIONS[page]])
-def test_the_blocks_do_what_the_page_says(
-    section: Section,
-    folder_of: Callable[[Path], Path],
-    services: Callable[[Path], Service],
-    browser: Browser,
-    tmp_path: Path,
-) -> None:
-    folder = folder_of(section.page)
-    (folder / "variables.sh").unlink(missing_ok=True)
-    scene = Scene(folder, tmp_path / "scratch", lambda name: services(folder / name), browser)
-    for block, following in zip_longest(section.blocks, section.blocks[1:]):
-        execute(block, following, scene)
+def test_the_blocks_do_what_the_page_says(section: Section, browser: Browser, tmp_path: Path) -> None:
+    """Each section has files and services of its own, so it finds the same whichever others have run before it."""
+    folder = _save_files(section.page, tmp_path / section.page.stem)
+    with ExitStack() as started:
+
+        @cache
+        def serve(name: str) -> Service:
+            return started.enter_context(run_service(folder / name, environment=_jobs_beside(folder / name)))
+
+        scene = Scene(folder, tmp_path / "scratch", serve, browser)
+        for block, following in zip_longest(section.blocks, section.blocks[1:]):
+            execute(block, following, scene)
+
+
+def _save_files(page: Path, folder: Path) -> Path:
+    """A folder with the files that the page tells its readers to save."""
+    folder.mkdir()
+    for block in (block for section in SECTIONS[page] for block in section.blocks):
+        if "file" in block.notes:
+            (folder / block.notes["file"]).write_text(block.text)
+    return folder
+
+
+def _jobs_beside(file: Path) -> dict[str, str]:
+    """Where the service keeps its jobs: in its folder, as if it had been started there. No two share a file."""
+    database = "jobs.db" if file.stem == "service" else f"{file.stem}.db"
+    return {"SERVICEKIT_JOBS_URL": f"sqlite:///{file.with_name(database)}"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
