@@ -6,6 +6,7 @@ import re
 _ID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _EVENT_ID = re.compile(r"^id: \d+$", flags=re.MULTILINE)
 _DURATION = re.compile(r'(?<=_seconds": )[\d.]+')
+_DURATION_IN_ROW = re.compile(r"(?<=\|)\d+\.\d+$", flags=re.MULTILINE)  # the last column that SQLite's shell shows
 _PROCESS = re.compile(r'(?<="process": ")[^"]+:\d+')
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
@@ -41,6 +42,7 @@ def _without_accidents(text: str) -> str:
         (_TIME, "2026-01-31T12:00:00Z"),
         (_EVENT_ID, "id: 0"),
         (_DURATION, "1.5"),
+        (_DURATION_IN_ROW, "1.5"),
         (_PROCESS, "host:1"),
     ):
         tidied = accident.sub(instead, tidied)
