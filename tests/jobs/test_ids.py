@@ -40,11 +40,12 @@ def test_two_schedulers_do_not_make_the_same_ids() -> None:
     assert not {first.next_id() for _ in range(1_000)} & {second.next_id() for _ in range(1_000)}
 
 
-def test_a_forked_child_makes_other_ids_than_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("seconds", [1, -3600], ids=["the clock goes on", "the clock is set back"])
+def test_a_forked_child_makes_other_ids_than_its_parent(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
     ids = JobIds()
     ids.next_id()  # random bits are drawn
     beginning = time.time_ns()
-    moments = count(beginning + 1_000_000_000, 1_000_000)
+    moments = count(beginning + seconds * 1_000_000_000, 1_000_000)
     monkeypatch.setattr("servicekit.jobs.ids.time.time_ns", lambda: next(moments))
     reading, writing = os.pipe()
     child = os.fork()

@@ -65,6 +65,15 @@ def test_an_error_is_told_without_colours() -> None:
     assert str(outcome.error_traceback).endswith("ValueError: no link\tand\nmore\n")
 
 
+def test_of_an_error_of_megabytes_only_what_is_kept_is_looked_through() -> None:
+    outcome = failure(caught(ValueError("begin" + "\x1b[31mno" * 1_000_000 + "\x1b]0;title\x07end")))
+    for text in (str(outcome.error), str(outcome.error_traceback)):
+        assert "ValueError: begin" in text
+        assert text.rstrip().endswith("noend")
+        assert "\n... (7,000," in text  # its escapes are counted, which nobody has looked for
+        assert not {"\x1b", "\x07"} & set(text)
+
+
 def test_an_error_that_cannot_be_printed_is_still_told() -> None:
     outcome = failure(caught(UnprintableError()))
     assert outcome.transition is Transition.FAIL

@@ -54,13 +54,13 @@ class JobIds:
     def next_id(self) -> str:
         milliseconds = time.time_ns() // 1_000_000
         self._counter += 1
-        if milliseconds > self._milliseconds or self._counter >> _COUNTER_BITS:
+        if milliseconds > self._milliseconds or self._counter >> _COUNTER_BITS or self._pid != os.getpid():
             self._begin(milliseconds)
         return f"{self._stem}{_PAIRS[self._counter >> 10]}{_PAIRS[self._counter & 1023]}"
 
     def _begin(self, milliseconds: int) -> None:
         # The clock has not moved on only if half a million ids were made in one millisecond of it, as after it was
-        # set back for long: the ids then run ahead of it by a millisecond rather than out of order.
+        # set back for long, or in a child: the ids then run ahead of it by a millisecond rather than out of order.
         self._milliseconds = max(milliseconds, self._milliseconds + 1)
         if not self._draws or self._pid != os.getpid():  # a forked child must not draw what its parent draws
             self._pid, self._draws = os.getpid(), _draw()

@@ -18,6 +18,7 @@ from servicekit.jobs.terminal import strip_escapes
 
 MAX_ERROR_CHARACTERS: Final = 1_000
 MAX_TRACEBACK_CHARACTERS: Final = 8_000
+_MOST_STRIPPED_CHARACTERS: Final = 100_000
 _MOST_CAUSES: Final = 50
 _MOST_IN_A_GROUP: Final = 1_000
 # Of a group with thousands of errors, which mostly are of a few kinds: enough to see these.
@@ -134,7 +135,7 @@ def describe_error(error: BaseException) -> str:
         told = [*dict.fromkeys(clip(_describe(leaf), _MOST_LEAF_CHARACTERS) for leaf in leaves)]
         more = ["..."] if len(told) > _MOST_LEAVES_TOLD else []
         text = f"{text}: {'; '.join([*told[:_MOST_LEAVES_TOLD], *more])}"
-    return clip(strip_escapes(text), MAX_ERROR_CHARACTERS)
+    return _fit(text, MAX_ERROR_CHARACTERS)
 
 
 def _describe(error: BaseException) -> str:
@@ -159,7 +160,7 @@ def describe_traceback(error: BaseException) -> str:
         text = str.__str__("".join(lines))
     except BaseException:  # it calls the user's __str__ and __repr__
         text = f"Traceback (most recent call last):\n  (it cannot be shown)\n{describe_error(error)}\n"
-    return clip(strip_escapes(text), MAX_TRACEBACK_CHARACTERS)
+    return _fit(text, MAX_TRACEBACK_CHARACTERS)
 
 
 def _is_chain_short(error: BaseException) -> bool:
@@ -184,6 +185,13 @@ def _is_group_large(error: BaseException) -> bool:
 
 def _is_ours(frame: TracebackType) -> bool:
     return str(frame.tb_frame.f_globals.get("__name__")).startswith("servicekit.")
+
+
+def _fit(text: str, limit: int) -> str:
+    """The text bounded, and without what a terminal would obey."""
+    if len(text) <= _MOST_STRIPPED_CHARACTERS:
+        return clip(strip_escapes(text), limit)
+    return strip_escapes(clip(text, limit))  # to go through megabytes holds up the event loop
 
 
 def clip(text: str, limit: int) -> str:
