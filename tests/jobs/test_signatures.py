@@ -22,11 +22,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValu
 from typing_extensions import TypedDict
 
 from servicekit.errors import InvalidArguments
-from servicekit.jobs.signatures import check_arguments
+from servicekit.jobs.signatures import signature_of
 
 P = ParamSpec("P")
 T = TypeVar("T", bound=str)
 UserId = NewType("UserId", int)
+
+
+def check_arguments(target: object, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+    signature_of(target).check(target, args, kwargs)
 
 
 class Row(BaseModel):

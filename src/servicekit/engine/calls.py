@@ -5,8 +5,8 @@ from typing import Final
 from servicekit.errors import InvalidTarget
 from servicekit.jobs.borrowed import check_borrowed
 from servicekit.jobs.options import JobOptions, RunnerKind
-from servicekit.jobs.signatures import check_arguments
-from servicekit.jobs.submission import JobTarget, check_target
+from servicekit.jobs.signatures import signature_of
+from servicekit.jobs.submission import JobTarget, check_target, name_of
 from servicekit.runners.calls import check_isolatable
 
 _INSIDE: Final = (RunnerKind.COROUTINE, RunnerKind.THREAD)  # in the service's own memory
@@ -14,11 +14,16 @@ _INSIDE: Final = (RunnerKind.COROUTINE, RunnerKind.THREAD)  # in the service's o
 
 def check_call(
     target: JobTarget, args: tuple[object, ...], kwargs: dict[str, object], options: JobOptions
-) -> RunnerKind:
-    """Say what runs the target. `InvalidTarget` if nothing can, `InvalidArguments` if its arguments do not fit it."""
-    runner = check_target(target, args, kwargs, options.runner)
-    if callable(target):
-        check_arguments(target, args, kwargs)
+) -> tuple[RunnerKind, str]:
+    """Say what runs the target, and what it is called.
+
+    `InvalidTarget` if nothing can run it, `InvalidArguments` if its arguments do not fit it.
+    """
+    signature = signature_of(target) if callable(target) else None
+    known = None if signature is None or options.runner is not None else signature.kind
+    runner = known or check_target(target, args, kwargs, options.runner)
+    if signature is not None:
+        signature.check(target, args, kwargs)
         if args or kwargs:
             check_borrowed(target, args, kwargs)
     elif options.retry is not None and runner is RunnerKind.COROUTINE:
@@ -30,4 +35,4 @@ def check_call(
     if options.max_memory_bytes is not None and runner in _INSIDE:
         reason = f"max_memory_bytes bounds processes and commands, and it runs as a {runner}. Use runner='process'."
         raise InvalidTarget(target, reason)
-    return runner
+    return runner, (signature and signature.name) or name_of(target)

@@ -63,6 +63,10 @@ class Engine:
             await self._start()
         return self._store
 
+    def find_store(self) -> JobStore | None:
+        """The store, if it takes jobs as it is: else `open_for_jobs` has more to do, or to say."""
+        return self._store if not self.is_closed and self._is_running() else None
+
     async def open_for_jobs(self) -> JobStore:
         """The store, ready to take jobs; `SchedulerClosed` if there shall be no more."""
         if not self._is_running():

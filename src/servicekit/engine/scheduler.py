@@ -30,7 +30,7 @@ from servicekit.jobs.query import ALL_JOBS, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.restartable import describe_call, refuse
 from servicekit.jobs.status import JobStatus
-from servicekit.jobs.submission import CallProblem, JobTarget, Submission, name_of
+from servicekit.jobs.submission import CallProblem, JobTarget, Submission
 from servicekit.observability.job_lines import JobLines
 from servicekit.runners.calls import check_sendable
 
@@ -105,11 +105,13 @@ class Scheduler:
         kwargs: dict[str, object],
         parent: str | None = None,
     ) -> str:
-        runner = check_call(target, args, kwargs, options)
-        self.queues.warn_if_undeclared(options.queue)
-        store = await self._engine.open_for_jobs()
-        name = options.name or name_of(target)
-        submission = Submission(self._ids.next_id(), name, target, args, kwargs, runner, options, parent=parent)
+        runner, name = check_call(target, args, kwargs, options)
+        if options is not DEFAULT_OPTIONS:
+            self.queues.warn_if_undeclared(options.queue)
+        store = self._engine.find_store() or await self._engine.open_for_jobs()
+        submission = Submission(
+            self._ids.next_id(), options.name or name, target, args, kwargs, runner, options, parent=parent
+        )
         if runner is RunnerKind.PROCESS:
             check_sendable(submission)
         if not self._engine.run_jobs and isinstance(problem := describe_call(submission), CallProblem):

@@ -13,7 +13,7 @@ from servicekit.jobs.command import Command
 from servicekit.jobs.options import JobOptions, OptionChanges, changed, check_text, options_of
 from servicekit.jobs.restartable import describe_call, refuse
 from servicekit.jobs.schedules import Schedule, ScheduleState
-from servicekit.jobs.submission import CallProblem, JobTarget, Submission, name_of
+from servicekit.jobs.submission import CallProblem, JobTarget, Submission
 from servicekit.jobs.timetable import Cron, Every, MissedTicks, Overlap, Timetable
 from servicekit.ports import Clock
 
@@ -135,9 +135,9 @@ class Schedules:
             raise ConfigurationError("timetable", timetable, "a Cron, or an Every")
         if iscoroutine(target):
             raise InvalidTarget(target, "a coroutine object runs only once. Pass the function itself.")
-        runner = check_call(target, args, kwargs, options)
+        runner, target_name = check_call(target, args, kwargs, options)
         self._queues.warn_if_undeclared(options.queue)
-        example = Submission("", name_of(target), target, args, kwargs, runner, options)
+        example = Submission("", target_name, target, args, kwargs, runner, options)
         if self._engine.is_shared and isinstance(problem := describe_call(example), CallProblem):
             raise refuse(target, problem)
         return Schedule(

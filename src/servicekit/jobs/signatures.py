@@ -24,10 +24,11 @@ from weakref import finalize
 from pydantic import BaseModel, FailFast, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from servicekit.errors import InvalidArguments
+from servicekit.errors import InvalidArguments, InvalidTarget
+from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import clip
 from servicekit.jobs.references import find_reference, name_in_full
-from servicekit.jobs.submission import name_of
+from servicekit.jobs.submission import check_target, name_of
 
 _MAX_PATH_CHARACTERS: Final = 100
 _MAX_REASON_CHARACTERS: Final = 300
@@ -50,15 +51,10 @@ _ALSO_FITS: Final[dict[str, tuple[type, ...]]] = {
 _BUT_NOT: Final[dict[str, tuple[type, ...]]] = {"list_type": (str, bytes, tuple), "frozen_set_type": (set,)}
 
 
-def check_arguments(target: object, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
-    """`InvalidArguments`, which names the argument, unless the target can be called like that."""
-    function: Any = target
-    if type(target) is MethodType:
-        function, args = target.__func__, (target.__self__, *args)
-    signature = _signatures.get(id(function)) or _learn_signature(function)
-    mismatch = signature.find_mismatch(args, kwargs)
-    if mismatch is not None:
-        raise InvalidArguments(name_of(target), mismatch.argument, mismatch.reason)
+def signature_of(target: Any) -> "Signature":
+    """How the target can be called: found out once for each."""
+    function = target.__func__ if type(target) is MethodType else target
+    return _signatures.get(id(function)) or _learn_signature(function)
 
 
 class _Mismatch(NamedTuple):
@@ -92,8 +88,14 @@ class _Type:
         return None
 
 
-class _Signature:
-    """How a target can be called."""
+class Signature:
+    """How a target can be called; and of a function, what else is asked for each of its jobs.
+
+    `kind` and `name` are those of `check_target` and `name_of`, or `None` for what is no function.
+    """
+
+    kind: RunnerKind | None = None
+    name: str | None = None
 
     def __init__(self, parameters: Sequence[inspect.Parameter], types: Mapping[str, _Type]) -> None:
         variable = {each.kind: each.name for each in parameters}
@@ -108,7 +110,15 @@ class _Signature:
         most = len(self._places) if not rest else sys.maxsize - 1
         self._counts = range(len(required), most + 1) if all(each.kind in _BY_PLACE for each in required) else range(0)
 
-    def find_mismatch(self, args: tuple[object, ...], kwargs: dict[str, object]) -> _Mismatch | None:
+    def check(self, target: object, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        """`InvalidArguments`, which names the argument, unless the target, whose signature this is, takes them."""
+        if type(target) is MethodType:
+            args = (target.__self__, *args)
+        mismatch = self._find_mismatch(args, kwargs)
+        if mismatch is not None:
+            raise InvalidArguments(name_of(target), mismatch.argument, mismatch.reason)
+
+    def _find_mismatch(self, args: tuple[object, ...], kwargs: dict[str, object]) -> _Mismatch | None:
         if kwargs or len(args) not in self._counts:
             mismatch = self._find_misplaced(args, kwargs)
             if mismatch is not None:
@@ -141,27 +151,31 @@ class _Signature:
         return None
 
 
-_ANYTHING: Final = _Signature(list(inspect.signature(lambda *_args, **_kwargs: None).parameters.values()), {})
-_signatures: dict[int, _Signature] = {}
+_ANYTHING: Final = Signature(list(inspect.signature(lambda *_args, **_kwargs: None).parameters.values()), {})
+_signatures: dict[int, Signature] = {}
 """By the target's identity: an own idea of hash and equality does not count. Each is let go of with its target."""
 
 
-def _learn_signature(target: Any) -> _Signature:
+def _learn_signature(target: Any) -> Signature:
     signature = _read_signature(target)
+    if type(target) is FunctionType and signature is not _ANYTHING:
+        with suppress(InvalidTarget):  # it is a generator function: `check_target` says so each time
+            signature.kind = check_target(target, (), {})
+            signature.name = name_of(target)
     with suppress(TypeError):  # some objects cannot be referred to weakly: they are asked each time
         finalize(target, _signatures.pop, id(target), None).atexit = False
         _signatures[id(target)] = signature
     return signature
 
 
-def _read_signature(target: Any) -> _Signature:
+def _read_signature(target: Any) -> Signature:
     """The signature of the target itself, not of what it wraps: a decorator can add arguments, or convert them."""
     try:
         if isinstance(target, type) and type(target) is not type:  # a metaclass takes what it likes: pydantic's does
             return _ANYTHING
         parameters = list(inspect.signature(target, follow_wrapped=False).parameters.values())
         is_typed = type(target) is FunctionType and not hasattr(target, "__wrapped__") and find_reference(target)
-        return _Signature(parameters, _read_types(target, parameters) if is_typed else {})
+        return Signature(parameters, _read_types(target, parameters) if is_typed else {})
     except Exception:  # many builtins do not tell
         return _ANYTHING
 

@@ -66,9 +66,9 @@ class Waiting:
         return jobs
 
     def _take(self, limit: int, excluding: Collection[RunnerKind], queue_limits: Mapping[str, int]) -> list[Job]:
-        jobs = self._queues.take(limit, excluding, queue_limits)
+        jobs, may_expire = self._queues.take(limit, excluding, queue_limits), bool(self._expiring)
         for job in jobs:
-            if self._expiring:
+            if may_expire:
                 self._expiring.discard(job)
             if job.options.concurrency_key is not None:
                 self._places.start(job.options.concurrency_key, job)
