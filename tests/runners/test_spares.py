@@ -22,7 +22,7 @@ from servicekit.runners.command import CommandRunner
 from servicekit.runners.launcher import Launcher
 from servicekit.runners.process import ProcessRunner
 from tests.runners import targets
-from tests.runners.trial import Trial, is_running, wait_gone
+from tests.runners.trial import Trial, children_of, is_running, wait_gone
 
 
 @pytest.fixture
@@ -35,10 +35,6 @@ def runner() -> Iterator[Runner]:
 def launcher_of(runner: Runner) -> int:
     process: subprocess.Popen[bytes] = runner._launcher._link._process  # type: ignore[attr-defined]
     return process.pid
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 async def wait_spare(runner: Runner) -> tuple[int, int]:

@@ -5,6 +5,7 @@ import os
 import re
 import select
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from servicekit.jobs.current import JobCall, RunningJob
@@ -19,6 +20,8 @@ from servicekit.ports import Runner
 JOB_ID = "01JQRS7X0000000000000000AB"
 DROPPED: Final = object()
 """Instead of a result that was not kept."""
+HAS_ENDED: Final = (FileNotFoundError, ProcessLookupError)
+"""How /proc says that a process is no more: to `open`, or to `read` if it has ended in between."""
 
 
 class Trial:
@@ -165,10 +168,15 @@ def parent_of(pid: int) -> int:
         return int(file.read().rpartition(")")[2].split()[1])
 
 
+def children_of(pid: int) -> list[int]:
+    """None, if the process has ended meanwhile."""
+    with suppress(*HAS_ENDED), open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+    return []
+
+
 def is_running(pid: int) -> bool:
     """Whether the process is there, and not only its entry, which waits for its parent to read it."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    with suppress(*HAS_ENDED), open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] != "Z"
+    return False
