@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from servicekit import JobStatus, Retention, Scheduler, current_job
+from servicekit.engine import feed as feed_module
 from servicekit.engine.clock import SystemClock
 from servicekit.engine.feed import FIRST_JOBS, JobFeed, follow_jobs
 from servicekit.events.hub import EventHub
@@ -159,6 +160,23 @@ async def test_only_what_is_wanted_is_told_and_every_deletion(scheduler: Schedul
         changes = await changes_until_ended(feed, new)
     assert {change.job_id for change in changes} == {other, new}
     assert all(change.record is None or change.record.name == "wanted" for change in changes)
+
+
+async def test_what_is_remembered_of_the_jobs_that_were_told_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many, the oldest are forgotten: that they have left the filter is not told, and that of the newest is."""
+    monkeypatch.setattr(feed_module, "_SHOWN_AT_ONCE", 2)
+    hub = EventHub()
+    store = MemoryStore(hub, SystemClock(), Retention())
+    ids = JobIds()
+    present, *later = [submission(ids.next_id()) for _ in range(4)]
+    await store.insert(present)
+    async with follow_jobs(store, hub, JobFilter(statuses=frozenset([JobStatus.PENDING])), None, 0) as feed:
+        for job in later:
+            await store.insert(job)
+        assert [(await next_change(feed)).job_id for _ in range(4)] == [present.id, *(job.id for job in later)]
+        assert len(await store.claim(4, ())) == 4
+        assert [(await next_change(feed)).job_id for _ in range(2)] == [job.id for job in later[-2:]]
+        assert await is_waiting(feed)
 
 
 async def test_what_happens_faster_than_it_is_asked_for_comes_as_what_it_has_become(scheduler: Scheduler) -> None:
