@@ -1,5 +1,6 @@
 """What every store promises of the life of a job, and of lists and changes."""
 
+import asyncio
 import inspect
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -136,6 +137,18 @@ class LifeContract(StoreTests):
         clock.advance(5)
         await store.finish(claim, completion(None))
         assert (await store.get_record(job_id)).progress == Progress(1, 2, "half", reported_at)
+
+    async def test_of_progress_that_is_reported_at_once_the_newest_of_each_attempt_counts(
+        self, store: JobStore
+    ) -> None:
+        claims = [await self.start(store), await self.start(store)]
+        stale = [Claim(claim.submission, claim.attempt - 1) for claim in claims]
+        reports = [(claim, Progress(done)) for done in range(20) for claim in (*claims, *stale)]
+        await asyncio.gather(*(store.report_progress(claim, progress) for claim, progress in reports))
+        for claim in claims:
+            progress = (await store.get_record(claim.submission.id)).progress
+            assert progress is not None
+            assert progress.done == 19
 
     async def test_a_job_says_how_long_it_has_run_and_how_long_it_will(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
