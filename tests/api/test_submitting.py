@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from openapi_spec_validator import validate
 from pydantic import BaseModel
 
@@ -75,6 +75,20 @@ def service(url: str, max_pending: int | None = None) -> FastAPI:
         return await submit.with_options(name="first", tags=["kept"]).with_options(name="second")(target, 1)
 
     return app
+
+
+async def test_the_location_is_one_and_that_of_the_job_that_the_answer_names(connect: Connect, jobs_url: str) -> None:
+    app = service(jobs_url)
+
+    @app.post("/two", status_code=202)
+    async def submit_two(submit: SubmitJob, response: Response) -> JobSubmitted:
+        response.headers["Location"] = "/elsewhere"
+        await submit(another, 1)
+        return await submit(target, 1)
+
+    async with connect(app) as client:
+        response = await client.post("/two")
+        assert response.headers.get_list("location") == [f"{JOBS}/{response.json()['job_id']}"]
 
 
 async def test_the_same_request_with_the_same_key_is_the_same_job(connect: Connect, jobs_url: str) -> None:

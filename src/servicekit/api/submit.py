@@ -208,7 +208,10 @@ def answer_submission(request: Request, response: Response, job_id: str) -> JobS
     """Say that the job is accepted, and where it is."""
     url = f"{jobs_path(request)}/{job_id}"
     response.status_code = 202
-    response.raw_headers.append((b"location", url.encode("latin-1")))  # there is none yet
+    if response.raw_headers:  # there may be one already, of another job or of the endpoint's own
+        response.headers["location"] = url
+    else:
+        response.raw_headers.append((b"location", url.encode("latin-1")))
     message = "Job submitted. Stream real-time status..."
     return JobSubmitted(job_id=job_id, message=message, stream_url=f"{url}/$stream")
 
