@@ -148,7 +148,6 @@ def wait_and_tidy_up() -> str:
 
 def look_and_go_on() -> str:
     current_job().wait_cancel_requested(0)
-    current_job().log("began")
     return catch_and_return()
 
 
