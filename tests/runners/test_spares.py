@@ -299,10 +299,13 @@ def test_what_an_event_loop_has_left_while_it_was_imported_is_imported_again(mod
 @pytest.mark.parametrize("text", ["import nothing_like_this", "raise SystemExit('install more')"])
 async def test_what_cannot_be_preloaded_is_said(modules: Modules, caplog: pytest.LogCaptureFixture, text: str) -> None:
     name, other = modules.write("preloaded_badly", text), modules.write("preloaded_beside")
-    launcher = await use(other, (name, other))
-    assert modules.importers == [launcher, launcher]
+    runner = ProcessRunner(Launcher((name, other)))
+    assert (await Trial(runner, targets.import_by_name, other).end()).result == other
+    assert set(modules.importers) == {launcher_of(runner)}
+    runner.close()
     (record,) = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert record.getMessage().startswith("preloaded_badly cannot be imported beforehand: ")
+    assert runner.find_notice() == record.getMessage()
 
 
 async def test_each_job_has_random_numbers_of_its_own(modules: Modules) -> None:

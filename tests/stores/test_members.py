@@ -248,6 +248,20 @@ async def test_a_file_that_is_removed_is_not_written_to_any_more(
         assert (await store.list_records(ALL_JOBS, 10, None)).records == []
 
 
+async def test_a_file_that_is_put_back_is_well_at_once(open_store: OpenStore, path: Path) -> None:
+    async with open_store() as store:
+        job_id = await insert(store)
+        path.rename(path.with_name("away.db"))
+        for _ in range(3):  # the first of them may meet what has become of the file
+            with pytest.raises(StoreUnavailable, match="was removed"):
+                await insert(store)
+        assert "was removed" in (await store.find_problem() or "")
+        path.with_name("away.db").rename(path)
+        assert [await store.find_problem() for _ in range(3)][-1] is None  # the first may still be refused
+        await insert(store)
+        assert (await store.get_record(job_id)).id == job_id
+
+
 async def insert_after_all(store: SqliteStore) -> str:
     """Insert a job; a call that meets what has become of the file is refused."""
     with suppress(StoreUnavailable):

@@ -20,7 +20,7 @@ from servicekit.api.schedule_routes import add_schedule_routes
 from servicekit.api.state import ServiceScope, ServiceState, check_path, service_state, sibling
 from servicekit.api.submit import document_submissions
 from servicekit.engine.factory import SchedulerOptions, create_scheduler
-from servicekit.errors import ConfigurationError
+from servicekit.errors import ConfigurationError, StoreUnavailable
 from servicekit.observability.console import show_on_uvicorn
 
 _NO_TITLE: Final = "FastAPI"  # what FastAPI calls an application that has no name
@@ -115,7 +115,10 @@ def _make_check(state: ServiceState) -> HealthCheck:
     find_problem = SharedCheck(state.find_problem).ask
 
     async def check() -> str | None:
-        return await find_problem() or await state.find_notice()
+        try:
+            return await find_problem() or await state.find_notice()
+        except StoreUnavailable as error:  # without the path, which clients need not know
+            return f"Jobs cannot be kept at the moment: {error.reason}"
 
     return check
 

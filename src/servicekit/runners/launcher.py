@@ -121,6 +121,10 @@ class Launcher:
             self._link = None
         link.close()
 
+    def import_failed(self, problem: str) -> None:
+        self._notice = problem
+        _log.warning("%s", problem)
+
     def preload_failed(self, reason: str) -> None:
         modules, self._preload = ", ".join(self._preload), ()
         self._notice = (

@@ -36,6 +36,10 @@ class LinkListener(Protocol):
         """It is good for nothing any more."""
         ...
 
+    def import_failed(self, problem: str) -> None:
+        """One of the modules cannot be imported, and the rest was; the sentence says which, and why."""
+        ...
+
     def preload_failed(self, reason: str) -> None:
         """From a process that has imported what it was to, none can be forked; the reason follows a colon."""
         ...
@@ -109,6 +113,9 @@ class Link:
         if self._imports is not None:
             self._imports.note_end()
         self._listener.link_lost(self)
+
+    def import_failed(self, problem: str) -> None:
+        self._listener.import_failed(problem)
 
     def imports_failed(self, reason: str) -> None:
         if self._preload:
@@ -199,7 +206,7 @@ class Imports:
         self, *, warning: str | None = None, unsafe: str | None = None, is_ready: bool | None = None
     ) -> None:
         if warning is not None and not self.is_over:
-            _log.warning("%s", warning)
+            self._link.import_failed(warning)
         if unsafe is not None:
             self._fail(unsafe)
         if is_ready:

@@ -85,6 +85,11 @@ def is_busy(error: StoreUnavailable) -> bool:
     return "SQLITE_BUSY" in error.reason
 
 
+def is_full(error: StoreUnavailable) -> bool:
+    """Whether the disk has no room, or reports errors: then little things may be written still, and jobs not."""
+    return "SQLITE_FULL" in error.reason or "SQLITE_IOERR" in error.reason
+
+
 @contextmanager
 def translated_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into `StoreUnavailable`, with what can be done about it."""

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from servicekit.errors import StoreUnavailable
 from servicekit.ports import EventPublisher
 from servicekit.stores.sqlite import claims, clock, inserts, logs, membership, pruning, queues, schedules, times, writes
-from servicekit.stores.sqlite.database import is_busy, translated_errors
+from servicekit.stores.sqlite.database import is_busy, is_full, translated_errors
 from servicekit.stores.sqlite.queries import get_position
 from servicekit.stores.sqlite.rows import EventRow, read_events
 from servicekit.stores.sqlite.threads import Answer, Call, DatabaseThread, one_by_one, read_leniently
@@ -170,8 +170,8 @@ class Writer(DatabaseThread):
             self._abandon(error)
             self._answer_alone(calls, error)
             return
-        # On a full disk little things can still be written, and nothing: only a change of a job proves that it is over.
-        if self._trouble is not None and (is_busy(self._trouble[1]) or after.position > before.position):
+        # What was written proves that the trouble is over; of a full disk that is so for a change of a job alone.
+        if self._trouble is not None and (not is_full(self._trouble[1]) or after.position > before.position):
             self._trouble = None
         try:
             self._tell(answers, before, after)
