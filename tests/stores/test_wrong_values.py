@@ -170,7 +170,8 @@ async def test_a_wrong_value_harms_its_own_row_alone(
     harms: list[str] = []
     for step in range(0, len(prepared.columns["jobs"]), _AT_ONCE):
         edits = list_edits(prepared, value, step)
-        if await find_harm(prepared, app, folder, edits, caplog):
+        if harm := await find_harm(prepared, app, folder, edits, caplog):
+            harms.append(f"all of these together: {harm}")
             harms += [f"{each}: {await find_harm(prepared, app, folder, [each], caplog)}" for each in edits]
     assert not harms, "\n".join(harms)
 
