@@ -79,8 +79,9 @@ class InvalidTarget(ServicekitError, TypeError):
 class ConfigurationError(ServicekitError, ValueError):
     """An option has a value that makes no sense."""
 
-    def __init__(self, option: str, value: object, expected: str) -> None:
-        super().__init__(f"{option} must be {expected}, not {_describe(value)}.")
+    def __init__(self, option: str, value: object, expected: str = "", *, sentence: str | None = None) -> None:
+        """`expected`: what the option must be; or a `sentence` that says all of it."""
+        super().__init__(sentence or f"{option} must be {expected}, not {_describe(value)}.")
         self.option = option
         self.value = value
 

@@ -81,6 +81,16 @@ def test_a_wrong_option_fails_when_the_service_is_built(options: dict[str, Any])
         ServiceBuilder(info=INFO).with_jobs(**options).build()
 
 
+def test_an_option_with_a_near_name_is_refused_with_the_right_one() -> None:
+    misspelt: Any = {"max_concurency": 2}
+    with pytest.raises(ConfigurationError, match=r"no option 'max_concurency'\. Did you mean 'max_concurrency'\?"):
+        ServiceBuilder(info=INFO).with_jobs(**misspelt)
+    with pytest.raises(ConfigurationError, match=r"Did you mean 'max_concurrency'\?"):
+        InMemoryScheduler(max_concurency=2)  # type: ignore[call-arg] # that is what is wrong with it
+    with pytest.raises(ConfigurationError, match=r"Did you mean 'prefix'\?.* expose_logs, .* url\."):
+        Jobs(prefx="/jobs")  # type: ignore[call-arg] # that is what is wrong with it
+
+
 @pytest.mark.parametrize("path", ["jobs", "/jobs/", "/", "", "/jobs?", "/{tenant}/jobs", "/my jobs", None])
 def test_routes_are_at_paths(path: Any) -> None:
     for feature in (lambda: Jobs(prefix=path), lambda: Health(path=path), lambda: Monitoring(path=path)):
@@ -89,7 +99,7 @@ def test_routes_are_at_paths(path: Any) -> None:
 
 
 def test_what_is_there_once_is_set_up_once() -> None:
-    with pytest.raises(ConfigurationError, match="jobs must be set up once"):
+    with pytest.raises(ConfigurationError, match="set up a second time"):
         ServiceBuilder(info=INFO).with_jobs().with_jobs(max_concurrency=2).build()
     with pytest.raises(ConfigurationError, match="/health"):
         ServiceBuilder(info=INFO).with_health().with_health(checks={}).build()

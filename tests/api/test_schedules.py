@@ -131,7 +131,7 @@ def test_a_service_whose_schedule_makes_no_sense_is_not_built(tmp_path: Path) ->
 
 
 def test_schedules_need_jobs_and_a_name_each() -> None:
-    with pytest.raises(ConfigurationError, match="jobs must be set up"):
+    with pytest.raises(ConfigurationError, match=r"has no jobs: set them up with \.with_jobs"):
         builder().with_schedule("it", Every(60), noop).build()
     with pytest.raises(ConfigurationError, match="'twice'"):
         builder().with_jobs().with_schedule("twice", Every(60), noop).with_schedule("twice", Every(9), noop).build()

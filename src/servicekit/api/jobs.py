@@ -19,10 +19,14 @@ from servicekit.api.queue_routes import add_queue_routes
 from servicekit.api.schedule_routes import add_schedule_routes
 from servicekit.api.state import ServiceScope, ServiceState, check_path, service_state, sibling
 from servicekit.api.submit import document_submissions
-from servicekit.engine.factory import SchedulerOptions, create_scheduler
+from servicekit.engine.factory import SchedulerOptions, check_names, create_scheduler
 from servicekit.errors import ConfigurationError, StoreUnavailable
 from servicekit.observability.console import show_on_uvicorn
 
+_OWN_OPTIONS: Final = (
+    "url", "max_concurrency", "expose_tracebacks", "expose_logs", "trusted_origins", "freeze_gc", "prefix",
+)  # fmt: skip
+"""Those of `Jobs` that are not the scheduler's."""
 _NO_TITLE: Final = "FastAPI"  # what FastAPI calls an application that has no name
 
 
@@ -54,6 +58,7 @@ class Jobs:
         prefix: str = "/api/v1/jobs",
         **options: Unpack[SchedulerOptions],
     ) -> None:
+        check_names(options, _OWN_OPTIONS)
         check_path("prefix", prefix)
         self._url = url
         self._expose_tracebacks = expose_tracebacks
@@ -67,7 +72,8 @@ class Jobs:
     def install(self, app: FastAPI) -> None:
         state = service_state(app)
         if state.scheduler is not None:
-            raise ConfigurationError("jobs", "a second time", "set up once for an application")
+            sentence = "Jobs are set up a second time for this application: one with_jobs(), or Jobs(), is enough."
+            raise ConfigurationError("jobs", "a second time", sentence=sentence)
         name = None if app.title == _NO_TITLE else app.title
         options: SchedulerOptions = {"hub": state.hub, "service": name, **self._options}
         state.scheduler = create_scheduler(self._url, max_concurrency=self._max_concurrency, **options)

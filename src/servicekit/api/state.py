@@ -63,7 +63,8 @@ class ServiceState:
 
     def require_scheduler(self) -> Scheduler:
         if self.scheduler is None:
-            raise ConfigurationError("jobs", None, "set up with .with_jobs(), or install(app, Jobs())")
+            sentence = "This application has no jobs: set them up with .with_jobs(), or install(app, Jobs())."
+            raise ConfigurationError("jobs", None, sentence=sentence)
         return self.scheduler
 
 

@@ -1,7 +1,7 @@
 """From an address to a scheduler: the one place that knows every store."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Final, TypedDict, Unpack
 
@@ -77,7 +77,8 @@ def create_scheduler(
     """
     url = url or _read_environment() or DEFAULT_URL
     if url == MEMORY_URL and not options.get("run_jobs", True):
-        raise ConfigurationError("run_jobs", False, "True with memory://, where no other process can run them")
+        sentence = "run_jobs=False needs jobs in a file: with memory://, no other process can run them."
+        raise ConfigurationError("run_jobs", False, sentence=sentence)
     return Scheduler(_assemble(url, max_concurrency, options))
 
 
@@ -95,11 +96,21 @@ class InMemoryScheduler(Scheduler):
         super().__init__(_assemble(MEMORY_URL, max_concurrency, options))
 
 
+def check_names(options: Mapping[str, object], others: Iterable[str]) -> None:
+    """`ConfigurationError` for what is no option of a scheduler; those have these `others` beside them."""
+    known = sorted({*SchedulerOptions.__annotations__, *others})
+    for name in options:
+        if name not in SchedulerOptions.__annotations__:
+            from difflib import get_close_matches  # for a mistake only
+
+            near = get_close_matches(name, known, 1)
+            guess = f"Did you mean {near[0]!r}? " if near else ""
+            sentence = f"There is no option {name!r}. {guess}The options are {', '.join(known)}."
+            raise ConfigurationError("options", name, sentence=sentence)
+
+
 def _assemble(url: str, max_concurrency: int | None, options: SchedulerOptions) -> SchedulerParts:
-    unknown = options.keys() - SchedulerOptions.__annotations__.keys()
-    if unknown:
-        known = ", ".join(sorted(SchedulerOptions.__annotations__))
-        raise ConfigurationError("options", ", ".join(sorted(unknown)), f"some of {known}")
+    check_names(options, ("url", "max_concurrency"))
     hub, clock = options.get("hub") or EventHub(), options.get("clock") or SystemClock()
     retention, max_pending = options.get("retention"), options.get("max_pending")
     retention = Retention() if retention is None else retention
