@@ -170,9 +170,11 @@ async def test_a_wrong_value_harms_its_own_row_alone(
     harms: list[str] = []
     for step in range(0, len(prepared.columns["jobs"]), _AT_ONCE):
         edits = list_edits(prepared, value, step)
-        if harm := await find_harm(prepared, app, folder, edits, caplog):
-            harms.append(f"all of these together: {harm}")
-            harms += [f"{each}: {await find_harm(prepared, app, folder, [each], caplog)}" for each in edits]
+        # The counts apart: jobs that are moved make false numbers of nonsense, which nobody can tell from true ones.
+        for together in ([each for each in edits if (each.table == "counts") is alone] for alone in (False, True)):
+            if harm := await find_harm(prepared, app, folder, together, caplog):
+                harms.append(f"all of these together: {harm}")
+                harms += [f"{each}: {await find_harm(prepared, app, folder, [each], caplog)}" for each in together]
     assert not harms, "\n".join(harms)
 
 
