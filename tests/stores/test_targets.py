@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from servicekit import Every, create_scheduler
 from servicekit.stores.sqlite import targets
 from servicekit.stores.sqlite.targets import Targets
+from tests.fakes import noop
 from tests.hindering import without_threads
 
 HANGS = "with open({!r}) as file: file.read()\ndef run(): pass\n"
@@ -54,6 +56,56 @@ async def test_an_import_that_ends_later_is_no_problem_any_more(
     os.close(writer)
     assert await asked is None
     assert await found.find_problem(hanging) is None
+
+
+async def test_only_the_first_who_ask_wait_for_an_import_that_hangs(
+    hanging: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "_PATIENCE_SECONDS", 0.01)
+    found = Targets()
+    assert await found.find_problem(hanging)
+    times: list[float | None] = []
+    wait = asyncio.wait
+
+    async def note_time(futures: list[asyncio.Future[object]], timeout: float | None = None) -> object:
+        times.append(timeout)
+        return await wait(futures, timeout=timeout)
+
+    monkeypatch.setattr(asyncio, "wait", note_time)
+    assert await found.find_problem(hanging)
+    assert times == [0]
+
+
+async def test_an_import_that_fails_late_is_told_of_and_is_not_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(targets, "_PATIENCE_SECONDS", 0.01)
+    os.mkfifo(tmp_path / "fifo")
+    fails = f"with open({str(tmp_path / 'fifo')!r}) as file: file.read()\nraise ValueError('too late')\n"
+    (tmp_path / "fails_late.py").write_text(fails)
+    found = Targets()
+    assert "not ended" in str(await found.find_problem("fails_late:run"))
+    _, importing = found._imports["fails_late:run"]
+    os.close(await asyncio.to_thread(os.open, tmp_path / "fifo", os.O_WRONLY))
+    await asyncio.wait([importing])
+    assert "too late" in str(await found.find_problem("fails_late:run"))
+
+
+async def test_all_schedules_of_a_list_are_examined_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waits until all have begun."""
+    barrier = asyncio.Barrier(3)
+
+    async def find_problem(_: Targets, reference: str) -> str | None:
+        await barrier.wait()
+        return None
+
+    async with create_scheduler(f"sqlite:///{tmp_path / 'jobs.db'}", run_jobs=False) as scheduler:
+        for name in ("one", "two", "three"):
+            await scheduler.schedules.add(name, Every(3600), noop)
+        monkeypatch.setattr(Targets, "find_problem", find_problem)
+        async with asyncio.timeout(20):
+            assert len(await scheduler.schedules.list()) == 3
 
 
 async def test_without_a_thread_it_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

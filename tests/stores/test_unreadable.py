@@ -238,6 +238,23 @@ async def test_a_job_of_a_dead_process_that_makes_no_sense_fails_and_the_others_
         assert f"Job {bad} cannot be read" in str(record.error)
 
 
+def say_five_lines() -> None:
+    print(*"abcde", sep="\n")
+
+
+async def test_a_page_of_a_log_is_never_empty_before_the_last(path: Path) -> None:
+    async with create_scheduler(f"sqlite:///{path}") as scheduler:
+        job_id = await scheduler.add_job(say_five_lines)
+        await scheduler.wait(job_id)
+        for number in (1, 2, 3, 5):
+            change(path, "UPDATE logs SET at = 'once' WHERE number = ?", number)
+        page = await scheduler.get_log(job_id, limit=2)
+        assert ([line.text for line in page.lines], page.is_last) == (["d"], False)
+        assert await scheduler.get_log(job_id, after=4, limit=2) == ([], True, 0)
+        async with asyncio.timeout(20):
+            assert [line.text async for line in scheduler.stream_log(job_id)] == ["d"]
+
+
 async def take_any(value: object) -> None: ...
 
 

@@ -104,6 +104,8 @@ class Edit(NamedTuple):
     table: str
     column: str
     value: str
+    job_id: str = ""
+    """Of the only row, else all rows."""
 
 
 def edit(prepared: Prepared, path: Path, edits: Iterable[Edit]) -> None:
@@ -112,9 +114,10 @@ def edit(prepared: Prepared, path: Path, edits: Iterable[Edit]) -> None:
         leftover.unlink()
     shutil.copy(prepared.path, path)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for table, column, value in edits:
+        for table, column, value, job_id in edits:
             with suppress(sqlite3.Error):
-                statement = f"UPDATE OR IGNORE {table} SET {column} = {value} WHERE {which_rows(prepared, table)}"
+                rows = f"id = '{job_id}'" if job_id else which_rows(prepared, table)
+                statement = f"UPDATE OR IGNORE {table} SET {column} = {value} WHERE {rows}"
                 connection.execute(statement)
 
 
@@ -176,6 +179,24 @@ async def test_a_wrong_value_harms_its_own_row_alone(
                 harms.append(f"all of these together: {harm}")
                 harms += [f"{each}: {await find_harm(prepared, app, folder, [each], caplog)}" for each in together]
     assert not harms, "\n".join(harms)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("value", [BYTES, NO_UTF8, None])
+async def test_an_id_that_is_none_harms_its_own_job_alone(
+    prepared: Prepared, app: FastAPI, folder: Path, value: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ids differ, and so one statement edits no more than one."""
+    harms = {
+        name: harm
+        for name, job_id in prepared.bad.items()
+        if (
+            harm := await find_harm(
+                prepared, app, folder, [Edit("jobs", "id", value or NONSENSE["TEXT"], job_id)], caplog
+            )
+        )
+    }
+    assert not harms
 
 
 async def find_harm(

@@ -103,13 +103,22 @@ def list_log(connection: sqlite3.Connection, request: LogRequest) -> LogPage:
     check_exists(connection, request.id)
     query = f"SELECT min(number) FROM logs WHERE job_id = ? AND {_IS_LINE}"
     (first,) = connection.execute(query, [request.id]).fetchone()
+    lines, after, is_last = _read_page(connection, request)
+    while not lines and not is_last:
+        lines, after, is_last = _read_page(connection, request._replace(after=after))
+    return LogPage(lines, is_last, 0 if first is None else first - 1)
+
+
+def _read_page(connection: sqlite3.Connection, request: LogRequest) -> tuple[list[LogLine], int, bool]:
+    """The lines among so many rows, the number of the last of these, and whether no more follow."""
     rows = connection.execute(
         f"SELECT number, at, attempt, level, source, text FROM logs WHERE job_id = ? AND number > ? AND {_IS_LINE} "
         "ORDER BY number LIMIT ?",
         [request.id, request.after, request.limit + 1],
     ).fetchall()
-    lines = [line for row in rows[: request.limit] if (line := _read_line(*row)) is not None]
-    return LogPage(lines, len(rows) <= request.limit, 0 if first is None else first - 1)
+    page = rows[: request.limit]
+    lines = [line for row in page if (line := _read_line(*row)) is not None]
+    return lines, page[-1][0] if page else request.after, len(rows) <= request.limit
 
 
 def _read_line(number: int, at: str, attempt: int, *texts: str) -> LogLine | None:

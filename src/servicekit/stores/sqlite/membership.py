@@ -10,12 +10,14 @@ from typing import Final, NamedTuple
 
 from servicekit.errors import NotRestartable
 from servicekit.jobs.status import EndedBy, JobStatus, Transition
+from servicekit.stores.sqlite.rows import IS_ID
 from servicekit.stores.sqlite.writes import close, give_up
 
 _STEP: Final = 500
 _PENDING: Final = JobStatus.PENDING.value
 _RUNNING: Final = JobStatus.RUNNING.value
-_OWNED: Final = "jobs INDEXED BY jobs_owned WHERE owner IS NOT NULL"
+# Nobody can do anything about a job whose id is none.
+_OWNED: Final = f"jobs INDEXED BY jobs_owned WHERE owner IS NOT NULL AND {IS_ID}"
 _NOBODY: Final = -1
 # Another program can have made something of an owner that is no number.
 _FIND_ODD: Final = (

@@ -459,7 +459,8 @@ class SqliteStore:
         await self._writing().ask(PUT_SCHEDULE, schedules.describe_schedule(schedule, next_at))
 
     async def list_schedules(self) -> list[ScheduleState]:
-        return [await self._examine(found) for found in await self._reading().ask(schedules.list_schedules, None)]
+        found = await self._reading().ask(schedules.list_schedules, None)
+        return await asyncio.gather(*map(self._examine, found))
 
     async def get_schedule(self, name: str) -> ScheduleState:
         return await self._examine(await self._reading().ask(schedules.get_schedule, name))

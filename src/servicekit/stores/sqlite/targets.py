@@ -18,13 +18,13 @@ class Targets:
 
     def __init__(self) -> None:
         self._problems: dict[str, tuple[float, str]] = {}
-        self._imports: dict[str, asyncio.Future[str | None]] = {}
+        self._imports: dict[str, tuple[float, asyncio.Future[str | None]]] = {}
 
     async def find_problem(self, reference: str) -> str | None:
         """Why the target cannot be imported, or `None`.
 
         A module that is not there yet is imported in a thread. One that takes more than five seconds is a problem
-        until it is there.
+        until it is there, and nobody waits for it any more. If it fails after all, the next who asks is told why.
         """
         until, problem = self._problems.get(reference, (0.0, ""))
         if time.monotonic() < until:
@@ -32,20 +32,22 @@ class Targets:
         if _is_loaded(reference):
             return self._remember(reference, _try(reference))
         try:
-            importing = self._start_import(reference)
+            began, importing = self._start_import(reference)
         except RuntimeError as error:  # there are no more threads
             return f"{reference} cannot be imported at the moment: {error}"
-        done, _ = await asyncio.wait([importing], timeout=_PATIENCE_SECONDS)
-        if not done:
+        if not importing.done():
+            await asyncio.wait([importing], timeout=max(0.0, began + _PATIENCE_SECONDS - time.monotonic()))
+        if not importing.done():
             return f"{reference} cannot be imported so far: that has not ended for {_PATIENCE_SECONDS:g} seconds."
+        self._imports.pop(reference, None)
         return self._remember(reference, importing.result())
 
-    def _start_import(self, reference: str) -> "asyncio.Future[str | None]":
-        """Import it once for all who ask meanwhile: of one that hangs there is one thread."""
-        importing = self._imports.get(reference)
-        if importing is None or importing.done() or importing.get_loop() is not asyncio.get_running_loop():
-            importing = self._imports[reference] = start_in_thread(_try, reference)
-        return importing
+    def _start_import(self, reference: str) -> "tuple[float, asyncio.Future[str | None]]":
+        """Import it once for all who ask until they know how it ends, and say when that began."""
+        found = self._imports.get(reference)
+        if found is None or not (found[1].done() or found[1].get_loop() is asyncio.get_running_loop()):
+            found = self._imports[reference] = time.monotonic(), start_in_thread(_try, reference)
+        return found
 
     def _remember(self, reference: str, found: str | None) -> str | None:
         self._imports.pop(reference, None)
