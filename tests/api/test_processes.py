@@ -112,7 +112,7 @@ def test_a_job_survives_the_death_of_its_service_and_so_does_its_stream(serve: S
             wait_noted(tmp_path, "open begins")
             service.kill()
     with serve(port=service.port) as service, watch(service, job_id, last_event_id="2") as stream:
-        service.wait_log(r"INFO: +Process \d+ is gone, and its jobs are taken over: 1 given back, 0 failed\n")
+        service.wait_log(r"INFO: +Process \d+ is gone: 1 of its jobs taken over, of which 0 failed\n")
         (tmp_path / "open").touch()
         told = [(event.record["version"], event.record["status"]) for event in stream.rest()]
         assert told == [(3, "pending"), (4, "running"), (5, "completed")]

@@ -2,16 +2,20 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 
+import pytest
+
+from servicekit import create_scheduler
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import EndedBy, JobStatus
 from servicekit.stores.sqlite.database import find_migrations
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import FakeClock, RecordingPublisher, RecordingSignals
+from tests.fakes import FakeClock, RecordingPublisher, RecordingSignals, noop
 
 NOON = "2026-01-31T12:00:00.000000Z"
 
@@ -97,3 +101,16 @@ async def test_a_key_that_is_held_in_a_paused_queue_is_passed_on(tmp_path: Path)
     await store.open(RecordingSignals())
     assert [claim.submission.id for claim in await store.claim(9, ())] == [waiting]
     await store.close()
+
+
+@pytest.mark.parametrize("assignment", ["queue = 'other'", "queue = 'other', status = 'canceled'", "status = 'failed'"])
+async def test_whoever_moves_a_job_moves_it_in_the_counts(tmp_path: Path, assignment: str) -> None:
+    path = tmp_path / "jobs.db"
+    create_file(path, 10).close()
+    async with create_scheduler(f"sqlite:///{path}", run_jobs=False) as scheduler:
+        job_id = await scheduler.add_job(noop)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"UPDATE jobs SET {assignment} WHERE id = ?", [job_id])
+        kept = connection.execute("SELECT status, queue, jobs FROM counts WHERE jobs <> 0").fetchall()
+        counted = connection.execute("SELECT status, queue, count(*) FROM jobs GROUP BY status, queue").fetchall()
+    assert kept == counted

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import logging
 import os
 import re
 import sqlite3
@@ -486,7 +487,10 @@ async def test_failures_do_not_count_as_restarts(open_store: OpenStore, clock: F
         assert (claim.submission.id, claim.attempt, claim.failures) == (job_id, 6, 4)
 
 
-async def test_a_job_that_was_asked_to_stop_when_its_process_died_is_canceled(open_store: OpenStore) -> None:
+async def test_a_job_that_was_asked_to_stop_when_its_process_died_is_canceled(
+    open_store: OpenStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "servicekit.stores")
     async with open_store() as heir, open_store() as dead:
         canceled, deleted = await insert(dead), await insert(dead)
         await dead.claim(2, ())
@@ -494,6 +498,7 @@ async def test_a_job_that_was_asked_to_stop_when_its_process_died_is_canceled(op
         await heir.delete(deleted)
         die(dead)
         await heir.rescue()
+        assert "is gone: 2 of its jobs taken over, of which 0 failed" in caplog.text
         assert (await heir.get_record(canceled)).status is JobStatus.CANCELED
         assert [record.id for record in (await heir.list_records(ALL_JOBS, 10, None)).records] == [canceled]
 

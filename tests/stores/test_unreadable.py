@@ -5,10 +5,12 @@ import json
 import logging
 import sqlite3
 import sys
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import httpx
 import pytest
@@ -17,6 +19,9 @@ from fastapi import FastAPI
 from servicekit import Cron, EndedBy, Every, JobStatus, create_scheduler
 from servicekit.api import ServiceBuilder, ServiceInfo
 from servicekit.errors import JobNotFound, RecordUnreadable
+from servicekit.stores.sqlite.rows import find_moment, read_events, time_text
+from servicekit.stores.sqlite.threads import read_leniently
+from servicekit.stores.sqlite.writes import give_up
 from servicekit.testing import FakeClock, TestScheduler
 from tests.fakes import Stubborn, noop
 
@@ -324,3 +329,71 @@ async def test_the_service_says_that_a_schedule_submits_nothing_and_is_fit_for_w
         assert (await client.post("/api/v1/schedules/nightly/$resume")).status_code == 503
         await scheduler.schedules.remove("nightly")
         assert (await client.get("/health")).json()["status"] == "healthy"
+
+
+EVENTS = "SELECT * FROM events ORDER BY position"
+
+
+class Raced(sqlite3.Connection):
+    """Somebody else removes all events just before a query that begins so."""
+
+    before = ""
+
+    def execute(self, statement: str, values: Any = ()) -> sqlite3.Cursor:
+        if self.before and statement.startswith(self.before):
+            super().execute("DELETE FROM events")
+        return super().execute(statement, values)
+
+
+async def add_bad_event(path: Path, value: str) -> None:
+    async with create_scheduler(f"sqlite:///{path}", run_jobs=False) as scheduler:
+        await scheduler.add_job(noop)
+    change(path, f"UPDATE events SET error = {value}")
+
+
+@pytest.mark.parametrize("query", ["SELECT e.position", "SELECT json_array("])
+async def test_an_event_that_is_removed_while_a_bad_one_is_looked_for_is_left_out(path: Path, query: str) -> None:
+    await add_bad_event(path, "x'ff'")
+    with closing(sqlite3.connect(path, factory=Raced)) as connection:
+        connection.before = query
+        assert read_events(connection, EVENTS, []).rows == []
+
+
+async def test_an_event_with_a_text_that_is_no_utf8_is_read_with_a_mark_in_its_place(path: Path) -> None:
+    await add_bad_event(path, "CAST(x'61ff62' AS TEXT)")
+    with closing(sqlite3.connect(path)) as connection:
+        with pytest.raises(sqlite3.OperationalError):
+            read_events(connection, EVENTS, [])
+        read_leniently(connection)
+        assert [row.error for row in read_events(connection, EVENTS, []).rows] == ["a\ufffdb"]
+    async with (
+        create_scheduler(f"sqlite:///{path}", run_jobs=False) as scheduler,
+        asyncio.timeout(20),
+        scheduler.follow(after=0) as feed,
+    ):
+        assert await feed.next_event() is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "hour"), [("2026-03-01T12:00:00", 12), ("2026-03-01T12:00:00+02:00", 10), ("2026-03-01T12:00:00Z", 12)]
+)
+def test_a_time_without_a_zone_is_utc(text: str, hour: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert find_moment(text) == NOON.replace(hour=hour)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+async def test_an_error_that_ends_the_transaction_is_told_and_not_its_aftermath(path: Path) -> None:
+    async with create_scheduler(f"sqlite:///{path}", run_jobs=False) as scheduler:
+        job_id = await scheduler.add_job(noop)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(
+            "CREATE TRIGGER fails BEFORE UPDATE ON jobs BEGIN SELECT RAISE(ROLLBACK, 'all is undone'); END"
+        )
+        connection.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.IntegrityError, match="all is undone"):
+            give_up(connection, job_id, time_text(NOON), is_spared=False)

@@ -51,6 +51,7 @@ NONSENSE: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowErro
 
 _MISFIT_CHARACTERS: Final = 100
 _GENERAL: Final = "SQLITE_ERROR"
+_NO_TEXT: Final = "Could not decode to UTF-8"  # Python has no other name for that error
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -111,6 +112,11 @@ class EventRow(NamedTuple):
 def is_about_values(error: sqlite3.Error) -> bool:
     """Whether it may be about what stands in a row: that has but a general code, and a full disk its own."""
     return getattr(error, "sqlite_errorname", _GENERAL) == _GENERAL
+
+
+def is_too_strict(connection: sqlite3.Connection, error: sqlite3.Error) -> bool:
+    """Whether there is a text that is no UTF-8, and the connection may read it with a mark in its place."""
+    return _NO_TEXT in str(error) and connection.text_factory is str
 
 
 def time_text(moment: datetime) -> str:
@@ -176,25 +182,26 @@ def read_events(connection: sqlite3.Connection, events: str, values: Sequence[ob
     try:
         (text,) = connection.execute(f"SELECT json_group_array({EVENT_ARRAY}) {source}", values).fetchone()
     except sqlite3.OperationalError as error:
-        if not is_about_values(error):
+        if not is_about_values(error) or is_too_strict(connection, error):
             raise
         found = connection.execute(f"SELECT e.position {source}", values).fetchall()
         positions = sorted(position for (position,) in found)
         rows = [row for position in positions if (row := _read_event(connection, position)) is not None]
-        return EventPage(rows, len(positions), positions[-1])
+        return EventPage(rows, len(positions), positions[-1] if positions else 0)
     rows = sorted(EventRow(*row) for row in json.loads(text))
     return EventPage(rows, len(rows), rows[-1].position if rows else 0)
 
 
 def _read_event(connection: sqlite3.Connection, position: int) -> EventRow | None:
+    """The event; `None` if something in it is neither a text nor a number, or it was removed meanwhile."""
     source = _EVENTS.format("SELECT * FROM events WHERE position = ?")
     try:
-        (text,) = connection.execute(f"SELECT {EVENT_ARRAY} {source}", [position]).fetchone()
+        row = connection.execute(f"SELECT {EVENT_ARRAY} {source}", [position]).fetchone()
     except sqlite3.OperationalError as error:
-        if not is_about_values(error):
+        if not is_about_values(error) or is_too_strict(connection, error):
             raise
         return None
-    return EventRow(*json.loads(text))
+    return None if row is None else EventRow(*json.loads(row[0]))
 
 
 def read_event_record(row: EventRow, now: datetime | None = None) -> JobRecord | None:
@@ -317,14 +324,17 @@ def _load_list(text: str) -> list[Sequence[Any]]:
 
 
 def _read_moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
+    if text is None:
+        return None
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 _NOTHING: Final[dict[str, object]] = {}
 _NO_TIME: Final[datetime | None] = None
 find_time: Final = _lenient(read_time, _NO_TIME)
 find_moment: Final = _lenient(_read_moment, _NO_TIME)
-"""The same of a time that can be compared with others."""
+"""The same of a time that can be compared with others. One without a zone is UTC, as all are that are stored."""
 _progress: Final = _lenient(_read_progress, None)
 _NO_TAGS: Final[tuple[str, ...]] = ()
 _tags: Final = _lenient(_read_tags, _NO_TAGS)

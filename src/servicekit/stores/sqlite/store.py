@@ -200,9 +200,7 @@ class SqliteStore:
             self._seat.remove_lock_of(member)
             if taken:
                 name = "A process" if member.pid is None else f"Process {member.pid}"
-                _log.info(
-                    "%s is gone, and its jobs are taken over: %d given back, %d failed", name, taken - failed, failed
-                )
+                _log.info("%s is gone: %d of its jobs taken over, of which %d failed", name, taken, failed)
             self._wake()
 
     async def _in_steps(self, function: Callable[..., list[Step]], process: int) -> tuple[int, int]:

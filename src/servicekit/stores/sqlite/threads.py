@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from servicekit.errors import ServicekitError, StoreUnavailable
 from servicekit.jobs.backoff import FailureLog
 from servicekit.stores.sqlite.database import check_is_there, connect, identify, translated_errors
+from servicekit.stores.sqlite.rows import is_too_strict
 
 _log = logging.getLogger("servicekit.stores")
 
@@ -21,7 +22,6 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 _MOST_CALLS: Final = 2_000
-_NO_TEXT: Final = "Could not decode to UTF-8"  # Python has no other name for that error
 
 
 class Call(NamedTuple):
@@ -173,7 +173,7 @@ class Reader(DatabaseThread):
         try:
             return call.function(connection, call.argument)
         except sqlite3.OperationalError as error:
-            if _NO_TEXT not in str(error) or connection.text_factory is not str:
+            if not is_too_strict(connection, error):
                 raise
             read_leniently(connection)  # not before it must: it costs a call for each text
             return call.function(connection, call.argument)

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -291,7 +292,8 @@ def give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared:
         close(connection, Transition.FAIL, [job_id], now, EndedBy.CRASH, reason)
         return True
     finally:
-        connection.execute("RELEASE job")
+        with suppress(sqlite3.OperationalError):  # an error that has ended the transaction is told, not its aftermath
+            connection.execute("RELEASE job")
 
 
 def _give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared: bool) -> bool:
