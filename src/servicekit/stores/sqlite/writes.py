@@ -279,7 +279,7 @@ def _find_one(connection: sqlite3.Connection, release: Release) -> Held | None:
 def give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared: bool) -> bool:
     """What becomes of a job whose attempt will not end by itself: say whether it has failed.
 
-    So does a job of which something makes no sense, and holds up none of the others.
+    A job of which something makes no sense fails, too, and does not hold up the others.
     """
     connection.execute("SAVEPOINT job")
     try:
