@@ -132,6 +132,13 @@ async def test_an_end_that_the_store_makes_a_mistake_of_is_written_as_a_failure(
         assert (record.status, record.error) == (JobStatus.FAILED, "TypeError: a mistake")
 
 
+async def test_a_mistake_in_the_last_report_costs_no_end(store: OddStore) -> None:
+    store.mistakes["report advance"] = 1_000
+    async with make_scheduler(store) as scheduler:
+        record = await scheduler.wait(await scheduler.add_job(advance), timeout=30)
+        assert (record.status, record.progress) == (JobStatus.COMPLETED, None)
+
+
 @pytest.mark.parametrize("kind", ["mistakes", "outages"])
 async def test_an_end_that_cannot_be_written_is_tried_again_and_told_of(
     store: OddStore, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -143,13 +150,14 @@ async def test_an_end_that_cannot_be_written_is_tried_again_and_told_of(
     async with make_scheduler(store) as scheduler:
         job_id = await scheduler.add_job(noop)
         async with asyncio.timeout(30):
-            while (problem := await scheduler.find_problem()) is None:
+            while (problem := scheduler.find_notice()) is None:
                 await asyncio.sleep(0)
         assert problem.startswith("The end of a job cannot be written, and it is tried again: ")
-        assert "it is away" in problem or "TypeError: a mistake" in problem
+        assert {"mistakes": "TypeError: a mistake", "outages": "it is away"}[kind] in problem
+        assert await scheduler.find_problem() is None  # other jobs run
         failing.clear()
         assert (await scheduler.wait(job_id, timeout=30)).status.is_terminal
-        assert await scheduler.find_problem() is None
+        assert scheduler.find_notice() is None
 
 
 async def test_the_pauses_before_an_end_is_tried_again_grow_with_the_time_that_it_is_late(

@@ -308,6 +308,24 @@ async def test_what_cannot_be_preloaded_is_said(modules: Modules, caplog: pytest
     assert runner.find_notice() == record.getMessage()
 
 
+async def test_a_job_that_is_canceled_while_it_waits_for_imports_costs_the_others_nothing(
+    modules: Modules, tmp_path: Path
+) -> None:
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    wait = f"open({str(begun)!r}, 'w')\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)"
+    name = modules.write("preloaded_slowly", f"import os, time\n{wait}")
+    runner = ProcessRunner(Launcher((name,)))
+    canceled, other = (Trial(runner, targets.import_by_name, name).start() for _ in range(2))
+    while not begun.exists():
+        await asyncio.sleep(0.01)
+    canceled.cancel()
+    assert (await canceled.end()).transition is Transition.CANCEL
+    gate.touch()
+    assert (await other.end()).result == name
+    assert modules.importers == [launcher_of(runner)]
+    runner.close()
+
+
 async def test_each_job_has_random_numbers_of_its_own(modules: Modules) -> None:
     """Python's own are sown anew in each forked process; NumPy's, of which this stands in the place, are not."""
     modules.write("numpy.__init__")

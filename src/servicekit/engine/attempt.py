@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from servicekit.engine.bridge import start_on, wait_for
 from servicekit.engine.limits import TimeLimits
-from servicekit.errors import JobNotFound, SchedulerClosed, StoreUnavailable, TimeLimitExceeded
+from servicekit.errors import JobNotFound, RecordUnreadable, SchedulerClosed, StoreUnavailable, TimeLimitExceeded
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.logs import NewLine
@@ -172,8 +172,6 @@ class Attempt:
             return
         if self._outcome is None:
             self._outcome = self._find_outcome()
-            if self._outcome is not None and self._outcome.transition is Transition.RELEASE:
-                self._tell_hindrance(self._outcome)
         if self._outcome is not None and await self._try_to_write(self._outcome):
             self._host.on_end(self)
 
@@ -260,7 +258,7 @@ class Attempt:
             self._note_late(error.reason, error)
             return False
         except Exception as error:  # a bug, or the job's row was changed by another program
-            self._host.failures.exception(f"The end of job {self.job.id} is another than it should be", error)
+            self._host.failures.exception(f"Job {self.job.id} fails, since its end cannot be written", error)
             return await self._write_failure(error)
         return True
 
@@ -292,6 +290,8 @@ class Attempt:
         except StoreUnavailable:
             if self._tries < _TRIES_WITH_REPORT:  # else the end must not wait any longer for a few lines
                 raise
+        except Exception as error:  # a bug: the end is worth more than a few lines
+            self._host.failures.exception(f"The last lines of job {self.job.id} cannot be written", error)
 
     async def _end(self, outcome: Outcome) -> None:
         """Write the end: of the attempt alone if the job is given back or tried again, else of the job."""
@@ -319,7 +319,7 @@ class Attempt:
 
     async def _release(self) -> None:
         if await self._store.release(self.claim):
-            with suppress(StoreUnavailable, JobNotFound):  # it is given back in any case
+            with suppress(StoreUnavailable, JobNotFound, RecordUnreadable):  # it is given back in any case
                 self._host.lines.stopped(self.claim, await self._store.get_record(self.job.id))
 
     def _was_stopped(self, outcome: Outcome) -> bool:
@@ -374,12 +374,9 @@ class Attempt:
             self._limits.hear()
         progress = progress or self._progress
         if progress is not None:
+            self._progress = progress  # for whoever writes next, if this is cut off; to write it twice does no harm
+            await self._store.report_progress(self.claim, progress)
             self._progress = None
-            try:
-                await self._store.report_progress(self.claim, progress)
-            except StoreUnavailable:
-                self._progress = progress
-                raise
         # Taken only here: the reporter may be cut off while it waits, when what it asked of the store is written still.
         lines = [*self._lines, *self.job.take_lines()][-_MOST_LINES:]
         if lines:

@@ -88,7 +88,8 @@ class Engine:
 
     def find_notice(self) -> str | None:
         """What does not work as it was asked for, though jobs are accepted and run all the same; or `None`."""
-        return " ".join(filter(None, (runner.find_notice() for runner in self._runners.values()))) or None
+        notices = [self._worker.find_notice(), *(runner.find_notice() for runner in self._runners.values())]
+        return " ".join(filter(None, notices)) or None
 
     async def close(self) -> None:
         """End everything in order: see `Scheduler.close`."""

@@ -84,7 +84,7 @@ class Worker:
             store=store,
             clock=clock,
             lines=lines,
-            failures=self._failures,
+            failures=FailureLog(_log),  # its own: ends that are late must not hide what else fails
             on_end=self._attempt_ended,
             on_hindrance=self._attempt_hindered,
             on_put_off=timekeeper.wake,
@@ -114,12 +114,16 @@ class Worker:
         self._wake.set()
 
     def find_problem(self) -> str | None:
-        """What keeps jobs from beginning or ending here, or `None`."""
+        """What keeps jobs from beginning here, or `None`."""
+        return self._hindrances.find_problem()
+
+    def find_notice(self) -> str | None:
+        """What keeps single jobs from ending here, though others begin and end; or `None`."""
         late = [problem for attempt in self._attempts.values() if (problem := attempt.find_problem()) is not None]
         if late:
             ends = "The end of a job" if len(late) == 1 else f"The ends of {len(late):,} jobs"
             return f"{ends} cannot be written, and it is tried again: {late[0]}"
-        return self._hindrances.find_problem()
+        return None
 
     def set_max_concurrency(self, max_concurrency: int | None) -> None:
         self._max_concurrency = max_concurrency

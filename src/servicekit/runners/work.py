@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import select
+import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -196,6 +197,11 @@ class Work:
         if not self._was_asked and self._channels.report >= 0:
             _write(self._channels.report, b"stop")  # it tells our signal from a stranger's
         self._was_asked = True
+        if self._supervisor is None and self._listener.is_importing:
+            self._control.read()  # it may have begun just now
+            if self._supervisor is None and not self.is_over:
+                self._give_up()  # to end its launcher would cost all others the import
+                return
         self._order(TERMINATE)
         kill_at = time.monotonic() + grace_seconds
         if kill_at < self._kill_at:
@@ -231,11 +237,14 @@ class Work:
             _write(self._channels.control, order)
 
     def _wait_for_begin(self) -> None:
+        self._waits_for_import = self._listener.is_importing
         self._beginning = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._lose_patience)
 
     def _lose_patience(self) -> None:
+        waited_for_import = self._waits_for_import
         self._wait_for_begin()
-        if self._listener.is_importing:
+        # A minute counts only if nothing was imported at its beginning or its end: else it could not begin.
+        if waited_for_import or self._waits_for_import:
             return
         self._delays += 1
         match self._delays:
@@ -244,7 +253,13 @@ class Work:
             case 2:
                 self._order(KILL)
             case _:
-                self._finish()
+                self._give_up()
+
+    def _give_up(self) -> None:
+        """Whatever it says from now on is refused, so that what has not begun never will."""
+        with suppress(OSError), socket.socket(fileno=os.dup(self._channels.control)) as control:
+            control.shutdown(socket.SHUT_RD)
+        self._finish()
 
     def _set_timer(self, kill_at: float) -> None:
         _cancel(self._killing)
