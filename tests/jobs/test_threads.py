@@ -4,6 +4,7 @@ import asyncio
 import sys
 import threading
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,8 @@ def test_an_event_loop_does_not_wait_for_a_call_at_its_end() -> None:
 
 async def test_who_does_not_want_the_result_any_more_is_not_told() -> None:
     began, ended = threading.Event(), threading.Event()
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
 
     def call() -> None:
         began.set()
@@ -61,5 +64,8 @@ async def test_who_does_not_want_the_result_any_more_is_not_told() -> None:
     future.cancel()
     ended.set()
     assert await start_in_thread(began.wait)
+    for thread in [each for each in threading.enumerate() if each.name == "servicekit-call"]:
+        await start_in_thread(thread.join, 30)  # it has told the loop, which has turned since
     with pytest.raises(asyncio.CancelledError):
         await future
+    assert not complaints

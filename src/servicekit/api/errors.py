@@ -1,6 +1,7 @@
 """Where errors become HTTP: the one place that knows both."""
 
 import logging
+import os
 from http import HTTPStatus
 from inspect import iscoroutine
 from pathlib import Path
@@ -30,7 +31,7 @@ from servicekit.errors import (
 
 _COME_BACK = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
-_FOLDER: Final = str(Path(__file__).parent.parent)
+_FOLDER: Final = str(Path(__file__).parent.parent) + os.sep
 
 _log = logging.getLogger("servicekit.api")
 

@@ -98,7 +98,7 @@ def _refuse_misnomers(request: Request) -> None:
     """A filter that was meant and not heeded would show all jobs."""
     for name, right_name in _MISNOMERS.items():
         if name in request.query_params:
-            text = f"There is no such parameter. Its name is {right_name}"
+            text = f"There is no parameter of this name. Use {right_name}"
             raise mistake(("query", name), text, input=request.query_params[name])
 
 

@@ -218,12 +218,13 @@ def answer_submission(request: Request, response: Response, job_id: str) -> JobS
 
 async def get_submitter(request: Request, response: Response) -> JobSubmitter:
     """The dependency behind `SubmitJob`."""
-    scheduler = find_scheduler(request) or await solve_scheduler(request)
     # As parameters for FastAPI the headers would cost every submission as much as the job itself does.
     headers = [header for header in request.scope["headers"] if header[0] in _HEADERS]
-    if not headers:  # as programs that are no browsers send it, and tools that measure
+    if headers:  # a request of a program that is no browser often has none of these
+        check_site(request.scope)  # before anything of the user's is called
+    scheduler = find_scheduler(request) or await solve_scheduler(request)
+    if not headers:
         return JobSubmitter(scheduler, request, response)
-    check_site(request.scope)
     key = _find_idempotency_key(headers)
     options: OptionChanges = {} if key is None else {"idempotency_key": key}
     return JobSubmitter(scheduler, request, response, options, PreferredWait.of(headers))
