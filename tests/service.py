@@ -99,7 +99,12 @@ class Service:
 
 @contextmanager
 def run_service(
-    app: str | Path, *, port: int = 0, options: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    app: str | Path,
+    *,
+    port: int = 0,
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
 ) -> Iterator[Service]:
     """Serve `app` by uvicorn until the end of the block.
 
@@ -107,7 +112,7 @@ def run_service(
     With `port` 0 the server takes a free one; `options` are uvicorn's own.
     """
     command = [sys.executable, "-W", "error", "-m", "uvicorn", *_locate(app), "--port", str(port), *options]
-    with run_command(command, environment=environment) as service:
+    with run_command(command, cwd=cwd, environment=environment) as service:
         service.port = int(service.wait_log(_READY)[1])
         yield service
 

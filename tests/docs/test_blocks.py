@@ -48,7 +48,8 @@ def test_the_blocks_do_what_the_page_says(section: Section, browser: Browser, tm
 
         @cache
         def serve(name: str) -> Service:
-            return started.enter_context(run_service(folder / name, environment=_jobs_beside(folder / name)))
+            environment = _jobs_beside(folder / name)
+            return started.enter_context(run_service(folder / name, environment=environment, cwd=folder))
 
         scene = Scene(folder, tmp_path / "scratch", serve, browser)
         for block, following in zip_longest(section.blocks, section.blocks[1:]):
@@ -65,7 +66,7 @@ def _save_files(page: Path, folder: Path) -> Path:
 
 
 def _jobs_beside(file: Path) -> dict[str, str]:
-    """Where the service keeps its jobs: in its folder, as if it had been started there. No two share a file."""
+    """Where the service keeps its jobs: no two share a file."""
     database = "jobs.db" if file.stem == "service" else f"{file.stem}.db"
     return {"SERVICEKIT_JOBS_URL": f"sqlite:///{file.with_name(database)}"}
 

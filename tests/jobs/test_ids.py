@@ -49,10 +49,12 @@ def test_a_forked_child_makes_other_ids_than_its_parent(monkeypatch: pytest.Monk
     monkeypatch.setattr("servicekit.jobs.ids.time.time_ns", lambda: next(moments))
     reading, writing = os.pipe()
     child = os.fork()
-    made = [ids.next_id() for _ in range(300)]
     if child == 0:
-        os.write(writing, "".join(made).encode())
-        os._exit(0)
+        try:
+            os.write(writing, "".join(ids.next_id() for _ in range(300)).encode())
+        finally:
+            os._exit(0)  # whatever happens: else the tests would run on in the child, too
+    made = [ids.next_id() for _ in range(300)]
     os.close(writing)
     with open(reading, "rb") as pipe:
         childs = pipe.read().decode()

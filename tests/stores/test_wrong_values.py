@@ -108,17 +108,19 @@ class Edit(NamedTuple):
     """Of the only row, else all rows."""
 
 
-def edit(prepared: Prepared, path: Path, edits: Iterable[Edit]) -> None:
-    """Have a copy of the file with these values in it, as far as its tables allow them."""
+def edit(prepared: Prepared, path: Path, edits: Iterable[Edit]) -> int:
+    """Have a copy of the file with these values in it, as far as its tables allow them; say how many were put in."""
     for leftover in path.parent.iterdir():
         leftover.unlink()
     shutil.copy(prepared.path, path)
+    edited = 0
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for table, column, value, job_id in edits:
             with suppress(sqlite3.Error):
                 rows = f"id = '{job_id}'" if job_id else which_rows(prepared, table)
                 statement = f"UPDATE OR IGNORE {table} SET {column} = {value} WHERE {rows}"
-                connection.execute(statement)
+                edited += connection.execute(statement).rowcount
+    return edited
 
 
 def which_rows(prepared: Prepared, table: str) -> str:
@@ -175,7 +177,7 @@ async def test_a_wrong_value_harms_its_own_row_alone(
         edits = list_edits(prepared, value, step)
         # The counts apart: jobs that are moved make false numbers of nonsense, which nobody can tell from true ones.
         for together in ([each for each in edits if (each.table == "counts") is alone] for alone in (False, True)):
-            if harm := await find_harm(prepared, app, folder, together, caplog):
+            if together and (harm := await find_harm(prepared, app, folder, together, caplog)):
                 harms.append(f"all of these together: {harm}")
                 harms += [f"{each}: {await find_harm(prepared, app, folder, [each], caplog)}" for each in together]
     assert not harms, "\n".join(harms)
@@ -204,7 +206,9 @@ async def find_harm(
 ) -> str:
     """What does not work with a file that was edited so."""
     caplog.clear()
-    edit(prepared, folder / "jobs.db", edits)
+    print(edits)  # shown with a failure: what hangs is ended by the test's own limit
+    if not edit(prepared, folder / "jobs.db", edits):
+        return "none of these values could be put in"
     try:
         await work(prepared, app)
     except Exception as error:
@@ -218,15 +222,14 @@ def describe(error: Exception) -> str:
 
 
 def list_errors(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was logged with a traceback, but for jobs that fail."""
-    found = [record for record in caplog.records if record.exc_info and "fail" not in str(record.args)]
+    """What was logged with a traceback. The lines on jobs that fail have theirs as text."""
+    found = [record for record in caplog.records if record.exc_info]
     return [f"{record.getMessage()[:200]} {record.exc_info and record.exc_info[1]!r}" for record in found]
 
 
 async def work(prepared: Prepared, app: FastAPI) -> None:
     transport = httpx.ASGITransport(app=app)
     async with (
-        asyncio.timeout(30),
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://test") as client,
     ):
