@@ -5,6 +5,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from servicekit.stores.sqlite.ready import READY
+
 
 class Prune(NamedTuple):
     groups: Sequence["PruneGroup"]
@@ -47,7 +49,10 @@ def prune(connection: sqlite3.Connection, request: Prune) -> bool:
         left -= _remove_doomed(connection, group, request, left)
     _forget_deletions(connection, request)
     connection.execute("DELETE FROM counts WHERE jobs = 0")
-    connection.execute("DELETE FROM queues WHERE NOT is_paused AND name NOT IN (SELECT queue FROM counts)")
+    connection.execute(
+        "DELETE FROM queues WHERE NOT is_paused AND name NOT IN (SELECT queue FROM counts) "
+        f"AND NOT EXISTS (SELECT 1 FROM {READY} AND queue = queues.name)"  # others may have changed the counts
+    )
     return left <= 0
 
 

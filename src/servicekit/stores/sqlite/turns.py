@@ -22,18 +22,21 @@ RUNNING: Final = f"('{_CLAIM.target.value}', 'deleted')"
 _PENDING: Final = _CLAIM.sources[0].value
 
 _LAST_SERVED: Final = "(SELECT coalesce(max(served), 0) FROM queues WHERE served < '')"  # numbers sort before texts
-# A queue with nothing in it is forgotten. A new one stands behind those that are there, or else a new name for each job
-# would be a way past them.
+# A queue with nothing in it is forgotten. Jobs that are ready count as well: others may have changed the counts.
+# A new queue stands behind those that are there, or else a new name for each job would be a way past them.
 _FORGET: Final = f"""
     DELETE FROM queues WHERE name IN (SELECT name FROM moved_queues) AND NOT is_paused AND NOT EXISTS (
         SELECT 1 FROM counts WHERE status IN ('{_PENDING}', '{_CLAIM.target.value}', 'deleted') AND queue = queues.name
-    )
+    ) AND NOT EXISTS (SELECT 1 FROM {READY} AND queue = queues.name)
 """
 _WELCOME: Final = f"""
     INSERT INTO queues (name, served)
     SELECT name, {_LAST_SERVED} + row_number() OVER (ORDER BY name) FROM moved_queues
     WHERE NOT EXISTS (SELECT 1 FROM queues AS known WHERE known.name = moved_queues.name)
-    AND EXISTS (SELECT 1 FROM counts WHERE status = '{_PENDING}' AND queue = moved_queues.name)
+    AND (
+        EXISTS (SELECT 1 FROM counts WHERE status = '{_PENDING}' AND queue = moved_queues.name)
+        OR EXISTS (SELECT 1 FROM {READY} AND queue = moved_queues.name)
+    )
 """
 _TAKE_OUT: Final = "DELETE FROM queue_turns WHERE queue IN (SELECT name FROM moved_queues)"
 _PUT_IN: Final = f"""
