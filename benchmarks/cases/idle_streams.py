@@ -62,9 +62,9 @@ def figures_of(
         yield Figure(f"{count:,} idle streams: {name}", unit, values, bounds, note if key == "cpu_percent" else "")
 
 
-def measure_streams(contestant: Contestant, count: int, seconds: float) -> Idle:
+def measure_streams(contestant: Contestant, count: int, seconds: float, **environment: str) -> Idle:
     """All streams watch one job, which ends when the idle time is over."""
-    with serving(contestant) as server, Crowd(server.address) as crowd:
+    with serving(contestant, **environment) as server, Crowd(server.address) as crowd:
         path = server.post("/held?name=shared")["stream_url"]
         crowd.open([path] * _WARM_UP)
         time.sleep(_SETTLE_SECONDS)
