@@ -139,8 +139,9 @@ def test_the_frameworks_test_client_works_with_and_without_a_lifespan() -> None:
         location = client.post("/noop").headers["location"]
         assert client.get(location).json()["status"] == "completed"
         assert '"completed"' in client.get(f"{location}/$stream").text
-    client = TestClient(ServiceBuilder(info=INFO).with_jobs().include_router(router).build())
-    assert client.post("/noop").status_code == 202
+    app = ServiceBuilder(info=INFO).with_jobs().include_router(router).build()
+    assert TestClient(app).post("/noop").status_code == 202
+    asyncio.run(app.state.servicekit.require_scheduler().close())  # there is nothing else that would end it
 
 
 async def test_a_stopping_service_takes_no_jobs_and_says_so(connect: Connect) -> None:
