@@ -15,7 +15,7 @@ from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.logs import NewLine
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind, seconds_of
-from servicekit.jobs.outcome import CUT_OFF, Outcome, failure, not_begun
+from servicekit.jobs.outcome import CUT_OFF, Outcome, describe_error, failure, not_begun
 from servicekit.jobs.record import Progress
 from servicekit.jobs.references import name_in_full
 from servicekit.jobs.retry import LONGEST_WAIT_SECONDS
@@ -255,7 +255,7 @@ class Attempt:
                 await self._write_last_report()
             await self._end(outcome)
         except StoreUnavailable as error:
-            self._note_late(error.reason, error)
+            self._note_late(error)
             return False
         except Exception as error:  # a bug, or the job's row was changed by another program
             self._host.failures.exception(f"Job {self.job.id} fails, since its end cannot be written", error)
@@ -266,18 +266,15 @@ class Attempt:
         """Write that the job has failed, since what became of it cannot be written."""
         try:
             await self._store.finish(self.claim, failure(reason, EndedBy.CRASH))
-        except StoreUnavailable as error:
-            self._note_late(error.reason, error)
-            return False
         except Exception as error:
-            self._note_late(f"{type(error).__name__}: {error}", error)
+            self._note_late(error)
             return False
         return True
 
-    def _note_late(self, reason: str, error: Exception) -> None:
+    def _note_late(self, error: Exception) -> None:
         if self._late_since is None:
             self._late_since = self._loop.time()
-        self._late_reason = reason
+        self._late_reason = error.reason if isinstance(error, StoreUnavailable) else describe_error(error)
         if self._is_left:  # with a store that was closed in order, all is as it should be: see `leave`
             _log.debug("The end of job %s is not written: %s", self.job.id, error)
         else:

@@ -45,8 +45,7 @@ class Queues:
 
     def enter(self, job: Job) -> None:
         """The job is pending from now on; whether it is ready is another question."""
-        name = job.options.queue
-        queue = job.queue = self._queues.get(name) or self._get(name)
+        queue = job.queue = self._get(job.options.queue)
         queue.pending += 1
 
     def leave(self, job: Job) -> None:

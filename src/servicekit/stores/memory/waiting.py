@@ -30,16 +30,12 @@ class Waiting:
         """The job is pending from now on."""
         self._queues.enter(job)
         if job.options.queue_timeout is not None:
-            self._expire(job, job.scheduled_at or now)
+            job.expires_at = (job.scheduled_at or now) + timedelta(seconds=seconds_of(job.options.queue_timeout))
+            self._expiring.put(job, (job.expires_at, job.id))
         if job.scheduled_at is not None and job.scheduled_at > now:
             self._not_due.put(job, (job.scheduled_at, job.id))
         else:
             self._seek_place(job)
-
-    def _expire(self, job: Job, since: datetime) -> None:
-        if job.options.queue_timeout is not None:
-            job.expires_at = since + timedelta(seconds=seconds_of(job.options.queue_timeout))
-            self._expiring.put(job, (job.expires_at, job.id))
 
     def _seek_place(self, job: Job) -> None:
         key = job.options.concurrency_key
