@@ -106,7 +106,7 @@ async def test_a_key_that_is_held_in_a_paused_queue_is_passed_on(tmp_path: Path)
 @pytest.mark.parametrize("assignment", ["queue = 'other'", "queue = 'other', status = 'canceled'", "status = 'failed'"])
 async def test_whoever_moves_a_job_moves_it_in_the_counts(tmp_path: Path, assignment: str) -> None:
     path = tmp_path / "jobs.db"
-    create_file(path, 10).close()
+    create_file(path, 8).close()
     async with create_scheduler(f"sqlite:///{path}", run_jobs=False) as scheduler:
         job_id = await scheduler.add_job(noop)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
