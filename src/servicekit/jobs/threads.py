@@ -53,3 +53,12 @@ def start_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     except MemoryError as error:
         raise RuntimeError("no memory for a thread") from error
     return future
+
+
+async def call_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call it in a thread and wait for it; or here, on the event loop, if there are no more threads."""
+    try:
+        calling = start_in_thread(function, *args, **kwargs)
+    except RuntimeError:
+        return function(*args, **kwargs)
+    return await calling

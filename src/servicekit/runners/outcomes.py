@@ -21,7 +21,7 @@ from servicekit.jobs.outcome import (
 )
 from servicekit.jobs.results import WrittenResult, write_result
 from servicekit.jobs.status import Transition
-from servicekit.jobs.threads import start_in_thread
+from servicekit.jobs.threads import call_in_thread
 
 MAX_RESULT_BYTES: Final = 64 * 1024 * 1024
 _ENDS: Final = (Transition.COMPLETE, Transition.FAIL, Transition.CANCEL)
@@ -86,11 +86,7 @@ async def read_outcome(descriptor: int) -> Outcome | None:
     size = os.fstat(descriptor).st_size
     if size <= _MOST_AT_ONCE:
         return _read_outcome(descriptor, size)
-    try:
-        reading = start_in_thread(_read_outcome, descriptor, size)
-    except RuntimeError:  # there are no more threads
-        return _read_outcome(descriptor, size)
-    return await reading
+    return await call_in_thread(_read_outcome, descriptor, size)
 
 
 def _read_outcome(descriptor: int, size: int) -> Outcome | None:

@@ -28,7 +28,7 @@ from servicekit.jobs.retention import Retention
 from servicekit.jobs.schedules import FiredSchedule, Overlap, Schedule, ScheduleState
 from servicekit.jobs.status import EndedBy, JobStatus, Move, Transition, move_of
 from servicekit.jobs.submission import CallDescription, CallProblem, Claim, Submission, check_target, name_of
-from servicekit.jobs.threads import start_in_thread
+from servicekit.jobs.threads import call_in_thread
 from servicekit.ports import Clock, EventPublisher, JobSignals
 from servicekit.stores.memory.cargo import Cargo
 from servicekit.stores.memory.changes import ChangeLog
@@ -293,11 +293,7 @@ class MemoryStore:
         try:
             if len(result.text) < _LARGE_RESULT:
                 return read_result(result.text)
-            try:
-                reading = start_in_thread(read_result, result.text)
-            except RuntimeError:  # there are no more threads
-                return read_result(result.text)
-            return await reading
+            return await call_in_thread(read_result, result.text)
         except ValueError as reason:
             raise ResultDropped(job.id, job.status) from reason
 
