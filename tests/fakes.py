@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from servicekit import Scheduler
-from servicekit.jobs.current import JobCall
+from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind
 from servicekit.jobs.record import JobRecord
@@ -117,13 +117,16 @@ class RecordingSignals:
 class QuietHost:
     """The host of a job that nobody listens to, and that submits nothing."""
 
-    def notify_report(self) -> None:
+    def notify_begun(self, job: RunningJob) -> None:
         """Nobody waits for it."""
 
-    async def submit(self, call: JobCall) -> str:
+    def notify_report(self, job: RunningJob) -> None:
+        """Nobody waits for it."""
+
+    async def submit_for(self, job: RunningJob, call: JobCall) -> str:
         raise NotImplementedError
 
-    def submit_blocking(self, call: JobCall) -> str:
+    def submit_blocking_for(self, job: RunningJob, call: JobCall) -> str:
         raise NotImplementedError
 
 

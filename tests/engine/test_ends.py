@@ -1,6 +1,7 @@
 """The end of an attempt is written whatever goes wrong, and its slot is free from then on."""
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from servicekit import EndedBy, JobStatus, Retry, Scheduler, current_job
+from servicekit import EndedBy, InMemoryScheduler, JobStatus, Retry, Scheduler, current_job
 from servicekit.engine import attempt
 from servicekit.engine.clock import SystemClock
 from servicekit.engine.parts import SchedulerParts
@@ -196,3 +197,45 @@ async def test_a_report_that_can_never_be_written_does_not_keep_the_end_from_it(
     async with make_scheduler(store) as scheduler:
         record = await scheduler.wait(await scheduler.add_job(advance), timeout=30)
         assert (record.status, record.progress) == (JobStatus.COMPLETED, None)
+
+
+def thread_noop() -> None:
+    """The target that does nothing in a thread."""
+
+
+@pytest.mark.parametrize("target", [noop, thread_noop])
+async def test_jobs_that_have_ended_leave_nothing_to_the_garbage_collector(target: Any) -> None:
+    async with InMemoryScheduler() as scheduler:
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for job_id in [await scheduler.add_job(target) for _ in range(10)]:
+                await scheduler.wait(job_id)
+            gc.collect()
+            left = [found for found in gc.garbage if isinstance(found, RunningJob | attempt.Attempt)]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    assert left == []
+
+
+async def test_what_a_job_has_left_behind_submits_still_and_reports_nothing() -> None:
+    strays: list[asyncio.Task[str]] = []
+
+    async def stray() -> str:
+        await ended.wait()
+        current_job().progress(1)
+        return await current_job().submit_async(noop)
+
+    async def leave() -> None:
+        strays.append(asyncio.create_task(stray()))
+
+    ended = asyncio.Event()
+    async with InMemoryScheduler() as scheduler:
+        parent = await scheduler.wait(await scheduler.add_job(leave))
+        ended.set()
+        child = await scheduler.wait(await strays[0])
+        assert (child.parent, child.status) == (parent.id, JobStatus.COMPLETED)
+        assert await scheduler.get_record(parent.id) == parent

@@ -29,7 +29,7 @@ class Host(QuietHost):
         self.allowed = asyncio.Event()
         self.allowed.set()
 
-    async def submit(self, call: JobCall) -> str:
+    async def submit_for(self, job: RunningJob, call: JobCall) -> str:
         self.calls.append(call)
         await self.allowed.wait()
         if self.refusal is not None:

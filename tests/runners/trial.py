@@ -42,7 +42,6 @@ class Trial:
         self.job.kill_grace_seconds = kill_grace
         self.calls: list[JobCall] = []
         self.refusal: Exception | None = None
-        self.job.on_begin = self._begin
         self.has_begun = False
         self.lines: list[NewLine] = []
         self.progress: list[Progress] = []
@@ -99,21 +98,21 @@ class Trial:
     def texts(self, source: str | None = None) -> list[str]:
         return [line.text for line in self.lines if source in (None, line.source)]
 
-    def _begin(self) -> None:
+    def notify_begun(self, job: RunningJob) -> None:
         self.has_begun = True
 
-    def notify_report(self) -> None:
+    def notify_report(self, job: RunningJob) -> None:
         self._loop.call_soon_threadsafe(lambda: self._loop.create_task(self._hear()))
 
-    async def submit(self, call: JobCall) -> str:
+    async def submit_for(self, job: RunningJob, call: JobCall) -> str:
         """Take note of the call, and give the job the number of it for an id."""
         if self.refusal is not None:
             raise self.refusal
         self.calls.append(call)
         return f"job {len(self.calls)}"
 
-    def submit_blocking(self, call: JobCall) -> str:
-        return asyncio.run_coroutine_threadsafe(self.submit(call), self._loop).result()
+    def submit_blocking_for(self, job: RunningJob, call: JobCall) -> str:
+        return asyncio.run_coroutine_threadsafe(self.submit_for(job, call), self._loop).result()
 
     async def _wait_heard(self, condition: Callable[[], bool]) -> None:
         async with self._heard:

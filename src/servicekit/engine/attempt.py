@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -44,19 +44,57 @@ Submit = Callable[[JobCall, str], Coroutine[Any, Any, str]]
 _log = logging.getLogger("servicekit.engine")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class AttemptHost:
-    """What all attempts of a worker share, and whom they tell."""
+    """What all attempts of a worker share, and whom they tell. The jobs that they run speak to it.
+
+    These do not know their attempts: a circle of the two is freed by the garbage collector alone, and costs each job
+    a fifth of what it costs in all.
+    """
 
     store: JobStore
     clock: Clock
     lines: JobLines
     failures: FailureLog
+    on_begin: "Callable[[Attempt], None]"
     on_end: "Callable[[Attempt], None]"
     on_hindrance: "Callable[[Attempt, str], None]"
     on_put_off: Callable[[], None]
     """The job is pending again."""
-    submit: Submit
+    on_submit: Submit
+    attempts: "dict[str, Attempt]" = field(default_factory=dict)
+    """Those that have not ended, by their jobs' ids."""
+    loop: asyncio.AbstractEventLoop = field(init=False)
+    """The worker's, which sets it when it runs."""
+
+    def notify_begun(self, job: RunningJob) -> None:
+        if (attempt := self._find(job)) is not None:
+            self.on_begin(attempt)
+
+    def notify_report(self, job: RunningJob) -> None:
+        if (attempt := self._find(job)) is not None:
+            attempt.notify_report()
+
+    async def submit_for(self, job: RunningJob, call: JobCall) -> str:
+        if asyncio.get_running_loop() is self.loop:
+            return await self._submit_for(job, call)
+        return await asyncio.wrap_future(start_on(self.loop, self._submit_for(job, call)))
+
+    def submit_blocking_for(self, job: RunningJob, call: JobCall) -> str:
+        return wait_for(start_on(self.loop, self._submit_for(job, call)))
+
+    async def _submit_for(self, job: RunningJob, call: JobCall) -> str:
+        try:
+            return await self.on_submit(call, job.id)
+        except SchedulerClosed:
+            if (attempt := self._find(job)) is not None:
+                attempt.note_refused()
+            raise
+
+    def _find(self, job: RunningJob) -> "Attempt | None":
+        """The job's attempt; `None` if it has ended, or others have taken the job over and given it back."""
+        attempt = self.attempts.get(job.id)
+        return attempt if attempt is not None and attempt.job is job else None
 
 
 class Attempt:
@@ -74,7 +112,7 @@ class Attempt:
         self.claim = claim
         self.has_begun = False
         """Whether the work has begun, where that may fail."""
-        self.job = RunningJob(claim.submission, claim.attempt, self)
+        self.job = RunningJob(claim.submission, claim.attempt, host)
         self._host = host
         self._store = host.store
         self._runner = runner
@@ -191,20 +229,9 @@ class Attempt:
         with suppress(RuntimeError):  # the event loop is closed, and nobody watches
             self._loop.call_soon_threadsafe(self._start_reporter)
 
-    async def submit(self, call: JobCall) -> str:
-        if asyncio.get_running_loop() is self._loop:
-            return await self._submit(call)
-        return await asyncio.wrap_future(start_on(self._loop, self._submit(call)))
-
-    def submit_blocking(self, call: JobCall) -> str:
-        return wait_for(start_on(self._loop, self._submit(call)))
-
-    async def _submit(self, call: JobCall) -> str:
-        try:
-            return await self._host.submit(call, self.job.id)
-        except SchedulerClosed:
-            self._is_refused = True
-            raise
+    def note_refused(self) -> None:
+        """The target could submit nothing any more."""
+        self._is_refused = True
 
     async def _run(self) -> None:
         # Every job goes this way: what nearly none of them needs is asked about here, not in a call.

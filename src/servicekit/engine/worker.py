@@ -5,7 +5,6 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from servicekit.engine.attempt import Attempt, AttemptHost, Submit
@@ -22,6 +21,9 @@ from servicekit.ports import Clock, JobStore, Runner
 DEFAULT_MAX_THREADS: Final = 256
 DEFAULT_MAX_PROCESSES: Final = 64
 _CLAIM_BATCH = 100
+# Where a claim costs nothing, 32 jobs at once leave the garbage collector nothing to do: their dozen objects each are
+# gone again before there are the 700 at which it looks for circles.
+_CLAIM_BATCH_IN_MEMORY = 32
 _CANCEL_SECONDS = 1.0
 _IN_THREADS: Final = (RunnerKind.THREAD,)
 _OUTSIDE: Final = (RunnerKind.PROCESS, RunnerKind.COMMAND)
@@ -78,6 +80,7 @@ class Worker:
         on_submit: Submit,
     ) -> None:
         self._store = store
+        self._batch = _CLAIM_BATCH if store.is_shared else _CLAIM_BATCH_IN_MEMORY
         self._runners = runners
         self._failures = FailureLog(_log)
         self._host = AttemptHost(
@@ -85,17 +88,18 @@ class Worker:
             clock=clock,
             lines=lines,
             failures=FailureLog(_log),  # its own: ends that are late must not hide what else fails
+            on_begin=self._attempt_begun,
             on_end=self._attempt_ended,
             on_hindrance=self._attempt_hindered,
             on_put_off=timekeeper.wake,
-            submit=on_submit,
+            on_submit=on_submit,
         )
         self._max_concurrency = limits.max_concurrency
         self._max_here = limits.max_concurrency_per_process
         self._queues = {name: limit for name, limit in limits.queues.items() if limit is not None}
         self._max_threads = limits.max_threads
         self._max_processes = limits.max_processes
-        self._attempts: dict[str, Attempt] = {}
+        self._attempts = self._host.attempts
         self._hindrances = Hindrances(self.wake)
         self._running = dict.fromkeys(RunnerKind, 0)
         self._pid = os.getpid()
@@ -160,7 +164,9 @@ class Worker:
     async def run(self) -> None:
         """Claim and start, until canceled. May be run again, also on another event loop."""
         if self._pid != os.getpid():  # in a forked child, the attempts are the parent's
-            self._pid, self._attempts, self._running = os.getpid(), {}, dict.fromkeys(RunnerKind, 0)
+            self._pid, self._running = os.getpid(), dict.fromkeys(RunnerKind, 0)
+            self._attempts.clear()
+        self._host.loop = asyncio.get_running_loop()
         self._hindrances.clear()
         self._wake = asyncio.Event()
         self._wake.set()
@@ -200,7 +206,6 @@ class Worker:
         self._running[runner] += 1
         attempt = Attempt(claim, self._runners[runner], self._host)
         if runner is not RunnerKind.COROUTINE:
-            attempt.job.on_begin = partial(self._attempt_begun, attempt)
             self._hindrances.note_claimed(runner)
         self._attempts[claim.submission.id] = attempt
         attempt.start(loop, is_told=is_told)
@@ -257,7 +262,7 @@ class Worker:
         has them.
         """
         limit, running = self._limit, self._running
-        free = _CLAIM_BATCH if limit is None else min(limit - len(self._attempts), _CLAIM_BATCH)
+        free = self._batch if limit is None else min(limit - len(self._attempts), self._batch)
         threads = (limit or self._max_threads) - running[RunnerKind.THREAD]
         outside = (limit or self._max_processes) - running[RunnerKind.PROCESS] - running[RunnerKind.COMMAND]
         least = min(free, threads, outside)

@@ -33,17 +33,21 @@ class JobCall(NamedTuple):
 
 
 class JobHost(Protocol):
-    """Whoever runs a job: hears what it says, and submits jobs for it."""
+    """Whoever runs jobs: hears what they say, and submits jobs for them. Also one that has ended may speak still."""
 
-    def notify_report(self) -> None:
+    def notify_begun(self, job: "RunningJob") -> None:
+        """The job's work has begun, where that may fail."""
+        ...
+
+    def notify_report(self, job: "RunningJob") -> None:
         """There is progress, or there are lines, to take. May be called from any thread."""
         ...
 
-    async def submit(self, call: JobCall) -> str:
+    async def submit_for(self, job: "RunningJob", call: JobCall) -> str:
         """Submit a job whose parent is this one, from any event loop, and return its id."""
         ...
 
-    def submit_blocking(self, call: JobCall) -> str:
+    def submit_blocking_for(self, job: "RunningJob", call: JobCall) -> str:
         """The same from a thread, which waits for it; there is no event loop in it."""
         ...
 
@@ -53,7 +57,7 @@ class RunningJob:
 
     __slots__ = (
         "_canceled", "_host", "_is_notified", "_lines", "_progress", "_taken", "attempt", "id",
-        "is_cancel_requested", "is_interruptible", "kill_grace_seconds", "lifeline", "on_begin", "submission",
+        "is_cancel_requested", "is_interruptible", "kill_grace_seconds", "lifeline", "submission",
     )  # fmt: skip
 
     def __init__(self, submission: Submission, attempt: int, host: JobHost) -> None:
@@ -74,8 +78,6 @@ class RunningJob:
         """How long a process that was asked to stop has until it is killed (set by the engine, for the runner)."""
         self.lifeline: int | None = None
         """A descriptor for whoever runs the job outside of this process (set by the engine, for the runner)."""
-        self.on_begin: Callable[[], None] | None = None
-        """Called when the work has begun, where that may fail (set by the engine, for the runner)."""
 
     def wait_cancel_requested(self, timeout: float | None) -> bool:
         """See `CurrentJob`."""
@@ -133,7 +135,7 @@ class RunningJob:
         # Written before the flag is read, and read after it is cleared: at worst the engine is told twice.
         if not self._is_notified:
             self._is_notified = True
-            self._host.notify_report()
+            self._host.notify_report(self)
 
     def take_progress(self) -> Progress | None:
         """The newest progress, unless it was taken before."""
@@ -146,9 +148,8 @@ class RunningJob:
         return Progress(done, total, None if message is None else clip(message, MAX_MESSAGE_CHARACTERS))
 
     def note_begun(self) -> None:
-        """The work has begun (the runner's side of `on_begin`)."""
-        if self.on_begin is not None:
-            self.on_begin()
+        """The work has begun, where that may fail."""
+        self._host.notify_begun(self)
 
     def request_cancel(self) -> None:
         """Ask the target to stop."""
@@ -158,12 +159,12 @@ class RunningJob:
 
     async def submit(self, call: JobCall) -> str:
         """See `CurrentJob.submit_async`."""
-        return await self._host.submit(call)
+        return await self._host.submit_for(self, call)
 
     def submit_blocking(self, call: JobCall) -> str:
         """See `CurrentJob.submit`."""
         check_may_block()
-        return self._host.submit_blocking(call)
+        return self._host.submit_blocking_for(self, call)
 
 
 class _Parent:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from servicekit.errors import JobCanceled, NoCurrentJob
-from servicekit.jobs.current import JobCall, RunningJob, check_may_block
+from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.options import JobOptions, RunnerKind
 from servicekit.jobs.outcome import CANCELED, Outcome, failure
 from servicekit.jobs.submission import Submission
@@ -86,7 +86,10 @@ class IsolatedJob(RunningJob):
         for line in str(text).removesuffix("\n").split("\n"):
             self._send(dump_line(line, str(level).lower(), source))
 
-    def notify_report(self) -> None:
+    def notify_begun(self, job: RunningJob) -> None:
+        """The supervisor has said so."""
+
+    def notify_report(self, job: RunningJob) -> None:  # noqa: ARG002 (it is this one)
         """There is progress to send; not told again until it was taken. A quick loop's is sent now and then."""
         delay = self._next_progress_at - time.monotonic()
         if delay <= 0:
@@ -117,12 +120,11 @@ class IsolatedJob(RunningJob):
                 self._is_waiting = False
         return is_asked
 
-    async def submit(self, call: JobCall) -> str:
-        return await asyncio.wrap_future(self._made_link().ask(self.id, call))
+    async def submit_for(self, job: RunningJob, call: JobCall) -> str:
+        return await asyncio.wrap_future(self._made_link().ask(job.id, call))
 
-    def submit_blocking(self, call: JobCall) -> str:
-        check_may_block()
-        return self._made_link().ask(self.id, call).result()
+    def submit_blocking_for(self, job: RunningJob, call: JobCall) -> str:
+        return self._made_link().ask(job.id, call).result()
 
     def _made_link(self) -> SubmissionLink:
         if self._link is None:
