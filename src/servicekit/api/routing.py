@@ -1,7 +1,7 @@
 """What all routes of ours have in common."""
 
-from functools import cached_property
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from fastapi import FastAPI, HTTPException
 from fastapi.routing import APIRoute
@@ -18,14 +18,16 @@ class CheapRoute(APIRoute):
     Every request of the service is asked this by each of our routes: most are not for them.
     """
 
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self._literal_start = path.partition("{")[0]
+
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        return super().matches(scope) if self._literal_start in scope["path"] else (Match.NONE, {})
-
-    @cached_property
-    def _literal_start(self) -> str:
-        return self.path.partition("{")[0]
+        return super().matches(scope) if self._literal_start in scope["path"] else _NO_MATCH
 
 
+# One for all: to make it costs a request as much as to look at the path, and it is only read.
+_NO_MATCH: Final[tuple[Match, Scope]] = (Match.NONE, {})
 _DONE_WITH: Final = ("fastapi_inner_astack", "fastapi_function_astack")
 """What FastAPI leaves in a request when it is done with it, which thousands of streams need not keep."""
 
