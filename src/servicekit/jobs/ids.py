@@ -13,6 +13,7 @@ from datetime import datetime
 from ulid import ULID
 
 from servicekit.errors import InvalidJobId
+from servicekit.jobs.this_process import this_process
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]  # ten bits at a time
@@ -54,7 +55,7 @@ class JobIds:
     def next_id(self) -> str:
         milliseconds = time.time_ns() // 1_000_000
         self._counter += 1
-        if milliseconds > self._milliseconds or self._counter >> _COUNTER_BITS or self._pid != os.getpid():
+        if milliseconds > self._milliseconds or self._counter >> _COUNTER_BITS or self._pid != this_process.id:
             self._begin(milliseconds)
         return f"{self._stem}{_PAIRS[self._counter >> 10]}{_PAIRS[self._counter & 1023]}"
 
@@ -62,8 +63,8 @@ class JobIds:
         # The clock has not moved on only if half a million ids were made in one millisecond of it, as after it was
         # set back for long, or in a child: the ids then run ahead of it by a millisecond rather than out of order.
         self._milliseconds = max(milliseconds, self._milliseconds + 1)
-        if not self._draws or self._pid != os.getpid():  # a forked child must not draw what its parent draws
-            self._pid, self._draws = os.getpid(), _draw()
+        if not self._draws or self._pid != this_process.id:  # a forked child must not draw what its parent draws
+            self._pid, self._draws = this_process.id, _draw()
         text, self._counter = self._draws.pop()
         self._stem = f"{_encode(self._milliseconds, 5)}{text}"
 

@@ -1,12 +1,12 @@
 """Runs coroutines on the event loop."""
 
 import asyncio
-import os
 from contextlib import suppress
 
 from servicekit.jobs.current import RunningJob, current
 from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, completion, failure, is_cancellation
 from servicekit.jobs.submission import Submission
+from servicekit.jobs.this_process import this_process
 from servicekit.runners.children import leave_to_parent
 
 
@@ -19,7 +19,7 @@ class CoroutineRunner:
             return CANCELED
         current.set(job)
         job.is_interruptible = True
-        process = os.getpid()
+        process = this_process.id
         try:
             result = await submission.call()
             leave_to_parent(process)

@@ -1,12 +1,12 @@
 """Calling a target where it may take its time: in a thread, or in a process of its own."""
 
-import os
 from collections.abc import Coroutine
 from typing import TypeGuard
 
 from servicekit.jobs.current import RunningJob, current
 from servicekit.jobs.outcome import CANCELED, Outcome, completion, failure, is_cancellation
 from servicekit.jobs.submission import Submission
+from servicekit.jobs.this_process import this_process
 from servicekit.runners.children import leave_to_parent
 
 
@@ -15,7 +15,7 @@ def call_target(submission: Submission, job: RunningJob) -> Outcome:
     if job.is_cancel_requested:
         return CANCELED
     current.set(job)
-    process = os.getpid()
+    process = this_process.id
     try:
         result = submission.call()
         leave_to_parent(process)
