@@ -280,7 +280,15 @@ class Attempt:
         try:
             if self._progress or self._lines or self.job.has_report:
                 await self._write_last_report()
-            await self._end(outcome)
+            if outcome.transition is not Transition.COMPLETE or self._exceeded is not None:
+                # Whatever the target has made of being asked to stop; but what could not begin has exceeded nothing.
+                if self._exceeded is not None and outcome.transition is not Transition.RELEASE:
+                    outcome = failure(self._exceeded, EndedBy.TIME_LIMIT)
+                if await self._put_off(outcome):
+                    return True
+            is_written = await self._store.finish(self.claim, outcome)
+            if is_written and (self._is_told or outcome.transition is Transition.FAIL):
+                self._host.lines.ended(self.claim, outcome, self._host.clock.monotonic() - self._began_at)
         except StoreUnavailable as error:
             self._note_late(error)
             return False
@@ -317,29 +325,22 @@ class Attempt:
         except Exception as error:  # a bug: the end is worth more than a few lines
             self._host.failures.exception(f"The last lines of job {self.job.id} cannot be written", error)
 
-    async def _end(self, outcome: Outcome) -> None:
-        """Write the end: of the attempt alone if the job is given back or tried again, else of the job."""
-        # Whatever the target has made of being asked to stop; but what could not begin has exceeded nothing.
-        if self._exceeded is not None and outcome.transition is not Transition.RELEASE:
-            outcome = failure(self._exceeded, EndedBy.TIME_LIMIT)
-        elif outcome.transition is Transition.RELEASE or (
-            self._is_stopped and self._is_waiting and self._was_stopped(outcome)
-        ):
+    async def _put_off(self, outcome: Outcome) -> bool:
+        """Write the end of the attempt alone, if the job is given back or tried again; say whether it is."""
+        if outcome.transition is Transition.RELEASE or (self._is_waiting and self._was_stopped(outcome)):
             await self._store.unclaim(self.claim)
             self._host.on_put_off()  # it may have waited too long
-            return
-        elif (self._is_stopped or self._is_refused) and (self._was_stopped(outcome) or self._was_refused(outcome)):
+            return True
+        if self._was_stopped(outcome) or self._was_refused(outcome):
             await self._release()
-            return
+            return True
         retry_at = self._find_retry(outcome) if outcome.transition is Transition.FAIL else None
-        if retry_at is not None:
-            if await self._store.retry(self.claim, outcome, retry_at):
-                self._host.lines.put_off(self.claim, outcome, retry_at - self._host.clock.now())
-            self._host.on_put_off()
-            return
-        is_written = await self._store.finish(self.claim, outcome)
-        if is_written and (self._is_told or outcome.transition is Transition.FAIL):
-            self._host.lines.ended(self.claim, outcome, self._host.clock.monotonic() - self._began_at)
+        if retry_at is None:
+            return False
+        if await self._store.retry(self.claim, outcome, retry_at):
+            self._host.lines.put_off(self.claim, outcome, retry_at - self._host.clock.now())
+        self._host.on_put_off()
+        return True
 
     async def _release(self) -> None:
         if await self._store.release(self.claim):
