@@ -1,6 +1,7 @@
 """The limit's service: FastAPI endpoints of our shape over a dict, and bare Starlette streams beside them.
 
-Of our shape: on a router that is included, with one dependency that gives what to submit to.
+Of our shape: on a router that is included, with one dependency that gives what to submit to; answered as ours are, by
+a model and a `Location`.
 """
 
 import asyncio
@@ -9,9 +10,9 @@ from collections.abc import AsyncIterator
 from itertools import islice
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from pydantic import BaseModel
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -27,26 +28,43 @@ service = FastAPI()
 router = APIRouter()
 
 
-async def get_jobs() -> TaskDict:
-    return jobs
+class Submitted(BaseModel):
+    job_id: str
+    message: str
+    stream_url: str
 
 
-Jobs = Annotated[TaskDict, Depends(get_jobs)]
+class Submitter:
+    def __init__(self, request: Request, response: Response) -> None:
+        self._request = request
+        self._response = response
+
+    def answer(self, job_id: str) -> Submitted:
+        url = f"{self._request.scope.get('root_path', '')}/api/v1/jobs/{job_id}"
+        self._response.headers["location"] = url
+        return Submitted(job_id=job_id, message="Job submitted", stream_url=f"{url}/$stream")
+
+
+async def get_submitter(request: Request, response: Response) -> Submitter:
+    return Submitter(request, response)
+
+
+Submit = Annotated[Submitter, Depends(get_submitter)]
 
 
 @router.post("/noop", status_code=202)
-async def noop(jobs: Jobs) -> dict[str, str]:
-    return submitted(await jobs.add_job(work.noop))
+async def noop(submit: Submit) -> Submitted:
+    return submit.answer(await jobs.add_job(work.noop))
 
 
 @router.post("/timed", status_code=202)
-async def timed(name: str, seconds: float) -> dict[str, str]:
-    return submitted(await add_watched_job(work.timed, name, seconds))
+async def timed(submit: Submit, name: str, seconds: float) -> Submitted:
+    return submit.answer(await add_watched_job(work.timed, name, seconds))
 
 
 @router.post("/held", status_code=202)
-async def held(name: str) -> dict[str, str]:
-    return submitted(await add_watched_job(work.held, name))
+async def held(submit: Submit, name: str) -> Submitted:
+    return submit.answer(await add_watched_job(work.held, name))
 
 
 @router.post("/noops")
@@ -67,10 +85,6 @@ async def get_job(job_id: str) -> dict[str, Any]:
 
 service.include_router(router)
 service.include_router(routes_of(work))
-
-
-def submitted(job_id: str) -> dict[str, str]:
-    return {"job_id": job_id, "message": "Job submitted", "stream_url": f"/api/v1/jobs/{job_id}/$stream"}
 
 
 async def add_watched_job(target: Any, *args: Any) -> str:

@@ -38,7 +38,9 @@ def measure(contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
     note = f"{_CONNECTIONS} connections; the client's core was at most {busiest:.0%} busy"
     targets = (Target(2, at_least=True, relative_to=PEER),)
     yield Figure("no-ops accepted and completed over HTTP", "jobs/s", rates, targets, note)
-    note = "the limit is FastAPI in the same shape: an included router, one dependency"
+    note = (
+        "the limit is FastAPI in the same shape: an included router, one dependency, a model and `Location` as answer"
+    )
     yield Figure("the server's CPU for one of them", "µs", cpu, (Target(1.25, relative_to=LIMIT),), note)
 
 
