@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,13 +10,12 @@ from typing import Any, Final
 
 from servicekit.engine.bridge import start_on, wait_for
 from servicekit.engine.limits import TimeLimits
+from servicekit.engine.reports import JobReports
 from servicekit.errors import JobNotFound, RecordUnreadable, SchedulerClosed, StoreUnavailable, TimeLimitExceeded
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.current import JobCall, RunningJob
-from servicekit.jobs.logs import NewLine
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind, seconds_of
 from servicekit.jobs.outcome import CUT_OFF, Outcome, describe_error, failure, not_begun
-from servicekit.jobs.record import Progress
 from servicekit.jobs.references import name_in_full
 from servicekit.jobs.retry import LONGEST_WAIT_SECONDS
 from servicekit.jobs.status import EndedBy, Transition
@@ -24,14 +23,12 @@ from servicekit.jobs.submission import Claim
 from servicekit.observability.job_lines import JobLines
 from servicekit.ports import Clock, JobStore, Runner
 
-PROGRESS_INTERVAL_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 2.0  # a store that recovers in a service's last seconds gets the end still
 # What could not be written for long may never be, and each try holds up others: a tenth of the time that has passed.
 _SHARE_OF_WAIT: Final = 0.1
 _LONGEST_LATE_PAUSE_SECONDS: Final = 60.0
 _LATE_SECONDS: Final = 10.0  # for so long a store may be busy
 _TRIES_WITH_REPORT: Final = 3
-_MOST_LINES: Final = 2_000
 _KILL_GRACE_AT_STOP_SECONDS: Final = 0.5
 
 _CLOSED: Final = name_in_full(SchedulerClosed)
@@ -102,8 +99,8 @@ class Attempt:
 
     __slots__ = (
         "_began_at", "_exceeded", "_host", "_is_canceled", "_is_hurried", "_is_left", "_is_refused", "_is_stopped",
-        "_is_told", "_late_reason", "_late_since", "_limits", "_lines", "_loop", "_outcome", "_progress", "_reporter",
-        "_runner", "_store", "_timer", "_tries", "_watcher", "claim", "has_begun", "job", "task",
+        "_is_told", "_late_reason", "_late_since", "_limits", "_loop", "_outcome", "_reports", "_runner", "_store",
+        "_tries", "_watcher", "claim", "has_begun", "job", "task",
     )  # fmt: skip
 
     task: asyncio.Task[None]
@@ -118,8 +115,8 @@ class Attempt:
         self._runner = runner
         self._limits: TimeLimits | None = None
         self._watcher: asyncio.Task[None] | None = None
-        self._reporter: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None  # of the next report, if there may be one without new output
+        self._reports: JobReports | None = None
+        """Of a job that has said something."""
         self._exceeded: TimeLimitExceeded | None = None
         self._is_canceled = False
         self._is_stopped = False
@@ -130,8 +127,6 @@ class Attempt:
         self._is_hurried = False
         self._is_left = False
         self._is_refused = False
-        self._progress: Progress | None = None  # which could not be written yet, nor could these
-        self._lines: Sequence[NewLine] = ()
 
     def start(self, loop: asyncio.AbstractEventLoop, *, is_told: bool) -> None:
         """Begin. `is_told`: whether the job's log says that it starts and ends, if all is well."""
@@ -227,7 +222,7 @@ class Attempt:
     def notify_report(self) -> None:
         """There is progress to take, or there are lines. Called from the target's thread, once until they are taken."""
         with suppress(RuntimeError):  # the event loop is closed, and nobody watches
-            self._loop.call_soon_threadsafe(self._start_reporter)
+            self._loop.call_soon_threadsafe(self._start_reports)
 
     def note_refused(self) -> None:
         """The target could submit nothing any more."""
@@ -242,17 +237,13 @@ class Attempt:
         except Exception as error:  # a bug of a runner's: its slot would be held for ever
             self._host.failures.exception(f"Job {self.job.id} could not be run", error)
             self._outcome = outcome = failure(error, EndedBy.CRASH)
-        if self._watcher is not None or self._reporter is not None or self._timer is not None:
-            self._end_helpers()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self._reports is not None:
+            self._reports.stop()
         # The slot is held until it is known how the job has ended; `settle` goes on if this task is cut off.
         if await self._try_to_write(outcome) or await self._write_again(outcome):
             self._host.on_end(self)
-
-    def _end_helpers(self) -> None:
-        for task in (self._watcher, self._reporter):
-            if task is not None:
-                task.cancel()
-        self._cancel_timer()
 
     def _tell_hindrance(self, outcome: Outcome) -> None:
         """Have it tried again later: nothing has begun."""
@@ -278,7 +269,7 @@ class Attempt:
     async def _try_to_write(self, outcome: Outcome) -> bool:
         self._tries += 1
         try:
-            if self._progress or self._lines or self.job.has_report:
+            if self._reports is not None or self.job.has_report:
                 await self._write_last_report()
             if outcome.transition is not Transition.COMPLETE or self._exceeded is not None:
                 # Whatever the target has made of being asked to stop; but what could not begin has exceeded nothing.
@@ -318,7 +309,7 @@ class Attempt:
     async def _write_last_report(self) -> None:
         self.job.finish_log()
         try:
-            await self._write_report()
+            await self._made_reports().write()
         except StoreUnavailable:
             if self._tries < _TRIES_WITH_REPORT:  # else the end must not wait any longer for a few lines
                 raise
@@ -366,49 +357,11 @@ class Attempt:
         seconds = policy.delay_after(failures) if seconds is None else min(seconds, LONGEST_WAIT_SECONDS)
         return self._host.clock.now() + timedelta(seconds=seconds)
 
-    def _start_reporter(self) -> None:
-        self._cancel_timer()
-        if self._reporter is None and not self.task.done():
-            self._reporter = self._loop.create_task(self._report(), name=f"reports of {self.job.id}")
+    def _start_reports(self) -> None:
+        if not self.task.done():
+            self._made_reports().start()
 
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    async def _report(self) -> None:
-        """Write the newest progress and the new lines now and then, for as long as there is something new."""
-        backoff = Backoff(PROGRESS_INTERVAL_SECONDS)
-        while True:
-            try:
-                if not await self._write_report():
-                    break
-                backoff.reset()
-                await asyncio.sleep(PROGRESS_INTERVAL_SECONDS)
-            except StoreUnavailable:
-                await asyncio.sleep(backoff.next_seconds())
-        self._reporter = None
-        seconds = self.job.seconds_to_next_line()
-        if seconds is not None:
-            self._timer = self._loop.call_later(seconds, self._start_reporter)
-
-    async def _write_report(self) -> bool:
-        """Write what is new, and say whether anything was."""
-        progress = self.job.take_progress()
-        if progress is not None and self._limits is not None:
-            self._limits.hear()
-        progress = progress or self._progress
-        if progress is not None:
-            self._progress = progress  # for whoever writes next, if this is cut off; to write it twice does no harm
-            await self._store.report_progress(self.claim, progress)
-            self._progress = None
-        # Taken only here: the reporter may be cut off while it waits, when what it asked of the store is written still.
-        lines = [*self._lines, *self.job.take_lines()][-_MOST_LINES:]
-        if lines:
-            self._lines = ()
-            try:
-                await self._store.append_log(self.claim, lines)
-            except StoreUnavailable:
-                self._lines = lines
-                raise
-        return progress is not None or bool(lines)
+    def _made_reports(self) -> JobReports:
+        if self._reports is None:
+            self._reports = JobReports(self.claim, self.job, self._store, self._limits)
+        return self._reports

@@ -1,0 +1,87 @@
+"""What a running job says, on its way to the store."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from servicekit.engine.limits import TimeLimits
+from servicekit.errors import StoreUnavailable
+from servicekit.jobs.backoff import Backoff
+from servicekit.jobs.current import RunningJob
+from servicekit.jobs.logs import NewLine
+from servicekit.jobs.record import Progress
+from servicekit.jobs.submission import Claim
+from servicekit.ports import JobStore
+
+PROGRESS_INTERVAL_SECONDS: Final = 0.05
+_MOST_LINES: Final = 2_000
+
+
+class JobReports:
+    """Progress and lines of one attempt. They are written now and then while there are new ones, and at the end.
+
+    What could not be written is written with what comes next: of progress the newest, of lines the newest 2,000.
+    """
+
+    def __init__(self, claim: Claim, job: RunningJob, store: JobStore, limits: TimeLimits | None) -> None:
+        self._claim = claim
+        self._job = job
+        self._store = store
+        self._limits = limits
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None  # of the next report, if there may be one without new output
+        self._progress: Progress | None = None
+        self._lines: Sequence[NewLine] = ()
+
+    def start(self) -> None:
+        """Write what is new, for as long as there is something new. It is called on the event loop."""
+        self._cancel_timer()
+        if self._task is None:
+            self._task = asyncio.create_task(self._write_all(), name=f"reports of {self._job.id}")
+
+    def stop(self) -> None:
+        """Start nothing more. The end is up to `write`."""
+        if self._task is not None:
+            self._task.cancel()
+        self._cancel_timer()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _write_all(self) -> None:
+        backoff = Backoff(PROGRESS_INTERVAL_SECONDS)
+        while True:
+            try:
+                if not await self.write():
+                    break
+                backoff.reset()
+                await asyncio.sleep(PROGRESS_INTERVAL_SECONDS)
+            except StoreUnavailable:
+                await asyncio.sleep(backoff.next_seconds())
+        self._task = None
+        seconds = self._job.seconds_to_next_line()
+        if seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.start)
+
+    async def write(self) -> bool:
+        """Write the newest progress and the new lines, and say whether there were any."""
+        progress = self._job.take_progress()
+        if progress is not None and self._limits is not None:
+            self._limits.hear()
+        progress = progress or self._progress
+        if progress is not None:
+            self._progress = progress  # for whoever writes next, if this is cut off; to write it twice does no harm
+            await self._store.report_progress(self._claim, progress)
+            self._progress = None
+        # Taken only here: the task may be cut off while it waits, when what it asked of the store is written still.
+        lines = [*self._lines, *self._job.take_lines()][-_MOST_LINES:]
+        if lines:
+            self._lines = ()
+            try:
+                await self._store.append_log(self._claim, lines)
+            except StoreUnavailable:
+                self._lines = lines
+                raise
+        return progress is not None or bool(lines)
