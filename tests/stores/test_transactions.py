@@ -16,7 +16,7 @@ from servicekit.stores.sqlite.store import SqliteStore
 from tests.fakes import RecordingPublisher, RecordingSignals, noop, submission
 from tests.stores.test_faults import hook_connections
 
-COUNTED = (inserts._INSERT_PLAIN, claims._CLAIM, writes._END)
+COUNTED = (inserts._INSERT_PLAIN, claims._CLAIM, writes._END, writes._END_ALONE)
 ids = JobIds()
 
 
@@ -66,7 +66,7 @@ async def test_a_job_that_is_waited_for_takes_two_transactions(tmp_path: Path, t
         for _ in range(10):
             job_id = await scheduler.add_job(noop)
             assert (await scheduler.wait(job_id)).status is JobStatus.COMPLETED
-    assert transactions.committed == 10 * [[inserts._INSERT_PLAIN, claims._CLAIM], [writes._END]]
+    assert transactions.committed == 10 * [[inserts._INSERT_PLAIN, claims._CLAIM], [writes._END_ALONE]]
 
 
 async def test_what_was_asked_just_before_the_end_is_written(tmp_path: Path) -> None:

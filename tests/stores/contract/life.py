@@ -126,6 +126,24 @@ class LifeContract(StoreTests):
         record = await store.get_record(job_id)
         assert (record.status, record.progress) == (JobStatus.RUNNING, None)
 
+    async def test_of_attempts_that_end_at_once_each_that_runs_its_job_ends_it(self, store: JobStore) -> None:
+        first, second, deleted, canceled = [await self.start(store) for _ in range(4)]
+        stale = Claim(first.submission, first.attempt - 1)
+        await store.delete(deleted.submission.id)
+        await store.request_cancel(canceled.submission.id)
+        failed = failure(ValueError("no"))
+        ends = [
+            (stale, completion(0)), (first, completion(1)), (first, completion(2)), (deleted, completion(3)),
+            (second, failed), (canceled, CANCELED),
+        ]  # fmt: skip
+        written = await asyncio.gather(*(store.finish(claim, outcome) for claim, outcome in ends))
+        assert written == [False, True, False, False, True, True]
+        assert await store.get_result(first.submission.id) == 1
+        assert (await store.get_record(second.submission.id)).error == failed.error
+        assert await self.status_of(store, canceled.submission.id) is JobStatus.CANCELED
+        with pytest.raises(JobNotFound):
+            await store.get_record(deleted.submission.id)
+
     async def test_progress_is_recorded_with_its_time_and_kept_to_the_end(
         self, store: JobStore, clock: FakeClock
     ) -> None:

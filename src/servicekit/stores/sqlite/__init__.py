@@ -33,5 +33,8 @@ On failure. A full disk, a file that cannot be written, a lock that another prog
 could not be answered raises `StoreUnavailable` with the reason, nothing of it is kept, and the next call tries again.
 
 Statements that write many rows get them as one JSON parameter: the interpreter's lock is then released and taken once
-for each statement and not once for each row, which would let a busy event loop slow the writer down a hundredfold.
+for each statement and not once for each row, which would let a busy event loop slow the writer down a hundredfold. The
+end of a single job is one plain statement: between jobs that end one by one the machine rests, and all that it has to
+do then takes three times as long. For the same reason the events of a transaction are read in the transaction; they are
+told when it is on the disk.
 """
