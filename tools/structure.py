@@ -1,0 +1,185 @@
+"""Print how the package is built: sizes of classes, ports, stores and functions, comments, private names, circles.
+
+    python tools/structure.py [FOLDER]
+
+FOLDER is where the package is, `src/servicekit` of this checkout if it is left out; so two commits can be compared.
+"""
+
+import ast
+import re
+import sys
+import tokenize
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from statistics import median, quantiles
+from typing import NamedTuple
+
+_MANY_METHODS = 20
+_LARGEST = 5
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+# What a sentence that gives a reason has in it, as a rule.
+_REASON = re.compile(r"\b(since|because|so|else|would|could|can|cannot|must|may|might)\b", re.IGNORECASE)
+_DIRECTIVE = re.compile(r"#\s*(noqa|type:|fmt:|mypy:|!)")
+_PUBLIC = ("_asdict", "_fields", "_make", "_replace")  # of named tuples
+
+
+class Function(NamedTuple):
+    name: str
+    lines: int
+
+
+class Class(NamedTuple):
+    name: str
+    methods: int
+
+
+class Module:
+    """One file, parsed."""
+
+    def __init__(self, path: Path, root: Path) -> None:
+        self.path = path
+        parts = path.relative_to(root.parent).with_suffix("").parts
+        self.name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        self.room = parts[1] if len(parts) > 2 else parts[-1]
+        self.text = path.read_text(encoding="utf-8")
+        self.tree = ast.parse(self.text)
+
+    @property
+    def lines(self) -> int:
+        return self.text.count("\n")
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        return list(ast.walk(self.tree))
+
+    def list_functions(self) -> Iterator[Function]:
+        for node in self.nodes:
+            if isinstance(node, _FUNCTIONS):
+                yield Function(f"{self.name}:{node.name}", (node.end_lineno or node.lineno) - node.lineno + 1)
+
+    def list_classes(self) -> Iterator[Class]:
+        for node in self.nodes:
+            if isinstance(node, ast.ClassDef):
+                yield Class(f"{self.name}:{node.name}", sum(isinstance(each, _FUNCTIONS) for each in node.body))
+
+    def list_comments(self) -> Iterator[str]:
+        with self.path.open("rb") as file:
+            for token in tokenize.tokenize(file.readline):
+                if token.type == tokenize.COMMENT and not _DIRECTIVE.match(token.string):
+                    yield token.string
+
+    def list_imports(self) -> Iterator[str]:
+        """Modules of the package that are imported anywhere in it, also for types alone."""
+        for node in self.nodes:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                yield node.module
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            elif isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+
+    def list_own_names(self) -> Iterator[str]:
+        """Private names that are made here: functions, methods, variables, attributes of `self`."""
+        for node in self.nodes:
+            if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+                yield node.name
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                yield node.id
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                yield node.attr
+
+    def list_private_uses(self) -> Iterator[str]:
+        """Private names of other objects that are asked for here."""
+        for node in self.nodes:
+            if isinstance(node, ast.Attribute) and _is_private(node.attr) and not _is_own(node.value):
+                yield node.attr
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("servicekit"):
+                yield from (alias.name for alias in node.names if _is_private(alias.name))
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__") and name not in _PUBLIC
+
+
+def _is_own(value: ast.expr) -> bool:
+    return isinstance(value, ast.Name) and value.id in ("self", "cls")
+
+
+def list_circles(modules: list[Module]) -> list[list[str]]:
+    """The groups of modules of which each leads to each other by its imports."""
+    names = {module.name for module in modules}
+    imports = {module.name: {name for name in module.list_imports() if name in names} for module in modules}
+    reached = {name: _reach(name, imports) for name in names}
+    circles = {frozenset(each for each in reached[name] if name in reached[each]) for name in names}
+    return sorted(sorted(circle) for circle in circles if len(circle) > 1)
+
+
+def _reach(start: str, imports: dict[str, set[str]]) -> set[str]:
+    reached: set[str] = set()
+    waiting = [start]
+    while waiting:
+        new = imports[waiting.pop()] - reached
+        reached |= new
+        waiting += new
+    return reached
+
+
+def describe(root: Path) -> Iterator[str]:
+    modules = [Module(path, root) for path in sorted(root.rglob("*.py"))]
+    yield f"modules {len(modules)}, lines {sum(module.lines for module in modules):,}"
+    yield from _describe_classes(modules)
+    yield f"lines of stores: {_join(_count_lines_of_stores(modules, root))}"
+    yield from _describe_functions([each for module in modules for each in module.list_functions()])
+    comments = [each for module in modules for each in module.list_comments()]
+    yield f"comments {len(comments)}, with a reason {sum(bool(_REASON.search(each)) for each in comments)}"
+    uses = _list_foreign_private_uses(modules)
+    yield f"private names of other rooms {len(uses)}: {_join(uses)}"
+    circles = [" ".join(circle) for circle in list_circles(modules)]
+    yield f"circles of imports {len(circles)}: {_join(circles)}"
+
+
+def _describe_classes(modules: list[Module]) -> Iterator[str]:
+    classes = sorted((each for module in modules for each in module.list_classes()), key=lambda each: -each.methods)
+    large = [f"{each.name} {each.methods}" for each in classes if each.methods > _MANY_METHODS]
+    yield f"classes {len(classes)}; with more than {_MANY_METHODS} methods: {_join(large)}"
+    ports = [each for module in modules if module.room == "ports" for each in module.list_classes()]
+    yield f"members of ports: {_join(f'{each.name} {each.methods}' for each in ports)}"
+
+
+def _describe_functions(functions: list[Function]) -> Iterator[str]:
+    lengths = [each.lines for each in functions]
+    most = quantiles(lengths, n=10)[-1]
+    yield f"functions {len(functions):,}: median {median(lengths):.0f} lines, 90th percentile {most:.0f}"
+    longest = sorted(functions, key=lambda each: -each.lines)[:_LARGEST]
+    yield f"longest functions: {_join(f'{each.name} {each.lines}' for each in longest)}"
+
+
+def _count_lines_of_stores(modules: list[Module], root: Path) -> Iterator[str]:
+    lines: Counter[str] = Counter()
+    for module in modules:
+        if module.room == "stores":
+            lines[module.path.relative_to(root / "stores").parts[0]] += module.lines
+    yield from (f"{name} {count:,}" for name, count in lines.items())
+
+
+def _list_foreign_private_uses(modules: list[Module]) -> list[str]:
+    made: dict[str, set[str]] = {}
+    for module in modules:
+        made.setdefault(module.room, set()).update(module.list_own_names())
+    everything = set[str]().union(*made.values())
+    return [
+        f"{module.name} {name}"
+        for module in modules
+        for name in module.list_private_uses()
+        if name in everything and name not in made[module.room]
+    ]
+
+
+def _join(texts: Iterable[str]) -> str:
+    return ", ".join(texts) or "none"
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "src/servicekit"
+    sys.stdout.write("\n".join(describe(folder)) + "\n")
