@@ -8,9 +8,12 @@ from datetime import timedelta
 import pytest
 
 from servicekit import ConfigurationError, EndedBy, JobStatus, Retry, Scheduler, current_job
+from servicekit.engine.limits import TimeLimits
+from servicekit.errors import SilenceTimeout, TimeLimitExceeded
+from servicekit.jobs.current import RunningJob
 from servicekit.jobs.options import DEFAULT_OPTIONS, changed
-from servicekit.testing import TestScheduler
-from tests.fakes import Gate, noop
+from servicekit.testing import FakeClock, TestScheduler
+from tests.fakes import Gate, QuietHost, noop, submission
 
 
 async def wait_for_ever() -> None:
@@ -45,6 +48,20 @@ async def test_a_job_that_says_nothing_fails(url: str) -> None:
     assert record.error == "SilenceTimeout: the job reported no progress for longer than it may (silence_timeout=60 s)"
     assert record.progress is not None
     assert (record.progress.done, record.elapsed_seconds) == (4, 4 * 40 + 60)
+
+
+async def test_progress_that_cannot_be_written_down_is_no_silence() -> None:
+    clock, struck = FakeClock(), list[TimeLimitExceeded]()
+    job = RunningJob(submission("a job"), 1, QuietHost())
+    limits = TimeLimits(job, changed(DEFAULT_OPTIONS, {"silence_timeout": 60}), clock, struck.append)
+    watching = asyncio.create_task(limits.watch())
+    for step in range(5):
+        await clock.advance(40)
+        job.progress(step)  # and nobody takes it
+    assert not struck
+    await clock.advance(120)  # since the limit has been reached, and since it was last heard of
+    assert [type(error) for error in struck] == [SilenceTimeout]
+    await watching
 
 
 async def test_a_job_that_waits_too_long_fails_and_never_runs(single: Scheduler, gate: Gate) -> None:

@@ -153,7 +153,7 @@ class Attempt:
             self._set_limits(self.claim.submission.options)
 
     def _set_limits(self, options: JobOptions) -> None:
-        limits = TimeLimits(options, self._host.clock, self._strike)
+        limits = TimeLimits(self.job, options, self._host.clock, self._strike)
         if limits.is_needed:
             self._limits = limits
             self._watcher = self._loop.create_task(limits.watch(), name=f"limits of {self.job.id}")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from servicekit.errors import RunTimeout, SilenceTimeout, TimeLimitExceeded
+from servicekit.jobs.current import RunningJob
 from servicekit.jobs.options import JobOptions, seconds_of
 from servicekit.ports import Clock
 
@@ -10,15 +11,20 @@ from servicekit.ports import Clock
 class TimeLimits:
     """Calls `strike` with the limit that an attempt has exceeded: the first one, and once.
 
-    The attempt's progress is heard of when it is written down, up to a twentieth of a second after it was reported.
+    The attempt's progress is heard of when it is written down, up to a twentieth of a second after it was reported; if
+    the store is away then, when the limit is reached.
     """
 
-    def __init__(self, options: JobOptions, clock: Clock, strike: Callable[[TimeLimitExceeded], None]) -> None:
+    def __init__(
+        self, job: RunningJob, options: JobOptions, clock: Clock, strike: Callable[[TimeLimitExceeded], None]
+    ) -> None:
+        self._job = job
         self._run_seconds = None if options.run_timeout is None else seconds_of(options.run_timeout)
         self._silence_seconds = None if options.silence_timeout is None else seconds_of(options.silence_timeout)
         self._clock = clock
         self._strike = strike
         self._began_at = self._heard_at = clock.monotonic()
+        self._heard = job.newest_progress
 
     @property
     def is_needed(self) -> bool:
@@ -27,7 +33,7 @@ class TimeLimits:
 
     def hear(self) -> None:
         """The attempt has reported progress."""
-        self._heard_at = self._clock.monotonic()
+        self._heard, self._heard_at = self._job.newest_progress, self._clock.monotonic()
 
     async def watch(self) -> None:
         """Wait until a limit is exceeded; to be canceled when the attempt has ended."""
@@ -40,7 +46,9 @@ class TimeLimits:
         if self._run_seconds is not None and now - self._began_at >= self._run_seconds:
             return RunTimeout(self._run_seconds)
         if self._silence_seconds is not None and now - self._heard_at >= self._silence_seconds:
-            return SilenceTimeout(self._silence_seconds)
+            if self._job.newest_progress is self._heard:
+                return SilenceTimeout(self._silence_seconds)
+            self.hear()
         return None
 
     def _seconds_left(self) -> float:

@@ -107,6 +107,11 @@ class RunningJob:
             self._notify()
 
     @property
+    def newest_progress(self) -> object:
+        """What was reported last, another object each time; `None` if nothing was."""
+        return self._progress
+
+    @property
     def has_report(self) -> bool:
         """Whether there may be progress or lines to take."""
         return self._lines is not None or self._progress is not self._taken
