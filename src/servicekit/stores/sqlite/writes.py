@@ -9,13 +9,10 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from servicekit.errors import (
-    JobLost,
     JobNotFound,
-    NotRestartable,
-    ProcessDied,
-    ProcessStopped,
     RecordUnreadable,
 )
+from servicekit.jobs.lost_attempts import LostAttempt, find_fate
 from servicekit.jobs.outcome import describe_error
 from servicekit.jobs.record import MAX_PAST_ATTEMPTS, JobRecord
 from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
@@ -313,29 +310,22 @@ def give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared:
 
 
 def _give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared: bool) -> bool:
-    error: JobLost | None = None
     query = (
         "SELECT is_deleted, cancel_requested_at, target, max_restarts, attempt - spared - failures, options FROM jobs "
         "WHERE id = ?"
     )
     is_deleted, asked, target, max_restarts, attempts, options = connection.execute(query, [job_id]).fetchone()
-    ended_by = EndedBy.STOP if is_spared else EndedBy.CRASH
-    if is_deleted:
+    fate = find_fate(
+        LostAttempt(is_spared, bool(is_deleted), asked is not None, target is not None, max_restarts, attempts)
+    )
+    if fate.transition is None:
         connection.execute("DELETE FROM jobs WHERE id = ?", [job_id])
-    elif asked is not None:
-        close(connection, Transition.CANCEL, [job_id], now, EndedBy.CANCEL)
-    elif target is None:
-        error = NotRestartable()
-    elif is_spared and max_restarts == 0:
-        error = ProcessStopped()
-    elif not is_spared and max_restarts < attempts:
-        error = ProcessDied(attempts)
-    else:
+    elif fate.transition is Transition.RELEASE:
         expires_at = expiry_after_text(options, datetime.fromisoformat(now))
-        connection.execute(_GIVE_BACK, [now, ended_by, int(is_spared), expires_at, job_id])
-    if error is not None:
-        close(connection, Transition.FAIL, [job_id], now, ended_by, error)
-    return error is not None
+        connection.execute(_GIVE_BACK, [now, fate.ended_by, int(is_spared), expires_at, job_id])
+    else:
+        close(connection, fate.transition, [job_id], now, fate.ended_by, fate.error)
+    return fate.transition is Transition.FAIL
 
 
 def close(
