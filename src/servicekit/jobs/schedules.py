@@ -1,6 +1,6 @@
 """Recurring jobs: what is kept of a schedule, beside its timetable."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -53,3 +53,24 @@ class FiredSchedule(StrEnum):
     """By whoever fired it, or because the last job has not ended."""
     LOST = "lost"
     """It was not this schedule's next tick any more, or it is paused: somebody else was faster."""
+
+
+def judge_tick(overlap: str, *, is_next: bool, is_paused: bool, is_wanted: bool, is_last_there: bool) -> FiredSchedule:
+    """What is to become of a tick: `SUBMITTED`, unless the queue has no room for its job.
+
+    - `is_next`: it is still the schedule's next one.
+    - `is_wanted`: whoever fires it wants a job for it.
+    - `is_last_there`: the job of an earlier tick has not ended.
+    """
+    if is_paused or not is_next:
+        return FiredSchedule.LOST
+    if not is_wanted or (is_last_there and overlap == Overlap.SKIP):
+        return FiredSchedule.SKIPPED
+    return FiredSchedule.SUBMITTED
+
+
+def options_of_tick(name: str, overlap: str, options: JobOptions) -> JobOptions:
+    """The options of a tick's job: with overlap `WAIT`, the schedule's jobs share a key, and run one by one."""
+    if overlap != Overlap.WAIT or options.concurrency_key is not None:
+        return options
+    return replace(options, concurrency_key=f"schedule:{name}", concurrency_limit=1)

@@ -25,7 +25,7 @@ from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.restartable import as_accepted, describe_call, fingerprint, is_fixed
 from servicekit.jobs.results import WrittenResult, read_result
 from servicekit.jobs.retention import Retention
-from servicekit.jobs.schedules import FiredSchedule, Overlap, Schedule, ScheduleState
+from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState, judge_tick, options_of_tick
 from servicekit.jobs.status import EndedBy, JobStatus, Move, Transition, move_of
 from servicekit.jobs.submission import CallDescription, CallProblem, Claim, Submission, check_target, name_of
 from servicekit.jobs.threads import call_in_thread
@@ -352,12 +352,19 @@ class MemoryStore:
         self, name: str, tick: datetime, next_at: datetime | None, job_id: str | None
     ) -> FiredSchedule:
         kept = self._schedules.get(name)
-        if kept.is_paused or kept.next_at != tick:
-            return FiredSchedule.LOST
-        kept.next_at = next_at
         schedule = kept.schedule
-        is_blocked = schedule.overlap is Overlap.SKIP and self._goes_on(kept.last_job_id)
-        if job_id is None or is_blocked or self._is_full(schedule.options.queue):
+        what = judge_tick(
+            schedule.overlap,
+            is_next=kept.next_at == tick,
+            is_paused=kept.is_paused,
+            is_wanted=job_id is not None,
+            is_last_there=self._goes_on(kept.last_job_id),
+        )
+        if what is not FiredSchedule.LOST:
+            kept.next_at = next_at
+        if job_id is None or what is not FiredSchedule.SUBMITTED:
+            return what
+        if self._is_full(schedule.options.queue):
             return FiredSchedule.SKIPPED
         self._keep(_submission_of(schedule, job_id, kept.call))
         self._wake()
@@ -472,9 +479,8 @@ class _FirstUse(NamedTuple):
 
 def _submission_of(schedule: Schedule, job_id: str, call: CallDescription | CallProblem | None = None) -> Submission:
     """The job of a tick."""
-    target, args, kwargs, options = schedule.target, schedule.args, schedule.kwargs, schedule.options
+    target, args, kwargs = schedule.target, schedule.args, schedule.kwargs
+    options = options_of_tick(schedule.name, schedule.overlap, schedule.options)
     runner = check_target(target, args, kwargs, options.runner)
-    if schedule.overlap is Overlap.WAIT and options.concurrency_key is None:
-        options = replace(options, concurrency_key=f"schedule:{schedule.name}", concurrency_limit=1)
     name = options.name or name_of(target)
     return Submission(job_id, name, target, args, kwargs, runner, options, schedule=schedule.name, description=call)

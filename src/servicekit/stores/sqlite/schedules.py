@@ -8,7 +8,15 @@ from typing import Any, Final, NamedTuple
 from servicekit.errors import QueueFull, RecordUnreadable, ScheduleNotFound
 from servicekit.jobs.option_texts import dump_options, load_options
 from servicekit.jobs.restartable import describe_call, refuse
-from servicekit.jobs.schedules import FiredSchedule, MissedTicks, Overlap, Schedule, ScheduleState
+from servicekit.jobs.schedules import (
+    FiredSchedule,
+    MissedTicks,
+    Overlap,
+    Schedule,
+    ScheduleState,
+    judge_tick,
+    options_of_tick,
+)
 from servicekit.jobs.submission import CallDescription, CallProblem, Submission, check_target, name_of
 from servicekit.jobs.timetable import dump_timetable, load_timetable
 from servicekit.stores.sqlite.inserts import insert_one, new_job
@@ -159,13 +167,19 @@ def fire(connection: sqlite3.Connection, tick: Tick) -> FiredSchedule:
     if row is None:
         raise ScheduleNotFound(tick.name)
     next_at, is_paused, overlap, *call, is_last_there = row
-    if is_paused or next_at != tick.tick:
-        return FiredSchedule.LOST
-    connection.execute("UPDATE schedules SET next_at = ? WHERE name = ?", [tick.next_at, tick.name])
-    if tick.job_id is None or (is_last_there and overlap == Overlap.SKIP):
-        return FiredSchedule.SKIPPED
+    what = judge_tick(
+        overlap,
+        is_next=next_at == tick.tick,
+        is_paused=bool(is_paused),
+        is_wanted=tick.job_id is not None,
+        is_last_there=bool(is_last_there),
+    )
+    if what is not FiredSchedule.LOST:
+        connection.execute("UPDATE schedules SET next_at = ? WHERE name = ?", [tick.next_at, tick.name])
+    if tick.job_id is None or what is not FiredSchedule.SUBMITTED:
+        return what
     try:
-        _insert(connection, tick, tick.job_id, *call, must_wait=overlap == Overlap.WAIT)
+        _insert(connection, tick, tick.job_id, overlap, *call)
     except QueueFull:
         return FiredSchedule.SKIPPED
     connection.execute(
@@ -178,17 +192,14 @@ def _insert(
     connection: sqlite3.Connection,
     tick: Tick,
     job_id: str,
+    overlap: str,
     name: str,
     runner: str,
     target: str,
     arguments: str,
     options_text: str | None,
-    *,
-    must_wait: bool,
 ) -> None:
-    options = load_options(options_text)
-    if must_wait and options.concurrency_key is None:
-        options = replace(options, concurrency_key=f"schedule:{tick.name}", concurrency_limit=1)
+    options = options_of_tick(tick.name, overlap, load_options(options_text))
     job = new_job(
         job_id, name, runner, CallDescription(target, arguments), options, tick.now,
         schedule=tick.name, max_pending=tick.max_pending,
