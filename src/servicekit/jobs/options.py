@@ -223,3 +223,10 @@ def changed(options: JobOptions, changes: OptionChanges) -> JobOptions:
     if not isinstance(values.get("tags", ()), str):
         values = {**values, **({"tags": tuple(values["tags"])} if "tags" in values else {})}
     return replace(options, **values)
+
+
+def options_of_repetition(options: JobOptions) -> JobOptions:
+    """The options of a job that repeats another one: it starts at once, and the other has used its key."""
+    if options.idempotency_key is None and not options.delay and options.start_at is None:
+        return options
+    return replace(options, idempotency_key=None, delay=0.0, start_at=None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from servicekit.errors import RetryUnavailable
 from servicekit.jobs.metadata import NO_METADATA, metadata_of
+from servicekit.jobs.options import options_of_repetition
 from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.record import (
     MAX_PAST_ATTEMPTS,
@@ -208,9 +209,6 @@ class Job:
         """The same call again, at once; `RetryUnavailable` if it cannot be made."""
         if self.target is None:
             raise RetryUnavailable(self.id, self.status, self.why_not_again)
-        options = self.options
-        if options.idempotency_key is not None or options.delay or options.start_at is not None:
-            options = replace(options, idempotency_key=None, delay=0.0, start_at=None)
         repetition = Submission(
             new_id,
             self.name,
@@ -218,7 +216,7 @@ class Job:
             self.args,
             self.kwargs,
             self.runner,
-            options,
+            options_of_repetition(self.options),
             retry_of=self.id,
             parent=self.parent,
             description=self.call,

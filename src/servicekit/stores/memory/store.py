@@ -3,10 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 from servicekit.errors import (
-    IdempotencyConflict,
     JobFailed,
     JobNotFinished,
     JobNotFound,
@@ -16,6 +15,7 @@ from servicekit.errors import (
     check_count,
 )
 from servicekit.jobs.events import JobEvent
+from servicekit.jobs.idempotency import FirstUse
 from servicekit.jobs.logs import LogPage, NewLine
 from servicekit.jobs.options import DEFAULT_OPTIONS, RunnerKind, seconds_of
 from servicekit.jobs.outcome import CANCELED, STOPPED, Outcome, failure
@@ -79,7 +79,7 @@ class MemoryStore:
         for statuses, bounds in retention.groups():
             self._finished |= dict.fromkeys(statuses, Finished(bounds))
         self._cargo = Cargo(retention.max_result_bytes)
-        self._first_uses: dict[str, _FirstUse] = {}  # of idempotency keys, by jobs that are kept
+        self._first_uses: dict[str, FirstUse] = {}  # of idempotency keys, by jobs that are kept
         self._schedules = Schedules()
         changes = self._changes = ChangeLog(self._now(), publisher.notify)
         self._note_change = changes.add
@@ -107,7 +107,7 @@ class MemoryStore:
             submission.discard()
             raise QueueFull(submission.options.queue, self._max_pending)
         if key is not None:
-            self._first_uses[key] = _FirstUse(submission.id, fingerprint(submission))
+            self._first_uses[key] = FirstUse(submission.id, fingerprint(submission))
         self._keep(submission)
         return submission.id
 
@@ -115,8 +115,9 @@ class MemoryStore:
         """The job that this submission is a repetition of."""
         first = self._first_uses[key]
         submission.discard()
-        if first.fingerprint != fingerprint(submission):
-            raise IdempotencyConflict(key, first.job_id)
+        conflict = first.find_conflict(key, fingerprint(submission))
+        if conflict is not None:
+            raise conflict
         return first.job_id
 
     def _is_full(self, queue: str) -> bool:
@@ -468,13 +469,6 @@ class MemoryStore:
         self._cargo.forget(job)
         if job.options.idempotency_key is not None:
             del self._first_uses[job.options.idempotency_key]
-
-
-class _FirstUse(NamedTuple):
-    """The job for which an idempotency key was used first."""
-
-    job_id: str
-    fingerprint: str
 
 
 def _submission_of(schedule: Schedule, job_id: str, call: CallDescription | CallProblem | None = None) -> Submission:

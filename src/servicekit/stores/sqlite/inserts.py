@@ -3,14 +3,14 @@
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from servicekit.errors import IdempotencyConflict, JobNotFound, QueueFull, RecordUnreadable, RetryUnavailable
+from servicekit.errors import JobNotFound, QueueFull, RecordUnreadable, RetryUnavailable
+from servicekit.jobs.idempotency import FirstUse
 from servicekit.jobs.metadata import NO_METADATA, metadata_of
 from servicekit.jobs.option_texts import dump_options, load_options
-from servicekit.jobs.options import JobOptions
+from servicekit.jobs.options import JobOptions, options_of_repetition
 from servicekit.jobs.status import Transition, move_of
 from servicekit.jobs.submission import CallDescription
 from servicekit.stores.sqlite.options import expiry_after
@@ -128,17 +128,18 @@ def insert(connection: sqlite3.Connection, jobs: list[NewJob]) -> list[str | Exc
     answers: list[str | Exception] = []
     accepted: list[NewJob] = []
     for job in jobs:
-        first_use = None if job.idempotency_key is None else first_uses.get(job.idempotency_key)
-        if first_use is not None:
-            answers.append(first_use.answer(job))
+        key = job.idempotency_key
+        if key is not None and key in first_uses:
+            first = first_uses[key]
+            answers.append(first.find_conflict(key, job.fingerprint) or first.job_id)
         elif job.max_pending is not None and pending.get(job.queue, 0) >= job.max_pending:
             answers.append(QueueFull(job.queue, job.max_pending))
         else:
             accepted.append(job)
             answers.append(job.id)
             pending[job.queue] = pending.get(job.queue, 0) + 1
-            if job.idempotency_key is not None:
-                first_uses[job.idempotency_key] = _FirstUse(job.id, job.fingerprint)
+            if key is not None:
+                first_uses[key] = FirstUse(job.id, job.fingerprint)
     _write(connection, accepted)
     return answers
 
@@ -157,19 +158,7 @@ def _write(connection: sqlite3.Connection, jobs: list[NewJob]) -> None:
         connection.execute(_WORDS, [json.dumps(described)])
 
 
-class _FirstUse(NamedTuple):
-    """The job for which an idempotency key was used first."""
-
-    job_id: str
-    fingerprint: str | None
-
-    def answer(self, job: NewJob) -> str | Exception:
-        """What is told to who submits another job with the key."""
-        is_same = self.fingerprint == job.fingerprint
-        return self.job_id if is_same else IdempotencyConflict(str(job.idempotency_key), self.job_id)
-
-
-def _find_first_uses(connection: sqlite3.Connection, keys: list[str]) -> dict[str, _FirstUse]:
+def _find_first_uses(connection: sqlite3.Connection, keys: list[str]) -> dict[str, FirstUse]:
     if not keys:
         return {}
     (found,) = connection.execute(
@@ -177,7 +166,7 @@ def _find_first_uses(connection: sqlite3.Connection, keys: list[str]) -> dict[st
         "WHERE idempotency_key IN (SELECT value FROM json_each(?))",
         [json.dumps(keys)],
     ).fetchone()
-    return {key: _FirstUse(job_id, fingerprint) for key, job_id, fingerprint in json.loads(found)}
+    return {key: FirstUse(job_id, fingerprint) for key, job_id, fingerprint in json.loads(found)}
 
 
 def _count_pending(connection: sqlite3.Connection, queues: set[str]) -> dict[str, int]:
@@ -219,7 +208,7 @@ def resubmit(connection: sqlite3.Connection, request: Resubmission) -> str:
     if not all(isinstance(text, str) for text in (name, runner, target, arguments, options_text or "", parent or "")):
         raise RecordUnreadable(f"Job {request.job_id}", "something that it was submitted with is no text.")
     try:
-        options = replace(load_options(options_text), idempotency_key=None, delay=0.0, start_at=None)
+        options = options_of_repetition(load_options(options_text))
     except NONSENSE as error:
         raise RecordUnreadable(f"Job {request.job_id}", f"its options make no sense: {error}") from error
     call = CallDescription(target, arguments)
