@@ -157,9 +157,10 @@ async def wait_gone(*pids: int) -> None:
 
 def block_until_gone(pid: int) -> None:
     """Wait until this process has ended, and let the event loop do nothing meanwhile."""
-    descriptor = os.pidfd_open(pid)
-    select.select([descriptor], [], [])
-    os.close(descriptor)
+    with suppress(ProcessLookupError):  # it was quicker
+        descriptor = os.pidfd_open(pid)
+        select.select([descriptor], [], [])
+        os.close(descriptor)
 
 
 def parent_of(pid: int) -> int:

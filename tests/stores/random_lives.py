@@ -26,6 +26,7 @@ from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.submission import Claim
+from servicekit.stores.sqlite import writer
 from servicekit.stores.sqlite.store import SqliteStore
 from tests.fakes import RecordingPublisher, noop, submission
 
@@ -197,6 +198,8 @@ def tell(what: str, **facts: object) -> None:
 
 
 def main(path: Path, seed: int, operations: int) -> None:
+    # On a busy machine a thread may wait long for its turn.
+    writer._PATIENCE_SECONDS = writer._LAST_PATIENCE_SECONDS = 60.0  # type: ignore[misc]
     users = [RandomUser(path, seed * THREADS + number) for number in range(THREADS)]
     failed: list[BaseException] = []
 

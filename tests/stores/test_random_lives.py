@@ -67,7 +67,7 @@ def run_processes(path: Path, seed: int) -> Iterator[dict[str, Any]]:
     finally:
         for process in processes:
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 def check_facts(connection: sqlite3.Connection, facts: list[dict[str, Any]]) -> None:
