@@ -2,14 +2,12 @@
 
 import asyncio
 import os
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from servicekit import Every, JobStatus, create_scheduler
+from servicekit import Every, create_scheduler
 from servicekit.stores.sqlite import targets
 from servicekit.stores.sqlite.targets import Targets
 from tests.fakes import noop
@@ -118,52 +116,3 @@ async def test_without_a_thread_it_is_asked_again(tmp_path: Path, monkeypatch: p
         problem = await found.find_problem("imported_by_a_thread:run")
     assert problem == "imported_by_a_thread:run cannot be imported at the moment: can't start new thread"
     assert await found.find_problem("imported_by_a_thread:run") is None
-
-
-async def submit_call_of(reference: str, url: str, folder: Path) -> str:
-    """Submit a job of a target that this process has not imported."""
-    async with create_scheduler(url, run_jobs=False) as scheduler:
-        job_id = await scheduler.add_job(noop)
-    with closing(sqlite3.connect(folder / "jobs.db", isolation_level=None)) as connection:
-        connection.execute("UPDATE jobs SET target = ?", (reference,))
-    return job_id
-
-
-async def test_the_event_loop_goes_on_while_a_target_is_imported(
-    hanging: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(targets, "_PATIENCE_SECONDS", 0.01)
-    url = f"sqlite:///{tmp_path / 'jobs.db'}"
-    job_id = await submit_call_of(hanging, url, tmp_path)
-    async with create_scheduler(url) as scheduler:
-        writer = await asyncio.to_thread(os.open, tmp_path / "fifo", os.O_WRONLY)  # which waits for the reader
-        assert await scheduler.get_status(job_id) is JobStatus.RUNNING
-        while not caplog.records:
-            await asyncio.sleep(0.001)
-        os.close(writer)
-        assert (await scheduler.wait(job_id)).status is JobStatus.COMPLETED
-    assert caplog.messages == [f"Jobs wait here while targets are imported, which takes long: ['{hanging}']"]
-
-
-async def test_what_waits_for_an_import_is_given_back_when_the_service_stops(hanging: str, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'jobs.db'}"
-    job_id = await submit_call_of(hanging, url, tmp_path)
-    async with create_scheduler(url) as scheduler:
-        writer = await asyncio.to_thread(os.open, tmp_path / "fifo", os.O_WRONLY)
-    os.close(writer)
-    async with create_scheduler(url, run_jobs=False) as scheduler:
-        record = await scheduler.get_record(job_id)
-    assert (record.status, record.attempts) == (JobStatus.PENDING, ())
-
-
-async def test_a_target_whose_import_needs_the_main_thread_is_imported_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))
-    source = "import signal\nsignal.signal(signal.SIGUSR2, signal.SIG_DFL)\ndef run(): return 'imported'\n"
-    (tmp_path / "for_the_main_thread.py").write_text(source)
-    url = f"sqlite:///{tmp_path / 'jobs.db'}"
-    job_id = await submit_call_of("for_the_main_thread:run", url, tmp_path)
-    async with create_scheduler(url) as scheduler:
-        await scheduler.wait(job_id)
-        assert await scheduler.get_result(job_id) == "imported"

@@ -31,9 +31,6 @@ class LocalJobs:
                 problem.sentence,
             )
 
-    def __contains__(self, job_id: str) -> bool:
-        return job_id in self._submissions
-
     def take(self, job_id: str) -> Submission | None:
         """The submission of a job that is started, if it is one of these."""
         return self._submissions.pop(job_id, None)

@@ -92,10 +92,9 @@ class Messenger:
         elif call.function is logs.append and result is True:
             self._publisher.notify_log(call.argument.id)
         elif call.function is claims.claim and call.future.cancelled() and isinstance(result, list):
-            self.give_back(result)
+            self._give_back(result)
 
-    def give_back(self, jobs: list[ClaimedJob]) -> None:
-        """Have others run jobs that this process has claimed, and will not run."""
+    def _give_back(self, jobs: list[ClaimedJob]) -> None:
         now = time_text(self._clock.now())
         for job in jobs:
             self._unclaim(writes.Release(job.id, job.attempt, now), Backoff())

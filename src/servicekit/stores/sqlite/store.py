@@ -39,7 +39,7 @@ from servicekit.stores.sqlite.pruning import Prune, PruneGroup
 from servicekit.stores.sqlite.ready import ClaimedJob
 from servicekit.stores.sqlite.rows import find_moment, progress_text, time_text, write_time
 from servicekit.stores.sqlite.seat import Seat
-from servicekit.stores.sqlite.targets import Targets, is_loaded
+from servicekit.stores.sqlite.targets import Targets
 from servicekit.stores.sqlite.threads import Reader
 from servicekit.stores.sqlite.writer import (
     DECLINE,
@@ -316,8 +316,6 @@ class SqliteStore:
         try:
             jobs = await self._writing().ask(claims.claim, request)
             self._seat.runs_jobs = True
-            if not all(map(self._is_at_hand, jobs)):
-                await self._import_targets(jobs)
             return [self._claim(job) for job in jobs]
         except claims.ProcessForgotten:
             await self._join_again()
@@ -328,20 +326,6 @@ class SqliteStore:
         async with self._opening:
             if self._writer is not None:
                 await self._seat.take_another(self._writer, self._now())
-
-    def _is_at_hand(self, job: ClaimedJob) -> bool:
-        """Whether to make a submission of it takes no import."""
-        return job.target is None or job.id in self._local or is_loaded(job.target)
-
-    async def _import_targets(self, jobs: list[ClaimedJob]) -> None:
-        """Import beside the event loop what these jobs need. They are given back if the worker stops meanwhile."""
-        messenger = self._messenger
-        try:
-            await self._targets.import_all(job.target for job in jobs if job.target and not self._is_at_hand(job))
-        except asyncio.CancelledError:
-            if messenger is not None:
-                messenger.give_back(jobs)
-            raise
 
     def _claim(self, job: ClaimedJob) -> Claim:
         submission = self._local.take(job.id) or load_submission(job, self._decline)

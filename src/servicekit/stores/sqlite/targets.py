@@ -1,11 +1,8 @@
 """Which targets this process can import."""
 
 import asyncio
-import logging
 import sys
 import time
-from collections.abc import Iterable
-from contextlib import suppress
 from typing import Final
 
 from servicekit.errors import TargetUnavailable
@@ -14,8 +11,6 @@ from servicekit.jobs.threads import start_in_thread
 
 _TRY_AGAIN_SECONDS: Final = 60.0  # what is missing now may be a file that could not be opened, for once
 _PATIENCE_SECONDS: Final = 5.0  # nobody waits longer for a list of schedules
-
-_log = logging.getLogger("servicekit.stores")
 
 
 class Targets:
@@ -34,7 +29,7 @@ class Targets:
         until, problem = self._problems.get(reference, (0.0, ""))
         if time.monotonic() < until:
             return problem
-        if is_loaded(reference):
+        if _is_loaded(reference):
             return self._remember(reference, _try(reference))
         try:
             began, importing = self._start_import(reference)
@@ -46,22 +41,6 @@ class Targets:
             return f"{reference} cannot be imported so far: that has not ended for {_PATIENCE_SECONDS:g} seconds."
         self._imports.pop(reference, None)
         return self._remember(reference, importing.result())
-
-    async def import_all(self, references: Iterable[str]) -> None:
-        """Import what is not there yet in threads, however long that takes: the event loop goes on meanwhile.
-
-        Whoever uses a target is told if its import has failed.
-        """
-        missing = {reference for reference in references if not is_loaded(reference)}
-        with suppress(RuntimeError):  # there are no more threads
-            importing = [self._start_import(reference)[1] for reference in missing]
-            if importing:
-                _, late = await asyncio.wait(importing, timeout=_PATIENCE_SECONDS)
-                if late:
-                    _log.warning("Jobs wait here while targets are imported, which takes long: %s", sorted(missing))
-                    await asyncio.wait(late)
-        for reference in missing:
-            self._imports.pop(reference, None)
 
     def _start_import(self, reference: str) -> "tuple[float, asyncio.Future[str | None]]":
         """Import it once for all who ask until they know how it ends, and say when that began."""
@@ -87,7 +66,7 @@ def _try(reference: str) -> str | None:
     return None
 
 
-def is_loaded(reference: str) -> bool:
+def _is_loaded(reference: str) -> bool:
     """Whether to import it takes no time. What another thread is importing is on Python's list already."""
     module = sys.modules.get(reference.partition(":")[0])
     return module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False)
