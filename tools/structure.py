@@ -80,13 +80,13 @@ class Module:
                 yield from (alias.name for alias in node.names)
 
     def list_own_names(self) -> Iterator[str]:
-        """Private names that are made here: functions, methods, variables, attributes of `self`."""
+        """Names that are made here: functions, classes, variables, attributes of `self`."""
         for node in self.nodes:
             if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
                 yield node.name
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 yield node.id
-            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and _is_own(node.value):
                 yield node.attr
 
     def list_private_uses(self) -> Iterator[str]:
@@ -132,7 +132,8 @@ def describe(root: Path) -> Iterator[str]:
     yield f"lines of stores: {_join(_count_lines_of_stores(modules, root))}"
     yield from _describe_functions([each for module in modules for each in module.list_functions()])
     comments = [each for module in modules for each in module.list_comments()]
-    yield f"comments {len(comments)}, with a reason {sum(bool(_REASON.search(each)) for each in comments)}"
+    reasons = sum(bool(_REASON.search(each)) for each in comments)
+    yield f"lines of comments {len(comments)}, with a word of a reason {reasons}"
     uses = _list_foreign_private_uses(modules)
     yield f"private names of other rooms {len(uses)}: {_join(uses)}"
     circles = [" ".join(circle) for circle in list_circles(modules)]
@@ -144,7 +145,7 @@ def _describe_classes(modules: list[Module]) -> Iterator[str]:
     large = [f"{each.name} {each.methods}" for each in classes if each.methods > _MANY_METHODS]
     yield f"classes {len(classes)}; with more than {_MANY_METHODS} methods: {_join(large)}"
     ports = [each for module in modules if module.room == "ports" for each in module.list_classes()]
-    yield f"members of ports: {_join(f'{each.name} {each.methods}' for each in ports)}"
+    yield f"methods of ports: {_join(f'{each.name} {each.methods}' for each in ports)}"
 
 
 def _describe_functions(functions: list[Function]) -> Iterator[str]:

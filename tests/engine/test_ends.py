@@ -203,15 +203,23 @@ def thread_noop() -> None:
     """The target that does nothing in a thread."""
 
 
-@pytest.mark.parametrize("target", [noop, thread_noop])
-async def test_jobs_that_have_ended_leave_nothing_to_the_garbage_collector(target: Any) -> None:
-    async with InMemoryScheduler() as scheduler:
+async def report() -> None:
+    current_job().progress(1)
+    print("a line")
+
+
+@pytest.mark.parametrize("options", [{}, {"run_timeout": 60}, {"silence_timeout": 60}])
+@pytest.mark.parametrize("target", [noop, thread_noop, report])
+async def test_jobs_that_have_ended_leave_nothing_to_the_garbage_collector(target: Any, options: Any) -> None:
+    async with InMemoryScheduler() as unlimited:
+        scheduler = unlimited.with_options(**options)
         gc.collect()
         gc.disable()
         gc.set_debug(gc.DEBUG_SAVEALL)
         try:
             for job_id in [await scheduler.add_job(target) for _ in range(10)]:
-                await scheduler.wait(job_id)
+                await unlimited.wait(job_id)
+            await asyncio.sleep(0)  # what was canceled ends
             gc.collect()
             left = [found for found in gc.garbage if isinstance(found, RunningJob | attempt.Attempt)]
         finally:
@@ -221,7 +229,13 @@ async def test_jobs_that_have_ended_leave_nothing_to_the_garbage_collector(targe
     assert left == []
 
 
-async def test_what_a_job_has_left_behind_submits_still_and_reports_nothing() -> None:
+async def test_what_a_job_has_left_behind_submits_still_and_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    reports: list[object] = []
+
+    async def report_progress(*report: object) -> None:
+        reports.append(report)
+
+    monkeypatch.setattr(MemoryStore, "report_progress", report_progress)
     strays: list[asyncio.Task[str]] = []
 
     async def stray() -> str:
@@ -239,3 +253,4 @@ async def test_what_a_job_has_left_behind_submits_still_and_reports_nothing() ->
         child = await scheduler.wait(await strays[0])
         assert (child.parent, child.status) == (parent.id, JobStatus.COMPLETED)
         assert await scheduler.get_record(parent.id) == parent
+    assert reports == []

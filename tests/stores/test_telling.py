@@ -1,5 +1,6 @@
 """When it is told what has been written: not before it is committed, and to everybody who watches by then."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -28,11 +29,14 @@ class Before:
 
     def __init__(self) -> None:
         self._awaited: tuple[str, Callable[[], object]] | None = None
+        self.connection: sqlite3.Connection | None = None
+        """The one that the statement is for."""
 
     def do(self, beginning: str, act: Callable[[], object]) -> None:
         self._awaited = beginning, act
 
-    def hear(self, _: sqlite3.Connection | None, statement: str) -> None:
+    def hear(self, connection: sqlite3.Connection | None, statement: str) -> None:
+        self.connection = connection
         if self._awaited is not None and statement.startswith(self._awaited[0]):
             act, self._awaited = self._awaited[1], None
             act()
@@ -101,3 +105,32 @@ async def test_an_end_is_written_and_told_whose_event_cannot_be_read_at_first(tm
         before.do(f"SELECT json_group_array({rows.EVENT_ARRAY})", fail)
         assert await store.finish(claim, completion(None))
         assert take_statuses(mailbox) == [JobStatus.COMPLETED]
+
+
+async def test_an_error_that_ends_the_transaction_is_the_one_that_is_told(tmp_path: Path, before: Before) -> None:
+    hub = EventHub()
+
+    def end_transaction() -> None:
+        assert before.connection is not None
+        before.connection.execute("ROLLBACK")
+        fail()
+
+    async with running(tmp_path, hub) as (store, claim):
+        mailbox = watch(hub, claim)
+        before.do(f"SELECT json_group_array({rows.EVENT_ARRAY})", end_transaction)
+        with pytest.raises(StoreUnavailable, match="SQLITE_IOERR"):
+            await store.finish(claim, completion(None))
+        assert take_statuses(mailbox) == []
+        assert await store.finish(claim, completion(None))
+        assert take_statuses(mailbox) == [JobStatus.COMPLETED]
+
+
+async def test_all_of_many_changes_at_once_are_told(tmp_path: Path) -> None:
+    hub = EventHub()
+    async with running(tmp_path, hub) as (store, claim):
+        others = [submission(ids.next_id()) for _ in range(50)]
+        mailboxes = [Mailbox() for _ in others]
+        for other, mailbox in zip(others, mailboxes, strict=True):
+            hub.subscribe(other.id, mailbox)
+        await asyncio.gather(*(store.insert(other) for other in others), store.finish(claim, completion(None)))
+        assert [take_statuses(mailbox) for mailbox in mailboxes] == [[JobStatus.PENDING]] * 50

@@ -45,8 +45,8 @@ _log = logging.getLogger("servicekit.engine")
 class AttemptHost:
     """What all attempts of a worker share, and whom they tell. The jobs that they run speak to it.
 
-    These do not know their attempts: a circle of the two is freed by the garbage collector alone, and costs each job
-    a fifth of what it costs in all.
+    Neither they nor what else an attempt has know it: such a circle is freed by the garbage collector alone, which
+    would cost each job a fifth of what it costs in all.
     """
 
     store: JobStore
@@ -60,7 +60,7 @@ class AttemptHost:
     """The job is pending again."""
     on_submit: Submit
     attempts: "dict[str, Attempt]" = field(default_factory=dict)
-    """Those that have not ended, by their jobs' ids."""
+    """Those that have not ended, by their jobs' ids; of one job the newest. The worker puts them in."""
     loop: asyncio.AbstractEventLoop = field(init=False)
     """The worker's, which sets it when it runs."""
 
@@ -153,10 +153,19 @@ class Attempt:
             self._set_limits(self.claim.submission.options)
 
     def _set_limits(self, options: JobOptions) -> None:
-        limits = TimeLimits(self.job, options, self._host.clock, self._strike)
+        limits = TimeLimits(self.job, options, self._host.clock)
         if limits.is_needed:
             self._limits = limits
-            self._watcher = self._loop.create_task(limits.watch(), name=f"limits of {self.job.id}")
+            if self._reports is not None:
+                self._reports.limits = limits
+            self._watcher = self._loop.create_task(self._watch(limits), name=f"limits of {self.job.id}")
+
+    async def _watch(self, limits: TimeLimits) -> None:
+        """Ask the target to stop when it takes too long, unless it was asked to already."""
+        error = await limits.wait_exceeded()
+        if not (self._is_canceled or self._is_stopped):
+            self._exceeded = error
+            self._ask_to_stop()
 
     def cancel(self) -> None:
         """Ask the target to stop. It may be asked again, if it did not listen."""
@@ -187,12 +196,6 @@ class Attempt:
         """The store will be closed: an end that cannot be written then is left to `settle`, or to another process."""
         self._is_left = True
         self._host.lines.left(self.claim)
-
-    def _strike(self, error: TimeLimitExceeded) -> None:
-        """Ask the target to stop because it takes too long, unless it was asked to already."""
-        if not (self._is_canceled or self._is_stopped):
-            self._exceeded = error
-            self._ask_to_stop()
 
     def _ask_to_stop(self) -> None:
         self.job.request_cancel()
@@ -239,6 +242,7 @@ class Attempt:
             self._outcome = outcome = failure(error, EndedBy.CRASH)
         if self._watcher is not None:
             self._watcher.cancel()
+            self._watcher = None  # it keeps its error, by which it knows this attempt
         if self._reports is not None:
             self._reports.stop()
         # The slot is held until it is known how the job has ended; `settle` goes on if this task is cut off.

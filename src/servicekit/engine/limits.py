@@ -1,7 +1,5 @@
 """The time limits of one attempt."""
 
-from collections.abc import Callable
-
 from servicekit.errors import RunTimeout, SilenceTimeout, TimeLimitExceeded
 from servicekit.jobs.current import RunningJob
 from servicekit.jobs.options import JobOptions, seconds_of
@@ -9,20 +7,17 @@ from servicekit.ports import Clock
 
 
 class TimeLimits:
-    """Calls `strike` with the limit that an attempt has exceeded: the first one, and once.
+    """Watches the limits of an attempt, which is not known here: see `AttemptHost`.
 
     The attempt's progress is heard of when it is written down, up to a twentieth of a second after it was reported; if
     the store is away then, when the limit is reached.
     """
 
-    def __init__(
-        self, job: RunningJob, options: JobOptions, clock: Clock, strike: Callable[[TimeLimitExceeded], None]
-    ) -> None:
+    def __init__(self, job: RunningJob, options: JobOptions, clock: Clock) -> None:
         self._job = job
         self._run_seconds = None if options.run_timeout is None else seconds_of(options.run_timeout)
         self._silence_seconds = None if options.silence_timeout is None else seconds_of(options.silence_timeout)
         self._clock = clock
-        self._strike = strike
         self._began_at = self._heard_at = clock.monotonic()
         self._heard = job.newest_progress
 
@@ -35,11 +30,11 @@ class TimeLimits:
         """The attempt has reported progress."""
         self._heard, self._heard_at = self._job.newest_progress, self._clock.monotonic()
 
-    async def watch(self) -> None:
-        """Wait until a limit is exceeded; to be canceled when the attempt has ended."""
+    async def wait_exceeded(self) -> TimeLimitExceeded:
+        """The first limit that is exceeded; to be canceled when the attempt has ended."""
         while (error := self._find_exceeded()) is None:
             await self._clock.sleep(self._seconds_left())
-        self._strike(error)
+        return error
 
     def _find_exceeded(self) -> TimeLimitExceeded | None:
         now = self._clock.monotonic()

@@ -27,7 +27,8 @@ class JobReports:
         self._claim = claim
         self._job = job
         self._store = store
-        self._limits = limits
+        self.limits = limits
+        """What is to hear of progress."""
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None  # of the next report, if there may be one without new output
         self._progress: Progress | None = None
@@ -43,6 +44,7 @@ class JobReports:
         """Start nothing more. The end is up to `write`."""
         if self._task is not None:
             self._task.cancel()
+            self._task = None  # see `AttemptHost`
         self._cancel_timer()
 
     def _cancel_timer(self) -> None:
@@ -68,8 +70,8 @@ class JobReports:
     async def write(self) -> bool:
         """Write the newest progress and the new lines, and say whether there were any."""
         progress = self._job.take_progress()
-        if progress is not None and self._limits is not None:
-            self._limits.hear()
+        if progress is not None and self.limits is not None:
+            self.limits.hear()
         progress = progress or self._progress
         if progress is not None:
             self._progress = progress  # for whoever writes next, if this is cut off; to write it twice does no harm

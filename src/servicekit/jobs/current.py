@@ -33,10 +33,10 @@ class JobCall(NamedTuple):
 
 
 class JobHost(Protocol):
-    """Whoever runs jobs: hears what they say, and submits jobs for them. Also one that has ended may speak still."""
+    """Whoever runs jobs: hears what they say, and submits jobs for them. A job may speak after it has ended."""
 
     def notify_begun(self, job: "RunningJob") -> None:
-        """The job's work has begun, where that may fail."""
+        """The job's work has begun. Called by the runners whose work may fail to begin."""
         ...
 
     def notify_report(self, job: "RunningJob") -> None:

@@ -63,8 +63,9 @@ class JobIds:
         # The clock has not moved on only if half a million ids were made in one millisecond of it, as after it was
         # set back for long, or in a child: the ids then run ahead of it by a millisecond rather than out of order.
         self._milliseconds = max(milliseconds, self._milliseconds + 1)
-        if not self._draws or self._pid != this_process.id:  # a forked child must not draw what its parent draws
-            self._pid, self._draws = this_process.id, _draw()
+        # A forked child must not draw what its parent draws, nor may one that was forked without Python's knowledge.
+        if not self._draws or self._pid != os.getpid():
+            self._pid, self._draws = os.getpid(), _draw()
         text, self._counter = self._draws.pop()
         self._stem = f"{_encode(self._milliseconds, 5)}{text}"
 

@@ -1,13 +1,12 @@
-"""The number of this process. It is asked for several times for each job, and `os.getpid()` is a system call."""
+"""The number of this process, for what asks for it with every job: `os.getpid()` is a system call."""
 
 import os
 from typing import Final
 
 
 class _ThisProcess:
-    """Its `id` is what `os.getpid()` says, also in a forked child.
-
-    A child of code in C that forks without Python's knowledge has its parent's, as has much else that it would need.
+    """Its `id` is what `os.getpid()` says, also in a forked child; but not in one that code in C has forked without
+    telling Python. Where that would do harm, `os.getpid()` is asked.
     """
 
     __slots__ = ("id",)

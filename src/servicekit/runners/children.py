@@ -5,8 +5,6 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-from servicekit.jobs.this_process import this_process
-
 
 def leave_to_parent(process: int, error: BaseException | None = None) -> None:
     """End this process if it is a child of `process`, the one that has called the target; else do nothing.
@@ -15,7 +13,7 @@ def leave_to_parent(process: int, error: BaseException | None = None) -> None:
     Without that, a job would end as its child did, and a child of the service would be a second one, with the first
     one's sockets and files.
     """
-    if this_process.id != process:
+    if os.getpid() != process:
         _end(error)
 
 

@@ -1,10 +1,9 @@
 """Threads that are there when they are needed."""
 
+import os
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-
-from servicekit.jobs.this_process import this_process
 
 _IDLE_SECONDS = 10.0
 
@@ -21,14 +20,14 @@ class Threads:
         self._begin()
 
     def _begin(self) -> None:
-        self._pid = this_process.id
+        self._pid = os.getpid()
         self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._lock = threading.Lock()
         self._free = 0
 
     def start(self, work: Callable[[], None]) -> None:
         """Run `work`, which must not raise, in a thread. `RuntimeError` if the system gives no more threads."""
-        if self._pid != this_process.id:  # in a forked child, the threads are the parent's
+        if self._pid != os.getpid():  # in a forked child, the threads are the parent's
             self._begin()
         with self._lock:
             is_new = self._free == 0

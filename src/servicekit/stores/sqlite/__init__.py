@@ -34,7 +34,7 @@ could not be answered raises `StoreUnavailable` with the reason, nothing of it i
 
 Statements that write many rows get them as one JSON parameter: the interpreter's lock is then released and taken once
 for each statement and not once for each row, which would let a busy event loop slow the writer down a hundredfold. The
-end of a single job is one plain statement: between jobs that end one by one the machine rests, and all that it has to
-do then takes three times as long. For the same reason the events of a transaction are read in the transaction; they are
-told when it is on the disk.
+end of a single job is one plain statement: between single jobs the processor is idle and slows down, and each step then
+takes three times as long. For the same reason the events of a small transaction are read inside of it; they are told
+when it is on the disk.
 """

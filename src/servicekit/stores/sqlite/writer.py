@@ -61,6 +61,7 @@ _ACTIVE_SECONDS: Final = 2.0
 
 _PATIENCE_SECONDS: Final = 5.0
 _LAST_PATIENCE_SECONDS: Final = 0.3
+_FEW_EVENTS: Final = 20
 _TROUBLE_SECONDS: Final = 30.0
 _PAUSE_SECONDS: Final = (0.0003, 0.0015)
 
@@ -109,7 +110,7 @@ class Commit(NamedTuple):
     before: Marks
     after: Marks
     ours: list[EventRow] | None
-    """Its events; `None`: nobody wanted them before it was committed."""
+    """Its events; `None` if they have not been read yet."""
 
 
 _MARKS: Final = (
@@ -220,9 +221,7 @@ class Writer(DatabaseThread):
                 results = function(connection, [call.argument for call in asked])
                 answers += [Answer(call, result) for call, result in zip(asked, results, strict=True)]
             after = _read_marks(connection)
-            ours: list[EventRow] | None = None
-            with suppress(sqlite3.Error):  # no reason to write nothing: they are read again
-                ours = self._read_ours(connection, before, after)
+            ours = self._read_early(connection, before, after)
             connection.execute("COMMIT")
         except (sqlite3.Error, StoreUnavailable):
             raise
@@ -273,13 +272,21 @@ class Writer(DatabaseThread):
                 others, self._seen = self._read_events(self._connect(), self._seen, up_to)
             self._report(News(others=others, is_change=True))
 
-    def _read_ours(self, connection: sqlite3.Connection, before: Marks, after: Marks) -> list[EventRow] | None:
-        """The events of a transaction; `None` if nobody wants them at this moment.
+    def _read_early(self, connection: sqlite3.Connection, before: Marks, after: Marks) -> list[EventRow] | None:
+        """The events of a transaction, before it is committed; `None` if they are to be read afterwards.
 
-        In the transaction itself they are read in half the time that it takes after the commit.
+        A few are read here in half the time. Many would hold up the other processes, which wait for the file's lock.
         """
-        if self._publisher.is_idle:
+        if self._publisher.is_idle or after.position - before.position > _FEW_EVENTS:
             return None
+        try:
+            return self._read_ours(connection, before, after)
+        except sqlite3.Error:
+            if not connection.in_transaction:  # it was such an error that SQLite has given up the transaction
+                raise
+            return None
+
+    def _read_ours(self, connection: sqlite3.Connection, before: Marks, after: Marks) -> list[EventRow]:
         ours: list[EventRow] = []
         at = before.position
         while at < after.position:
