@@ -1,13 +1,15 @@
 """Whether a process counts as alive, and whether the file is still the one that it has opened."""
 
 import asyncio
+import gc
 import os
 import sqlite3
 import stat
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,6 +141,59 @@ async def test_many_jobs_are_taken_over_in_steps(open_store: OpenStore) -> None:
         assert (counts[JobStatus.PENDING], counts[JobStatus.FAILED], counts[JobStatus.RUNNING]) == (1_200, 600, 0)
 
 
+def wait_child(target: Callable[[], Coroutine[Any, Any, str]]) -> str:
+    """What the target returns in a forked child, which has an event loop of its own and ends at once."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        asyncio.events._set_running_loop(None)
+        try:
+            os.write(write, asyncio.new_event_loop().run_until_complete(target()).encode())
+        finally:
+            os._exit(1)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        text = answer.read()
+    os.waitpid(child, 0)
+    return text
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+async def test_a_child_that_was_forked_while_the_file_was_open_is_refused(path: Path, *, is_same: bool) -> None:
+    url = f"sqlite:///{path}"
+    scheduler = create_scheduler(url, shutdown_grace=0)
+
+    async def submit_in_child() -> str:
+        try:
+            return await (scheduler if is_same else create_scheduler(url)).add_job(noop)
+        except StoreUnavailable as error:
+            return error.reason
+
+    async with scheduler:
+        job_id = await scheduler.add_job(noop)
+        reason = await asyncio.to_thread(wait_child, submit_in_child)
+        assert reason.endswith("Close the scheduler before the fork, or start it in the child alone.")
+        await scheduler.wait(job_id)
+        assert [record.id for record in await scheduler.get_all_records()] == [job_id]
+
+
+@pytest.mark.parametrize("was_open", [True, False])
+def test_a_child_that_was_forked_while_the_file_was_closed_works_on_it(path: Path, *, was_open: bool) -> None:
+    scheduler = create_scheduler(f"sqlite:///{path}", shutdown_grace=0)
+
+    async def run() -> str:
+        await scheduler.start()
+        record = await scheduler.wait(await scheduler.add_job(noop), 30)
+        await scheduler.close()
+        return record.status
+
+    if was_open:
+        asyncio.run(run())
+        gc.collect()
+    assert wait_child(run) == "completed"
+    assert asyncio.run(run()) == "completed"
+
+
 def test_a_forked_child_is_a_process_of_its_own(path: Path) -> None:
     scheduler = create_scheduler(f"sqlite:///{path}", shutdown_grace=0)
     began, begins = os.pipe()
@@ -148,12 +203,14 @@ def test_a_forked_child_is_a_process_of_its_own(path: Path) -> None:
         await asyncio.sleep(3_600)
 
     async def in_child() -> None:
+        await scheduler.start()
         await scheduler.add_job(noop)
         await scheduler.add_job(block_there)
         await asyncio.sleep(3_600)
 
     async def in_parent() -> None:
         assert (await scheduler.wait(await scheduler.add_job(noop), 30)).status is JobStatus.COMPLETED
+        await scheduler.close()
         child = os.fork()
         if child == 0:
             asyncio.events._set_running_loop(None)
@@ -162,6 +219,7 @@ def test_a_forked_child_is_a_process_of_its_own(path: Path) -> None:
             finally:
                 os._exit(1)
         os.close(begins)  # so that the end of a child that fails is seen
+        await scheduler.start()
         assert await asyncio.to_thread(os.read, began, 1)
         (running,) = await scheduler.list_records(status=JobStatus.RUNNING, name="block_there")
         os.kill(child, 9)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from servicekit.errors import StoreUnavailable
+from servicekit.stores.sqlite.inherited import Connection, check_not_inherited, note_open
 from servicekit.stores.sqlite.ownership import check_ownership
 
 OLDEST_SQLITE: Final = (3, 35, 0)
@@ -66,13 +67,15 @@ def connect(path: Path) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreUnavailable(str(path), f"it needs SQLite 3.35 or newer; this Python has {sqlite3.sqlite_version}.")
     with translated_errors(path):
+        check_not_inherited(path)
         check_ownership(path)
     if path.exists() and not os.access(path, os.W_OK):
         # Before SQLite tries: it would leave files beside this one that cannot be written either.
         raise StoreUnavailable(str(path), _REASONS["SQLITE_READONLY"])
     with translated_errors(path):
-        connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MILLISECONDS / 1_000)
+        connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MILLISECONDS / 1_000, factory=Connection)
         try:
+            note_open(connection, path)
             _set_up(connection, path)
         except BaseException:
             connection.close()

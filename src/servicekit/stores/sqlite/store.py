@@ -131,7 +131,10 @@ class SqliteStore:
                 self._messenger.signals = signals
 
     def _forget_parent(self) -> None:
-        """In a forked child: leave what the parent has opened alone, and be a process of one's own."""
+        """In a forked child: leave what the parent has opened alone, and be a process of one's own, if that may be.
+
+        See `inherited`.
+        """
         self._inherited = (self._writer, self._reader)  # closing their connections is not the child's business
         self._pid = os.getpid()
         self._seat, self._local, self._loop = Seat(self._path, self._service), LocalJobs(), None
