@@ -45,7 +45,25 @@ from datetime import timedelta
 
 
 class ServicekitError(Exception):
-    """The root of the tree: catch this to catch everything that is ours."""
+    """The root of the tree: catch this to catch everything that is ours. All of them can be pickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # An exception's own way calls its class with its text, which is not what ours are made of: the reader of a
+        # `multiprocessing.Pool`, say, would die of that, and whoever waits for the pool would wait for ever.
+        return _restore, (type(self), self.args, vars(self))
+
+
+def _restore(kind: type[ServicekitError], args: tuple[object, ...], facts: dict[str, object]) -> ServicekitError:
+    # What would make the text of the facts is left out: both are there. `kind.__new__` refuses some of the bases.
+    error: ServicekitError = type(kind.__name__, (kind,), {"__init__": _leave})()
+    error.__class__ = kind
+    error.args = args
+    vars(error).update(facts)
+    return error
+
+
+def _leave(error: ServicekitError) -> None:
+    """Make nothing of it."""
 
 
 class JobNotFound(ServicekitError, KeyError):

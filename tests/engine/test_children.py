@@ -282,8 +282,33 @@ def submit_in_a_forked_child() -> str:
     return os.read(reader, 100).decode()
 
 
-async def test_a_forked_child_of_a_jobs_process_submits_nothing(scheduler: Scheduler) -> None:
-    assert await run(scheduler, "process", submit_in_a_forked_child) == "NoCurrentJob"
+@pytest.mark.parametrize("runner", ["thread", "process"])
+async def test_a_forked_child_of_a_job_submits_nothing(scheduler: Scheduler, runner: str) -> None:
+    assert await run(scheduler, runner, submit_in_a_forked_child) == "NoCurrentJob"
+
+
+async def test_what_a_job_has_left_behind_submits_to_a_scheduler_that_was_started_again() -> None:
+    """At once, on whichever event loop that is: here the same."""
+    released = threading.Event()
+    answers: asyncio.Queue[str] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def leave_thread() -> None:
+        job = current_job()
+
+        def stray() -> None:
+            released.wait()
+            child = job.submit(leaf, 1)
+            loop.call_soon_threadsafe(answers.put_nowait, child)
+
+        threading.Thread(target=stray).start()
+
+    async with InMemoryScheduler() as scheduler:
+        await scheduler.wait(await scheduler.add_job(leave_thread))
+        await scheduler.close()
+        await scheduler.start()
+        released.set()
+        assert (await scheduler.wait(await answers.get())).status is JobStatus.COMPLETED
 
 
 def tell_about_itself() -> list[object]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,7 +12,14 @@ from typing import Any, Final
 from servicekit.engine.bridge import start_on, wait_for
 from servicekit.engine.limits import TimeLimits
 from servicekit.engine.reports import JobReports
-from servicekit.errors import JobNotFound, RecordUnreadable, SchedulerClosed, StoreUnavailable, TimeLimitExceeded
+from servicekit.errors import (
+    JobNotFound,
+    NoCurrentJob,
+    RecordUnreadable,
+    SchedulerClosed,
+    StoreUnavailable,
+    TimeLimitExceeded,
+)
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind, seconds_of
@@ -62,7 +70,9 @@ class AttemptHost:
     attempts: "dict[str, Attempt]" = field(default_factory=dict)
     """Those that have not ended, by their jobs' ids; of one job the newest. The worker puts them in."""
     loop: asyncio.AbstractEventLoop = field(init=False)
-    """The worker's, which sets it when it runs."""
+    """The engine's, since it was started last."""
+    process: int = 0
+    """The one in which that was."""
 
     def notify_begun(self, job: RunningJob) -> None:
         if (attempt := self._find(job)) is not None:
@@ -73,12 +83,19 @@ class AttemptHost:
             attempt.notify_report()
 
     async def submit_for(self, job: RunningJob, call: JobCall) -> str:
+        self._check_process()
         if asyncio.get_running_loop() is self.loop:
             return await self._submit_for(job, call)
         return await asyncio.wrap_future(start_on(self.loop, self._submit_for(job, call)))
 
     def submit_blocking_for(self, job: RunningJob, call: JobCall) -> str:
+        self._check_process()
         return wait_for(start_on(self.loop, self._submit_for(job, call)))
+
+    def _check_process(self) -> None:
+        """`NoCurrentJob` in a child that a target has forked: there is nobody on the other side of its event loop."""
+        if self.process != os.getpid():
+            raise NoCurrentJob
 
     async def _submit_for(self, job: RunningJob, call: JobCall) -> str:
         try:

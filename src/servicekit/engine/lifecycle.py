@@ -133,6 +133,7 @@ class Engine:
                     runner.open()
             self._loop = loop = asyncio.get_running_loop()
             self._pid = os.getpid()
+            self._worker.attach(loop)
             # One task that holds the others: asyncio itself would let go of a worker that nothing refers to.
             self._tasks = loop.create_task(self._run(), name="servicekit engine", context=self._context.copy())
 

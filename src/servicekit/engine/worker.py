@@ -161,12 +161,15 @@ class Worker:
         """The store has ended this job: it waited too long, or nobody is left that could run it."""
         self._lines.lost(record)
 
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Submit on this event loop what jobs submit, those of an earlier one included."""
+        self._host.loop, self._host.process = loop, os.getpid()
+
     async def run(self) -> None:
         """Claim and start, until canceled. May be run again, also on another event loop."""
         if self._pid != os.getpid():  # in a forked child, the attempts are the parent's
             self._pid, self._running = os.getpid(), dict.fromkeys(RunnerKind, 0)
             self._attempts.clear()
-        self._host.loop = asyncio.get_running_loop()
         self._hindrances.clear()
         self._wake = asyncio.Event()
         self._wake.set()
