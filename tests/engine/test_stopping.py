@@ -2,15 +2,27 @@
 
 import asyncio
 import gc
+import sqlite3
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from servicekit import InMemoryScheduler, JobStatus, Retention, Scheduler, SchedulerClosed, current_job
+from servicekit import (
+    InMemoryScheduler,
+    JobStatus,
+    Retention,
+    Scheduler,
+    SchedulerClosed,
+    create_scheduler,
+    current_job,
+)
+from servicekit.stores.sqlite import writer
 from tests.fakes import Gate, Stubborn, noop
 
 
@@ -47,6 +59,33 @@ def test_a_scheduler_outlives_its_event_loop() -> None:
     abandoned = asyncio.run(leave_one_running())
     assert asyncio.run(run_another()) is JobStatus.COMPLETED
     assert asyncio.run(scheduler.get_status(abandoned)) is JobStatus.CANCELED
+
+
+def test_a_script_without_any_end_ends_also_while_its_file_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_PATIENCE_SECONDS", 0.05)
+    scheduler = create_scheduler(f"sqlite:///{tmp_path / 'jobs.db'}")
+
+    async def leave_one_running() -> str:
+        job_id = await scheduler.add_job(asyncio.sleep, 3_600)
+        while await scheduler.get_status(job_id) is JobStatus.PENDING:
+            await asyncio.sleep(0)
+        return job_id
+
+    async def leave_and_lock() -> str:
+        job_id = await leave_one_running()
+        lock.execute("BEGIN IMMEDIATE")
+        return job_id
+
+    async def wait_and_close(job_id: str) -> JobStatus:
+        async with scheduler:
+            return (await scheduler.wait(job_id, timeout=60)).status
+
+    asyncio.run(leave_one_running())
+    with closing(sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)) as lock:
+        abandoned = asyncio.run(leave_and_lock())
+    assert asyncio.run(wait_and_close(abandoned)) is JobStatus.CANCELED
 
 
 @pytest.mark.parametrize(

@@ -272,7 +272,8 @@ class Attempt:
 
     async def _write_again(self, outcome: Outcome) -> bool:
         backoff = Backoff(longest_seconds=_LONGEST_PAUSE_SECONDS)
-        while not self._is_left:
+        # A task that a stranger has canceled, as `asyncio.run` does at its end, is waited for: `settle` goes on.
+        while not (self._is_left or self.task.cancelling()):
             seconds = max(backoff.next_seconds(), self._late_seconds * _SHARE_OF_WAIT)
             await self._pause(min(seconds, _LONGEST_LATE_PAUSE_SECONDS))
             if await self._try_to_write(outcome):
