@@ -7,7 +7,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Coroutine
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from servicekit import (
     create_scheduler,
     current_job,
 )
+from servicekit.errors import StoreUnavailable
 from servicekit.stores.sqlite import writer
 from tests.fakes import Gate, Stubborn, noop
 
@@ -274,3 +275,28 @@ if sys.version_info >= (3, 12):
         async with InMemoryScheduler(max_concurrency=1) as scheduler:
             for _ in range(3):
                 assert (await scheduler.wait(await scheduler.add_job(noop), timeout=30)).status is JobStatus.COMPLETED
+
+
+async def test_an_end_that_cannot_be_written_before_the_process_stops_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer, "_PATIENCE_SECONDS", 0.05)
+    released, has_ended = asyncio.Event(), asyncio.Event()
+
+    async def end_when_released() -> None:
+        await released.wait()
+        has_ended.set()
+
+    async with create_scheduler(f"sqlite:///{tmp_path / 'jobs.db'}", shutdown_grace=0) as scheduler:
+        job_id = await scheduler.add_job(end_when_released)
+        while await scheduler.get_status(job_id) is JobStatus.PENDING:
+            await asyncio.sleep(0)
+        with closing(sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)) as lock:
+            lock.execute("BEGIN IMMEDIATE")
+            released.set()
+            await has_ended.wait()
+            with suppress(StoreUnavailable):
+                await scheduler.close()
+    lines = [record.getMessage() for record in caplog.records if record.name == "servicekit.jobs"]
+    assert any("has ended, and its process stops before that could be written" in line for line in lines)
+    assert not any("does not listen" in line for line in lines)

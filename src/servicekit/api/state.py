@@ -57,7 +57,11 @@ class ServiceState:
     async def find_notice(self) -> str | None:
         """What keeps schedules from submitting jobs, or is not as it was asked for, while the rest works."""
         scheduler = self.require_scheduler()
-        broken = [state.problem for state in await scheduler.schedules.list() if state.problem]
+        broken = [
+            problem if problem.startswith("Schedule ") else f"Schedule {state.name!r} submits no jobs here: {problem}"
+            for state in await scheduler.schedules.list()
+            if (problem := state.problem) is not None
+        ]
         broken += filter(None, [scheduler.find_notice()])
         return Notice(" ".join(broken)) if broken else None
 

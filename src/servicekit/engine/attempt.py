@@ -212,7 +212,10 @@ class Attempt:
     def leave(self) -> None:
         """The store will be closed: an end that cannot be written then is left to `settle`, or to another process."""
         self._is_left = True
-        self._host.lines.left(self.claim)
+        if self._outcome is None:
+            self._host.lines.left(self.claim)
+        else:
+            self._host.lines.unwritten(self.claim)
 
     def _ask_to_stop(self) -> None:
         self.job.request_cancel()

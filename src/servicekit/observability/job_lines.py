@@ -59,6 +59,11 @@ class JobLines:
         """The attempt goes on, though its process stops."""
         self._say(logging.INFO, claim, "does not listen, and is left to itself while its process stops")
 
+    def unwritten(self, claim: Claim) -> None:
+        """The attempt has ended, and its process stops before that can be written."""
+        text = "has ended, and its process stops before that could be written: it counts as lost with its process"
+        self._say(logging.WARNING, claim, text)
+
     def lost(self, record: JobRecord) -> None:
         """The job has failed, and not by an attempt of this process."""
         if not self._is_quiet:

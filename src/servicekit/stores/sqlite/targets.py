@@ -62,7 +62,8 @@ def _try(reference: str) -> str | None:
     try:
         load_target(reference)
     except TargetUnavailable as error:
-        return str(error)
+        reason = str(error)  # it ends with the words of the user's error
+        return reason if reason.endswith((".", "!", "?")) else f"{reason}."
     return None
 
 
