@@ -5,6 +5,7 @@ import re
 
 _ID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _EVENT_ID = re.compile(r"^id: \d+$", flags=re.MULTILINE)
+_VERSION = re.compile(r'"version": ?\d+')  # of reports some may be written twice, or none
 _DURATION = re.compile(r'(?<=_seconds": )[\d.]+')
 _DURATION_IN_ROW = re.compile(r"(?<=\|)\d+\.\d+$", flags=re.MULTILINE)  # the last column that SQLite's shell shows
 _PROCESS = re.compile(r'(?<="process": ")[^"]+:\d+')
@@ -16,7 +17,7 @@ def check_text(printed: str, real: str) -> None:
 
 
 def has_text(printed: str, real: str) -> bool:
-    """Whether the output is the printed one, with other ids, times, durations and event ids, and anything for `...`."""
+    """Whether the output is the printed one, with other ids, times, durations and versions, and anything for `...`."""
     return re.fullmatch(pattern_of(_without_accidents(printed)), _without_accidents(real)) is not None
 
 
@@ -41,6 +42,7 @@ def _without_accidents(text: str) -> str:
         (_ID, "0" * 26),
         (_TIME, "2026-01-31T12:00:00Z"),
         (_EVENT_ID, "id: 0"),
+        (_VERSION, '"version": 0'),
         (_DURATION, "1.5"),
         (_DURATION_IN_ROW, "1.5"),
         (_PROCESS, "host:1"),

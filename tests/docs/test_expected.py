@@ -4,9 +4,30 @@ import pytest
 
 from tests.docs.expected import has_text
 
-FAST = ('{"elapsed_seconds": 0.201}', "bake|0.1", "at 2026-01-31T12:00:00.1Z", '{"process": "web-1:4711"}', "id: 3")
-SLOW = ('{"elapsed_seconds": 61.5}', "bake|12.0", "at 2026-11-28T09:45:24Z", '{"process": "a.b:7"}', "id: 12")
-OTHER = ('{"elapsed_seconds": null}', "cake|0.1", "on 2026-01-31T12:00:00.1Z", '{"process": null}', "number: 3")
+FAST = (
+    '{"elapsed_seconds": 0.201}',
+    "bake|0.1",
+    "at 2026-01-31T12:00:00.1Z",
+    '{"process": "web-1:4711"}',
+    "id: 3",
+    '"version": 5',
+)
+SLOW = (
+    '{"elapsed_seconds": 61.5}',
+    "bake|12.0",
+    "at 2026-11-28T09:45:24Z",
+    '{"process": "a.b:7"}',
+    "id: 12",
+    '"version":12',
+)
+OTHER = (
+    '{"elapsed_seconds": null}',
+    "cake|0.1",
+    "on 2026-01-31T12:00:00.1Z",
+    '{"process": null}',
+    "number: 3",
+    '"version": null',
+)
 
 
 @pytest.mark.parametrize(("printed", "real", "other"), [*zip(FAST, SLOW, OTHER, strict=True)])
