@@ -254,3 +254,33 @@ async def test_what_a_job_has_left_behind_submits_still_and_reports_nothing(monk
         assert (child.parent, child.status) == (parent.id, JobStatus.COMPLETED)
         assert await scheduler.get_record(parent.id) == parent
     assert reports == []
+
+
+async def test_a_report_that_is_being_written_when_its_job_ends_is_written_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    allowed, has_ended = asyncio.Event(), asyncio.Event()
+    reports: list[float] = []
+    write = MemoryStore.report_progress
+
+    async def report_progress(store: MemoryStore, claim: Claim, progress: Progress) -> None:
+        reports.append(progress.done)
+        await allowed.wait()
+        await write(store, claim, progress)
+
+    async def report_and_end() -> None:
+        current_job().progress(1)
+        while not reports:
+            await asyncio.sleep(0)
+        has_ended.set()
+
+    monkeypatch.setattr(MemoryStore, "report_progress", report_progress)
+    async with InMemoryScheduler() as scheduler:
+        job_id = await scheduler.add_job(report_and_end)
+        await has_ended.wait()
+        for _ in range(10):  # the attempt looks at its reports
+            await asyncio.sleep(0)
+        allowed.set()
+        record = await scheduler.wait(job_id)
+    assert reports == [1]
+    assert (record.status, record.version, record.progress and record.progress.done) == (JobStatus.COMPLETED, 4, 1)

@@ -264,7 +264,7 @@ class Attempt:
             self._watcher.cancel()
             self._watcher = None  # it keeps its error, by which it knows this attempt
         if self._reports is not None:
-            self._reports.stop()
+            await self._reports.stop()
         # The slot is held until it is known how the job has ended; `settle` goes on if this task is cut off.
         if await self._try_to_write(outcome) or await self._write_again(outcome):
             self._host.on_end(self)

@@ -30,6 +30,8 @@ class JobReports:
         self.limits = limits
         """What is to hear of progress."""
         self._task: asyncio.Task[None] | None = None
+        self._is_writing = False
+        self._is_stopped = False
         self._timer: asyncio.TimerHandle | None = None  # of the next report, if there may be one without new output
         self._progress: Progress | None = None
         self._lines: Sequence[NewLine] = ()
@@ -37,15 +39,18 @@ class JobReports:
     def start(self) -> None:
         """Write what is new, for as long as there is something new. It is called on the event loop."""
         self._cancel_timer()
-        if self._task is None:
+        if self._task is None and not self._is_stopped:
             self._task = asyncio.create_task(self._write_all(), name=f"reports of {self._job.id}")
 
-    def stop(self) -> None:
-        """Start nothing more. The end is up to `write`."""
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None  # see `AttemptHost`
+    async def stop(self) -> None:
+        """Start nothing more, and let end what is being written, which `write` would write again."""
+        self._is_stopped = True
         self._cancel_timer()
+        task, self._task = self._task, None  # see `AttemptHost`
+        if task is not None and self._is_writing:
+            await asyncio.wait([task])
+        elif task is not None:
+            task.cancel()
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -54,18 +59,26 @@ class JobReports:
 
     async def _write_all(self) -> None:
         backoff = Backoff(PROGRESS_INTERVAL_SECONDS)
-        while True:
-            try:
-                if not await self.write():
-                    break
-                backoff.reset()
-                await asyncio.sleep(PROGRESS_INTERVAL_SECONDS)
-            except StoreUnavailable:
-                await asyncio.sleep(backoff.next_seconds())
+        pause = await self._write_once(backoff)
+        while pause is not None and not self._is_stopped:
+            await asyncio.sleep(pause)
+            pause = await self._write_once(backoff)
         self._task = None
         seconds = self._job.seconds_to_next_line()
-        if seconds is not None:
+        if seconds is not None and not self._is_stopped:
             self._timer = asyncio.get_running_loop().call_later(seconds, self.start)
+
+    async def _write_once(self, backoff: Backoff) -> float | None:
+        """Write what is new, and say how long to wait until the next time; `None` if nothing was new."""
+        self._is_writing = True
+        try:
+            is_new = await self.write()
+        except StoreUnavailable:
+            return backoff.next_seconds()
+        finally:
+            self._is_writing = False
+        backoff.reset()
+        return PROGRESS_INTERVAL_SECONDS if is_new else None
 
     async def write(self) -> bool:
         """Write the newest progress and the new lines, and say whether there were any."""
