@@ -1,5 +1,6 @@
 """What is captured of the process's output, and that nobody else in the process notices."""
 
+import gc
 import io
 import logging
 import os
@@ -13,6 +14,12 @@ import pytest
 from servicekit import InMemoryScheduler, current_job
 
 log = logging.getLogger("shop.orders")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_abandoned_schedulers() -> None:
+    """Those that earlier tests have left open on purpose hear what is printed until they are collected."""
+    gc.collect()
 
 
 def own_stdout(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
