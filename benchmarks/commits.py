@@ -1,6 +1,5 @@
 """How many transactions a process commits. Counting costs each statement something, so nothing is timed meanwhile."""
 
-import functools
 import sqlite3
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,13 +11,16 @@ class Commits:
 
     @classmethod
     def watched(cls) -> Self:
-        """Count those of every connection that is opened from now on."""
-        commits = cls()
+        """Count those of every connection that is opened from now on, of whatever class."""
+        commits, connect = cls(), sqlite3.connect
 
-        class Connection(sqlite3.Connection):
-            def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
-                commits.count += sql == "COMMIT"
-                return super().execute(sql, *parameters)
+        def connect_and_watch(*args: Any, **options: Any) -> sqlite3.Connection:
+            connection = connect(*args, **options)
+            connection.set_trace_callback(commits.hear)
+            return connection
 
-        sqlite3.connect = functools.partial(sqlite3.connect, factory=Connection)  # type: ignore[assignment]
+        sqlite3.connect = connect_and_watch
         return commits
+
+    def hear(self, statement: str) -> None:
+        self.count += statement == "COMMIT"
