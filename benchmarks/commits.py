@@ -15,11 +15,11 @@ class Commits:
         commits, connect = cls(), sqlite3.connect
 
         def connect_and_watch(*args: Any, **options: Any) -> sqlite3.Connection:
-            connection = connect(*args, **options)
+            connection: sqlite3.Connection = connect(*args, **options)
             connection.set_trace_callback(commits.hear)
             return connection
 
-        sqlite3.connect = connect_and_watch
+        sqlite3.connect = connect_and_watch  # type: ignore[assignment]
         return commits
 
     def hear(self, statement: str) -> None:
