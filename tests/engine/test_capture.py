@@ -1,6 +1,5 @@
 """What is captured of the process's output, and that nobody else in the process notices."""
 
-import gc
 import io
 import logging
 import os
@@ -12,14 +11,16 @@ from contextlib import redirect_stdout
 import pytest
 
 from servicekit import InMemoryScheduler, current_job
+from servicekit.observability import capture
 
 log = logging.getLogger("shop.orders")
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_abandoned_schedulers() -> None:
-    """Those that earlier tests have left open on purpose hear what is printed until they are collected."""
-    gc.collect()
+    """Those that earlier tests have left open on purpose, with threads that hold them, would hear what is printed."""
+    for abandoned in list(capture._capture._owners):
+        capture.uninstall(abandoned)
 
 
 def own_stdout(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:

@@ -241,6 +241,7 @@ def test_a_claim_that_was_under_way_when_its_event_loop_ended_is_not_lost(path: 
         async with asyncio.timeout(30):
             for record in await scheduler.get_all_records():
                 await scheduler.wait(record.id)
+        await scheduler.close()
 
     for _ in range(5):
         asyncio.run(submit())
