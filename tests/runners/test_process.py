@@ -245,6 +245,8 @@ async def test_a_signal_in_the_midst_of_a_fork_is_not_lost(runner: Runner) -> No
 async def test_all_that_was_said_is_heard_though_the_service_was_busy(runner: Runner) -> None:
     trial = Trial(runner, targets.chatter_when_asked, 200).start()
     pid = await trial.wait_pid("work")
+    while not trial.has_begun:  # what the work says may be heard before that it has begun, and only then is it stopped
+        await asyncio.sleep(0)
     trial.cancel()
     for _ in range(3):
         await asyncio.sleep(0)
