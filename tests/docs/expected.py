@@ -5,7 +5,7 @@ import re
 
 _ID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _EVENT_ID = re.compile(r"^id: \d+$", flags=re.MULTILINE)
-_VERSION = re.compile(r'"version": ?\d+')  # of reports some may be written twice, or none
+_VERSION = re.compile(r'"version": ?\d+')  # of reports that come while the machine is busy, only the newest is written
 _DURATION = re.compile(r'(?<=_seconds": )[\d.]+')
 _DURATION_IN_ROW = re.compile(r"(?<=\|)\d+\.\d+$", flags=re.MULTILINE)  # the last column that SQLite's shell shows
 _PROCESS = re.compile(r'(?<="process": ")[^"]+:\d+')

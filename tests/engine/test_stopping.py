@@ -45,19 +45,20 @@ def test_a_scheduler_works_in_a_script_without_any_end() -> None:
         gc.collect()
 
 
+async def leave_one_running(scheduler: Scheduler) -> str:
+    job_id = await scheduler.add_job(asyncio.sleep, 3_600)
+    while await scheduler.get_status(job_id) is JobStatus.PENDING:
+        await asyncio.sleep(0)
+    return job_id
+
+
 def test_a_scheduler_outlives_its_event_loop() -> None:
     scheduler = InMemoryScheduler(max_concurrency=1)
-
-    async def leave_one_running() -> str:
-        job_id = await scheduler.add_job(asyncio.sleep, 3_600)
-        while await scheduler.get_status(job_id) is JobStatus.PENDING:
-            await asyncio.sleep(0)
-        return job_id
 
     async def run_another() -> JobStatus:
         return (await scheduler.wait(await scheduler.add_job(noop), timeout=60)).status
 
-    abandoned = asyncio.run(leave_one_running())
+    abandoned = asyncio.run(leave_one_running(scheduler))
     assert asyncio.run(run_another()) is JobStatus.COMPLETED
     assert asyncio.run(scheduler.get_status(abandoned)) is JobStatus.CANCELED
 
@@ -68,14 +69,8 @@ def test_a_script_without_any_end_ends_also_while_its_file_is_locked(
     monkeypatch.setattr(writer, "_PATIENCE_SECONDS", 0.05)
     scheduler = create_scheduler(f"sqlite:///{tmp_path / 'jobs.db'}")
 
-    async def leave_one_running() -> str:
-        job_id = await scheduler.add_job(asyncio.sleep, 3_600)
-        while await scheduler.get_status(job_id) is JobStatus.PENDING:
-            await asyncio.sleep(0)
-        return job_id
-
     async def leave_and_lock() -> str:
-        job_id = await leave_one_running()
+        job_id = await leave_one_running(scheduler)
         lock.execute("BEGIN IMMEDIATE")
         return job_id
 
@@ -83,7 +78,7 @@ def test_a_script_without_any_end_ends_also_while_its_file_is_locked(
         async with scheduler:
             return (await scheduler.wait(job_id, timeout=60)).status
 
-    asyncio.run(leave_one_running())
+    asyncio.run(leave_one_running(scheduler))
     with closing(sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)) as lock:
         abandoned = asyncio.run(leave_and_lock())
     assert asyncio.run(wait_and_close(abandoned)) is JobStatus.CANCELED
