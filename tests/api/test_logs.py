@@ -252,9 +252,9 @@ def test_an_idle_stream_with_the_log_is_kept_alive(service: Service) -> None:
     job_id = submit(service, "/say/idle")
     with follow(service, job_id) as stream:
         told: set[str] = set()
-        while not {"running", "before 2"} <= told:  # in either order
-            event = stream.next()
-            told.add(event.record.get("text") or event.record["status"])
+        while not {"progress", "before 2"} <= told:  # in either order
+            record = stream.next().record
+            told.add(record.get("text") or ("progress" if record["progress"] else record["status"]))
         stream.wait_comment()
         open_gate(service, "idle")
         assert lines_of(stream.rest()) == ["after 1", "after 2", "after 3"]
