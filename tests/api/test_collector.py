@@ -1,15 +1,19 @@
 """What the garbage collector is spared while a service runs."""
 
+import asyncio
 import gc
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
-from servicekit.api import Jobs, install
+from servicekit.api import Jobs, JobSubmitted, SubmitJob, install
+from servicekit.api.sse import OpenStreams
+from servicekit.api.state import service_state
+from tests.api.event_stream import EventSourceClient
 from tests.service import run_service
 
 
@@ -37,6 +41,22 @@ def create_app_unfrozen() -> FastAPI:
     return create_app(freeze_gc=False)
 
 
+def create_app_with_streams() -> FastAPI:
+    """Two streams are many to it."""
+    app = create_app()
+    service_state(app).streams = OpenStreams(freeze_count=2)
+
+    @app.post("/make")
+    async def make() -> None:
+        app.state.made = Made()
+
+    @app.post("/wait")
+    async def wait(submit: SubmitJob) -> JobSubmitted:
+        return await submit(asyncio.sleep, 600)
+
+    return app
+
+
 @pytest.fixture
 def as_in_a_server() -> Iterator[None]:
     """A process that handles SIGTERM, as all servers do."""
@@ -61,6 +81,19 @@ async def test_it_is_thawed_when_the_last_of_several_services_has_ended() -> Non
         await running.__aexit__(None, None, None)
         assert gc.get_freeze_count() > before
     assert gc.get_freeze_count() <= before
+
+
+def test_streams_are_frozen_when_they_have_become_many_and_again_when_there_are_twice_as_many() -> None:
+    with run_service("tests.api.test_collector:create_app_with_streams", options=["--factory"]) as service:
+        job_id = httpx.post(f"{service.url}/wait").json()["job_id"]
+        seen: list[bool] = []
+        with ExitStack() as streams:
+            for _ in range(5):
+                httpx.post(f"{service.url}/make")
+                stream = EventSourceClient(service.port, f"/api/v1/jobs/{job_id}/$stream")
+                streams.enter_context(stream).next()
+                seen.append(httpx.get(f"{service.url}/seen").json())
+        assert seen == [True, False, True, False, True]
 
 
 async def test_a_process_that_is_no_server_is_left_alone() -> None:

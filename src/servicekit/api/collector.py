@@ -2,7 +2,8 @@
 
 A full collection looks at every object of the process, and everything waits for it: some 100 milliseconds with the
 objects of an application and a thousand streams. Most of them were made by imports and at the start, and live as long
-as the process. `gc.freeze` takes these out of its sight. While they are made, the collector would look at them, and at
+as the process. `gc.freeze` takes these out of its sight, and so it does with those of streams when they have become
+thousands, which cost it half a second. While they are made, the collector would look at them, and at
 those that are there already, again and again, and find nothing: `gc.disable` spares it that.
 """
 
@@ -50,6 +51,14 @@ def freeze_when_started(app: "FastAPI") -> None:
     app.router.lifespan_context = lifespan
 
 
+def freeze_again() -> None:
+    """Freeze what has been made since the start as well, if what was there then is frozen.
+
+    Everything waits for a full collection meanwhile, which also frees what has become garbage since it was frozen.
+    """
+    _frozen.renew()
+
+
 def _is_server() -> bool:
     is_main = threading.current_thread() is threading.main_thread()
     return is_main and callable(signal.getsignal(signal.SIGTERM))
@@ -64,14 +73,19 @@ class _Frozen:
     @contextmanager
     def one_more(self) -> Iterator[None]:
         self._services += 1
-        gc.collect()  # else garbage would be kept, too
-        gc.freeze()
+        self.renew()
         try:
             yield
         finally:
             self._services -= 1
             if not self._services:
                 gc.unfreeze()
+
+    def renew(self) -> None:
+        if self._services:
+            gc.unfreeze()
+            gc.collect()  # else garbage would be kept, too
+            gc.freeze()
 
 
 _frozen: Final = _Frozen()

@@ -28,6 +28,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from servicekit.api.collector import freeze_again
 from servicekit.api.encoding import encode_event
 from servicekit.api.stop import StopListener
 from servicekit.engine.feed import JobFeed
@@ -59,7 +60,8 @@ class OpenStreams:
 
     One to which nothing has been sent for `keep_alive_seconds` gets a comment, since proxies close connections that
     are silent for a minute; for a reader that uses httpx these are `httpx_keep_alive_seconds`. A comment comes up to
-    `tick_seconds` later than that. One whose reader has taken nothing for `stall_seconds` is ended.
+    `tick_seconds` later than that. One whose reader has taken nothing for `stall_seconds` is ended. When there are
+    `freeze_count` of them, and whenever they have doubled since, the garbage collector is spared them.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class OpenStreams:
         httpx_keep_alive_seconds: float = 3.0,
         stall_seconds: float = 30.0,
         tick_seconds: float = 1.0,
+        freeze_count: int = 2_000,
     ) -> None:
         self.keep_alive_seconds = keep_alive_seconds
         self.httpx_keep_alive_seconds = httpx_keep_alive_seconds
         self.stall_seconds = stall_seconds
         self.tick_seconds = tick_seconds
+        self._freeze_count = self._next_freeze_count = freeze_count
         # One queue for each interval. In each, the one to which nothing has been sent for longest comes first.
         self._queues: dict[float, OrderedDict[EventStream, None]] = {}
         self._ticker: asyncio.Task[None] | None = None
@@ -94,14 +98,19 @@ class OpenStreams:
         self._queues.setdefault(stream.keep_alive_seconds, OrderedDict())[stream] = None
         if self._is_stopping:
             stream.close()
+        if len(self) >= self._next_freeze_count:
+            self._next_freeze_count *= 2
+            freeze_again()
         if self._ticker is None:
             self._ticker = asyncio.get_running_loop().create_task(self._tick(), name="servicekit streams")
 
     def remove(self, stream: "EventStream") -> None:
         del self._queues[stream.keep_alive_seconds][stream]
-        if not len(self) and self._ticker is not None:
-            self._ticker.cancel()
-            self._ticker = None
+        if not len(self):
+            self._next_freeze_count = self._freeze_count
+            if self._ticker is not None:
+                self._ticker.cancel()
+                self._ticker = None
 
     def sent(self, stream: "EventStream") -> None:
         """Something has been sent on this stream."""
