@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     )
     from servicekit.jobs.command import Command
     from servicekit.jobs.current import CurrentJob, CurrentJobWithOptions, current_job
-    from servicekit.jobs.logs import LogLine, LogPage
+    from servicekit.jobs.log_lines import LogLine, LogPage
     from servicekit.jobs.options import JobOptions, RunnerKind, job_options
     from servicekit.jobs.progress import track
     from servicekit.jobs.query import ALL_JOBS, JobChange, JobFilter, JobPage

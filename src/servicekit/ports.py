@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 from servicekit.jobs.current import RunningJob
 from servicekit.jobs.events import JobEvent
-from servicekit.jobs.logs import LogPage, NewLine
+from servicekit.jobs.log_lines import LogPage, NewLine
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.query import ALL_JOBS, ChangePage, JobFilter, JobPage

@@ -13,11 +13,11 @@ from typing import Literal
 import pytest
 
 from servicekit import Command, JobStatus, Scheduler, create_scheduler
-from servicekit.engine import hindrances
-from servicekit.engine.hindrances import Hindrances
+from servicekit.engine import start_problems
+from servicekit.engine.start_problems import StartProblems
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.submission import JobTarget
-from servicekit.runners import link, work
+from servicekit.runners import launcher_link, work
 from servicekit.testing import FakeClock
 from tests.hindering import without_descriptors, without_threads
 from tests.runners import targets
@@ -31,7 +31,7 @@ WORK: list[tuple[JobTarget, Literal["process"] | None, Callable[[], AbstractCont
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hindrances, "_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(start_problems, "_FIRST_SECONDS", 0.01)
 
 
 async def wait_problem(scheduler: Scheduler, begin: str) -> str:
@@ -169,7 +169,7 @@ async def test_jobs_wait_where_every_launcher_hangs(url: str, monkeypatch: pytes
     async with create_scheduler(url, shutdown_grace=0) as scheduler:
         with monkeypatch.context() as broken:
             broken.setattr(work, "_PATIENCE_SECONDS", 0.05)
-            broken.setattr(link, "_PROGRAM", str(program))
+            broken.setattr(launcher_link, "_PROGRAM", str(program))
             job_id = await scheduler.with_options(max_restarts=0).add_job(Command(["true"]))
             problem = await wait_problem(scheduler, "Commands cannot begin in this process: ")
             assert "does not answer" in problem
@@ -223,9 +223,9 @@ class Kind:
     kind = RunnerKind.COMMAND
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(hindrances, "_FIRST_SECONDS", 0.25)
+        monkeypatch.setattr(start_problems, "_FIRST_SECONDS", 0.25)
         monkeypatch.setattr(asyncio.get_running_loop(), "call_later", self._call_later)
-        self.hindrances = Hindrances(lambda: None)
+        self.problems = StartProblems(lambda: None)
         self.running = 0
         self.pauses: list[float] = []
         self._calls: list[Callable[[], None]] = []
@@ -238,15 +238,15 @@ class Kind:
 
     @property
     def most(self) -> int | None:
-        return dict(self.hindrances.list_most()).get(self.kind)
+        return dict(self.problems.list_most()).get(self.kind)
 
     def fail(self) -> None:
-        self.hindrances.note_hindered(self.kind, "no more", self.running, is_late=False)
+        self.problems.note_problem(self.kind, "no more", self.running, is_late=False)
 
     def begin(self, count: int = 1) -> None:
         for _ in range(count):
-            self.hindrances.note_claimed(self.kind)
-            self.hindrances.note_begun(self.kind)
+            self.problems.note_claimed(self.kind)
+            self.problems.note_begun(self.kind)
             self.running += 1
 
     def let_pause_pass(self) -> None:
@@ -263,7 +263,7 @@ async def test_a_longer_pause_follows_each_that_was_in_vain(monkeypatch: pytest.
     for _ in range(8):
         kind.let_pause_pass()
         assert kind.most == 46
-        kind.hindrances.note_claimed(kind.kind)
+        kind.problems.note_claimed(kind.kind)
         kind.fail()
         assert kind.most == 45
     assert kind.pauses[::2] == [0.25, 0.5, 1, 2, 4, 8, 10, 10, 10]
@@ -278,9 +278,9 @@ async def test_twice_as_many_are_tried_as_have_begun_until_nothing_comes_back(mo
         if kind.most is not None:
             allowed.append(kind.most)
             kind.begin(kind.most - kind.running)
-            kind.hindrances.note_all_claimed(())
+            kind.problems.note_all_claimed(())
     assert allowed == [1, 3, 7, 15, 31, 63, 127]
-    assert kind.hindrances.find_problem() is None
+    assert kind.problems.find_problem() is None
 
 
 async def test_who_still_tries_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,21 +288,21 @@ async def test_who_still_tries_is_waited_for(monkeypatch: pytest.MonkeyPatch) ->
     kind.fail()
     kind.let_pause_pass()
     kind.let_pause_pass()  # the store takes its time
-    kind.hindrances.note_claimed(kind.kind)
-    kind.hindrances.note_all_claimed(())
+    kind.problems.note_claimed(kind.kind)
+    kind.problems.note_all_claimed(())
     for _ in range(3):
         kind.let_pause_pass()
         assert kind.most == 1
-    assert kind.hindrances.find_problem() is not None
+    assert kind.problems.find_problem() is not None
 
 
 async def test_where_nothing_waits_nothing_is_known_to_be_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     kind = Kind(monkeypatch)
     kind.fail()
     kind.let_pause_pass()
-    kind.hindrances.note_all_claimed({kind.kind})
+    kind.problems.note_all_claimed({kind.kind})
     kind.let_pause_pass()
-    assert kind.hindrances.find_problem() is not None
-    kind.hindrances.note_all_claimed(())
+    assert kind.problems.find_problem() is not None
+    kind.problems.note_all_claimed(())
     kind.let_pause_pass()
-    assert kind.hindrances.find_problem() is None
+    assert kind.problems.find_problem() is None

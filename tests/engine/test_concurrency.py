@@ -102,7 +102,7 @@ async def test_a_job_that_ignores_cancel_holds_its_slot_until_it_ends(single: Sc
     assert (await single.wait(waiting)).status is JobStatus.COMPLETED
 
 
-class Threads:
+class ThreadPool:
     """Holds threads until released, and counts them."""
 
     def __init__(self) -> None:
@@ -128,7 +128,7 @@ async def until(condition: Any) -> None:
 
 
 async def test_as_many_threads_run_as_are_said_to_be_running() -> None:
-    threads = Threads()
+    threads = ThreadPool()
     async with InMemoryScheduler(max_concurrency=40) as scheduler:  # far more than asyncio's own threads
         ids = [await scheduler.add_job(threads.enter, number) for number in range(50)]
         await until(lambda: threads.inside == 40)
@@ -140,7 +140,7 @@ async def test_as_many_threads_run_as_are_said_to_be_running() -> None:
 
 
 async def test_without_a_limit_threads_still_have_one_and_coroutines_pass_them() -> None:
-    threads = Threads()
+    threads = ThreadPool()
     async with InMemoryScheduler(max_threads=2) as scheduler:
         ids = [await scheduler.add_job(threads.enter, number) for number in range(5)]
         await scheduler.wait(await scheduler.add_job(noop))
@@ -154,7 +154,7 @@ async def test_without_a_limit_threads_still_have_one_and_coroutines_pass_them()
 
 
 async def test_jobs_do_not_starve_the_default_executor(scheduler: Scheduler) -> None:
-    threads = Threads()
+    threads = ThreadPool()
     for number in range(100):
         await scheduler.add_job(threads.enter, number)
     await until(lambda: threads.inside == 100)

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from servicekit import JobStatus, Retention, Scheduler, current_job
-from servicekit.engine import feed as feed_module
+from servicekit.engine import all_jobs_reader
+from servicekit.engine.all_jobs_reader import FIRST_JOBS, AllJobsReader, follow_jobs
 from servicekit.engine.clock import SystemClock
-from servicekit.engine.feed import FIRST_JOBS, JobFeed, follow_jobs
 from servicekit.events.hub import EventHub
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.query import ALL_JOBS, ChangePage, JobChange, JobFilter, JobPage
@@ -17,13 +17,13 @@ from servicekit.stores.memory import MemoryStore
 from tests.fakes import Gate, noop, submission
 
 
-async def next_change(feed: JobFeed) -> JobChange:
+async def next_change(feed: AllJobsReader) -> JobChange:
     while (change := await feed.next_event()) is None:
         assert not feed.is_closed
     return change
 
 
-async def changes_until_ended(feed: JobFeed, job_id: str) -> list[JobChange]:
+async def changes_until_ended(feed: AllJobsReader, job_id: str) -> list[JobChange]:
     """What comes up to the end, or the deletion, of this job."""
     changes = [await next_change(feed)]
     while changes[-1].job_id != job_id or (changes[-1].record and not changes[-1].record.status.is_terminal):
@@ -164,7 +164,7 @@ async def test_only_what_is_wanted_is_told_and_every_deletion(scheduler: Schedul
 
 async def test_what_is_remembered_of_the_jobs_that_were_told_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many, the oldest are forgotten: that they have left the filter is not told, and that of the newest is."""
-    monkeypatch.setattr(feed_module, "_SHOWN_AT_ONCE", 2)
+    monkeypatch.setattr(all_jobs_reader, "_SHOWN_AT_ONCE", 2)
     hub = EventHub()
     store = MemoryStore(hub, SystemClock(), Retention())
     ids = JobIds()
@@ -227,7 +227,7 @@ class BusyStore(MemoryStore):
 
 
 @asynccontextmanager
-async def following(interval_seconds: float = 0.0) -> AsyncIterator[tuple[BusyStore, JobFeed]]:
+async def following(interval_seconds: float = 0.0) -> AsyncIterator[tuple[BusyStore, AllJobsReader]]:
     hub = EventHub()
     store = BusyStore(hub)
     await store.add_job()
@@ -235,7 +235,7 @@ async def following(interval_seconds: float = 0.0) -> AsyncIterator[tuple[BusySt
         yield store, feed
 
 
-async def is_waiting(feed: JobFeed) -> bool:
+async def is_waiting(feed: AllJobsReader) -> bool:
     """Whether nothing is to be had now."""
     reading = asyncio.ensure_future(feed.next_event())
     for _ in range(5):

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 import pytest
 
 from servicekit import Retention
-from servicekit.engine import log_watch
+from servicekit.engine import log_reader
 from servicekit.engine.clock import SystemClock
-from servicekit.engine.log_watch import watch_log
+from servicekit.engine.log_reader import watch_log
 from servicekit.events.hub import EventHub
 from servicekit.jobs.ids import JobIds
-from servicekit.jobs.logs import LogPage, NewLine
+from servicekit.jobs.log_lines import LogPage, NewLine
 from servicekit.stores.memory import MemoryStore
 from tests.fakes import submission
 
@@ -27,7 +27,7 @@ class CountingStore(MemoryStore):
 
 
 async def test_however_often_a_job_speaks_its_log_is_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_watch, "_LOOK_INTERVAL_SECONDS", 3_600)
+    monkeypatch.setattr(log_reader, "_LOOK_INTERVAL_SECONDS", 3_600)
     hub = EventHub()
     store = CountingStore(hub, SystemClock(), Retention())
     job_id = await store.insert(submission(JobIds().next_id()))

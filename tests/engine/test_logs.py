@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from servicekit import Command, JobNotFound, Retry, RunnerKind, Scheduler, current_job
-from servicekit.jobs.logs import MAX_LINE_CHARACTERS, LogLine
+from servicekit.jobs.log_lines import MAX_LINE_CHARACTERS, LogLine
 from tests.fakes import Gate
 
 log = logging.getLogger("shop.orders")

@@ -1,4 +1,4 @@
-"""Recurring jobs, from the ticker on a store to the scheduler that users hold."""
+"""Recurring jobs, from the schedule runner on a store to the scheduler that users hold."""
 
 import asyncio
 import math
@@ -29,8 +29,8 @@ from servicekit import (
     create_scheduler,
     job_options,
 )
-from servicekit.engine import ticker as ticker_module
-from servicekit.engine.ticker import Ticker
+from servicekit.engine import schedule_runner
+from servicekit.engine.schedule_runner import ScheduleRunner
 from servicekit.events.hub import EventHub
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.options import DEFAULT_OPTIONS
@@ -48,7 +48,7 @@ MINUTE = timedelta(minutes=1)
 
 
 class Bench:
-    """A store in memory on a fake clock, and as many tickers as are started."""
+    """A store in memory on a fake clock, and as many runners as are started."""
 
     def __init__(self, store_type: type[MemoryStore] = MemoryStore) -> None:
         self.clock = FakeClock(NOON)
@@ -57,12 +57,12 @@ class Bench:
         self._ids = JobIds()
 
     @asynccontextmanager
-    async def ticking(self, tickers: int = 1) -> AsyncIterator[Ticker]:
-        """Let so many tickers run."""
+    async def ticking(self, runners: int = 1) -> AsyncIterator[ScheduleRunner]:
+        """Let so many runners run."""
         async with AsyncExitStack() as stack:
-            made = [Ticker(self.store, self.clock, self._ids.next_id, self._count) for _ in range(tickers)]
-            for ticker in made:
-                stack.push_async_callback(end, asyncio.create_task(ticker.run()))
+            made = [ScheduleRunner(self.store, self.clock, self._ids.next_id, self._count) for _ in range(runners)]
+            for runner in made:
+                stack.push_async_callback(end, asyncio.create_task(runner.run()))
             await self.clock.settle()
             yield made[0]
 
@@ -70,7 +70,7 @@ class Bench:
         self.submitted += 1
 
     async def put(self, timetable: Timetable, name: str = "it") -> None:
-        """Keep a schedule from now on, without telling any ticker."""
+        """Keep a schedule from now on, without telling any schedule runner."""
         await self.store.put_schedule(schedule(timetable, name), timetable.next_after(self.clock.now()))
 
     async def list_times(self, name: str = "it") -> list[datetime]:
@@ -107,7 +107,7 @@ def ticks_of(timetable: Timetable, start: datetime, end: datetime) -> Iterator[d
 async def test_every_tick_of_months_gets_a_job_at_its_time_whatever_clocks_are_changed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ticker_module, "_LONGEST_SECONDS", math.inf)
+    monkeypatch.setattr(schedule_runner, "_LONGEST_SECONDS", math.inf)
     timetables = {
         f"{expression} {time_zone}": Cron(expression, time_zone, overlap="allow")
         for time_zone in ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
@@ -120,7 +120,7 @@ async def test_every_tick_of_months_gets_a_job_at_its_time_whatever_clocks_are_c
     until = datetime(2026, 4, 15, tzinfo=UTC)
     async with bench.ticking():
         while bench.clock.wake_next(until):
-            while bench.clock.next_moment is None:  # until the ticker sleeps again
+            while bench.clock.next_moment is None:  # until the schedule runner sleeps again
                 await asyncio.sleep(0)
     for name, timetable in timetables.items():
         assert await bench.list_times(name) == list(ticks_of(timetable, NOON, until)), name
@@ -311,9 +311,9 @@ async def test_a_tick_is_left_out_while_the_last_job_has_not_ended() -> None:
 async def test_a_paused_schedule_has_no_ticks_also_if_it_is_changed() -> None:
     bench = Bench(Ledger)
     await bench.put(Every(HOUR))
-    async with bench.ticking() as ticker:
+    async with bench.ticking() as runner:
         await bench.store.set_schedule_paused("it", None, is_paused=True)
-        await ticker.put(schedule(Every(MINUTE)))
+        await runner.put(schedule(Every(MINUTE)))
         await bench.clock.advance(10 * MINUTE)
     assert isinstance(bench.store, Ledger)
     assert bench.store.fired == ()
@@ -322,9 +322,9 @@ async def test_a_paused_schedule_has_no_ticks_also_if_it_is_changed() -> None:
 async def test_what_is_new_is_seen_at_once() -> None:
     bench = Bench()
     await bench.put(Every(HOUR), "other")
-    async with bench.ticking() as ticker:
+    async with bench.ticking() as runner:
         await bench.clock.advance(1)
-        await ticker.put(schedule(Every(2)))
+        await runner.put(schedule(Every(2)))
         await bench.clock.advance(1)
         assert await bench.list_times() == [NOON + timedelta(seconds=2)]
 

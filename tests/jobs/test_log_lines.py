@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from servicekit.jobs.logs import LineBuffer
+from servicekit.jobs.log_lines import LineBuffer
 
 
 class Clock:
@@ -19,7 +19,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("servicekit.jobs.logs.time", SimpleNamespace(time=time.time, monotonic=clock.monotonic))
+    monkeypatch.setattr("servicekit.jobs.log_lines.time", SimpleNamespace(time=time.time, monotonic=clock.monotonic))
     return clock
 
 

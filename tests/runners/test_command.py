@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 
 from servicekit.jobs.command import MAX_OUTPUT_BYTES, Command
-from servicekit.jobs.logs import MAX_LINE_CHARACTERS
+from servicekit.jobs.log_lines import MAX_LINE_CHARACTERS
 from servicekit.jobs.options import JobOptions, RunnerKind
 from servicekit.jobs.outcome import CANCELED, Outcome
 from servicekit.jobs.status import EndedBy, Transition

@@ -25,7 +25,7 @@ from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import CANCELED, CUT_OFF
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.ports import Runner
-from servicekit.runners import launcher_main, link, work
+from servicekit.runners import launcher_link, launcher_main, work
 from servicekit.runners.command import CommandRunner
 from servicekit.runners.launcher import Launcher
 from servicekit.runners.process import ProcessRunner
@@ -257,7 +257,7 @@ async def test_nothing_fails_for_a_deploy_that_moves(
     runner: Runner, monkeypatch: pytest.MonkeyPatch, name: str, kind: str
 ) -> None:
     with monkeypatch.context() as moved:
-        moved.setattr(f"servicekit.runners.link.{name}", f"/nowhere/{kind}")
+        moved.setattr(f"servicekit.runners.launcher_link.{name}", f"/nowhere/{kind}")
         outcome = await Trial(runner, targets.give, 1).end()
     assert outcome.transition is Transition.RELEASE
     assert (await Trial(runner, targets.give, 1).end()).result == 1
@@ -307,8 +307,8 @@ async def test_nothing_fails_where_no_process_can_be_forked(
 ) -> None:
     """Neither for want of a supervisor, nor if that finds no process for the work."""
     program = tmp_path / "forkless.py"
-    program.write_text(FORKLESS.format(left=left, program=link._PROGRAM))
-    monkeypatch.setattr(link, "_PROGRAM", str(program))
+    program.write_text(FORKLESS.format(left=left, program=launcher_link._PROGRAM))
+    monkeypatch.setattr(launcher_link, "_PROGRAM", str(program))
     runner = create(Launcher())
     target, kind = (targets.give, RunnerKind.PROCESS) if create is ProcessRunner else (Command(["true"]), COMMAND)
     outcome = await Trial(runner, target, kind=kind).end()
@@ -329,8 +329,8 @@ async def test_work_that_hangs_before_it_begins_is_killed_and_goes_back(
     runner: Runner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     program = tmp_path / "hangs.py"
-    program.write_text(HANGS_IN_WORK.format(program=link._PROGRAM))
-    monkeypatch.setattr(link, "_PROGRAM", str(program))
+    program.write_text(HANGS_IN_WORK.format(program=launcher_link._PROGRAM))
+    monkeypatch.setattr(launcher_link, "_PROGRAM", str(program))
     monkeypatch.setattr(work, "_PATIENCE_SECONDS", 0.1)
     trial = Trial(runner, targets.give)
     outcome = await trial.end()

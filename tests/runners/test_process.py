@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from servicekit.errors import InvalidTarget
-from servicekit.jobs.logs import MAX_LINE_CHARACTERS
+from servicekit.jobs.log_lines import MAX_LINE_CHARACTERS
 from servicekit.jobs.options import JobOptions, RunnerKind
 from servicekit.jobs.outcome import CANCELED
 from servicekit.jobs.status import EndedBy, Transition

@@ -16,7 +16,7 @@ from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import CANCELED
 from servicekit.jobs.status import Transition
 from servicekit.ports import Runner
-from servicekit.runners import link
+from servicekit.runners import launcher_link
 from servicekit.runners import work as work_module
 from servicekit.runners.command import CommandRunner
 from servicekit.runners.launcher import Launcher
@@ -229,7 +229,7 @@ async def test_nothing_is_preloaded_from_which_no_process_can_be_forked_safely(
     runner = ProcessRunner(Launcher((name,)))
     with monkeypatch.context() as hurried:
         if danger == "hangs":
-            hurried.setattr(link, "_IMPORT_SECONDS", 0.5)
+            hurried.setattr(launcher_link, "_IMPORT_SECONDS", 0.5)
         runner.open()
     trials = [Trial(runner, targets.import_by_name, "json").start() for _ in range(3)]
     for trial in trials:

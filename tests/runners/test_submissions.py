@@ -13,7 +13,7 @@ from servicekit.errors import QueueFull
 from servicekit.jobs import backoff
 from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.options import JobOptions
-from servicekit.runners.submissions import MAX_REQUEST_BYTES, SubmissionDesk, frame
+from servicekit.runners.submissions import MAX_REQUEST_BYTES, SubmissionServer, frame
 from tests.fakes import QuietHost, noop, submission
 from tests.hindering import without_threads
 
@@ -41,7 +41,7 @@ class Process:
     """The other end, which can say anything."""
 
     def __init__(self, host: Host) -> None:
-        self.desk = SubmissionDesk(RunningJob(submission("a job"), 1, host))
+        self.desk = SubmissionServer(RunningJob(submission("a job"), 1, host))
         self.service, self.socket = socket.socketpair()
         self.socket.setblocking(False)
         self.desk.open(self.service.fileno())

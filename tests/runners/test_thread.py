@@ -5,7 +5,7 @@ import pytest
 
 from servicekit.jobs.options import RunnerKind
 from servicekit.ports import Runner
-from servicekit.runners import threads
+from servicekit.runners import thread_pool
 from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.thread import ThreadRunner
 from tests.runners.contract import ASYNC_FUNCTIONS, FUNCTIONS, PythonRunnerContract
@@ -41,7 +41,7 @@ def test_a_thread_that_has_waited_for_long_does_the_work_that_it_was_promised(mo
                 has_waited.set()
                 raise
 
-    monkeypatch.setattr(threads, "_IDLE_SECONDS", 0.01)
-    monkeypatch.setattr(threads, "SimpleQueue", LateQueue)
-    threads.Threads().start(has_worked.set)
+    monkeypatch.setattr(thread_pool, "_IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(thread_pool, "SimpleQueue", LateQueue)
+    thread_pool.ThreadPool().start(has_worked.set)
     assert has_worked.wait(60)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from servicekit.jobs.current import JobCall, RunningJob
-from servicekit.jobs.logs import NewLine
+from servicekit.jobs.log_lines import NewLine
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind
 from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.record import Progress

@@ -19,7 +19,7 @@ from pathlib import Path
 from servicekit.engine.clock import SystemClock
 from servicekit.errors import IdempotencyConflict, JobNotFound
 from servicekit.jobs.ids import JobIds
-from servicekit.jobs.logs import NewLine
+from servicekit.jobs.log_lines import NewLine
 from servicekit.jobs.options import JobOptions, RunnerKind
 from servicekit.jobs.outcome import CANCELED, completion, failure
 from servicekit.jobs.query import ALL_JOBS
@@ -88,8 +88,8 @@ class RandomUser:
 
     async def _begin_again(self) -> None:
         """Die without a word, and come back as another; the claims of the dead are good for nothing."""
-        assert self._store._seat.lock is not None
-        self._store._seat.lock.close()
+        assert self._store._registration.lock is not None
+        self._store._registration.lock.close()
         self._store._stop_threads()
         await self._open()
 

@@ -29,7 +29,9 @@ class File:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
-        self.process = membership.register(connection, membership.Registration(None, 1, "lock", time_text(NOW), None))
+        self.process = membership.register(
+            connection, membership.RegistrationRequest(None, 1, "lock", time_text(NOW), None)
+        )
 
     def insert(self, count: int, runner: RunnerKind = COROUTINE, owner: int | None = None, **options: Any) -> None:
         asked = JobOptions(**options)

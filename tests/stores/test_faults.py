@@ -31,7 +31,7 @@ from servicekit.errors import JobNotFound, StoreUnavailable
 from servicekit.events.hub import EventHub
 from servicekit.jobs import backoff
 from servicekit.jobs.ids import JobIds
-from servicekit.jobs.logs import NewLine
+from servicekit.jobs.log_lines import NewLine
 from servicekit.jobs.options import DEFAULT_OPTIONS, OptionChanges, RunnerKind, changed
 from servicekit.jobs.outcome import completion, failure
 from servicekit.jobs.schedules import FiredSchedule
@@ -39,7 +39,7 @@ from servicekit.jobs.submission import Claim
 from servicekit.ports import Runner
 from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.thread import ThreadRunner
-from servicekit.stores.sqlite import database, threads
+from servicekit.stores.sqlite import database, database_thread
 from servicekit.stores.sqlite import writer as writer_module
 from servicekit.stores.sqlite.store import SqliteStore
 from tests.fakes import FakeClock, Gate, RecordingPublisher, RecordingSignals, submission
@@ -189,7 +189,7 @@ def hook_connections(monkeypatch: pytest.MonkeyPatch, hook: Hook) -> None:
             hook(None, "connect")
         return cast(sqlite3.Connection, HookedConnection(database.connect(path), hook))
 
-    monkeypatch.setattr(threads, "connect", connect)
+    monkeypatch.setattr(database_thread, "connect", connect)
 
 
 async def insist(call: Callable[[], Awaitable[T]]) -> T:
@@ -255,8 +255,8 @@ async def wait_running(scheduler: Scheduler, job_id: str) -> None:
 
 def die(store: SqliteStore) -> None:
     """What the end of its process does to a store that could not say farewell."""
-    if store._seat.lock is not None:
-        store._seat.lock.close()
+    if store._registration.lock is not None:
+        store._registration.lock.close()
 
 
 async def use_everything(path: Path) -> None:

@@ -541,8 +541,8 @@ class LivesOnFile(Lives):
         assert isinstance(store, SqliteStore)
         if is_stopping:
             self.retire(which)
-        assert store._seat.lock is not None
-        store._seat.lock.close()
+        assert store._registration.lock is not None
+        store._registration.lock.close()
         store._stop_threads()
         if is_rescued_by_other:
             self.run(self.stores[1 - which].rescue())

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from servicekit.errors import JobNotFound, ResultDropped, RetryUnavailable
-from servicekit.jobs.logs import NewLine
+from servicekit.jobs.log_lines import NewLine
 from servicekit.jobs.options import JobOptions
 from servicekit.jobs.outcome import Outcome, completion, failure
 from servicekit.jobs.query import ALL_JOBS
@@ -155,7 +155,7 @@ class TestMemoryStore(JobStoreContract):
         assert isinstance(store, MemoryStore)
         for number in range(300):
             await store.request_cancel(await self.submit(store, queue=f"user {number}"))
-        assert len(store._waiting._queues._queues) <= 101
+        assert len(store._pending_jobs._queues._queues) <= 101
 
     async def test_old_changes_are_forgotten(self, store: JobStore) -> None:
         begin = await store.get_position()

@@ -23,8 +23,8 @@ from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.submission import Submission
-from servicekit.stores.sqlite import claims, threads, writes
-from servicekit.stores.sqlite.messenger import Messenger
+from servicekit.stores.sqlite import claims, database_thread, writes
+from servicekit.stores.sqlite.notifier import CommitNotifier
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive, remove_leftovers
 from servicekit.stores.sqlite.rows import time_text
 from servicekit.stores.sqlite.store import SqliteStore
@@ -77,8 +77,8 @@ class Process:
         return self.store
 
     def die(self) -> None:
-        assert self.store._seat.lock is not None
-        self.store._seat.lock.close()
+        assert self.store._registration.lock is not None
+        self.store._registration.lock.close()
         self.store._stop_threads()
 
 
@@ -189,7 +189,7 @@ async def test_a_store_that_cannot_be_opened_again_does_not_give_up_what_its_pro
         raise StoreUnavailable(str(path), "it is not the day for it.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(threads, "connect", refuse)
+        patch.setattr(database_thread, "connect", refuse)
         with pytest.raises(StoreUnavailable):
             await one.open()
     await other.store.rescue()
@@ -201,14 +201,14 @@ async def test_a_store_that_cannot_be_opened_again_does_not_give_up_what_its_pro
 async def test_a_cancel_from_elsewhere_does_not_overtake_the_claim(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The event loop is busy while the claim is answered and the cancel arrives: it gets both in one turn."""
     has_arrived = threading.Event()
-    report = Messenger.report
+    report = CommitNotifier.report
 
-    def report_and_tell(messenger: Messenger, news: News) -> None:
-        report(messenger, news)
+    def report_and_tell(notifier: CommitNotifier, news: News) -> None:
+        report(notifier, news)
         if any(row.cancel_requested_at is not None for row in news.others):
             has_arrived.set()
 
-    monkeypatch.setattr(Messenger, "report", report_and_tell)
+    monkeypatch.setattr(CommitNotifier, "report", report_and_tell)
     process = Process(path)
     store = await process.open()
     job_id = await store.insert(new())

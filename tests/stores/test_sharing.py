@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from servicekit.jobs.logs import NewLine
+from servicekit.jobs.log_lines import NewLine
 from servicekit.jobs.options import JobOptions
 from servicekit.jobs.outcome import CANCELED, completion, failure
 from servicekit.jobs.queues import QueueRecord

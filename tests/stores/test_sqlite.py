@@ -26,7 +26,7 @@ from servicekit.errors import (
 )
 from servicekit.jobs.command import Command
 from servicekit.jobs.ids import JobIds
-from servicekit.jobs.logs import NewLine
+from servicekit.jobs.log_lines import NewLine
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind, changed
 from servicekit.jobs.outcome import CANCELED, completion, failure
 from servicekit.jobs.query import ALL_JOBS, JobFilter
@@ -97,8 +97,8 @@ async def claim_one(store: JobStore) -> Claim:
 
 def die(store: SqliteStore) -> None:
     """Let the store look to others as if its process had ended without a word."""
-    assert store._seat.lock is not None
-    store._seat.lock.close()
+    assert store._registration.lock is not None
+    store._registration.lock.close()
 
 
 class TestBoundsByStatusInAFile(BoundsByStatus):
@@ -517,8 +517,8 @@ async def test_what_only_a_dead_process_could_run_has_failed(open_store: OpenSto
 
 async def test_a_lock_does_not_outlive_its_process_in_a_forked_child(open_store: OpenStore) -> None:
     async with open_store() as store:
-        assert store._seat.lock is not None
-        path = store._seat.lock.path
+        assert store._registration.lock is not None
+        path = store._registration.lock.path
         with Child():
             assert is_alive(path)
             die(store)
@@ -728,8 +728,8 @@ async def test_a_job_that_is_given_back_after_the_clock_was_set_waits_as_long_as
     if way == "release":
         await stores[0].release(claim)
     else:
-        assert stores[0]._seat.lock is not None
-        stores[0]._seat.lock.close()  # as at the end of its process
+        assert stores[0]._registration.lock is not None
+        stores[0]._registration.lock.close()  # as at the end of its process
         await stores[1].rescue()
     assert await stores[1].make_due() == clock.now() + timedelta(seconds=60)
     for store in stores:

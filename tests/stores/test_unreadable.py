@@ -19,8 +19,8 @@ from fastapi import FastAPI
 from servicekit import Cron, EndedBy, Every, JobStatus, create_scheduler
 from servicekit.api import ServiceBuilder, ServiceInfo
 from servicekit.errors import JobNotFound, RecordUnreadable
+from servicekit.stores.sqlite.database_thread import read_leniently
 from servicekit.stores.sqlite.rows import find_moment, read_events, time_text
-from servicekit.stores.sqlite.threads import read_leniently
 from servicekit.stores.sqlite.writes import give_up
 from servicekit.testing import FakeClock, TestScheduler
 from tests.fakes import Stubborn, noop

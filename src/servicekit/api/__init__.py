@@ -10,10 +10,10 @@ with paused():
     from servicekit.api.health import Health
     from servicekit.api.info import ServiceInfo
     from servicekit.api.jobs import Jobs
-    from servicekit.api.logs import Logging
     from servicekit.api.monitoring import Monitoring
     from servicekit.api.origins import refuse_other_sites
     from servicekit.api.recurring import Recurring
+    from servicekit.api.service_logging import Logging
     from servicekit.api.submit import JobSubmitted, JobSubmitter, JobSubmitterSync, SubmitJob, SubmitJobSync
 
 __all__ = [

@@ -13,9 +13,9 @@ from servicekit.api.features import Feature, install
 from servicekit.api.health import Health
 from servicekit.api.info import ServiceInfo
 from servicekit.api.jobs import Jobs
-from servicekit.api.logs import Logging
 from servicekit.api.monitoring import Monitoring
 from servicekit.api.recurring import Recurring
+from servicekit.api.service_logging import Logging
 from servicekit.api.state import HealthCheck, service_state
 from servicekit.engine.factory import SchedulerOptions
 from servicekit.jobs.command import Command

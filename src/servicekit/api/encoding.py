@@ -6,10 +6,10 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from servicekit.engine.log_watch import LogEvent
+from servicekit.engine.log_reader import LogEvent
 from servicekit.errors import ResultDropped
 from servicekit.jobs.events import JobEvent
-from servicekit.jobs.logs import LogLine
+from servicekit.jobs.log_lines import LogLine
 from servicekit.jobs.query import JobChange
 from servicekit.jobs.record import JobRecord, JobSummary
 from servicekit.jobs.results import show_result

@@ -29,8 +29,8 @@ from servicekit.api.sse import EventStream
 from servicekit.api.state import jobs_path, service_state
 from servicekit.api.submit import JobSubmitted, answer_submission
 from servicekit.api.waits import MAX_WAIT_SECONDS, wait_for_end
-from servicekit.engine.log_watch import LogWatch
-from servicekit.engine.watch import JobWatch
+from servicekit.engine.job_reader import JobReader
+from servicekit.engine.log_reader import LogReader
 from servicekit.errors import RecordUnreadable, StoreUnavailable
 from servicekit.jobs.query import JobFilter
 from servicekit.jobs.record import JobRecord, JobSummary
@@ -234,14 +234,14 @@ async def stream_job(
         if record.status.is_terminal and version == record.version:
             return Response(status_code=204)
     state = service_state(request.app)
-    watch: AbstractAsyncContextManager[JobWatch | LogWatch]
+    reader: AbstractAsyncContextManager[JobReader | LogReader]
     if logs and state.expose_logs:
-        watch = scheduler.watch_log(
+        reader = scheduler.watch_log(
             job_id, after_version=version or 0, after_line=line_number, interval_seconds=poll_interval
         )
     else:
-        watch = scheduler.watch(job_id, version, poll_interval)
-    return EventStream(watch, state.streams, expose_tracebacks=state.expose_tracebacks)
+        reader = scheduler.watch(job_id, version, poll_interval)
+    return EventStream(reader, state.streams, expose_tracebacks=state.expose_tracebacks)
 
 
 async def delete_job(scheduler: SchedulerDependency, job_id: JobId) -> None:

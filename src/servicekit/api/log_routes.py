@@ -15,7 +15,7 @@ from servicekit.api.job_responses import NO_JOB, Responses
 from servicekit.api.openapi import name_operation
 from servicekit.api.routing import EventStreamRoute
 from servicekit.api.state import jobs_path
-from servicekit.jobs.logs import LogLine, LogPage
+from servicekit.jobs.log_lines import LogLine, LogPage
 from servicekit.jobs.terminal import strip_escapes
 
 MAX_LINES: Final = 10_000

@@ -5,15 +5,15 @@ disconnect. Everything periodic is done for all streams by a single ticker: a co
 half a minute (three seconds for readers that use httpx), the end of those whose reader has taken nothing for as long,
 and a look whether the server ends without a signal.
 
-    job changes ──▶ hub ──▶ mailbox ──▶ watch.next_event() ──▶ send
+    job changes ──▶ hub ──▶ mailbox ──▶ reader.next_event() ─▶ send
     ticker ────────────────────────────▶ wake ───────────────▶ send a comment
     disconnect, stop signal ───────────▶ close ──────────────▶ the stream ends
 
 What is sent follows the HTML standard's chapter on server-sent events. `id:` comes in the same event as its data, since
 some clients forget one that comes alone. Only data is followed by an empty line: some clients take any other for an
 empty event, so a comment and `retry:` stand right before the next event. After a job's last event the server ends the
-response; a client that comes back with that event's id gets 204, which tells it to stop. A `LogWatch` stands in for the
-watch in the stream of a job with its log, and a `JobFeed` in that of all jobs, which has no last event.
+response; a client that comes back with that event's id gets 204, which tells it to stop. A `LogReader` stands in for
+the `JobReader` in the stream of a job with its log, and an `AllJobsReader` in that of all jobs, which has no last event.
 """
 
 import asyncio
@@ -31,14 +31,14 @@ from starlette.types import Receive, Scope, Send
 from servicekit.api.collector import freeze_again
 from servicekit.api.encoding import encode_event
 from servicekit.api.stop import StopListener
-from servicekit.engine.feed import JobFeed
-from servicekit.engine.log_watch import LogEvent, LogWatch
-from servicekit.engine.watch import JobWatch
+from servicekit.engine.all_jobs_reader import AllJobsReader
+from servicekit.engine.job_reader import JobReader
+from servicekit.engine.log_reader import LogEvent, LogReader
 from servicekit.errors import JobNotFound, RecordUnreadable, StoreUnavailable
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.query import JobChange
 
-Watch = JobWatch | LogWatch | JobFeed
+Reader = JobReader | LogReader | AllJobsReader
 
 _log = logging.getLogger("servicekit.api")
 
@@ -83,7 +83,7 @@ class OpenStreams:
         self._ticker: asyncio.Task[None] | None = None
         self._listener: StopListener | None = None
         self._on_stop: Callable[[], None] | None = None
-        self._waits: dict[JobWatch, None] = {}
+        self._waits: dict[JobReader, None] = {}
         self._is_stopping = False
 
     def __len__(self) -> int:
@@ -123,15 +123,15 @@ class OpenStreams:
         self._listener = StopListener(self.stop)
 
     @contextmanager
-    def end_with_service(self, watch: JobWatch) -> Iterator[None]:
-        """Close a watch that is no stream, but that a request waits for, when the service stops."""
-        self._waits[watch] = None
+    def end_with_service(self, reader: JobReader) -> Iterator[None]:
+        """Close a reader that is no stream, but that a request waits for, when the service stops."""
+        self._waits[reader] = None
         if self._is_stopping:
-            watch.close()
+            reader.close()
         try:
             yield
         finally:
-            del self._waits[watch]
+            del self._waits[reader]
 
     def end(self) -> None:
         """The service has stopped."""
@@ -145,8 +145,8 @@ class OpenStreams:
         self._is_stopping = True
         if self._on_stop is not None:
             self._on_stop()
-        for watch in [*self, *self._waits]:
-            watch.close()
+        for reader in [*self, *self._waits]:
+            reader.close()
         asyncio.get_running_loop().call_later(_STOP_SECONDS, self._drop_all)
 
     def _drop_all(self) -> None:
@@ -170,21 +170,21 @@ class OpenStreams:
 
 
 class EventStream(Response):
-    """Sends what a watch or a feed tells, until the last event, the reader's disconnect, or the service's stop.
+    """Sends what there is to read, until the last event, the client's disconnect, or the service's stop.
 
     Called by FastAPI it only asks its route to run it later, when the request's dependencies have been ended: a stream
     may stay open for hours, and a database session with it.
     """
 
     def __init__(
-        self, watch: AbstractAsyncContextManager[Watch], streams: OpenStreams, *, expose_tracebacks: bool
+        self, reader: AbstractAsyncContextManager[Reader], streams: OpenStreams, *, expose_tracebacks: bool
     ) -> None:
         super().__init__()
         self.keep_alive_seconds = streams.keep_alive_seconds
-        self._opening = watch
+        self._opening = reader
         self._streams = streams
         self._expose_tracebacks = expose_tracebacks
-        self._watch: Watch | None = None
+        self._reader: Reader | None = None
         self._task: asyncio.Task[object] | None = None
         self._last_sent_at = 0.0
         self._sending_since: float | None = None
@@ -204,8 +204,8 @@ class EventStream(Response):
             return
         disconnect = asyncio.get_running_loop().create_task(self._wait_disconnect(receive), name="disconnect")
         try:
-            async with self._opening as self._watch:
-                await self._send_events(self._watch, send)
+            async with self._opening as self._reader:
+                await self._send_events(self._reader, send)
         except JobNotFound as error:  # deleted since the request was accepted
             deleted = JobEvent(error.job_id, None)
             await send({"type": "http.response.body", "body": self._encode(deleted), "more_body": True})
@@ -218,8 +218,8 @@ class EventStream(Response):
 
     def close(self) -> None:
         """End the stream after what is still to be sent."""
-        if self._watch is not None:
-            self._watch.close()
+        if self._reader is not None:
+            self._reader.close()
 
     def is_due(self) -> bool:
         """Whether nothing has been sent for so long that it is to be tended."""
@@ -230,9 +230,9 @@ class EventStream(Response):
         if self._sending_since is not None:
             if time.monotonic() - self._sending_since >= self._streams.stall_seconds:
                 self.drop()
-        elif self._watch is not None:
+        elif self._reader is not None:
             self._is_comment_due = True
-            self._watch.wake()
+            self._reader.wake()
 
     def drop(self) -> None:
         """End the stream if its reader takes nothing: stop waiting for it.
@@ -248,15 +248,15 @@ class EventStream(Response):
         """Whether it is waiting for its reader to take something."""
         return self._sending_since is not None
 
-    async def _send_events(self, watch: Watch, send: Send) -> None:
+    async def _send_events(self, reader: Reader, send: Send) -> None:
         self._task = asyncio.current_task()
         self._last_sent_at = time.monotonic()
         self._streams.add(self)
         try:
             await self._send(send, b"retry: %d\n" % RETRY_MILLISECONDS)
             while True:  # no more calls within calls than needed: each is an object, in each of thousands of streams
-                event = await watch.next_event()
-                if self._is_reader_gone or (event is None and watch.is_closed):
+                event = await reader.next_event()
+                if self._is_reader_gone or (event is None and reader.is_closed):
                     break
                 if event is not None:
                     await self._send(send, self._encode(event))

@@ -1,16 +1,16 @@
 """The scheduler and what it is made of.
 
-    Scheduler   what users hold: submit, look, wait, watch, cancel
-    Engine      starts and stops what follows
-    Worker      claims pending jobs while there are free slots, and starts attempts
-    Attempt     one run of one job: run it, write how it ended, free the slot
-    TimeLimits  ends an attempt that takes too long
-    Timekeeper  starts what waits for a time when that has come, and fails what has waited too long
-    Ticker      submits the jobs of schedules at their ticks
-    JobWatch    one reader's view of one job: what is, then what changes
-    LogWatch    the same with the lines of the job's log
-    JobFeed     one reader's view of all jobs
-    Sweeper     drops what is too old to keep, and takes over the jobs of processes that have died
+    Scheduler       what users hold: submit, look, wait, watch, cancel
+    Engine          starts and stops what follows
+    Worker          claims pending jobs while there are free slots, and starts attempts
+    Attempt         one run of one job: run it, write how it ended, free the slot
+    TimeLimits      ends an attempt that takes too long
+    Timekeeper      starts what waits for a time when that has come, and fails what has waited too long
+    ScheduleRunner  submits the jobs of schedules at their ticks
+    JobReader       one reader's view of one job: what is, then what changes
+    LogReader       the same with the lines of the job's log
+    AllJobsReader   one reader's view of all jobs
+    Sweeper         drops what is too old to keep, and takes over the jobs of processes that have died
 
 One job: `add_job` inserts it into the store and wakes the worker. The worker claims it (the store sets it running)
 and starts an attempt, a task of its own. The attempt runs the target, writes the outcome into the store, and leaves

@@ -28,7 +28,7 @@ from servicekit.jobs.references import name_in_full
 from servicekit.jobs.retry import LONGEST_WAIT_SECONDS
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.jobs.submission import Claim
-from servicekit.observability.job_lines import JobLines
+from servicekit.observability.job_logging import JobLogging
 from servicekit.ports import Clock, JobStore, Runner
 
 _LONGEST_PAUSE_SECONDS: Final = 2.0  # a store that recovers in a service's last seconds gets the end still
@@ -59,11 +59,11 @@ class AttemptHost:
 
     store: JobStore
     clock: Clock
-    lines: JobLines
+    lines: JobLogging
     failures: FailureLog
     on_begin: "Callable[[Attempt], None]"
     on_end: "Callable[[Attempt], None]"
-    on_hindrance: "Callable[[Attempt, str], None]"
+    on_start_problem: "Callable[[Attempt, str], None]"
     on_put_off: Callable[[], None]
     """The job is pending again."""
     on_submit: Submit
@@ -256,7 +256,7 @@ class Attempt:
         try:
             self._outcome = outcome = await self._runner.run(self.claim.submission, self.job)
             if outcome.transition is Transition.RELEASE:
-                self._tell_hindrance(outcome)
+                self._tell_start_problem(outcome)
         except Exception as error:  # a bug of a runner's: its slot would be held for ever
             self._host.failures.exception(f"Job {self.job.id} could not be run", error)
             self._outcome = outcome = failure(error, EndedBy.CRASH)
@@ -269,9 +269,9 @@ class Attempt:
         if await self._try_to_write(outcome) or await self._write_again(outcome):
             self._host.on_end(self)
 
-    def _tell_hindrance(self, outcome: Outcome) -> None:
+    def _tell_start_problem(self, outcome: Outcome) -> None:
         """Have it tried again later: nothing has begun."""
-        self._host.on_hindrance(self, outcome.error or "")
+        self._host.on_start_problem(self, outcome.error or "")
 
     async def _write_again(self, outcome: Outcome) -> bool:
         backoff = Backoff(longest_seconds=_LONGEST_PAUSE_SECONDS)

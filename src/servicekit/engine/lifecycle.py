@@ -7,8 +7,8 @@ from contextvars import copy_context
 from typing import Final
 
 from servicekit.engine.parts import SchedulerParts
+from servicekit.engine.schedule_runner import ScheduleRunner
 from servicekit.engine.sweeper import rescue_jobs, sweep
-from servicekit.engine.ticker import Ticker
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.engine.worker import Worker
 from servicekit.errors import SchedulerClosed, WrongEventLoop, check_seconds
@@ -27,7 +27,9 @@ class Engine:
     A scheduler made for a script or a test may outlive its event loop: on another one everything starts again.
     """
 
-    def __init__(self, parts: SchedulerParts, worker: Worker, timekeeper: Timekeeper, ticker: Ticker) -> None:
+    def __init__(
+        self, parts: SchedulerParts, worker: Worker, timekeeper: Timekeeper, schedule_runner: ScheduleRunner
+    ) -> None:
         self.run_jobs = parts.run_jobs
         """Whether this process runs jobs, or only accepts them for others; looked at when the engine starts."""
         self.is_closed = False
@@ -40,7 +42,7 @@ class Engine:
         self._captures_output = parts.capture_output
         self._worker = worker
         self._timekeeper = timekeeper
-        self._ticker = ticker
+        self._schedule_runner = schedule_runner
         # Jobs do not inherit the context (request id, database session) of whoever happens to add the first one.
         self._context = copy_context()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -124,7 +126,7 @@ class Engine:
 
     async def _start(self) -> None:
         await self._store.open(self._worker)
-        await self._ticker.put_declared()
+        await self._schedule_runner.put_declared()
         if not (self._is_running() or self.is_closed):  # somebody else may have waited for the store as well
             if self._captures_output:
                 capture.install(self)
@@ -152,7 +154,7 @@ class Engine:
             if self.run_jobs:
                 tasks.create_task(self._worker.run(), name="servicekit worker")
             tasks.create_task(self._timekeeper.run(), name="servicekit timekeeper")
-            tasks.create_task(self._ticker.run(), name="servicekit ticker")
+            tasks.create_task(self._schedule_runner.run(), name="servicekit schedule runner")
             if self._store.is_shared:
                 tasks.create_task(rescue_jobs(self._store), name="servicekit rescuer")
             tasks.create_task(sweep(self._store, self._retention, self._worker), name="servicekit sweeper")

@@ -8,7 +8,7 @@ from servicekit.engine.limits import TimeLimits
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.backoff import Backoff
 from servicekit.jobs.current import RunningJob
-from servicekit.jobs.logs import NewLine
+from servicekit.jobs.log_lines import NewLine
 from servicekit.jobs.record import Progress
 from servicekit.jobs.submission import Claim
 from servicekit.ports import JobStore

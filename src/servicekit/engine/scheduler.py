@@ -9,29 +9,29 @@ from typing import Any, ParamSpec, Self, Unpack, overload
 
 from ulid import ULID
 
+from servicekit.engine.all_jobs_reader import AllJobsReader, follow_jobs
 from servicekit.engine.calls import check_call
-from servicekit.engine.feed import JobFeed, follow_jobs
+from servicekit.engine.job_reader import JobReader
 from servicekit.engine.lifecycle import Engine
-from servicekit.engine.log_watch import LogWatch, list_tail, read_lines, watch_log
+from servicekit.engine.log_reader import LogReader, list_tail, read_lines, watch_log
 from servicekit.engine.parts import SchedulerParts
 from servicekit.engine.queues import Queues
+from servicekit.engine.schedule_runner import ScheduleRunner
 from servicekit.engine.schedules import Schedules
-from servicekit.engine.ticker import Ticker
 from servicekit.engine.timekeeper import Timekeeper
-from servicekit.engine.watch import JobWatch
 from servicekit.engine.worker import Worker
 from servicekit.errors import JobNotFound, RecordUnreadable, check_count
 from servicekit.jobs.command import Command
 from servicekit.jobs.current import JobCall
 from servicekit.jobs.ids import JobIds
-from servicekit.jobs.logs import LogLine, LogPage
+from servicekit.jobs.log_lines import LogLine, LogPage
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, OptionChanges, RunnerKind, changed, options_of
 from servicekit.jobs.query import ALL_JOBS, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.restartable import describe_call, refuse
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import CallProblem, JobTarget, Submission
-from servicekit.observability.job_lines import JobLines
+from servicekit.observability.job_logging import JobLogging
 from servicekit.runners.calls import check_sendable
 
 P = ParamSpec("P")
@@ -53,15 +53,15 @@ class Scheduler:
         self._hub = parts.hub
         self._ids = JobIds()
         self._timekeeper = Timekeeper(parts.store, parts.clock)
-        self._lines = JobLines(is_quiet=not parts.log_jobs)
+        self._lines = JobLogging(is_quiet=not parts.log_jobs)
         self._worker = Worker(
             parts.store, parts.runners, parts.clock, self._timekeeper, parts.limits, self._lines, self._submit_child
         )
-        ticker = Ticker(parts.store, parts.clock, self._ids.next_id, self._wake)
-        self._engine = Engine(parts, self._worker, self._timekeeper, ticker)
+        schedule_runner = ScheduleRunner(parts.store, parts.clock, self._ids.next_id, self._wake)
+        self._engine = Engine(parts, self._worker, self._timekeeper, schedule_runner)
         self.queues = Queues(self._engine, parts.limits.queues)
         """The queues: to look at, pause and resume."""
-        self.schedules = Schedules(self._engine, ticker, parts.clock, self.queues)
+        self.schedules = Schedules(self._engine, schedule_runner, parts.clock, self.queues)
         """The recurring jobs: to add, look at, pause, resume and remove."""
         self._added = 0
 
@@ -221,12 +221,12 @@ class Scheduler:
             await store.request_cancel(job_id)
             self._worker.cancel(job_id)
             return True
-        async with self.watch(job_id) as watch:
+        async with self.watch(job_id) as reader:
             await store.request_cancel(job_id)
             self._worker.cancel(job_id)
             try:
                 async with asyncio.timeout(_CANCEL_WAIT_SECONDS):
-                    return (await _last_record(watch, job_id)).status is JobStatus.CANCELED
+                    return (await _last_record(reader, job_id)).status is JobStatus.CANCELED
             except (TimeoutError, JobNotFound):
                 return True
 
@@ -259,8 +259,8 @@ class Scheduler:
         is deleted meanwhile.
         """
         job_id = str(job_id)
-        async with asyncio.timeout(timeout), self.watch(job_id) as watch:
-            return await _last_record(watch, job_id)
+        async with asyncio.timeout(timeout), self.watch(job_id) as reader:
+            return await _last_record(reader, job_id)
 
     async def stream(self, job_id: str | ULID) -> AsyncIterator[JobRecord]:
         """Yield the present record, then one for each change, and end after the job has.
@@ -269,22 +269,22 @@ class Scheduler:
         `JobNotFound` if there is no job with this id, or it is deleted meanwhile.
         """
         job_id = str(job_id)
-        async with self.watch(job_id) as watch:
+        async with self.watch(job_id) as reader:
             is_last = False
             while not is_last:
-                record = await _next_record(watch, job_id)
+                record = await _next_record(reader, job_id)
                 is_last = record.status.is_terminal
                 yield record
 
-    def watch(self, job_id: str | ULID, after_version: int | None = None, interval_seconds: float = 0.0) -> JobWatch:
+    def watch(self, job_id: str | ULID, after_version: int | None = None, interval_seconds: float = 0.0) -> JobReader:
         """A reader's view of the job, event by event: what `wait`, `stream` and the event streams are made of.
 
-        It is a context manager: `async with scheduler.watch(job_id) as watch`.
+        It is a context manager: `async with scheduler.watch(job_id) as reader`.
 
         It begins with the present record, or with what has changed since `after_version`; progress comes no faster
         than every `interval_seconds`. `JobNotFound` if there is no job with this id.
         """
-        return JobWatch(self._engine.open, self._hub, str(job_id), after_version, interval_seconds)
+        return JobReader(self._engine.open, self._hub, str(job_id), after_version, interval_seconds)
 
     async def get_log(self, job_id: str | ULID, *, after: int = 0, limit: int = 1_000) -> LogPage:
         """What the job has printed and logged: at most `limit` of its lines that come after number `after`.
@@ -304,14 +304,14 @@ class Scheduler:
 
         `JobNotFound` if there is no job with this id, or it is deleted meanwhile.
         """
-        async with self.watch_log(job_id, after_line=after) as watch:
-            async for line in read_lines(watch, str(job_id)):
+        async with self.watch_log(job_id, after_line=after) as reader:
+            async for line in read_lines(reader, str(job_id)):
                 yield line
 
     @asynccontextmanager
     async def watch_log(
         self, job_id: str | ULID, *, after_version: int = 0, after_line: int = 0, interval_seconds: float = 0.0
-    ) -> AsyncIterator[LogWatch]:
+    ) -> AsyncIterator[LogReader]:
         """Like `watch`, and with the lines of the job's log: all that are kept, or those after number `after_line`."""
         async with watch_log(
             self._engine.open,
@@ -320,8 +320,8 @@ class Scheduler:
             after_version=after_version,
             after_line=after_line,
             interval_seconds=interval_seconds,
-        ) as watch:
-            yield watch
+        ) as reader:
+            yield reader
 
     @asynccontextmanager
     async def follow(
@@ -331,7 +331,7 @@ class Scheduler:
         interval_seconds: float = 0.0,
         *,
         job_ids: Collection[str] = (),
-    ) -> AsyncIterator[JobFeed]:
+    ) -> AsyncIterator[AllJobsReader]:
         """A reader's view of all jobs that the filter lets through: what becomes of them, the newest of each.
 
         It begins with the newest jobs as they are, or with what has changed since the position `after`. With `job_ids`
@@ -437,15 +437,15 @@ class SchedulerWithOptions:
         return await self._scheduler._submit(changed(options_of(target), self._changes), target, args, kwargs)
 
 
-async def _next_record(watch: JobWatch, job_id: str) -> JobRecord:
-    while (event := await watch.next_event()) is None:
+async def _next_record(reader: JobReader, job_id: str) -> JobRecord:
+    while (event := await reader.next_event()) is None:
         pass
     if event.record is None:
         raise JobNotFound(job_id)
     return event.record
 
 
-async def _last_record(watch: JobWatch, job_id: str) -> JobRecord:
-    while not (record := await _next_record(watch, job_id)).status.is_terminal:
+async def _last_record(reader: JobReader, job_id: str) -> JobRecord:
+    while not (record := await _next_record(reader, job_id)).status.is_terminal:
         pass
     return record

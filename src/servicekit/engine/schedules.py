@@ -7,7 +7,7 @@ from typing import Any, Final, ParamSpec, Unpack, overload
 from servicekit.engine.calls import check_call
 from servicekit.engine.lifecycle import Engine
 from servicekit.engine.queues import Queues
-from servicekit.engine.ticker import Ticker
+from servicekit.engine.schedule_runner import ScheduleRunner
 from servicekit.errors import ConfigurationError, InvalidTarget, RecordUnreadable
 from servicekit.jobs.command import Command
 from servicekit.jobs.options import JobOptions, OptionChanges, changed, check_text, options_of
@@ -26,17 +26,22 @@ class Schedules:
     """The recurring jobs of a scheduler: `scheduler.schedules`."""
 
     def __init__(
-        self, engine: Engine, ticker: Ticker, clock: Clock, queues: Queues, changes: OptionChanges | None = None
+        self,
+        engine: Engine,
+        schedule_runner: ScheduleRunner,
+        clock: Clock,
+        queues: Queues,
+        changes: OptionChanges | None = None,
     ) -> None:
         self._engine = engine
-        self._ticker = ticker
+        self._schedule_runner = schedule_runner
         self._clock = clock
         self._queues = queues
         self._changes: OptionChanges = changes or {}
 
     def with_options(self, **options: Unpack[OptionChanges]) -> "Schedules":
         """The same, to add schedules whose jobs have these options: see `JobOptions`."""
-        return Schedules(self._engine, self._ticker, self._clock, self._queues, {**self._changes, **options})
+        return Schedules(self._engine, self._schedule_runner, self._clock, self._queues, {**self._changes, **options})
 
     @overload
     async def add(
@@ -61,7 +66,7 @@ class Schedules:
         """
         schedule = self._describe(name, timetable, target, args, kwargs)
         store = await self._engine.open_for_jobs()
-        await self._ticker.put(schedule)
+        await self._schedule_runner.put(schedule)
         return await store.get_schedule(name)
 
     @overload
@@ -80,7 +85,7 @@ class Schedules:
         schedule = self._describe(name, timetable, target, args, kwargs)
         if self._engine.is_running:
             raise ConfigurationError("schedules.declare", name, "called before the scheduler starts (later: await add)")
-        self._ticker.declare(schedule)
+        self._schedule_runner.declare(schedule)
 
     def check(
         self, name: str, timetable: Timetable, target: JobTarget, args: tuple[object, ...], kwargs: dict[str, object]
@@ -115,7 +120,7 @@ class Schedules:
         if state.is_paused:
             next_at = state.timetable.next_after(self._clock.now())
             state = await store.set_schedule_paused(name, next_at, is_paused=False)
-            self._ticker.wake()
+            self._schedule_runner.wake()
         return state
 
     async def remove(self, name: str) -> None:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from servicekit.engine.attempt import Attempt, AttemptHost, Submit
-from servicekit.engine.hindrances import Hindrances
+from servicekit.engine.start_problems import StartProblems
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.errors import ConfigurationError, StoreUnavailable, check_count
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.options import RunnerKind, check_text
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.submission import Claim
-from servicekit.observability.job_lines import JobLines
+from servicekit.observability.job_logging import JobLogging
 from servicekit.ports import Clock, JobStore, Runner
 
 DEFAULT_MAX_THREADS: Final = 256
@@ -76,7 +76,7 @@ class Worker:
         clock: Clock,
         timekeeper: Timekeeper,
         limits: ConcurrencyLimits,
-        lines: JobLines,
+        lines: JobLogging,
         on_submit: Submit,
     ) -> None:
         self._store = store
@@ -90,7 +90,7 @@ class Worker:
             failures=FailureLog(_log),  # its own: ends that are late must not hide what else fails
             on_begin=self._attempt_begun,
             on_end=self._attempt_ended,
-            on_hindrance=self._attempt_hindered,
+            on_start_problem=self._attempt_not_begun,
             on_put_off=timekeeper.wake,
             on_submit=on_submit,
         )
@@ -100,7 +100,7 @@ class Worker:
         self._max_threads = limits.max_threads
         self._max_processes = limits.max_processes
         self._attempts = self._host.attempts
-        self._hindrances = Hindrances(self.wake)
+        self._start_problems = StartProblems(self.wake)
         self._running = dict.fromkeys(RunnerKind, 0)
         self._pid = os.getpid()
         self._is_waiting_for_slots = False
@@ -119,7 +119,7 @@ class Worker:
 
     def find_problem(self) -> str | None:
         """What keeps jobs from beginning here, or `None`."""
-        return self._hindrances.find_problem()
+        return self._start_problems.find_problem()
 
     def find_notice(self) -> str | None:
         """What keeps single jobs from ending here, though others begin and end; or `None`."""
@@ -170,7 +170,7 @@ class Worker:
         if self._pid != os.getpid():  # in a forked child, the attempts are the parent's
             self._pid, self._running = os.getpid(), dict.fromkeys(RunnerKind, 0)
             self._attempts.clear()
-        self._hindrances.clear()
+        self._start_problems.clear()
         self._wake = asyncio.Event()
         self._wake.set()
         self._is_paused = False
@@ -197,8 +197,8 @@ class Worker:
         loop, is_told = asyncio.get_running_loop(), self._lines.tells_all
         for claim in claims:
             self._start(claim, loop, is_told=is_told)
-        if len(claims) < limit and not self._hindrances.is_empty:
-            self._hindrances.note_all_claimed(full)
+        if len(claims) < limit and not self._start_problems.is_empty:
+            self._start_problems.note_all_claimed(full)
         # If fewer came than there are slots here, others may hold those of all processes: then every end counts.
         is_limited = bool(self._queues) or (self._max_concurrency is not None and self._store.is_shared)
         self._is_waiting_for_slots = is_limited or bool(full) or len(claims) == limit
@@ -209,7 +209,7 @@ class Worker:
         self._running[runner] += 1
         attempt = Attempt(claim, self._runners[runner], self._host)
         if runner is not RunnerKind.COROUTINE:
-            self._hindrances.note_claimed(runner)
+            self._start_problems.note_claimed(runner)
         self._attempts[claim.submission.id] = attempt
         attempt.start(loop, is_told=is_told)
 
@@ -249,14 +249,14 @@ class Worker:
 
     def _attempt_begun(self, attempt: Attempt) -> None:
         attempt.note_begun()
-        self._hindrances.note_begun(attempt.claim.submission.runner)
+        self._start_problems.note_begun(attempt.claim.submission.runner)
 
-    def _attempt_hindered(self, attempt: Attempt, reason: str) -> None:
+    def _attempt_not_begun(self, attempt: Attempt, reason: str) -> None:
         kind, is_late = attempt.claim.submission.runner, attempt.has_begun
         attempt.has_begun = False
         others = [each for each in self._attempts.values() if each.claim.submission.runner is kind]
         running = sum(each.has_begun for each in others)
-        self._hindrances.note_hindered(kind, reason, running, is_late=is_late)
+        self._start_problems.note_problem(kind, reason, running, is_late=is_late)
 
     def _find_room(self) -> tuple[int, tuple[RunnerKind, ...]]:
         """How many jobs may be claimed, and the kinds of runner that take none of them.
@@ -269,10 +269,10 @@ class Worker:
         threads = (limit or self._max_threads) - running[RunnerKind.THREAD]
         outside = (limit or self._max_processes) - running[RunnerKind.PROCESS] - running[RunnerKind.COMMAND]
         least = min(free, threads, outside)
-        if least > 0 and self._hindrances.is_empty:  # nearly always
+        if least > 0 and self._start_problems.is_empty:  # nearly always
             return least, ()
         full: tuple[RunnerKind, ...] = ()
-        hindered = (((kind,), most - running[kind]) for kind, most in self._hindrances.list_most())
+        hindered = (((kind,), most - running[kind]) for kind, most in self._start_problems.list_most())
         for kinds, room in ((_IN_THREADS, threads), (_OUTSIDE, outside), *hindered):
             if room > 0:
                 free = min(free, room)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, ParamSpec, Protocol, Unpack, overload
 
 from servicekit.errors import JobCanceled, NoCurrentJob, WouldBlock
 from servicekit.jobs.command import Command
-from servicekit.jobs.logs import LineBuffer, NewLine
+from servicekit.jobs.log_lines import LineBuffer, NewLine
 from servicekit.jobs.metadata import metadata_of
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, OptionChanges, changed, options_of
 from servicekit.jobs.outcome import clip

@@ -23,7 +23,7 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from servicekit.jobs.current import RunningJob, running_job
-from servicekit.jobs.log_records import describe_record, is_logged
+from servicekit.jobs.logging_records import describe_record, is_logged
 
 _STREAMS: Final = {"stdout": "info", "stderr": "warning"}
 _OURS: Final = "servicekit"

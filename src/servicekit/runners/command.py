@@ -73,8 +73,8 @@ def _encode(text: str | None) -> bytes:
 
 
 def _judge(end: WorkEnd, command: Command, max_memory_bytes: int | None, output: str, last_error: str) -> Outcome:
-    if end.hindrance is not None:
-        return not_begun(end.hindrance)
+    if end.start_problem is not None:
+        return not_begun(end.start_problem)
     if end.excess is not None and not end.was_asked:
         return failure(MemoryLimitExceeded(max_memory_bytes or 0, end.excess), EndedBy.CRASH)
     if end.status == 0 and end.error is None:

@@ -27,7 +27,7 @@ from servicekit.runners.functions import call_target, is_coroutine
 from servicekit.runners.outcomes import write_outcome
 from servicekit.runners.printing import log_records, open_output
 from servicekit.runners.reports import dump_line, dump_progress
-from servicekit.runners.submissions import SubmissionLink
+from servicekit.runners.submissions import SubmissionClient
 
 PROGRESS_SECONDS: Final = 0.05
 
@@ -76,7 +76,7 @@ class IsolatedJob(RunningJob):
         self.interrupt: Callable[[], object] | None = None
         """Makes the target stop where it is."""
         self._report = report
-        self._link: SubmissionLink | None = SubmissionLink(calls)
+        self._link: SubmissionClient | None = SubmissionClient(calls)
         self._next_progress_at = 0.0
         self._is_waiting = False
         self._is_told = False
@@ -126,7 +126,7 @@ class IsolatedJob(RunningJob):
     def submit_blocking_for(self, job: RunningJob, call: JobCall) -> str:
         return self._made_link().ask(job.id, call).result()
 
-    def _made_link(self) -> SubmissionLink:
+    def _made_link(self) -> SubmissionClient:
         if self._link is None:
             raise NoCurrentJob
         return self._link

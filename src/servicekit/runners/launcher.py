@@ -11,9 +11,9 @@ from typing import Final, TypeVar
 
 from servicekit.jobs.current import RunningJob
 from servicekit.runners.coroutine import absorb_cancellation
+from servicekit.runners.launcher_link import LauncherLink
 from servicekit.runners.launcher_main import CALL, PROGRAM
-from servicekit.runners.link import Link
-from servicekit.runners.reserve import Reserve
+from servicekit.runners.reserve import DescriptorReserve
 from servicekit.runners.work import Plan, Work, WorkEnd
 
 T = TypeVar("T")
@@ -36,9 +36,9 @@ class Launcher:
         """`preload`: the modules to import in that process, where all functions find them imported."""
         self._preload = tuple(preload)
         self._notice: str | None = None
-        self._link: Link | None = None
+        self._link: LauncherLink | None = None
         self._works: dict[RunningJob, Work] = {}
-        self._reserve = Reserve()
+        self._reserve = DescriptorReserve()
         self._is_open = False
         os.register_at_fork(after_in_child=partial(_forget_in_child, weakref.ref(self)))
 
@@ -116,7 +116,7 @@ class Launcher:
         if link is not None:
             link.close()
 
-    def link_lost(self, link: Link) -> None:
+    def link_lost(self, link: LauncherLink) -> None:
         if self._link is link:
             self._link = None
         link.close()
@@ -132,14 +132,14 @@ class Launcher:
         )
         _log.warning("%s", self._notice)
 
-    def _find_link(self) -> Link:
+    def _find_link(self) -> LauncherLink:
         if self._link is not None and self._link.is_left:
             self._end_link()
         if self._link is None:
-            self._link = Link(self._preload, self)
+            self._link = LauncherLink(self._preload, self)
         return self._link
 
-    async def _start(self, link: Link, work: Work, job: RunningJob, kind: bytes) -> None:
+    async def _start(self, link: LauncherLink, work: Work, job: RunningJob, kind: bytes) -> None:
         lifeline = [] if job.lifeline is None else [job.lifeline]
         descriptors = [*work.sent, *lifeline]
         is_sent = False
@@ -149,7 +149,7 @@ class Launcher:
         finally:
             work.hand_over(is_sent=is_sent)
 
-    def _send(self, link: Link, kind: bytes, descriptors: list[int]) -> bool:
+    def _send(self, link: LauncherLink, kind: bytes, descriptors: list[int]) -> bool:
         """`False`: there are too many requests on their way already. If the launcher has died, the work is lost."""
         try:
             if (kind == CALL or self._preload) and not self._open(link.prepare):

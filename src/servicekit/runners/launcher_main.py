@@ -128,7 +128,7 @@ class Launcher:
                 pair = Pair()
                 pair.send(descriptors)
         except OSError as error:
-            tell(control, "hindrance", f"no process can be started: {error.strerror}")
+            tell(control, "start_problem", f"no process can be started: {error.strerror}")
             return False
         self._controls[pair.pid] = control
         return True
@@ -215,11 +215,11 @@ class Supervisor:
 
     def run(self) -> None:
         adopt_orphans()
-        hindrance = self._fork_work()
+        start_problem = self._fork_work()
         if not self._take_job():
             return
-        if hindrance is not None:
-            tell(self._control, "hindrance", hindrance)
+        if start_problem is not None:
+            tell(self._control, "start_problem", start_problem)
             return
         while not self._is_over():
             is_tidying_up = self._is_asked and self._status is not None
@@ -360,7 +360,7 @@ def begin_work(request: Request, control: int, streams: list[int]) -> None:
     try:
         control = arrange_descriptors([*streams[:3], control, *streams[3:]])
     except OSError as error:
-        tell(control, "hindrance", str(error.strerror))
+        tell(control, "start_problem", str(error.strerror))
     else:
         if enter_directory(request, control):
             begin = run_call if request["argv"] is None else run_program
@@ -371,7 +371,7 @@ def enter_directory(request: Request, control: int) -> bool:
     try:
         os.chdir(request["cwd"])
     except OSError as error:
-        kind = "error" if request["is_cwd_given"] and error.errno not in _SHORTAGES else "hindrance"
+        kind = "error" if request["is_cwd_given"] and error.errno not in _SHORTAGES else "start_problem"
         tell(control, kind, f"{error.strerror}: {request['cwd']}")
         return False
     return True
@@ -387,7 +387,7 @@ def run_program(request: Request, control: int) -> None:
     try:
         os.execvpe(argv[0], argv, environment)
     except OSError as error:
-        tell(control, "hindrance" if error.errno in _SHORTAGES else "error", str(error.strerror))
+        tell(control, "start_problem" if error.errno in _SHORTAGES else "error", str(error.strerror))
 
 
 def run_call(request: Request, control: int) -> None:
@@ -397,7 +397,7 @@ def run_call(request: Request, control: int) -> None:
     try:
         isolated = importlib.import_module(_ISOLATED)
     except Exception as error:  # its files may have been replaced
-        tell(control, "hindrance", f"servicekit cannot be imported: {type(error).__name__}: {error}")
+        tell(control, "start_problem", f"servicekit cannot be imported: {type(error).__name__}: {error}")
         return
     if not tell(control, "began", os.getppid()):
         return
@@ -691,7 +691,7 @@ def close_others(kept: Collection[int]) -> None:
 def refuse(descriptors: list[int]) -> None:
     """Let go of a request that came without some of its descriptors, since this process may have no more."""
     if len(descriptors) > 1:
-        tell(descriptors[1], "hindrance", "the process that starts the processes of jobs has too many open files")
+        tell(descriptors[1], "start_problem", "the process that starts the processes of jobs has too many open files")
     for descriptor in descriptors:
         os.close(descriptor)
 

@@ -6,7 +6,7 @@ import sys
 from typing import TextIO
 
 from servicekit.jobs.current import RunningJob
-from servicekit.jobs.log_records import describe_record, is_logged
+from servicekit.jobs.logging_records import describe_record, is_logged
 
 
 def open_output(descriptor: int) -> TextIO:

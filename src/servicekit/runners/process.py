@@ -16,7 +16,7 @@ from servicekit.runners.launcher import Launcher
 from servicekit.runners.outcomes import read_outcome
 from servicekit.runners.output import OutputLog
 from servicekit.runners.reports import take_report
-from servicekit.runners.submissions import SubmissionDesk
+from servicekit.runners.submissions import SubmissionServer
 from servicekit.runners.work import Plan, WorkEnd, describe_surroundings
 
 
@@ -83,13 +83,13 @@ def _plan(submission: Submission, job: RunningJob) -> Plan:
         take_stdout=OutputLog(job, "stdout", "info"),
         take_stderr=OutputLog(job, "stderr", "warning"),
         take_report=partial(take_report, job),
-        desk=SubmissionDesk(job),
+        desk=SubmissionServer(job),
     )
 
 
 async def _judge(end: WorkEnd, max_memory_bytes: int | None) -> Outcome:
-    if end.hindrance is not None:
-        return not_begun(end.hindrance)
+    if end.start_problem is not None:
+        return not_begun(end.start_problem)
     if end.excess is not None and not end.was_asked:
         return failure(MemoryLimitExceeded(max_memory_bytes or 0, end.excess), EndedBy.CRASH)
     outcome = None if end.answer is None else await read_outcome(end.answer.descriptor)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Final
 
 from servicekit.jobs.current import RunningJob
-from servicekit.jobs.logs import MAX_LINE_CHARACTERS
+from servicekit.jobs.log_lines import MAX_LINE_CHARACTERS
 from servicekit.jobs.record import Progress
 
 _MOST_CHARACTERS: Final = 200

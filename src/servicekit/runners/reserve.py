@@ -10,7 +10,7 @@ _COUNT: Final = 32
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE)
 
 
-class Reserve:
+class DescriptorReserve:
     """Open descriptors that nobody uses. They are given up when no others can be had, and taken back when possible.
 
     So a service whose clients hold all descriptors that it may have can begin a few jobs all the same.

@@ -50,7 +50,7 @@ _FACTS: Final[dict[type[ServicekitError], tuple[str, ...]]] = {
 _ERRORS: Final = {kind.__name__: kind for kind in _FACTS}
 
 
-class SubmissionDesk:
+class SubmissionServer:
     """The service's end: takes requests as they are read, and answers them in order."""
 
     def __init__(self, job: RunningJob) -> None:
@@ -137,7 +137,7 @@ def _load(reference: str, arguments: str, options: str | None) -> JobCall:
     return JobCall(target, args, kwargs, parse_options(options))
 
 
-class SubmissionLink:
+class SubmissionClient:
     """The process's end. What is asked by several threads is asked one after the other."""
 
     def __init__(self, descriptor: int) -> None:

@@ -10,7 +10,7 @@ from servicekit.jobs.outcome import CUT_OFF, Outcome, not_begun
 from servicekit.jobs.submission import Submission
 from servicekit.ports import Runner
 from servicekit.runners.functions import call_target, is_coroutine
-from servicekit.runners.threads import Threads
+from servicekit.runners.thread_pool import ThreadPool
 
 
 class ThreadRunner:
@@ -22,7 +22,7 @@ class ThreadRunner:
 
     def __init__(self, coroutines: Runner) -> None:
         self._coroutines = coroutines
-        self._threads = Threads()
+        self._threads = ThreadPool()
         # Of every job that a thread has begun, how it ended, or `None` while it works.
         self._outcomes: dict[RunningJob, Outcome | None] = {}
 

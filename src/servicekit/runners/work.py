@@ -17,7 +17,7 @@ from servicekit.jobs.current import RunningJob
 from servicekit.jobs.submission import Submission
 from servicekit.runners.channels import Channels, Outlet, Take
 from servicekit.runners.launcher_main import KILL, TERMINATE
-from servicekit.runners.submissions import SubmissionDesk
+from servicekit.runners.submissions import SubmissionServer
 
 _KILL_SECONDS: Final = 1.0
 # A job begins within milliseconds, or within seconds on a machine that is very busy.
@@ -36,7 +36,7 @@ class Plan:
     take_stderr: Take
     take_report: Take | None = None
     """For a call in Python: takes its messages, one by one."""
-    desk: SubmissionDesk | None = None
+    desk: SubmissionServer | None = None
     """For a call in Python: submits the jobs that it asks for."""
 
 
@@ -73,7 +73,7 @@ class WorkEnd(NamedTuple):
     """As of `os.waitpid`; `None` if nobody saw it end."""
     error: str | None
     """Why it was not started, which is its own fault."""
-    hindrance: str | None
+    start_problem: str | None
     """Why it was not started, which is nobody's fault: it may be tried again later."""
     excess: int | None
     """How many bytes of memory it held, if it was killed for that."""
@@ -86,7 +86,7 @@ class WorkEnd(NamedTuple):
     @property
     def was_lost(self) -> bool:
         """Whether the launcher died before it could start it: it may be tried again."""
-        return not (self.has_begun or self.error or self.hindrance or self.was_asked)
+        return not (self.has_begun or self.error or self.start_problem or self.was_asked)
 
     @property
     def is_stopped(self) -> bool:
@@ -135,7 +135,7 @@ class Work:
         self.is_over = False
         self._status: int | None = None
         self._error: str | None = None
-        self._hindrance: str | None = None
+        self._start_problem: str | None = None
         self._excess: int | None = None
         self._was_asked = False
         self._has_killed = False
@@ -179,7 +179,7 @@ class Work:
             self._has_begun,
             self._status,
             self._error,
-            self._hindrance,
+            self._start_problem,
             self._excess,
             self._was_asked,
             was_killed,
@@ -278,7 +278,7 @@ class Work:
         *,
         began: int | None = None,
         error: str | None = None,
-        hindrance: str | None = None,
+        start_problem: str | None = None,
         excess: int | None = None,
         ended: int | None = None,
     ) -> None:
@@ -288,8 +288,8 @@ class Work:
             self._job.note_begun()
         if error is not None:
             self._error = error
-        if hindrance is not None:
-            self._hindrance = hindrance
+        if start_problem is not None:
+            self._start_problem = start_problem
         if excess is not None:
             self._excess = excess
         if ended is not None:

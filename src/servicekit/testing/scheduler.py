@@ -64,7 +64,7 @@ class TestScheduler(Scheduler):
         self._watched_store = WatchedStore(parts.store)
         super().__init__(replace(parts, store=cast("JobStore", self._watched_store)))
         # Nobody sets this clock, and no other process has jobs of its own in the store: who waits need not look before.
-        self._timekeeper._longest_seconds = self._engine._ticker._longest_seconds = math.inf
+        self._timekeeper._longest_seconds = self._engine._schedule_runner._longest_seconds = math.inf
         self.clock = clock
         """Targets may sleep by it: `await jobs.clock.sleep(3600)` is an hour's work."""
         self.patience_seconds = check_seconds("patience_seconds", patience_seconds)

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from servicekit.errors import QueueFull
-from servicekit.jobs.logs import LogPage, NewLine
+from servicekit.jobs.log_lines import LogPage, NewLine
 from servicekit.jobs.options import JobOptions
 from servicekit.jobs.outcome import CANCELED, completion, failure
 from servicekit.jobs.retention import Bounds, Retention

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from servicekit.errors import JobNotFound
-from servicekit.jobs.logs import LogLine, NewLine
+from servicekit.jobs.log_lines import LogLine, NewLine
 from servicekit.jobs.outcome import completion, failure
 from servicekit.jobs.submission import Claim
 from servicekit.ports import JobStore

@@ -4,13 +4,13 @@ A job is one mutable `Job` with everything inline, and the frozen record is made
 jobs the garbage collector walks one object for each of them instead of a handful, and a job that nobody watches never
 pays for a record. Nothing here awaits, so every method of the store is atomic on the event loop.
 
-    MemoryStore     the port: what happens to jobs
-     ├─ Waiting     pending jobs, from their submission to their turn
-     │   ├─ Places  of their concurrency keys
-     │   └─ Queues  of those that are ready
-     ├─ Shelves     all jobs, in order of submission
-     ├─ ChangeLog   which have changed last
-     ├─ Cargo       what they keep besides their records, and how much of it may be kept
+    MemoryStore       the port: what happens to jobs
+     ├─ PendingJobs   from their submission to their turn
+     │   ├─ KeySlots  of their concurrency keys
+     │   └─ Queues    of those that are ready
+     ├─ JobIndex      all jobs, in order of submission
+     ├─ ChangeLog     which have changed last
+     ├─ ByteBudget    what they keep besides their records, and how much of it may be kept
      └─ Schedules
 """
 

@@ -7,7 +7,7 @@ from servicekit.jobs.retention import Bounds
 from servicekit.stores.memory.job import Job
 
 
-class Finished:
+class FinishedJobs:
     """Finished jobs that are bounded together, in the order in which they ended."""
 
     __slots__ = ("_bounds", "jobs")

@@ -24,11 +24,11 @@ from servicekit.jobs.restartable import as_accepted, find_restart_problem, is_fi
 from servicekit.jobs.sizes import estimate_bytes
 from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
 from servicekit.jobs.submission import CallDescription, JobTarget, Submission
-from servicekit.stores.memory.logs import JobLog
+from servicekit.stores.memory.log_lines import JobLog
 
 if TYPE_CHECKING:
+    from servicekit.stores.memory.job_index import IndexBlock
     from servicekit.stores.memory.queues import Queue
-    from servicekit.stores.memory.shelves import Shelf
 
 DROPPED: Final = object()
 """Instead of a result that is not kept."""
@@ -49,6 +49,7 @@ class Job:
         "artifact_id",
         "attempt",
         "attempts",
+        "block",
         "call",
         "cancel_requested_at",
         "ended_by",
@@ -72,7 +73,6 @@ class Job:
         "runner",
         "schedule",
         "scheduled_at",
-        "shelf",
         "spared",
         "started_at",
         "status",
@@ -86,7 +86,7 @@ class Job:
     )  # fmt: skip
 
     queue: "Queue"
-    shelf: "Shelf"
+    block: "IndexBlock"
 
     def __init__(self, submission: Submission, submitted_at: datetime) -> None:
         self.id = submission.id

@@ -8,8 +8,8 @@ from typing import Final
 
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.queues import QueueRecord
-from servicekit.stores.memory.agenda import Agenda
 from servicekit.stores.memory.job import Job
+from servicekit.stores.memory.priority_queue import PriorityQueue
 
 _MOST_IDLE: Final = 100
 """So many queues are kept also while there is nothing to say of them: they are likely to be used again."""
@@ -24,7 +24,7 @@ class Queues:
 
     def __init__(self) -> None:
         self._queues: dict[str, Queue] = {}
-        self._turns: dict[RunnerKind, Agenda[tuple[int, int], Queue]] = {}
+        self._turns: dict[RunnerKind, PriorityQueue[tuple[int, int], Queue]] = {}
         """For each kind of runner, the queues with jobs that are ready for it; without those that are paused."""
         self._moved: set[Queue] = set()
         """Those whose place among the others has still to be found."""
@@ -69,7 +69,7 @@ class Queues:
         line = queue.lines.get(job.runner)
         if line is None:
             line = queue.lines[job.runner] = _Line()
-            self._turns.setdefault(job.runner, Agenda())
+            self._turns.setdefault(job.runner, PriorityQueue())
         if not line.priorities:
             self._moved.add(queue)
         self._count_ready(queue)

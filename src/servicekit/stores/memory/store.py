@@ -16,7 +16,7 @@ from servicekit.errors import (
 )
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.idempotency import FirstUse
-from servicekit.jobs.logs import LogPage, NewLine
+from servicekit.jobs.log_lines import LogPage, NewLine
 from servicekit.jobs.options import DEFAULT_OPTIONS, RunnerKind, seconds_of
 from servicekit.jobs.outcome import CANCELED, STOPPED, Outcome, failure
 from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, ChangePage, JobChange, JobFilter, JobPage
@@ -30,14 +30,14 @@ from servicekit.jobs.status import EndedBy, JobStatus, Move, Transition, move_of
 from servicekit.jobs.submission import CallDescription, CallProblem, Claim, Submission, check_target, name_of
 from servicekit.jobs.threads import call_in_thread
 from servicekit.ports import Clock, EventPublisher, JobSignals
-from servicekit.stores.memory.cargo import Cargo
+from servicekit.stores.memory.byte_budget import ByteBudget
 from servicekit.stores.memory.changes import ChangeLog
-from servicekit.stores.memory.finished import Finished
+from servicekit.stores.memory.finished import FinishedJobs
 from servicekit.stores.memory.job import DROPPED, Job
-from servicekit.stores.memory.logs import JobLog
+from servicekit.stores.memory.job_index import JobIndex
+from servicekit.stores.memory.log_lines import JobLog
+from servicekit.stores.memory.pending import PendingJobs
 from servicekit.stores.memory.schedules import Schedules
-from servicekit.stores.memory.shelves import Shelves
-from servicekit.stores.memory.waiting import Waiting
 from servicekit.stores.process_name import name_of_process
 
 _MOVES: Final = {transition: move_of(transition) for transition in Transition}
@@ -72,13 +72,13 @@ class MemoryStore:
         self._max_pending = max_pending
         self._signals: JobSignals | None = None
         self._jobs: dict[str, Job] = {}
-        self._shelves = Shelves()
-        self._waiting = Waiting(self._wake)
+        self._index = JobIndex()
+        self._pending_jobs = PendingJobs(self._wake)
         self._deleted: dict[str, Job] = {}  # those that still run, and hold what they took until they stop
-        self._finished: dict[JobStatus, Finished] = {}
+        self._finished: dict[JobStatus, FinishedJobs] = {}
         for statuses, bounds in retention.groups():
-            self._finished |= dict.fromkeys(statuses, Finished(bounds))
-        self._cargo = Cargo(retention.max_result_bytes)
+            self._finished |= dict.fromkeys(statuses, FinishedJobs(bounds))
+        self._byte_budget = ByteBudget(retention.max_result_bytes)
         self._first_uses: dict[str, FirstUse] = {}  # of idempotency keys, by jobs that are kept
         self._schedules = Schedules()
         changes = self._changes = ChangeLog(self._now(), publisher.notify)
@@ -121,13 +121,13 @@ class MemoryStore:
         return first.job_id
 
     def _is_full(self, queue: str) -> bool:
-        return self._max_pending is not None and self._waiting.count_pending(queue) >= self._max_pending
+        return self._max_pending is not None and self._pending_jobs.count_pending(queue) >= self._max_pending
 
     def _heed_clock(self) -> None:
         setting, before = self._clock.setting(), self._setting
         if not setting.is_like(before):
             self._setting = setting
-            self._waiting.move(timedelta(seconds=setting.seconds_since(before) or 0))
+            self._pending_jobs.move(timedelta(seconds=setting.seconds_since(before) or 0))
 
     def _keep(self, submission: Submission) -> None:
         if not is_fixed(submission):
@@ -141,8 +141,8 @@ class MemoryStore:
         if has_times:
             job.scheduled_at = options.scheduled_at(now)
         self._jobs[job.id] = job
-        self._shelves.add(job)
-        self._waiting.add(job, now)
+        self._index.add(job)
+        self._pending_jobs.add(job, now)
         if self._publisher.is_watched(job.id):
             self._publish(job)
         self._note_change(job.id)
@@ -156,7 +156,8 @@ class MemoryStore:
     ) -> list[Claim]:
         now, process = self._now(), name_of_process()
         return [
-            self._start(job, now, process) for job in self._waiting.take(limit, excluding, queue_limits or _NO_LIMITS)
+            self._start(job, now, process)
+            for job in self._pending_jobs.take(limit, excluding, queue_limits or _NO_LIMITS)
         ]
 
     def _start(self, job: Job, now: datetime, process: str) -> Claim:
@@ -175,20 +176,20 @@ class MemoryStore:
     async def make_due(self) -> datetime | None:
         self._heed_clock()
         now = self._now()
-        self._waiting.make_due(now)
-        while (job := self._waiting.find_expired(now)) is not None:
+        self._pending_jobs.make_due(now)
+        while (job := self._pending_jobs.find_expired(now)) is not None:
             seconds = seconds_of(job.options.queue_timeout or 0)
             self._end_waiting(job, failure(QueueTimeout(seconds), EndedBy.TIME_LIMIT))
             if self._signals is not None:
                 self._signals.hear_of_failure(job.record(now))
-        return self._waiting.next_moment()
+        return self._pending_jobs.next_moment()
 
     async def finish(self, claim: Claim, outcome: Outcome) -> bool:
         job = self._find_running(claim)
         if job is None:
             self._let_go_of_deleted(claim)
             return False
-        self._waiting.end(job)
+        self._pending_jobs.end(job)
         self._end(job, outcome)
         return True
 
@@ -198,11 +199,11 @@ class MemoryStore:
             return await self.finish(claim, outcome)
         self._heed_clock()
         now = self._now()
-        self._waiting.end(job)
+        self._pending_jobs.end(job)
         job.begin_again(outcome, scheduled_at, now)
         self._move(job, _RETRY)
-        self._cargo.weigh(job)
-        self._waiting.add(job, now)
+        self._byte_budget.weigh(job)
+        self._pending_jobs.add(job, now)
         self._wake()
         return True
 
@@ -218,7 +219,7 @@ class MemoryStore:
             return await self.finish(claim, CANCELED)
         job.take_back(self._now())
         self._move(job, _RELEASE)
-        self._waiting.put_back(job)
+        self._pending_jobs.put_back(job)
         return True
 
     async def resubmit(self, job_id: str, new_id: str) -> str:
@@ -240,7 +241,7 @@ class MemoryStore:
             job.log = JobLog(self._retention.max_log_bytes)
         for line in lines:
             job.log.add(line, job.attempt)
-        self._cargo.weigh(job)
+        self._byte_budget.weigh(job)
         self._publisher.notify_log(job.id)
 
     async def list_log(self, job_id: str, after: int, limit: int) -> LogPage:
@@ -260,7 +261,7 @@ class MemoryStore:
     async def delete(self, job_id: str) -> None:
         job = self._get(job_id)
         if job.status is _PENDING:
-            self._waiting.remove(job)
+            self._pending_jobs.remove(job)
             job.discard_call()
         elif job.status is _RUNNING:
             self._deleted[job_id] = job
@@ -300,7 +301,7 @@ class MemoryStore:
 
     async def list_records(self, wanted: JobFilter, limit: int, before: str | None) -> JobPage:
         now = self._now()
-        jobs, next_before = self._shelves.newest(wanted, limit, before, self._scan_limit)
+        jobs, next_before = self._index.newest(wanted, limit, before, self._scan_limit)
         return JobPage([job.record(now) for job in jobs], next_before)
 
     async def list_changes(self, after: int, limit: int) -> ChangePage | None:
@@ -323,14 +324,14 @@ class MemoryStore:
         return [record for record in life if record.version > after_version]
 
     async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:
-        return self._shelves.count(wanted, self._scan_limit)
+        return self._index.count(wanted, self._scan_limit)
 
     async def list_queues(self) -> list[QueueRecord]:
         """A deleted job that still runs counts: it holds its place in the queue."""
-        return self._waiting.list_queues()
+        return self._pending_jobs.list_queues()
 
     async def set_queue_paused(self, name: str, *, is_paused: bool) -> None:
-        self._waiting.set_queue_paused(name, is_paused=is_paused)
+        self._pending_jobs.set_queue_paused(name, is_paused=is_paused)
 
     async def put_schedule(self, schedule: Schedule, next_at: datetime | None) -> None:
         self._schedules.put(schedule, next_at, describe_call(_submission_of(schedule, "")))
@@ -419,18 +420,18 @@ class MemoryStore:
         job = self._deleted.get(claim.submission.id)
         if job is not None and job.attempt == claim.attempt:
             del self._deleted[job.id]
-            self._waiting.end(job)
+            self._pending_jobs.end(job)
 
     def _end_waiting(self, job: Job, outcome: Outcome) -> None:
-        self._waiting.remove(job)
+        self._pending_jobs.remove(job)
         job.discard_call()
         self._end(job, outcome)
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         job.end(outcome, self._now())
         if job.args or job.kwargs or job.call is not None:
-            self._cargo.weigh_call(job)
-        self._cargo.weigh(job)
+            self._byte_budget.weigh_call(job)
+        self._byte_budget.weigh(job)
         move = _MOVES[outcome.transition]
         finished = self._finished[move.target]
         finished.jobs[job.id] = job
@@ -440,7 +441,7 @@ class MemoryStore:
 
     def _move(self, job: Job, move: Move) -> None:
         assert job.status in move.sources
-        self._shelves.move(job, move.target)
+        self._index.move(job, move.target)
         job.version += 1
         if job.transitions is not None:
             job.transitions.append(job.record(self._now()))
@@ -463,10 +464,10 @@ class MemoryStore:
 
     def _drop(self, job: Job) -> None:
         del self._jobs[job.id]
-        self._shelves.remove(job)
+        self._index.remove(job)
         if job.status.is_terminal:
             self._finished[job.status].jobs.pop(job.id, None)
-        self._cargo.forget(job)
+        self._byte_budget.forget(job)
         if job.options.idempotency_key is not None:
             del self._first_uses[job.options.idempotency_key]
 

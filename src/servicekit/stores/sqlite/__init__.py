@@ -19,7 +19,7 @@ others (`PRAGMA data_version`), so that on an idle machine asking costs microsec
 
 Whose turn it is. A job is *ready* while it is pending and waits for neither a time nor its concurrency key, and then it
 has a turn: a number behind all that were given out before, whether it was ready at once or became so just now. Claims
-read ready jobs alone, from an index in the order of their turns. Places with a key are given away by triggers: each
+read ready jobs alone, from an index in the order of their turns. Slots of a key are given away by triggers: each
 write that lets one go makes the next job ready in the same step, whoever writes it and for whatever reason. A job keeps
 its place when its attempt is released, and so it does while its process is dead and nobody has noticed.
 

@@ -1,4 +1,4 @@
-"""Places of concurrency keys that are held by jobs that cannot start.
+"""Slots of concurrency keys that are held by jobs that cannot start.
 
 A job has its place from when it is ready. If its queue is paused or full, others with its key would wait for nothing:
 one in another queue gets the place instead. A claim looks at some keys, in turn; a pause or its end at all of them.

@@ -31,7 +31,7 @@ _HAND_BACK: Final = (
 )
 
 
-class Registration(NamedTuple):
+class RegistrationRequest(NamedTuple):
     id: int | None
     pid: int
     lock: str
@@ -39,7 +39,7 @@ class Registration(NamedTuple):
     service: str | None
 
 
-def register(connection: sqlite3.Connection, registration: Registration) -> int:
+def register(connection: sqlite3.Connection, registration: RegistrationRequest) -> int:
     """Enter this process, or enter it again, into the list of those that work on the file."""
     connection.execute(
         "INSERT INTO processes (id, pid, lock, started_at, service) VALUES (?, ?, ?, ?, ?) "

@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 
 from servicekit.errors import IdempotencyConflict, JobNotFound, RecordUnreadable, StoreUnavailable
 from servicekit.jobs.backoff import Backoff, FailureLog
-from servicekit.jobs.logs import LogPage, NewLine
+from servicekit.jobs.log_lines import LogPage, NewLine
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import Outcome, describe_error
 from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, ChangePage, JobFilter, JobPage
@@ -26,21 +26,21 @@ from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import CallProblem, Claim, Submission
 from servicekit.ports import Clock, ClockSetting, EventPublisher, JobSignals
 from servicekit.stores.process_name import name_of_process
-from servicekit.stores.sqlite import claims, inserts, logs, queries, queues, schedules, times, writes
+from servicekit.stores.sqlite import claims, inserts, log_lines, queries, queues, schedules, times, writes
 from servicekit.stores.sqlite.clock import ClockReading
 from servicekit.stores.sqlite.database import is_busy
+from servicekit.stores.sqlite.database_thread import Reader
 from servicekit.stores.sqlite.loading import load_submission
 from servicekit.stores.sqlite.local import LocalJobs
 from servicekit.stores.sqlite.membership import Departure, Step, list_running
-from servicekit.stores.sqlite.messenger import Messenger
+from servicekit.stores.sqlite.notifier import CommitNotifier
 from servicekit.stores.sqlite.options import expiry_after
 from servicekit.stores.sqlite.processes import remove_leftovers
 from servicekit.stores.sqlite.pruning import Prune, PruneGroup
 from servicekit.stores.sqlite.ready import ClaimedJob
+from servicekit.stores.sqlite.registration import ProcessRegistration
 from servicekit.stores.sqlite.rows import find_moment, progress_text, time_text, write_time
-from servicekit.stores.sqlite.seat import Seat
 from servicekit.stores.sqlite.targets import Targets
-from servicekit.stores.sqlite.threads import Reader
 from servicekit.stores.sqlite.writer import (
     DECLINE,
     DELETE,
@@ -99,12 +99,12 @@ class SqliteStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
         self._service = service
-        self._seat = Seat(self._path, service)
+        self._registration = ProcessRegistration(self._path, service)
         self._local = LocalJobs()
         self._targets = Targets()
         self._failures = FailureLog(_log)
         self._setting: ClockSetting | None = None
-        self._messenger: Messenger | None = None
+        self._notifier: CommitNotifier | None = None
         self._writer: Writer | None = None
         self._reader: Reader | None = None
 
@@ -114,7 +114,7 @@ class SqliteStore:
 
     @property
     def lifeline(self) -> int | None:
-        return None if self._seat.lock is None else self._seat.lock.descriptor
+        return None if self._registration.lock is None else self._registration.lock.descriptor
 
     async def open(self, signals: JobSignals) -> None:
         if self._pid != os.getpid():
@@ -125,10 +125,10 @@ class SqliteStore:
             self._loop, self._opening = loop, asyncio.Lock()
         assert self._opening is not None
         async with self._opening:
-            if self._messenger is None:
+            if self._notifier is None:
                 await self._start(signals)
             else:
-                self._messenger.signals = signals
+                self._notifier.signals = signals
 
     def _forget_parent(self) -> None:
         """In a forked child: leave what the parent has opened alone, and be a process of one's own, if that may be.
@@ -137,23 +137,23 @@ class SqliteStore:
         """
         self._inherited = (self._writer, self._reader)  # closing their connections is not the child's business
         self._pid = os.getpid()
-        self._seat, self._local, self._loop = Seat(self._path, self._service), LocalJobs(), None
-        self._messenger = self._writer = self._reader = None
+        self._registration, self._local, self._loop = ProcessRegistration(self._path, self._service), LocalJobs(), None
+        self._notifier = self._writer = self._reader = None
 
     async def _start(self, signals: JobSignals) -> None:
-        is_new = self._seat.prepare()
+        is_new = self._registration.prepare()
         self._setting = None
-        self._messenger = Messenger(self._publisher, self._clock, self._local, signals)
-        self._writer = Writer(self._path, self._messenger.report, self._publisher)
+        self._notifier = CommitNotifier(self._publisher, self._clock, self._local, signals)
+        self._writer = Writer(self._path, self._notifier.report, self._publisher)
         self._reader = Reader(self._path, "servicekit reader")
-        self._messenger.serve(self._writer, self._reader)
+        self._notifier.serve(self._writer, self._reader)
         try:
             await self._join(signals)
             remove_leftovers(self._path)
         except BaseException:
             self._stop_threads()
             if is_new:  # else attempts of this process may still run, and nobody else may start those
-                self._seat.abandon()
+                self._registration.abandon()
             raise
 
     async def _join(self, signals: JobSignals) -> None:
@@ -164,7 +164,7 @@ class SqliteStore:
         """
         while True:
             try:
-                await self._seat.take(self._writing(), self._now())
+                await self._registration.take(self._writing(), self._now())
                 await self._heed_clock()
                 await self._settle(signals)
                 await self.rescue()
@@ -189,18 +189,18 @@ class SqliteStore:
 
     async def _settle(self, signals: JobSignals) -> None:
         """Let the file and the engine agree on what runs here, after another event loop has ended between the two."""
-        for job in await self._reading().ask(list_running, self._seat.number):
+        for job in await self._reading().ask(list_running, self._registration.number):
             if not signals.is_running(job.id, job.attempt):
                 await self._writing().ask(UNCLAIM, writes.Release(job.id, job.attempt, self._now()))
             elif job.is_unwanted:
                 signals.cancel(job.id)
 
     async def rescue(self) -> None:
-        await self._seat.renew_lock(self._writing(), self._now())
-        for member in await self._seat.list_dead(self._reading()):
+        await self._registration.renew_lock(self._writing(), self._now())
+        for member in await self._registration.list_dead(self._reading()):
             await self._heed_clock()
             taken, failed = await self._in_steps(TAKE_OVER, member.id)
-            self._seat.remove_lock_of(member)
+            self._registration.remove_lock_of(member)
             if taken:
                 name = "A process" if member.pid is None else f"Process {member.pid}"
                 _log.info("%s is gone: %d of its jobs taken over, of which %d failed", name, taken, failed)
@@ -220,30 +220,30 @@ class SqliteStore:
         for job_id in job_ids:
             with suppress(JobNotFound, RecordUnreadable):  # deleted since, or there is nothing to tell
                 record = await self.get_record(job_id)
-                if self._messenger is not None:
-                    self._messenger.signals.hear_of_failure(record)
+                if self._notifier is not None:
+                    self._notifier.signals.hear_of_failure(record)
 
     async def retire(self) -> None:
         if self._writer is not None and self._loop is asyncio.get_running_loop():
             self._writer.hurry()
             with suppress(StoreUnavailable):  # who takes over finds the same
-                await self._in_steps(RETIRE, self._seat.number)
+                await self._in_steps(RETIRE, self._registration.number)
         self._local.forget_all()
 
     async def close(self) -> None:
         if self._writer is not None:
-            if self._messenger is not None and self._loop is asyncio.get_running_loop():
+            if self._notifier is not None and self._loop is asyncio.get_running_loop():
                 with suppress(StoreUnavailable):
-                    await self._settle(self._messenger.signals)  # a claim may have come when nobody took it any more
-                    await self._in_steps(RETIRE, self._seat.number)  # what has become pending since `retire`
-                    await self._seat.leave(self._writer)
+                    await self._settle(self._notifier.signals)  # a claim may have come when nobody took it any more
+                    await self._in_steps(RETIRE, self._registration.number)  # what has become pending since `retire`
+                    await self._registration.leave(self._writer)
             self._stop_threads()
 
     def _stop_threads(self) -> None:
-        for part in (self._writer, self._reader, self._messenger):
+        for part in (self._writer, self._reader, self._notifier):
             if part is not None:
                 part.stop()
-        self._messenger = self._writer = self._reader = None
+        self._notifier = self._writer = self._reader = None
 
     async def _heed_clock(self) -> None:
         """Have what waits for so long wait neither longer nor shorter, if somebody has set the clock."""
@@ -269,7 +269,7 @@ class SqliteStore:
             call,
             options,
             self._clock.now(),
-            owner=None if call else self._seat.number,
+            owner=None if call else self._registration.number,
             fingerprint=None if options.idempotency_key is None else fingerprint(submission),
             restart_problem=problem and problem.sentence,
             retry_of=submission.retry_of,
@@ -313,12 +313,13 @@ class SqliteStore:
         queue_limits: Mapping[str, int] | None = None,
     ) -> list[Claim]:
         request = claims.ClaimRequest(
-            self._seat.number, limit, excluding, max_running, queue_limits or {}, self._now(), name_of_process(),
-            is_first=not self._seat.runs_jobs,
+            self._registration.number, limit, excluding, max_running, queue_limits or {}, self._now(),
+            name_of_process(),
+            is_first=not self._registration.runs_jobs,
         )  # fmt: skip
         try:
             jobs = await self._writing().ask(claims.claim, request)
-            self._seat.runs_jobs = True
+            self._registration.runs_jobs = True
             return [self._claim(job) for job in jobs]
         except claims.ProcessForgotten:
             await self._join_again()
@@ -328,7 +329,7 @@ class SqliteStore:
         assert self._opening is not None
         async with self._opening:
             if self._writer is not None:
-                await self._seat.take_another(self._writer, self._now())
+                await self._registration.take_another(self._writer, self._now())
 
     def _claim(self, job: ClaimedJob) -> Claim:
         submission = self._local.take(job.id) or load_submission(job, self._decline)
@@ -403,12 +404,12 @@ class SqliteStore:
         await self._writing().ask(writes.report_progress, report)
 
     async def append_log(self, claim: Claim, lines: Sequence[NewLine]) -> None:
-        rows = [logs.LogRow(time_text(line.at), line.level, line.source, line.text) for line in lines]
-        new = logs.NewLines(claim.submission.id, claim.attempt, rows, self._retention.max_log_bytes)
-        await self._writing().ask(logs.append, new)
+        rows = [log_lines.LogRow(time_text(line.at), line.level, line.source, line.text) for line in lines]
+        new = log_lines.NewLines(claim.submission.id, claim.attempt, rows, self._retention.max_log_bytes)
+        await self._writing().ask(log_lines.append, new)
 
     async def list_log(self, job_id: str, after: int, limit: int) -> LogPage:
-        return await self._reading().ask(logs.list_log, logs.LogRequest(job_id, after, limit))
+        return await self._reading().ask(log_lines.list_log, log_lines.LogRequest(job_id, after, limit))
 
     async def request_cancel(self, job_id: str) -> JobRecord | None:
         record = await self._writing().ask(REQUEST_CANCEL, writes.Request(job_id, self._now()))
@@ -502,7 +503,7 @@ class SqliteStore:
     async def find_problem(self) -> str | None:
         try:
             async with asyncio.timeout(_CHECK_SECONDS):
-                await self._writing().ask(TOUCH, self._seat.number)
+                await self._writing().ask(TOUCH, self._registration.number)
                 await self.count_by_status()
         except TimeoutError:
             return self._tell(self._find_trouble() or "it does not answer.")
@@ -520,8 +521,8 @@ class SqliteStore:
         return None if self._writer is None else self._writer.find_trouble()
 
     def _wake(self) -> None:
-        if self._messenger is not None:
-            self._messenger.signals.wake()
+        if self._notifier is not None:
+            self._notifier.signals.wake()
 
     def _writing(self) -> Writer:
         return self._writer or self._refuse()

@@ -11,11 +11,22 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from servicekit.errors import StoreUnavailable
 from servicekit.ports import EventPublisher
-from servicekit.stores.sqlite import claims, clock, inserts, logs, membership, pruning, queues, schedules, times, writes
+from servicekit.stores.sqlite import (
+    claims,
+    clock,
+    inserts,
+    log_lines,
+    membership,
+    pruning,
+    queues,
+    schedules,
+    times,
+    writes,
+)
 from servicekit.stores.sqlite.database import is_busy, is_full, translated_errors
+from servicekit.stores.sqlite.database_thread import Answer, Call, DatabaseThread, one_by_one, read_leniently
 from servicekit.stores.sqlite.queries import get_position
 from servicekit.stores.sqlite.rows import EventRow, read_events
-from servicekit.stores.sqlite.threads import Answer, Call, DatabaseThread, one_by_one, read_leniently
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -45,7 +56,7 @@ TOUCH: Final = one_by_one(membership.touch)
 # so that a claim finds them.
 _ORDER: Final[tuple[Callable[..., Any], ...]] = (
     REGISTER, INTRODUCE, HEED_CLOCK, TOUCH, PUT_SCHEDULE, REMOVE_SCHEDULE, PAUSE_SCHEDULE, PAUSE_QUEUE, inserts.insert,
-    RESUBMIT, FIRE, logs.append, writes.report_progress, writes.finish, writes.retry, RELEASE, UNCLAIM, DECLINE,
+    RESUBMIT, FIRE, log_lines.append, writes.report_progress, writes.finish, writes.retry, RELEASE, UNCLAIM, DECLINE,
     REQUEST_CANCEL, DELETE, TAKE_OVER, RETIRE, LEAVE, MAKE_DUE, PRUNE, claims.claim,
 )  # fmt: skip
 

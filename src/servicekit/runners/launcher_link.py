@@ -29,10 +29,10 @@ _SHARED_IMPORTS: Final = ("servicekit.api", "servicekit.engine.factory", "servic
 _log = logging.getLogger("servicekit.engine")
 
 
-class LinkListener(Protocol):
+class LauncherListener(Protocol):
     """Who has to know what becomes of a launcher's process."""
 
-    def link_lost(self, link: "Link") -> None:
+    def link_lost(self, link: "LauncherLink") -> None:
         """It is good for nothing any more."""
         ...
 
@@ -45,10 +45,10 @@ class LinkListener(Protocol):
         ...
 
 
-class Link:
+class LauncherLink:
     """The process, and the socket to it. It ends with `close`, or with this object, or with this process."""
 
-    def __init__(self, preload: Collection[str], listener: LinkListener) -> None:
+    def __init__(self, preload: Collection[str], listener: LauncherListener) -> None:
         """`preload`: what to import besides servicekit itself."""
         self._preload = list(preload)
         self._listener = listener
@@ -145,7 +145,7 @@ class Link:
 class Imports:
     """What the process imports before it forks for the first call: sent to it, and waited for."""
 
-    def __init__(self, preload: list[str], link: Link) -> None:
+    def __init__(self, preload: list[str], link: LauncherLink) -> None:
         self._link = link
         self._loop = asyncio.get_running_loop()
         self._heard = b""
@@ -165,7 +165,7 @@ class Imports:
     def is_heard_here(self) -> bool:
         return self._loop is asyncio.get_running_loop()
 
-    def send(self, link: Link) -> bool:
+    def send(self, link: LauncherLink) -> bool:
         self.is_sent = link.send(IMPORT, [self._file, self._theirs])
         if self.is_sent:
             self._close_theirs()

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from servicekit.jobs.logs import LogLine, LogPage
+from servicekit.jobs.log_lines import LogLine, LogPage
 from servicekit.stores.sqlite.queries import check_exists
 from servicekit.stores.sqlite.rows import find_time
 from servicekit.stores.sqlite.writes import find_running

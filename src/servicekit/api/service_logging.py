@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from servicekit.api.features import Passive
-from servicekit.observability.logs import accept_request_id, configure_logging, request_id
+from servicekit.observability.service_logging import accept_request_id, configure_logging, request_id
 
 _access_log = logging.getLogger("servicekit.access")
 

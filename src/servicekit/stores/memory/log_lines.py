@@ -4,7 +4,7 @@ from collections import deque
 from itertools import islice
 from typing import Final
 
-from servicekit.jobs.logs import LogLine, LogPage, NewLine
+from servicekit.jobs.log_lines import LogLine, LogPage, NewLine
 
 _LINE_BYTES: Final = 50
 """What the rest of a line takes in a file beside its text."""

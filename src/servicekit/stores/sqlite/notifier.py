@@ -9,15 +9,15 @@ from servicekit.errors import JobNotFound, RecordUnreadable, StoreUnavailable
 from servicekit.jobs.backoff import Backoff
 from servicekit.jobs.events import JobEvent
 from servicekit.ports import Clock, EventPublisher, JobSignals
-from servicekit.stores.sqlite import claims, logs, queries, writes
+from servicekit.stores.sqlite import claims, log_lines, queries, writes
+from servicekit.stores.sqlite.database_thread import Answer, Reader, resolve
 from servicekit.stores.sqlite.local import LocalJobs
 from servicekit.stores.sqlite.ready import ClaimedJob
 from servicekit.stores.sqlite.rows import EventRow, read_event_record, time_text
-from servicekit.stores.sqlite.threads import Answer, Reader, resolve
 from servicekit.stores.sqlite.writer import UNCLAIM, News, Writer
 
 
-class Messenger:
+class CommitNotifier:
     """Takes the writer's reports, and passes them on on the event loop where it was made."""
 
     def __init__(self, publisher: EventPublisher, clock: Clock, local: LocalJobs, signals: JobSignals) -> None:
@@ -89,7 +89,7 @@ class Messenger:
         elif call.function is UNCLAIM and result is writes.Retried.PENDING_HERE:
             if call.argument.submission is not None:
                 self._local.add(call.argument.submission)
-        elif call.function is logs.append and result is True:
+        elif call.function is log_lines.append and result is True:
             self._publisher.notify_log(call.argument.id)
         elif call.function is claims.claim and call.future.cancelled() and isinstance(result, list):
             self._give_back(result)

@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 _IDLE_SECONDS = 10.0
 
 
-class Threads:
+class ThreadPool:
     """Starts work at once, in a thread that is idle or in a new one. How many there are is up to the caller.
 
     Not an executor of the standard library: those queue what their size does not hold, which would make a job look

@@ -12,7 +12,7 @@ from servicekit.stores.memory.job import Job
 _ALL_STATUSES = frozenset(JobStatus)
 
 
-class Shelf:
+class IndexBlock:
     """Jobs submitted one after the other, and how many of them have each status (whoever changes one counts it)."""
 
     __slots__ = ("counts", "first_id", "jobs")
@@ -23,30 +23,30 @@ class Shelf:
         self.counts = dict.fromkeys(JobStatus, 0)
 
 
-class Shelves:
-    """All jobs on shelves of a few dozen.
+class JobIndex:
+    """All jobs, in blocks of a few dozen.
 
-    A list by status looks into the shelves that hold the status, and at nothing else; so its first page costs the same
+    A list by status looks into the blocks that hold the status, and at nothing else; so its first page costs the same
     with a thousand jobs and with a million, wherever the jobs of that status are.
     """
 
     _CAPACITY = 128
 
     def __init__(self) -> None:
-        self._shelves: list[Shelf] = []
+        self._blocks: list[IndexBlock] = []
         self.counts = dict.fromkeys(JobStatus, 0)
 
     def add(self, job: Job) -> None:
-        if not self._shelves or len(self._shelves[-1].jobs) >= self._CAPACITY:
-            self._shelves.append(Shelf(job.id))
-        shelf = job.shelf = self._shelves[-1]
-        shelf.jobs.append(job)
-        shelf.counts[job.status] += 1
+        if not self._blocks or len(self._blocks[-1].jobs) >= self._CAPACITY:
+            self._blocks.append(IndexBlock(job.id))
+        block = job.block = self._blocks[-1]
+        block.jobs.append(job)
+        block.counts[job.status] += 1
         self.counts[job.status] += 1
 
     def move(self, job: Job, status: JobStatus) -> None:
         """Give the job another status."""
-        before, here, everywhere = job.status, job.shelf.counts, self.counts
+        before, here, everywhere = job.status, job.block.counts, self.counts
         here[before] -= 1
         here[status] += 1
         everywhere[before] -= 1
@@ -54,12 +54,12 @@ class Shelves:
         job.status = status
 
     def remove(self, job: Job) -> None:
-        shelf = job.shelf
-        shelf.jobs.remove(job)
-        shelf.counts[job.status] -= 1
+        block = job.block
+        block.jobs.remove(job)
+        block.counts[job.status] -= 1
         self.counts[job.status] -= 1
-        if not shelf.jobs:
-            del self._shelves[self._position(shelf.first_id)]
+        if not block.jobs:
+            del self._blocks[self._position(block.first_id)]
 
     def newest(
         self, wanted: JobFilter, limit: int, before: str | None, scan_limit: int
@@ -95,20 +95,20 @@ class Shelves:
         return counts
 
     def _walk(self, statuses: Collection[JobStatus], lowest: str, above: str) -> Iterator[Job]:
-        """The jobs of shelves with such a status, the newest first, with an id of at least `lowest` below `above`."""
+        """The jobs of blocks with such a status, the newest first, with an id of at least `lowest` below `above`."""
         for index in range(self._position(above) - 1, -1, -1):
-            shelf = self._shelves[index]
-            if any(shelf.counts[status] for status in statuses):
-                for job in reversed(shelf.jobs):
+            block = self._blocks[index]
+            if any(block.counts[status] for status in statuses):
+                for job in reversed(block.jobs):
                     if job.id < lowest:
                         return
                     if job.id < above:
                         yield job
-            elif shelf.first_id < lowest:
+            elif block.first_id < lowest:
                 return
 
     def _position(self, job_id: str) -> int:
-        return bisect_left(self._shelves, job_id, key=lambda shelf: shelf.first_id)
+        return bisect_left(self._blocks, job_id, key=lambda block: block.first_id)
 
 
 def _finds(wanted: JobFilter, job: Job) -> bool:

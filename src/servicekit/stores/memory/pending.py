@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 
 from servicekit.jobs.options import RunnerKind, seconds_of
 from servicekit.jobs.queues import QueueRecord
-from servicekit.stores.memory.agenda import Agenda
 from servicekit.stores.memory.job import Job
-from servicekit.stores.memory.places import Places
+from servicekit.stores.memory.key_slots import KeySlots
+from servicekit.stores.memory.priority_queue import PriorityQueue
 from servicekit.stores.memory.queues import Queues
 
 
-class Waiting:
+class PendingJobs:
     """Where pending jobs wait: for their time, then for a place of their concurrency key, and then in their queue.
 
     A place is held from the moment when its job is ready until that has ended, or waits for another time. A ready job
@@ -21,10 +21,10 @@ class Waiting:
 
     def __init__(self, on_ready: Callable[[], None]) -> None:
         self._on_ready = on_ready
-        self._places = Places()
+        self._key_slots = KeySlots()
         self._queues = Queues()
-        self._not_due: Agenda[tuple[datetime, str], Job] = Agenda()
-        self._expiring: Agenda[tuple[datetime, str], Job] = Agenda()
+        self._not_due: PriorityQueue[tuple[datetime, str], Job] = PriorityQueue()
+        self._expiring: PriorityQueue[tuple[datetime, str], Job] = PriorityQueue()
 
     def add(self, job: Job, now: datetime) -> None:
         """The job is pending from now on."""
@@ -39,7 +39,7 @@ class Waiting:
 
     def _seek_place(self, job: Job) -> None:
         key = job.options.concurrency_key
-        if key is None or self._places.take(key, job):
+        if key is None or self._key_slots.take(key, job):
             self._queues.make_ready(job)
 
     def remove(self, job: Job) -> None:
@@ -50,14 +50,14 @@ class Waiting:
         if job in self._not_due:
             self._not_due.discard(job)
         elif key is not None and not was_ready:
-            self._places.stop_waiting(key, job)
+            self._key_slots.stop_waiting(key, job)
         elif key is not None:
             self._give_place_back(key, job)
 
     def take(self, limit: int, excluding: Collection[RunnerKind], queue_limits: Mapping[str, int]) -> list[Job]:
         """Take jobs whose turn it is, to run them until `end`."""
         jobs = self._take(limit, excluding, queue_limits)
-        if self._places.may_be_stuck and self._pass_places_on() and len(jobs) < limit:
+        if self._key_slots.may_be_stuck and self._pass_places_on() and len(jobs) < limit:
             jobs += self._take(limit - len(jobs), excluding, queue_limits)
         return jobs
 
@@ -67,12 +67,12 @@ class Waiting:
             if may_expire:
                 self._expiring.discard(job)
             if job.options.concurrency_key is not None:
-                self._places.start(job.options.concurrency_key, job)
+                self._key_slots.start(job.options.concurrency_key, job)
         return jobs
 
     def _pass_places_on(self, *, of_all: bool = False) -> bool:
         """Have jobs that can start take the places of jobs that cannot; whether there were any."""
-        passed = self._places.pass_on(self._queues.has_room_for, of_all=of_all)
+        passed = self._key_slots.pass_on(self._queues.has_room_for, of_all=of_all)
         for job, heir in passed:
             self._queues.make_unready(job)
             self._queues.make_ready(heir)
@@ -90,12 +90,12 @@ class Waiting:
         """The job, which was taken, could not begin: it is ready as before, and holds its place."""
         self._queues.put_back(job)
         if job.options.concurrency_key is not None:
-            self._places.stop(job.options.concurrency_key, job)
+            self._key_slots.stop(job.options.concurrency_key, job)
         if job.expires_at is not None:
             self._expiring.put(job, (job.expires_at, job.id))
 
     def _give_place_back(self, key: str, job: Job) -> None:
-        following = self._places.give_back(key, job)
+        following = self._key_slots.give_back(key, job)
         if following is not None:
             self._queues.make_ready(following)
             self._on_ready()
@@ -126,7 +126,7 @@ class Waiting:
 
     def next_moment(self) -> datetime | None:
         """The next time for which something waits, or until which."""
-        firsts = [first[0][0] for agenda in (self._not_due, self._expiring) if (first := agenda.first()) is not None]
+        firsts = [first[0][0] for queue in (self._not_due, self._expiring) if (first := queue.first()) is not None]
         return min(firsts, default=None)
 
     def count_pending(self, queue: str) -> int:

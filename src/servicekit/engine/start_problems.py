@@ -27,12 +27,12 @@ _NAMES: Final[Mapping[RunnerKind, str]] = {
 _log = logging.getLogger("servicekit.engine")
 
 
-class Hindrances:
+class StartProblems:
     """The kinds of work that cannot begin in this process; `wake` is called when one of them is to be tried again."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._found: dict[RunnerKind, _Hindrance] = {}
+        self._found: dict[RunnerKind, _StartProblem] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -41,25 +41,25 @@ class Hindrances:
 
     def list_most(self) -> Iterable[tuple[RunnerKind, int]]:
         """The kinds that are hindered, each with how many may run at once."""
-        return ((kind, hindrance.most) for kind, hindrance in self._found.items())
+        return ((kind, problem.most) for kind, problem in self._found.items())
 
     def find_problem(self) -> str | None:
         """What is wrong, in words, or `None`."""
         return " ".join(_describe(kind, found.reason) for kind, found in self._found.items()) or None
 
-    def note_hindered(self, kind: RunnerKind, reason: str, running: int, *, is_late: bool) -> None:
+    def note_problem(self, kind: RunnerKind, reason: str, running: int, *, is_late: bool) -> None:
         """One of the kind could not begin, beside so many that have; though it was said that it had, if `is_late`."""
-        hindrance = self._found.get(kind)
-        if hindrance is None:
+        problem = self._found.get(kind)
+        if problem is None:
             _log.warning("%s", _describe(kind, reason))
-            hindrance = self._found[kind] = _Hindrance(lambda: self._try_more(kind))
-        hindrance.begun -= is_late
-        hindrance.hold(reason, running)
+            problem = self._found[kind] = _StartProblem(lambda: self._try_more(kind))
+        problem.begun -= is_late
+        problem.hold(reason, running)
 
     def note_claimed(self, kind: RunnerKind) -> None:
-        hindrance = self._found.get(kind)
-        if hindrance is not None:
-            hindrance.is_tried = True
+        problem = self._found.get(kind)
+        if problem is not None:
+            problem.is_tried = True
 
     def note_all_claimed(self, excluding: Collection[RunnerKind]) -> None:
         """All that can be claimed now of the other kinds is claimed."""
@@ -67,27 +67,27 @@ class Hindrances:
             self._found[kind].is_asked = True
 
     def note_begun(self, kind: RunnerKind) -> None:
-        hindrance = self._found.get(kind)
-        if hindrance is not None:
-            hindrance.begun += 1
+        problem = self._found.get(kind)
+        if problem is not None:
+            problem.begun += 1
 
     def clear(self) -> None:
         """Know of nothing any more: the event loop is another one, or the process."""
-        for hindrance in self._found.values():
-            hindrance.stop()
+        for problem in self._found.values():
+            problem.stop()
         self._found.clear()
 
     def _try_more(self, kind: RunnerKind) -> None:
-        hindrance = self._found[kind]
-        if hindrance.is_over:
+        problem = self._found[kind]
+        if problem.is_over:
             del self._found[kind]
             _log.info("%s begin again: nothing hinders them any more, as far as was tried.", _NAMES[kind])
         else:
-            hindrance.open()
+            problem.open()
         self._wake()
 
 
-class _Hindrance:
+class _StartProblem:
     """What hinders one kind of work; `on_pause_over` is called after each pause."""
 
     def __init__(self, on_pause_over: Callable[[], None]) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Final, TypeVar
 
-from servicekit.stores.memory.agenda import Agenda
 from servicekit.stores.memory.job import Job
+from servicekit.stores.memory.priority_queue import PriorityQueue
 
 Kept = TypeVar("Kept", int, str)
 
@@ -14,7 +14,7 @@ _MOST_AT_ONCE: Final = 100
 """So many keys, and of each so many queues, are looked at in a claim."""
 
 
-class Places:
+class KeySlots:
     """The places of every concurrency key, and the jobs that wait for one.
 
     How many places there are is for each job to say (`concurrency_limit`). Of the jobs that wait for a key none has a
@@ -101,8 +101,8 @@ class _Key:
     def __init__(self) -> None:
         self.taken = 0
         self.ready: dict[Job, None] = {}
-        self._by_limit: dict[int, Agenda[tuple[int, str], Job]] = {}
-        self._by_queue: dict[str, Agenda[tuple[int, str], Job]] = {}
+        self._by_limit: dict[int, PriorityQueue[tuple[int, str], Job]] = {}
+        self._by_queue: dict[str, PriorityQueue[tuple[int, str], Job]] = {}
 
     @property
     def is_contested(self) -> bool:
@@ -111,8 +111,8 @@ class _Key:
 
     def wait(self, job: Job) -> None:
         place = (-job.options.priority, job.id)
-        self._by_limit.setdefault(job.options.concurrency_limit, Agenda()).put(job, place)
-        self._by_queue.setdefault(job.options.queue, Agenda()).put(job, place)
+        self._by_limit.setdefault(job.options.concurrency_limit, PriorityQueue()).put(job, place)
+        self._by_queue.setdefault(job.options.queue, PriorityQueue()).put(job, place)
 
     def stop_waiting(self, job: Job) -> None:
         _discard(self._by_limit, job.options.concurrency_limit, job)
@@ -134,7 +134,7 @@ class _Key:
         stuck = [job for job in self.ready if job.options.concurrency_limit <= self.taken and not is_open(job)]
         if not stuck:
             return None
-        firsts = [agenda.first() for agenda in islice(self._by_queue.values(), _MOST_AT_ONCE)]
+        firsts = [line.first() for line in islice(self._by_queue.values(), _MOST_AT_ONCE)]
         heirs = [
             (place, job)
             for place, job in filter(None, firsts)
@@ -148,8 +148,8 @@ class _Key:
         self.wait(job)
 
 
-def _discard(waiting: dict[Kept, Agenda[tuple[int, str], Job]], kept: Kept, job: Job) -> None:
-    agenda = waiting[kept]
-    agenda.discard(job)
-    if not agenda:
+def _discard(waiting: dict[Kept, PriorityQueue[tuple[int, str], Job]], kept: Kept, job: Job) -> None:
+    line = waiting[kept]
+    line.discard(job)
+    if not line:
         del waiting[kept]

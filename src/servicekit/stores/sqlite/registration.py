@@ -1,4 +1,4 @@
-"""This process's seat among those that work on the file."""
+"""This process among those that work on the file."""
 
 import os
 from contextlib import suppress
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from servicekit.errors import StoreUnavailable
 from servicekit.stores.sqlite.database import create_file
-from servicekit.stores.sqlite.membership import Member, Registration, list_members
+from servicekit.stores.sqlite.database_thread import Reader
+from servicekit.stores.sqlite.membership import Member, RegistrationRequest, list_members
 from servicekit.stores.sqlite.ownership import check_ownership, warn_of_stranger
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive, is_lock_of
-from servicekit.stores.sqlite.threads import Reader
 from servicekit.stores.sqlite.writer import LEAVE, REGISTER, Writer
 
 
-class Seat:
+class ProcessRegistration:
     """A number in the file, and a lock by which others see that its process lives."""
 
     def __init__(self, path: Path, service: str | None = None) -> None:
@@ -45,7 +45,7 @@ class Seat:
     async def take(self, writer: Writer, now: str) -> None:
         """Have a number, or keep the one that there is."""
         assert self.lock is not None
-        registration = Registration(self.number or None, os.getpid(), self.lock.path.name, now, self._service)
+        registration = RegistrationRequest(self.number or None, os.getpid(), self.lock.path.name, now, self._service)
         self.number = await writer.ask(REGISTER, registration)
 
     async def take_another(self, writer: Writer, now: str) -> None:
@@ -61,7 +61,7 @@ class Seat:
             old.close()
 
     async def leave(self, writer: Writer) -> None:
-        """Give the seat up, unless attempts still run: nobody may start those again while this process lives."""
+        """Give it up, unless attempts still run: nobody may start those again while this process lives."""
         if await writer.ask(LEAVE, self.number):
             self.abandon()
 

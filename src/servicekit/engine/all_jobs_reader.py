@@ -20,7 +20,7 @@ _BEFORE_ALL: Final = 0
 _SHOWN_AT_ONCE: Final = 10_000
 
 
-class JobFeed:
+class AllJobsReader:
     """What a reader has still to be told of all jobs. Used inside `follow_jobs`.
 
     Nothing is kept for a reader but one page of changes: when it has read that, the store is asked for the next. So a
@@ -153,7 +153,7 @@ async def follow_jobs(
     after: int | None,
     interval_seconds: float,
     job_ids: Collection[str] = (),
-) -> AsyncIterator[JobFeed]:
+) -> AsyncIterator[AllJobsReader]:
     """Follow all jobs that `wanted` lets through, and the deletion of any; of these `job_ids` only, if there are some.
 
     The newest hundred come first, the oldest of them first, or all of `job_ids`, and those of them that are not there
@@ -163,6 +163,6 @@ async def follow_jobs(
     begins again with the present.
     """
     with hub.subscribe_all() as bell:
-        feed = JobFeed(store, bell, wanted, job_ids, interval_seconds)
+        feed = AllJobsReader(store, bell, wanted, job_ids, interval_seconds)
         await feed.begin(after or None)  # 0 is the position of what came before all changes
         yield feed

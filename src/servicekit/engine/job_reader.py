@@ -16,7 +16,7 @@ OpenStore = Callable[[], Awaitable[JobStore]]
 _NONE: Final = -1
 
 
-class JobWatch:
+class JobReader:
     """What a reader has still to be told of a job: its present record first; or, after `after_version`, all that has
     changed since.
 
@@ -74,7 +74,7 @@ class JobWatch:
         return self._mailbox.is_closed
 
     def close(self) -> None:
-        """End the watch from outside, after what is still to be read."""
+        """End the reading from outside, after what is still to be read."""
         self._mailbox.close()
 
     def wake(self) -> None:

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from servicekit.stores.memory.job import Job
 
 
-class Cargo:
+class ByteBudget:
     """Results, tracebacks, logs and histories; and the calls of ended jobs, with which these could be repeated.
 
     When there is more than `max_bytes`, calls are let go first, those of the jobs that ended first; an argument that

@@ -22,7 +22,7 @@ _log: Final = logging.getLogger("servicekit.jobs")
 _VERBS: Final = {Transition.COMPLETE: "completed", Transition.CANCEL: "was canceled", Transition.FAIL: "failed"}
 
 
-class JobLines:
+class JobLogging:
     """Says what becomes of the jobs of one scheduler; nothing, if it shall be quiet."""
 
     def __init__(self, *, is_quiet: bool = False) -> None:

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from servicekit.engine.watch import JobWatch, OpenStore
+from servicekit.engine.job_reader import JobReader, OpenStore
 from servicekit.errors import JobNotFound
 from servicekit.events.hub import EventHub
 from servicekit.jobs.events import JobEvent
-from servicekit.jobs.logs import LogLine, LogPage
+from servicekit.jobs.log_lines import LogLine, LogPage
 from servicekit.ports import JobStore
 
 _LOOK_INTERVAL_SECONDS: Final = 0.1
@@ -35,15 +35,15 @@ class LogEvent:
         return isinstance(self.told, JobEvent) and self.told.is_last
 
 
-class LogWatch:
+class LogReader:
     """What a reader has still to be told of a job and its log. Used inside `watch_log`.
 
     No lines are kept for a reader: when it has taken some, the store is asked for the next. The end of the job is told
     after all that it had to say.
     """
 
-    def __init__(self, watch: JobWatch, store: JobStore, job_id: str, after_version: int, after_line: int) -> None:
-        self._watch = watch
+    def __init__(self, reader: JobReader, store: JobStore, job_id: str, after_version: int, after_line: int) -> None:
+        self._reader = reader
         self._store = store
         self._job_id = job_id
         self._version = after_version
@@ -56,15 +56,15 @@ class LogWatch:
     @property
     def is_closed(self) -> bool:
         """Whether `close` was called: no more events will come."""
-        return self._watch.is_closed
+        return self._reader.is_closed
 
     def close(self) -> None:
-        """End the watch from outside, without what the log still holds."""
-        self._watch.close()
+        """End the reading from outside, without what the log still holds."""
+        self._reader.close()
 
     def wake(self) -> None:
         """Make `next_event` return."""
-        self._watch.wake()
+        self._reader.wake()
 
     def ring(self) -> None:
         """There may be new lines: look at them, but not sooner after the last look than every reader does."""
@@ -93,9 +93,9 @@ class LogWatch:
         """The next change of the job, but for one that waits for the log. Waited for unless that is to be read."""
         if self._end is not None:
             return None
-        change = self._watch.take_event()
+        change = self._reader.take_event()
         if change is None and not self._is_due:
-            change = await self._watch.next_event()
+            change = await self._reader.next_event()
         if change is None or change.record is None or not change.is_last:
             return change
         self._end, self._is_due = change, True
@@ -126,24 +126,24 @@ async def watch_log(
     after_version: int = 0,
     after_line: int = 0,
     interval_seconds: float = 0.0,
-) -> AsyncIterator[LogWatch]:
+) -> AsyncIterator[LogReader]:
     """Watch a job and its log: the present record and all lines that are kept; or what comes after these two numbers.
 
     A line is told before the end of its job, and no line twice. Of lines that are written faster than they are read,
     those are missing that the store has dropped meanwhile. `JobNotFound` if there is no such job; `interval_seconds` as
-    for `JobWatch`.
+    for `JobReader`.
     """
-    async with JobWatch(open_store, hub, job_id, after_version or None, interval_seconds) as watch:
-        log_watch = LogWatch(watch, await open_store(), job_id, after_version, after_line)
-        with hub.subscribe_log(job_id, log_watch.ring):
-            yield log_watch
+    async with JobReader(open_store, hub, job_id, after_version or None, interval_seconds) as reader:
+        log_reader = LogReader(reader, await open_store(), job_id, after_version, after_line)
+        with hub.subscribe_log(job_id, log_reader.ring):
+            yield log_reader
 
 
-async def read_lines(watch: LogWatch, job_id: str) -> AsyncIterator[LogLine]:
-    """The lines that a watch tells, to the end of the job. `JobNotFound` if it is deleted meanwhile."""
+async def read_lines(reader: LogReader, job_id: str) -> AsyncIterator[LogLine]:
+    """The lines that a reader is told, to the end of the job. `JobNotFound` if it is deleted meanwhile."""
     event = None
     while event is None or not event.is_last:
-        event = await watch.next_event()
+        event = await reader.next_event()
         if event is not None and isinstance(event.told, list):
             for line in event.told:
                 yield line

@@ -10,7 +10,7 @@ Key = TypeVar("Key", bound=tuple[int | datetime, int | str])
 _SLACK: Final = 32
 
 
-class Agenda(Generic[Key, Item]):
+class PriorityQueue(Generic[Key, Item]):
     """Items in the order of their keys, no two alike; each can be taken out, or given another key, at any time.
 
     It is a heap of keys. Those of what was taken out stay in it until they come up, or until there are more of them
