@@ -1,8 +1,8 @@
 """Submits the jobs of schedules.
 
 A schedule is kept in the store, with its next tick. Every process that shares the store has a schedule runner, and at
-each tick all of them ask the store to let it pass: one succeeds, and its job is kept in the same step, so that no tick gets two
-jobs and none is forgotten, whoever dies. If no process was there at the time, the first one that is finds out how late
+each tick all of them ask the store to let it pass: one succeeds, and its job is kept in the same step, so that no tick
+gets two jobs and none is forgotten, whoever dies. If no process was there at the time, the first one that is finds out how late
 it is, and does what the schedule says of missed ticks. The tick after is computed from the tick, never from when that
 was noticed, so that a schedule does not drift.
 

@@ -32,7 +32,7 @@ A call in Python can also have jobs submitted: its requests and their answers go
 - The *supervisor* of a job adopts whatever loses its parent (`PR_SET_CHILD_SUBREAPER`). So the job's processes are
   those that descend from it, wherever they went, and when it has no children left, nothing is left of the job.
 - The *work* is a program that is executed, or a call of a function (`isolated`). It leads a session of its own.
-- What cannot begin, for want of a descriptor or a process, is a `start_problem`, told by any of them: the job goes back.
+- What cannot begin, for want of a descriptor or a process, is a `start_problem`, told by either of them: it goes back.
 - The service (`work`) orders by the control socket to stop politely, SIGTERM, or after the grace time to kill, SIGKILL.
 
 What happens when somebody dies:
