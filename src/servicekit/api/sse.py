@@ -12,8 +12,8 @@ and a look whether the server ends without a signal.
 What is sent follows the HTML standard's chapter on server-sent events. `id:` comes in the same event as its data, since
 some clients forget one that comes alone. Only data is followed by an empty line: some clients take any other for an
 empty event, so a comment and `retry:` stand right before the next event. After a job's last event the server ends the
-response; a client that comes back with that event's id gets 204, which tells it to stop. A `LogReader` takes the place of
-the `JobReader` in the stream of a job with its log, and an `AllJobsReader` in that of all jobs, which never ends.
+response; a client that comes back with that event's id gets 204, which tells it to stop. The stream of a job with its
+log has a `LogReader` in the place of the `JobReader`, and that of all jobs, which never ends, an `AllJobsReader`.
 """
 
 import asyncio

@@ -2,9 +2,9 @@
 
 A schedule is kept in the store, with its next tick. Every process that shares the store has a schedule runner, and at
 each tick all of them ask the store to let it pass: one succeeds, and its job is kept in the same step, so that no tick
-gets two jobs and none is forgotten, whoever dies. If no process was there at the time, the first one that is finds out how late
-it is, and does what the schedule says of missed ticks. The tick after is computed from the tick, never from when that
-was noticed, so that a schedule does not drift.
+gets two jobs and none is forgotten, whoever dies. If no process was there at the time, the first one that is finds out
+how late it is, and does what the schedule says of missed ticks. The tick after is computed from the tick, never from
+when that was noticed, so that a schedule does not drift.
 
 A next tick that is further away than it can be shows that the clock was ahead when it was written: `next_after_setting`
 says what becomes of it. That is looked at when the schedule runner starts, and whenever somebody has set the clock.
