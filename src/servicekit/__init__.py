@@ -163,7 +163,7 @@ _NAMES: Final = {
     ),
     "jobs.command": ("Command",),
     "jobs.current": ("CurrentJob", "CurrentJobWithOptions", "current_job"),
-    "jobs.logs": ("LogLine", "LogPage"),
+    "jobs.log_lines": ("LogLine", "LogPage"),
     "jobs.options": ("JobOptions", "RunnerKind", "job_options"),
     "jobs.progress": ("track",),
     "jobs.query": ("ALL_JOBS", "JobChange", "JobFilter", "JobPage"),
