@@ -25,9 +25,10 @@ from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import CANCELED, CUT_OFF
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.ports import Runner
-from servicekit.runners import launcher_link, launcher_main, work
+from servicekit.runners import launcher_link, work
 from servicekit.runners.command import CommandRunner
 from servicekit.runners.launcher import Launcher
+from servicekit.runners.launcher_program import memory, processes
 from servicekit.runners.process import ProcessRunner
 from tests.hindering import without_descriptors
 from tests.runners import service, targets
@@ -462,10 +463,10 @@ def test_memory_that_takes_long_to_count_is_counted_more_rarely(monkeypatch: pyt
         now[0] += 1.0
         return 10
 
-    monkeypatch.setattr(launcher_main, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(launcher_main, "list_descendants", lambda: [launcher_main.Process(1, b"")])
-    monkeypatch.setattr(launcher_main, "read_memory", read_memory)
-    watch = launcher_main.MemoryWatch(100)
+    monkeypatch.setattr(memory, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(memory, "list_descendants", lambda: [processes.Process(1, b"")])
+    monkeypatch.setattr(memory, "read_memory", read_memory)
+    watch = memory.MemoryWatch(100)
     while now[0] < 125.0:
         assert watch.find_excess() is None
         now[0] += 0.5

@@ -23,7 +23,7 @@ A call in Python can also have jobs submitted: its requests and their answers go
 (`submissions`).
 
 - The *launcher* is a small process with one thread, started for the first such job (`launcher`, `link`,
-  `launcher_main`). It holds nothing of the service: no descriptors but its own, no locks. For functions it imports
+  `launcher_program`). It holds nothing of the service: no descriptors but its own, no locks. For functions it imports
   servicekit, once, so that forking is all that a job waits for, and what it is to preload, from the service's start
   on. What that does to it is not known: it looks whether its process, sockets, threads, children and files are as
   before, and else another launcher takes its place, which does not preload.

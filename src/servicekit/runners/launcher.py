@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from servicekit.jobs.current import RunningJob
 from servicekit.runners.coroutine import absorb_cancellation
 from servicekit.runners.launcher_link import LauncherLink
-from servicekit.runners.launcher_main import CALL, PROGRAM
+from servicekit.runners.launcher_program.messages import CALL, PROGRAM
 from servicekit.runners.reserve import DescriptorReserve
 from servicekit.runners.work import Plan, Work, WorkEnd
 

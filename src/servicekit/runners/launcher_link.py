@@ -15,12 +15,12 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
-from servicekit.runners import launcher_main
+from servicekit.runners import launcher_program
 from servicekit.runners.channels import Outlet, make_file, make_pair
-from servicekit.runners.launcher_main import IMPORT
+from servicekit.runners.launcher_program.messages import IMPORT
 
 _BUSY: Final = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS)
-_PROGRAM: Final = str(Path(launcher_main.__file__))
+_PROGRAM: Final = str(Path(launcher_program.__file__).with_name("main.py"))
 # Longer than a model takes to be loaded over a network; jobs wait for it, and nothing says whether it hangs.
 _IMPORT_SECONDS: Final = 300.0
 _SHARED_IMPORTS: Final = ("servicekit.api", "servicekit.engine.factory", "servicekit.observability.bars")

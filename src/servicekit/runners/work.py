@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Protocol, TypedDict
 from servicekit.jobs.current import RunningJob
 from servicekit.jobs.submission import Submission
 from servicekit.runners.channels import Channels, Outlet, Take
-from servicekit.runners.launcher_main import KILL, TERMINATE
+from servicekit.runners.launcher_program.messages import KILL, TERMINATE
 from servicekit.runners.submissions import SubmissionServer
 
 _KILL_SECONDS: Final = 1.0
@@ -29,7 +29,7 @@ class Plan:
     """What to start, and who takes what comes out of it."""
 
     request: Mapping[str, object]
-    """For the launcher: see `launcher_main`."""
+    """For the launcher: see `launcher_program`."""
     make_stdin: Callable[[], bytes]
     """What the work reads; made when it is sent, and not kept."""
     take_stdout: Take

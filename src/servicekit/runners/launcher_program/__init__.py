@@ -1,0 +1,21 @@
+"""The launcher: a small process beside the service that starts the processes of jobs, and sees to their end.
+
+`main` is executed by the path of its file. The other end of its socket is `servicekit.runners.launcher`; the page in
+`servicekit.runners` says which process watches which, and what that promises.
+
+In the launcher this package has another name, and its modules import each other by relative names. So nothing of
+`servicekit` is imported there before a call in Python needs it: commands start in milliseconds, and every process that
+is forked from the launcher holds nothing but the standard library's part that is used here.
+
+    main            the program: makes the package known by its other name, and starts the loop
+    launcher        the loop: takes requests from the service's socket, forks, takes note of ends
+    pair            a supervisor and the process of its work, forked before their job comes
+    supervisor      watches one job's work, obeys the service's orders, ends what is left
+    beginning       the work begins: executes a program, or calls a function
+    preloading      imports for all calls, and what must be as before for processes to be forked after that
+    memory          how much memory a job holds
+    processes       the processes that descend from this one, read from /proc
+    forks           ends of children, orphans
+    descriptors     the open descriptors of this process
+    messages        what the service, the launcher and the processes of a job say to each other
+"""

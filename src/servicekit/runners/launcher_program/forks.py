@@ -1,0 +1,77 @@
+"""What a process that forks others asks of the system: to be told of their ends, and to get its orphans."""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NoReturn
+
+from .descriptors import wait_readable
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+
+
+class ChildEnds:
+    """A descriptor that becomes readable when a child has ended."""
+
+    def __init__(self) -> None:
+        self.descriptors = self.descriptor, writer = os.pipe()
+        self._writer = writer
+        for descriptor in self.descriptors:
+            os.set_blocking(descriptor, False)
+        self.listen()
+
+    def listen(self) -> None:
+        """Hear of children, whoever else has wanted to since."""
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def clear(self) -> None:
+        with suppress(BlockingIOError):
+            while os.read(self.descriptor, 4096):
+                pass
+
+    def wait(self) -> None:
+        wait_readable(self.descriptor)
+        self.clear()
+
+
+def reap_children(take: Callable[[int, int], None]) -> bool:
+    """Pass on the children that have ended, each with its status; say whether there are others."""
+    with suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return True
+            take(pid, status)
+    return False
+
+
+def run_to_exit(function: Callable[[], None]) -> NoReturn:
+    """Run this in a forked child, which must never come back to where it was forked."""
+    code = 1
+    try:
+        function()
+        code = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(code)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant that loses its own, where the system has that."""
+    _call_prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """Be killed by the system when the parent has ended, where the system has that."""
+    _call_prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _call_prctl(option: int, value: int) -> None:
+    with suppress(AttributeError):  # a system without it
+        ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), 0, 0, 0)

@@ -1,0 +1,136 @@
+"""The launcher's loop: it takes requests from the service, and forks what runs them."""
+
+import os
+import signal
+import socket
+from contextlib import suppress
+from typing import Final
+
+from .descriptors import wait_readable
+from .forks import ChildEnds, adopt_orphans, die_with_parent, reap_children
+from .messages import IMPORT, MOST_DESCRIPTORS, read_request, refuse, tell
+from .pair import Pair
+from .preloading import State, end_children, preload
+from .processes import list_children, send_signal
+
+# So long after a request, in which its job begins, before the processes of the next one are forked.
+_SPARE_SECONDS: Final = 0.002
+# They are meant for the service, as when systemd sends them to each of its processes. Blocked rather than ignored: what
+# work is sent before it can take it then waits for it.
+_HELD_BACK: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+
+
+class Launcher:
+    """Forks a supervisor for every request, until the service has closed its end of the socket."""
+
+    def __init__(self, requests: socket.socket) -> None:
+        self._requests = requests
+        self._child_ends = ChildEnds()
+        # The control socket of each supervisor stays open here too, until it is certain that nothing of its job is
+        # left: then the service learns it from the end of that socket, even if the supervisor was killed.
+        self._controls: dict[int, int] = {}
+        self._orphaned: list[int] = []
+        self._spare: Pair | None = None
+        self._has_served = False
+
+    def serve(self) -> None:
+        while True:
+            interval = _SPARE_SECONDS if self._spare is None and self._has_served else None
+            ready = wait_readable(self._requests.fileno(), self._child_ends.descriptor, timeout=interval)
+            if not ready:
+                self._make_spare()
+            if self._child_ends.descriptor in ready:
+                self._child_ends.clear()
+                reap_children(self._take_end)
+                if self._orphaned:
+                    self._end_orphans()
+            if self._requests.fileno() in ready and not self._take_request():
+                return
+
+    def _make_spare(self) -> None:
+        """Fork the processes of the next job while there is nothing else to do."""
+        self._has_served = False  # if that is not possible now, it is tried again after the next request
+        with suppress(OSError):
+            self._spare = Pair()
+
+    def _take_request(self) -> bool:
+        kind, descriptors, flags, _ = socket.recv_fds(self._requests, 1, MOST_DESCRIPTORS)
+        if not kind:
+            return False
+        if flags & socket.MSG_CTRUNC:
+            refuse(descriptors)
+            return True
+        if kind == IMPORT:
+            return self._import(*descriptors)
+        has_begun = self._begin(descriptors)
+        for descriptor in descriptors:
+            if not (has_begun and descriptor == descriptors[1]):
+                os.close(descriptor)
+        return True
+
+    def _import(self, file: int, control: int) -> bool:
+        """Import what calls need; `False` if nothing may be forked from here any more."""
+        if self._spare is not None:
+            self._spare.close()  # it would have to import all that by itself
+            self._spare = None
+        request = read_request(file)
+        os.close(file)
+        state = State(self._requests.fileno(), control)
+        problems = preload(request)
+        danger = state.find_danger() if request["preload"] else None
+        for problem in problems:
+            tell(control, "warning", problem)
+        if danger is None:
+            self._child_ends.listen()
+            tell(control, "is_ready", True)
+        else:
+            end_children()
+            tell(control, "unsafe", danger)
+        os.close(control)
+        return danger is None
+
+    def _begin(self, descriptors: list[int]) -> bool:
+        control, self._has_served = descriptors[1], True
+        pair, self._spare = self._spare, None
+        try:
+            if pair is None or not pair.send(descriptors):
+                pair = Pair()
+                pair.send(descriptors)
+        except OSError as error:
+            tell(control, "start_problem", f"no process can be started: {error.strerror}")
+            return False
+        self._controls[pair.pid] = control
+        return True
+
+    def _take_end(self, pid: int, status: int) -> None:
+        if self._spare is not None and self._spare.pid == pid:  # somebody has killed it
+            self._spare.close()
+            self._spare = None
+        control = self._controls.pop(pid, None)
+        if control is not None and status == 0:
+            os.close(control)
+        elif control is not None:
+            self._orphaned.append(control)
+
+    def _end_orphans(self) -> None:
+        """Kill what a killed supervisor has left: one generation, whose end brings the next one here."""
+        ours = {*self._controls, self._spare.pid if self._spare is not None else -1}
+        orphans = [process.pid for process in list_children() if process.pid not in ours]
+        for pid in orphans:
+            send_signal(pid, signal.SIGKILL)
+        if not orphans:
+            for control in self._orphaned:
+                os.close(control)
+            self._orphaned.clear()
+
+
+def run(requests: int, parent: int) -> None:
+    """Serve the service at the other end of a socket, and end this process when the service has ended."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    # Its socket tells the end of the service as well, unless a module that was imported has closed that, or hangs.
+    die_with_parent()
+    if os.getppid() != parent:  # it died before
+        os._exit(0)
+    adopt_orphans()
+    Launcher(socket.socket(fileno=requests)).serve()
+    os._exit(0)  # what was imported may have left threads that would be waited for
