@@ -464,7 +464,7 @@ def test_memory_that_takes_long_to_count_is_counted_more_rarely(monkeypatch: pyt
         return 10
 
     monkeypatch.setattr(memory, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(memory, "list_descendants", lambda: [processes.Process(1, b"")])
+    monkeypatch.setattr(memory, "list_descendants", lambda: [processes.ProcessEntry(1, b"")])
     monkeypatch.setattr(memory, "read_memory", read_memory)
     watch = memory.MemoryWatch(100)
     while now[0] < 125.0:

@@ -1,7 +1,7 @@
 import pytest
 
 from servicekit.jobs.current import RunningJob
-from servicekit.runners.output import OutputLog, ProgressReader, Tail
+from servicekit.runners.output import OutputLog, OutputTail, ProgressReader
 from tests.fakes import QuietHost, submission
 
 TEXT = "one\n::progress 1/4 a quarter\r\ntwo ::progress 2/4\n::progressive\nthr\N{EURO SIGN}e\n::progress 3.5/4\n::prog"
@@ -52,7 +52,7 @@ def test_what_looks_like_progress_for_too_long_is_passed_on(job: RunningJob) -> 
 
 
 def test_a_tail_keeps_the_end_and_its_last_line() -> None:
-    tail = Tail(10, lambda data: None)
+    tail = OutputTail(10, lambda data: None)
     for number in range(1_000):
         tail(b"line %d\n" % number)
     tail(b" \n")

@@ -19,16 +19,15 @@ To fork a service, with its threads, event loop and database, is not safe; so ot
        ╚═══════════════════════ control ═══════════════════════════╝                     ║
        ╚═══════════════════════ output, reports, outcome ════════════════════════════════╝
 
-A call in Python can also have jobs submitted: its requests and their answers go over a socket of their own
-(`submissions`).
+A call in Python can also submit jobs: its requests and their answers go over a socket of their own (`submissions`).
 
-- The *launcher* is a small process with one thread, started for the first such job (`launcher`, `link`,
+- The *launcher* is a small process with one thread, started for the first such job (`launcher`, `launcher_link`,
   `launcher_program`). It holds nothing of the service: no descriptors but its own, no locks. For functions it imports
-  servicekit, once, so that forking is all that a job waits for, and what it is to preload, from the service's start
-  on. What that does to it is not known: it looks whether its process, sockets, threads, children and files are as
-  before, and else another launcher takes its place, which does not preload.
-- Supervisor and work are forked before their job comes (`Pair`), since that takes longer than everything else: while it
-  has nothing to do, the launcher keeps one pair, which waits.
+  servicekit, once, so that a job waits for a fork alone. What it is to preload it imports from the service's start on.
+  What such an import does is not known. So the launcher checks that its process, sockets, threads, children and files
+  are as before. If they are not, another launcher takes its place, which does not preload.
+- Supervisor and work are forked before their job comes (`ProcessPair`), since that takes longer than everything else.
+  While the launcher has nothing to do, it keeps one pair, which waits.
 - The *supervisor* of a job adopts whatever loses its parent (`PR_SET_CHILD_SUBREAPER`). So the job's processes are
   those that descend from it, wherever they went, and when it has no children left, nothing is left of the job.
 - The *work* is a program that is executed, or a call of a function (`isolated`). It leads a session of its own.

@@ -17,8 +17,8 @@ from servicekit.jobs.outcome import (
 from servicekit.jobs.status import EndedBy
 from servicekit.jobs.submission import Submission, name_of_program
 from servicekit.runners.launcher import Launcher
-from servicekit.runners.output import OutputLog, ProgressReader, Tail
-from servicekit.runners.work import Plan, WorkEnd, describe_surroundings
+from servicekit.runners.output import OutputLog, OutputTail, ProgressReader
+from servicekit.runners.work import WorkEnd, WorkPlan, describe_environment
 
 
 class CommandRunner:
@@ -37,10 +37,10 @@ class CommandRunner:
             return CANCELED
         command = submission.target
         assert isinstance(command, Command)
-        stdout = Tail(MAX_OUTPUT_BYTES, ProgressReader(job, OutputLog(job, "stdout", "info")))
-        stderr = Tail(MAX_ERROR_CHARACTERS, OutputLog(job, "stderr", "info"))  # many say there what is no error
+        stdout = OutputTail(MAX_OUTPUT_BYTES, ProgressReader(job, OutputLog(job, "stdout", "info")))
+        stderr = OutputTail(MAX_ERROR_CHARACTERS, OutputLog(job, "stderr", "info"))  # many say there what is no error
         try:
-            plan = Plan(_describe(command, submission, job), partial(_encode, command.stdin), stdout, stderr)
+            plan = WorkPlan(_describe(command, submission, job), partial(_encode, command.stdin), stdout, stderr)
             end = await self._launcher.run(plan, job)
         except OSError as error:  # the system has no more descriptors, say
             return not_begun(str(error))
@@ -60,11 +60,11 @@ class CommandRunner:
 
 
 def _describe(command: Command, submission: Submission, job: RunningJob) -> dict[str, object]:
-    surroundings = describe_surroundings(submission, job, command.cwd)
+    environment = describe_environment(submission, job, command.cwd)
     return {
-        **surroundings,
+        **environment,
         "argv": command.list_arguments(),
-        "env": {**surroundings["env"], **(command.env or {})},
+        "env": {**environment["env"], **(command.env or {})},
     }
 
 

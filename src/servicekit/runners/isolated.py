@@ -32,21 +32,21 @@ from servicekit.runners.submissions import SubmissionClient
 PROGRESS_SECONDS: Final = 0.05
 
 
-def main(request: Mapping[str, Any], *, call: int, report: int, answer: int, calls: int) -> None:
+def main(request: Mapping[str, Any], *, call: int, report: int, outcome_file: int, calls: int) -> None:
     """Make the call that is described in a file, and leave its outcome in another."""
-    pid, channel = os.getpid(), Channel(answer)
-    job = IsolatedJob(_describe(request), request["attempt"], Channel(report), calls)
+    pid, outcome_descriptor = os.getpid(), GuardedDescriptor(outcome_file)
+    job = IsolatedJob(_describe(request), request["attempt"], GuardedDescriptor(report), calls)
     _prepare_output(job, request["log_level"])
     job.listen_to_signals()
     outcome = _run(request, call, job)
     if os.getpid() == pid:  # else it is a child that the target has forked, which is nobody to the service
         job.send_progress()
-        if channel.is_open:
-            write_outcome(outcome, job, channel.descriptor)
+        if outcome_descriptor.is_open:
+            write_outcome(outcome, job, outcome_descriptor.descriptor)
     _flush_output()
 
 
-class Channel:
+class GuardedDescriptor:
     """A descriptor by which the service is told something: as long as the target has not closed it.
 
     What it opens next may have its number, and nothing of ours belongs into a file of its.
@@ -71,7 +71,7 @@ class Channel:
 class IsolatedJob(RunningJob):
     """The running job in its own process: what it says is sent to the service, which asks it to stop by a signal."""
 
-    def __init__(self, submission: Submission, attempt: int, report: Channel, calls: int) -> None:
+    def __init__(self, submission: Submission, attempt: int, report: GuardedDescriptor, calls: int) -> None:
         super().__init__(submission, attempt, host=self)
         self.interrupt: Callable[[], object] | None = None
         """Makes the target stop where it is."""

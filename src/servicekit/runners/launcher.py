@@ -14,7 +14,7 @@ from servicekit.runners.coroutine import absorb_cancellation
 from servicekit.runners.launcher_link import LauncherLink
 from servicekit.runners.launcher_program.messages import CALL, PROGRAM
 from servicekit.runners.reserve import DescriptorReserve
-from servicekit.runners.work import Plan, Work, WorkEnd
+from servicekit.runners.work import Work, WorkEnd, WorkPlan
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class Launcher:
         self._is_open = False
         os.register_at_fork(after_in_child=partial(_forget_in_child, weakref.ref(self)))
 
-    async def run(self, plan: Plan, job: RunningJob) -> WorkEnd:
+    async def run(self, plan: WorkPlan, job: RunningJob) -> WorkEnd:
         """Run the work of a job until nothing of it is left.
 
         While `job.is_interruptible`, to cancel the task that awaits this asks the work to stop; it is killed
@@ -53,8 +53,8 @@ class Launcher:
             end = await self._try(plan, job)
             if not end.was_lost:
                 return end
-            if end.answer is not None:
-                end.answer.close()
+            if end.outcome_file is not None:
+                end.outcome_file.close()
         raise OSError("the process that starts the processes of jobs ends, or does not answer, before it has begun any")
 
     def open(self) -> None:
@@ -69,7 +69,7 @@ class Launcher:
         """What does not work as it was asked for, though jobs run; `None` if all does."""
         return self._notice
 
-    async def _try(self, plan: Plan, job: RunningJob) -> WorkEnd:
+    async def _try(self, plan: WorkPlan, job: RunningJob) -> WorkEnd:
         link = self._open(self._find_link)
         work = self._works[job] = self._open(partial(Work, plan, job, link))
         try:

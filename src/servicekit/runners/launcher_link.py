@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from servicekit.runners import launcher_program
-from servicekit.runners.channels import Outlet, make_file, make_pair
+from servicekit.runners.descriptors import DescriptorReader, make_file, make_pair
 from servicekit.runners.launcher_program.messages import IMPORT
 
 _BUSY: Final = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS)
@@ -52,7 +52,7 @@ class LauncherLink:
         """`preload`: what to import besides servicekit itself."""
         self._preload = list(preload)
         self._listener = listener
-        self._imports: Imports | None = None
+        self._imports: ImportRequest | None = None
         self._is_closed = False
         self.socket, theirs = socket.socketpair()
         self.socket.setblocking(False)
@@ -86,7 +86,7 @@ class LauncherLink:
         if self._is_closed:
             raise ConnectionError
         if self._imports is None:
-            self._imports = Imports(self._preload, self)
+            self._imports = ImportRequest(self._preload, self)
         return self._imports.is_sent or self._imports.send(self)
 
     def send(self, kind: bytes, descriptors: Sequence[int]) -> bool:
@@ -142,7 +142,7 @@ class LauncherLink:
             self._imports.close_in_child()
 
 
-class Imports:
+class ImportRequest:
     """What the process imports before it forks for the first call: sent to it, and waited for."""
 
     def __init__(self, preload: list[str], link: LauncherLink) -> None:
@@ -157,7 +157,7 @@ class Imports:
             os.close(self._file)
             raise
         os.set_blocking(self._control, False)
-        self._outlet = Outlet(self._control, self._hear)
+        self._reader = DescriptorReader(self._control, self._hear)
         reason = f"that has not ended for {_IMPORT_SECONDS:g} seconds"
         self._timer = self._loop.call_later(_IMPORT_SECONDS, self._fail, reason)
 
@@ -172,7 +172,7 @@ class Imports:
         return self.is_sent
 
     def note_end(self) -> None:
-        self._outlet.read()
+        self._reader.read()
         self._fail_by_end()
 
     def close(self) -> None:
@@ -180,7 +180,7 @@ class Imports:
         if not self.is_over:
             self.is_over = True
             self._timer.cancel()
-            self._outlet.close()
+            self._reader.close()
             self.close_in_child()
 
     def close_in_child(self) -> None:

@@ -30,7 +30,7 @@ _MOST_AT_ONCE: Final = 256 * 1024
 """So many bytes are read on the event loop; more take long enough to be read beside it."""
 
 
-class Header(BaseModel):
+class OutcomeHeader(BaseModel):
     """All but the result."""
 
     transition: Transition
@@ -46,7 +46,7 @@ class Header(BaseModel):
 def write_outcome(outcome: Outcome, job: RunningJob, descriptor: int) -> None:
     """Leave the outcome in a file, whatever stands there already. A result that cannot be kept is told in the log."""
     result = _write_result(outcome, job)
-    header = Header(
+    header = OutcomeHeader(
         transition=outcome.transition,
         result_bytes=None if outcome.result is None else -1 if result is None else len(result),
         artifact_id=outcome.artifact_id,
@@ -92,7 +92,7 @@ async def read_outcome(descriptor: int) -> Outcome | None:
 def _read_outcome(descriptor: int, size: int) -> Outcome | None:
     line, end, _ = os.pread(descriptor, _MAX_HEADER_BYTES, 0).partition(b"\n")
     try:
-        header = Header.model_validate_json(line)
+        header = OutcomeHeader.model_validate_json(line)
         result_bytes = max(0, header.result_bytes or 0)
         if header.transition not in _ENDS or size != len(line) + len(end) + result_bytes:
             return None

@@ -6,7 +6,7 @@ from typing import Final
 
 from servicekit.jobs.current import RunningJob
 from servicekit.jobs.terminal import strip_escapes
-from servicekit.runners.channels import Take
+from servicekit.runners.descriptors import TakeBytes
 
 _MARK: Final = b"::progress "
 _NUMBER: Final = rb"\d{1,15}(?:\.\d{1,15})?"
@@ -35,7 +35,7 @@ class ProgressReader:
     Of a line that has not ended, only what may yet become progress is held back.
     """
 
-    def __init__(self, job: RunningJob, take_rest: Take) -> None:
+    def __init__(self, job: RunningJob, take_rest: TakeBytes) -> None:
         self._job = job
         self._take_rest = take_rest
         self._held = b""
@@ -68,10 +68,10 @@ class ProgressReader:
         self._is_within_line = not end and (self._is_within_line or bool(line))
 
 
-class Tail:
+class OutputTail:
     """Keeps the last bytes, and passes on all."""
 
-    def __init__(self, limit: int, take_all: Take) -> None:
+    def __init__(self, limit: int, take_all: TakeBytes) -> None:
         self._limit = limit
         self._take_all = take_all
         self._data = bytearray()

@@ -17,7 +17,7 @@ from servicekit.runners.outcomes import read_outcome
 from servicekit.runners.output import OutputLog
 from servicekit.runners.reports import take_report
 from servicekit.runners.submissions import SubmissionServer
-from servicekit.runners.work import Plan, WorkEnd, describe_surroundings
+from servicekit.runners.work import WorkEnd, WorkPlan, describe_environment
 
 
 class ProcessRunner:
@@ -46,8 +46,8 @@ class ProcessRunner:
         try:
             return await _judge(end, submission.options.max_memory_bytes)
         finally:
-            if end.answer is not None:
-                end.answer.close()
+            if end.outcome_file is not None:
+                end.outcome_file.close()
 
     def find_outcome(self, job: RunningJob) -> Outcome | None:
         return CUT_OFF if self._launcher.end_cut_off(job) else None
@@ -62,9 +62,9 @@ class ProcessRunner:
         self._launcher.close()
 
 
-def _plan(submission: Submission, job: RunningJob) -> Plan:
+def _plan(submission: Submission, job: RunningJob) -> WorkPlan:
     request = {
-        **describe_surroundings(submission, job),
+        **describe_environment(submission, job),
         "argv": None,
         "job_id": job.id,
         "attempt": job.attempt,
@@ -77,13 +77,13 @@ def _plan(submission: Submission, job: RunningJob) -> Plan:
         "program": sys.argv,
         "log_level": logging.getLogger().level,
     }
-    return Plan(
+    return WorkPlan(
         request=request,
         make_stdin=partial(dump_call, submission),
         take_stdout=OutputLog(job, "stdout", "info"),
         take_stderr=OutputLog(job, "stderr", "warning"),
         take_report=partial(take_report, job),
-        desk=SubmissionServer(job),
+        submissions=SubmissionServer(job),
     )
 
 
@@ -92,7 +92,7 @@ async def _judge(end: WorkEnd, max_memory_bytes: int | None) -> Outcome:
         return not_begun(end.start_problem)
     if end.excess is not None and not end.was_asked:
         return failure(MemoryLimitExceeded(max_memory_bytes or 0, end.excess), EndedBy.CRASH)
-    outcome = None if end.answer is None else await read_outcome(end.answer.descriptor)
+    outcome = None if end.outcome_file is None else await read_outcome(end.outcome_file.descriptor)
     if outcome is not None:
         return outcome
     if end.is_stopped:

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Protocol, TypedDict
 
 from servicekit.jobs.current import RunningJob
 from servicekit.jobs.submission import Submission
-from servicekit.runners.channels import Channels, Outlet, Take
+from servicekit.runners.descriptors import DescriptorReader, TakeBytes, WorkDescriptors
 from servicekit.runners.launcher_program.messages import KILL, TERMINATE
 from servicekit.runners.submissions import SubmissionServer
 
@@ -25,22 +25,22 @@ _PATIENCE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class WorkPlan:
     """What to start, and who takes what comes out of it."""
 
     request: Mapping[str, object]
     """For the launcher: see `launcher_program`."""
     make_stdin: Callable[[], bytes]
     """What the work reads; made when it is sent, and not kept."""
-    take_stdout: Take
-    take_stderr: Take
-    take_report: Take | None = None
+    take_stdout: TakeBytes
+    take_stderr: TakeBytes
+    take_report: TakeBytes | None = None
     """For a call in Python: takes its messages, one by one."""
-    desk: SubmissionServer | None = None
+    submissions: SubmissionServer | None = None
     """For a call in Python: submits the jobs that it asks for."""
 
 
-class Surroundings(TypedDict):
+class WorkEnvironment(TypedDict):
     """The part of every request that says how the work finds the world: as the service does."""
 
     cwd: str
@@ -51,7 +51,7 @@ class Surroundings(TypedDict):
     has_lifeline: bool
 
 
-class Answer:
+class OutcomeFile:
     """A file that a call in Python has written to. Whoever gets it closes it, or loses it."""
 
     def __init__(self, descriptor: int) -> None:
@@ -80,7 +80,7 @@ class WorkEnd(NamedTuple):
     was_asked: bool
     was_killed: bool
     """Whether it ended because it was killed, having been asked to stop."""
-    answer: Answer | None
+    outcome_file: OutcomeFile | None
     """What a call in Python has written of its outcome; to be closed."""
 
     @property
@@ -127,7 +127,7 @@ class Work:
     and given up after one more: without the control they begin nothing.
     """
 
-    def __init__(self, plan: Plan, job: RunningJob, listener: WorkListener) -> None:
+    def __init__(self, plan: WorkPlan, job: RunningJob, listener: WorkListener) -> None:
         self._job = job
         self._listener = listener
         self._supervisor: int | None = None
@@ -139,7 +139,7 @@ class Work:
         self._excess: int | None = None
         self._was_asked = False
         self._has_killed = False
-        self._answer: Answer | None = None
+        self._outcome_file: OutcomeFile | None = None
         self._heard = b""
         self._over = asyncio.Event()
         self._kill_at = float("inf")
@@ -147,24 +147,29 @@ class Work:
         self._beginning: asyncio.TimerHandle | None = None
         self._delays = 0
         is_call = plan.take_report is not None
-        self._channels = channels = Channels(json.dumps(plan.request).encode(), plan.make_stdin(), is_call=is_call)
-        self._control = Outlet(channels.control, self._hear)
-        self._outlets = [Outlet(channels.stdout, plan.take_stdout), Outlet(channels.stderr, plan.take_stderr)]
+        self._descriptors = descriptors = WorkDescriptors(
+            json.dumps(plan.request).encode(), plan.make_stdin(), is_call=is_call
+        )
+        self._control = DescriptorReader(descriptors.control, self._hear)
+        self._readers = [
+            DescriptorReader(descriptors.stdout, plan.take_stdout),
+            DescriptorReader(descriptors.stderr, plan.take_stderr),
+        ]
         if plan.take_report is not None:
-            self._outlets.append(Outlet(channels.report, plan.take_report))
-        if plan.desk is not None:
-            plan.desk.open(channels.calls)
-            self._outlets.append(Outlet(channels.calls, plan.desk.take))
+            self._readers.append(DescriptorReader(descriptors.report, plan.take_report))
+        if plan.submissions is not None:
+            plan.submissions.open(descriptors.calls)
+            self._readers.append(DescriptorReader(descriptors.calls, plan.submissions.take))
 
     @property
     def sent(self) -> list[int]:
         """The descriptors that the launcher needs."""
-        return self._channels.sent
+        return self._descriptors.sent
 
     def hand_over(self, *, is_sent: bool) -> None:
         """The launcher has been sent what it needs, or will not be."""
         self._is_sent = is_sent
-        self._channels.close_theirs()
+        self._descriptors.close_theirs()
         if is_sent:
             self._wait_for_begin()
 
@@ -183,7 +188,7 @@ class Work:
             self._excess,
             self._was_asked,
             was_killed,
-            self._answer,
+            self._outcome_file,
         )
 
     @property
@@ -194,8 +199,8 @@ class Work:
         """Ask the work to stop, and kill it after the grace time; the shorter one, if it is asked again."""
         if self.is_over:
             return
-        if not self._was_asked and self._channels.report >= 0:
-            _write(self._channels.report, b"stop")  # it tells our signal from a stranger's
+        if not self._was_asked and self._descriptors.report >= 0:
+            _write(self._descriptors.report, b"stop")  # it tells our signal from a stranger's
         self._was_asked = True
         if self._supervisor is None and self._listener.is_importing:
             self._control.read()  # it may have begun just now
@@ -222,7 +227,7 @@ class Work:
         """Kill the work, after its event loop has ended; wait a moment for that, and say whether it is over."""
         self.kill()
         deadline, control = time.monotonic() + _KILL_SECONDS, select.poll()
-        control.register(self._channels.control, select.POLLIN)
+        control.register(self._descriptors.control, select.POLLIN)
         while not self.is_over and (left := deadline - time.monotonic()) > 0:
             if control.poll(left * 1_000):
                 self._control.read()
@@ -230,11 +235,11 @@ class Work:
 
     def close_in_child(self) -> None:
         """In a forked child of this process, which must not keep the control from ending."""
-        self._channels.close()
+        self._descriptors.close()
 
     def _order(self, order: bytes) -> None:
         if not self.is_over:
-            _write(self._channels.control, order)
+            _write(self._descriptors.control, order)
 
     def _wait_for_begin(self) -> None:
         self._waits_for_import = self._listener.is_importing
@@ -257,7 +262,7 @@ class Work:
 
     def _give_up(self) -> None:
         """Whatever it says from now on is refused, so that what has not begun never will."""
-        with suppress(OSError), socket.socket(fileno=os.dup(self._channels.control)) as control:
+        with suppress(OSError), socket.socket(fileno=os.dup(self._descriptors.control)) as control:
             control.shutdown(socket.SHUT_RD)
         self._finish()
 
@@ -301,16 +306,16 @@ class Work:
         self.is_over = True
         _cancel(self._killing)
         _cancel(self._beginning)
-        for outlet in (*self._outlets, self._control):
-            outlet.close()
-        if self._channels.answer >= 0:
-            self._answer = Answer(self._channels.take_answer())
-        self._channels.close()
+        for reader in (*self._readers, self._control):
+            reader.close()
+        if self._descriptors.outcome_file >= 0:
+            self._outcome_file = OutcomeFile(self._descriptors.take_outcome_file())
+        self._descriptors.close()
         with suppress(RuntimeError):  # the event loop is closed, and nobody waits
             self._over.set()
 
 
-def describe_surroundings(submission: Submission, job: RunningJob, cwd: str | None = None) -> Surroundings:
+def describe_environment(submission: Submission, job: RunningJob, cwd: str | None = None) -> WorkEnvironment:
     """`FileNotFoundError` if the service's own working directory is needed, and is gone."""
     return {
         "cwd": cwd if cwd is not None and Path(cwd).is_absolute() else str(Path(_own_directory(), cwd or "")),

@@ -8,11 +8,12 @@ In the launcher this package has another name, and its modules import each other
 is forked from the launcher holds nothing but the standard library's part that is used here.
 
     main            the program: makes the package known by its other name, and starts the loop
-    launcher        the loop: takes requests from the service's socket, forks, takes note of ends
-    pair            a supervisor and the process of its work, forked before their job comes
+    fork_server     the loop: takes requests from the service's socket, forks, takes note of ends
+    process_pair    a supervisor and the process of its work, forked before their job comes
     supervisor      watches one job's work, obeys the service's orders, ends what is left
     beginning       the work begins: executes a program, or calls a function
-    preloading      imports for all calls, and what must be as before for processes to be forked after that
+    preloading      imports what calls need
+    fork_safety     what must be as it was for processes to be forked after that
     memory          how much memory a job holds
     processes       the processes that descend from this one, read from /proc
     forks           ends of children, orphans

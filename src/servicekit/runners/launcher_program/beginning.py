@@ -75,7 +75,7 @@ def run_call(request: Request, control: int) -> None:
     if not tell(control, "began", os.getppid()):
         return
     os.close(control)
-    isolated.main(request, call=0, report=control + 1, answer=control + 2, calls=control + 3)
+    isolated.main(request, call=0, report=control + 1, outcome_file=control + 2, calls=control + 3)
 
 
 def reset_signals() -> None:

@@ -21,4 +21,4 @@ def name_package() -> None:
 
 if __name__ == "__main__":  # a process that a target starts by `multiprocessing` executes this file by another name
     name_package()
-    import_module(f"{PACKAGE}.launcher").run(requests=int(sys.argv[1]), parent=int(sys.argv[2]))
+    import_module(f"{PACKAGE}.fork_server").run(requests=int(sys.argv[1]), parent=int(sys.argv[2]))

@@ -6,18 +6,18 @@ from contextlib import suppress
 from typing import NamedTuple
 
 
-class Process(NamedTuple):
+class ProcessEntry(NamedTuple):
     pid: int
     program: bytes
     """The name of what it executes."""
 
 
-def list_children() -> list[Process]:
+def list_children() -> list[ProcessEntry]:
     """The children of this process; where there is no /proc, none are found."""
     return _list_by_parent().get(os.getpid(), [])
 
 
-def list_descendants() -> list[Process]:
+def list_descendants() -> list[ProcessEntry]:
     """The children of this process, and theirs, and so on; where there is no /proc, none are found."""
     children = _list_by_parent()
     found = [*children.get(os.getpid(), [])]
@@ -26,14 +26,14 @@ def list_descendants() -> list[Process]:
     return found
 
 
-def _list_by_parent() -> dict[int, list[Process]]:
-    children: dict[int, list[Process]] = {}
+def _list_by_parent() -> dict[int, list[ProcessEntry]]:
+    children: dict[int, list[ProcessEntry]] = {}
     with suppress(FileNotFoundError):
         for name in os.listdir("/proc"):  # noqa: PTH208 # pathlib takes longer to import than the rest
             if name.isdigit():
                 with suppress(OSError):  # it has just ended
                     parent, program = _read_status(name)
-                    children.setdefault(parent, []).append(Process(int(name), program))
+                    children.setdefault(parent, []).append(ProcessEntry(int(name), program))
     return children
 
 
@@ -44,7 +44,7 @@ def _read_status(pid: str) -> tuple[int, bytes]:
     return int(rest.split()[1]), start.partition(b"(")[2]
 
 
-def name_all(processes: list[Process]) -> str:
+def name_all(processes: list[ProcessEntry]) -> str:
     return ", ".join(sorted({process.program.decode(errors="replace") for process in processes}))
 
 

@@ -10,7 +10,7 @@ from .descriptors import close_others, wait_readable
 from .forks import ChildEnds, adopt_orphans, reap_children, run_to_exit
 from .memory import MemoryWatch
 from .messages import TERMINATE, receive_job, tell
-from .processes import Process, list_children, list_descendants, send_signal, send_to_group
+from .processes import ProcessEntry, list_children, list_descendants, send_signal, send_to_group
 
 _LOOK_SECONDS: Final = 0.1
 # Twenty looks a second take a thousandth of a processor, and let a job have some 100 MB too much at the very worst.
@@ -32,7 +32,7 @@ class Supervisor:
         self._is_command = False
         self._memory: MemoryWatch | None = None
         self._is_asked = False
-        self._asked: set[Process] = set()
+        self._asked: set[ProcessEntry] = set()
         self._status: int | None = None
         self._work = -1
 
@@ -133,7 +133,7 @@ class Supervisor:
             self._is_asked = False
             self._kill()
 
-    def _ask(self, processes: "list[Process]") -> None:
+    def _ask(self, processes: "list[ProcessEntry]") -> None:
         """Ask those processes of a command to stop that were not asked as the programs that they are.
 
         What a shell has just forked can miss the signal. If it is a program when the shell has ended, it is asked

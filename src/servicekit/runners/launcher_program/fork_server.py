@@ -7,10 +7,11 @@ from contextlib import suppress
 from typing import Final
 
 from .descriptors import wait_readable
+from .fork_safety import ForkSafety, end_children
 from .forks import ChildEnds, adopt_orphans, die_with_parent, reap_children
 from .messages import IMPORT, MOST_DESCRIPTORS, read_request, refuse, tell
-from .pair import Pair
-from .preloading import State, end_children, preload
+from .preloading import preload
+from .process_pair import ProcessPair
 from .processes import list_children, send_signal
 
 # So long after a request, in which its job begins, before the processes of the next one are forked.
@@ -20,7 +21,7 @@ _SPARE_SECONDS: Final = 0.002
 _HELD_BACK: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
-class Launcher:
+class ForkServer:
     """Forks a supervisor for every request, until the service has closed its end of the socket."""
 
     def __init__(self, requests: socket.socket) -> None:
@@ -30,7 +31,7 @@ class Launcher:
         # left: then the service learns it from the end of that socket, even if the supervisor was killed.
         self._controls: dict[int, int] = {}
         self._orphaned: list[int] = []
-        self._spare: Pair | None = None
+        self._spare: ProcessPair | None = None
         self._has_served = False
 
     def serve(self) -> None:
@@ -51,7 +52,7 @@ class Launcher:
         """Fork the processes of the next job while there is nothing else to do."""
         self._has_served = False  # if that is not possible now, it is tried again after the next request
         with suppress(OSError):
-            self._spare = Pair()
+            self._spare = ProcessPair()
 
     def _take_request(self) -> bool:
         kind, descriptors, flags, _ = socket.recv_fds(self._requests, 1, MOST_DESCRIPTORS)
@@ -75,7 +76,7 @@ class Launcher:
             self._spare = None
         request = read_request(file)
         os.close(file)
-        state = State(self._requests.fileno(), control)
+        state = ForkSafety(self._requests.fileno(), control)
         problems = preload(request)
         danger = state.find_danger() if request["preload"] else None
         for problem in problems:
@@ -94,7 +95,7 @@ class Launcher:
         pair, self._spare = self._spare, None
         try:
             if pair is None or not pair.send(descriptors):
-                pair = Pair()
+                pair = ProcessPair()
                 pair.send(descriptors)
         except OSError as error:
             tell(control, "start_problem", f"no process can be started: {error.strerror}")
@@ -132,5 +133,5 @@ def run(requests: int, parent: int) -> None:
     if os.getppid() != parent:  # it died before
         os._exit(0)
     adopt_orphans()
-    Launcher(socket.socket(fileno=requests)).serve()
+    ForkServer(socket.socket(fileno=requests)).serve()
     os._exit(0)  # what was imported may have left threads that would be waited for

@@ -8,7 +8,7 @@ from .forks import run_to_exit
 from .supervisor import Supervisor
 
 
-class Pair:
+class ProcessPair:
     """A supervisor and, as its child, the process of the work: forked, and waiting for a job. `OSError` if none can be.
 
     A fork takes milliseconds, of which a job saves two if its processes are there when it comes.

@@ -12,11 +12,11 @@ _PIECES_A_TURN: Final = 8
 _MOST_PIECES_LEFT: Final = 1_000
 _REPORT_BYTES: Final = 128 * 1024
 
-Take = Callable[[bytes], None]
+TakeBytes = Callable[[bytes], None]
 """Takes what was read; nothing (`b""`) at its end."""
 
 
-class Channels:
+class WorkDescriptors:
     """The descriptors of one job: this process's ends, and those that its processes get.
 
     They are plain numbers, closed by `close` or when this object is lost. Children of this process do not inherit
@@ -26,7 +26,7 @@ class Channels:
     def __init__(self, request: bytes, stdin: bytes, *, is_call: bool) -> None:
         self._ours: set[int] = set()
         self._theirs: set[int] = set()
-        self.report = self.answer = self.calls = -1
+        self.report = self.outcome_file = self.calls = -1
         self.control, control = self._add(make_pair(socket.SOCK_STREAM))
         self.stdout, stdout = self._add(os.pipe())
         self.stderr, stderr = self._add(os.pipe())
@@ -34,10 +34,10 @@ class Channels:
         """What the launcher needs, in its order."""
         if is_call:
             self.report, report = self._add(make_pair(socket.SOCK_DGRAM))
-            self.answer = make_file(b"")
-            self._ours.add(self.answer)
+            self.outcome_file = make_file(b"")
+            self._ours.add(self.outcome_file)
             self.calls, calls = self._add(make_pair(socket.SOCK_STREAM))
-            self.sent += [report, self.answer, calls]
+            self.sent += [report, self.outcome_file, calls]
         for descriptor in self._ours:
             os.set_blocking(descriptor, False)
 
@@ -56,10 +56,10 @@ class Channels:
         while self._theirs:
             os.close(self._theirs.pop())
 
-    def take_answer(self) -> int:
-        """The descriptor of the answer, which is the caller's from now on."""
-        self._ours.remove(self.answer)
-        return self.answer
+    def take_outcome_file(self) -> int:
+        """The descriptor of the file with the outcome, which is the caller's from now on."""
+        self._ours.remove(self.outcome_file)
+        return self.outcome_file
 
     def close(self) -> None:
         self.close_theirs()
@@ -69,14 +69,14 @@ class Channels:
     __del__ = close
 
 
-class Outlet:
+class DescriptorReader:
     """Passes on what comes out of a descriptor, in small pieces and few at a turn of the event loop.
 
     So a flood leaves the loop time for everything else, and holds no more memory than a piece: who writes faster has
     to wait.
     """
 
-    def __init__(self, descriptor: int, take: Take) -> None:
+    def __init__(self, descriptor: int, take: TakeBytes) -> None:
         self._descriptor = descriptor
         self._take = take
         self._is_open = True
