@@ -176,7 +176,7 @@ async def test_a_page_that_was_cut_short_leads_on(connect: Connect) -> None:
     hub = EventHub()
     store = MemoryStore(hub, SystemClock(), Retention(), scan_limit=3)
     service_state(app).scheduler = scheduler = Scheduler(
-        SchedulerParts(store=store, hub=hub, runners={}, clock=SystemClock(), retention=Retention())
+        SchedulerParts(store=store, hub=hub, runners={}, clock=SystemClock())
     )
     ids = [parse_job_id(f"01JQRS7XK5N8Z3VQ2M4T6W8Y0{letter}") for letter in "ABCDEFGH"]
     async with connect(app) as client:
@@ -272,9 +272,7 @@ async def test_a_store_that_does_not_work_is_told_as_such(connect: Connect, capl
     app = service("memory://")
     hub = EventHub()
     store = BrokenStore(hub, SystemClock(), Retention())
-    service_state(app).scheduler = Scheduler(
-        SchedulerParts(store=store, hub=hub, runners={}, clock=SystemClock(), retention=Retention())
-    )
+    service_state(app).scheduler = Scheduler(SchedulerParts(store=store, hub=hub, runners={}, clock=SystemClock()))
     job = f"{JOBS}/01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
     async with connect(app) as client:
         for method, path in [

@@ -13,7 +13,7 @@ import servicekit
 import servicekit.api
 from servicekit import InMemoryScheduler, Retention
 from servicekit.api import ServiceBuilder, ServiceInfo
-from servicekit.engine.factory import SchedulerOptions
+from servicekit.engine.options import SchedulerOptions
 from servicekit.jobs.current import CurrentJob
 from servicekit.jobs.options import JobOptions
 from servicekit.jobs.status import TRANSITIONS
@@ -84,7 +84,7 @@ def test_the_routes_page_has_every_field_of_a_record() -> None:
 def test_the_guide_has_every_option_and_metric() -> None:
     guide = (DOCS / "guide.md").read_text()
     parameters = inspect.signature(ServiceBuilder.with_jobs).parameters.keys() - {"self", "options"}
-    for name in [*parameters, *SchedulerOptions.__annotations__]:
+    for name in [*parameters, *inspect.signature(SchedulerOptions).parameters]:
         assert f"| `{name}` | " in guide, name
     for name in [*inspect.signature(Retention).parameters, *_public_methods(ServiceBuilder)]:
         assert name in guide, name

@@ -12,8 +12,8 @@ import pytest
 from servicekit import EndedBy, InMemoryScheduler, JobStatus, Retry, Scheduler, current_job
 from servicekit.engine import attempt
 from servicekit.engine.clock import SystemClock
+from servicekit.engine.options import SchedulerOptions
 from servicekit.engine.parts import SchedulerParts
-from servicekit.engine.worker import ConcurrencyLimits
 from servicekit.errors import StoreUnavailable
 from servicekit.events.hub import EventHub
 from servicekit.jobs import backoff
@@ -92,10 +92,8 @@ def make_scheduler(store: OddStore, runner: CoroutineRunner | None = None) -> Sc
     hub = store._publisher
     assert isinstance(hub, EventHub)
     runners: dict[RunnerKind, Runner] = {RunnerKind.COROUTINE: runner or CoroutineRunner()}
-    limits = ConcurrencyLimits(max_concurrency=1)
-    parts = SchedulerParts(
-        store=store, hub=hub, runners=runners, clock=SystemClock(), retention=Retention(), limits=limits
-    )
+    options = SchedulerOptions(max_concurrency=1)
+    parts = SchedulerParts(store=store, hub=hub, runners=runners, clock=SystemClock(), options=options)
     return Scheduler(parts)
 
 

@@ -26,6 +26,7 @@ import pytest
 from servicekit import JobStatus, Retention, Scheduler, create_scheduler, current_job
 from servicekit.engine import sweeper
 from servicekit.engine.clock import SystemClock
+from servicekit.engine.options import SchedulerOptions
 from servicekit.engine.parts import SchedulerParts
 from servicekit.errors import JobNotFound, StoreUnavailable
 from servicekit.events.hub import EventHub
@@ -80,7 +81,8 @@ def make_scheduler(path: Path) -> tuple[Scheduler, SqliteStore]:
         RunnerKind.THREAD: ThreadRunner(coroutines),
     }
     clock = SystemClock()
-    parts = SchedulerParts(store=store, hub=hub, runners=runners, clock=clock, retention=retention, shutdown_grace=0)
+    options = SchedulerOptions(retention=retention, shutdown_grace=0)
+    parts = SchedulerParts(store=store, hub=hub, runners=runners, clock=clock, options=options)
     return Scheduler(parts), store
 
 

@@ -10,8 +10,9 @@ from typing import ParamSpec, TypeVar, assert_type
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from servicekit import Command, JobRecord, Retry, current_job, job_options
-from servicekit.api import JobSubmitted, SchedulerDependency, SubmitJob, SubmitJobSync
+from servicekit import Command, InMemoryScheduler, JobRecord, Retry, create_scheduler, current_job, job_options
+from servicekit.api import JobSubmitted, SchedulerDependency, ServiceBuilder, ServiceInfo, SubmitJob, SubmitJobSync
+from servicekit.testing import TestScheduler
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -198,3 +199,16 @@ async def submit_from_a_coroutine(model: Model) -> None:
 async def read_back(scheduler: SchedulerDependency, job_id: str) -> None:
     assert_type(await scheduler.get_record(job_id), JobRecord)
     assert_type(await scheduler.retry(job_id), str)
+
+
+def make_schedulers() -> None:
+    create_scheduler("memory://", max_concurrency=3, queues={"gpu": 1, "io": None}, retention=None)
+    create_scheduler(colour="red")  # type: ignore[call-arg]
+    create_scheduler(max_threads="many")  # type: ignore[arg-type]
+    InMemoryScheduler(3, shutdown_grace=0)
+    InMemoryScheduler(url="memory://")  # type: ignore[call-arg]
+    TestScheduler(3, url="memory://", capture_output=False)
+    TestScheduler(max_pending="many")  # type: ignore[arg-type]
+    builder = ServiceBuilder(info=ServiceInfo(display_name="Any"))
+    builder.with_jobs(3, "memory://", preload=["json"], prefix="/jobs")
+    builder.with_jobs(max_thread=3)  # type: ignore[call-arg]

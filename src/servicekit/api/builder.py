@@ -17,7 +17,7 @@ from servicekit.api.monitoring import Monitoring
 from servicekit.api.recurring import Recurring
 from servicekit.api.service_logging import Logging
 from servicekit.api.state import HealthCheck, service_state
-from servicekit.engine.factory import SchedulerOptions
+from servicekit.engine.options import SchedulerOptionChanges
 from servicekit.jobs.command import Command
 from servicekit.jobs.timetable import Timetable
 
@@ -56,7 +56,7 @@ class ServiceBuilder:
         trusted_origins: Sequence[str] = (),
         freeze_gc: bool = True,
         prefix: str = "/api/v1/jobs",
-        **options: Unpack[SchedulerOptions],
+        **options: Unpack[SchedulerOptionChanges],
     ) -> Self:
         """Add a job scheduler and its routes: see `Jobs`; for the `options`, see `SchedulerOptions`."""
         return self.with_feature(

@@ -19,12 +19,13 @@ from servicekit.api.queue_routes import add_queue_routes
 from servicekit.api.schedule_routes import add_schedule_routes
 from servicekit.api.state import ServiceScope, ServiceState, check_path, service_state, sibling
 from servicekit.api.submit import document_submissions
-from servicekit.engine.factory import SchedulerOptions, check_names, create_scheduler
+from servicekit.engine.factory import create_scheduler
+from servicekit.engine.options import SchedulerOptionChanges, SchedulerOptions, check_names
 from servicekit.errors import ConfigurationError, StoreUnavailable
 from servicekit.observability.console import show_on_uvicorn
 
 _OWN_OPTIONS: Final = (
-    "url", "max_concurrency", "expose_tracebacks", "expose_logs", "trusted_origins", "freeze_gc", "prefix",
+    "url", "expose_tracebacks", "expose_logs", "trusted_origins", "freeze_gc", "prefix",
 )  # fmt: skip
 """Those of `Jobs` that are not the scheduler's."""
 _NO_TITLE: Final = "FastAPI"  # what FastAPI calls an application that has no name
@@ -56,7 +57,7 @@ class Jobs:
         trusted_origins: Sequence[str] = (),
         freeze_gc: bool = True,
         prefix: str = "/api/v1/jobs",
-        **options: Unpack[SchedulerOptions],
+        **options: Unpack[SchedulerOptionChanges],
     ) -> None:
         check_names(options, _OWN_OPTIONS)
         check_path("prefix", prefix)
@@ -75,7 +76,7 @@ class Jobs:
             sentence = "Jobs are set up a second time for this application: one with_jobs(), or Jobs(), is enough."
             raise ConfigurationError("jobs", "a second time", sentence=sentence)
         name = None if app.title == _NO_TITLE else app.title
-        options: SchedulerOptions = {"hub": state.hub, "service": name, **self._options}
+        options: SchedulerOptionChanges = {"hub": state.hub, "service": name, **self._options}
         state.scheduler = create_scheduler(self._url, max_concurrency=self._max_concurrency, **options)
         state.max_concurrency, state.scheduler_options = self._max_concurrency, options
         state.jobs_prefix = self._prefix
@@ -114,7 +115,7 @@ class Jobs:
             state.streams.end()  # until here a second signal is listened for
 
     def _show_lines(self) -> AbstractContextManager[None]:
-        return show_on_uvicorn() if self._options.get("log_jobs", True) else nullcontext()
+        return show_on_uvicorn() if SchedulerOptions().changed(self._options).log_jobs else nullcontext()
 
 
 def _make_check(state: ServiceState) -> HealthCheck:

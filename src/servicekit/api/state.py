@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from servicekit.api.checks import HealthCheck as HealthCheck
 from servicekit.api.checks import Notice
 from servicekit.api.sse import OpenStreams
-from servicekit.engine.factory import SchedulerOptions
+from servicekit.engine.options import SchedulerOptionChanges
 from servicekit.engine.scheduler import Scheduler
 from servicekit.errors import ConfigurationError
 from servicekit.events.hub import EventHub
@@ -33,7 +33,7 @@ class ServiceState:
     health_checks: dict[str, HealthCheck] = field(default_factory=dict)
     scheduler: Scheduler | None = None
     max_concurrency: int | None = None
-    scheduler_options: SchedulerOptions = field(default_factory=SchedulerOptions)
+    scheduler_options: SchedulerOptionChanges = field(default_factory=SchedulerOptionChanges)
     """With these the scheduler was made, and a test makes one of its own."""
     recurring: list["Recurring"] = field(default_factory=list)
     """What is to be scheduled when the service starts."""

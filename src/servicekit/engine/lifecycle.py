@@ -11,8 +11,9 @@ from servicekit.engine.schedule_runner import ScheduleRunner
 from servicekit.engine.sweeper import rescue_jobs, sweep
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.engine.worker import Worker
-from servicekit.errors import SchedulerClosed, WrongEventLoop, check_seconds
+from servicekit.errors import SchedulerClosed, WrongEventLoop
 from servicekit.jobs.backoff import Backoff, FailureLog
+from servicekit.jobs.options import seconds_of
 from servicekit.observability import capture
 from servicekit.ports import JobStore
 
@@ -30,16 +31,16 @@ class Engine:
     def __init__(
         self, parts: SchedulerParts, worker: Worker, timekeeper: Timekeeper, schedule_runner: ScheduleRunner
     ) -> None:
-        self.run_jobs = parts.run_jobs
+        self.run_jobs = parts.options.run_jobs
         """Whether this process runs jobs, or only accepts them for others; looked at when the engine starts."""
         self.is_closed = False
         self.is_shared = parts.store.is_shared
         self.location = parts.store.location
         self._store = parts.store
         self._runners = parts.runners
-        self._retention = parts.retention
-        self._grace_seconds = check_seconds("shutdown_grace", parts.shutdown_grace)
-        self._captures_output = parts.capture_output
+        self._retention = parts.options.retention
+        self._grace_seconds = seconds_of(parts.options.shutdown_grace)
+        self._captures_output = parts.options.capture_output
         self._worker = worker
         self._timekeeper = timekeeper
         self._schedule_runner = schedule_runner

@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 
-from servicekit.engine.worker import ConcurrencyLimits
+from servicekit.engine.options import SchedulerOptions
 from servicekit.events.hub import EventHub
 from servicekit.jobs.options import RunnerKind
-from servicekit.jobs.retention import Retention
 from servicekit.ports import Clock, JobStore, Runner
 
 
@@ -19,9 +17,4 @@ class SchedulerParts:
     hub: EventHub
     runners: Mapping[RunnerKind, Runner]
     clock: Clock
-    retention: Retention
-    limits: ConcurrencyLimits = field(default_factory=ConcurrencyLimits)
-    shutdown_grace: float | timedelta = 5.0
-    run_jobs: bool = True
-    capture_output: bool = True
-    log_jobs: bool = True
+    options: SchedulerOptions = field(default_factory=SchedulerOptions)

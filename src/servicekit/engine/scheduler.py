@@ -53,13 +53,13 @@ class Scheduler:
         self._hub = parts.hub
         self._ids = JobIds()
         self._timekeeper = Timekeeper(parts.store, parts.clock)
-        self._lines = JobLogging(is_quiet=not parts.log_jobs)
+        self._lines = JobLogging(is_quiet=not parts.options.log_jobs)
         self._worker = Worker(
-            parts.store, parts.runners, parts.clock, self._timekeeper, parts.limits, self._lines, self._submit_child
+            parts.store, parts.runners, parts.clock, self._timekeeper, parts.options, self._lines, self._submit_child
         )
         schedule_runner = ScheduleRunner(parts.store, parts.clock, self._ids.next_id, self._wake)
         self._engine = Engine(parts, self._worker, self._timekeeper, schedule_runner)
-        self.queues = Queues(self._engine, parts.limits.queues)
+        self.queues = Queues(self._engine, parts.options.queues)
         """The queues: to look at, pause and resume."""
         self.schedules = Schedules(self._engine, schedule_runner, parts.clock, self.queues)
         """The recurring jobs: to add, look at, pause, resume and remove."""

@@ -4,22 +4,20 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from servicekit.engine.attempt import Attempt, AttemptHost, Submit
+from servicekit.engine.options import SchedulerOptions
 from servicekit.engine.start_problems import StartProblems
 from servicekit.engine.timekeeper import Timekeeper
-from servicekit.errors import ConfigurationError, StoreUnavailable, check_count
+from servicekit.errors import StoreUnavailable
 from servicekit.jobs.backoff import Backoff, FailureLog
-from servicekit.jobs.options import RunnerKind, check_text
+from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.submission import Claim
 from servicekit.observability.job_logging import JobLogging
 from servicekit.ports import Clock, JobStore, Runner
 
-DEFAULT_MAX_THREADS: Final = 256
-DEFAULT_MAX_PROCESSES: Final = 64
 _CLAIM_BATCH = 100
 # Where a claim costs nothing, 32 jobs at once leave the garbage collector little to do: their dozen objects each are
 # gone again before there are so many that it looks for circles (700 in Python 3.11, 2,000 in others).
@@ -29,37 +27,6 @@ _IN_THREADS: Final = (RunnerKind.THREAD,)
 _OUTSIDE: Final = (RunnerKind.PROCESS, RunnerKind.COMMAND)
 
 _log = logging.getLogger("servicekit.engine")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConcurrencyLimits:
-    """How many jobs run at once; `None` is no limit.
-
-    - `max_concurrency`: in all processes that work on the store together.
-    - `max_concurrency_per_process`: in this process.
-    - `max_threads`, `max_processes`: of this process's jobs, those in threads, and the processes and the commands.
-      They count where there is no limit of slots.
-    - `queues`: of the jobs of a queue, in all processes together; `None` for a queue that is only named.
-    """
-
-    max_concurrency: int | None = None
-    max_concurrency_per_process: int | None = None
-    max_threads: int = DEFAULT_MAX_THREADS
-    max_processes: int = DEFAULT_MAX_PROCESSES
-    queues: Mapping[str, int | None] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for option in ("max_concurrency", "max_concurrency_per_process"):
-            check_count(option, getattr(self, option))
-        for option in ("max_threads", "max_processes"):
-            value = getattr(self, option)
-            if type(value) is not int or value < 1:
-                raise ConfigurationError(option, value, "a whole number of at least 1")
-        if not isinstance(self.queues, Mapping):
-            raise ConfigurationError("queues", self.queues, 'numbers by the names of queues, such as {"gpu": 1}')
-        for name, limit in self.queues.items():
-            check_text("queues", name)
-            check_count(f"queues[{name!r}]", limit)
 
 
 class Worker:
@@ -75,7 +42,7 @@ class Worker:
         runners: Mapping[RunnerKind, Runner],
         clock: Clock,
         timekeeper: Timekeeper,
-        limits: ConcurrencyLimits,
+        options: SchedulerOptions,
         lines: JobLogging,
         on_submit: Submit,
     ) -> None:
@@ -94,11 +61,11 @@ class Worker:
             on_put_off=timekeeper.wake,
             on_submit=on_submit,
         )
-        self._max_concurrency = limits.max_concurrency
-        self._max_here = limits.max_concurrency_per_process
-        self._queues = {name: limit for name, limit in limits.queues.items() if limit is not None}
-        self._max_threads = limits.max_threads
-        self._max_processes = limits.max_processes
+        self._max_concurrency = options.max_concurrency
+        self._max_here = options.max_concurrency_per_process
+        self._queues = {name: limit for name, limit in options.queues.items() if limit is not None}
+        self._max_threads = options.max_threads
+        self._max_processes = options.max_processes
         self._attempts = self._host.attempts
         self._start_problems = StartProblems(self.wake)
         self._running = dict.fromkeys(RunnerKind, 0)

@@ -7,13 +7,13 @@ from typing import Unpack
 from fastapi import FastAPI
 
 from servicekit.api.state import service_state
-from servicekit.engine.factory import SchedulerOptions
+from servicekit.engine.options import SchedulerOptionChanges
 from servicekit.testing.scheduler import TestScheduler
 
 
 @contextmanager
 def use_test_scheduler(
-    app: FastAPI, *, url: str = "memory://", patience_seconds: float = 5.0, **changes: Unpack[SchedulerOptions]
+    app: FastAPI, *, url: str = "memory://", patience_seconds: float = 5.0, **changes: Unpack[SchedulerOptionChanges]
 ) -> Iterator[TestScheduler]:
     """Give the application a `TestScheduler` until the end of the block; it is not to run before that begins.
 
@@ -22,7 +22,7 @@ def use_test_scheduler(
     """
     state = service_state(app)
     own = state.require_scheduler()
-    options: SchedulerOptions = {**state.scheduler_options, "run_jobs": True, "shutdown_grace": 0.0, **changes}
+    options: SchedulerOptionChanges = {**state.scheduler_options, "run_jobs": True, "shutdown_grace": 0.0, **changes}
     jobs = TestScheduler(state.max_concurrency, url=url, patience_seconds=patience_seconds, **options)
     state.scheduler = jobs
     try:
@@ -33,7 +33,7 @@ def use_test_scheduler(
 
 @asynccontextmanager
 async def running(
-    app: FastAPI, *, url: str = "memory://", patience_seconds: float = 5.0, **changes: Unpack[SchedulerOptions]
+    app: FastAPI, *, url: str = "memory://", patience_seconds: float = 5.0, **changes: Unpack[SchedulerOptionChanges]
 ) -> AsyncIterator[TestScheduler]:
     """Run the application on this event loop, as a server would, with the scheduler of `use_test_scheduler`.
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Unpack, cast
 
-from servicekit.engine.factory import SchedulerOptions, _assemble
+from servicekit.engine.factory import make_parts
+from servicekit.engine.options import SchedulerOptionChanges, SchedulerOptions
 from servicekit.engine.scheduler import Scheduler
 from servicekit.errors import ConfigurationError, check_count, check_seconds
 from servicekit.jobs.query import JobFilter
@@ -55,12 +56,13 @@ class TestScheduler(Scheduler):
         *,
         url: str = "memory://",
         patience_seconds: float = 5.0,
-        **options: Unpack[SchedulerOptions],
+        **options: Unpack[SchedulerOptionChanges],
     ) -> None:
         clock = options.get("clock") or FakeClock()
         if not isinstance(clock, FakeClock):
             raise ConfigurationError("clock", clock, "a FakeClock")
-        parts = _assemble(url, max_concurrency, {"shutdown_grace": 0.0, **options, "clock": clock})
+        defaults = SchedulerOptions(max_concurrency=max_concurrency, shutdown_grace=0.0, clock=clock)
+        parts = make_parts(url, defaults.changed({**options, "clock": clock}))
         self._watched_store = WatchedStore(parts.store)
         super().__init__(replace(parts, store=cast("JobStore", self._watched_store)))
         # Nobody sets this clock, and no other process has jobs of its own in the store: who waits need not look before.

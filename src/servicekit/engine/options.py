@@ -1,0 +1,133 @@
+"""What can be chosen for a scheduler."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
+from typing import Any, TypedDict
+
+from servicekit.errors import ConfigurationError, check_count, check_seconds
+from servicekit.events.hub import EventHub
+from servicekit.jobs.options import check_text
+from servicekit.jobs.retention import Retention
+from servicekit.ports import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerOptions:
+    """What can be chosen for a scheduler, besides where its jobs are kept. They are the keywords of `create_scheduler`.
+
+    - `max_concurrency`: how many jobs run at once, in all processes that share the file; `None` is no limit.
+    - `max_concurrency_per_process`: how many jobs run at once in this process; `None` is no limit.
+    - `max_threads`, `max_processes`: how many plain functions, and how many processes and commands, run in this
+      process at once if there is no limit of jobs; 256 and 64 by default.
+    - `queues`: how many jobs of a queue run at once, in all processes: `{"gpu": 1, "io": 20}`; `None` is no limit.
+      Where queues are named here, a job in another one (but `default`) is logged as a warning, once per name.
+    - `max_pending`: how many jobs may wait in each queue; more are refused with `QueueFull`. `None` is no limit.
+    - `retention`: how long finished jobs are kept; by default a week, and 20,000 of them.
+    - `shutdown_grace`: how long running jobs have to end when the service stops; 5 seconds by default.
+    - `capture_output`: whether what coroutines and threads print and log is kept in the logs of their jobs; that of
+      processes and commands always is.
+    - `log_jobs`: whether the service's own log says what becomes of jobs, on the logger `servicekit.jobs`: a failed one
+      is an error with its traceback, an attempt that failed and will be followed by another a warning, the rest `INFO`.
+    - `preload`: modules that are imported once for all jobs with `runner="process"`, which find them imported. That
+      begins at the start.
+    - `run_jobs`: whether this process runs jobs, or only accepts them for others.
+    - `service`: what the service is called: another one that starts with the same file is warned. The name of the
+      application, where there is one.
+    - `hub`, `clock`: parts to use instead of new ones.
+
+    `ConfigurationError` for what makes no sense.
+    """
+
+    max_concurrency: int | None = None
+    max_concurrency_per_process: int | None = None
+    max_threads: int = 256
+    max_processes: int = 64
+    queues: Mapping[str, int | None] = field(default_factory=dict)
+    max_pending: int | None = None
+    retention: Retention = field(default_factory=Retention)
+    shutdown_grace: float | timedelta = 5.0
+    capture_output: bool = True
+    log_jobs: bool = True
+    preload: Collection[str] = ()
+    run_jobs: bool = True
+    service: str | None = None
+    hub: EventHub | None = None
+    clock: Clock | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.retention, Retention):
+            raise ConfigurationError("retention", self.retention, "a Retention, such as Retention(max_count=1_000)")
+        for option in ("max_pending", "max_concurrency", "max_concurrency_per_process"):
+            check_count(option, getattr(self, option))
+        for option in ("max_threads", "max_processes"):
+            value = getattr(self, option)
+            if type(value) is not int or value < 1:
+                raise ConfigurationError(option, value, "a whole number of at least 1")
+        _check_queues(self.queues)
+        object.__setattr__(self, "preload", _check_preload(self.preload))
+        object.__setattr__(self, "shutdown_grace", check_seconds("shutdown_grace", self.shutdown_grace))
+
+    def changed(self, changes: "SchedulerOptionChanges") -> "SchedulerOptions":
+        """These options with some changes; `None` for `retention` changes nothing.
+
+        `ConfigurationError` for what is no option, which names those that there are.
+        """
+        check_names(changes)
+        values: dict[str, Any] = {**changes}
+        if values.get("retention", ...) is None:
+            del values["retention"]
+        return replace(self, **values)
+
+
+class SchedulerOptionChanges(TypedDict, total=False):
+    """Some of the fields of `SchedulerOptions`, as keywords: a type checker takes them from here alone.
+
+    `max_concurrency` is not among them, since it is a parameter wherever these are.
+    """
+
+    max_concurrency_per_process: int | None
+    max_threads: int
+    max_processes: int
+    queues: Mapping[str, int | None]
+    max_pending: int | None
+    retention: Retention | None
+    shutdown_grace: float | timedelta
+    capture_output: bool
+    log_jobs: bool
+    preload: Collection[str]
+    run_jobs: bool
+    service: str | None
+    hub: EventHub | None
+    clock: Clock | None
+
+
+def check_names(options: Mapping[str, object], others: Iterable[str] = ("url",)) -> None:
+    """`ConfigurationError` for what is no option of a scheduler; those have these `others` beside them."""
+    names = {each.name for each in fields(SchedulerOptions)}
+    known = sorted({*names, *others})
+    for name in options:
+        if name not in names:
+            from difflib import get_close_matches  # for a mistake only
+
+            near = get_close_matches(name, known, 1)
+            guess = f"Did you mean {near[0]!r}? " if near else ""
+            sentence = f"There is no option {name!r}. {guess}The options are {', '.join(known)}."
+            raise ConfigurationError("options", name, sentence=sentence)
+
+
+def _check_queues(queues: object) -> None:
+    if not isinstance(queues, Mapping):
+        raise ConfigurationError("queues", queues, 'numbers by the names of queues, such as {"gpu": 1}')
+    for name, limit in queues.items():
+        check_text("queues", name)
+        check_count(f"queues[{name!r}]", limit)
+
+
+def _check_preload(preload: Collection[str]) -> Collection[str]:
+    names = () if isinstance(preload, str) else (*preload,)
+    if isinstance(preload, str) or not all(
+        isinstance(name, str) and all(part.isidentifier() for part in name.split(".")) for name in names
+    ):
+        raise ConfigurationError("preload", preload, 'names of modules, such as ["pandas", "myapp.models"]')
+    return names
