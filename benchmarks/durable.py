@@ -121,12 +121,12 @@ async def cost_of_access(_: str, folder: Path, repeats: int) -> dict[str, float]
     """Seconds to claim a job, to get one of any age, and to list the newest; the medians."""
     path = folder / "jobs.db"
     store = SqliteStore(path, EventHub(), SystemClock(), Retention())
-    await store.open(_NoSignals())
+    await store.liveness.open(_NoSignals())
     ids = random_ids(path, repeats)
-    claim = await _median_seconds(lambda _: store.claim(1, ()), ids)
-    get = await _median_seconds(store.get_record, ids)
-    page = await _median_seconds(lambda _: store.list_records(ALL_JOBS, _PAGE, None), ids)
-    await store.close()
+    claim = await _median_seconds(lambda _: store.attempts.claim(1, ()), ids)
+    get = await _median_seconds(store.reads.get_record, ids)
+    page = await _median_seconds(lambda _: store.reads.list_records(ALL_JOBS, _PAGE, None), ids)
+    await store.liveness.close()
     return {"claim": claim, "get": get, "page": page}
 
 

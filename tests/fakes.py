@@ -1,6 +1,7 @@
 """Fakes that tests share."""
 
 import asyncio
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +11,7 @@ from servicekit.jobs.events import JobEvent
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.submission import JobTarget, Submission, name_of
-from servicekit.ports import ClockSetting, JobStore
+from servicekit.ports import ClockSetting, StoreLiveness
 
 
 class FakeClock:
@@ -46,10 +47,17 @@ class FakeClock:
         await asyncio.sleep(0)
 
 
-async def wait_healthy(jobs: JobStore | Scheduler) -> None:
+async def wait_healthy(jobs: StoreLiveness | Scheduler) -> None:
     """Have the store write and read something, again if it gives that up: a slow machine takes seconds."""
     while await jobs.find_problem() is not None:
         pass
+
+
+class _All(set[str]):
+    """The jobs that events were about. Every job is among them."""
+
+    def __contains__(self, job_id: object) -> bool:
+        return True
 
 
 class RecordingPublisher:
@@ -71,15 +79,13 @@ class RecordingPublisher:
     def publish(self, event: JobEvent) -> None:
         self.events.append(event)
 
-    def is_followed(self, job_id: str) -> bool:
-        return True
-
     @property
     def has_readers(self) -> bool:
         return True
 
-    def list_followed(self) -> list[str]:
-        return list({event.job_id for event in self.events})
+    @property
+    def followed(self) -> Collection[str]:
+        return _All(event.job_id for event in self.events)
 
     def relay(self, event: JobEvent) -> None:
         self.events.append(event)

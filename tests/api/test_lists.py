@@ -182,7 +182,7 @@ async def test_a_page_that_was_cut_short_leads_on(connect: Connect) -> None:
     async with connect(app) as client:
         scheduler._worker.set_max_concurrency(0)
         for job_id in ids:
-            await store.insert(submission(job_id))
+            await store.submissions.insert(submission(job_id))
         first = await client.get(JOBS, params={"search": "nothing like that"})
         assert first.json() == []
         assert "link" in first.headers

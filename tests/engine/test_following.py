@@ -169,12 +169,12 @@ async def test_what_is_remembered_of_the_jobs_that_were_told_is_bounded(monkeypa
     store = MemoryStore(hub, SystemClock(), Retention())
     ids = JobIds()
     present, *later = [submission(ids.next_id()) for _ in range(4)]
-    await store.insert(present)
+    await store.submissions.insert(present)
     async with follow_jobs(store, hub, JobFilter(statuses=frozenset([JobStatus.PENDING])), None, 0) as feed:
         for job in later:
-            await store.insert(job)
+            await store.submissions.insert(job)
         assert [(await next_change(feed)).job_id for _ in range(4)] == [present.id, *(job.id for job in later)]
-        assert len(await store.claim(4, ())) == 4
+        assert len(await store.attempts.claim(4, ())) == 4
         assert [(await next_change(feed)).job_id for _ in range(2)] == [job.id for job in later[-2:]]
         assert await is_waiting(feed)
 
@@ -209,12 +209,12 @@ class BusyStore(MemoryStore):
 
     def __init__(self, hub: EventHub) -> None:
         super().__init__(hub, SystemClock(), Retention())
-        self.reads = 0
+        self.looks = 0
         self.has_forgotten = False
         self._ids = JobIds()
 
     async def add_job(self) -> str:
-        return await self.insert(submission(self._ids.next_id()))
+        return await self.submissions.insert(submission(self._ids.next_id()))
 
     async def list_records(self, wanted: JobFilter, limit: int, before: str | None) -> JobPage:
         page = await super().list_records(wanted, limit, before)
@@ -222,7 +222,7 @@ class BusyStore(MemoryStore):
         return page
 
     async def list_changes(self, after: int, limit: int) -> ChangePage | None:
-        self.reads += 1
+        self.looks += 1
         return None if self.has_forgotten else await super().list_changes(after, limit)
 
 
@@ -254,10 +254,10 @@ async def test_the_store_is_left_alone_while_nothing_happens() -> None:
     async with following() as (store, feed):
         for _ in range(2):
             await next_change(feed)
-        assert store.reads == 1
+        assert store.looks == 1
         for _ in range(3):
             assert await is_waiting(feed)
-        assert store.reads == 1
+        assert store.looks == 1
 
 
 async def test_the_store_is_asked_at_once_and_then_not_before_the_interval_has_passed() -> None:
@@ -267,7 +267,7 @@ async def test_the_store_is_asked_at_once_and_then_not_before_the_interval_has_p
         for _ in range(3):
             await store.add_job()
             assert await is_waiting(feed)
-        assert store.reads == 1
+        assert store.looks == 1
 
 
 async def test_a_reader_that_is_so_late_that_changes_are_forgotten_begins_again() -> None:

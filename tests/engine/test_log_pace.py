@@ -19,10 +19,10 @@ from tests.fakes import submission
 class CountingStore(MemoryStore):
     """Counts how often it is asked for lines."""
 
-    reads = 0
+    looks = 0
 
     async def list_log(self, job_id: str, after: int, limit: int) -> LogPage:
-        self.reads += 1
+        self.looks += 1
         return await super().list_log(job_id, after, limit)
 
 
@@ -30,10 +30,10 @@ async def test_however_often_a_job_speaks_its_log_is_looked_at_now_and_then(monk
     monkeypatch.setattr(log_reader, "_LOOK_INTERVAL_SECONDS", 3_600)
     hub = EventHub()
     store = CountingStore(hub, SystemClock(), Retention())
-    job_id = await store.insert(submission(JobIds().next_id()))
-    (claim,) = await store.claim(1, ())
+    job_id = await store.submissions.insert(submission(JobIds().next_id()))
+    (claim,) = await store.attempts.claim(1, ())
     line = NewLine(datetime.now(UTC), "info", "log", "a line")
-    await store.append_log(claim, [line])
+    await store.attempts.append_log(claim, [line])
 
     async def open_store() -> CountingStore:
         return store
@@ -44,10 +44,10 @@ async def test_however_often_a_job_speaks_its_log_is_looked_at_now_and_then(monk
             event = await watch.next_event()
             told = event and event.told
         for _ in range(3):
-            await store.append_log(claim, [line])
+            await store.attempts.append_log(claim, [line])
             reading = asyncio.ensure_future(watch.next_event())
             for _ in range(10):
                 await asyncio.sleep(0)
             watch.wake()
             assert await reading is None
-    assert store.reads == 1
+    assert store.looks == 1

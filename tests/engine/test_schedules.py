@@ -60,22 +60,26 @@ class Bench:
     async def ticking(self, runners: int = 1) -> AsyncIterator[ScheduleRunner]:
         """Let so many runners run."""
         async with AsyncExitStack() as stack:
-            made = [ScheduleRunner(self.store, self.clock, self._ids.next_id, self._count) for _ in range(runners)]
+            made = [self._make_runner() for _ in range(runners)]
             for runner in made:
                 stack.push_async_callback(end, asyncio.create_task(runner.run()))
             await self.clock.settle()
             yield made[0]
+
+    def _make_runner(self) -> ScheduleRunner:
+        store = self.store
+        return ScheduleRunner(store.schedules, store.liveness, self.clock, self._ids.next_id, self._count)
 
     def _count(self) -> None:
         self.submitted += 1
 
     async def put(self, timetable: Timetable, name: str = "it") -> None:
         """Keep a schedule from now on, without telling any schedule runner."""
-        await self.store.put_schedule(schedule(timetable, name), timetable.next_after(self.clock.now()))
+        await self.store.schedules.put_schedule(schedule(timetable, name), timetable.next_after(self.clock.now()))
 
     async def list_times(self, name: str = "it") -> list[datetime]:
         """When the jobs of a schedule were submitted."""
-        records = (await self.store.list_records(ALL_JOBS, 100_000, None)).records
+        records = (await self.store.reads.list_records(ALL_JOBS, 100_000, None)).records
         return [record.submitted_at for record in reversed(records) if record.schedule == name]
 
 
@@ -161,7 +165,7 @@ async def test_missed_ticks_are_skipped_but_for_one_that_is_hardly_late() -> Non
     await bench.clock.advance(5 * HOUR + timedelta(seconds=59))
     async with bench.ticking():
         assert len(await bench.list_times()) == 1
-        assert (await bench.store.get_schedule("it")).last_at == NOON + 5 * HOUR
+        assert (await bench.store.schedules.get_schedule("it")).last_at == NOON + 5 * HOUR
         await bench.clock.advance(HOUR)
         assert (await bench.list_times())[1:] == [NOON + 6 * HOUR]
 
@@ -171,7 +175,7 @@ async def test_a_minute_late_is_missed() -> None:
     await bench.put(Every(HOUR, missed="skip"))
     await bench.clock.advance(HOUR + MINUTE)
     async with bench.ticking():
-        state = await bench.store.get_schedule("it")
+        state = await bench.store.schedules.get_schedule("it")
         assert (state.last_at, state.next_at) == (None, NOON + 2 * HOUR)
 
 
@@ -181,7 +185,7 @@ async def test_one_job_stands_for_all_missed_ticks() -> None:
     await bench.clock.advance(5 * HOUR + timedelta(seconds=59))
     async with bench.ticking():
         assert await bench.list_times() == [NOON + 5 * HOUR + timedelta(seconds=59)]
-        assert (await bench.store.get_schedule("it")).next_at == NOON + 6 * HOUR
+        assert (await bench.store.schedules.get_schedule("it")).next_at == NOON + 6 * HOUR
 
 
 async def test_each_missed_tick_gets_its_job_in_order() -> None:
@@ -303,7 +307,9 @@ async def test_a_tick_is_left_out_while_the_last_job_has_not_ended() -> None:
         await bench.clock.advance(10 * MINUTE)
         assert await bench.list_times() == [NOON + MINUTE]
         assert bench.submitted == 1
-        await bench.store.request_cancel((await bench.store.list_records(ALL_JOBS, 1, None)).records[0].id)
+        await bench.store.submissions.request_cancel(
+            (await bench.store.reads.list_records(ALL_JOBS, 1, None)).records[0].id
+        )
         await bench.clock.advance(MINUTE)
         assert await bench.list_times() == [NOON + MINUTE, NOON + 11 * MINUTE]
 
@@ -312,7 +318,7 @@ async def test_a_paused_schedule_has_no_ticks_also_if_it_is_changed() -> None:
     bench = Bench(Ledger)
     await bench.put(Every(HOUR))
     async with bench.ticking() as runner:
-        await bench.store.set_schedule_paused("it", None, is_paused=True)
+        await bench.store.schedules.set_schedule_paused("it", None, is_paused=True)
         await runner.put(schedule(Every(MINUTE)))
         await bench.clock.advance(10 * MINUTE)
     assert isinstance(bench.store, Ledger)
@@ -334,7 +340,7 @@ async def test_a_schedule_without_another_tick_rests() -> None:
     await bench.put(Cron("0 0 */30,30 2 3#5"))
     async with bench.ticking():
         await bench.clock.advance(HOUR)
-    assert (await bench.store.get_schedule("it")).next_at is None
+    assert (await bench.store.schedules.get_schedule("it")).next_at is None
 
 
 class Faulty(MemoryStore):
@@ -357,7 +363,7 @@ class Faulty(MemoryStore):
         if name == self.broken:
             raise ZeroDivisionError
         if name == self.removed:
-            await self.remove_schedule(name)
+            await self.schedules.remove_schedule(name)
         if self.fire_errors:
             self.fire_errors -= 1
             raise StoreUnavailable("memory", "no reason")

@@ -77,14 +77,14 @@ class RandomUser:
             if self._random.random() < 0.03:
                 await self._begin_again()
         if self._random.random() < 0.3:
-            await self._store.retire()
+            await self._store.liveness.retire()
             for claim in self._claims:
                 await self._release_claim(claim)
-            await self._store.close()
+            await self._store.liveness.close()
 
     async def _open(self) -> None:
         self._store = SqliteStore(self._path, RecordingPublisher(), SystemClock(), Retention())
-        await self._store.open(Signals())
+        await self._store.liveness.open(Signals())
 
     async def _begin_again(self) -> None:
         """Die without a word, and come back as another; the claims of the dead are good for nothing."""
@@ -111,18 +111,18 @@ class RandomUser:
         )
         target = local if self._random.random() < 0.3 else noop
         new = submission(self._ids.next_id(), self._random.choice(list(RunnerKind)), target=target, options=options)
-        job_id = await self._store.insert(new)
+        job_id = await self._store.submissions.insert(new)
         tell("inserted", job_id=job_id, key=key)
 
     async def _claim(self) -> None:
         max_running = self._random.choice([None, None, 30])
         queue_limits = self._random.choice([None, {"other": 10}])
-        for claim in await self._store.claim(self._random.randint(1, 5), (), max_running, queue_limits):
+        for claim in await self._store.attempts.claim(self._random.randint(1, 5), (), max_running, queue_limits):
             tell("claimed", job_id=claim.submission.id, attempt=claim.attempt)
             self._claims.append(claim)
 
     async def _claim_and_leave(self) -> None:
-        claiming = asyncio.ensure_future(self._store.claim(3, ()))
+        claiming = asyncio.ensure_future(self._store.attempts.claim(3, ()))
         await asyncio.sleep(self._random.choice([0, 0.001]))
         claiming.cancel()
         with suppress(asyncio.CancelledError):
@@ -134,7 +134,7 @@ class RandomUser:
         if self._claims:
             # Not taken out of the list: an attempt may be said to have ended twice.
             claim, outcome = self._random.choice(self._claims), self._random.choice(OUTCOMES)
-            if await self._store.finish(claim, outcome):
+            if await self._store.attempts.finish(claim, outcome):
                 tell("finished", job_id=claim.submission.id, attempt=claim.attempt, transition=outcome.transition)
 
     async def _release(self) -> None:
@@ -142,48 +142,50 @@ class RandomUser:
             await self._release_claim(self._random.choice(self._claims))
 
     async def _release_claim(self, claim: Claim) -> None:
-        if await self._store.release(claim):
+        if await self._store.attempts.release(claim):
             tell("released", job_id=claim.submission.id, attempt=claim.attempt)
 
     async def _retry(self) -> None:
         if self._claims:
             claim = self._random.choice(self._claims)
             scheduled_at = datetime.now(UTC) + timedelta(seconds=self._random.choice([0, 0.01]))
-            if await self._store.retry(claim, OUTCOMES[2], scheduled_at):
+            if await self._store.attempts.retry(claim, OUTCOMES[2], scheduled_at):
                 tell("retried", job_id=claim.submission.id, attempt=claim.attempt)
 
     async def _make_due(self) -> None:
-        await self._store.make_due()
+        await self._store.attempts.make_due()
 
     async def _log(self) -> None:
         if self._claims:
             line = NewLine(datetime.now(UTC), "info", "log", "a line")
-            await self._store.append_log(self._random.choice(self._claims), [line])
+            await self._store.attempts.append_log(self._random.choice(self._claims), [line])
 
     async def _progress(self) -> None:
         if self._claims:
-            await self._store.report_progress(self._random.choice(self._claims), Progress(self._random.random()))
+            await self._store.attempts.report_progress(
+                self._random.choice(self._claims), Progress(self._random.random())
+            )
 
     async def _cancel(self) -> None:
-        await self._store.request_cancel(await self._any_job())
+        await self._store.submissions.request_cancel(await self._any_job())
 
     async def _delete(self) -> None:
         job_id = await self._any_job()
         tell("deleting", job_id=job_id)
-        await self._store.delete(job_id)
+        await self._store.submissions.delete(job_id)
 
     async def _any_job(self) -> str:
-        records = (await self._store.list_records(ALL_JOBS, 50, None)).records
+        records = (await self._store.reads.list_records(ALL_JOBS, 50, None)).records
         if not records:
             raise JobNotFound("any")
         return self._random.choice(records).id
 
     async def _rescue(self) -> None:
-        await self._store.rescue()
+        await self._store.liveness.rescue()
 
     async def _look(self) -> None:
         job_id = await self._any_job()
-        told = await self._store.list_transitions(job_id, 0)
+        told = await self._store.reads.list_transitions(job_id, 0)
         versions = [record.version for record in told]
         assert versions == sorted(set(versions)), told
         assert versions[0] == 1, told

@@ -228,7 +228,7 @@ async def live_through(path: Path) -> None:
         assert (await insist(lambda: first.wait(canceled))).status is JobStatus.CANCELED
         with suppress(JobNotFound):  # it was deleted already, if what failed was to say so
             await insist(lambda: first.delete(deleted))
-        await insist(lambda: store.prune(10))
+        await insist(lambda: store.liveness.prune(10))
         await wait_running(first, stopped)
     finally:
         await asyncio.wait_for(first.close(), PATIENCE_SECONDS)
@@ -265,17 +265,17 @@ async def use_everything(path: Path) -> None:
     """What a store can be asked beside that, whatever fails."""
     clock = FakeClock()
     store = SqliteStore(path, RecordingPublisher(), clock, Retention(max_log_bytes=200), max_pending=20)
-    await insist(lambda: store.open(RecordingSignals()))
+    await insist(lambda: store.liveness.open(RecordingSignals()))
     try:
         await use_queues(store, clock)
-        assert await insist(store.make_due) is None
-        counts = await insist(store.count_by_status)
+        assert await insist(store.attempts.make_due) is None
+        counts = await insist(store.reads.count_by_status)
         assert (counts[JobStatus.COMPLETED], counts[JobStatus.FAILED], sum(counts.values())) == (6, 1, 7)
         clock.advance(3_600)
-        await insist(lambda: store.prune(10))
+        await insist(lambda: store.liveness.prune(10))
     finally:
-        await store.retire()
-        await store.close()
+        await store.liveness.retire()
+        await store.liveness.close()
         die(store)
     with closing(sqlite3.connect(path)) as connection:
         check_events(connection)
@@ -284,47 +284,47 @@ async def use_everything(path: Path) -> None:
 async def use_queues(store: SqliteStore, clock: FakeClock) -> None:
     async def add(**options: Unpack[OptionChanges]) -> str:
         new = submission(ids.next_id(), options=changed(DEFAULT_OPTIONS, options))
-        return await insist(lambda: store.insert(new))
+        return await insist(lambda: store.submissions.insert(new))
 
     async def claim(*expected: str) -> list[Claim]:
-        claims = await insist(lambda: store.claim(10, ()))
+        claims = await insist(lambda: store.attempts.claim(10, ()))
         assert {claim.submission.id for claim in claims} == set(expected)
         return claims
 
     held, blocked = await add(concurrency_key="k"), await add(concurrency_key="k", queue="other")
     delayed, plain = await add(concurrency_key="k", delay=60), await add(queue="other")
     expired = await add(concurrency_key="k", queue_timeout=60, tags=["late"])
-    await insist(lambda: store.set_queue_paused("other", is_paused=True))
+    await insist(lambda: store.queues.set_queue_paused("other", is_paused=True))
     (first,) = await claim(held)
     lines = [NewLine(clock.now(), "info", "log", f"line {number}") for number in range(5)]
-    await insist(lambda: store.append_log(first, lines))
-    assert (await insist(lambda: store.list_log(held, 0, 10))).dropped > 0
+    await insist(lambda: store.attempts.append_log(first, lines))
+    assert (await insist(lambda: store.reads.list_log(held, 0, 10))).dropped > 0
     clock.advance(60)
-    assert await insist(store.make_due) is None
-    assert (await insist(lambda: store.get_record(expired))).status is JobStatus.FAILED
-    assert await insist(lambda: store.retry(first, failure(ValueError()), clock.now() + timedelta(seconds=60)))
-    await insist(lambda: store.set_queue_paused("other", is_paused=False))
+    assert await insist(store.attempts.make_due) is None
+    assert (await insist(lambda: store.reads.get_record(expired))).status is JobStatus.FAILED
+    assert await insist(lambda: store.attempts.retry(first, failure(ValueError()), clock.now() + timedelta(seconds=60)))
+    await insist(lambda: store.queues.set_queue_paused("other", is_paused=False))
     for each in await claim(blocked, plain):
-        await insist(lambda: store.finish(each, completion(None)))  # noqa: B023
+        await insist(lambda: store.attempts.finish(each, completion(None)))  # noqa: B023
     await use_schedule(store)
-    repeated = await insist(lambda: store.resubmit(plain, ids.next_id()))
-    (state,) = await insist(store.list_schedules)
+    repeated = await insist(lambda: store.submissions.resubmit(plain, ids.next_id()))
+    (state,) = await insist(store.schedules.list_schedules)
     assert state.last_job_id is not None
-    await insist(lambda: store.remove_schedule("nightly"))
+    await insist(lambda: store.schedules.remove_schedule("nightly"))
     for each in await claim(delayed, repeated, state.last_job_id):
-        await insist(lambda: store.finish(each, completion(None)))  # noqa: B023
-    assert len(await insist(store.list_queues)) == 1
+        await insist(lambda: store.attempts.finish(each, completion(None)))  # noqa: B023
+    assert len(await insist(store.queues.list_queues)) == 1
     clock.advance(60)
-    assert await insist(store.make_due) is None
+    assert await insist(store.attempts.make_due) is None
     (again,) = await claim(held)
-    await insist(lambda: store.finish(again, completion(None)))
+    await insist(lambda: store.attempts.finish(again, completion(None)))
 
 
 async def use_schedule(store: SqliteStore) -> None:
-    await insist(lambda: store.put_schedule(schedule(), TICK))
-    await insist(lambda: store.set_schedule_paused("nightly", None, is_paused=True))
-    await insist(lambda: store.set_schedule_paused("nightly", TICK, is_paused=False))
-    fired = await insist(lambda: store.fire_schedule("nightly", TICK, NEXT, ids.next_id()))
+    await insist(lambda: store.schedules.put_schedule(schedule(), TICK))
+    await insist(lambda: store.schedules.set_schedule_paused("nightly", None, is_paused=True))
+    await insist(lambda: store.schedules.set_schedule_paused("nightly", TICK, is_paused=False))
+    fired = await insist(lambda: store.schedules.fire_schedule("nightly", TICK, NEXT, ids.next_id()))
     assert fired is FiredSchedule.SUBMITTED
 
 

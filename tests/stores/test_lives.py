@@ -132,7 +132,7 @@ class Lives(RuleBasedStateMachine):
         """For each store, which of all that there ever were it is."""
         self.turns = count()
         self.open_stores()
-        self.position = self.run(self.stores[0].get_position())
+        self.position = self.run(self.stores[0].changes.get_position())
         self.followed: dict[str, JobRecord] = {}
 
     def open_stores(self) -> None:
@@ -144,8 +144,8 @@ class Lives(RuleBasedStateMachine):
         return done(coroutine)
 
     @property
-    def is_shared(self) -> bool:
-        return self.stores[0].is_shared
+    def is_durable(self) -> bool:
+        return self.stores[0].liveness.is_durable
 
     def store(self, which: int) -> JobStore:
         return self.stores[which % len(self.stores)]
@@ -184,7 +184,7 @@ class Lives(RuleBasedStateMachine):
         new = submission(job_id, runner, args=(argument,), target=target, options=options)
         first = next((life for life in self.lives.values() if key and life.key == key), None)
         if first is None:
-            assert self.run(self.store(which).insert(new)) == job_id
+            assert self.run(self.store(which).submissions.insert(new)) == job_id
             owner, turn = self.number(which) if is_local else None, next(self.turns)
             due_at = options.scheduled_at(self.clock.now())
             self.lives[job_id] = Life(
@@ -192,10 +192,10 @@ class Lives(RuleBasedStateMachine):
             )
             return job_id
         if (first.is_local, first.argument) == (is_local, argument):
-            assert self.run(self.store(which).insert(new)) == first.id
+            assert self.run(self.store(which).submissions.insert(new)) == first.id
         else:
             with pytest.raises(IdempotencyConflict):
-                self.run(self.store(which).insert(new))
+                self.run(self.store(which).submissions.insert(new))
         return multiple()
 
     @rule(
@@ -223,7 +223,7 @@ class Lives(RuleBasedStateMachine):
 
     def claim_jobs(self, which: int, limit: int, excluding: set[RunnerKind], max_running: int | None) -> object:
         expected = self.claimable(which, limit, excluding, max_running)
-        claims = self.run(self.store(which).claim(limit, excluding, max_running))
+        claims = self.run(self.store(which).attempts.claim(limit, excluding, max_running))
         assert [claim.submission.id for claim in claims] == [life.id for life in expected]
         for life, claim in zip(expected, claims, strict=True):
             self.start_attempt(life, self.number(which))
@@ -231,7 +231,7 @@ class Lives(RuleBasedStateMachine):
         return multiple(*claims)
 
     def claimable(self, which: int, limit: int, excluding: set[RunnerKind], max_running: int | None) -> list[Life]:
-        if self.is_shared and max_running is not None:
+        if self.is_durable and max_running is not None:
             limit = max(0, min(limit, max_running - len(self.running())))
         return [
             life
@@ -239,7 +239,7 @@ class Lives(RuleBasedStateMachine):
             if life.status is JobStatus.PENDING
             and life.due_at is None
             and life.runner not in excluding
-            and (life.owner in (None, self.number(which)) or not self.is_shared)
+            and (life.owner in (None, self.number(which)) or not self.is_durable)
         ][:limit]
 
     def start_attempt(self, life: Life, owner: int) -> None:
@@ -269,7 +269,7 @@ class Lives(RuleBasedStateMachine):
         life = self.held(claim, staleness)
         stale = Claim(claim.submission, claim.attempt - staleness)
         is_ours = life is not None and not life.is_hidden
-        assert self.run(self.store(which).finish(stale, OUTCOMES[outcome])) == is_ours
+        assert self.run(self.store(which).attempts.finish(stale, OUTCOMES[outcome])) == is_ours
         if life is not None:
             self.end(life, outcome)
 
@@ -289,7 +289,7 @@ class Lives(RuleBasedStateMachine):
         life, due_at = self.held(claim, staleness), self.clock.now() + timedelta(seconds=delay)
         stale = Claim(claim.submission, claim.attempt - staleness)
         is_ours = life is not None and not life.is_hidden
-        assert self.run(self.store(which).retry(stale, OUTCOMES[Transition.FAIL], due_at)) == is_ours
+        assert self.run(self.store(which).attempts.retry(stale, OUTCOMES[Transition.FAIL], due_at)) == is_ours
         if life is None:
             return
         if life.is_hidden or life.is_asked:
@@ -314,19 +314,21 @@ class Lives(RuleBasedStateMachine):
                 self.lives[job_id].due_at = None
                 self.lives[job_id].turn = next(self.turns)
                 del waiting[job_id]
-        assert self.run(self.store(which).make_due()) == min(waiting.values(), default=None)
+        assert self.run(self.store(which).attempts.make_due()) == min(waiting.values(), default=None)
 
     @rule(which=st.integers(0, 1), claim=claims, staleness=st.sampled_from([0, 0, 1]))
     def release(self, which: int, claim: Claim, staleness: int) -> None:
         life = self.held(claim, staleness)
         is_ours = life is not None and not life.is_hidden
-        assert self.run(self.store(which).release(Claim(claim.submission, claim.attempt - staleness))) == is_ours
+        assert (
+            self.run(self.store(which).attempts.release(Claim(claim.submission, claim.attempt - staleness))) == is_ours
+        )
         if life is not None:
             self.give_up(life, is_spared=True)
 
     def give_up(self, life: Life, *, is_spared: bool) -> None:
         """What becomes of a job whose attempt will not end by itself."""
-        if not self.is_shared or life.is_hidden or life.is_asked:
+        if not self.is_durable or life.is_hidden or life.is_asked:
             self.end(life, Transition.CANCEL)
         elif life.is_local or life.max_restarts < (1 if is_spared else life.attempt - life.spared - life.failures):
             life.move(Transition.FAIL)
@@ -338,7 +340,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1), claim=claims, done_so_far=st.integers(0, 100))
     def report_progress(self, which: int, claim: Claim, done_so_far: int) -> None:
-        self.run(self.store(which).report_progress(claim, Progress(done_so_far)))
+        self.run(self.store(which).attempts.report_progress(claim, Progress(done_so_far)))
         life = self.held(claim, 0)
         if life is not None and not life.is_hidden:
             life.progress = Progress(done_so_far, reported_at=self.clock.now())
@@ -352,9 +354,9 @@ class Lives(RuleBasedStateMachine):
         life = self.visible().get(job_id)
         if life is None:
             with pytest.raises(JobNotFound):
-                self.run(self.store(which).request_cancel(job_id))
+                self.run(self.store(which).submissions.request_cancel(job_id))
             return
-        record = self.run(self.store(which).request_cancel(job_id))
+        record = self.run(self.store(which).submissions.request_cancel(job_id))
         assert record is not None
         if not life.status.is_terminal and not life.is_asked:
             life.is_asked = True
@@ -379,9 +381,9 @@ class Lives(RuleBasedStateMachine):
     def delete_job(self, which: int, job_id: str) -> None:
         life = self.visible().get(job_id)
         if life is not None:
-            self.run(self.store(which).delete(job_id))
+            self.run(self.store(which).submissions.delete(job_id))
             life.key = None
-            if self.is_shared and life.status is JobStatus.RUNNING:
+            if self.is_durable and life.status is JobStatus.RUNNING:
                 life.is_hidden = True
             else:
                 self.forget(life)
@@ -398,8 +400,8 @@ class Lives(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1))
     def rescue_nobody(self, which: int) -> None:
-        self.run(self.store(which).rescue())
-        self.run(wait_healthy(self.store(which)))
+        self.run(self.store(which).liveness.rescue())
+        self.run(wait_healthy(self.store(which).liveness))
 
     @invariant()
     def the_store_says_what_the_model_says(self) -> None:
@@ -411,26 +413,26 @@ class Lives(RuleBasedStateMachine):
             assert (record.status, record.version, record.attempt) == (life.status, life.version, life.attempt)
             assert (record.progress, record.cancel_requested_at is not None) == (life.progress, life.is_asked)
         statuses = [life.status for life in visible.values()]
-        counts = self.run(self.stores[0].count_by_status())
+        counts = self.run(self.stores[0].reads.count_by_status())
         assert counts == {status: statuses.count(status) for status in JobStatus}
         for status in JobStatus:
             expected = [record for record in records if record.status is status]
             assert self.list_records(JobFilter(statuses=frozenset([status]))) == expected
-            page = self.run(self.stores[-1].list_records(JobFilter(statuses=frozenset([status])), 3, None))
+            page = self.run(self.stores[-1].reads.list_records(JobFilter(statuses=frozenset([status])), 3, None))
             assert page.records == expected[:3]
             assert (page.next_before is None) == (len(expected) <= 3)
 
     @invariant()
     def every_life_is_told_in_order_by_each_transition(self) -> None:
         for job_id, life in self.visible().items():
-            told = self.run(self.stores[-1].list_transitions(job_id, 0))
+            told = self.run(self.stores[-1].reads.list_transitions(job_id, 0))
             assert [(record.version, record.status) for record in told] == life.told
             assert all(is_legal(earlier, later) for earlier, later in pairwise(told))
 
     @rule(limit=st.integers(1, 5))
     def follow_for_a_while(self, limit: int) -> None:
         """Whoever follows the changes comes to know what the store knows, in steps of any size, and at any time."""
-        page = self.run(self.stores[0].list_changes(self.position, limit))
+        page = self.run(self.stores[0].changes.list_changes(self.position, limit))
         assert page is not None
         positions = [change.position for change in page.changes]
         assert positions == sorted(set(positions))
@@ -445,13 +447,13 @@ class Lives(RuleBasedStateMachine):
             assert {record.id: record for record in self.list_records(ALL_JOBS)} == self.followed
 
     def list_records(self, wanted: JobFilter) -> list[JobRecord]:
-        return self.run(self.stores[0].list_records(wanted, 1_000, None)).records
+        return self.run(self.stores[0].reads.list_records(wanted, 1_000, None)).records
 
     def teardown(self) -> None:
         for job_id in self.visible():
-            self.run(self.stores[0].delete(job_id))
+            self.run(self.stores[0].submissions.delete(job_id))
             with pytest.raises(JobNotFound):
-                self.run(self.stores[-1].get_record(job_id))
+                self.run(self.stores[-1].reads.get_record(job_id))
 
 
 class LivesInMemory(Lives):
@@ -468,7 +470,7 @@ class LivesInMemory(Lives):
             assert all(is_legal(earlier, later) for earlier, later in pairwise(records))
             if job_id in self.lives:
                 told = [event.record for event in events if event.is_transition]
-                assert self.run(self.stores[0].list_transitions(job_id, 0)) == told
+                assert self.run(self.stores[0].reads.list_transitions(job_id, 0)) == told
 
 
 class Onlooker(RecordingPublisher):
@@ -505,7 +507,7 @@ class LivesOnFile(Lives):
 
     def open_store(self, publisher: RecordingPublisher | None = None) -> SqliteStore:
         store = SqliteStore(self.path, publisher or RecordingPublisher(), self.clock, Retention())
-        self.run(store.open(Signals()))
+        self.run(store.liveness.open(Signals()))
         return store
 
     def run(self, coroutine: Coroutine[object, object, T]) -> T:
@@ -518,13 +520,13 @@ class LivesOnFile(Lives):
         store = self.store(which)
 
         async def claim() -> None:
-            claiming = asyncio.ensure_future(store.claim(limit, ()))
+            claiming = asyncio.ensure_future(store.attempts.claim(limit, ()))
             await asyncio.sleep(0)
             claiming.cancel()
             with suppress(asyncio.CancelledError):
                 await claiming
             for _ in range(2):  # the first is answered with the claims, the second after what that has led to
-                await wait_healthy(store)
+                await wait_healthy(store.liveness)
 
         expected = self.claimable(which, limit, set(), None)
         self.run(claim())
@@ -545,7 +547,7 @@ class LivesOnFile(Lives):
         store._registration.lock.close()
         store._stop_threads()
         if is_rescued_by_other:
-            self.run(self.stores[1 - which].rescue())
+            self.run(self.stores[1 - which].liveness.rescue())
         self.replace(which)
         self.fail_waiting(number)
         for life in self.running():
@@ -563,9 +565,9 @@ class LivesOnFile(Lives):
             if life.owner == number:
                 claim = Claim(submission(life.id), life.attempt)
                 released.append(claim)
-                assert self.run(store.release(claim)) != life.is_hidden
+                assert self.run(store.attempts.release(claim)) != life.is_hidden
                 self.give_up(life, is_spared=True)
-        self.run(store.close())
+        self.run(store.liveness.close())
         assert self.count_locks() == 2
         self.replace(which)
         return multiple(*released)
@@ -576,13 +578,13 @@ class LivesOnFile(Lives):
         store, number = self.stores[which], self.number(which)
         has_attempts = any(life.owner == number for life in self.running())
         self.retire(which)
-        self.run(store.close())
-        self.run(self.stores[1 - which].rescue())
+        self.run(store.liveness.close())
+        self.run(self.stores[1 - which].liveness.rescue())
         assert self.count_locks() == 2 + has_attempts
-        self.run(store.open(Signals()))
+        self.run(store.liveness.open(Signals()))
 
     def retire(self, which: int) -> None:
-        self.run(self.stores[which].retire())
+        self.run(self.stores[which].liveness.retire())
         self.fail_waiting(self.number(which))
 
     def fail_waiting(self, number: int) -> None:
@@ -606,15 +608,15 @@ class LivesOnFile(Lives):
             return
         try:
             last = self.ids.next_id()
-            self.run(self.stores[0].insert(submission(last)))
+            self.run(self.stores[0].submissions.insert(submission(last)))
             self.run(self.onlooker.wait_event_of(last))
             self.check_what_was_seen()
-            self.run(self.stores[0].delete(last))
+            self.run(self.stores[0].submissions.delete(last))
             super().teardown()
         finally:
             self.connection.close()
             for store in (*self.stores, self.third):
-                self.run(store.close())
+                self.run(store.liveness.close())
             self.loop.close()
             self.folder.cleanup()
 

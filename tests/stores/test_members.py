@@ -59,7 +59,7 @@ async def test_a_file_that_is_reached_by_two_paths_is_one(
     async with open_scheduler() as first, open_scheduler(link) as second:
         job_id = await first.add_job(gate.enter)
         await gate.wait_entered(1)
-        await store_of(second).rescue()
+        await store_of(second).liveness.rescue()
         assert await second.get_status(job_id) is JobStatus.RUNNING
         gate.open()
         assert (await second.wait(job_id, 30)).attempt == 1
@@ -71,14 +71,14 @@ async def test_a_lock_that_somebody_has_removed_is_made_again(open_store: OpenSt
         claim = await claim_one(first)
         for lock in locks_of(path):
             lock.unlink()
-        await first.rescue()
-        await second.rescue()
+        await first.liveness.rescue()
+        await second.liveness.rescue()
         assert len(locks_of(path)) == 2
-        await first.rescue()
-        assert (await second.get_record(job_id)).status is JobStatus.RUNNING
+        await first.liveness.rescue()
+        assert (await second.reads.get_record(job_id)).status is JobStatus.RUNNING
         die(first)
-        await second.rescue()
-        assert (await second.get_record(job_id)).status is JobStatus.PENDING
+        await second.liveness.rescue()
+        assert (await second.reads.get_record(job_id)).status is JobStatus.PENDING
         assert claim.attempt == 1
 
 
@@ -99,20 +99,20 @@ async def test_a_process_that_was_taken_for_dead_joins_again(open_store: OpenSto
         assert (await claim_one(store)).submission.id == job_id
         die(store)
         async with open_store() as heir:
-            assert (await heir.get_record(job_id)).status is JobStatus.PENDING
+            assert (await heir.reads.get_record(job_id)).status is JobStatus.PENDING
 
 
 async def test_the_jobs_of_a_process_that_nobody_knows_are_taken_over(open_store: OpenStore, path: Path) -> None:
     async with open_store() as store:
         job_id = await insert(store)
         local = ids.next_id()
-        await store.insert(Submission(local, "closure", lambda: None, (), {}, RunnerKind.THREAD))
+        await store.submissions.insert(Submission(local, "closure", lambda: None, (), {}, RunnerKind.THREAD))
         await claim_one(store)
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("UPDATE jobs SET owner = 1000")
-        await store.rescue()
-        assert (await store.get_record(job_id)).status is JobStatus.PENDING
-        assert (await store.get_record(local)).status is JobStatus.FAILED
+        await store.liveness.rescue()
+        assert (await store.reads.get_record(job_id)).status is JobStatus.PENDING
+        assert (await store.reads.get_record(local)).status is JobStatus.FAILED
 
 
 async def test_a_copy_beside_the_file_does_not_take_its_processes_for_its_own(
@@ -126,18 +126,18 @@ async def test_a_copy_beside_the_file_does_not_take_its_processes_for_its_own(
             source.backup(target)
         async with open_scheduler(copy, max_concurrency=1) as other:
             assert (await other.wait(job_id, 30)).status is JobStatus.COMPLETED
-        assert (await store.get_record(job_id)).status is JobStatus.RUNNING
+        assert (await store.reads.get_record(job_id)).status is JobStatus.RUNNING
 
 
 async def test_many_jobs_are_taken_over_in_steps(open_store: OpenStore) -> None:
     async with open_store() as heir, open_store() as dead:
         await asyncio.gather(*(insert(dead) for _ in range(1_200)))
         for _ in range(600):
-            await dead.insert(Submission(ids.next_id(), "closure", lambda: None, (), {}, RunnerKind.THREAD))
-        assert len(await dead.claim(1_200, (RunnerKind.THREAD,))) == 1_200
+            await dead.submissions.insert(Submission(ids.next_id(), "closure", lambda: None, (), {}, RunnerKind.THREAD))
+        assert len(await dead.attempts.claim(1_200, (RunnerKind.THREAD,))) == 1_200
         die(dead)
-        await heir.rescue()
-        counts = await heir.count_by_status()
+        await heir.liveness.rescue()
+        counts = await heir.reads.count_by_status()
         assert (counts[JobStatus.PENDING], counts[JobStatus.FAILED], counts[JobStatus.RUNNING]) == (1_200, 600, 0)
 
 
@@ -301,10 +301,10 @@ async def test_a_file_that_is_removed_is_not_written_to_any_more(
                 await insert(store)
         with pytest.raises(StoreUnavailable, match=r"was removed\. Put it back"):
             await insert(store)
-        assert "was removed" in (await store.find_problem() or "")
+        assert "was removed" in (await store.liveness.find_problem() or "")
         assert not path.exists()
     async with open_store() as store:  # an empty one, without what is left of the old one's log
-        assert (await store.list_records(ALL_JOBS, 10, None)).records == []
+        assert (await store.reads.list_records(ALL_JOBS, 10, None)).records == []
 
 
 async def test_a_file_that_is_put_back_is_well_at_once(open_store: OpenStore, path: Path) -> None:
@@ -314,11 +314,11 @@ async def test_a_file_that_is_put_back_is_well_at_once(open_store: OpenStore, pa
         for _ in range(3):  # the first of them may meet what has become of the file
             with pytest.raises(StoreUnavailable, match="was removed"):
                 await insert(store)
-        assert "was removed" in (await store.find_problem() or "")
+        assert "was removed" in (await store.liveness.find_problem() or "")
         path.with_name("away.db").rename(path)
-        assert [await store.find_problem() for _ in range(3)][-1] is None  # the first may still be refused
+        assert [await store.liveness.find_problem() for _ in range(3)][-1] is None  # the first may still be refused
         await insert(store)
-        assert (await store.get_record(job_id)).id == job_id
+        assert (await store.reads.get_record(job_id)).id == job_id
 
 
 async def insert_after_all(store: SqliteStore) -> str:
@@ -342,9 +342,9 @@ async def test_a_file_that_is_replaced_is_opened_anew(
         await see()
         kept = await insert_after_all(store)
         with pytest.raises(StoreUnavailable, match="was removed or replaced while in use"):
-            await store.get_record(kept)
-        assert [record.id for record in (await store.list_records(ALL_JOBS, 10, None)).records] == [kept, job_id]
-        await wait_healthy(store)
+            await store.reads.get_record(kept)
+        assert [record.id for record in (await store.reads.list_records(ALL_JOBS, 10, None)).records] == [kept, job_id]
+        await wait_healthy(store.liveness)
 
 
 async def test_a_file_that_was_read_in_another_way_loses_nothing(open_store: OpenStore, path: Path) -> None:
@@ -361,7 +361,7 @@ async def test_a_file_that_was_read_in_another_way_loses_nothing(open_store: Ope
                 continue
         assert len(accepted) >= 3
     async with open_store() as second:
-        kept = [record.id for record in (await second.list_records(ALL_JOBS, 10, None)).records]
+        kept = [record.id for record in (await second.reads.list_records(ALL_JOBS, 10, None)).records]
         assert set(accepted) <= set(kept)
 
 

@@ -73,21 +73,21 @@ class TestMemoryStore(JobStoreContract):
     async def test_pending_jobs_are_canceled_when_it_is_retired(self, store: JobStore) -> None:
         running, waiting = await self.insert(store, 2)
         claim = await self.claim(store)
-        await store.retire()
-        assert (await store.get_record(running)).status is JobStatus.RUNNING
-        record = await store.get_record(waiting)
+        await store.liveness.retire()
+        assert (await store.reads.get_record(running)).status is JobStatus.RUNNING
+        record = await store.reads.get_record(waiting)
         assert (record.status, record.ended_by, record.cancel_requested_at) == (JobStatus.CANCELED, EndedBy.STOP, None)
-        assert await store.finish(claim, completion(1))
-        await store.close()
-        assert await store.get_result(running) == 1
+        assert await store.attempts.finish(claim, completion(1))
+        await store.liveness.close()
+        assert await store.reads.get_result(running) == 1
 
     async def test_what_waits_for_a_time_or_a_key_is_canceled_as_well(self, store: JobStore) -> None:
         claim = await self.start(store, concurrency_key="k")
         waiting = [await self.submit(store, concurrency_key="k"), await self.submit(store, delay=60)]
-        await store.retire()
+        await store.liveness.retire()
         assert [await self.status_of(store, job_id) for job_id in waiting] == [JobStatus.CANCELED] * 2
-        assert await store.make_due() is None
-        assert await store.finish(claim, completion(None))
+        assert await store.attempts.make_due() is None
+        assert await store.attempts.finish(claim, completion(None))
 
     @pytest.mark.parametrize("how", ["ready", "delayed", "blocked", "ended"])
     async def test_of_a_deleted_job_nothing_is_held(self, store: JobStore, how: str) -> None:
@@ -104,12 +104,12 @@ class TestMemoryStore(JobStoreContract):
             outcome=completion(thing) if how == "ended" else None,
         )
         del thing
-        await store.delete(job_id)
+        await store.submissions.delete(job_id)
         gc.collect()
         assert reference() is None
 
     async def test_what_waits_costs_a_claim_nothing(self, store: JobStore) -> None:
-        await store.set_queue_paused("paused", is_paused=True)
+        await store.queues.set_queue_paused("paused", is_paused=True)
         await self.start(store, concurrency_key="k")
 
         async def wait(count: int) -> None:
@@ -132,8 +132,8 @@ class TestMemoryStore(JobStoreContract):
             sys.setprofile(count_call)
             try:
                 await self.submit(store, priority=1)
-                (claim,) = await store.claim(1, (THREAD,), None, {"full": 0})
-                await store.finish(claim, completion(None))
+                (claim,) = await store.attempts.claim(1, (THREAD,), None, {"full": 0})
+                await store.attempts.finish(claim, completion(None))
             finally:
                 sys.setprofile(None)
             return calls
@@ -147,36 +147,36 @@ class TestMemoryStore(JobStoreContract):
     async def test_a_list_by_status_is_not_cut_short_however_many_jobs_it_passes(self, store: JobStore) -> None:
         job_ids = await self.insert(store, 2 * SCAN_LIMIT)
         await self.claim(store)
-        page = await store.list_records(with_status(JobStatus.RUNNING), 10, None)
+        page = await store.reads.list_records(with_status(JobStatus.RUNNING), 10, None)
         assert [record.id for record in page.records] == job_ids[:1]
         assert page.next_before is None
 
     async def test_queues_of_which_all_jobs_were_canceled_are_forgotten(self, store: JobStore) -> None:
         assert isinstance(store, MemoryStore)
         for number in range(300):
-            await store.request_cancel(await self.submit(store, queue=f"user {number}"))
+            await store.submissions.request_cancel(await self.submit(store, queue=f"user {number}"))
         assert len(store._pending_jobs._queues._queues) <= 101
 
     async def test_old_changes_are_forgotten(self, store: JobStore) -> None:
-        begin = await store.get_position()
+        begin = await store.changes.get_position()
         await self.insert(store)
         claim = await self.claim(store)
         for step in range(9_998):
-            await store.report_progress(claim, Progress(step))
+            await store.attempts.report_progress(claim, Progress(step))
         assert [change.record is not None for change in await self.changes_since(store, begin, 20_000)] == [True]
-        await store.finish(claim, completion(None))
-        assert await store.list_changes(begin, 10) is None
-        assert await store.list_changes(begin + 1, 10) is not None
+        await store.attempts.finish(claim, completion(None))
+        assert await store.changes.list_changes(begin, 10) is None
+        assert await store.changes.list_changes(begin + 1, 10) is not None
 
     async def test_positions_of_an_earlier_process_are_not_known(
         self, store: JobStore, clock: FakeClock, publisher: RecordingPublisher
     ) -> None:
         await self.insert(store, 5)
-        seen = await store.get_position()
+        seen = await store.changes.get_position()
         clock.advance(0.001)
         later = MemoryStore(publisher, clock, Retention())
         await self.insert(later, 10)
-        assert await later.list_changes(seen, 10) is None
+        assert await later.changes.list_changes(seen, 10) is None
 
 
 class TestSignalsOfTheMemoryStore(StoreTests):
@@ -191,15 +191,15 @@ class TestSignalsOfTheMemoryStore(StoreTests):
         self, clock: FakeClock, publisher: RecordingPublisher, signals: RecordingSignals
     ) -> AsyncIterator[JobStore]:
         store = MemoryStore(publisher, clock, Retention())
-        await store.open(signals)
+        await store.liveness.open(signals)
         yield store
 
     async def test_a_job_that_becomes_due(self, store: JobStore, clock: FakeClock, signals: RecordingSignals) -> None:
         await self.submit(store, delay=60)
-        await store.make_due()
+        await store.attempts.make_due()
         assert not signals.take()
         clock.advance(60)
-        await store.make_due()
+        await store.attempts.make_due()
         assert signals.take()
 
     @pytest.mark.parametrize("how", ["finish", "retry later", "cancel", "delete"])
@@ -211,39 +211,39 @@ class TestSignalsOfTheMemoryStore(StoreTests):
         assert not signals.take()
         match how:
             case "finish":
-                await store.finish(await self.claim(store), completion(None))
+                await store.attempts.finish(await self.claim(store), completion(None))
             case "retry later":
-                await store.retry(await self.claim(store), failure(ValueError()), clock.now() + timedelta(1))
+                await store.attempts.retry(await self.claim(store), failure(ValueError()), clock.now() + timedelta(1))
             case "cancel":
-                await store.request_cancel(first)
+                await store.submissions.request_cancel(first)
             case _:
-                await store.delete(first)
+                await store.submissions.delete(first)
         assert signals.take()
 
     async def test_a_job_that_nobody_waits_for_ends(self, store: JobStore, signals: RecordingSignals) -> None:
-        await store.finish(await self.start(store, concurrency_key="k"), completion(None))
+        await store.attempts.finish(await self.start(store, concurrency_key="k"), completion(None))
         assert not signals.take()
 
     async def test_a_job_that_is_tried_again_at_once(
         self, store: JobStore, clock: FakeClock, signals: RecordingSignals
     ) -> None:
-        await store.retry(await self.start(store), failure(ValueError()), clock.now())
+        await store.attempts.retry(await self.start(store), failure(ValueError()), clock.now())
         assert signals.take()
 
     async def test_a_job_that_is_submitted_again(self, store: JobStore, signals: RecordingSignals) -> None:
-        await store.resubmit(await self.end(store, completion(None)), self.ids.next_id())
+        await store.submissions.resubmit(await self.end(store, completion(None)), self.ids.next_id())
         assert signals.take()
 
     async def test_a_job_of_a_schedule(self, store: JobStore, clock: FakeClock, signals: RecordingSignals) -> None:
-        await store.put_schedule(schedule(), clock.now())
-        await store.fire_schedule("nightly", clock.now(), None, self.ids.next_id())
+        await store.schedules.put_schedule(schedule(), clock.now())
+        await store.schedules.fire_schedule("nightly", clock.now(), None, self.ids.next_id())
         assert signals.take()
 
     async def test_a_queue_that_goes_on(self, store: JobStore, signals: RecordingSignals) -> None:
-        await store.set_queue_paused("default", is_paused=True)
+        await store.queues.set_queue_paused("default", is_paused=True)
         await self.submit(store)
         assert not signals.take()
-        await store.set_queue_paused("default", is_paused=False)
+        await store.queues.set_queue_paused("default", is_paused=False)
         assert signals.take()
 
 
@@ -277,10 +277,10 @@ class TestRetentionInMemory(JobStoreContract):
         finished = [await self.end(store, completion(index)) for index in range(10)]
         kept = await self.list_ids(store, with_status(JobStatus.COMPLETED))
         assert kept == finished[:-5:-1]
-        assert (await store.get_record(pending)).status is JobStatus.RUNNING
+        assert (await store.reads.get_record(pending)).status is JobStatus.RUNNING
         with pytest.raises(JobNotFound):
-            await store.get_record(finished[0])
-        assert await store.finish(running, completion(None))
+            await store.reads.get_record(finished[0])
+        assert await store.attempts.finish(running, completion(None))
 
     async def test_what_is_too_old_is_pruned(self, store: JobStore, clock: FakeClock) -> None:
         (waiting,) = await self.insert(store)
@@ -288,24 +288,24 @@ class TestRetentionInMemory(JobStoreContract):
         old = await self.end(store, completion(None))
         clock.advance(61)
         young = await self.end(store, completion(None))
-        assert not await store.prune(10)
+        assert not await store.liveness.prune(10)
         kept = set(await self.list_ids(store))
         assert kept == {waiting, young}
         with pytest.raises(JobNotFound):
-            await store.get_record(old)
+            await store.reads.get_record(old)
 
     async def test_it_is_pruned_in_small_steps(self, store: JobStore, clock: FakeClock) -> None:
         for _ in range(3):
             await self.end(store, completion(None))
         clock.advance(61)
-        assert [await store.prune(2), len(await self.list_all(store))] == [True, 1]
-        assert [await store.prune(2), len(await self.list_all(store))] == [False, 0]
+        assert [await store.liveness.prune(2), len(await self.list_all(store))] == [True, 1]
+        assert [await store.liveness.prune(2), len(await self.list_all(store))] == [False, 0]
 
     async def test_the_oldest_tracebacks_are_dropped_when_they_are_too_large(self, store: JobStore) -> None:
         failed = [
             await self.end(store, Outcome(Transition.FAIL, error="E", error_traceback="x" * 4_000)) for _ in "123"
         ]
-        tracebacks = [(await store.get_record(job_id)).error_traceback for job_id in failed]
+        tracebacks = [(await store.reads.get_record(job_id)).error_traceback for job_id in failed]
         assert tracebacks == [None, "x" * 4_000, "x" * 4_000]
 
     async def test_the_oldest_results_are_dropped_when_they_are_too_large(self, store: JobStore) -> None:
@@ -313,46 +313,46 @@ class TestRetentionInMemory(JobStoreContract):
         large = await self.end(store, completion(b"x" * 9_000))
         larger = await self.end(store, completion(b"x" * 90_000))
         for dropped in (small, large):
-            assert (await store.get_record(dropped)).status is JobStatus.COMPLETED
+            assert (await store.reads.get_record(dropped)).status is JobStatus.COMPLETED
             with pytest.raises(ResultDropped, match="is not kept"):
-                await store.get_result(dropped)
-        assert await store.get_result(larger) == b"x" * 90_000
+                await store.reads.get_result(dropped)
+        assert await store.reads.get_result(larger) == b"x" * 90_000
 
     async def test_a_key_is_free_again_when_its_job_was_dropped(self, store: JobStore, clock: FakeClock) -> None:
         options = JobOptions(idempotency_key=KEY)
-        await store.insert(submission(self.ids.next_id(), options=options))
-        await store.finish(await self.claim(store), completion(None))
+        await store.submissions.insert(submission(self.ids.next_id(), options=options))
+        await store.attempts.finish(await self.claim(store), completion(None))
         clock.advance(61)
-        await store.prune(10)
+        await store.liveness.prune(10)
         second = submission(self.ids.next_id(), options=options)
-        assert await store.insert(second) == second.id
+        assert await store.submissions.insert(second) == second.id
 
     async def test_what_is_dropped_is_no_change(self, store: JobStore, clock: FakeClock) -> None:
         await self.end(store, completion(None))
-        position = await store.get_position()
+        position = await store.changes.get_position()
         clock.advance(61)
-        await store.prune(10)
-        assert await store.get_position() == position
-        assert (await store.list_records(ALL_JOBS, 10, None)).records == []
+        await store.liveness.prune(10)
+        assert await store.changes.get_position() == position
+        assert (await store.reads.list_records(ALL_JOBS, 10, None)).records == []
 
     async def test_deleted_results_make_room(self, store: JobStore) -> None:
         for _ in range(5):
-            await store.delete(await self.end(store, completion(b"x" * 9_000)))
+            await store.submissions.delete(await self.end(store, completion(b"x" * 9_000)))
         first = await self.end(store, completion(b"x" * 4_000))
         await self.end(store, completion(b"x" * 4_000))
-        assert await store.get_result(first) == b"x" * 4_000
+        assert await store.reads.get_result(first) == b"x" * 4_000
 
     async def end_call(self, store: JobStore, *args: object, target: JobTarget = another) -> str:
         return await self.submit(store, target=target, args=args, outcome=completion(None))
 
     async def check_repeatable(self, store: JobStore, *job_ids: str) -> None:
         for job_id in job_ids:
-            await store.resubmit(job_id, self.ids.next_id())
+            await store.submissions.resubmit(job_id, self.ids.next_id())
 
     async def check_unrepeatable(self, store: JobStore, *job_ids: str) -> None:
         for job_id in job_ids:
             with pytest.raises(RetryUnavailable, match=r"too much memory to be kept \(Retention.max_result_bytes\)"):
-                await store.resubmit(job_id, self.ids.next_id())
+                await store.submissions.resubmit(job_id, self.ids.next_id())
 
     async def test_the_oldest_arguments_are_dropped_when_they_are_too_large(self, store: JobStore) -> None:
         first, *others = [await self.end_call(store, {"data": [b"x" * 3_000]}, 1) for _ in range(3)]
@@ -373,59 +373,59 @@ class TestRetentionInMemory(JobStoreContract):
 
         job_id = await self.end_call(store, target=use)
         with pytest.raises(RetryUnavailable, match="defined inside of a function"):
-            await store.resubmit(job_id, self.ids.next_id())
+            await store.submissions.resubmit(job_id, self.ids.next_id())
 
     async def test_arguments_are_dropped_before_results(self, store: JobStore) -> None:
         with_result = await self.end(store, completion(b"x" * 4_000))
         with_arguments = await self.end_call(store, b"x" * 8_000)
         with_results = await self.end(store, completion(b"y" * 4_000))
-        assert await store.get_result(with_result) == b"x" * 4_000
-        assert await store.get_result(with_results) == b"y" * 4_000
+        assert await store.reads.get_result(with_result) == b"x" * 4_000
+        assert await store.reads.get_result(with_results) == b"y" * 4_000
         await self.check_unrepeatable(store, with_arguments)
         await self.check_repeatable(store, with_result, with_results)
 
     async def test_arguments_of_deleted_jobs_make_room(self, store: JobStore) -> None:
         for _ in range(5):
-            await store.delete(await self.end_call(store, b"x" * 9_000))
+            await store.submissions.delete(await self.end_call(store, b"x" * 9_000))
         await self.check_repeatable(store, await self.end_call(store, b"x" * 4_000))
 
     async def log(self, store: JobStore, clock: FakeClock, claim: Claim, count: int) -> None:
-        await store.append_log(claim, [NewLine(clock.now(), "info", "log", "x" * 1_000)] * count)
+        await store.attempts.append_log(claim, [NewLine(clock.now(), "info", "log", "x" * 1_000)] * count)
 
     async def test_the_oldest_logs_are_dropped_when_they_are_too_large(self, store: JobStore, clock: FakeClock) -> None:
         await self.insert(store, 2)
-        old, new = await store.claim(2, ())
+        old, new = await store.attempts.claim(2, ())
         await self.log(store, clock, old, 5)
         await self.log(store, clock, new, 5)
-        assert await store.list_log(old.submission.id, 0, 10) == ([], True, 5)
-        assert len((await store.list_log(new.submission.id, 0, 10)).lines) == 5
+        assert await store.reads.list_log(old.submission.id, 0, 10) == ([], True, 5)
+        assert len((await store.reads.list_log(new.submission.id, 0, 10)).lines) == 5
         await self.log(store, clock, old, 1)
-        assert [line.number for line in (await store.list_log(old.submission.id, 0, 10)).lines] == [6]
+        assert [line.number for line in (await store.reads.list_log(old.submission.id, 0, 10)).lines] == [6]
 
     async def test_of_a_long_life_the_newest_transitions_are_kept(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
         for _ in range(70):
-            await store.retry(claim, failure(ValueError()), clock.now())
+            await store.attempts.retry(claim, failure(ValueError()), clock.now())
             claim = await self.claim(store)
-        told = await store.list_transitions(claim.submission.id, 0)
-        newest = await store.get_record(claim.submission.id)
+        told = await store.reads.list_transitions(claim.submission.id, 0)
+        newest = await store.reads.get_record(claim.submission.id)
         assert told[-1] == newest
         assert [record.version for record in told] == list(range(newest.version + 1 - len(told), newest.version + 1))
         assert 10 < len(told) <= 100
 
     async def test_the_metadata_of_a_history_counts(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store, metadata={"note": "x" * 4_000})
-        await store.retry(claim, failure(ValueError()), clock.now() + timedelta(hours=1))
+        await store.attempts.retry(claim, failure(ValueError()), clock.now() + timedelta(hours=1))
         await self.end(store, completion(b"x" * 1_000))
-        assert len(await store.list_transitions(claim.submission.id, 0)) == 1
+        assert len(await store.reads.list_transitions(claim.submission.id, 0)) == 1
 
     async def test_the_oldest_histories_are_dropped_when_they_are_too_large(
         self, store: JobStore, clock: FakeClock
     ) -> None:
         claim = await self.start(store)
         failed = Outcome(Transition.FAIL, error="E", error_traceback="x" * 3_000)
-        await store.retry(claim, failed, clock.now() + timedelta(hours=1))
+        await store.attempts.retry(claim, failed, clock.now() + timedelta(hours=1))
         await self.end(store, completion(b"x" * 9_000))
-        (last,) = await store.list_transitions(claim.submission.id, 0)
-        assert last == await store.get_record(claim.submission.id)
+        (last,) = await store.reads.list_transitions(claim.submission.id, 0)
+        assert last == await store.reads.get_record(claim.submission.id)
         assert (last.status, [past.error for past in last.attempts]) == (JobStatus.PENDING, ["E"])

@@ -52,13 +52,13 @@ async def test_a_job_that_is_tried_again_has_no_error_any_more(tmp_path: Path) -
     )
     connection.close()
     store = SqliteStore(tmp_path / "jobs.db", RecordingPublisher(), FakeClock(), Retention())
-    await store.open(RecordingSignals())
-    record = await store.get_record(job_id)
+    await store.liveness.open(RecordingSignals())
+    record = await store.reads.get_record(job_id)
     assert (record.status, record.error, record.error_traceback) == (JobStatus.PENDING, None, None)
     assert [(past.error, past.ended_by) for past in record.attempts] == [("ValueError: no", EndedBy.TARGET)]
-    assert (await store.list_transitions(job_id, 2)) == [record]
-    assert [each.error for each in (await store.list_records(ALL_JOBS, 10, None)).records] == [None]
-    await store.close()
+    assert (await store.reads.list_transitions(job_id, 2)) == [record]
+    assert [each.error for each in (await store.reads.list_records(ALL_JOBS, 10, None)).records] == [None]
+    await store.liveness.close()
 
 
 async def test_jobs_that_were_ready_are_claimed_in_turn(tmp_path: Path) -> None:
@@ -75,13 +75,13 @@ async def test_jobs_that_were_ready_are_claimed_in_turn(tmp_path: Path) -> None:
     connection.execute("INSERT INTO queues (name, is_paused) VALUES ('paused', 1)")
     connection.close()
     store = SqliteStore(tmp_path / "jobs.db", RecordingPublisher(), FakeClock(), Retention())
-    await store.open(RecordingSignals())
-    claimed = [(await store.claim(1, ()))[0].submission.id for _ in range(4)]
+    await store.liveness.open(RecordingSignals())
+    claimed = [(await store.attempts.claim(1, ()))[0].submission.id for _ in range(4)]
     assert claimed == [jobs["first"][1], jobs["second"][0], jobs["first"][2], jobs["second"][1]]
-    assert len(await store.claim(9, ())) == 1
-    await store.set_queue_paused("paused", is_paused=False)
-    assert len(await store.claim(9, ())) == 3
-    await store.close()
+    assert len(await store.attempts.claim(9, ())) == 1
+    await store.queues.set_queue_paused("paused", is_paused=False)
+    assert len(await store.attempts.claim(9, ())) == 3
+    await store.liveness.close()
 
 
 async def test_a_key_that_is_held_in_a_paused_queue_is_passed_on(tmp_path: Path) -> None:
@@ -98,9 +98,9 @@ async def test_a_key_that_is_held_in_a_paused_queue_is_passed_on(tmp_path: Path)
     connection.execute("INSERT INTO queues (name, is_paused) VALUES ('paused', 1)")
     connection.close()
     store = SqliteStore(tmp_path / "jobs.db", RecordingPublisher(), FakeClock(), Retention())
-    await store.open(RecordingSignals())
-    assert [claim.submission.id for claim in await store.claim(9, ())] == [waiting]
-    await store.close()
+    await store.liveness.open(RecordingSignals())
+    assert [claim.submission.id for claim in await store.attempts.claim(9, ())] == [waiting]
+    await store.liveness.close()
 
 
 @pytest.mark.parametrize("assignment", ["queue = 'other'", "queue = 'other', status = 'canceled'", "status = 'failed'"])

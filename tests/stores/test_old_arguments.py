@@ -26,13 +26,13 @@ async def test_arguments_of_an_earlier_version_are_read_by_the_types_of_the_targ
     connection.close()
     clock, publisher = FakeClock(), RecordingPublisher()
     store = SqliteStore(tmp_path / "jobs.db", publisher, clock, Retention())
-    await store.open(RecordingSignals())
+    await store.liveness.open(RecordingSignals())
     try:
-        (claim,) = await store.claim(1, ())
+        (claim,) = await store.attempts.claim(1, ())
         assert await claim.submission.call() == Point(1, [2])
-        assert (await store.get_record(job_id)).restart_problem is None
+        assert (await store.reads.get_record(job_id)).restart_problem is None
     finally:
-        await store.close()
+        await store.liveness.close()
 
 
 async def test_an_idempotency_key_of_an_earlier_version_is_still_that_of_the_same_call(tmp_path: Path) -> None:
@@ -48,17 +48,17 @@ async def test_an_idempotency_key_of_an_earlier_version_is_still_that_of_the_sam
     )
     connection.close()
     store = SqliteStore(tmp_path / "jobs.db", RecordingPublisher(), FakeClock(), Retention())
-    await store.open(RecordingSignals())
+    await store.liveness.open(RecordingSignals())
     options = changed(DEFAULT_OPTIONS, {"idempotency_key": "key"})
     try:
         same = submission(ids.next_id(), target=read_point, args=(Point(1, [2]),), options=options)
-        assert await store.insert(same) == earlier
+        assert await store.submissions.insert(same) == earlier
         for target, point in ((read_point, Point(1, [3])), (read_another, Point(1, [2]))):
             other = submission(ids.next_id(), target=target, args=(point,), options=options)
             with pytest.raises(IdempotencyConflict):
-                await store.insert(other)
+                await store.submissions.insert(other)
     finally:
-        await store.close()
+        await store.liveness.close()
 
 
 async def read_another(point: Point) -> Point:

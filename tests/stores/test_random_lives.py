@@ -37,7 +37,7 @@ async def test_random_threads_of_random_processes_live_legal_lives(tmp_path: Pat
     path = tmp_path / "jobs.db"
     facts = list(run_processes(path, seed))
     rescuer = SqliteStore(path, RecordingPublisher(), SystemClock(), Retention())
-    await rescuer.open(Signals())  # takes over what the processes have left behind
+    await rescuer.liveness.open(Signals())  # takes over what the processes have left behind
     try:
         with closing(sqlite3.connect(path)) as connection:
             assert check_events(connection) > PROCESSES * OPERATIONS
@@ -45,7 +45,7 @@ async def test_random_threads_of_random_processes_live_legal_lives(tmp_path: Pat
             assert connection.execute("SELECT count(*) FROM jobs WHERE status = 'running'").fetchone() == (0,)
             assert connection.execute("SELECT count(*) FROM processes").fetchone() == (1,)
     finally:
-        await rescuer.close()
+        await rescuer.liveness.close()
     assert list(tmp_path.glob("*-process-*")) == []
 
 
@@ -153,7 +153,7 @@ def damaged(path: Path, statement: str) -> Iterator[sqlite3.Connection]:
 async def test_tables_that_disagree_are_found(tmp_path: Path, statement: str, problem: str) -> None:
     path = tmp_path / "jobs.db"
     store = SqliteStore(path, RecordingPublisher(), SystemClock(), Retention())
-    await store.open(Signals())
-    await store.close()
+    await store.liveness.open(Signals())
+    await store.liveness.close()
     with damaged(path, statement) as connection, pytest.raises(AssertionError, match=problem):
         check_events(connection)

@@ -73,7 +73,7 @@ class Process:
         self.store = SqliteStore(path, self.publisher, SystemClock(), Retention())
 
     async def open(self) -> SqliteStore:
-        await self.store.open(self.signals)
+        await self.store.liveness.open(self.signals)
         return self.store
 
     def die(self) -> None:
@@ -92,7 +92,7 @@ async def one(path: Path) -> AsyncIterator[Process]:
     process = Process(path)
     await process.open()
     yield process
-    await process.store.close()
+    await process.store.liveness.close()
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ async def other(path: Path) -> AsyncIterator[Process]:
     process = Process(path)
     await process.open()
     yield process
-    await process.store.close()
+    await process.store.liveness.close()
 
 
 def new(*, is_local: bool = False) -> Submission:
@@ -112,23 +112,23 @@ def new(*, is_local: bool = False) -> Submission:
 
 async def test_who_rescues_jobs_looks_for_work(one: Process, other: Process) -> None:
     """The events of a rescue are the rescuer's own, of which nobody else tells it."""
-    job_id = await one.store.insert(new())
-    await one.store.claim(1, ())
+    job_id = await one.store.submissions.insert(new())
+    await one.store.attempts.claim(1, ())
     while not any(event.record and event.record.version == 2 for event in other.publisher.events):
         await other.signals.wait_woken()
     one.die()
     other.signals.told.clear()
-    await other.store.rescue()
+    await other.store.liveness.rescue()
     assert "wake" in other.signals.told
-    assert [claim.submission.id for claim in await other.store.claim(1, ())] == [job_id]
+    assert [claim.submission.id for claim in await other.store.attempts.claim(1, ())] == [job_id]
 
 
 async def test_what_only_a_process_could_run_ends_with_it_even_if_that_could_not_be_written_before(
     one: Process, other: Process
 ) -> None:
-    job_id = await one.store.insert(new(is_local=True))
-    await one.store.close()  # without `retire`
-    assert (await other.store.get_record(job_id)).status is JobStatus.FAILED
+    job_id = await one.store.submissions.insert(new(is_local=True))
+    await one.store.liveness.close()  # without `retire`
+    assert (await other.store.reads.get_record(job_id)).status is JobStatus.FAILED
 
 
 async def test_a_claim_that_nobody_took_is_given_back_also_if_that_cannot_be_written_at_once(
@@ -151,27 +151,29 @@ async def test_a_claim_that_nobody_took_is_given_back_also_if_that_cannot_be_wri
 
     monkeypatch.setattr(writer, "ask", refuse_once)
     monkeypatch.setattr(backoff, "_FIRST_SECONDS", 0.01)
-    job_id = await one.store.insert(new())
-    claiming = asyncio.create_task(one.store.claim(1, ()))
+    job_id = await one.store.submissions.insert(new())
+    claiming = asyncio.create_task(one.store.attempts.claim(1, ()))
     async with asyncio.timeout(60):
         await claimed.wait()
         claiming.cancel()
         await given_back.wait()
-    assert [claim.submission.id for claim in await one.store.claim(1, ())] == [job_id]
+    assert [claim.submission.id for claim in await one.store.attempts.claim(1, ())] == [job_id]
 
 
 @pytest.mark.parametrize("what", ["cancel", "delete"])
 async def test_a_claim_that_nobody_took_is_given_back_unless_the_job_was_stopped(
     one: Process, other: Process, what: str, path: Path
 ) -> None:
-    job_id = await one.store.insert(new())
-    (claim,) = await one.store.claim(1, ())
-    await (other.store.request_cancel(job_id) if what == "cancel" else other.store.delete(job_id))
+    job_id = await one.store.submissions.insert(new())
+    (claim,) = await one.store.attempts.claim(1, ())
+    await (
+        other.store.submissions.request_cancel(job_id) if what == "cancel" else other.store.submissions.delete(job_id)
+    )
     assert one.store._writer is not None
     await one.store._writer.ask(UNCLAIM, writes.Release(job_id, claim.attempt, NOW))
     if what == "cancel":
-        assert (await other.store.get_record(job_id)).status is JobStatus.CANCELED
-    assert await other.store.claim(1, ()) == []
+        assert (await other.store.reads.get_record(job_id)).status is JobStatus.CANCELED
+    assert await other.store.attempts.claim(1, ()) == []
     with closing(sqlite3.connect(path)) as connection:
         check_events(connection)
         held = connection.execute("SELECT total(jobs) FROM counts WHERE status IN ('deleted', 'running')").fetchone()
@@ -181,9 +183,9 @@ async def test_a_claim_that_nobody_took_is_given_back_unless_the_job_was_stopped
 async def test_a_store_that_cannot_be_opened_again_does_not_give_up_what_its_process_runs(
     one: Process, other: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job_id = await one.store.insert(new())
-    (claim,) = await one.store.claim(1, ())
-    await one.store.close()
+    job_id = await one.store.submissions.insert(new())
+    (claim,) = await one.store.attempts.claim(1, ())
+    await one.store.liveness.close()
 
     def refuse(path: Path) -> sqlite3.Connection:
         raise StoreUnavailable(str(path), "it is not the day for it.")
@@ -192,10 +194,10 @@ async def test_a_store_that_cannot_be_opened_again_does_not_give_up_what_its_pro
         patch.setattr(database_thread, "connect", refuse)
         with pytest.raises(StoreUnavailable):
             await one.open()
-    await other.store.rescue()
-    assert (await other.store.get_record(job_id)).status is JobStatus.RUNNING
+    await other.store.liveness.rescue()
+    assert (await other.store.reads.get_record(job_id)).status is JobStatus.RUNNING
     await one.open()
-    assert await one.store.finish(claim, completion(None))
+    assert await one.store.attempts.finish(claim, completion(None))
 
 
 async def test_a_cancel_from_elsewhere_does_not_overtake_the_claim(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,10 +213,10 @@ async def test_a_cancel_from_elsewhere_does_not_overtake_the_claim(path: Path, m
     monkeypatch.setattr(CommitNotifier, "report", report_and_tell)
     process = Process(path)
     store = await process.open()
-    job_id = await store.insert(new())
+    job_id = await store.submissions.insert(new())
 
     async def claim() -> None:
-        await store.claim(1, ())
+        await store.attempts.claim(1, ())
         process.signals.told.append("claimed")
 
     claiming = asyncio.ensure_future(claim())
@@ -228,7 +230,7 @@ async def test_a_cancel_from_elsewhere_does_not_overtake_the_claim(path: Path, m
     await asyncio.sleep(0)
     told = [each for each in process.signals.told if each != "wake"]
     assert told == ["claimed", f"cancel {job_id}"]
-    await store.close()
+    await store.liveness.close()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -242,9 +244,9 @@ def wait_until(condition: Callable[[], bool]) -> None:
 async def test_readers_are_told_of_others_first_and_then_of_what_followed(one: Process, other: Process) -> None:
     """What another process did is found in the same moment as what this one did after it."""
     for _ in range(20):
-        job_id = await one.store.insert(new())
-        await one.store.claim(1, ())
-        await other.store.request_cancel(job_id)
+        job_id = await one.store.submissions.insert(new())
+        await one.store.attempts.claim(1, ())
+        await other.store.submissions.request_cancel(job_id)
         versions = [event.record.version for event in other.publisher.events if event.record]
         assert versions == [1, 2, 3]
         other.publisher.events.clear()
@@ -257,10 +259,10 @@ async def test_a_target_whose_module_misbehaves_fails_alone(one: Process, path: 
 
     sys.modules["explosive"] = Explosive("explosive")
     try:
-        bad, good = [await one.store.insert(new()) for _ in range(2)]
+        bad, good = [await one.store.submissions.insert(new()) for _ in range(2)]
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("UPDATE jobs SET target = 'explosive:target' WHERE id = ?", [bad])
-        claims = await one.store.claim(2, ())
+        claims = await one.store.attempts.claim(2, ())
         assert [claim.submission.id for claim in claims] == [bad, good]
         with pytest.raises(RuntimeError, match="boom"):
             await claims[0].submission.call()
@@ -280,7 +282,7 @@ async def test_locks_that_were_left_behind_are_removed(path: Path) -> None:
     assert not stray.exists()
     assert unrelated.exists()
     assert beginning.path.exists()
-    await process.store.close()
+    await process.store.liveness.close()
     beginning.release()
 
 
@@ -305,12 +307,12 @@ def test_many_that_begin_at_once_keep_their_locks(path: Path) -> None:
 
 
 async def test_ends_that_come_together_are_one(one: Process, path: Path) -> None:
-    await one.store.insert(new())
-    (claim,) = await one.store.claim(1, ())
-    ends = await asyncio.gather(*(one.store.finish(claim, completion(number)) for number in range(3)))
+    await one.store.submissions.insert(new())
+    (claim,) = await one.store.attempts.claim(1, ())
+    ends = await asyncio.gather(*(one.store.attempts.finish(claim, completion(number)) for number in range(3)))
     assert sorted(ends) == [False, False, True]
-    (record,) = (await one.store.list_records(ALL_JOBS, 10, None)).records
-    assert await one.store.get_result(record.id) == ends.index(True)
+    (record,) = (await one.store.reads.list_records(ALL_JOBS, 10, None)).records
+    assert await one.store.reads.get_result(record.id) == ends.index(True)
     with closing(sqlite3.connect(path)) as connection:
         check_events(connection)
 

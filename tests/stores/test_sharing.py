@@ -31,7 +31,7 @@ NEVER, AT_ONCE = 3_600.0, 0.001
 
 
 async def claim_ids(store: JobStore) -> list[str]:
-    return [claim.submission.id for claim in await store.claim(100, ())]
+    return [claim.submission.id for claim in await store.attempts.claim(100, ())]
 
 
 async def hear(event: asyncio.Event) -> None:
@@ -41,21 +41,21 @@ async def hear(event: asyncio.Event) -> None:
 
 
 async def end(store: SqliteStore, claim: Claim) -> None:
-    await store.finish(claim, completion(None))
+    await store.attempts.finish(claim, completion(None))
 
 
 async def retry_later(store: SqliteStore, claim: Claim) -> None:
-    await store.retry(claim, failure(ValueError()), datetime(2100, 1, 1, tzinfo=UTC))
+    await store.attempts.retry(claim, failure(ValueError()), datetime(2100, 1, 1, tzinfo=UTC))
 
 
 async def cancel(store: SqliteStore, claim: Claim) -> None:
-    await store.request_cancel(claim.submission.id)
-    await store.finish(claim, CANCELED)
+    await store.submissions.request_cancel(claim.submission.id)
+    await store.attempts.finish(claim, CANCELED)
 
 
 async def delete(store: SqliteStore, claim: Claim) -> None:
-    await store.delete(claim.submission.id)
-    await store.finish(claim, CANCELED)
+    await store.submissions.delete(claim.submission.id)
+    await store.attempts.finish(claim, CANCELED)
 
 
 @pytest.mark.parametrize("let_go", [end, retry_later, cancel, delete])
@@ -83,11 +83,11 @@ async def test_keys_that_are_wanted_by_all_at_once_are_held_by_no_more_than_may(
         await asyncio.gather(*(insert(each, options) for each in (store, other) * 10))
         left = 20
         while left:
-            first, second = await asyncio.gather(store.claim(100, ()), other.claim(100, ()))
+            first, second = await asyncio.gather(store.attempts.claim(100, ()), other.attempts.claim(100, ()))
             assert len(first) + len(second) == min(left, 3)
             await asyncio.gather(
-                *(store.finish(claim, completion(None)) for claim in first),
-                *(other.finish(claim, completion(None)) for claim in second),
+                *(store.attempts.finish(claim, completion(None)) for claim in first),
+                *(other.attempts.finish(claim, completion(None)) for claim in second),
             )
             left -= len(first) + len(second)
 
@@ -104,7 +104,7 @@ async def test_a_key_is_held_for_a_dead_process_until_its_job_is_taken_over(
         die(dead)
         assert await claim_ids(heir) == []
         signals.woken.clear()
-        await heir.rescue()
+        await heir.liveness.rescue()
         assert signals.woken.is_set()
         assert await claim_ids(heir) == [held if max_restarts else blocked]
         assert await claim_ids(heir) == []
@@ -114,20 +114,20 @@ async def test_a_queue_that_one_process_has_paused_rests_in_all(open_store: Open
     signals = RecordingSignals()
     async with open_store() as store, open_store(signals) as other:
         job_id = await insert(store)
-        await store.set_queue_paused("default", is_paused=True)
-        assert await other.list_queues() == [QueueRecord("default", is_paused=True, pending=1, running=0)]
+        await store.queues.set_queue_paused("default", is_paused=True)
+        assert await other.queues.list_queues() == [QueueRecord("default", is_paused=True, pending=1, running=0)]
         assert await claim_ids(other) == []
         await hear(signals.woken)
-        await store.set_queue_paused("default", is_paused=False)
+        await store.queues.set_queue_paused("default", is_paused=False)
         await hear(signals.woken)
         assert await claim_ids(other) == [job_id]
 
 
 async def test_a_queue_stays_paused_when_neither_a_process_nor_a_job_is_left(open_store: OpenStore) -> None:
     async with open_store() as store:
-        await store.set_queue_paused("default", is_paused=True)
+        await store.queues.set_queue_paused("default", is_paused=True)
     async with open_store() as store:
-        while await store.prune(100):
+        while await store.liveness.prune(100):
             pass
         await insert(store)
         assert await claim_ids(store) == []
@@ -137,20 +137,20 @@ async def test_a_queue_has_its_limit_in_all_processes_together(open_store: OpenS
     async with open_store() as store, open_store() as other:
         for _ in range(4):
             await insert(store, JobOptions(queue="gpu"))
-        claims = [claim for each in (store, other) * 2 for claim in await each.claim(1, (), None, {"gpu": 3})]
+        claims = [claim for each in (store, other) * 2 for claim in await each.attempts.claim(1, (), None, {"gpu": 3})]
         assert len(claims) == 3
-        assert await other.claim(1, (), None, {"gpu": 3}) == []
+        assert await other.attempts.claim(1, (), None, {"gpu": 3}) == []
 
 
 async def test_who_makes_a_job_due_starts_it_and_others_hear_of_it(open_store: OpenStore, clock: FakeClock) -> None:
     signals, others_signals = RecordingSignals(), RecordingSignals()
     async with open_store(signals, clock=clock) as store, open_store(others_signals, clock=clock) as other:
         job_id = await insert(store, JobOptions(delay=60))
-        assert await other.make_due() == clock.now() + timedelta(seconds=60)
+        assert await other.attempts.make_due() == clock.now() + timedelta(seconds=60)
         await hear(others_signals.woken)
         clock.advance(60)
         signals.woken.clear()
-        assert await other.make_due() is None
+        assert await other.attempts.make_due() is None
         assert others_signals.woken.is_set()
         await hear(signals.woken)
         assert await claim_ids(store) == [job_id]
@@ -164,9 +164,9 @@ async def test_jobs_that_come_due_while_no_process_is_there_start_in_order(
         expired = await insert(store, JobOptions(delay=10, queue_timeout=5))
     clock.advance(3_600)
     async with open_store(clock=clock) as store:
-        assert await store.make_due() is None
+        assert await store.attempts.make_due() is None
         assert await claim_ids(store) == [early, late]
-        record = await store.get_record(expired)
+        record = await store.reads.get_record(expired)
         assert (record.status, record.ended_by) == (JobStatus.FAILED, EndedBy.TIME_LIMIT)
         assert record.error == "QueueTimeout: the job waited for longer than it may (queue_timeout=5 s)"
 
@@ -176,18 +176,23 @@ async def test_very_many_that_are_due_at_once_are_made_so_in_steps(open_store: O
         due = await asyncio.gather(*(insert(store, JobOptions(delay=60)) for _ in range(1_100)))
         late = await asyncio.gather(*(insert(store, JobOptions(queue_timeout=30)) for _ in range(1_100)))
         clock.advance(60)
-        assert await store.make_due() is None
-        counts = await store.count_by_status()
+        assert await store.attempts.make_due() is None
+        counts = await store.reads.count_by_status()
         assert (counts[JobStatus.PENDING], counts[JobStatus.FAILED]) == (len(due), len(late))
-        assert len(await store.claim(2_000, ())) == len(due)
+        assert len(await store.attempts.claim(2_000, ())) == len(due)
 
 
 async def test_a_tick_is_fired_by_one_of_all_processes(open_store: OpenStore) -> None:
     async with open_store() as store, open_store() as other:
-        await asyncio.gather(*(each.put_schedule(schedule(overlap=Overlap.ALLOW), TICK) for each in (store, other)))
+        await asyncio.gather(
+            *(each.schedules.put_schedule(schedule(overlap=Overlap.ALLOW), TICK) for each in (store, other))
+        )
         for tick, following in ((TICK, NEXT), (NEXT, LATER)):
             fired = await asyncio.gather(
-                *(each.fire_schedule("nightly", tick, following, ids.next_id()) for each in (store, other) * 5)
+                *(
+                    each.schedules.fire_schedule("nightly", tick, following, ids.next_id())
+                    for each in (store, other) * 5
+                )
             )
             assert fired.count(FiredSchedule.SUBMITTED) == 1
             assert fired.count(FiredSchedule.LOST) == 9
@@ -196,12 +201,12 @@ async def test_a_tick_is_fired_by_one_of_all_processes(open_store: OpenStore) ->
 
 async def test_a_schedule_goes_on_where_it_was_after_a_restart(open_store: OpenStore) -> None:
     async with open_store() as store:
-        await store.put_schedule(schedule(args=(1,)), TICK)
-        await store.fire_schedule("nightly", TICK, NEXT, ids.next_id())
-        before = await store.get_schedule("nightly")
+        await store.schedules.put_schedule(schedule(args=(1,)), TICK)
+        await store.schedules.fire_schedule("nightly", TICK, NEXT, ids.next_id())
+        before = await store.schedules.get_schedule("nightly")
     async with open_store() as store:
-        await store.put_schedule(schedule(args=(1,)), LATER)
-        assert await store.get_schedule("nightly") == before
+        await store.schedules.put_schedule(schedule(args=(1,)), LATER)
+        assert await store.schedules.get_schedule("nightly") == before
         assert (await claim_one(store)).submission.args == (1,)
 
 
@@ -218,7 +223,7 @@ class Follower(RecordingPublisher):
 
 
 async def append(store: JobStore, claim: Claim, text: str) -> None:
-    await store.append_log(claim, [NewLine(datetime.now(UTC), "info", "log", text)])
+    await store.attempts.append_log(claim, [NewLine(datetime.now(UTC), "info", "log", text)])
 
 
 async def test_a_log_is_followed_in_another_process(open_store: OpenStore) -> None:
@@ -230,7 +235,7 @@ async def test_a_log_is_followed_in_another_process(open_store: OpenStore) -> No
             for number, text in enumerate(["one", "two"]):
                 await append(store, claim, text)
                 await hear(follower.told)
-                page = await other.list_log(claim.submission.id, number, 10)
+                page = await other.reads.list_log(claim.submission.id, number, 10)
                 assert [line.text for line in page.lines] == [text]
             assert set(follower.logs) == {None}
 
@@ -281,5 +286,5 @@ async def test_who_is_not_alone_and_has_readers_looks_often(
     async with open_store() as there, open_store(signals) as here:
         for _ in range(3):  # the first may be seen before it has looked who is there
             job_id = await insert(here)
-            await there.request_cancel(job_id)
+            await there.submissions.request_cancel(job_id)
             assert await asyncio.wait_for(signals.canceled.get(), 60) == job_id

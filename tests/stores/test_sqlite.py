@@ -77,21 +77,21 @@ def open_store(path: Path) -> OpenStore:
         clock: FakeClock | None = None,
     ) -> AsyncIterator[SqliteStore]:
         store = SqliteStore(path, publisher or RecordingPublisher(), clock or FakeClock(), retention or Retention())
-        await store.open(signals or RecordingSignals())
+        await store.liveness.open(signals or RecordingSignals())
         yield store
-        await store.retire()
-        await store.close()
+        await store.liveness.retire()
+        await store.liveness.close()
 
     return open_it
 
 
 async def insert(store: JobStore, options: JobOptions | None = None) -> str:
     job_id = ids.next_id()
-    return await store.insert(submission(job_id, options=options or JobOptions()))
+    return await store.submissions.insert(submission(job_id, options=options or JobOptions()))
 
 
 async def claim_one(store: JobStore) -> Claim:
-    (claim,) = await store.claim(1, ())
+    (claim,) = await store.attempts.claim(1, ())
     return claim
 
 
@@ -105,9 +105,9 @@ class TestBoundsByStatusInAFile(BoundsByStatus):
     @pytest.fixture
     async def store(self, clock: FakeClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
         store = SqliteStore(path, publisher, clock, FAILURES_ARE_KEPT_LONGER)
-        await store.open(RecordingSignals())
+        await store.liveness.open(RecordingSignals())
         yield store
-        await store.close()
+        await store.liveness.close()
 
 
 class Child:
@@ -135,17 +135,19 @@ class TestSqliteStore(JobStoreContract):
     @pytest.fixture
     async def store(self, clock: FakeClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
         store = SqliteStore(path, publisher, clock, Retention(), scan_limit=SCAN_LIMIT)
-        await store.open(RecordingSignals())
+        await store.liveness.open(RecordingSignals())
         yield store
-        await store.close()
+        await store.liveness.close()
 
     async def test_a_released_attempt_ends_the_job_where_nobody_else_could_run_it(
         self, store: JobStore, publisher: RecordingPublisher
     ) -> None:
         coroutine = noop()
-        job_id = await store.insert(Submission(self.ids.next_id(), "noop", coroutine, (), {}, RunnerKind.COROUTINE))
-        assert await store.release(await self.claim(store))
-        record = await store.get_record(job_id)
+        job_id = await store.submissions.insert(
+            Submission(self.ids.next_id(), "noop", coroutine, (), {}, RunnerKind.COROUTINE)
+        )
+        assert await store.attempts.release(await self.claim(store))
+        record = await store.reads.get_record(job_id)
         assert record.status is JobStatus.FAILED
         assert record.error is not None
         assert record.error.startswith("NotRestartable: the process that accepted the job has ended")
@@ -156,38 +158,38 @@ class TestSqliteStore(JobStoreContract):
         for attempt in range(1, 5):  # as often as its process stops in order
             claim = await self.claim(store)
             assert claim.attempt == attempt
-            assert await store.release(claim)
-            record = await store.get_record(job_id)
+            assert await store.attempts.release(claim)
+            record = await store.reads.get_record(job_id)
             assert (record.status, record.started_at, record.version) == (JobStatus.PENDING, None, 1 + 2 * attempt)
-        statuses = [record.status for record in await store.list_transitions(job_id, 0)]
+        statuses = [record.status for record in await store.reads.list_transitions(job_id, 0)]
         assert statuses == [JobStatus.PENDING, *[JobStatus.RUNNING, JobStatus.PENDING] * 4]
 
     async def test_a_released_attempt_joins_the_history(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store, retry=Retry())
         began = clock.now()
-        await store.report_progress(claim, Progress(1, 2))
+        await store.attempts.report_progress(claim, Progress(1, 2))
         clock.advance(1)
-        await store.release(claim)
+        await store.attempts.release(claim)
         first = PastAttempt(1, began, clock.now(), None, EndedBy.STOP, name_of_process())
-        record = await store.get_record(claim.submission.id)
+        record = await store.reads.get_record(claim.submission.id)
         assert (record.attempts, record.progress) == ((first,), None)
-        await store.retry(await self.claim(store), failure(ValueError("no")), clock.now())
+        await store.attempts.retry(await self.claim(store), failure(ValueError("no")), clock.now())
         second = PastAttempt(2, clock.now(), clock.now(), "ValueError: no", EndedBy.TARGET, name_of_process())
         claim = await self.claim(store)
         assert (claim.attempt, claim.failures) == (3, 1)
-        assert (await store.get_record(claim.submission.id)).attempts == (first, second)
+        assert (await store.reads.get_record(claim.submission.id)).attempts == (first, second)
 
     async def test_a_released_attempt_has_a_new_wait_before_it(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store, queue_timeout=10)
         clock.advance(60)
-        await store.release(claim)
-        assert await store.make_due() == clock.now() + timedelta(seconds=10)
+        await store.attempts.release(claim)
+        assert await store.attempts.make_due() == clock.now() + timedelta(seconds=10)
         assert await self.status_of(store, claim.submission.id) is JobStatus.PENDING
 
     async def test_a_released_attempt_keeps_its_place_and_its_turn(self, store: JobStore) -> None:
         claim = await self.start(store, concurrency_key="k")
         other, plain = await self.submit(store, concurrency_key="k"), await self.submit(store)
-        await store.release(claim)
+        await store.attempts.release(claim)
         assert await self.claim_ids(store) == [claim.submission.id, plain]
         assert await self.status_of(store, other) is JobStatus.PENDING
 
@@ -201,29 +203,29 @@ class TestSqliteStore(JobStoreContract):
         claim = await self.start(store)
         for outcome in outcomes:
             clock.advance(1)
-            await store.report_progress(claim, Progress(1))
-            await store.retry(claim, outcome, clock.now())
+            await store.attempts.report_progress(claim, Progress(1))
+            await store.attempts.retry(claim, outcome, clock.now())
             clock.advance(1)
             claim = await self.claim(store)
-        await store.release(claim)
-        await store.finish(await self.claim(store), completion(None))
+        await store.attempts.release(claim)
+        await store.attempts.finish(await self.claim(store), completion(None))
         published = [event.record for event in publisher.events if event.is_transition and event.record]
-        told = await store.list_transitions(claim.submission.id, 0)
+        told = await store.reads.list_transitions(claim.submission.id, 0)
         assert [asdict(record) for record in told] == [asdict(record) for record in published]
         assert {(record.error, record.error_traceback) for record in told} == {(None, None)}
         assert [len(record.attempts) for record in told] == [0, 0, 1, 1, 2, 2, 3, 3, 3]
 
     async def test_a_schedule_for_this_process_alone_is_refused(self, store: JobStore) -> None:
         with pytest.raises(InvalidTarget, match="the target is a lambda, which no other process can import"):
-            await store.put_schedule(schedule(target=lambda: None), None)
+            await store.schedules.put_schedule(schedule(target=lambda: None), None)
         with pytest.raises(InvalidArguments, match="an object cannot be kept in a file"):
-            await store.put_schedule(schedule(args=(object(),)), None)
-        assert await store.list_schedules() == []
+            await store.schedules.put_schedule(schedule(args=(object(),)), None)
+        assert await store.schedules.list_schedules() == []
 
     async def test_what_must_not_run_twice_is_not_given_back(self, store: JobStore) -> None:
         job_id = await insert(store, JobOptions(max_restarts=0))
-        assert await store.release(await self.claim(store))
-        record = await store.get_record(job_id)
+        assert await store.attempts.release(await self.claim(store))
+        record = await store.reads.get_record(job_id)
         assert record.status is JobStatus.FAILED
         assert record.error is not None
         assert record.error.startswith("ProcessStopped: ")
@@ -231,9 +233,9 @@ class TestSqliteStore(JobStoreContract):
     async def test_a_released_attempt_that_was_asked_to_stop_is_canceled(self, store: JobStore) -> None:
         (job_id,) = await self.insert(store)
         claim = await self.claim(store)
-        await store.request_cancel(job_id)
-        assert await store.release(claim)
-        assert (await store.get_record(job_id)).status is JobStatus.CANCELED
+        await store.submissions.request_cancel(job_id)
+        assert await store.attempts.release(claim)
+        assert (await store.reads.get_record(job_id)).status is JobStatus.CANCELED
 
     async def test_a_result_comes_back_as_json_has_it(self, store: JobStore) -> None:
         for result, expected in [
@@ -242,7 +244,7 @@ class TestSqliteStore(JobStoreContract):
             ("\0\N{GRINNING FACE}", "\0\N{GRINNING FACE}"),
             (False, False),
         ]:
-            assert await store.get_result(await self.end(store, completion(result))) == expected
+            assert await store.reads.get_result(await self.end(store, completion(result))) == expected
 
     async def test_a_result_that_is_no_json_completes_the_job_all_the_same(
         self, store: JobStore, caplog: pytest.LogCaptureFixture
@@ -250,9 +252,9 @@ class TestSqliteStore(JobStoreContract):
         for result in (object(), "\ud800", b"\xff"):
             caplog.clear()
             job_id = await self.end(store, completion(result))
-            assert (await store.get_record(job_id)).status is JobStatus.COMPLETED
+            assert (await store.reads.get_record(job_id)).status is JobStatus.COMPLETED
             with pytest.raises(ResultDropped, match="cannot be written as JSON"):
-                await store.get_result(job_id)
+                await store.reads.get_result(job_id)
             (line,) = caplog.messages
             assert f"({job_id}) is not kept: it cannot be written as JSON: " in line
 
@@ -260,58 +262,58 @@ class TestSqliteStore(JobStoreContract):
         self, clock: FakeClock, path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         store = SqliteStore(path, RecordingPublisher(), clock, Retention(max_result_bytes=1_000))
-        await store.open(RecordingSignals())
+        await store.liveness.open(RecordingSignals())
         kept = await self.end(store, completion("x" * 998))
         assert caplog.messages == []
         dropped = await self.end(store, completion("x" * 999))
         (line,) = caplog.messages
         assert f"({dropped}) is not kept: it has more than 1,000 bytes" in line
         assert kept not in line
-        await store.close()
+        await store.liveness.close()
 
     async def test_claims_keep_to_the_limit_of_all_processes(self, store: JobStore, open_store: OpenStore) -> None:
         await self.insert(store, 10)
         async with open_store() as other:
-            assert len(await store.claim(10, (), 3)) == 3
-            assert await other.claim(10, (), 3) == []
-            assert len(await other.claim(10, (), 4)) == 1
+            assert len(await store.attempts.claim(10, (), 3)) == 3
+            assert await other.attempts.claim(10, (), 3) == []
+            assert len(await other.attempts.claim(10, (), 4)) == 1
 
     async def test_the_slot_of_a_deleted_job_is_held_until_its_work_has_ended(self, store: JobStore) -> None:
         job_id, _ = await self.insert(store, 2)
         claim = await self.claim(store)
-        await store.delete(job_id)
-        assert await store.claim(1, (), 1) == []
-        assert not await store.finish(claim, CANCELED)
-        assert len(await store.claim(1, (), 1)) == 1
+        await store.submissions.delete(job_id)
+        assert await store.attempts.claim(1, (), 1) == []
+        assert not await store.attempts.finish(claim, CANCELED)
+        assert len(await store.attempts.claim(1, (), 1)) == 1
 
 
 class TestBoundsInAFile(BoundedContract):
     @pytest.fixture
     async def store(self, clock: FakeClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
         store = SqliteStore(path, publisher, clock, SHORT_LOGS, max_pending=MAX_PENDING, scan_limit=SCAN_LIMIT)
-        await store.open(RecordingSignals())
+        await store.liveness.open(RecordingSignals())
         yield store
-        await store.close()
+        await store.liveness.close()
 
     async def test_the_bound_holds_for_all_processes_together(
         self, store: JobStore, path: Path, clock: FakeClock
     ) -> None:
         other = SqliteStore(path, RecordingPublisher(), clock, Retention(), max_pending=MAX_PENDING)
-        await other.open(RecordingSignals())
+        await other.liveness.open(RecordingSignals())
         attempts = [self.submit(each) for each in (store, other) * (2 * MAX_PENDING)]
         answers = await asyncio.gather(*attempts, return_exceptions=True)
         assert [type(answer) for answer in answers].count(QueueFull) == 3 * MAX_PENDING
         assert len(await self.list_ids(store)) == MAX_PENDING
-        await other.close()
+        await other.liveness.close()
 
 
 class TestRetentionInAFile(StoreTests):
     @pytest.fixture
     async def store(self, clock: FakeClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
         store = SqliteStore(path, publisher, clock, Retention(max_count=4), scan_limit=SCAN_LIMIT)
-        await store.open(RecordingSignals())
+        await store.liveness.open(RecordingSignals())
         yield store
-        await store.close()
+        await store.liveness.close()
 
     async def test_the_oldest_finished_go_first_with_all_that_is_theirs(
         self, store: JobStore, clock: FakeClock, path: Path
@@ -321,13 +323,13 @@ class TestRetentionInAFile(StoreTests):
         finished = []
         for index in range(10):
             claim = await self.start(store, queue=f"queue {index}")
-            await store.append_log(claim, [NewLine(clock.now(), "info", "log", "a line")])
-            await store.finish(claim, completion(index))
+            await store.attempts.append_log(claim, [NewLine(clock.now(), "info", "log", "a line")])
+            await store.attempts.finish(claim, completion(index))
             finished.append(claim.submission.id)
-        assert not await store.prune(4)  # what is so young may not have been seen by other processes yet
+        assert not await store.liveness.prune(4)  # what is so young may not have been seen by other processes yet
         clock.advance(11)
-        assert [await store.prune(4), await store.prune(4)] == [True, False]
-        kept = [record.id for record in (await store.list_records(ALL_JOBS, 100, None)).records]
+        assert [await store.liveness.prune(4), await store.liveness.prune(4)] == [True, False]
+        kept = [record.id for record in (await store.reads.list_records(ALL_JOBS, 100, None)).records]
         assert kept == [*finished[:-5:-1], pending]
         with sqlite3.connect(path) as connection:
             for table in ("events", "results", "logs"):
@@ -343,16 +345,16 @@ async def test_a_local_target_is_retried_in_its_process(open_store: OpenStore, c
         """Nobody else can import this."""
 
     async with open_store(clock=clock) as store, open_store(clock=clock) as other:
-        job_id = await store.insert(submission(ids.next_id(), target=local))
+        job_id = await store.submissions.insert(submission(ids.next_id(), target=local))
         for attempt in range(1, 4):
             claim = await claim_one(store)
             assert (claim.submission.target, claim.attempt) == (local, attempt)
-            assert await store.retry(claim, failure(ValueError()), clock.now() + timedelta(seconds=60))
+            assert await store.attempts.retry(claim, failure(ValueError()), clock.now() + timedelta(seconds=60))
             clock.advance(60)
-            await other.make_due()
-            assert await other.claim(1, ()) == []
-        assert await store.finish(await claim_one(store), completion("done"))
-        assert await store.get_result(job_id) == "done"
+            await other.attempts.make_due()
+            assert await other.attempts.claim(1, ()) == []
+        assert await store.attempts.finish(await claim_one(store), completion("done"))
+        assert await store.reads.get_result(job_id) == "done"
 
 
 async def test_a_local_target_is_there_also_if_nobody_waits_to_hear_of_its_retry(
@@ -362,14 +364,16 @@ async def test_a_local_target_is_there_also_if_nobody_waits_to_hear_of_its_retry
         """Nobody else can import this."""
 
     async with open_store(clock=clock) as store:
-        await store.insert(submission(ids.next_id(), target=local))
-        retrying = asyncio.ensure_future(store.retry(await claim_one(store), failure(ValueError()), clock.now()))
+        await store.submissions.insert(submission(ids.next_id(), target=local))
+        retrying = asyncio.ensure_future(
+            store.attempts.retry(await claim_one(store), failure(ValueError()), clock.now())
+        )
         await asyncio.sleep(0)
         retrying.cancel()
         await asyncio.wait([retrying])
         claims: list[Claim] = []
         while not claims:
-            claims = await store.claim(1, ())
+            claims = await store.attempts.claim(1, ())
         assert claims[0].submission.target is local
 
 
@@ -378,11 +382,13 @@ async def test_a_local_target_that_waits_for_its_retry_ends_with_its_process(
 ) -> None:
     async with open_store(clock=clock) as heir:
         async with open_store(clock=clock) as store:
-            job_id = await store.insert(submission(ids.next_id(), target=lambda: None))
-            await store.retry(await claim_one(store), failure(ValueError()), clock.now() + timedelta(seconds=60))
-        record = await heir.get_record(job_id)
+            job_id = await store.submissions.insert(submission(ids.next_id(), target=lambda: None))
+            await store.attempts.retry(
+                await claim_one(store), failure(ValueError()), clock.now() + timedelta(seconds=60)
+            )
+        record = await heir.reads.get_record(job_id)
         assert (record.status, record.ended_by, len(record.attempts)) == (JobStatus.FAILED, EndedBy.STOP, 1)
-        assert await heir.make_due() is None
+        assert await heir.attempts.make_due() is None
 
 
 @pytest.mark.parametrize("is_elsewhere", [False, True])
@@ -392,10 +398,10 @@ async def test_a_coroutine_that_has_waited_too_long_is_closed(
     signals = RecordingSignals()
     async with open_store(signals, clock=clock) as store, open_store(clock=clock) as other:
         coroutine = noop()
-        await store.insert(submission(ids.next_id(), target=coroutine, options=JobOptions(queue_timeout=1)))
+        await store.submissions.insert(submission(ids.next_id(), target=coroutine, options=JobOptions(queue_timeout=1)))
         clock.advance(1)
         signals.woken.clear()
-        assert await (other if is_elsewhere else store).make_due() is None
+        assert await (other if is_elsewhere else store).attempts.make_due() is None
         while is_elsewhere and inspect.getcoroutinestate(coroutine) != inspect.CORO_CLOSED:
             await asyncio.wait_for(signals.woken.wait(), 60)  # by the start of the other process as well
             signals.woken.clear()
@@ -410,7 +416,7 @@ async def test_options_outlive_the_process(open_store: OpenStore) -> None:
         runner=RunnerKind.PROCESS, idempotency_key="once",
     )  # fmt: skip
     async with open_store() as store:
-        await store.insert(Submission(ids.next_id(), "train", call_me, (), {}, RunnerKind.PROCESS, options))
+        await store.submissions.insert(Submission(ids.next_id(), "train", call_me, (), {}, RunnerKind.PROCESS, options))
     async with open_store() as store:
         claim = await claim_one(store)
         assert (claim.submission.options, claim.submission.runner) == (options, RunnerKind.PROCESS)
@@ -423,7 +429,7 @@ def call_me() -> None:
 async def test_a_command_outlives_the_process(open_store: OpenStore) -> None:
     command = Command(["tr", "a-z", "A-Z"], cwd="/", env={"LC_ALL": "C"}, stdin="hello")
     async with open_store() as store:
-        await store.insert(submission(ids.next_id(), RunnerKind.COMMAND, target=command))
+        await store.submissions.insert(submission(ids.next_id(), RunnerKind.COMMAND, target=command))
     async with open_store() as store:
         claim = await claim_one(store)
         assert (claim.submission.target, claim.submission.runner) == (command, RunnerKind.COMMAND)
@@ -432,9 +438,9 @@ async def test_a_command_outlives_the_process(open_store: OpenStore) -> None:
 async def test_jobs_are_there_after_a_restart(open_store: OpenStore) -> None:
     async with open_store() as store:
         done, waiting = await insert(store), await insert(store)
-        await store.finish(await claim_one(store), completion({"loss": 0.1}))
+        await store.attempts.finish(await claim_one(store), completion({"loss": 0.1}))
     async with open_store() as store:
-        assert await store.get_result(done) == {"loss": 0.1}
+        assert await store.reads.get_result(done) == {"loss": 0.1}
         claim = await claim_one(store)
         assert (claim.submission.id, claim.submission.target) == (waiting, noop)
 
@@ -442,21 +448,21 @@ async def test_jobs_are_there_after_a_restart(open_store: OpenStore) -> None:
 async def test_the_jobs_of_a_process_that_died_are_taken_over_once(open_store: OpenStore) -> None:
     async with open_store() as heir, open_store() as dead:
         job_id, once = await insert(dead), await insert(dead, JobOptions(max_restarts=0))
-        stale = (await dead.claim(2, ()))[0]
-        await heir.rescue()
-        assert (await heir.get_record(job_id)).status is JobStatus.RUNNING  # it is not dead yet
+        stale = (await dead.attempts.claim(2, ()))[0]
+        await heir.liveness.rescue()
+        assert (await heir.reads.get_record(job_id)).status is JobStatus.RUNNING  # it is not dead yet
         die(dead)
-        await heir.rescue()
-        assert (await heir.get_record(job_id)).status is JobStatus.PENDING
-        assert (await heir.get_record(once)).status is JobStatus.FAILED
+        await heir.liveness.rescue()
+        assert (await heir.reads.get_record(job_id)).status is JobStatus.PENDING
+        assert (await heir.reads.get_record(once)).status is JobStatus.FAILED
         claim = await claim_one(heir)
         assert (claim.submission.id, claim.attempt) == (job_id, 2)
-        (past,) = (await heir.get_record(job_id)).attempts
+        (past,) = (await heir.reads.get_record(job_id)).attempts
         assert (past.attempt, past.error, past.ended_by) == (1, None, EndedBy.CRASH)
-        assert (await heir.get_record(once)).ended_by is EndedBy.CRASH
-        assert not await dead.finish(stale, completion("too late"))
-        assert await heir.finish(claim, completion("in time"))
-        assert await dead.get_result(job_id) == "in time"
+        assert (await heir.reads.get_record(once)).ended_by is EndedBy.CRASH
+        assert not await dead.attempts.finish(stale, completion("too late"))
+        assert await heir.attempts.finish(claim, completion("in time"))
+        assert await dead.reads.get_result(job_id) == "in time"
 
 
 async def test_a_job_that_kills_its_process_every_time_stops_after_its_restarts(open_store: OpenStore) -> None:
@@ -466,8 +472,8 @@ async def test_a_job_that_kills_its_process_every_time_stops_after_its_restarts(
             async with open_store() as dead:
                 await claim_one(dead)
                 die(dead)
-                await heir.rescue()
-        record = await heir.get_record(job_id)
+                await heir.liveness.rescue()
+        record = await heir.reads.get_record(job_id)
         assert (record.status, record.attempt) == (JobStatus.FAILED, 3)
         assert record.error is not None
         assert "ended before it did (3 times)" in record.error
@@ -479,10 +485,10 @@ async def test_failures_do_not_count_as_restarts(open_store: OpenStore, clock: F
         for failures in range(4):
             claim = await claim_one(dead)
             assert (claim.attempt, claim.failures) == (failures + 1, failures)
-            assert await dead.retry(claim, failure(ValueError()), clock.now())
+            assert await dead.attempts.retry(claim, failure(ValueError()), clock.now())
         await claim_one(dead)
         die(dead)
-        await heir.rescue()
+        await heir.liveness.rescue()
         claim = await claim_one(heir)
         assert (claim.submission.id, claim.attempt, claim.failures) == (job_id, 6, 4)
 
@@ -493,26 +499,29 @@ async def test_a_job_that_was_asked_to_stop_when_its_process_died_is_canceled(
     caplog.set_level(logging.INFO, "servicekit.stores")
     async with open_store() as heir, open_store() as dead:
         canceled, deleted = await insert(dead), await insert(dead)
-        await dead.claim(2, ())
-        await heir.request_cancel(canceled)
-        await heir.delete(deleted)
+        await dead.attempts.claim(2, ())
+        await heir.submissions.request_cancel(canceled)
+        await heir.submissions.delete(deleted)
         die(dead)
-        await heir.rescue()
+        await heir.liveness.rescue()
         assert "is gone: 2 of its jobs taken over, of which 0 failed" in caplog.text
-        assert (await heir.get_record(canceled)).status is JobStatus.CANCELED
-        assert [record.id for record in (await heir.list_records(ALL_JOBS, 10, None)).records] == [canceled]
+        assert (await heir.reads.get_record(canceled)).status is JobStatus.CANCELED
+        assert [record.id for record in (await heir.reads.list_records(ALL_JOBS, 10, None)).records] == [canceled]
 
 
 async def test_what_only_a_dead_process_could_run_has_failed(open_store: OpenStore) -> None:
     async with open_store() as heir, open_store() as dead:
         job_id = ids.next_id()
-        await dead.insert(Submission(job_id, "closure", lambda: None, (), {}, RunnerKind.THREAD))
-        assert await heir.claim(1, ()) == []
+        await dead.submissions.insert(Submission(job_id, "closure", lambda: None, (), {}, RunnerKind.THREAD))
+        assert await heir.attempts.claim(1, ()) == []
         die(dead)
-        await heir.rescue()
-        record = await heir.get_record(job_id)
+        await heir.liveness.rescue()
+        record = await heir.reads.get_record(job_id)
         assert (record.status, record.started_at) == (JobStatus.FAILED, None)
-        assert [each.status for each in await heir.list_transitions(job_id, 0)] == [JobStatus.PENDING, JobStatus.FAILED]
+        assert [each.status for each in await heir.reads.list_transitions(job_id, 0)] == [
+            JobStatus.PENDING,
+            JobStatus.FAILED,
+        ]
 
 
 async def test_a_lock_does_not_outlive_its_process_in_a_forked_child(open_store: OpenStore) -> None:
@@ -531,11 +540,11 @@ async def test_one_process_hears_what_another_has_done(open_store: OpenStore) ->
         job_id = await insert(there)
         await asyncio.wait_for(signals.woken.wait(), 60)
         claim = await claim_one(here)
-        await there.request_cancel(job_id)
+        await there.submissions.request_cancel(job_id)
         assert await asyncio.wait_for(signals.canceled.get(), 10) == job_id
-        await there.delete(job_id)
+        await there.submissions.delete(job_id)
         assert await asyncio.wait_for(signals.canceled.get(), 10) == job_id
-        assert not await here.finish(claim, CANCELED)
+        assert not await here.attempts.finish(claim, CANCELED)
         told = [(event.record and event.record.status, event.is_transition) for event in publisher.events]
         assert told == [
             (JobStatus.PENDING, True),
@@ -566,13 +575,13 @@ async def test_a_job_whose_target_is_gone_fails_with_the_reason(open_store: Open
 async def test_a_claim_that_nobody_waits_for_is_given_back(open_store: OpenStore) -> None:
     async with open_store() as store:
         job_id = await insert(store, JobOptions(max_restarts=0))
-        claiming = asyncio.ensure_future(store.claim(1, ()))
+        claiming = asyncio.ensure_future(store.attempts.claim(1, ()))
         await asyncio.sleep(0)
         claiming.cancel()
         await asyncio.wait([claiming])
         claims: list[Claim] = []
         while not claims:
-            claims = await store.claim(1, ())
+            claims = await store.attempts.claim(1, ())
         assert claims[0].submission.id == job_id
 
 
@@ -602,14 +611,14 @@ async def test_a_file_of_the_first_version_is_brought_up_to_date(open_store: Ope
         )
     connection.close()
     async with open_store() as store:
-        record = await store.get_record(old)
+        record = await store.reads.get_record(old)
         assert (record.parent, record.metadata, record.process) == (None, {}, None)
         assert [past.process for past in record.attempts] == [None]
         new = await insert(store, JobOptions(metadata={"a": "x"}))
-        for claim in await store.claim(2, ()):
-            assert await store.finish(claim, completion(None))
-        assert (await store.get_record(old)).process == name_of_process()
-        found = await store.list_records(JobFilter(metadata={"a": "x"}), 10, None)
+        for claim in await store.attempts.claim(2, ()):
+            assert await store.attempts.finish(claim, completion(None))
+        assert (await store.reads.get_record(old)).process == name_of_process()
+        found = await store.reads.list_records(JobFilter(metadata={"a": "x"}), 10, None)
         assert [record.id for record in found.records] == [new]
 
 
@@ -629,7 +638,7 @@ async def test_a_running_file_can_be_copied_and_read_by_people(
 ) -> None:
     async with open_store() as store:
         job_id = await insert(store)
-        await store.finish(await claim_one(store), completion("kept"))
+        await store.attempts.finish(await claim_one(store), completion("kept"))
         with sqlite3.connect(path) as source, sqlite3.connect(tmp_path / "copy.db") as copy:
             source.backup(copy)
             row = copy.execute("SELECT id, status, submitted_at, target, arguments FROM jobs").fetchone()
@@ -642,13 +651,13 @@ async def test_a_closed_store_says_so(open_store: OpenStore) -> None:
     async with open_store() as store:
         pass
     with pytest.raises(StoreUnavailable, match="it is closed"):
-        await store.get_record(ids.next_id())
+        await store.reads.get_record(ids.next_id())
 
 
 async def test_nothing_is_left_beside_the_file(open_store: OpenStore, path: Path) -> None:
     async with open_store() as store:
         with pytest.raises(JobNotFound):
-            await store.get_record(ids.next_id())
+            await store.reads.get_record(ids.next_id())
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
@@ -664,7 +673,7 @@ async def test_arguments_come_back_as_the_types_that_the_target_names(open_store
     body = Body(day=date(2026, 1, 31))
     async with open_store() as store:
         for _ in range(2):
-            await store.insert(Submission(ids.next_id(), "read", read, (body,), {}, RunnerKind.COROUTINE))
+            await store.submissions.insert(Submission(ids.next_id(), "read", read, (body,), {}, RunnerKind.COROUTINE))
     async with open_store() as store:
         assert await (await claim_one(store)).submission.call() == body.day
         with sqlite3.connect(path) as connection:
@@ -677,18 +686,18 @@ async def test_arguments_come_back_as_the_types_that_the_target_names(open_store
 async def test_deletions_are_forgotten_after_a_day(open_store: OpenStore, path: Path) -> None:
     clock = FakeClock()
     async with open_store(clock=clock) as store:
-        begin = await store.get_position()
+        begin = await store.changes.get_position()
         job_id = await insert(store)
-        await store.delete(job_id)
+        await store.submissions.delete(job_id)
         clock.advance(23 * 3_600)
-        await store.prune(100)
-        page = await store.list_changes(begin, 10)
+        await store.liveness.prune(100)
+        page = await store.changes.list_changes(begin, 10)
         assert page is not None
         assert [(change.job_id, change.record) for change in page.changes] == [(job_id, None)]
         clock.advance(2 * 3_600)
-        await store.prune(100)
-        assert await store.list_changes(begin, 10) is None  # who comes so late begins again
-        assert await store.list_changes(page.position, 10) is not None
+        await store.liveness.prune(100)
+        assert await store.changes.list_changes(begin, 10) is None  # who comes so late begins again
+        assert await store.changes.list_changes(page.position, 10) is not None
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM events").fetchone() == (0,)
 
@@ -702,18 +711,18 @@ def test_no_statement_has_numbered_placeholders() -> None:
 
 async def test_a_result_is_as_large_as_its_bytes(path: Path) -> None:
     store = SqliteStore(path, RecordingPublisher(), FakeClock(), Retention(max_result_bytes=1_000))
-    await store.open(RecordingSignals())
+    await store.liveness.open(RecordingSignals())
     ids = JobIds()
     for result, is_kept in (("x" * 900, True), ("\u00e9" * 499, True), ("\u00e9" * 500, False)):
-        await store.insert(submission(job_id := ids.next_id()))
-        (claim,) = await store.claim(1, ())
-        await store.finish(claim, completion(result))
+        await store.submissions.insert(submission(job_id := ids.next_id()))
+        (claim,) = await store.attempts.claim(1, ())
+        await store.attempts.finish(claim, completion(result))
         if is_kept:
-            assert await store.get_result(job_id) == result
+            assert await store.reads.get_result(job_id) == result
         else:
             with pytest.raises(ResultDropped):
-                await store.get_result(job_id)
-    await store.close()
+                await store.reads.get_result(job_id)
+    await store.liveness.close()
 
 
 @pytest.mark.parametrize("way", ["release", "rescue"])
@@ -721,29 +730,31 @@ async def test_a_job_that_is_given_back_after_the_clock_was_set_waits_as_long_as
     clock = FakeClock()
     stores = [SqliteStore(path, RecordingPublisher(), clock, Retention()) for _ in range(2)]
     for store in stores:
-        await store.open(RecordingSignals())
-    await stores[0].insert(submission(JobIds().next_id(), options=changed(DEFAULT_OPTIONS, {"queue_timeout": 60})))
-    (claim,) = await stores[0].claim(1, ())
+        await store.liveness.open(RecordingSignals())
+    await stores[0].submissions.insert(
+        submission(JobIds().next_id(), options=changed(DEFAULT_OPTIONS, {"queue_timeout": 60}))
+    )
+    (claim,) = await stores[0].attempts.claim(1, ())
     clock.set_by(3_600)
     if way == "release":
-        await stores[0].release(claim)
+        await stores[0].attempts.release(claim)
     else:
         assert stores[0]._registration.lock is not None
         stores[0]._registration.lock.close()  # as at the end of its process
-        await stores[1].rescue()
-    assert await stores[1].make_due() == clock.now() + timedelta(seconds=60)
+        await stores[1].liveness.rescue()
+    assert await stores[1].attempts.make_due() == clock.now() + timedelta(seconds=60)
     for store in stores:
-        await store.close()
+        await store.liveness.close()
 
 
 async def test_the_events_of_a_job_that_can_never_begin_are_bounded(path: Path) -> None:
     store = SqliteStore(path, RecordingPublisher(), FakeClock(), Retention())
-    await store.open(RecordingSignals())
-    await store.insert(submission(JobIds().next_id()))
+    await store.liveness.open(RecordingSignals())
+    await store.submissions.insert(submission(JobIds().next_id()))
     for _ in range(2 * MAX_TRANSITIONS):
-        (claim,) = await store.claim(1, ())
-        await store.unclaim(claim)
-    await store.close()
+        (claim,) = await store.attempts.claim(1, ())
+        await store.attempts.unclaim(claim)
+    await store.liveness.close()
     with closing(sqlite3.connect(path)) as connection:
         (count,) = connection.execute("SELECT count(*) FROM events").fetchone()
         assert count <= MAX_TRANSITIONS + 2

@@ -44,7 +44,7 @@ def transactions(monkeypatch: pytest.MonkeyPatch) -> Transactions:
 
 async def open_store(path: Path) -> SqliteStore:
     store = SqliteStore(path, RecordingPublisher(), SystemClock(), Retention())
-    await store.open(RecordingSignals())
+    await store.liveness.open(RecordingSignals())
     return store
 
 
@@ -52,11 +52,11 @@ async def test_what_is_asked_in_one_turn_of_the_event_loop_is_written_at_once(
     tmp_path: Path, transactions: Transactions
 ) -> None:
     store = await open_store(tmp_path / "jobs.db")
-    inserting = asyncio.gather(*[store.insert(submission(ids.next_id())) for _ in range(50)])
-    claimed = await store.claim(100, ())
+    inserting = asyncio.gather(*[store.submissions.insert(submission(ids.next_id())) for _ in range(50)])
+    claimed = await store.attempts.claim(100, ())
     assert [claim.submission.id for claim in claimed] == await inserting
     assert transactions.committed == [[inserts._INSERT_PLAIN, claims._CLAIM]]
-    await store.close()
+    await store.liveness.close()
 
 
 async def test_a_job_that_is_waited_for_takes_two_transactions(tmp_path: Path, transactions: Transactions) -> None:
@@ -72,10 +72,10 @@ async def test_a_job_that_is_waited_for_takes_two_transactions(tmp_path: Path, t
 async def test_what_was_asked_just_before_the_end_is_written(tmp_path: Path) -> None:
     store = await open_store(tmp_path / "jobs.db")
     job_id = ids.next_id()
-    inserting = asyncio.ensure_future(store.insert(submission(job_id)))
+    inserting = asyncio.ensure_future(store.submissions.insert(submission(job_id)))
     await asyncio.sleep(0)
     store._stop_threads()
     assert await inserting == job_id
     store = await open_store(tmp_path / "jobs.db")
-    assert (await store.get_record(job_id)).status is JobStatus.PENDING
-    await store.close()
+    assert (await store.reads.get_record(job_id)).status is JobStatus.PENDING
+    await store.liveness.close()

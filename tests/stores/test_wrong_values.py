@@ -280,11 +280,11 @@ async def test_jobs_that_cannot_be_read_are_dropped_when_their_time_has_come(
         edit(prepared, path, edits)
         clock = FakeClock()
         store = SqliteStore(path, RecordingPublisher(), clock, Retention())
-        await store.open(RecordingSignals())
+        await store.liveness.open(RecordingSignals())
         clock.advance(50 * 365 * 86_400)
-        while await store.prune(3):
+        while await store.liveness.prune(3):
             pass
-        await store.close()
+        await store.liveness.close()
         with closing(sqlite3.connect(path)) as connection:
             ended = "SELECT count(*) FROM jobs WHERE status NOT IN ('pending', 'running')"
             assert connection.execute(ended).fetchone() == (0,), edits

@@ -11,7 +11,7 @@ from servicekit.events.hub import EventHub
 from servicekit.events.mailbox import Bell
 from servicekit.jobs.query import JobChange, JobFilter
 from servicekit.jobs.record import JobRecord
-from servicekit.ports import JobStore
+from servicekit.ports import JobChanges, JobReads, JobStore
 
 FIRST_JOBS: Final = 100
 _CHANGES_AT_ONCE: Final = 500
@@ -28,9 +28,16 @@ class AllJobsReader:
     """
 
     def __init__(
-        self, store: JobStore, bell: Bell, wanted: JobFilter, job_ids: Collection[str], interval_seconds: float
+        self,
+        reads: JobReads,
+        changes: JobChanges,
+        bell: Bell,
+        wanted: JobFilter,
+        job_ids: Collection[str],
+        interval_seconds: float,
     ) -> None:
-        self._store = store
+        self._reads = reads
+        self._all_changes = changes
         self._bell = bell
         self._wanted = wanted
         self._job_ids = frozenset(job_ids)
@@ -77,7 +84,7 @@ class AllJobsReader:
         await self.begin(self._position)
 
     async def _read_changes(self, after: int) -> bool:
-        page = await self._store.list_changes(after, _CHANGES_AT_ONCE)
+        page = await self._all_changes.list_changes(after, _CHANGES_AT_ONCE)
         if page is None:
             return False
         self._position, self._is_behind = page.position, not page.is_last
@@ -89,7 +96,7 @@ class AllJobsReader:
 
         Only the last has the position, which is that of all: a reader that has lost the connection before begins again.
         """
-        self._position, self._is_behind = await self._store.get_position(), False
+        self._position, self._is_behind = await self._all_changes.get_position(), False
         present = await self._list_asked_for() if self._job_ids else await self._list_newest()
         for change in present:
             if change.record is not None:
@@ -98,7 +105,7 @@ class AllJobsReader:
         self._changes.extend(change._replace(position=self._position) for change in present[-1:])
 
     async def _list_newest(self) -> list[JobChange]:
-        records = (await self._store.list_records(self._wanted, FIRST_JOBS, None)).records
+        records = (await self._reads.list_records(self._wanted, FIRST_JOBS, None)).records
         return [JobChange(_BEFORE_ALL, record.id, record) for record in reversed(records)]
 
     async def _list_asked_for(self) -> list[JobChange]:
@@ -111,7 +118,7 @@ class AllJobsReader:
 
     async def _find_record(self, job_id: str) -> JobRecord | None:
         try:
-            return await self._store.get_record(job_id)
+            return await self._reads.get_record(job_id)
         except JobNotFound:
             return None
 
@@ -163,6 +170,6 @@ async def follow_jobs(
     begins again with the present.
     """
     with hub.subscribe_all() as bell:
-        feed = AllJobsReader(store, bell, wanted, job_ids, interval_seconds)
+        feed = AllJobsReader(store.reads, store.changes, bell, wanted, job_ids, interval_seconds)
         await feed.begin(after or None)  # 0 is the position of what came before all changes
         yield feed

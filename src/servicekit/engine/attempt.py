@@ -29,7 +29,7 @@ from servicekit.jobs.retry import LONGEST_WAIT_SECONDS
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.jobs.submission import Claim
 from servicekit.observability.job_logging import JobLogging
-from servicekit.ports import Clock, JobStore, Runner
+from servicekit.ports import AttemptStore, Clock, JobReads, Runner
 
 _LONGEST_PAUSE_SECONDS: Final = 2.0  # a store that recovers in a service's last seconds gets the end still
 # What could not be written for long may never be, and each try holds up others: a tenth of the time that has passed.
@@ -57,7 +57,10 @@ class AttemptHost:
     would cost each job a fifth of what it costs in all.
     """
 
-    store: JobStore
+    store: AttemptStore
+    reads: JobReads
+    now: Callable[[], datetime]
+    """The store's time."""
     clock: Clock
     lines: JobLogging
     failures: FailureLog
@@ -155,7 +158,7 @@ class Attempt:
         # Not by the loop's create_task: that may be set to run the first step at once, inside whoever starts it.
         self.task = asyncio.Task(self._run(), loop=loop, name=self.job.id)
         if self.claim.submission.runner in _OUTSIDE:
-            self.job.lifeline = self._store.lifeline
+            self.job.guard = self._store.guard
         options = self.claim.submission.options
         if options is not DEFAULT_OPTIONS:
             self.job.kill_grace_seconds = seconds_of(options.kill_grace)
@@ -354,14 +357,14 @@ class Attempt:
         if retry_at is None:
             return False
         if await self._store.retry(self.claim, outcome, retry_at):
-            self._host.lines.put_off(self.claim, outcome, retry_at - self._host.clock.now())
+            self._host.lines.put_off(self.claim, outcome, retry_at - self._host.now())
         self._host.on_put_off()
         return True
 
     async def _release(self) -> None:
         if await self._store.release(self.claim):
             with suppress(StoreUnavailable, JobNotFound, RecordUnreadable):  # it is given back in any case
-                self._host.lines.stopped(self.claim, await self._store.get_record(self.job.id))
+                self._host.lines.stopped(self.claim, await self._host.reads.get_record(self.job.id))
 
     def _was_stopped(self, outcome: Outcome) -> bool:
         """Whether it has ended because the service is stopping."""
@@ -380,7 +383,7 @@ class Attempt:
             return None
         seconds = outcome.retry_after_seconds
         seconds = policy.delay_after(failures) if seconds is None else min(seconds, LONGEST_WAIT_SECONDS)
-        return self._host.clock.now() + timedelta(seconds=seconds)
+        return self._host.now() + timedelta(seconds=seconds)
 
     def _start_reports(self) -> None:
         if not self.task.done():

@@ -8,7 +8,7 @@ from typing import Final, Self
 from servicekit.events.hub import EventHub
 from servicekit.events.mailbox import Mailbox
 from servicekit.jobs.events import JobEvent
-from servicekit.ports import JobStore
+from servicekit.ports import JobReads, JobStore
 
 OpenStore = Callable[[], Awaitable[JobStore]]
 """Gives the store, ready to be asked."""
@@ -57,7 +57,7 @@ class JobReader:
         store = await self._open_store()
         self._hub.subscribe(self._job_id, self._mailbox)
         try:
-            self._backlog = await self._read(store)
+            self._backlog = await self._read(store.reads)
         except BaseException:
             self._hub.unsubscribe(self._job_id, self._mailbox)
             raise
@@ -102,13 +102,13 @@ class JobReader:
                 return event
         return None
 
-    async def _read(self, store: JobStore) -> list[JobEvent]:
-        present = await store.get_record(self._job_id)
+    async def _read(self, reads: JobReads) -> list[JobEvent]:
+        present = await reads.get_record(self._job_id)
         backlog = [JobEvent(self._job_id, present)]
         if not 0 <= self._version <= present.version:  # a version that never was: start anew
             self._version = 0
         elif self._version < present.version:
-            missed = await store.list_transitions(self._job_id, self._version)
+            missed = await reads.list_transitions(self._job_id, self._version)
             backlog = [JobEvent(self._job_id, record) for record in missed] + backlog
         return backlog
 

@@ -34,7 +34,7 @@ class Engine:
         self.run_jobs = parts.options.run_jobs
         """Whether this process runs jobs, or only accepts them for others; looked at when the engine starts."""
         self.is_closed = False
-        self.is_shared = parts.store.is_shared
+        self.is_durable = parts.store.liveness.is_durable
         self.location = parts.store.location
         self._store = parts.store
         self._runners = parts.runners
@@ -87,7 +87,7 @@ class Engine:
         """What keeps jobs from being accepted and run, or `None`."""
         if self.is_closed:
             return "The scheduler is stopped."
-        return await (await self.open()).find_problem() or self._worker.find_problem()
+        return await (await self.open()).liveness.find_problem() or self._worker.find_problem()
 
     def find_notice(self) -> str | None:
         """What does not work as it was asked for, though jobs are accepted and run all the same; or `None`."""
@@ -103,11 +103,11 @@ class Engine:
             tasks.cancel()
             await asyncio.wait([tasks])
         try:
-            await self._store.retire()
+            await self._store.liveness.retire()
             if is_ours:
                 await self._worker.stop(self._grace_seconds)
         finally:
-            await self._store.close()
+            await self._store.liveness.close()
             capture.uninstall(self)
             for runner in self._runners.values():
                 runner.close()
@@ -126,7 +126,7 @@ class Engine:
         return loop.is_running() and self._pid == os.getpid()
 
     async def _start(self) -> None:
-        await self._store.open(self._worker)
+        await self._store.liveness.open(self._worker)
         await self._schedule_runner.put_declared()
         if not (self._is_running() or self.is_closed):  # somebody else may have waited for the store as well
             if self._captures_output:
@@ -156,6 +156,6 @@ class Engine:
                 tasks.create_task(self._worker.run(), name="servicekit worker")
             tasks.create_task(self._timekeeper.run(), name="servicekit timekeeper")
             tasks.create_task(self._schedule_runner.run(), name="servicekit schedule runner")
-            if self._store.is_shared:
-                tasks.create_task(rescue_jobs(self._store), name="servicekit rescuer")
-            tasks.create_task(sweep(self._store, self._retention, self._worker), name="servicekit sweeper")
+            if self.is_durable:
+                tasks.create_task(rescue_jobs(self._store.liveness), name="servicekit rescuer")
+            tasks.create_task(sweep(self._store.liveness, self._retention, self._worker), name="servicekit sweeper")

@@ -12,7 +12,7 @@ from servicekit.errors import JobNotFound
 from servicekit.events.hub import EventHub
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.log_lines import LogLine, LogPage
-from servicekit.ports import JobStore
+from servicekit.ports import JobReads
 
 _LOOK_INTERVAL_SECONDS: Final = 0.1
 _LINES_AT_ONCE: Final = 200
@@ -42,9 +42,9 @@ class LogReader:
     after all that it had to say.
     """
 
-    def __init__(self, reader: JobReader, store: JobStore, job_id: str, after_version: int, after_line: int) -> None:
+    def __init__(self, reader: JobReader, reads: JobReads, job_id: str, after_version: int, after_line: int) -> None:
         self._reader = reader
-        self._store = store
+        self._reads = reads
         self._job_id = job_id
         self._version = after_version
         self._line_number = after_line
@@ -105,7 +105,7 @@ class LogReader:
         await asyncio.sleep(0)  # a store in memory and a fast reader would leave nobody else a turn
         self._next_look_at = asyncio.get_running_loop().time() + _LOOK_INTERVAL_SECONDS
         self._is_due = False
-        page = await self._store.list_log(self._job_id, self._line_number, _LINES_AT_ONCE)
+        page = await self._reads.list_log(self._job_id, self._line_number, _LINES_AT_ONCE)
         self._is_due = self._is_due or not page.is_last
         return page.lines
 
@@ -134,7 +134,7 @@ async def watch_log(
     for `JobReader`.
     """
     async with JobReader(open_store, hub, job_id, after_version or None, interval_seconds) as reader:
-        log_reader = LogReader(reader, await open_store(), job_id, after_version, after_line)
+        log_reader = LogReader(reader, (await open_store()).reads, job_id, after_version, after_line)
         with hub.subscribe_log(job_id, log_reader.ring):
             yield log_reader
 
@@ -151,12 +151,12 @@ async def read_lines(reader: LogReader, job_id: str) -> AsyncIterator[LogLine]:
         raise JobNotFound(job_id)
 
 
-async def list_tail(store: JobStore, job_id: str, count: int) -> LogPage:
+async def list_tail(reads: JobReads, job_id: str, count: int) -> LogPage:
     """The newest lines of a job, at most `count`. Reads all that are kept of it, which the store has bounded."""
     newest: deque[LogLine] = deque(maxlen=count)
-    page = await store.list_log(job_id, 0, _PAGE)
+    page = await reads.list_log(job_id, 0, _PAGE)
     newest.extend(page.lines)
     while not page.is_last:
-        page = await store.list_log(job_id, page.lines[-1].number, _PAGE)
+        page = await reads.list_log(job_id, page.lines[-1].number, _PAGE)
         newest.extend(page.lines)
     return LogPage(list(newest), True, page.dropped)

@@ -37,7 +37,7 @@ class Queues:
 
     async def list(self) -> "list[QueueRecord]":
         """Every queue that has a limit here, is paused, or has jobs pending or running, by name."""
-        found = {record.name: record for record in await (await self._engine.open()).list_queues()}
+        found = {record.name: record for record in await (await self._engine.open()).queues.list_queues()}
         declared = {name: found.get(name) or QueueRecord(name, False, 0, 0) for name in self._limits}
         records = {**found, **{name: replace(declared[name], max_concurrency=self._limits[name]) for name in declared}}
         return [records[name] for name in sorted(records)]
@@ -45,9 +45,9 @@ class Queues:
     async def pause(self, name: str) -> None:
         """Start no more jobs of this queue, in any process, until it is resumed. What runs already goes on."""
         check_text("queue", name)
-        await (await self._engine.open()).set_queue_paused(name, is_paused=True)
+        await (await self._engine.open()).queues.set_queue_paused(name, is_paused=True)
 
     async def resume(self, name: str) -> None:
         """Start jobs of this queue again."""
         check_text("queue", name)
-        await (await self._engine.open()).set_queue_paused(name, is_paused=False)
+        await (await self._engine.open()).queues.set_queue_paused(name, is_paused=False)

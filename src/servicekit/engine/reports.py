@@ -11,7 +11,7 @@ from servicekit.jobs.current import RunningJob
 from servicekit.jobs.log_lines import NewLine
 from servicekit.jobs.record import Progress
 from servicekit.jobs.submission import Claim
-from servicekit.ports import JobStore
+from servicekit.ports import AttemptStore
 
 PROGRESS_INTERVAL_SECONDS: Final = 0.05
 _MOST_LINES: Final = 2_000
@@ -23,7 +23,7 @@ class JobReports:
     What could not be written is written with what comes next: of progress the newest, of lines the newest 2,000.
     """
 
-    def __init__(self, claim: Claim, job: RunningJob, store: JobStore, limits: TimeLimits | None) -> None:
+    def __init__(self, claim: Claim, job: RunningJob, store: AttemptStore, limits: TimeLimits | None) -> None:
         self._claim = claim
         self._job = job
         self._store = store

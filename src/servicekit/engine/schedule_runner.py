@@ -22,7 +22,7 @@ from servicekit.errors import ScheduleNotFound, StoreUnavailable
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
 from servicekit.jobs.timetable import MissedTicks, next_after_setting
-from servicekit.ports import Clock, ClockSetting, JobStore
+from servicekit.ports import Clock, ClockSetting, ScheduleStore, StoreLiveness
 
 MISSED_AFTER: Final = timedelta(seconds=60)
 _LONGEST_SECONDS: Final = 30.0  # somebody may set the clock
@@ -38,13 +38,20 @@ class ScheduleRunner:
     """Has the store submit the jobs of schedules when they are due; `on_submit` is called after each."""
 
     def __init__(
-        self, store: JobStore, clock: Clock, next_id: Callable[[], str], on_submit: Callable[[], None]
+        self,
+        schedules: ScheduleStore,
+        liveness: StoreLiveness,
+        clock: Clock,
+        next_id: Callable[[], str],
+        on_submit: Callable[[], None],
     ) -> None:
-        self._store = store
+        self._schedules = schedules
+        self._is_durable = liveness.is_durable
+        self._now = liveness.now
         self._clock = clock
         self._next_id = next_id
         self._on_submit = on_submit
-        self._longest_seconds = _LONGEST_IF_SHARED_SECONDS if store.is_shared else _LONGEST_SECONDS
+        self._longest_seconds = _LONGEST_IF_SHARED_SECONDS if liveness.is_durable else _LONGEST_SECONDS
         self._declared: dict[str, Schedule] = {}
         self._setting: ClockSetting | None = None
         self._problems: dict[str, str] = {}  # of schedules, as they were told
@@ -68,7 +75,7 @@ class ScheduleRunner:
 
     async def put(self, schedule: Schedule) -> None:
         """Bring the schedule into the store, which is open."""
-        await self._store.put_schedule(schedule, schedule.timetable.next_after(self._clock.now()))
+        await self._schedules.put_schedule(schedule, schedule.timetable.next_after(self._now()))
         self.wake()
 
     async def run(self) -> None:
@@ -81,7 +88,7 @@ class ScheduleRunner:
     async def _let_pass(self) -> float | None:
         """Let pass what is due. Say how long to wait until the next look; `None`: until something changes."""
         try:
-            found = await self._store.list_schedules()
+            found = await self._schedules.list_schedules()
         except StoreUnavailable as error:
             _log.debug("It is not known which schedules are due: %s", error)
             return self._backoff.next_seconds()
@@ -91,11 +98,11 @@ class ScheduleRunner:
         self._backoff.reset()
         self._warn_of(found)
         schedules = [state for state in found if not (state.is_paused or state.problem)]
-        if not (schedules or self._store.is_shared):
+        if not (schedules or self._is_durable):
             return None
         moved = self._look_at_clock()
         moments = [await self._try_to_fire(state, moved) for state in schedules]
-        now = self._clock.now()
+        now = self._now()
         seconds = [(moment - now).total_seconds() for moment in moments if moment is not None]
         return max(0.0, min([self._longest_seconds, *seconds]))
 
@@ -135,13 +142,13 @@ class ScheduleRunner:
             seconds = _AFTER_BUG_SECONDS
         else:
             return next_at
-        return self._clock.now() + timedelta(seconds=seconds)
+        return self._now() + timedelta(seconds=seconds)
 
     async def _correct(self, state: ScheduleState, moved: timedelta) -> ScheduleState:
         """The schedule with a next tick that is no further away than it can be, in the past or in the future."""
         if state.next_at is None or state.timetable is None:
             return state
-        now = self._clock.now()
+        now = self._now()
         if moved > _CORRECTION and state.next_at < now:  # nobody was away: nothing was missed
             next_at = state.timetable.next_after(now)
         else:
@@ -149,17 +156,17 @@ class ScheduleRunner:
         if next_at == state.next_at:
             return state
         _log.info("Schedule %r: the clock was set, and its next tick is at %s", state.name, next_at)
-        await self._store.fire_schedule(state.name, state.next_at, next_at, None)
-        return await self._store.get_schedule(state.name)  # another process may have done the same
+        await self._schedules.fire_schedule(state.name, state.next_at, next_at, None)
+        return await self._schedules.get_schedule(state.name)  # another process may have done the same
 
     async def _fire(self, state: ScheduleState) -> datetime | None:
-        tick, now = state.next_at, self._clock.now()
+        tick, now = state.next_at, self._now()
         for _ in range(_TICKS_AT_ONCE):
             if tick is None or tick > now:
                 break
             next_tick, is_wanted = _plan(state, tick, now)
             job_id = self._next_id() if is_wanted else None
-            fired = await self._store.fire_schedule(state.name, tick, next_tick, job_id)
+            fired = await self._schedules.fire_schedule(state.name, tick, next_tick, job_id)
             if fired is FiredSchedule.LOST:  # whoever was faster goes on, and the next look shows how far that is
                 break
             if fired is FiredSchedule.SUBMITTED:

@@ -52,16 +52,18 @@ class Scheduler:
     def __init__(self, parts: SchedulerParts) -> None:
         self._hub = parts.hub
         self._ids = JobIds()
-        self._timekeeper = Timekeeper(parts.store, parts.clock)
+        self._timekeeper = Timekeeper(parts.store.attempts, parts.store.liveness, parts.clock)
         self._lines = JobLogging(is_quiet=not parts.options.log_jobs)
         self._worker = Worker(
             parts.store, parts.runners, parts.clock, self._timekeeper, parts.options, self._lines, self._submit_child
         )
-        schedule_runner = ScheduleRunner(parts.store, parts.clock, self._ids.next_id, self._wake)
+        schedule_runner = ScheduleRunner(
+            parts.store.schedules, parts.store.liveness, parts.clock, self._ids.next_id, self._wake
+        )
         self._engine = Engine(parts, self._worker, self._timekeeper, schedule_runner)
         self.queues = Queues(self._engine, parts.options.queues)
         """The queues: to look at, pause and resume."""
-        self.schedules = Schedules(self._engine, schedule_runner, parts.clock, self.queues)
+        self.schedules = Schedules(self._engine, schedule_runner, self.queues)
         """The recurring jobs: to add, look at, pause, resume and remove."""
         self._added = 0
 
@@ -118,7 +120,7 @@ class Scheduler:
             submission.discard()
             raise refuse(target, problem)
         self._worker.wake()  # it looks after this has reached the store, and what is written together is kept together
-        job_id = await store.insert(submission)
+        job_id = await store.submissions.insert(submission)
         if options is not DEFAULT_OPTIONS and options.has_times:
             # A store that finds the clock set sees to that first: the worker may have looked before.
             self._wake()
@@ -129,11 +131,11 @@ class Scheduler:
 
     async def find_by_key(self, idempotency_key: str) -> str | None:
         """The id of the job that was submitted with this key, if it is kept."""
-        return await (await self._engine.open()).find_by_key(idempotency_key)
+        return await (await self._engine.open()).submissions.find_by_key(idempotency_key)
 
     async def get_record(self, job_id: str | ULID) -> JobRecord:
         """What is known about the job now; `JobNotFound` if there is none with this id."""
-        return await (await self._engine.open()).get_record(str(job_id))
+        return await (await self._engine.open()).reads.get_record(str(job_id))
 
     async def get_status(self, job_id: str | ULID) -> JobStatus:
         """`JobNotFound` if there is no job with this id."""
@@ -145,7 +147,7 @@ class Scheduler:
         `JobNotFinished`, `JobFailed` (failed or canceled) or `ResultDropped` (not kept) if there is none: all
         three are `ResultUnavailable`, and a `RuntimeError`. `JobNotFound` if there is no job with this id.
         """
-        return await (await self._engine.open()).get_result(str(job_id))
+        return await (await self._engine.open()).reads.get_result(str(job_id))
 
     async def list_records(
         self,
@@ -182,7 +184,9 @@ class Scheduler:
     async def list_page(self, wanted: JobFilter, *, limit: int = 100, before: str | ULID | None = None) -> JobPage:
         """One page of a list, whose cost is bounded whatever the filter: it may be short and not be the last."""
         check_count("limit", limit)
-        return await (await self._engine.open()).list_records(wanted, limit, None if before is None else str(before))
+        return await (await self._engine.open()).reads.list_records(
+            wanted, limit, None if before is None else str(before)
+        )
 
     async def get_all_records(self) -> list[JobRecord]:
         """Every job that is kept, the newest first."""
@@ -193,7 +197,7 @@ class Scheduler:
         records: list[JobRecord] = []
         while limit is None or len(records) < limit:
             missing = _PAGE if limit is None else min(_PAGE, limit - len(records))
-            page = await store.list_records(wanted, missing, before)
+            page = await store.reads.list_records(wanted, missing, before)
             records += page.records
             before = page.next_before
             if before is None:
@@ -202,7 +206,7 @@ class Scheduler:
 
     async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:
         """How many jobs are kept, for each status; with a filter, of the newest 10,000 that it may be about."""
-        return await (await self._engine.open()).count_by_status(wanted)
+        return await (await self._engine.open()).reads.count_by_status(wanted)
 
     async def cancel(self, job_id: str | ULID) -> bool:
         """Ask the job to stop, and wait for its end, though never more than a second.
@@ -215,14 +219,14 @@ class Scheduler:
         job_id = str(job_id)
         store = await self._engine.open()
         try:
-            if (await store.get_record(job_id)).status.is_terminal:
+            if (await store.reads.get_record(job_id)).status.is_terminal:
                 return False
         except RecordUnreadable:
-            await store.request_cancel(job_id)
+            await store.submissions.request_cancel(job_id)
             self._worker.cancel(job_id)
             return True
         async with self.watch(job_id) as reader:
-            await store.request_cancel(job_id)
+            await store.submissions.request_cancel(job_id)
             self._worker.cancel(job_id)
             try:
                 async with asyncio.timeout(_CANCEL_WAIT_SECONDS):
@@ -238,7 +242,7 @@ class Scheduler:
         submitted it can do so again. `QueueFull` and `SchedulerClosed` as for `add_job`.
         """
         store = await self._engine.open_for_jobs()
-        new_id = await store.resubmit(str(job_id), self._ids.next_id())
+        new_id = await store.submissions.resubmit(str(job_id), self._ids.next_id())
         self._wake()
         return new_id
 
@@ -248,7 +252,7 @@ class Scheduler:
         `JobNotFound` if there is no job with this id.
         """
         job_id = str(job_id)
-        await (await self._engine.open()).delete(job_id)
+        await (await self._engine.open()).submissions.delete(job_id)
         self._worker.cancel(job_id)
         self._lines.deleted(job_id)
 
@@ -292,12 +296,12 @@ class Scheduler:
         Of each job the newest lines are kept (`Retention.max_log_bytes`). `JobNotFound` if there is no such job.
         """
         check_count("limit", limit)
-        return await (await self._engine.open()).list_log(str(job_id), after, limit)
+        return await (await self._engine.open()).reads.list_log(str(job_id), after, limit)
 
     async def get_log_tail(self, job_id: str | ULID, count: int) -> LogPage:
         """The newest lines of the job's log, at most so many; else like `get_log`."""
         check_count("count", count)
-        return await list_tail(await self._engine.open(), str(job_id), count)
+        return await list_tail((await self._engine.open()).reads, str(job_id), count)
 
     async def stream_log(self, job_id: str | ULID, *, after: int = 0) -> AsyncIterator[LogLine]:
         """Yield the lines of the job's log that are kept, or those after number `after`; then each new one, to the end.
@@ -357,7 +361,7 @@ class Scheduler:
     @property
     def is_shared(self) -> bool:
         """Whether other processes can work on the same jobs."""
-        return self._engine.is_shared
+        return self._engine.is_durable
 
     @property
     def location(self) -> str:

@@ -15,7 +15,6 @@ from servicekit.jobs.restartable import describe_call, refuse
 from servicekit.jobs.schedules import Schedule, ScheduleState
 from servicekit.jobs.submission import CallProblem, JobTarget, Submission
 from servicekit.jobs.timetable import Cron, Every, MissedTicks, Overlap, Timetable
-from servicekit.ports import Clock
 
 P = ParamSpec("P")
 
@@ -29,19 +28,17 @@ class Schedules:
         self,
         engine: Engine,
         schedule_runner: ScheduleRunner,
-        clock: Clock,
         queues: Queues,
         changes: OptionChanges | None = None,
     ) -> None:
         self._engine = engine
         self._schedule_runner = schedule_runner
-        self._clock = clock
         self._queues = queues
         self._changes: OptionChanges = changes or {}
 
     def with_options(self, **options: Unpack[OptionChanges]) -> "Schedules":
         """The same, to add schedules whose jobs have these options: see `JobOptions`."""
-        return Schedules(self._engine, self._schedule_runner, self._clock, self._queues, {**self._changes, **options})
+        return Schedules(self._engine, self._schedule_runner, self._queues, {**self._changes, **options})
 
     @overload
     async def add(
@@ -67,7 +64,7 @@ class Schedules:
         schedule = self._describe(name, timetable, target, args, kwargs)
         store = await self._engine.open_for_jobs()
         await self._schedule_runner.put(schedule)
-        return await store.get_schedule(name)
+        return await store.schedules.get_schedule(name)
 
     @overload
     def declare(
@@ -95,18 +92,18 @@ class Schedules:
 
     async def list(self) -> "list[ScheduleState]":
         """All schedules, by name, whichever process has added them."""
-        return await (await self._engine.open()).list_schedules()
+        return await (await self._engine.open()).schedules.list_schedules()
 
     async def get(self, name: str) -> ScheduleState:
         """`ScheduleNotFound` if there is none of this name."""
-        return await (await self._engine.open()).get_schedule(name)
+        return await (await self._engine.open()).schedules.get_schedule(name)
 
     async def pause(self, name: str) -> ScheduleState:
         """Submit no more jobs of the schedule, in any process, until it is resumed. What was submitted goes on.
 
         `ScheduleNotFound` if there is none of this name.
         """
-        return await (await self._engine.open()).set_schedule_paused(name, None, is_paused=True)
+        return await (await self._engine.open()).schedules.set_schedule_paused(name, None, is_paused=True)
 
     async def resume(self, name: str) -> ScheduleState:
         """Go on with the first tick from now; those that passed meanwhile are not missed, but wanted so.
@@ -114,12 +111,12 @@ class Schedules:
         `ScheduleNotFound` if there is none of this name.
         """
         store = await self._engine.open()
-        state = await store.get_schedule(name)
+        state = await store.schedules.get_schedule(name)
         if state.timetable is None:
             raise RecordUnreadable(f"Schedule {name!r}", state.problem or "")
         if state.is_paused:
-            next_at = state.timetable.next_after(self._clock.now())
-            state = await store.set_schedule_paused(name, next_at, is_paused=False)
+            next_at = state.timetable.next_after(store.liveness.now())
+            state = await store.schedules.set_schedule_paused(name, next_at, is_paused=False)
             self._schedule_runner.wake()
         return state
 
@@ -128,7 +125,7 @@ class Schedules:
 
         It is back after the next start of a service that adds it.
         """
-        await (await self._engine.open()).remove_schedule(name)
+        await (await self._engine.open()).schedules.remove_schedule(name)
 
     def _describe(
         self, name: str, timetable: Timetable, target: JobTarget, args: tuple[object, ...], kwargs: dict[str, object]
@@ -143,7 +140,7 @@ class Schedules:
         runner, target_name = check_call(target, args, kwargs, options)
         self._queues.warn_if_undeclared(options.queue)
         example = Submission("", target_name, target, args, kwargs, runner, options)
-        if self._engine.is_shared and isinstance(problem := describe_call(example), CallProblem):
+        if self._engine.is_durable and isinstance(problem := describe_call(example), CallProblem):
             raise refuse(target, problem)
         return Schedule(
             name=name,

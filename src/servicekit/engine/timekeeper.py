@@ -6,7 +6,7 @@ from typing import Final
 
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.backoff import Backoff
-from servicekit.ports import Clock, JobStore
+from servicekit.ports import AttemptStore, Clock, StoreLiveness
 
 _LONGEST_SECONDS: Final = 60.0
 _LONGEST_IF_SHARED_SECONDS: Final = 1.0  # another process, which has put off a job, may have died since
@@ -17,10 +17,11 @@ _log = logging.getLogger("servicekit.engine")
 class Timekeeper:
     """Has the store make due what is, at the time when it is."""
 
-    def __init__(self, store: JobStore, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, attempts: AttemptStore, liveness: StoreLiveness, clock: Clock) -> None:
+        self._attempts = attempts
+        self._liveness = liveness
         self._clock = clock
-        self._longest_seconds = _LONGEST_IF_SHARED_SECONDS if store.is_shared else _LONGEST_SECONDS
+        self._longest_seconds = _LONGEST_IF_SHARED_SECONDS if liveness.is_durable else _LONGEST_SECONDS
         self._changed = asyncio.Event()
         self._backoff = Backoff()
 
@@ -39,14 +40,14 @@ class Timekeeper:
     async def _make_due(self) -> float | None:
         """How long to wait until the next look; `None` if nothing can be due until something changes."""
         try:
-            moment = await self._store.make_due()
+            moment = await self._attempts.make_due()
         except StoreUnavailable as error:
             _log.debug("It is not known which jobs are due: %s", error)
             return self._backoff.next_seconds()
         self._backoff.reset()
         if moment is None:
-            return self._longest_seconds if self._store.is_shared else None
-        seconds = (moment - self._clock.now()).total_seconds()
+            return self._longest_seconds if self._liveness.is_durable else None
+        seconds = (moment - self._liveness.now()).total_seconds()
         return max(0.0, min(seconds, self._longest_seconds))
 
 

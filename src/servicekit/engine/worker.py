@@ -46,12 +46,15 @@ class Worker:
         lines: JobLogging,
         on_submit: Submit,
     ) -> None:
-        self._store = store
-        self._batch = _CLAIM_BATCH if store.is_shared else _CLAIM_BATCH_IN_MEMORY
+        self._store = store.attempts
+        self._is_durable = store.liveness.is_durable
+        self._batch = _CLAIM_BATCH if self._is_durable else _CLAIM_BATCH_IN_MEMORY
         self._runners = runners
         self._failures = FailureLog(_log)
         self._host = AttemptHost(
-            store=store,
+            store=store.attempts,
+            reads=store.reads,
+            now=store.liveness.now,
             clock=clock,
             lines=lines,
             failures=FailureLog(_log),  # its own: ends that are late must not hide what else fails
@@ -167,7 +170,7 @@ class Worker:
         if len(claims) < limit and not self._start_problems.is_empty:
             self._start_problems.note_all_claimed(full)
         # If fewer came than there are slots here, others may hold those of all processes: then every end counts.
-        is_limited = bool(self._queues) or (self._max_concurrency is not None and self._store.is_shared)
+        is_limited = bool(self._queues) or (self._max_concurrency is not None and self._is_durable)
         self._is_waiting_for_slots = is_limited or bool(full) or len(claims) == limit
         return len(claims) == limit
 

@@ -1,7 +1,7 @@
 """The hub: from every change of a job to all who watch it."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from servicekit.events.mailbox import Bell, Mailbox
@@ -49,13 +49,10 @@ class EventHub:
                 _log.exception("A listener failed on an event of job %s", event.job_id)
         self.relay(event)
 
-    def is_followed(self, job_id: str) -> bool:
-        """Whether somebody reads the events of this job."""
-        return job_id in self._mailboxes
-
-    def list_followed(self) -> list[str]:
-        """The jobs that somebody reads the events of."""
-        return list(self._mailboxes)
+    @property
+    def followed(self) -> Collection[str]:
+        """The jobs that somebody reads the events of, as it is now."""
+        return self._mailboxes.keys()
 
     def relay(self, event: JobEvent) -> None:
         """Pass on an event of another process: its listeners count it there."""

@@ -56,8 +56,8 @@ class RunningJob:
     """The running job, as the engine and its runner have it. What a target sees of it is a `CurrentJob`."""
 
     __slots__ = (
-        "_canceled", "_host", "_is_notified", "_lines", "_progress", "_taken", "attempt", "id",
-        "is_cancel_requested", "is_interruptible", "kill_grace_seconds", "lifeline", "submission",
+        "_canceled", "_host", "_is_notified", "_lines", "_progress", "_taken", "attempt", "guard",
+        "id", "is_cancel_requested", "is_interruptible", "kill_grace_seconds", "submission",
     )  # fmt: skip
 
     def __init__(self, submission: Submission, attempt: int, host: JobHost) -> None:
@@ -76,7 +76,7 @@ class RunningJob:
         self._host = host
         self.kill_grace_seconds = 5.0
         """How long a process that was asked to stop has until it is killed (set by the engine, for the runner)."""
-        self.lifeline: int | None = None
+        self.guard: int | None = None
         """A descriptor for whoever runs the job outside of this process (set by the engine, for the runner)."""
 
     def wait_cancel_requested(self, timeout: float | None) -> bool:

@@ -140,8 +140,8 @@ class Launcher:
         return self._link
 
     async def _start(self, link: LauncherLink, work: Work, job: RunningJob, kind: bytes) -> None:
-        lifeline = [] if job.lifeline is None else [job.lifeline]
-        descriptors = [*work.sent, *lifeline]
+        guard = [] if job.guard is None else [job.guard]
+        descriptors = [*work.sent, *guard]
         is_sent = False
         try:
             while not (is_sent := self._send(link, kind, descriptors)) and not job.is_cancel_requested:  # noqa: ASYNC110

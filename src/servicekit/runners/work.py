@@ -48,7 +48,7 @@ class WorkEnvironment(TypedDict):
     """Whether the working directory was asked for; else it is the service's own."""
     env: dict[str, str]
     max_memory_bytes: int | None
-    has_lifeline: bool
+    has_guard: bool
 
 
 class OutcomeFile:
@@ -322,7 +322,7 @@ def describe_environment(submission: Submission, job: RunningJob, cwd: str | Non
         "is_cwd_given": cwd is not None,
         "env": {**os.environ, "SERVICEKIT_JOB_ID": job.id, "SERVICEKIT_ATTEMPT": str(job.attempt)},
         "max_memory_bytes": submission.options.max_memory_bytes,
-        "has_lifeline": job.lifeline is not None,
+        "has_guard": job.guard is not None,
     }
 
 

@@ -89,13 +89,13 @@ class TestScheduler(Scheduler):
         """
         check_count("max_jobs", max_jobs)
         until = self.clock.now() + timedelta(seconds=check_seconds("max_time", max_time))
-        most = self._watched_store.submissions + max_jobs
+        most = self._watched_store.submitted + max_jobs
         while True:
             is_working = await self._is_working()
             unfinished = await self._list_unfinished()
             if not unfinished:
                 return await self._take_ended()
-            if self._watched_store.submissions > most:
+            if self._watched_store.submitted > most:
                 raise NotDrained(f"More than {max_jobs:,} jobs were submitted, and these have not ended:", unfinished)
             if is_working:
                 await asyncio.sleep(_LOOK_SECONDS)
@@ -109,9 +109,9 @@ class TestScheduler(Scheduler):
 
     async def _settle(self) -> None:
         """Wait until nothing more happens without time."""
-        most = self._watched_store.submissions + _MOST_AT_ONCE
+        most = self._watched_store.submitted + _MOST_AT_ONCE
         while await self._is_working():
-            if self._watched_store.submissions > most:
+            if self._watched_store.submitted > most:
                 raise NotDrained("Jobs are submitted without end:", await self._list_unfinished())
             await asyncio.sleep(_LOOK_SECONDS)
 

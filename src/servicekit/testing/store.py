@@ -10,19 +10,22 @@ from servicekit.jobs.schedules import FiredSchedule
 from servicekit.ports import JobStore
 
 _SUBMITTING: Final = ("insert", "resubmit")
+_PARTS: Final = ("submissions", "attempts", "reads", "changes", "queues", "schedules", "liveness")
 
 
 class WatchedStore:
-    """Passes every call on to a `JobStore`, and takes note of it."""
+    """Passes every call of a part on to a `JobStore`, and takes note of it."""
 
     def __init__(self, store: JobStore) -> None:
         self.calls = 0
         """How many there have been."""
-        self.submissions = 0
+        self.submitted = 0
         """How many jobs it was given to keep."""
-        self._store = store
+        self.location = store.location
         self._under_way = 0
         self._answered = asyncio.Event()
+        for name in _PARTS:
+            setattr(self, name, _WatchedPart(getattr(store, name), self._call))
 
     @property
     def is_idle(self) -> bool:
@@ -36,10 +39,6 @@ class WatchedStore:
                 self._answered = asyncio.Event()
             await self._answered.wait()
 
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._store, name)
-        return partial(self._call, found) if iscoroutinefunction(found) else found
-
     async def _call(
         self, method: Callable[..., Coroutine[Any, Any, object]], *args: object, **kwargs: object
     ) -> object:
@@ -47,8 +46,20 @@ class WatchedStore:
         self._under_way += 1
         try:
             result = await method(*args, **kwargs)
-            self.submissions += method.__name__ in _SUBMITTING or result is FiredSchedule.SUBMITTED
+            self.submitted += method.__name__ in _SUBMITTING or result is FiredSchedule.SUBMITTED
             return result
         finally:
             self._under_way -= 1
             self._answered.set()
+
+
+class _WatchedPart:
+    """One part of the store: what is to be awaited goes through `call`."""
+
+    def __init__(self, part: object, call: Callable[..., Coroutine[Any, Any, object]]) -> None:
+        self._part = part
+        self._call = call
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._part, name)
+        return partial(self._call, found) if iscoroutinefunction(found) else found

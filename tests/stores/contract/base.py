@@ -46,7 +46,7 @@ class StoreTests:
 
     async def insert(self, store: JobStore, count: int = 1, runner: RunnerKind = COROUTINE) -> list[str]:
         job_ids = [self.ids.next_id() for _ in range(count)]
-        await asyncio.gather(*(store.insert(submission(job_id, runner)) for job_id in job_ids))
+        await asyncio.gather(*(store.submissions.insert(submission(job_id, runner)) for job_id in job_ids))
         return job_ids
 
     async def submit(
@@ -62,9 +62,9 @@ class StoreTests:
         """A new job, which has ended if there is an outcome."""
         job_id = self.ids.next_id()
         job = submission(job_id, kind, args=args, target=target, options=changed(DEFAULT_OPTIONS, options))
-        assert await store.insert(job) == job_id
+        assert await store.submissions.insert(job) == job_id
         if outcome is not None:
-            await store.finish(await self.claim(store), outcome)
+            await store.attempts.finish(await self.claim(store), outcome)
         return job_id
 
     async def start(self, store: JobStore, **options: Unpack[OptionChanges]) -> Claim:
@@ -75,26 +75,26 @@ class StoreTests:
         return claim
 
     async def claim(self, store: JobStore) -> Claim:
-        (claim,) = await store.claim(1, ())
+        (claim,) = await store.attempts.claim(1, ())
         return claim
 
     async def claim_ids(
         self, store: JobStore, limit: int = 100, excluding: Collection[RunnerKind] = (), **queue_limits: int
     ) -> list[str]:
-        return [claim.submission.id for claim in await store.claim(limit, excluding, None, queue_limits)]
+        return [claim.submission.id for claim in await store.attempts.claim(limit, excluding, None, queue_limits)]
 
     async def end(self, store: JobStore, outcome: Outcome) -> str:
         return await self.submit(store, outcome=outcome)
 
     async def status_of(self, store: JobStore, job_id: str) -> JobStatus:
-        return (await store.get_record(job_id)).status
+        return (await store.reads.get_record(job_id)).status
 
     async def list_all(self, store: JobStore, wanted: JobFilter = ALL_JOBS, limit: int = 1_000) -> list[JobRecord]:
         """Every job that is wanted, page by page."""
         records: list[JobRecord] = []
         before = None
         while True:
-            page = await store.list_records(wanted, limit, before)
+            page = await store.reads.list_records(wanted, limit, before)
             assert len(page.records) <= limit
             assert before is None or all(record.id < before for record in page.records)
             records += page.records
@@ -110,7 +110,7 @@ class StoreTests:
         """What has happened since, page by page."""
         changes: list[JobChange] = []
         while True:
-            page = await store.list_changes(position, limit)
+            page = await store.changes.list_changes(position, limit)
             assert page is not None
             assert [change.position for change in page.changes] == sorted({each.position for each in page.changes})
             assert all(position < change.position <= page.position for change in page.changes)
@@ -118,5 +118,5 @@ class StoreTests:
             changes += page.changes
             position = page.position
             if page.is_last:
-                assert position == await store.get_position()
+                assert position == await store.changes.get_position()
                 return changes

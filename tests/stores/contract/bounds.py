@@ -45,7 +45,7 @@ class BoundsByStatus(StoreTests):
         assert await self.list_ids(store) == []
 
     async def prune(self, store: JobStore) -> None:
-        while await store.prune(2):
+        while await store.liveness.prune(2):
             pass
 
 
@@ -84,9 +84,9 @@ class BoundedContract(StoreTests):
         if how == "claim":
             await self.claim(store)
         elif how == "cancel":
-            await store.request_cancel(first)
+            await store.submissions.request_cancel(first)
         else:
-            await store.delete(first)
+            await store.submissions.delete(first)
         await self.submit(store)
         with pytest.raises(QueueFull):
             await self.submit(store)
@@ -95,7 +95,7 @@ class BoundedContract(StoreTests):
         first = await self.submit(store, idempotency_key="k")
         await self.insert(store, MAX_PENDING - 1)
         repeated = submission(self.ids.next_id(), options=JobOptions(idempotency_key="k"))
-        assert await store.insert(repeated) == first
+        assert await store.submissions.insert(repeated) == first
 
     async def test_a_key_is_not_used_up_by_a_job_that_was_refused(self, store: JobStore) -> None:
         await self.fill(store)
@@ -108,31 +108,31 @@ class BoundedContract(StoreTests):
         await self.fill(store)
         refused = noop()
         with pytest.raises(QueueFull):
-            await store.insert(Submission(self.ids.next_id(), "noop", refused, (), {}, COROUTINE))
+            await store.submissions.insert(Submission(self.ids.next_id(), "noop", refused, (), {}, COROUTINE))
         assert inspect.getcoroutinestate(refused) == inspect.CORO_CLOSED
 
     async def test_a_job_is_not_submitted_again_into_a_full_queue(self, store: JobStore) -> None:
         ended = await self.end(store, completion(None))
         waiting = await self.fill(store)
         with pytest.raises(QueueFull):
-            await store.resubmit(ended, self.ids.next_id())
+            await store.submissions.resubmit(ended, self.ids.next_id())
         assert await self.list_ids(store) == [*waiting[::-1], ended]
 
     async def test_a_retry_has_room_always(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
         await self.fill(store)
-        assert await store.retry(claim, failure(ValueError()), clock.now())
-        assert (await store.count_by_status())[JobStatus.PENDING] == MAX_PENDING + 1
+        assert await store.attempts.retry(claim, failure(ValueError()), clock.now())
+        assert (await store.reads.count_by_status())[JobStatus.PENDING] == MAX_PENDING + 1
 
     async def test_a_tick_is_left_out_if_the_queue_is_full(self, store: JobStore) -> None:
-        await store.put_schedule(schedule(), TICK)
+        await store.schedules.put_schedule(schedule(), TICK)
         await self.fill(store)
-        assert await store.fire_schedule("nightly", TICK, None, self.ids.next_id()) is FiredSchedule.SKIPPED
-        state = await store.get_schedule("nightly")
+        assert await store.schedules.fire_schedule("nightly", TICK, None, self.ids.next_id()) is FiredSchedule.SKIPPED
+        state = await store.schedules.get_schedule("nightly")
         assert (state.next_at, state.last_job_id) == (None, None)
 
     async def write(self, store: JobStore, claim: Claim, *texts: str, clock: FakeClock) -> None:
-        await store.append_log(claim, [NewLine(clock.now(), "info", "log", text) for text in texts])
+        await store.attempts.append_log(claim, [NewLine(clock.now(), "info", "log", text) for text in texts])
 
     def check_bounded(self, page: LogPage, count: int) -> None:
         numbers = [line.number for line in page.lines]
@@ -145,33 +145,33 @@ class BoundedContract(StoreTests):
         claim = await self.start(store)
         for number in range(30):
             await self.write(store, claim, f"{number} " + "ä" * 100, clock=clock)
-            self.check_bounded(await store.list_log(claim.submission.id, 0, 100), number + 1) if number else None
-        page = await store.list_log(claim.submission.id, 0, 100)
+            self.check_bounded(await store.reads.list_log(claim.submission.id, 0, 100), number + 1) if number else None
+        page = await store.reads.list_log(claim.submission.id, 0, 100)
         assert 0 < page.dropped < 30
         assert page.lines[-1].text.startswith("29 ")
 
     async def test_many_lines_at_once_are_bounded_as_well(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
         await self.write(store, claim, *["x" * 100] * 50, clock=clock)
-        self.check_bounded(await store.list_log(claim.submission.id, 0, 100), 50)
+        self.check_bounded(await store.reads.list_log(claim.submission.id, 0, 100), 50)
 
     async def test_empty_lines_are_bounded_as_well(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
         await self.write(store, claim, *[""] * (MAX_LOG_BYTES + 1), clock=clock)
-        assert (await store.list_log(claim.submission.id, 0, 1)).dropped > 0
+        assert (await store.reads.list_log(claim.submission.id, 0, 1)).dropped > 0
 
     async def test_the_newest_line_is_kept_whatever_its_size(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
         await self.write(store, claim, "short", "x" * (2 * MAX_LOG_BYTES), clock=clock)
-        page = await store.list_log(claim.submission.id, 0, 10)
+        page = await store.reads.list_log(claim.submission.id, 0, 10)
         assert [line.number for line in page.lines] == [2]
         assert (page.dropped, page.is_last) == (1, True)
 
     async def test_reading_begins_where_something_is_kept(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
         await self.write(store, claim, *["x" * 100] * 50, clock=clock)
-        dropped = (await store.list_log(claim.submission.id, 0, 100)).dropped
-        first = await store.list_log(claim.submission.id, 5, 2)
+        dropped = (await store.reads.list_log(claim.submission.id, 0, 100)).dropped
+        first = await store.reads.list_log(claim.submission.id, 5, 2)
         assert [line.number for line in first.lines] == [dropped + 1, dropped + 2]
         assert not first.is_last
-        assert [line.number for line in (await store.list_log(claim.submission.id, 48, 10)).lines] == [49, 50]
+        assert [line.number for line in (await store.reads.list_log(claim.submission.id, 48, 10)).lines] == [49, 50]

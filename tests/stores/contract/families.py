@@ -31,30 +31,30 @@ class FamilyContract(StoreTests):
         child = Submission(
             self.ids.next_id(), made.name or "child", noop, (), {}, RunnerKind.COROUTINE, made, parent=parent
         )
-        return await store.insert(child)
+        return await store.submissions.insert(child)
 
     async def test_metadata_is_shown_as_it_was_given(self, store: JobStore) -> None:
-        position = await store.get_position()
+        position = await store.changes.get_position()
         job_id = await self.submit(store, metadata=ABOUT)
         plain = await self.submit(store)
-        for claim in await store.claim(2, ()):
+        for claim in await store.attempts.claim(2, ()):
             expected = ABOUT if claim.submission.id == job_id else {}
             assert claim.submission.options.metadata == expected
-            await store.finish(claim, completion(None))
+            await store.attempts.finish(claim, completion(None))
         for expected, name in ((ABOUT, job_id), ({}, plain)):
-            assert (await store.get_record(name)).metadata == expected
-            assert [record.metadata for record in await store.list_transitions(name, 0)] == [expected] * 3
+            assert (await store.reads.get_record(name)).metadata == expected
+            assert [record.metadata for record in await store.reads.list_transitions(name, 0)] == [expected] * 3
             changes = await self.changes_since(store, position)
             assert [each.record.metadata for each in changes if each.record and each.job_id == name] == [expected]
         assert [record.metadata for record in await self.list_all(store)] == [{}, ABOUT]
 
     async def test_what_is_taken_out_of_a_record_changes_no_job(self, store: JobStore) -> None:
         job_id = await self.submit(store, metadata=ABOUT)
-        (await store.get_record(job_id)).metadata.clear()
-        assert (await store.get_record(job_id)).metadata == ABOUT
+        (await store.reads.get_record(job_id)).metadata.clear()
+        assert (await store.reads.get_record(job_id)).metadata == ABOUT
         plain = await self.submit(store)
-        (await store.get_record(plain)).metadata["customer"] = "c-17"
-        assert (await store.get_record(plain)).metadata == NO_METADATA
+        (await store.reads.get_record(plain)).metadata["customer"] = "c-17"
+        assert (await store.reads.get_record(plain)).metadata == NO_METADATA
 
     async def test_jobs_are_found_by_their_metadata(self, store: JobStore) -> None:
         job_id = await self.submit(store, metadata=ABOUT)
@@ -65,7 +65,7 @@ class FamilyContract(StoreTests):
         assert await self.list_ids(store, by(paid="true", note="1", order="17")) == [job_id]
         for missed in (by(customer="C-17"), by(rate="0.5"), by(lines="1"), by(customer=""), by(order="17", paid="1")):
             assert await self.list_ids(store, missed) == []
-        record = await store.get_record(job_id)
+        record = await store.reads.get_record(job_id)
         assert by(order="17", paid="true").matches(record)
         assert not by(rate="0.5").matches(record)
 
@@ -93,11 +93,11 @@ class FamilyContract(StoreTests):
     async def test_what_is_gone_is_not_found_by_its_metadata(self, store: JobStore) -> None:
         running = await self.start(store, metadata={"a": "x"})
         pending = await self.submit(store, metadata={"a": "x"})
-        await store.delete(pending)
-        await store.delete(running.submission.id)
+        await store.submissions.delete(pending)
+        await store.submissions.delete(running.submission.id)
         assert await self.list_ids(store, by(a="x")) == []
-        assert not await store.finish(running, completion(None))
-        assert sum((await store.count_by_status(by(a="x"))).values()) == 0
+        assert not await store.attempts.finish(running, completion(None))
+        assert sum((await store.reads.count_by_status(by(a="x"))).values()) == 0
 
     async def test_children_are_found_by_their_parent(self, store: JobStore) -> None:
         parent = await self.submit(store)
@@ -106,67 +106,67 @@ class FamilyContract(StoreTests):
         assert await self.list_ids(store, JobFilter(parent=parent)) == [second, first]
         assert await self.list_ids(store, JobFilter(parent=parent), limit=1) == [second, first]
         assert await self.list_ids(store, JobFilter(parent=second)) == []
-        record = await store.get_record(first)
-        assert (record.parent, (await store.get_record(parent)).parent) == (parent, None)
+        record = await store.reads.get_record(first)
+        assert (record.parent, (await store.reads.get_record(parent)).parent) == (parent, None)
         assert JobFilter(parent=parent).matches(record)
         assert not JobFilter(parent=first).matches(record)
-        claims = {claim.submission.id: claim for claim in await store.claim(10, ())}
+        claims = {claim.submission.id: claim for claim in await store.attempts.claim(10, ())}
         assert (claims[first].submission.parent, claims[parent].submission.parent) == (parent, None)
 
     async def test_children_outlive_their_parent(self, store: JobStore) -> None:
         parent = await self.submit(store)
         child = await self.submit_child(store, parent)
-        await store.delete(parent)
+        await store.submissions.delete(parent)
         assert await self.list_ids(store, JobFilter(parent=parent)) == [child]
 
     async def test_what_is_found_is_counted(self, store: JobStore) -> None:
         parent = await self.submit(store)
         for _ in range(3):
             await self.submit_child(store, parent, metadata={"a": "x"})
-        await store.finish((await store.claim(2, ()))[1], BAD)
-        counts = await store.count_by_status(JobFilter(parent=parent))
+        await store.attempts.finish((await store.attempts.claim(2, ()))[1], BAD)
+        counts = await store.reads.count_by_status(JobFilter(parent=parent))
         assert (counts[JobStatus.FAILED], counts[JobStatus.PENDING], sum(counts.values())) == (1, 2, 3)
-        assert await store.count_by_status(by(a="x")) == counts
-        assert sum((await store.count_by_status(by(a="y"))).values()) == 0
-        failed = await store.count_by_status(with_status(JobStatus.FAILED))
+        assert await store.reads.count_by_status(by(a="x")) == counts
+        assert sum((await store.reads.count_by_status(by(a="y"))).values()) == 0
+        failed = await store.reads.count_by_status(with_status(JobStatus.FAILED))
         assert (failed[JobStatus.FAILED], sum(failed.values())) == (1, 1)
-        assert sum((await store.count_by_status(ALL_JOBS)).values()) == 4
+        assert sum((await store.reads.count_by_status(ALL_JOBS)).values()) == 4
 
     async def test_a_repeated_job_has_the_same_parent_and_metadata(self, store: JobStore) -> None:
         parent = await self.submit(store)
         child = await self.submit_child(store, parent, metadata=ABOUT)
-        for claim in await store.claim(2, ()):
-            await store.finish(claim, BAD)
-        again = await store.resubmit(child, self.ids.next_id())
-        record = await store.get_record(again)
+        for claim in await store.attempts.claim(2, ()):
+            await store.attempts.finish(claim, BAD)
+        again = await store.submissions.resubmit(child, self.ids.next_id())
+        record = await store.reads.get_record(again)
         assert (record.parent, record.metadata, record.retry_of) == (parent, ABOUT, child)
         assert await self.list_ids(store, by(customer="c-17")) == [again, child]
 
     async def test_jobs_of_a_schedule_have_its_metadata(self, store: JobStore, clock: FakeClock) -> None:
         tick = clock.now()
-        await store.put_schedule(schedule(options=JobOptions(metadata=ABOUT)), tick)
+        await store.schedules.put_schedule(schedule(options=JobOptions(metadata=ABOUT)), tick)
         job_id = self.ids.next_id()
-        await store.fire_schedule("nightly", tick, None, job_id)
-        assert (await store.get_record(job_id)).metadata == ABOUT
+        await store.schedules.fire_schedule("nightly", tick, None, job_id)
+        assert (await store.reads.get_record(job_id)).metadata == ABOUT
         assert await self.list_ids(store, by(customer="c-17")) == [job_id]
 
     async def test_the_record_names_the_process_that_runs_the_job(self, store: JobStore, clock: FakeClock) -> None:
         here = name_of_process()
         job_id = await self.submit(store)
-        assert (await store.get_record(job_id)).process is None
+        assert (await store.reads.get_record(job_id)).process is None
         claim = await self.claim(store)
-        assert (await store.get_record(job_id)).process == here
-        await store.retry(claim, BAD, clock.now())
-        record = await store.get_record(job_id)
+        assert (await store.reads.get_record(job_id)).process == here
+        await store.attempts.retry(claim, BAD, clock.now())
+        record = await store.reads.get_record(job_id)
         assert (record.process, record.attempts[0].process) == (None, here)
-        await store.finish(await self.claim(store), completion(None))
-        assert (await store.get_record(job_id)).process == here
-        life = await store.list_transitions(job_id, 0)
+        await store.attempts.finish(await self.claim(store), completion(None))
+        assert (await store.reads.get_record(job_id)).process == here
+        life = await store.reads.list_transitions(job_id, 0)
         assert [record.process for record in life] == [None, here, None, here, here]
 
     async def test_a_job_that_was_never_started_names_no_process(self, store: JobStore) -> None:
         job_id = self.ids.next_id()
-        await store.insert(submission(job_id, COROUTINE))
-        await store.request_cancel(job_id)
-        assert (await store.get_record(job_id)).process is None
-        assert [record.process for record in await store.list_transitions(job_id, 0)] == [None, None]
+        await store.submissions.insert(submission(job_id, COROUTINE))
+        await store.submissions.request_cancel(job_id)
+        assert (await store.reads.get_record(job_id)).process is None
+        assert [record.process for record in await store.reads.list_transitions(job_id, 0)] == [None, None]

@@ -37,35 +37,35 @@ class UnclaimContract(StoreTests):
         for number in (1, 2):
             claim = await self.claim(store)
             assert (claim.attempt, claim.failures) == (number, 0)
-            assert await store.unclaim(claim)
-            record = await store.get_record(job_id)
+            assert await store.attempts.unclaim(claim)
+            record = await store.reads.get_record(job_id)
             assert (record.status, record.started_at, record.attempts) == (JobStatus.PENDING, None, ())
             assert record.version == 1 + 2 * number
         claim = await self.claim(store)
         assert claim.submission.target is noop
-        assert await store.finish(claim, completion("done"))
+        assert await store.attempts.finish(claim, completion("done"))
 
     async def test_what_only_this_process_can_run_is_kept_when_it_could_not_begin(self, store: JobStore) -> None:
         def closure() -> None: ...
 
         await self.submit(store, kind=THREAD, target=closure)
-        await store.unclaim(await self.claim(store))
+        await store.attempts.unclaim(await self.claim(store))
         assert (await self.claim(store)).submission.target is closure
 
     async def test_jobs_that_could_not_begin_have_their_old_places(self, store: JobStore) -> None:
         first = [await self.submit(store), await self.submit(store, concurrency_key="k")]
         urgent = await self.submit(store, priority=1)
-        claims = await store.claim(3, ())
+        claims = await store.attempts.claim(3, ())
         rest = [await self.submit(store), await self.submit(store, concurrency_key="k")]
         for claim in claims:
-            await store.unclaim(claim)
+            await store.attempts.unclaim(claim)
         assert await self.claim_ids(store, 1) == [urgent]
         assert await self.claim_ids(store, 2) == first
         assert await self.claim_ids(store) == rest[:1]
 
     async def test_a_job_that_could_not_begin_frees_its_slot(self, store: JobStore) -> None:
         claim = await self.start(store, queue="a")
-        await store.unclaim(claim)
+        await store.attempts.unclaim(claim)
         assert await self.claim_ids(store, a=1) == [claim.submission.id]
         assert await self.claim_ids(store, a=1) == []
 
@@ -74,29 +74,29 @@ class UnclaimContract(StoreTests):
     ) -> None:
         job_id = await self.submit(store, queue_timeout=10)
         clock.advance(6)
-        await store.unclaim(await self.claim(store))
+        await store.attempts.unclaim(await self.claim(store))
         clock.advance(6)
-        await store.make_due()
-        assert (await store.get_record(job_id)).ended_by is EndedBy.TIME_LIMIT
+        await store.attempts.make_due()
+        assert (await store.reads.get_record(job_id)).ended_by is EndedBy.TIME_LIMIT
 
     async def test_a_job_that_could_not_begin_waits_until_it_would_have(
         self, store: JobStore, clock: FakeClock
     ) -> None:
         await self.submit(store, queue_timeout=60)
         clock.set_by(3_600)
-        moment = await store.make_due()
-        await store.unclaim(await self.claim(store))
-        assert await store.make_due() == moment == clock.now() + timedelta(seconds=60)
+        moment = await store.attempts.make_due()
+        await store.attempts.unclaim(await self.claim(store))
+        assert await store.attempts.make_due() == moment == clock.now() + timedelta(seconds=60)
 
     async def test_of_a_job_that_can_never_begin_the_newest_changes_are_told(self, store: JobStore) -> None:
         job_id = await self.submit(store)
         for _ in range(MAX_TRANSITIONS):
-            await store.unclaim(await self.claim(store))
-        version = (await store.get_record(job_id)).version
+            await store.attempts.unclaim(await self.claim(store))
+        version = (await store.reads.get_record(job_id)).version
         assert version == 1 + 2 * MAX_TRANSITIONS
         newest = list(range(version - MAX_TRANSITIONS + 1, version + 1))
-        assert [record.version for record in await store.list_transitions(job_id, 0)] == newest
-        assert [record.version for record in await store.list_transitions(job_id, version - 2)] == newest[-2:]
+        assert [record.version for record in await store.reads.list_transitions(job_id, 0)] == newest
+        assert [record.version for record in await store.reads.list_transitions(job_id, version - 2)] == newest[-2:]
 
     @pytest.mark.parametrize("is_deleted", [False, True])
     async def test_what_could_not_begin_and_is_not_wanted_any_more_ends(
@@ -104,8 +104,8 @@ class UnclaimContract(StoreTests):
     ) -> None:
         claim = await self.start(store, concurrency_key="k")
         job_id = claim.submission.id
-        await (store.delete(job_id) if is_deleted else store.request_cancel(job_id))
-        assert await store.unclaim(claim) is not is_deleted
+        await (store.submissions.delete(job_id) if is_deleted else store.submissions.request_cancel(job_id))
+        assert await store.attempts.unclaim(claim) is not is_deleted
         if not is_deleted:
             assert await self.status_of(store, job_id) is JobStatus.CANCELED
         following = await self.submit(store, concurrency_key="k")
@@ -115,21 +115,21 @@ class UnclaimContract(StoreTests):
         self, store: JobStore, publisher: RecordingPublisher
     ) -> None:
         claim = await self.start(store)
-        await store.unclaim(claim)
-        await store.finish(await self.claim(store), completion(None))
-        told = await store.list_transitions(claim.submission.id, 0)
+        await store.attempts.unclaim(claim)
+        await store.attempts.finish(await self.claim(store), completion(None))
+        told = await store.reads.list_transitions(claim.submission.id, 0)
         assert [record.version for record in told] == [1, 2, 3, 4, 5]
         assert [event.record.version for event in publisher.events if event.record] == [1, 2, 3, 4, 5]
         assert [record.status.value for record in told] == ["pending", "running", "pending", "running", "completed"]
 
     async def test_an_attempt_that_was_taken_back_is_stale(self, store: JobStore) -> None:
         claim = await self.start(store)
-        assert await store.unclaim(claim)
+        assert await store.attempts.unclaim(claim)
         second = await self.claim(store)
-        assert not await store.unclaim(claim)
-        assert not await store.finish(claim, completion("stale"))
-        assert await store.finish(second, completion("fresh"))
-        assert not await store.unclaim(second)
+        assert not await store.attempts.unclaim(claim)
+        assert not await store.attempts.finish(claim, completion("stale"))
+        assert await store.attempts.finish(second, completion("fresh"))
+        assert not await store.attempts.unclaim(second)
 
 
 class RetryContract(UnclaimContract):
@@ -138,7 +138,7 @@ class RetryContract(UnclaimContract):
     async def start_and_retry(self, store: JobStore, clock: FakeClock, **options: Unpack[OptionChanges]) -> str:
         """A job that waits for its second attempt, which may start in a minute."""
         claim = await self.start(store, **options)
-        assert await store.retry(claim, failed(), self.soon(clock))
+        assert await store.attempts.retry(claim, failed(), self.soon(clock))
         return claim.submission.id
 
     def soon(self, clock: FakeClock) -> datetime:
@@ -146,10 +146,10 @@ class RetryContract(UnclaimContract):
 
     async def test_a_retried_job_waits_for_its_next_attempt(self, store: JobStore, clock: FakeClock) -> None:
         began, claim = clock.now(), await self.start(store)
-        await store.report_progress(claim, Progress(1, 2))
+        await store.attempts.report_progress(claim, Progress(1, 2))
         clock.advance(1)
-        assert await store.retry(claim, failed(), self.soon(clock))
-        record = await store.get_record(claim.submission.id)
+        assert await store.attempts.retry(claim, failed(), self.soon(clock))
+        record = await store.reads.get_record(claim.submission.id)
         assert (record.status, record.scheduled_at, record.version) == (JobStatus.PENDING, self.soon(clock), 4)
         assert (record.error, record.error_traceback) == (None, None)
         assert (record.started_at, record.finished_at, record.progress) == (None, None, None)
@@ -158,17 +158,17 @@ class RetryContract(UnclaimContract):
             PastAttempt(1, began, clock.now(), "ValueError: no 1", EndedBy.TARGET, name_of_process()),
         )
         with pytest.raises(ResultUnavailable, match="status=pending"):
-            await store.get_result(record.id)
+            await store.reads.get_result(record.id)
 
     async def test_the_next_attempt_starts_at_its_time(self, store: JobStore, clock: FakeClock) -> None:
         job_id = await self.start_and_retry(store, clock)
-        assert await store.make_due() == self.soon(clock)
+        assert await store.attempts.make_due() == self.soon(clock)
         assert await self.claim_ids(store) == []
         clock.advance(60)
-        assert await store.make_due() is None
+        assert await store.attempts.make_due() is None
         claim = await self.claim(store)
         assert (claim.submission.id, claim.attempt, claim.failures) == (job_id, 2, 1)
-        record = await store.get_record(job_id)
+        record = await store.reads.get_record(job_id)
         assert (record.status, record.started_at, record.attempt) == (JobStatus.RUNNING, clock.now(), 2)
         assert (record.error, record.error_traceback, record.scheduled_at) == (None, None, clock.now())
         assert [past.error for past in record.attempts] == ["ValueError: no 1"]
@@ -176,20 +176,20 @@ class RetryContract(UnclaimContract):
     async def test_a_success_leaves_no_error_but_in_the_history(self, store: JobStore, clock: FakeClock) -> None:
         job_id = await self.start_and_retry(store, clock)
         clock.advance(60)
-        await store.make_due()
-        assert await store.finish(await self.claim(store), completion("done"))
-        record = await store.get_record(job_id)
+        await store.attempts.make_due()
+        assert await store.attempts.finish(await self.claim(store), completion("done"))
+        record = await store.reads.get_record(job_id)
         assert (record.status, record.error, record.error_traceback) == (JobStatus.COMPLETED, None, None)
         assert [past.error for past in record.attempts] == ["ValueError: no 1"]
-        assert await store.get_result(job_id) == "done"
+        assert await store.reads.get_result(job_id) == "done"
 
     async def test_the_last_failure_is_that_of_the_job(self, store: JobStore, clock: FakeClock) -> None:
         job_id = await self.start_and_retry(store, clock)
         clock.advance(60)
-        await store.make_due()
+        await store.attempts.make_due()
         last = failure(TimeoutError("too long"), EndedBy.TIME_LIMIT)
-        assert await store.finish(await self.claim(store), last)
-        record = await store.get_record(job_id)
+        assert await store.attempts.finish(await self.claim(store), last)
+        record = await store.reads.get_record(job_id)
         assert (record.error, record.error_traceback) == ("TimeoutError: too long", None)
         assert (record.ended_by, record.attempt, len(record.attempts)) == (EndedBy.TIME_LIMIT, 2, 1)
 
@@ -197,19 +197,19 @@ class RetryContract(UnclaimContract):
         self, store: JobStore, clock: FakeClock
     ) -> None:
         job_id = await self.start_and_retry(store, clock)
-        await store.request_cancel(job_id)
-        record = await store.get_record(job_id)
+        await store.submissions.request_cancel(job_id)
+        record = await store.reads.get_record(job_id)
         assert (record.status, record.started_at, record.process) == (JobStatus.CANCELED, None, None)
         assert [past.attempt for past in record.attempts] == [1]
-        assert (await store.list_transitions(record.id, record.version - 1)) == [record]
-        page = await store.list_changes(await store.get_position() - 1, 10)
+        assert (await store.reads.list_transitions(record.id, record.version - 1)) == [record]
+        page = await store.changes.list_changes(await store.changes.get_position() - 1, 10)
         assert page is not None
         assert [change.record for change in page.changes] == [record]
 
     async def test_a_retry_at_once_stands_behind_what_is_there(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
         there = await self.insert(store, 2)
-        await store.retry(claim, failed(), clock.now())
+        await store.attempts.retry(claim, failed(), clock.now())
         after = await self.insert(store, 1)
         assert await self.claim_ids(store) == [*there, claim.submission.id, *after]
 
@@ -218,60 +218,60 @@ class RetryContract(UnclaimContract):
         claim = await self.start(store)
         match end:
             case "finish":
-                await store.finish(claim, completion(None))
+                await store.attempts.finish(claim, completion(None))
             case "retry":
-                await store.retry(claim, failed(), clock.now())
+                await store.attempts.retry(claim, failed(), clock.now())
                 await self.claim(store)
             case _:
-                await store.delete(claim.submission.id)
+                await store.submissions.delete(claim.submission.id)
         before = await self.list_all(store)
-        assert not await store.retry(claim, failed(2), clock.now())
+        assert not await store.attempts.retry(claim, failed(2), clock.now())
         assert await self.list_all(store) == before
 
     async def test_an_attempt_that_never_was_retries_nothing(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
-        before = await store.get_record(claim.submission.id)
-        assert not await store.retry(Claim(claim.submission, claim.attempt + 1), failed(), clock.now())
-        assert await store.get_record(claim.submission.id) == before
+        before = await store.reads.get_record(claim.submission.id)
+        assert not await store.attempts.retry(Claim(claim.submission, claim.attempt + 1), failed(), clock.now())
+        assert await store.reads.get_record(claim.submission.id) == before
 
     async def test_an_attempt_that_was_retried_is_stale(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
-        await store.retry(claim, failed(), clock.now())
+        await store.attempts.retry(claim, failed(), clock.now())
         second = await self.claim(store)
-        before = await store.get_record(second.submission.id)
-        assert not await store.finish(claim, completion("stale"))
-        assert not await store.release(claim)
-        await store.report_progress(claim, Progress(1))
-        assert await store.get_record(second.submission.id) == before
-        assert await store.finish(second, completion("fresh"))
+        before = await store.reads.get_record(second.submission.id)
+        assert not await store.attempts.finish(claim, completion("stale"))
+        assert not await store.attempts.release(claim)
+        await store.attempts.report_progress(claim, Progress(1))
+        assert await store.reads.get_record(second.submission.id) == before
+        assert await store.attempts.finish(second, completion("fresh"))
 
     async def test_a_job_that_was_asked_to_stop_is_not_retried(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
-        await store.request_cancel(claim.submission.id)
-        assert await store.retry(claim, failed(), self.soon(clock))
-        record = await store.get_record(claim.submission.id)
+        await store.submissions.request_cancel(claim.submission.id)
+        assert await store.attempts.retry(claim, failed(), self.soon(clock))
+        record = await store.reads.get_record(claim.submission.id)
         assert (record.status, record.error) == (JobStatus.FAILED, "ValueError: no 1")
         assert (record.scheduled_at, record.attempts, record.attempt) == (None, (), 1)
-        assert await store.make_due() is None
+        assert await store.attempts.make_due() is None
 
     async def test_a_job_that_waits_for_its_next_attempt_can_be_canceled(
         self, store: JobStore, clock: FakeClock
     ) -> None:
         job_id = await self.start_and_retry(store, clock)
-        record = await store.request_cancel(job_id)
+        record = await store.submissions.request_cancel(job_id)
         assert record is not None
         assert (record.status, record.ended_by, record.error) == (JobStatus.CANCELED, EndedBy.CANCEL, None)
         assert [past.error for past in record.attempts] == ["ValueError: no 1"]
         clock.advance(60)
-        assert await store.make_due() is None
+        assert await store.attempts.make_due() is None
         assert await self.claim_ids(store) == []
 
     async def test_a_job_that_waits_for_its_next_attempt_can_be_deleted(
         self, store: JobStore, clock: FakeClock
     ) -> None:
-        await store.delete(await self.start_and_retry(store, clock))
+        await store.submissions.delete(await self.start_and_retry(store, clock))
         clock.advance(60)
-        assert await store.make_due() is None
+        assert await store.attempts.make_due() is None
         assert await self.claim_ids(store) == []
 
     async def test_the_wait_for_the_next_attempt_is_counted_anew(self, store: JobStore, clock: FakeClock) -> None:
@@ -280,15 +280,15 @@ class RetryContract(UnclaimContract):
         claim = await self.claim(store)
         clock.advance(100)
         due_at = self.soon(clock)
-        await store.retry(claim, failed(), due_at)
+        await store.attempts.retry(claim, failed(), due_at)
         for _ in range(2):
             clock.advance(30)
-            await store.make_due()
+            await store.attempts.make_due()
         assert await self.status_of(store, job_id) is JobStatus.PENDING
-        assert await store.make_due() == due_at + timedelta(seconds=10)
+        assert await store.attempts.make_due() == due_at + timedelta(seconds=10)
         clock.advance(10)
-        await store.make_due()
-        record = await store.get_record(job_id)
+        await store.attempts.make_due()
+        record = await store.reads.get_record(job_id)
         assert (record.status, record.ended_by) == (JobStatus.FAILED, EndedBy.TIME_LIMIT)
         assert (record.error or "").startswith("QueueTimeout: ")
         assert (record.attempt, len(record.attempts)) == (1, 1)
@@ -299,9 +299,9 @@ class RetryContract(UnclaimContract):
         claim = await self.start(store)
         for number in range(1, MAX_PAST_ATTEMPTS + 6):
             assert (claim.attempt, claim.failures) == (number, number - 1)
-            await store.retry(claim, failed(number), clock.now())
+            await store.attempts.retry(claim, failed(number), clock.now())
             claim = await self.claim(store)
-        record = await store.get_record(claim.submission.id)
+        record = await store.reads.get_record(claim.submission.id)
         assert [past.attempt for past in record.attempts] == list(range(6, MAX_PAST_ATTEMPTS + 6))
         assert [past.error for past in record.attempts[:2]] == ["ValueError: no 6", "ValueError: no 7"]
 
@@ -310,12 +310,12 @@ class RetryContract(UnclaimContract):
     ) -> None:
         job_id = await self.start_and_retry(store, clock)
         clock.advance(60)
-        await store.make_due()
+        await store.attempts.make_due()
         claim = await self.claim(store)
-        await store.report_progress(claim, Progress(1))
+        await store.attempts.report_progress(claim, Progress(1))
         clock.advance(1)
-        await store.retry(claim, failed(2), clock.now())
-        await store.finish(await self.claim(store), completion(None))
+        await store.attempts.retry(claim, failed(2), clock.now())
+        await store.attempts.finish(await self.claim(store), completion(None))
         published = [event.record for event in publisher.events if event.is_transition and event.record]
         assert [record.status for record in published] == [
             JobStatus.PENDING,
@@ -328,7 +328,7 @@ class RetryContract(UnclaimContract):
         ]
         assert [record.attempt for record in published] == [0, 1, 1, 2, 2, 3, 3]
         for seen in (0, 3, published[-1].version):
-            told = await store.list_transitions(job_id, seen)
+            told = await store.reads.list_transitions(job_id, seen)
             for record, expected in zip(told, [each for each in published if each.version > seen], strict=True):
                 for field in ("id", "status", "version", "attempt", "error", "started_at", "scheduled_at", "progress"):
                     assert getattr(record, field) == getattr(expected, field), field
@@ -336,8 +336,8 @@ class RetryContract(UnclaimContract):
     async def test_a_clock_set_back_does_not_turn_an_attempt_around(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
         clock.advance(-60)
-        await store.retry(claim, failed(), clock.now())
-        (past,) = (await store.get_record(claim.submission.id)).attempts
+        await store.attempts.retry(claim, failed(), clock.now())
+        (past,) = (await store.reads.get_record(claim.submission.id)).attempts
         assert past.started_at == past.finished_at
 
     async def test_a_job_with_retry_options_is_claimed_with_them(self, store: JobStore) -> None:
@@ -357,12 +357,12 @@ class ResubmitContract(StoreTests):
     ) -> None:
         options = JobOptions(name="again", tags=("a",), priority=3, queue="q", retry=Retry(), max_restarts=0)
         first, second = self.ids.next_id(), self.ids.next_id()
-        await store.insert(Submission(first, "again", report, (1, [None]), {"b": "c"}, THREAD, options))
+        await store.submissions.insert(Submission(first, "again", report, (1, [None]), {"b": "c"}, THREAD, options))
         original = await self.claim(store)
-        await store.finish(original, outcome)
+        await store.attempts.finish(original, outcome)
         clock.advance(1)
-        assert await store.resubmit(first, second) == second
-        record = await store.get_record(second)
+        assert await store.submissions.resubmit(first, second) == second
+        record = await store.reads.get_record(second)
         assert (record.status, record.submitted_at, record.retry_of) == (JobStatus.PENDING, clock.now(), first)
         assert (record.name, record.tags, record.priority, record.queue) == ("again", ("a",), 3, "q")
         assert (record.attempt, record.version) == (0, 1)
@@ -375,8 +375,8 @@ class ResubmitContract(StoreTests):
 
     async def test_a_job_that_was_canceled_before_it_began_is_submitted_again(self, store: JobStore) -> None:
         first = await self.submit(store)
-        await store.request_cancel(first)
-        second = await store.resubmit(first, self.ids.next_id())
+        await store.submissions.request_cancel(first)
+        second = await store.submissions.resubmit(first, self.ids.next_id())
         assert await self.claim_ids(store) == [second]
 
     async def test_what_is_submitted_again_is_due_at_once_and_has_no_idempotency_key(
@@ -384,23 +384,23 @@ class ResubmitContract(StoreTests):
     ) -> None:
         for times in (JobOptions(delay=60, idempotency_key="a"), JobOptions(start_at=clock.now() + timedelta(1))):
             first = submission(self.ids.next_id(), options=times)
-            await store.insert(first)
-            await store.request_cancel(first.id)
-            second = await store.resubmit(first.id, self.ids.next_id())
-            assert (await store.get_record(second)).scheduled_at is None
+            await store.submissions.insert(first)
+            await store.submissions.request_cancel(first.id)
+            second = await store.submissions.resubmit(first.id, self.ids.next_id())
+            assert (await store.reads.get_record(second)).scheduled_at is None
             claim = await self.claim(store)
             assert claim.submission.id == second
             assert claim.submission.options == JobOptions()
         repeated = submission(self.ids.next_id(), options=JobOptions(idempotency_key="a"))
-        assert await store.insert(repeated) == (await self.list_ids(store))[-1]
+        assert await store.submissions.insert(repeated) == (await self.list_ids(store))[-1]
 
     async def test_a_repetition_can_be_repeated(self, store: JobStore) -> None:
         first = await self.end(store, failed())
-        second = await store.resubmit(first, self.ids.next_id())
-        await store.finish(await self.claim(store), failed())
-        third = await store.resubmit(second, self.ids.next_id())
-        fourth = await store.resubmit(first, self.ids.next_id())
-        assert [(await store.get_record(job_id)).retry_of for job_id in (second, third, fourth)] == [
+        second = await store.submissions.resubmit(first, self.ids.next_id())
+        await store.attempts.finish(await self.claim(store), failed())
+        third = await store.submissions.resubmit(second, self.ids.next_id())
+        fourth = await store.submissions.resubmit(first, self.ids.next_id())
+        assert [(await store.reads.get_record(job_id)).retry_of for job_id in (second, third, fourth)] == [
             first,
             second,
             first,
@@ -409,26 +409,26 @@ class ResubmitContract(StoreTests):
     async def test_a_job_that_has_not_ended_is_not_submitted_again(self, store: JobStore) -> None:
         job_id = await self.submit(store)
         with pytest.raises(RetryUnavailable, match=r"status=pending\): it has not ended") as caught:
-            await store.resubmit(job_id, self.ids.next_id())
+            await store.submissions.resubmit(job_id, self.ids.next_id())
         assert (caught.value.job_id, caught.value.status) == (job_id, JobStatus.PENDING)
         await self.claim(store)
         with pytest.raises(RetryUnavailable, match="status=running"):
-            await store.resubmit(job_id, self.ids.next_id())
+            await store.submissions.resubmit(job_id, self.ids.next_id())
         assert await self.list_ids(store) == [job_id]
 
     async def test_a_job_that_is_not_there_is_not_submitted_again(self, store: JobStore) -> None:
         with pytest.raises(JobNotFound):
-            await store.resubmit(self.ids.next_id(), self.ids.next_id())
+            await store.submissions.resubmit(self.ids.next_id(), self.ids.next_id())
         job_id = await self.end(store, completion(None))
-        await store.delete(job_id)
+        await store.submissions.delete(job_id)
         with pytest.raises(JobNotFound):
-            await store.resubmit(job_id, self.ids.next_id())
+            await store.submissions.resubmit(job_id, self.ids.next_id())
 
     async def test_a_coroutine_object_does_not_run_twice(self, store: JobStore) -> None:
         job_id, target = self.ids.next_id(), noop()
-        await store.insert(Submission(job_id, "noop", target, (), {}, COROUTINE))
+        await store.submissions.insert(Submission(job_id, "noop", target, (), {}, COROUTINE))
         claim = await self.claim(store)
         target.close()
-        await store.finish(claim, completion(None))
+        await store.attempts.finish(claim, completion(None))
         with pytest.raises(RetryUnavailable, match="status=completed"):
-            await store.resubmit(job_id, self.ids.next_id())
+            await store.submissions.resubmit(job_id, self.ids.next_id())

@@ -29,64 +29,64 @@ class TimeContract(StoreTests):
     async def test_a_job_is_not_claimed_before_its_time(self, store: JobStore, clock: FakeClock) -> None:
         due_at = later(clock, 60)
         job_id = await self.submit(store, delay=60)
-        record = await store.get_record(job_id)
+        record = await store.reads.get_record(job_id)
         assert (record.status, record.scheduled_at) == (JobStatus.PENDING, due_at)
-        assert await store.make_due() == due_at
+        assert await store.attempts.make_due() == due_at
         clock.advance(59)
-        assert await store.make_due() == due_at
+        assert await store.attempts.make_due() == due_at
         assert await self.claim_ids(store) == []
         clock.advance(1)
-        assert await store.make_due() is None
+        assert await store.attempts.make_due() is None
         assert await self.claim_ids(store) == [job_id]
-        record = await store.get_record(job_id)
+        record = await store.reads.get_record(job_id)
         assert (record.scheduled_at, record.started_at) == (due_at, due_at)
 
     async def test_a_job_can_be_submitted_for_a_time_of_the_day(self, store: JobStore, clock: FakeClock) -> None:
         job_id = await self.submit(store, start_at=later(clock, 60))
-        assert (await store.get_record(job_id)).scheduled_at == later(clock, 60)
-        assert await store.make_due() == later(clock, 60)
+        assert (await store.reads.get_record(job_id)).scheduled_at == later(clock, 60)
+        assert await store.attempts.make_due() == later(clock, 60)
 
     async def test_a_job_whose_time_has_passed_is_due_at_once(self, store: JobStore, clock: FakeClock) -> None:
         job_id = await self.submit(store, start_at=later(clock, -60))
-        assert (await store.get_record(job_id)).scheduled_at is None
+        assert (await store.reads.get_record(job_id)).scheduled_at is None
         assert await self.claim_ids(store) == [job_id]
 
     @pytest.mark.parametrize("hours", [-1, -30_000, 1, 30_000])
     async def test_a_delay_is_as_long_however_the_clock_is_set(
         self, store: JobStore, clock: FakeClock, hours: int
     ) -> None:
-        await store.make_due()
+        await store.attempts.make_due()
         long, short = await self.submit(store, delay=7_200), await self.submit(store, delay=60)
         clock.advance(30)
         clock.set_by(3_600 * hours)
         new = await self.submit(store, delay=40)
-        assert await store.make_due() == later(clock, 30)
+        assert await store.attempts.make_due() == later(clock, 30)
         clock.advance(29)
-        await store.make_due()
+        await store.attempts.make_due()
         assert await self.claim_ids(store) == []
         clock.advance(1)
-        await store.make_due()
+        await store.attempts.make_due()
         assert await self.claim_ids(store) == [short]
         clock.advance(10)
-        assert await store.make_due() == later(clock, 7_200 - 70)
+        assert await store.attempts.make_due() == later(clock, 7_200 - 70)
         assert await self.claim_ids(store) == [new]
         clock.advance(7_200 - 70)
-        await store.make_due()
+        await store.attempts.make_due()
         assert await self.claim_ids(store) == [long]
 
     async def test_the_pause_before_a_retry_is_as_long_however_the_clock_is_set(
         self, store: JobStore, clock: FakeClock
     ) -> None:
         claim = await self.start(store, start_at=later(clock, -1), queue_timeout=20)
-        await store.retry(claim, failure(ValueError("no")), later(clock, 10))
+        await store.attempts.retry(claim, failure(ValueError("no")), later(clock, 10))
         clock.advance(5)
         clock.set_by(-3_600)
-        assert await store.make_due() == later(clock, 5)
+        assert await store.attempts.make_due() == later(clock, 5)
         clock.advance(5)
-        await store.make_due()
-        assert await store.make_due() == later(clock, 20)
+        await store.attempts.make_due()
+        assert await store.attempts.make_due() == later(clock, 20)
         clock.set_by(7_200)
-        assert await store.make_due() == later(clock, 20)
+        assert await store.attempts.make_due() == later(clock, 20)
         assert await self.claim_ids(store) == [claim.submission.id]
 
     @pytest.mark.parametrize("hours", [-1, 1])
@@ -96,8 +96,8 @@ class TimeContract(StoreTests):
         start_at = later(clock, 7_200)
         job_id = await self.submit(store, start_at=start_at, queue_timeout=60)
         clock.set_by(3_600 * hours)
-        assert await store.make_due() == start_at
-        assert (await store.get_record(job_id)).scheduled_at == start_at
+        assert await store.attempts.make_due() == start_at
+        assert (await store.reads.get_record(job_id)).scheduled_at == start_at
 
     @pytest.mark.parametrize("hours", [-1, 1])
     async def test_no_job_has_waited_for_too_long_because_the_clock_was_set(
@@ -106,38 +106,38 @@ class TimeContract(StoreTests):
         job_id = await self.submit(store, queue_timeout=60)
         clock.advance(30)
         clock.set_by(3_600 * hours)
-        assert await store.make_due() == later(clock, 30)
+        assert await store.attempts.make_due() == later(clock, 30)
         assert await self.status_of(store, job_id) is JobStatus.PENDING
         clock.advance(31)
-        await store.make_due()
+        await store.attempts.make_due()
         assert await self.status_of(store, job_id) is JobStatus.FAILED
 
     async def test_the_next_moment_is_that_of_the_first_that_waits(self, store: JobStore, clock: FakeClock) -> None:
-        assert await store.make_due() is None
+        assert await store.attempts.make_due() is None
         await self.submit(store)
-        assert await store.make_due() is None
+        assert await store.attempts.make_due() is None
         await self.submit(store, delay=60)
         await self.submit(store, delay=20)
         await self.submit(store, queue_timeout=40)
         began = clock.now()
         for seconds in (20, 40, 60):
-            assert await store.make_due() == began + timedelta(seconds=seconds)
+            assert await store.attempts.make_due() == began + timedelta(seconds=seconds)
             clock.advance(20)
-        assert await store.make_due() is None
+        assert await store.attempts.make_due() is None
 
     async def test_to_become_due_is_no_change_of_the_record(self, store: JobStore, clock: FakeClock) -> None:
         job_id = await self.submit(store, delay=60)
-        before, position = await store.get_record(job_id), await store.get_position()
+        before, position = await store.reads.get_record(job_id), await store.changes.get_position()
         clock.advance(60)
-        await store.make_due()
-        assert (await store.get_record(job_id), await store.get_position()) == (before, position)
+        await store.attempts.make_due()
+        assert (await store.reads.get_record(job_id), await store.changes.get_position()) == (before, position)
 
     async def test_what_becomes_due_stands_behind_what_is_there(self, store: JobStore, clock: FakeClock) -> None:
         first = await self.submit(store, delay=20)
         second = await self.submit(store, delay=10)
         there = await self.insert(store, 2)
         clock.advance(30)
-        await store.make_due()
+        await store.attempts.make_due()
         after = await self.submit(store)
         assert await self.claim_ids(store) == [*there, second, first, after]
 
@@ -146,8 +146,8 @@ class TimeContract(StoreTests):
         self, store: JobStore, clock: FakeClock, is_deleted: bool
     ) -> None:
         job_id = await self.submit(store, delay=60, queue_timeout=60)
-        await (store.delete if is_deleted else store.request_cancel)(job_id)
-        assert await store.make_due() is None
+        await (store.submissions.delete if is_deleted else store.submissions.request_cancel)(job_id)
+        assert await store.attempts.make_due() is None
         clock.advance(60)
         assert await self.claim_ids(store) == []
 
@@ -156,52 +156,52 @@ class TimeContract(StoreTests):
     ) -> None:
         job_id = await self.submit(store, queue_timeout=60)
         clock.advance(59)
-        assert await store.make_due() == later(clock, 1)
+        assert await store.attempts.make_due() == later(clock, 1)
         assert await self.status_of(store, job_id) is JobStatus.PENDING
         clock.advance(1)
-        assert await store.make_due() is None
-        record = await store.get_record(job_id)
+        assert await store.attempts.make_due() is None
+        record = await store.reads.get_record(job_id)
         assert (record.status, record.ended_by, record.attempt) == (JobStatus.FAILED, EndedBy.TIME_LIMIT, 0)
         assert record.error == "QueueTimeout: the job waited for longer than it may (queue_timeout=60 s)"
         assert (record.finished_at, record.started_at, record.error_traceback) == (clock.now(), None, None)
         assert publisher.events[-1].record == record
         assert publisher.events[-1].is_transition
-        assert [each.version for each in await store.list_transitions(job_id, 0)] == [1, 2]
+        assert [each.version for each in await store.reads.list_transitions(job_id, 0)] == [1, 2]
         assert await self.claim_ids(store) == []
 
     async def test_the_wait_for_its_time_is_not_counted(self, store: JobStore, clock: FakeClock) -> None:
         job_id = await self.submit(store, delay=60, queue_timeout=10)
         clock.advance(60)
-        assert await store.make_due() == later(clock, 10)
+        assert await store.attempts.make_due() == later(clock, 10)
         clock.advance(9)
-        await store.make_due()
+        await store.attempts.make_due()
         assert await self.status_of(store, job_id) is JobStatus.PENDING
         clock.advance(1)
-        await store.make_due()
+        await store.attempts.make_due()
         assert await self.status_of(store, job_id) is JobStatus.FAILED
 
     async def test_a_job_that_became_due_and_expired_unseen_has_failed(self, store: JobStore, clock: FakeClock) -> None:
         job_id = await self.submit(store, delay=60, queue_timeout=10)
         clock.advance(3_600)
-        assert await store.make_due() is None
+        assert await store.attempts.make_due() is None
         assert await self.status_of(store, job_id) is JobStatus.FAILED
 
     async def test_a_job_that_was_started_in_time_does_not_expire(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store, queue_timeout=60)
-        assert await store.make_due() is None
+        assert await store.attempts.make_due() is None
         clock.advance(60)
-        await store.make_due()
-        assert await store.finish(claim, completion(None))
+        await store.attempts.make_due()
+        assert await store.attempts.finish(claim, completion(None))
 
     async def test_a_job_that_waits_for_its_key_or_a_paused_queue_expires(
         self, store: JobStore, clock: FakeClock
     ) -> None:
         await self.start(store, concurrency_key="k")
-        await store.set_queue_paused("paused", is_paused=True)
+        await store.queues.set_queue_paused("paused", is_paused=True)
         blocked = await self.submit(store, concurrency_key="k", queue_timeout=60)
         resting = await self.submit(store, queue="paused", queue_timeout=60)
         clock.advance(60)
-        await store.make_due()
+        await store.attempts.make_due()
         assert [await self.status_of(store, job_id) for job_id in (blocked, resting)] == [JobStatus.FAILED] * 2
 
 
@@ -212,12 +212,12 @@ class KeyContract(StoreTests):
         first, second, third = [await self.submit(store, concurrency_key="k", concurrency_limit=2) for _ in range(3)]
         other = await self.submit(store, concurrency_key="other")
         plain = await self.submit(store)
-        claims = await store.claim(100, ())
+        claims = await store.attempts.claim(100, ())
         assert [claim.submission.id for claim in claims] == [first, second, other, plain]
-        await store.finish(claims[2], completion(None))
-        await store.finish(claims[3], completion(None))
+        await store.attempts.finish(claims[2], completion(None))
+        await store.attempts.finish(claims[3], completion(None))
         assert await self.claim_ids(store) == []
-        await store.finish(claims[1], completion(None))
+        await store.attempts.finish(claims[1], completion(None))
         assert await self.claim_ids(store) == [third]
 
     @pytest.mark.parametrize("how", ["complete", "fail", "cancel", "release", "retry later", "retry canceled"])
@@ -225,19 +225,19 @@ class KeyContract(StoreTests):
         claim = await self.start(store, concurrency_key="k", max_restarts=0)
         following = await self.submit(store, concurrency_key="k")
         if how == "retry canceled":
-            await store.request_cancel(claim.submission.id)
+            await store.submissions.request_cancel(claim.submission.id)
         assert await self.claim_ids(store) == []
         match how:
             case "complete":
-                await store.finish(claim, completion(None))
+                await store.attempts.finish(claim, completion(None))
             case "fail":
-                await store.finish(claim, failure(ValueError()))
+                await store.attempts.finish(claim, failure(ValueError()))
             case "cancel":
-                await store.finish(claim, CANCELED)
+                await store.attempts.finish(claim, CANCELED)
             case "release":
-                await store.release(claim)
+                await store.attempts.release(claim)
             case _:
-                await store.retry(claim, failure(ValueError()), later(clock, 60))
+                await store.attempts.retry(claim, failure(ValueError()), later(clock, 60))
         assert await self.claim_ids(store) == [following]
 
     @pytest.mark.parametrize("how", ["cancel", "delete", "expire"])
@@ -246,12 +246,12 @@ class KeyContract(StoreTests):
         following = await self.submit(store, concurrency_key="k")
         match how:
             case "cancel":
-                await store.request_cancel(ready)
+                await store.submissions.request_cancel(ready)
             case "delete":
-                await store.delete(ready)
+                await store.submissions.delete(ready)
             case _:
                 clock.advance(10)
-                await store.make_due()
+                await store.attempts.make_due()
         assert await self.claim_ids(store) == [following]
 
     @pytest.mark.parametrize("how", ["finish", "retry", "release"])
@@ -260,17 +260,17 @@ class KeyContract(StoreTests):
     ) -> None:
         claim = await self.start(store, concurrency_key="k")
         following = await self.submit(store, concurrency_key="k")
-        await store.delete(claim.submission.id)
+        await store.submissions.delete(claim.submission.id)
         assert await self.claim_ids(store) == []
-        assert not await store.finish(Claim(claim.submission, claim.attempt - 1), completion(None))
+        assert not await store.attempts.finish(Claim(claim.submission, claim.attempt - 1), completion(None))
         assert await self.claim_ids(store) == []
         match how:
             case "finish":
-                assert not await store.finish(claim, completion(None))
+                assert not await store.attempts.finish(claim, completion(None))
             case "retry":
-                assert not await store.retry(claim, failure(ValueError()), clock.now())
+                assert not await store.attempts.retry(claim, failure(ValueError()), clock.now())
             case _:
-                assert not await store.release(claim)
+                assert not await store.attempts.release(claim)
         assert await self.claim_ids(store) == [following]
 
     @pytest.mark.parametrize("how", ["cancel", "delete", "expire"])
@@ -280,14 +280,14 @@ class KeyContract(StoreTests):
         following = await self.submit(store, concurrency_key="k")
         match how:
             case "cancel":
-                await store.request_cancel(waiting)
+                await store.submissions.request_cancel(waiting)
             case "delete":
-                await store.delete(waiting)
+                await store.submissions.delete(waiting)
             case _:
                 clock.advance(10)
-                await store.make_due()
+                await store.attempts.make_due()
         assert await self.claim_ids(store) == []
-        await store.finish(claim, completion(None))
+        await store.attempts.finish(claim, completion(None))
         assert await self.claim_ids(store) == [following]
 
     async def test_the_next_has_the_highest_priority_and_is_the_oldest_of_these(self, store: JobStore) -> None:
@@ -298,7 +298,7 @@ class KeyContract(StoreTests):
         middle = await self.submit(store, concurrency_key="k", queue="other")
         order = []
         for _ in range(4):
-            await store.finish(claim, completion(None))
+            await store.attempts.finish(claim, completion(None))
             claim = await self.claim(store)
             order.append(claim.submission.id)
         assert order == [oldest, younger, middle, low]
@@ -306,9 +306,9 @@ class KeyContract(StoreTests):
     async def test_a_flood_with_one_key_delays_nobody_else(self, store: JobStore) -> None:
         flood = [await self.submit(store, concurrency_key="k") for _ in range(20)]
         plain = await self.insert(store, 2)
-        claims = await store.claim(2, ())
+        claims = await store.attempts.claim(2, ())
         assert [claim.submission.id for claim in claims] == [flood[0], plain[0]]
-        await store.finish(claims[0], completion(None))
+        await store.attempts.finish(claims[0], completion(None))
         after = await self.submit(store)
         assert await self.claim_ids(store) == [plain[1], flood[1], after]
 
@@ -318,9 +318,9 @@ class KeyContract(StoreTests):
         relaxed = await self.submit(store, concurrency_key="k", concurrency_limit=2)
         second = await self.claim(store)
         assert second.submission.id == relaxed
-        await store.finish(first, completion(None))
+        await store.attempts.finish(first, completion(None))
         assert await self.claim_ids(store) == []
-        await store.finish(second, completion(None))
+        await store.attempts.finish(second, completion(None))
         assert await self.claim_ids(store) == [strict]
 
     async def test_a_job_that_waits_for_its_time_keeps_nobody_from_its_key(
@@ -329,40 +329,40 @@ class KeyContract(StoreTests):
         delayed = await self.submit(store, concurrency_key="k", delay=60)
         claim = await self.start(store, concurrency_key="k")
         clock.advance(60)
-        await store.make_due()
+        await store.attempts.make_due()
         assert await self.claim_ids(store) == []
-        await store.finish(claim, completion(None))
+        await store.attempts.finish(claim, completion(None))
         assert await self.claim_ids(store) == [delayed]
 
     async def test_a_retried_job_needs_its_key_again(self, store: JobStore, clock: FakeClock) -> None:
         first = await self.start(store, concurrency_key="k")
         second = await self.submit(store, concurrency_key="k")
-        await store.retry(first, failure(ValueError()), later(clock, 60))
+        await store.attempts.retry(first, failure(ValueError()), later(clock, 60))
         claim = await self.claim(store)
         assert claim.submission.id == second
         clock.advance(60)
-        await store.make_due()
+        await store.attempts.make_due()
         assert await self.claim_ids(store) == []
-        await store.finish(claim, completion(None))
+        await store.attempts.finish(claim, completion(None))
         assert await self.claim_ids(store) == [first.submission.id]
 
     @pytest.mark.parametrize("is_first", [False, True])
     async def test_a_paused_queue_keeps_nobody_from_a_key(self, store: JobStore, is_first: bool) -> None:
         if is_first:
-            await store.set_queue_paused("paused", is_paused=True)
+            await store.queues.set_queue_paused("paused", is_paused=True)
         stuck = await self.submit(store, queue="paused", concurrency_key="k")
         waiting, last = [await self.submit(store, queue="open", concurrency_key="k") for _ in range(2)]
         if not is_first:
-            await store.set_queue_paused("paused", is_paused=True)
+            await store.queues.set_queue_paused("paused", is_paused=True)
         claim = await self.claim(store)
         assert claim.submission.id == waiting
         assert await self.claim_ids(store) == []
-        await store.finish(claim, completion(None))
+        await store.attempts.finish(claim, completion(None))
         claim = await self.claim(store)
         assert claim.submission.id == last
-        await store.set_queue_paused("paused", is_paused=False)
+        await store.queues.set_queue_paused("paused", is_paused=False)
         assert await self.claim_ids(store) == []
-        await store.finish(claim, completion(None))
+        await store.attempts.finish(claim, completion(None))
         assert await self.claim_ids(store) == [stuck]
 
     async def test_a_pause_lets_go_of_all_keys(self, store: JobStore) -> None:
@@ -370,7 +370,7 @@ class KeyContract(StoreTests):
         for key in keys:
             await self.submit(store, queue="paused", concurrency_key=key)
         waiting = [await self.submit(store, queue="open", concurrency_key=key) for key in keys]
-        await store.set_queue_paused("paused", is_paused=True)
+        await store.queues.set_queue_paused("paused", is_paused=True)
         assert sorted(await self.claim_ids(store)) == waiting
 
     async def test_a_full_queue_keeps_nobody_from_a_key(self, store: JobStore) -> None:
@@ -378,11 +378,11 @@ class KeyContract(StoreTests):
         stuck = await self.submit(store, queue="gpu", concurrency_key="k")
         assert await self.claim_ids(store, gpu=1) == []
         waiting = await self.submit(store, queue="open", concurrency_key="k")
-        (claim,) = await store.claim(5, (), None, {"gpu": 1})
+        (claim,) = await store.attempts.claim(5, (), None, {"gpu": 1})
         assert claim.submission.id == waiting
-        await store.finish(running, completion(None))
+        await store.attempts.finish(running, completion(None))
         assert await self.claim_ids(store, gpu=1) == []
-        await store.finish(claim, completion(None))
+        await store.attempts.finish(claim, completion(None))
         assert await self.claim_ids(store, gpu=1) == [stuck]
 
     async def test_a_queue_that_a_claim_has_filled_keeps_nobody_from_a_key(self, store: JobStore) -> None:
@@ -392,7 +392,7 @@ class KeyContract(StoreTests):
         assert sorted(await self.claim_ids(store, gpu=1)) == sorted([first, waiting])
 
     async def test_of_jobs_that_can_start_the_highest_gets_the_place(self, store: JobStore) -> None:
-        await store.set_queue_paused("paused", is_paused=True)
+        await store.queues.set_queue_paused("paused", is_paused=True)
         await self.submit(store, queue="paused", concurrency_key="k", priority=9)
         await self.submit(store, queue="paused", concurrency_key="k", priority=9)
         await self.submit(store, queue="open", concurrency_key="k")
@@ -401,20 +401,20 @@ class KeyContract(StoreTests):
 
     async def test_who_loses_a_place_waits_for_it_and_can_be_canceled(self, store: JobStore) -> None:
         stuck = await self.submit(store, queue="paused", concurrency_key="k")
-        await store.set_queue_paused("paused", is_paused=True)
+        await store.queues.set_queue_paused("paused", is_paused=True)
         await self.submit(store, queue="open", concurrency_key="k")
         claim = await self.claim(store)
-        await store.request_cancel(stuck)
-        await store.set_queue_paused("paused", is_paused=False)
-        await store.finish(claim, completion(None))
+        await store.submissions.request_cancel(stuck)
+        await store.queues.set_queue_paused("paused", is_paused=False)
+        await store.attempts.finish(claim, completion(None))
         assert await self.claim_ids(store) == []
-        assert [queue.pending for queue in await store.list_queues()] == []
+        assert [queue.pending for queue in await store.queues.list_queues()] == []
 
     async def test_a_job_that_was_put_back_keeps_nobody_from_its_key(self, store: JobStore) -> None:
         claim = await self.start(store, queue="a", concurrency_key="k")
         waiting = await self.submit(store, queue="b", concurrency_key="k")
-        await store.unclaim(claim)
-        await store.set_queue_paused("a", is_paused=True)
+        await store.attempts.unclaim(claim)
+        await store.queues.set_queue_paused("a", is_paused=True)
         assert await self.claim_ids(store) == [waiting]
 
     @pytest.mark.parametrize("seed", range(5))
@@ -427,9 +427,9 @@ class KeyContract(StoreTests):
             crowd.check_places()
         clock.advance(10)
         for queue in crowd.queues:
-            await store.set_queue_paused(queue, is_paused=False)
+            await store.queues.set_queue_paused(queue, is_paused=False)
         while crowd.alive:
-            await store.make_due()
+            await store.attempts.make_due()
             assert await crowd.claim(100) + len(crowd.running) > 0
             crowd.check_places()
             while crowd.running:
@@ -468,7 +468,7 @@ class Crowd:
         """One of the two queues, or none."""
         paused = self._chance.choice([*self.queues, None])
         for queue in self.queues:
-            await self._store.set_queue_paused(queue, is_paused=queue == paused)
+            await self._store.queues.set_queue_paused(queue, is_paused=queue == paused)
 
     def check_places(self) -> None:
         taken = Counter(claim.submission.options.concurrency_key for claim in self.running)
@@ -487,7 +487,7 @@ class Crowd:
         self.alive.add(job_id)
 
     async def claim(self, limit: int = 2) -> int:
-        claims = await self._store.claim(limit, ())
+        claims = await self._store.attempts.claim(limit, ())
         self.running += claims
         return len(claims)
 
@@ -496,28 +496,32 @@ class Crowd:
 
     async def end(self) -> None:
         if (claim := self._stop_one()) is not None:
-            await self._store.finish(claim, self._chance.choice([completion(None), failure(ValueError()), CANCELED]))
+            await self._store.attempts.finish(
+                claim, self._chance.choice([completion(None), failure(ValueError()), CANCELED])
+            )
             self.alive.discard(claim.submission.id)
 
     async def retry(self) -> None:
         if (claim := self._stop_one()) is not None:
-            await self._store.retry(claim, failure(ValueError()), later(self._clock, self._chance.choice([0, 5])))
+            await self._store.attempts.retry(
+                claim, failure(ValueError()), later(self._clock, self._chance.choice([0, 5]))
+            )
 
     async def cancel(self) -> None:
         if waiting := sorted(self.alive - {claim.submission.id for claim in self.running}):
             job_id = self._chance.choice(waiting)
-            await self._store.request_cancel(job_id)
+            await self._store.submissions.request_cancel(job_id)
             self.alive.remove(job_id)
 
     async def delete(self) -> None:
         if self.alive:
             job_id = self._chance.choice(sorted(self.alive))
-            await self._store.delete(job_id)
+            await self._store.submissions.delete(job_id)
             self.alive.remove(job_id)
 
     async def pass_time(self) -> None:
         self._clock.advance(5)
-        await self._store.make_due()
+        await self._store.attempts.make_due()
 
 
 class Hall:
@@ -551,7 +555,7 @@ class Hall:
     async def claim(self) -> None:
         limit, excluding = self._chance.randint(1, 8), self._chance.choice([(), (THREAD,)])
         expected = min(limit, sum(self._count_claimable(queue, excluding) for queue in self.names))
-        claims = await self._store.claim(limit, excluding, None, self.limits)
+        claims = await self._store.attempts.claim(limit, excluding, None, self.limits)
         assert len(claims) == expected
         for claim in claims:
             queue = claim.submission.options.queue
@@ -572,22 +576,22 @@ class Hall:
     async def end(self) -> None:
         if self._running:
             claim = self._running.pop(self._chance.randrange(len(self._running)))
-            await self._store.finish(claim, completion(None))
+            await self._store.attempts.finish(claim, completion(None))
 
     async def put_back(self) -> None:
         if self._running:
             claim = self._running.pop(self._chance.randrange(len(self._running)))
-            assert await self._store.unclaim(claim)
+            assert await self._store.attempts.unclaim(claim)
             self._waiting[claim.submission.options.queue, self._kinds[claim.submission.id]] += 1
 
     async def pause(self) -> None:
         queue = self._chance.choice(self.names)
-        await self._store.set_queue_paused(queue, is_paused=True)
+        await self._store.queues.set_queue_paused(queue, is_paused=True)
         self._paused.add(queue)
 
     async def resume(self) -> None:
         for queue in sorted(self._paused):
-            await self._store.set_queue_paused(queue, is_paused=False)
+            await self._store.queues.set_queue_paused(queue, is_paused=False)
         self._paused.clear()
 
 
@@ -617,7 +621,7 @@ class QueueContract(StoreTests):
         due = await self.submit(store, delay=60, priority=1)
         waiting = await self.submit(store)
         clock.advance(60)
-        await store.make_due()
+        await store.attempts.make_due()
         assert await self.claim_ids(store) == [due, waiting]
 
     async def test_queues_take_turns(self, store: JobStore) -> None:
@@ -644,7 +648,7 @@ class QueueContract(StoreTests):
         for _ in range(4):
             claim = await self.claim(store)
             order.append(claim.submission.id)
-            await store.finish(claim, completion(None))
+            await store.attempts.finish(claim, completion(None))
         assert {second, third} < set(order)
 
     async def test_new_queues_do_not_pass_the_others_by(self, store: JobStore) -> None:
@@ -654,19 +658,19 @@ class QueueContract(StoreTests):
             await self.flood(store, f"new {number}", 2)
             claim = await self.claim(store)
             order.append(claim.submission.id)
-            await store.finish(claim, completion(None))
+            await store.attempts.finish(claim, completion(None))
         assert flood[0] in order
 
     async def test_new_queues_do_not_pass_one_by_that_was_served_before(self, store: JobStore) -> None:
         flood = [*await self.flood(store, "z", 3), *await self.flood(store, "y", 1)]
-        for claim in await store.claim(2, ()):
-            await store.finish(claim, completion(None))
+        for claim in await store.attempts.claim(2, ()):
+            await store.attempts.finish(claim, completion(None))
         order = []
         for number in range(4):
             await self.flood(store, f"new {number}", 2)
             claim = await self.claim(store)
             order.append(claim.submission.id)
-            await store.finish(claim, completion(None))
+            await store.attempts.finish(claim, completion(None))
         assert flood[1] in order
 
     @pytest.mark.parametrize("seed", range(3))
@@ -678,12 +682,12 @@ class QueueContract(StoreTests):
     async def test_of_a_queue_with_a_limit_no_more_run(self, store: JobStore) -> None:
         gpu = await self.flood(store, "gpu", 4)
         other = await self.flood(store, "other", 2)
-        claims = await store.claim(100, (), None, {"gpu": 2})
+        claims = await store.attempts.claim(100, (), None, {"gpu": 2})
         assert sorted(claim.submission.id for claim in claims) == sorted([*gpu[:2], *other])
         assert await self.claim_ids(store, gpu=2) == []
         for claim in claims:
             if claim.submission.id == gpu[0]:
-                await store.finish(claim, completion(None))
+                await store.attempts.finish(claim, completion(None))
         assert await self.claim_ids(store, gpu=2) == [gpu[2]]
         assert await self.claim_ids(store, gpu=2) == []
         assert await self.claim_ids(store, other=0) == [gpu[3]]
@@ -691,63 +695,63 @@ class QueueContract(StoreTests):
     async def test_a_deleted_job_counts_for_its_queue_until_it_has_ended(self, store: JobStore) -> None:
         claim = await self.start(store, queue="gpu")
         (following,) = await self.flood(store, "gpu", 1)
-        await store.delete(claim.submission.id)
+        await store.submissions.delete(claim.submission.id)
         assert await self.claim_ids(store, gpu=1) == []
-        assert not await store.finish(claim, completion(None))
+        assert not await store.attempts.finish(claim, completion(None))
         assert await self.claim_ids(store, gpu=1) == [following]
 
     async def test_jobs_of_a_paused_queue_are_not_claimed(self, store: JobStore) -> None:
         claim = await self.start(store, queue="a")
         (before,) = await self.flood(store, "a", 1)
-        await store.set_queue_paused("a", is_paused=True)
+        await store.queues.set_queue_paused("a", is_paused=True)
         after, other = await self.submit(store, queue="a", priority=1), await self.submit(store)
         assert await self.claim_ids(store) == [other]
         assert await self.status_of(store, before) is JobStatus.PENDING
-        assert await store.finish(claim, completion(None))
+        assert await store.attempts.finish(claim, completion(None))
         assert await self.claim_ids(store) == []
-        await store.set_queue_paused("a", is_paused=False)
+        await store.queues.set_queue_paused("a", is_paused=False)
         assert await self.claim_ids(store) == [after, before]
 
     async def test_what_becomes_ready_in_a_paused_queue_waits_as_well(self, store: JobStore, clock: FakeClock) -> None:
         delayed = await self.submit(store, queue="a", delay=60)
         claim = await self.start(store, queue="a", concurrency_key="k")
         blocked = await self.submit(store, queue="a", concurrency_key="k")
-        await store.set_queue_paused("a", is_paused=True)
+        await store.queues.set_queue_paused("a", is_paused=True)
         clock.advance(60)
-        await store.make_due()
-        await store.retry(claim, failure(ValueError()), later(clock, 60))
+        await store.attempts.make_due()
+        await store.attempts.retry(claim, failure(ValueError()), later(clock, 60))
         assert await self.claim_ids(store) == []
-        await store.set_queue_paused("a", is_paused=False)
+        await store.queues.set_queue_paused("a", is_paused=False)
         assert await self.claim_ids(store) == [delayed, blocked]
 
     async def test_queues_are_listed_with_what_is_in_them(self, store: JobStore) -> None:
-        assert await store.list_queues() == []
-        await store.set_queue_paused("paused", is_paused=True)
+        assert await store.queues.list_queues() == []
+        await store.queues.set_queue_paused("paused", is_paused=True)
         await self.flood(store, "b", 3)
         await self.claim(store)
         await self.submit(store, queue="a", delay=60)
         await self.submit(store, queue="a", concurrency_key="k")
         await self.submit(store, queue="a", concurrency_key="k")
-        assert await store.list_queues() == [
+        assert await store.queues.list_queues() == [
             QueueRecord("a", is_paused=False, pending=3, running=0),
             QueueRecord("b", is_paused=False, pending=2, running=1),
             QueueRecord("paused", is_paused=True, pending=0, running=0),
         ]
 
     async def test_a_queue_without_jobs_is_not_listed(self, store: JobStore) -> None:
-        await store.set_queue_paused("a", is_paused=True)
-        await store.set_queue_paused("a", is_paused=False)
+        await store.queues.set_queue_paused("a", is_paused=True)
+        await store.queues.set_queue_paused("a", is_paused=False)
         claim = await self.start(store, queue="b")
-        await store.finish(claim, completion(None))
-        await store.request_cancel(await self.submit(store, queue="c"))
-        await store.delete(await self.submit(store, queue="d"))
-        assert await store.list_queues() == []
+        await store.attempts.finish(claim, completion(None))
+        await store.submissions.request_cancel(await self.submit(store, queue="c"))
+        await store.submissions.delete(await self.submit(store, queue="d"))
+        assert await store.queues.list_queues() == []
 
     async def test_a_retry_goes_back_into_its_queue_with_its_priority(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store, queue="a", priority=5)
         (other,) = await self.flood(store, "a", 1)
-        await store.retry(claim, failure(ValueError()), clock.now())
-        assert await store.list_queues() == [QueueRecord("a", is_paused=False, pending=2, running=0)]
+        await store.attempts.retry(claim, failure(ValueError()), clock.now())
+        assert await store.queues.list_queues() == [QueueRecord("a", is_paused=False, pending=2, running=0)]
         assert await self.claim_ids(store) == [claim.submission.id, other]
 
     async def test_every_job_has_its_turn(self, store: JobStore) -> None:
@@ -766,7 +770,7 @@ class QueueContract(StoreTests):
         while portion := await self.claim_ids(store, chance.randint(1, 5)):
             claimed += portion
         assert sorted(claimed) == job_ids
-        records = {job_id: await store.get_record(job_id) for job_id in job_ids}
+        records = {job_id: await store.reads.get_record(job_id) for job_id in job_ids}
 
         def rank(record: JobRecord) -> tuple[int, str]:
             return -record.priority, record.id

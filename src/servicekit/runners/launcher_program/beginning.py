@@ -25,7 +25,7 @@ def wait_for_work(jobs: socket.socket, supervisor: int) -> None:
     received = receive_job(jobs)
     if received is not None:
         request, (_, control, *streams) = received
-        begin_work(request, control, streams[:-1] if request["has_lifeline"] else streams)
+        begin_work(request, control, streams[:-1] if request["has_guard"] else streams)
 
 
 def begin_work(request: Request, control: int, streams: list[int]) -> None:

@@ -28,7 +28,7 @@ class Supervisor:
         self._jobs = jobs
         self._jobs_of_work = jobs_of_work
         self._control = -1
-        self._lifeline: list[int] = []  # held until nothing of the work is left
+        self._guard: list[int] = []  # held until nothing of the work is left
         self._is_command = False
         self._memory: MemoryWatch | None = None
         self._is_asked = False
@@ -87,8 +87,8 @@ class Supervisor:
         self._is_command = request["argv"] is not None
         if request["max_memory_bytes"] is not None:
             self._memory = MemoryWatch(request["max_memory_bytes"])
-        if request["has_lifeline"]:
-            self._lifeline = [others.pop()]
+        if request["has_guard"]:
+            self._guard = [others.pop()]
         for descriptor in (file, *others, self._jobs.fileno()):
             os.close(descriptor)
         return True

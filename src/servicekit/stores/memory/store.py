@@ -29,7 +29,18 @@ from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState, ju
 from servicekit.jobs.status import EndedBy, JobStatus, Move, Transition, move_of
 from servicekit.jobs.submission import CallDescription, CallProblem, Claim, Submission, check_target, name_of
 from servicekit.jobs.threads import call_in_thread
-from servicekit.ports import Clock, EventPublisher, JobSignals
+from servicekit.ports import (
+    AttemptStore,
+    Clock,
+    EventPublisher,
+    JobChanges,
+    JobReads,
+    JobSignals,
+    QueueStore,
+    ScheduleStore,
+    StoreLiveness,
+    SubmissionStore,
+)
 from servicekit.stores.memory.byte_budget import ByteBudget
 from servicekit.stores.memory.changes import ChangeLog
 from servicekit.stores.memory.finished import FinishedJobs
@@ -65,7 +76,7 @@ class MemoryStore:
     ) -> None:
         check_count("max_pending", max_pending)
         self._publisher = publisher
-        self._now = clock.now
+        self.now = self._now = clock.now
         self._clock, self._setting = clock, clock.setting()
         self._retention = retention
         self._scan_limit = scan_limit
@@ -80,12 +91,19 @@ class MemoryStore:
             self._finished |= dict.fromkeys(statuses, FinishedJobs(bounds))
         self._byte_budget = ByteBudget(retention.max_result_bytes)
         self._first_uses: dict[str, FirstUse] = {}  # of idempotency keys, by jobs that are kept
-        self._schedules = Schedules()
-        changes = self._changes = ChangeLog(self._now(), publisher.notify)
+        self._kept_schedules = Schedules()
+        changes = self._change_log = ChangeLog(self._now(), publisher.notify)
         self._note_change = changes.add
+        self.submissions: SubmissionStore = self
+        self.attempts: AttemptStore = self
+        self.reads: JobReads = self
+        self.changes: JobChanges = self
+        self.queues: QueueStore = self
+        self.schedules: ScheduleStore = self
+        self.liveness: StoreLiveness = self
 
     @property
-    def is_shared(self) -> bool:
+    def is_durable(self) -> bool:
         return False
 
     @property
@@ -93,7 +111,7 @@ class MemoryStore:
         return "memory://"
 
     @property
-    def lifeline(self) -> None:
+    def guard(self) -> None:
         return None
 
     async def open(self, signals: JobSignals) -> None:
@@ -305,7 +323,7 @@ class MemoryStore:
         return JobPage([job.record(now) for job in jobs], next_before)
 
     async def list_changes(self, after: int, limit: int) -> ChangePage | None:
-        newest = self._changes.list_newest(after, limit)
+        newest = self._change_log.list_newest(after, limit)
         if newest is None:
             return None
         jobs, now = self._jobs, self._now()
@@ -313,11 +331,11 @@ class MemoryStore:
             JobChange(position, job_id, jobs[job_id].record(now) if job_id in jobs else None)
             for job_id, position in newest.items()
         ]
-        position = min(after + limit, self._changes.position)
-        return ChangePage(changes, position, position == self._changes.position)
+        position = min(after + limit, self._change_log.position)
+        return ChangePage(changes, position, position == self._change_log.position)
 
     async def get_position(self) -> int:
-        return self._changes.position
+        return self._change_log.position
 
     async def list_transitions(self, job_id: str, after_version: int) -> list[JobRecord]:
         life = self._get(job_id).list_transitions(self._now())
@@ -334,26 +352,26 @@ class MemoryStore:
         self._pending_jobs.set_queue_paused(name, is_paused=is_paused)
 
     async def put_schedule(self, schedule: Schedule, next_at: datetime | None) -> None:
-        self._schedules.put(schedule, next_at, describe_call(_submission_of(schedule, "")))
+        self._kept_schedules.put(schedule, next_at, describe_call(_submission_of(schedule, "")))
 
     async def list_schedules(self) -> list[ScheduleState]:
-        return self._schedules.list_states()
+        return self._kept_schedules.list_states()
 
     async def get_schedule(self, name: str) -> ScheduleState:
-        return self._schedules.get(name).state
+        return self._kept_schedules.get(name).state
 
     async def set_schedule_paused(self, name: str, next_at: datetime | None, *, is_paused: bool) -> ScheduleState:
-        kept = self._schedules.get(name)
+        kept = self._kept_schedules.get(name)
         kept.is_paused, kept.next_at = is_paused, next_at
         return kept.state
 
     async def remove_schedule(self, name: str) -> None:
-        self._schedules.remove(name)
+        self._kept_schedules.remove(name)
 
     async def fire_schedule(
         self, name: str, tick: datetime, next_at: datetime | None, job_id: str | None
     ) -> FiredSchedule:
-        kept = self._schedules.get(name)
+        kept = self._kept_schedules.get(name)
         schedule = kept.schedule
         what = judge_tick(
             schedule.overlap,

@@ -8,7 +8,7 @@ from typing import Any
 from servicekit.errors import JobNotFound, RecordUnreadable, StoreUnavailable
 from servicekit.jobs.backoff import Backoff
 from servicekit.jobs.events import JobEvent
-from servicekit.ports import Clock, EventPublisher, JobSignals
+from servicekit.ports import Clock, EventRelay, JobSignals
 from servicekit.stores.sqlite import claims, log_lines, queries, writes
 from servicekit.stores.sqlite.database_thread import Answer, Reader, resolve
 from servicekit.stores.sqlite.local import LocalJobs
@@ -20,7 +20,7 @@ from servicekit.stores.sqlite.writer import UNCLAIM, News, Writer
 class CommitNotifier:
     """Takes the writer's reports, and passes them on on the event loop where it was made."""
 
-    def __init__(self, publisher: EventPublisher, clock: Clock, local: LocalJobs, signals: JobSignals) -> None:
+    def __init__(self, publisher: EventRelay, clock: Clock, local: LocalJobs, signals: JobSignals) -> None:
         self._publisher = publisher
         self._clock = clock
         self._local = local
@@ -63,7 +63,7 @@ class CommitNotifier:
             self._ask_for_followed()
 
     def _take_from_elsewhere(self, row: EventRow) -> None:
-        if self._publisher.is_followed(row.job_id) and (event := self._event(row)):
+        if row.job_id in self._publisher.followed and (event := self._event(row)):
             self._publisher.relay(event)
         if row.is_last:
             self._local.forget(row.job_id)
@@ -112,7 +112,7 @@ class CommitNotifier:
     def _ask_for_followed(self) -> None:
         """See whether jobs that are watched have been removed while this process stood still."""
         if self._threads is not None:
-            for job_id in self._publisher.list_followed():
+            for job_id in list(self._publisher.followed):
                 asked = self._threads[1].ask(queries.check_exists, job_id)
                 asked.add_done_callback(partial(self._tell_of_removal, job_id))
 

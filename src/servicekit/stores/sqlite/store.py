@@ -24,7 +24,19 @@ from servicekit.jobs.retention import Retention
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import CallProblem, Claim, Submission
-from servicekit.ports import Clock, ClockSetting, EventPublisher, JobSignals
+from servicekit.ports import (
+    AttemptStore,
+    Clock,
+    ClockSetting,
+    EventRelay,
+    JobChanges,
+    JobReads,
+    JobSignals,
+    QueueStore,
+    ScheduleStore,
+    StoreLiveness,
+    SubmissionStore,
+)
 from servicekit.stores.process_name import name_of_process
 from servicekit.stores.sqlite import claims, inserts, log_lines, queries, queues, schedules, times, writes
 from servicekit.stores.sqlite.clock import ClockReading
@@ -76,12 +88,12 @@ _STATUSES: Final = {transition: move_of(transition).target.value for transition 
 class SqliteStore:
     """A `JobStore` in one file: see the package's page for what it promises."""
 
-    is_shared = True
+    is_durable = True
 
     def __init__(
         self,
         path: Path,
-        publisher: EventPublisher,
+        publisher: EventRelay,
         clock: Clock,
         retention: Retention,
         *,
@@ -107,13 +119,21 @@ class SqliteStore:
         self._notifier: CommitNotifier | None = None
         self._writer: Writer | None = None
         self._reader: Reader | None = None
+        self.now = clock.now
+        self.submissions: SubmissionStore = self
+        self.attempts: AttemptStore = self
+        self.reads: JobReads = self
+        self.changes: JobChanges = self
+        self.queues: QueueStore = self
+        self.schedules: ScheduleStore = self
+        self.liveness: StoreLiveness = self
 
     @property
     def location(self) -> str:
         return str(self._path)
 
     @property
-    def lifeline(self) -> int | None:
+    def guard(self) -> int | None:
         return None if self._registration.lock is None else self._registration.lock.descriptor
 
     async def open(self, signals: JobSignals) -> None:

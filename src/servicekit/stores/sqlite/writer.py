@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from servicekit.errors import StoreUnavailable
-from servicekit.ports import EventPublisher
+from servicekit.ports import EventRelay
 from servicekit.stores.sqlite import (
     claims,
     clock,
@@ -143,7 +143,7 @@ def _read_version(connection: sqlite3.Connection) -> int:
 class Writer(DatabaseThread):
     """Answers calls of `writes`, and reports what has been committed, by this process and by others."""
 
-    def __init__(self, path: Path, report: Callable[[News], None], publisher: EventPublisher) -> None:
+    def __init__(self, path: Path, report: Callable[[News], None], publisher: EventRelay) -> None:
         self._report = report
         self._publisher = publisher
         self._active_at = time.monotonic()

@@ -1,0 +1,106 @@
+"""What a store tells: readers and listeners of what has happened to jobs, and the engine of what it may have to do."""
+
+from collections.abc import Collection
+from typing import Protocol
+
+from servicekit.jobs.events import JobEvent
+from servicekit.jobs.record import JobRecord
+
+
+class EventPublisher(Protocol):
+    """Takes what this process has done to jobs, and passes it on.
+
+    It belongs to the event loop, unless a member says otherwise: a store that writes in a thread of its own comes back
+    to the loop before it calls. Nothing here waits, and nothing raises.
+    """
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no event of any job would reach anybody. May be asked from any thread."""
+        ...
+
+    def is_watched(self, job_id: str) -> bool:
+        """Whether an event about this job, made by this process, would reach anybody. If not, it need not be made."""
+        ...
+
+    def publish(self, event: JobEvent) -> None:
+        """Pass on a change of one job, once it is kept: to the job's readers and to those who count events.
+
+        Every change of status is published, in the order of the record's versions, with `is_transition`; so is every
+        other change of a record (progress, a request to stop), without it. The deletion of a job is an event without
+        a record. No event is lost in between: a reader relies on each transition.
+        """
+        ...
+
+    def notify(self) -> None:
+        """Something has happened to some job, whichever process did it: `JobChanges.get_position` is another one now.
+
+        Readers of all jobs look for themselves. One call for many changes will do, soon after them.
+        """
+        ...
+
+    def notify_log(self, job_id: str | None) -> None:
+        """This job has new lines in its log, whichever process added them; `None`: any job may have."""
+        ...
+
+
+class EventRelay(EventPublisher, Protocol):
+    """Takes what other processes have done to jobs as well: for a store that several processes share."""
+
+    @property
+    def has_readers(self) -> bool:
+        """Whether somebody reads the events of some job, or of all. May be asked from any thread.
+
+        While nobody does, the store need not look often for what other processes have done.
+        """
+        ...
+
+    @property
+    def followed(self) -> Collection[str]:
+        """The jobs that somebody reads the events of, as it is now: copy it to go through it while others may come.
+
+        Events of other jobs need not be made.
+        """
+        ...
+
+    def relay(self, event: JobEvent) -> None:
+        """Pass on what another process has done: to the job's readers, and not to those who count events.
+
+        The order and what is said of each change are those of `publish`. The same event may come twice.
+        """
+        ...
+
+
+class JobSignals(Protocol):
+    """What a store tells the engine of this process, on its event loop, and what it may ask it there.
+
+    `StoreLiveness.open` gives it to the store. Nothing here waits, and nothing raises.
+    """
+
+    def wake(self) -> None:
+        """There may be something to claim.
+
+        Not for what this process's engine has inserted itself: it knows. But for what became ready by time, by a free
+        concurrency key, by a retry, a repetition, a schedule, a resumed queue, a rescue, or by another process.
+        """
+        ...
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the process has been told to stop."""
+        ...
+
+    def is_running(self, job_id: str, attempt: int) -> bool:
+        """Whether this process works on that attempt."""
+        ...
+
+    def hear_of_failure(self, record: JobRecord) -> None:
+        """The store has failed this job: it waited too long, or nobody is left that could run it. For the log."""
+        ...
+
+    def cancel(self, job_id: str) -> None:
+        """The job was asked to stop, or deleted, by another process; it may be running here.
+
+        What this process's engine has asked for itself need not be told it.
+        """
+        ...

@@ -1,0 +1,23 @@
+"""The queues, as they are looked at and paused."""
+
+from typing import Protocol
+
+from servicekit.jobs.queues import QueueRecord
+
+
+class QueueStore(Protocol):
+    """Tells of queues, and pauses them. A queue needs no making: it is there when a job names it."""
+
+    async def list_queues(self) -> list[QueueRecord]:
+        """The queues that have jobs pending or running, or are paused, by name.
+
+        A deleted job counts for as long as it still runs.
+        """
+        ...
+
+    async def set_queue_paused(self, name: str, *, is_paused: bool) -> None:
+        """Let no job of the queue be claimed, or let them be again: in all processes, until it is said otherwise.
+
+        A durable store keeps that over restarts. A queue that goes on wakes the worker (`JobSignals.wake`).
+        """
+        ...
