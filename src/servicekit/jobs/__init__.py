@@ -1,1 +1,1 @@
-"""The domain: what a job is, the life it can have, and what is known about it. No I/O, no clock, no event loop."""
+"""The domain: the values and the rules of jobs. It does no I/O, and knows of no store, no runner and no engine."""

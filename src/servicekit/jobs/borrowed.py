@@ -1,4 +1,4 @@
-"""What a job cannot be given, since it ends, or belongs to somebody else, before the job begins."""
+"""Borrowed arguments: objects that a job cannot be given, since they are closed, or used by others, when it runs."""
 
 import io
 import socket
@@ -14,9 +14,10 @@ from servicekit.jobs.classes import has_fields
 from servicekit.jobs.outcome import clip
 from servicekit.jobs.submission import name_argument, name_of
 
+# Each submission pays for this search. It looks where people put such objects: in an argument, a list or a model of it.
 _MAX_DEPTH: Final = 3
 _MOST_PARTS: Final = 50
-_MAX_PATH_CHARACTERS: Final = 100
+_MAX_PATH_CHARACTERS: Final = 100  # it stands in the sentence of an error, and a key can be of any length
 _PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes})
 
 _UPLOAD: Final = (
@@ -32,7 +33,7 @@ _LOCK: Final = "it works in this process alone, and nobody could say who holds i
 _GENERATOR: Final = "it can be read only once, and only here. Pass a list of what it yields"
 _SOCKET: Final = "it belongs to this process. Pass the address, and connect in the target"
 
-# By name, since none of these packages need be installed; a class counts for all that are made of it.
+# By name, since these packages need not be installed. An entry counts for subclasses too.
 _BY_NAME: Final = {
     "starlette.datastructures.UploadFile": _UPLOAD,
     "starlette.requests.HTTPConnection": _REQUEST,
@@ -52,13 +53,13 @@ _BY_CLASS: Final[dict[type, str]] = {
     **dict.fromkeys((Lock, Condition, Semaphore), _LOCK),
     **dict.fromkeys((GeneratorType, AsyncGeneratorType), _GENERATOR),
     socket.socket: _SOCKET,
-    type.mro(io.IOBase)[1]: _FILE,  # what files are made of, in C and in Python
+    type.mro(io.IOBase)[1]: _FILE,  # `_io._IOBase`, the base of files in C; those in Python have it too
 }
 _IN_MEMORY: Final = (io.BytesIO, io.StringIO)
 
 
 def check_borrowed(target: object, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
-    """`InvalidArguments`, which names the argument, for an upload, a session, an open file and the like."""
+    """`InvalidArguments`, which names the argument, if one is or has an upload, a session, an open file or the like."""
     arguments: list[tuple[int | str, object]] = [*enumerate(args), *kwargs.items()]
     for key, value in arguments:
         if type(value) not in _PLAIN and (found := _find(value, _MAX_DEPTH)) is not None:
@@ -68,7 +69,7 @@ def check_borrowed(target: object, args: tuple[object, ...], kwargs: dict[str, o
 
 
 def _find(value: object, depth: int) -> tuple[list[str], str] | None:
-    """Where in the value there is such a thing, and what is wrong with it."""
+    """The path to a borrowed object in the value, and the reason why a job cannot have it; `None` if there is none."""
     kind = type(value)
     reason = _reason(kind)
     if reason is not None:

@@ -1,9 +1,9 @@
 """Classes by their names, and which of them are data.
 
-A class of a value is written as `module:name`, one of Python's own as its name alone, and a generic one with its
-parameters: `["app.models:Page", ["int"]]`. What is read is used only if it is data: a model, a dataclass, a class of
-attrs, an enum, or a class that extends a text, a number, a list or the like. That its module is imported for it is no
-more than what is done for a target.
+A class is written as `module:name`, a class of Python itself by its name alone, and a generic class with its
+parameters: `["app.models:Page", ["int"]]`. A class that was read is used only if it is data: a model, a dataclass, a
+class of attrs, an enum, or a class that extends a text, a number, a list or the like. Its module is imported for that,
+as the module of a target is.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from servicekit.jobs.outcome import describe_error
 from servicekit.jobs.references import explain_no_reference, find_reference, load_reference
 
 EXTENDABLE: Final = (str, int, float, bytes, tuple, list, dict)
-"""Classes of Python's own that a class of data may extend."""
+"""Classes of Python itself that a class of data may extend."""
 
 _OF_PYTHON: Final[dict[str, Any]] = {
     "Any": Any,
@@ -40,11 +40,11 @@ _OF_PYTHON: Final[dict[str, Any]] = {
 }  # fmt: skip
 _NAMES: Final = {kind: name for name, kind in _OF_PYTHON.items()}
 _HEAP_TYPE: Final = 1 << 9
-"""The flag of a class that was made by a class statement, rather than in C."""
+"""CPython's `Py_TPFLAGS_HEAPTYPE`: the flag of a class that was made by a class statement, rather than in C."""
 
 
 class CannotKeep(Exception):
-    """A value cannot be written; `reason` says why, and `path` where it is in what was to be written."""
+    """A value cannot be written. `reason` says why, and `path` leads from the outermost value to it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -60,11 +60,11 @@ class TooDeep(CannotKeep):
 
 
 class CannotRead(Exception):
-    """What was written does not fit the program any more, or is nothing that was written."""
+    """A text does not fit the classes of this program any more, or servicekit has not written it."""
 
 
 def describe_type(kind: Any) -> object:
-    """The name of a class, or of a type with parameters, as JSON. `CannotKeep` if others could not find it."""
+    """The name of a class, or of a type with parameters, as JSON. `CannotKeep` if other processes could not find it."""
     if kind is None:
         return "None"
     if kind in _NAMES:
@@ -99,7 +99,7 @@ def _name(kind: Any) -> str:
 
 
 def find_type(data: Any) -> Any:
-    """What `describe_type` has described; `CannotRead` if there is no such class any more, or it is no data."""
+    """The type that `describe_type` has described. `CannotRead` if there is no such class now, or it is no data."""
     if type(data) is str:
         return _OF_PYTHON[data] if data in _OF_PYTHON else _find_class(data)
     if type(data) is dict and type(data.get("union")) is list:
@@ -115,7 +115,7 @@ def find_type(data: Any) -> Any:
 def _find_class(reference: str) -> Any:
     try:
         kind = load_reference(reference)
-    except BaseException as error:  # importing runs the user's code, and anything can come out of it
+    except BaseException as error:  # an import runs the user's code, which can raise anything, also `SystemExit`
         raise CannotRead(f"{reference} cannot be imported: {describe_error(error)}") from error
     if not is_data(kind):
         raise CannotRead(f"{reference} is no class of data" if kind else f"there is no {reference}")
@@ -123,7 +123,7 @@ def _find_class(reference: str) -> Any:
 
 
 def is_data(kind: object) -> bool:
-    """Whether the instances of a class are known by what they hold."""
+    """Whether an instance of the class is fully described by the values that it holds."""
     if not isinstance(kind, type) or not kind.__flags__ & _HEAP_TYPE:
         return False
     if issubclass(kind, Enum):
@@ -133,16 +133,16 @@ def is_data(kind: object) -> bool:
 
 
 def base_of(kind: type) -> type | None:
-    """The class of Python's own that a class extends: `object` if none of these, `None` if several or hidden in C."""
+    """The class in C that a class extends: `object` if it extends no other, `None` if it extends several."""
     bases = [base for base in type.mro(kind) if not base.__flags__ & _HEAP_TYPE and base is not object]
     return object if not bases else bases[0] if len(bases) == 1 else None
 
 
 def has_fields(kind: type) -> bool:
-    """Whether it is a model, a dataclass, or a class of attrs."""
+    """Whether the class is a model, a dataclass, or a class of attrs."""
     return issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind) or hasattr(kind, "__attrs_attrs__")
 
 
 def is_type(value: object) -> bool:
-    """Whether a value is a type rather than an instance of one."""
+    """Whether a value is a type, a generic type, or `...`, rather than an instance of one."""
     return issubclass(type(value), type | EllipsisType) or get_origin(value) is not None

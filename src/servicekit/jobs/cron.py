@@ -1,7 +1,8 @@
 """The ticks of a cron expression.
 
-cronsim knows the calendar, and is asked in terms of what clocks show, without a time zone. Its own steps across a
-change of the clocks lose ticks where that is not a whole hour, as on Lord Howe Island.
+cronsim knows the calendar. It is asked for local times without a time zone, since its own steps across a change of the
+clocks lose ticks where the change is not a whole hour, as on Lord Howe Island. What a change of the clocks does to a
+tick is decided here.
 """
 
 import re
@@ -19,9 +20,9 @@ _LONGEST_STEPS: Final = {"minute": 60, "hour": 24, "day-of-month": 31, "month": 
 
 
 def find_fault(expression: str) -> str | None:
-    """What is wrong with the five fields of a cron expression."""
+    """What is wrong with a cron expression; `None` if nothing is."""
     texts = expression.split(" ")
-    if len(texts) != len(_LONGEST_STEPS):  # cronsim takes a sixth one, for seconds
+    if len(texts) != len(_LONGEST_STEPS):  # checked here, since cronsim would take a sixth field as seconds
         return f"it has {len(texts)}"
     try:
         CronSim(expression, _ANY_TIME)
@@ -35,16 +36,16 @@ def find_fault(expression: str) -> str | None:
 
 
 def next_at_its_time(fields: str, zone: ZoneInfo, moment: datetime) -> datetime | None:
-    """The next tick of what is due at certain times of a day, once a day, also where the clocks are changed."""
+    """The next tick of an expression for certain times of a day. Each has one tick a day, also if the clocks change."""
     for shown in CronSim(fields, _shown_at(moment, zone)):
         tick = _first_time_of(shown, zone)
-        if tick > moment:  # else it is shown for the second time
+        if tick > moment:  # else clocks show this time for the second time, and its tick was the first
             return tick
     return None
 
 
 def _first_time_of(shown: datetime, zone: ZoneInfo) -> datetime:
-    """When clocks show this for the first time, or, if it falls into a gap, when that ends."""
+    """The first moment at which clocks show this time; if it falls into a gap, the end of the gap."""
     time = shown.replace(tzinfo=zone).astimezone(UTC)
     if _shown_at(time, zone) == shown:
         return time
@@ -53,23 +54,25 @@ def _first_time_of(shown: datetime, zone: ZoneInfo) -> datetime:
 
 
 def next_by_the_clock(fields: str, zone: ZoneInfo, moment: datetime) -> datetime | None:
-    """The next tick of what comes again and again: whenever clocks show it."""
+    """The next tick of an expression that repeats within a day: every moment at which clocks show such a time."""
     after = _shown_at(moment, zone)
     while (shown := next(CronSim(fields, after), None)) is not None:
         tick = (shown - _offset_at(moment, zone)).replace(tzinfo=UTC)
         change = _find_change(moment, tick, zone)
         if change is None:
             return tick
-        moment, after = change, _shown_at(change, zone) - _SECOND  # what is shown right after the change counts
+        # Search again from the change on. One second less, since cronsim gives times after its start, and the time that
+        # clocks show right after the change counts.
+        moment, after = change, _shown_at(change, zone) - _SECOND
     return None
 
 
 def _find_change(start: datetime, end: datetime, zone: ZoneInfo) -> datetime | None:
-    """The first time after `start`, up to `end`, at which the clocks are changed."""
+    """The first moment after `start`, up to `end`, at which the clocks change."""
     start = start.replace(microsecond=0)
     offset = _offset_at(start, zone)
     while start < end:
-        later = min(start + _DAY, end)
+        later = min(start + _DAY, end)  # day by day, so that two changes that cancel each other are both seen
         if _offset_at(later, zone) != offset:
             seconds = range((later - start) // _SECOND)
             return start + _SECOND * bisect_left(
@@ -84,5 +87,5 @@ def _offset_at(moment: datetime, zone: ZoneInfo) -> timedelta:
 
 
 def _shown_at(moment: datetime, zone: ZoneInfo) -> datetime:
-    """What clocks in the zone show at this moment."""
+    """The local time of the zone at this moment, without a time zone."""
     return moment.astimezone(zone).replace(tzinfo=None)

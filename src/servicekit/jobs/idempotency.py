@@ -1,4 +1,4 @@
-"""What becomes of a submission whose idempotency key was used before."""
+"""The rule for a submission whose idempotency key was used before."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,12 @@ from servicekit.errors import IdempotencyConflict
 
 
 class FirstUse(NamedTuple):
-    """The job for which an idempotency key was used first, as long as it is kept."""
+    """The first job of an idempotency key. It is known as long as that job is kept."""
 
     job_id: str
     fingerprint: str | None
-    """That of its call: see `servicekit.jobs.restartable.fingerprint`."""
+    """The fingerprint of its call: see `servicekit.jobs.restartable.fingerprint`."""
 
     def find_conflict(self, key: str, fingerprint: str | None) -> IdempotencyConflict | None:
-        """What is against taking a submission of this fingerprint for a repetition of the first; `None` if nothing."""
+        """The error of a submission with the same key and another call; `None` if it repeats the first one."""
         return None if self.fingerprint == fingerprint else IdempotencyConflict(key, self.job_id)

@@ -1,8 +1,8 @@
-"""Job ids: ULIDs as text, in the order of submission.
+"""Job ids: ULIDs as text, which sort in the order of submission.
 
-A job id is a plain `str`, so that it goes into JSON, URLs and f-strings as it is. The format is the ULID
-specification's (https://github.com/ulid/spec): 48 bits of milliseconds and 80 bits of randomness in Crockford's
-base 32, counted up by one within a millisecond, so that ids sort in the order in which they were made.
+A job id is a plain `str`, so that it goes into JSON, URLs and f-strings as it is. The format is that of the ULID
+specification (https://github.com/ulid/spec): 48 bits of milliseconds and 80 random bits, in Crockford's base 32. Within
+one millisecond, the random part counts up by one, so that ids sort in the order in which they were made.
 """
 
 import os
@@ -16,8 +16,10 @@ from servicekit.errors import InvalidJobId
 from servicekit.jobs.this_process import this_process
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]  # ten bits at a time
-_COUNTER_BITS = 20
+_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]  # two characters are ten bits
+_COUNTER_BITS = 20  # two pairs, which `next_id` spells without a loop
+# Milliseconds for which random bits are drawn at once. Over HTTP nearly each job has a millisecond of its own, and
+# would pay for a call of the system's.
 _DRAWS = 128
 
 
@@ -26,8 +28,8 @@ def parse_job_id(value: "str | ULID") -> str:
     if isinstance(value, ULID):
         return str(value)
     try:
-        # python-ulid reads only upper case, and takes any digit that `int` would; the specification's decoding
-        # ignores case.
+        # By the specification, case does not count, but python-ulid reads upper case only. It also takes digits of
+        # other scripts, as `int` does, so these are refused here.
         return str(ULID.from_str(value.upper())) if value.isascii() else _refuse(value)
     except (ValueError, AttributeError):
         return _refuse(value)
@@ -38,11 +40,10 @@ def _refuse(value: object) -> str:
 
 
 class JobIds:
-    """Makes the ids of one scheduler. Each is greater than all before it, also when the clock is set back.
+    """Makes the ids of one scheduler. Each id is greater than all before it, also after the clock was set back.
 
-    python-ulid makes one in 11 microseconds, which would be half of what a whole job costs. Here the text of the
-    milliseconds and of the upper 60 random bits is kept for the millisecond, and the lower 20 bits are counted. Random
-    bits are drawn for many milliseconds at once, since a service that takes jobs over HTTP has one or two in each.
+    python-ulid needs 11 microseconds for an id, half of what a whole job costs. Here, the text of the milliseconds and
+    of the upper 60 random bits is made once for each millisecond, and only the lower 20 bits are counted.
     """
 
     def __init__(self) -> None:
@@ -60,10 +61,12 @@ class JobIds:
         return f"{self._stem}{_PAIRS[self._counter >> 10]}{_PAIRS[self._counter & 1023]}"
 
     def _begin(self, milliseconds: int) -> None:
-        # The clock has not moved on only if half a million ids were made in one millisecond of it, as after it was
-        # set back for long, or in a child: the ids then run ahead of it by a millisecond rather than out of order.
+        # Usually the clock has moved on. It has not if the counter is used up (half a million ids, as while a clock
+        # that was set back catches up), or in a forked child. Then the ids run ahead of the clock, so that they stay in
+        # order.
         self._milliseconds = max(milliseconds, self._milliseconds + 1)
-        # A forked child must not draw what its parent draws, nor may one that was forked without Python's knowledge.
+        # A forked child must not use the random bits of its parent. `os.getpid()`, and not `this_process`, which does
+        # not know of a child that code in C has forked.
         if not self._draws or self._pid != os.getpid():
             self._pid, self._draws = os.getpid(), _draw()
         text, self._counter = self._draws.pop()
@@ -71,15 +74,15 @@ class JobIds:
 
 
 def _draw() -> list[tuple[str, int]]:
-    """For each of many milliseconds 60 random bits as text, and the number at which its ids are counted from."""
+    """For each of `_DRAWS` milliseconds, 60 random bits as text, and a random number from which its ids are counted."""
     tens = [number & 1023 for number in array("H", os.urandom(2 * _DRAWS * 8))]
     draws = [tens[start : start + 8] for start in range(0, len(tens), 8)]
-    # The number has a bit less than there is room for, so that half a million ids at least fit into the millisecond.
+    # The number has 19 of 20 bits, so that at least half a million ids fit into the millisecond before it overflows.
     return [("".join([_PAIRS[ten] for ten in draw[:6]]), (draw[6] >> 1) << 10 | draw[7]) for draw in draws]
 
 
 def first_id_at(moment: datetime) -> str:
-    """The smallest id that a job submitted at this time (to the millisecond) could have."""
+    """The smallest id of a job that is submitted in the millisecond of this time. Times beyond a ULID's are clamped."""
     milliseconds = min(max(int(moment.timestamp() * 1_000), 0), (1 << 48) - 1)
     return _encode(milliseconds << 80, 13)
 

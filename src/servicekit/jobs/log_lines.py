@@ -1,4 +1,4 @@
-"""What a job has to say while it runs: lines, kept with it and bounded."""
+"""A job's log: its lines, and a bounded buffer for lines on their way to the store."""
 
 import threading
 import time
@@ -11,12 +11,15 @@ from pydantic import Field
 
 from servicekit.jobs.outcome import clip
 
+# A line is for people to read, and one page of a log must not be filled by a single line.
 MAX_LINE_CHARACTERS: Final = 2_000
-_MAX_WORD_CHARACTERS: Final = 200
+_MAX_WORD_CHARACTERS: Final = 200  # levels and sources are short, but a logger can have any name
+# The most that waits between two visits of the engine: a flood could else fill the memory before the engine takes it.
 _MOST_LINES: Final = 1_000
 _MOST_CHARACTERS: Final = 200_000
 _CUT_OFF: Final = " ... (too long)"
-# Of a line that is written over for hours, some hundred states are kept, and leave room for everything else.
+# The text of a line that is written over (a progress bar) is taken at once, then a second later, then whenever the line
+# is a sixtieth older, but at least once a minute. So a bar of hours leaves some hundred lines, and room for others.
 _SHORTEST_STAND_SECONDS: Final = 1.0
 _LONGEST_STAND_SECONDS: Final = 60.0
 _STANDS_OF_AN_AGE: Final = 60
@@ -52,26 +55,27 @@ class LogPage(NamedTuple):
     is_last: bool
     """Whether there are no more lines so far."""
     dropped: int
-    """How many lines of the job, the oldest, are not kept."""
+    """How many of the job's lines, the oldest ones, are not kept any more."""
 
 
 class LineBuffer:
-    """Lines that wait to be taken: the newest, bounded in number and size, and how many had to go for them.
+    """Lines that wait until the engine takes them. If there are too many, the oldest are left out, and counted.
 
-    Every method may be called from any thread. Lines end with LF or CRLF. One that is written over after a CR, as
-    progress bars are, is taken as it stands: at once, then after a second and ever more rarely, up to once a minute;
-    and in the end as it was written last. What stood there in between is not kept.
+    Every method may be called from any thread. Lines end with LF or CRLF. A progress bar writes over its line after a
+    CR: its text is taken at once, then after a second and ever more rarely, down to once a minute, and once more when
+    the line ends. The texts in between are not kept.
     """
 
     __slots__ = ("_characters", "_left_out", "_lines", "_lock", "_unfinished")
 
     def __init__(self) -> None:
-        # A finalizer that prints can run in the midst of anything, on the thread that holds the lock.
+        # An `RLock`, since a finalizer that prints can run at any moment, also on the thread that holds the lock.
         self._lock = threading.RLock()
-        self._lines: deque[tuple[float, str, str, str]] = deque()  # cheap: of a flood, few are ever taken
+        # Plain tuples, since most lines of a flood are left out; only those that are taken become `NewLine`s.
+        self._lines: deque[tuple[float, str, str, str]] = deque()
         self._characters = 0
         self._left_out = 0
-        # Pieces of different threads are not mixed.
+        # By thread as well, so that pieces of two threads do not get mixed in one line.
         self._unfinished: dict[_Place, _Unfinished] = {}
 
     def add(self, text: str, level: str, source: str) -> None:
@@ -79,7 +83,7 @@ class LineBuffer:
         self._add(text.removesuffix("\n").split("\n"), level, source)
 
     def add_piece(self, text: str, level: str, source: str) -> bool:
-        """Add a text that does not begin or end where lines do, and say whether there is news to take.
+        """Add a text that can begin or end within a line. Return whether there is something to take.
 
         A line that has not ended waits for its end, or for `finish`, unless it is written over.
         """
@@ -99,7 +103,7 @@ class LineBuffer:
         return is_news or bool(lines)
 
     def finish(self) -> None:
-        """Add what has not been ended by a line break: nothing more will come."""
+        """Add the lines that have no line break yet: the attempt has ended, and nothing follows."""
         with self._lock:
             unfinished, self._unfinished = self._unfinished, {}
         for (source, level, _), line in unfinished.items():
@@ -107,13 +111,16 @@ class LineBuffer:
                 self._add([line.text], level, source)
 
     def seconds_to_next(self) -> float | None:
-        """When to `take` what stands on a line, though nothing more is added; `None` if nothing new does."""
+        """In how many seconds to `take` a line that is written over, even if nothing is added; `None` if there is none.
+
+        A program that hangs writes no more, and its log must still show its last words.
+        """
         with self._lock:
             moments = [line.next_at for line in self._unfinished.values() if line.has_news]
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def take(self) -> list[NewLine]:
-        """All lines that are there. In the place of those that were left out is one that says how many."""
+        """All lines that wait. If some were left out, the first line says how many."""
         with self._lock:
             self._add_standing()
             lines, left_out = list(self._lines), self._left_out
@@ -147,7 +154,7 @@ class LineBuffer:
 
 
 _Place = tuple[str, str, int]
-"""Where a line is being written: source, level, thread."""
+"""Where a line is written: source, level, thread."""
 
 
 class _Unfinished:
@@ -161,17 +168,17 @@ class _Unfinished:
         self._is_written_over = False
         self._began_at = time.monotonic()
         self.next_at = 0.0
-        """When it is to be told as it stands."""
+        """The time from which the line may be taken again before it ends."""
         self.is_called_for = False
-        """Whether whoever takes the lines knows already that it has news."""
+        """Whether the engine was told already that the line has news."""
 
     @property
     def has_news(self) -> bool:
-        """Whether something stands there that was not told, and is not just what has come so far of a line."""
+        """Whether the line is written over, and has a text that was not taken yet."""
         return self._is_written_over and not self.was_told(self.text) and bool(_last_written(self.text).strip())
 
     def go_on(self, text: str) -> bool:
-        """It reads like this by now. Say whether whoever takes the lines is to hear of that."""
+        """Set the line's text, and return whether the engine must be told of it."""
         self.text = _shorten(text)
         self._is_written_over = self._is_written_over or "\r" in text
         is_new = self.has_news and not self.is_called_for
@@ -179,7 +186,7 @@ class _Unfinished:
         return is_new
 
     def tell(self, now: float) -> str:
-        """What stands there; that is told now."""
+        """The line's present text, which counts as taken from now on."""
         self._told = _last_written(self.text)
         age = now - self._began_at
         self.next_at = now + min(max(_SHORTEST_STAND_SECONDS, age / _STANDS_OF_AN_AGE), _LONGEST_STAND_SECONDS)
@@ -190,23 +197,23 @@ class _Unfinished:
 
 
 def _shorten(line: str) -> str:
-    """What is to be kept of a line that may go on: enough to tell whether it is too long, and whether CRLF ends it."""
+    """A line that may go on, shortened. One character too many stays, to tell later that it is too long; so does a CR."""
     if len(line) <= MAX_LINE_CHARACTERS and "\r" not in line:
         return line
     return _last_written(line)[: MAX_LINE_CHARACTERS + 1] + ("\r" if line.endswith("\r") else "")
 
 
 def _last_written(line: str) -> str:
-    """What a line reads after all that was written over it."""
+    """The text of a line after all that was written over it: what follows its last CR."""
     return line.rstrip("\r").rpartition("\r")[2]
 
 
 def _clip_line(line: str) -> str:
-    """What a line reads, in at most `MAX_LINE_CHARACTERS`, and without what UTF-8 cannot say."""
+    """The text of a line in at most `MAX_LINE_CHARACTERS`, without what UTF-8 cannot encode."""
     line = _last_written(line)
     if len(line) > MAX_LINE_CHARACTERS:
         line = line[: MAX_LINE_CHARACTERS - len(_CUT_OFF)] + _CUT_OFF
-    return clip(line, MAX_LINE_CHARACTERS)[:MAX_LINE_CHARACTERS]
+    return clip(line, MAX_LINE_CHARACTERS)[:MAX_LINE_CHARACTERS]  # `clip` can lengthen it: it spells surrogates out
 
 
 def _clip_word(word: str) -> str:

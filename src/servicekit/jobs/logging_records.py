@@ -1,4 +1,4 @@
-"""Log records of Python's `logging`, as text for a job's log."""
+"""Records of Python's `logging` as text for a job's log."""
 
 import logging
 from types import FrameType
@@ -8,11 +8,12 @@ from servicekit.jobs.outcome import describe_traceback
 
 _HANDLING: Final = logging.Logger.callHandlers.__code__
 _FRAMES_OF_A_HANDLER: Final = 20
-"""How far from the call of a logging handler the stream's `write` may be; those of rich are halfway."""
+"""How many frames may lie between a logging handler's call and the stream's `write`. rich's handler needs half of them.
+The search has a limit since every print pays for it."""
 
 
 def is_logged(frame: FrameType | None) -> bool:
-    """Whether it is a logging handler that writes."""
+    """Whether a logging handler does this write, so that the job's log has the record already."""
     for _ in range(_FRAMES_OF_A_HANDLER):
         if frame is None:
             return False
@@ -23,10 +24,10 @@ def is_logged(frame: FrameType | None) -> bool:
 
 
 def describe_record(record: logging.LogRecord) -> str:
-    """The message, and the traceback and the stack if there are any."""
+    """The record's message, with its traceback and its stack if it has them."""
     try:
         text = record.getMessage()
-    except Exception as error:  # arguments that do not fit, or cannot be shown: the handlers will say so
+    except Exception as error:  # the arguments do not fit the message, or cannot be shown; the handlers will say so
         text = f"{record.msg if type(record.msg) is str else '(a message)'} (cannot be shown: {type(error).__name__})"
     error_told = record.exc_info[1] if record.exc_info else None
     if isinstance(error_told, BaseException):

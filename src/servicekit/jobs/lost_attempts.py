@@ -1,4 +1,4 @@
-"""What becomes of a job whose attempt will not end by itself: its process has died, or stops before it has ended."""
+"""The rule for lost attempts: what becomes of a job whose process has died, or stops before the attempt has ended."""
 
 from typing import NamedTuple
 
@@ -7,10 +7,10 @@ from servicekit.jobs.status import EndedBy, Transition
 
 
 class LostAttempt(NamedTuple):
-    """What is known of the job when its attempt is given up."""
+    """What is known of a job when its attempt is given up."""
 
     was_stopped: bool
-    """Whether its process was stopped in order; else it has died."""
+    """Whether the process of the attempt was stopped in order; else it has died."""
     is_deleted: bool
     is_asked_to_stop: bool
     is_restartable: bool
@@ -21,16 +21,20 @@ class LostAttempt(NamedTuple):
 
 
 class Fate(NamedTuple):
-    """What is to be written."""
+    """The change that the store must write."""
 
     transition: Transition | None
-    """`RELEASE` gives the job back; `None` forgets it."""
+    """`RELEASE` gives the job back. `None` removes it: it was deleted while it ran."""
     ended_by: EndedBy
     error: JobLost | None = None
 
 
 def find_fate(lost: LostAttempt) -> Fate:
-    """A job goes back if another process can run it and it may be restarted once more. A stop costs no restart."""
+    """The change for a lost attempt.
+
+    The job is given back if another process can run it, and it may be restarted once more. An orderly stop does not
+    count as a restart.
+    """
     ended_by = EndedBy.STOP if lost.was_stopped else EndedBy.CRASH
     if lost.is_deleted:
         return Fate(None, ended_by)
@@ -43,6 +47,6 @@ def find_fate(lost: LostAttempt) -> Fate:
 def _find_obstacle(lost: LostAttempt) -> JobLost | None:
     if not lost.is_restartable:
         return NotRestartable()
-    if lost.was_stopped:
+    if lost.was_stopped:  # nobody is to blame, so only a job that must not run twice fails
         return ProcessStopped() if lost.max_restarts == 0 else None
     return ProcessDied(lost.attempts) if lost.max_restarts < lost.attempts else None

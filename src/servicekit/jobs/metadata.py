@@ -1,4 +1,4 @@
-"""What users keep with a job for themselves: a JSON object, bounded."""
+"""A job's metadata: a bounded JSON object that users keep with the job."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,24 +7,25 @@ from typing import Final
 from servicekit.errors import ConfigurationError
 from servicekit.jobs.texts import is_short_text
 
+# Lists and events have it for every job, and a file has an entry in an index for each key.
 MAX_METADATA_BYTES: Final = 16 * 1024
 MAX_METADATA_KEYS: Final = 50
 
 
 class Metadata(Mapping[str, object]):
-    """A JSON object that nobody can change: what is taken out of it is a copy.
+    """A JSON object that nobody can change, since its values are read as copies.
 
-    Two are equal if their texts are: `1`, `1.0` and `True` are not the same.
+    Two are equal if their texts are equal, so `1`, `1.0` and `True` differ.
     """
 
     __slots__ = ("text", "words")
 
     text: str
     words: dict[str, str]
-    """What it can be found by: the values that are short texts, whole numbers or booleans, as texts."""
+    """What a job can be found by: those values that are short texts, whole numbers or booleans, as texts."""
 
     def __init__(self, values: object) -> None:
-        """`ConfigurationError` for what is no JSON object, would not come back as it is, or is too large."""
+        """`ConfigurationError` if the values are no JSON object, would change if written as JSON, or are too large."""
         if isinstance(values, Metadata):
             self.text, self.words = values.text, values.words
             return
@@ -37,7 +38,7 @@ class Metadata(Mapping[str, object]):
         self.words = {key: word for key, value in values.items() if (word := word_of(value)) is not None}
 
     def as_dict(self) -> dict[str, object]:
-        """A copy of it."""
+        """A copy as a dictionary."""
         values: dict[str, object] = json.loads(self.text)
         return values
 
@@ -63,12 +64,12 @@ class Metadata(Mapping[str, object]):
 
 
 def metadata_of(values: Mapping[str, object]) -> Metadata:
-    """Checked metadata as what it is."""
+    """Metadata whose options were checked before, which are stored as `Metadata` already."""
     return values if isinstance(values, Metadata) else Metadata(values)
 
 
 def word_of(value: object) -> str | None:
-    """The text by which a value is found; `None` if it is not."""
+    """The text by which jobs with this value are found; `None` if they cannot be found by it."""
     if type(value) is bool:
         return "true" if value else "false"
     text = str(value) if type(value) is int else value
@@ -76,7 +77,7 @@ def word_of(value: object) -> str | None:
 
 
 def check_words(words: object) -> None:
-    """`ConfigurationError` unless these are texts, by their keys, that metadata can be found by."""
+    """`ConfigurationError` unless jobs can be found by these keys and texts of their metadata."""
     if not isinstance(words, Mapping) or not all(is_short_text(text) for item in words.items() for text in item):
         raise ConfigurationError("metadata", words, "short texts by their keys")
 
@@ -85,7 +86,7 @@ def _dump(values: dict[str, object]) -> str:
     try:
         text = json.dumps(values, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         size, is_same = len(text.encode()), json.loads(text) == values
-    except Exception as error:  # no JSON, NaN, half a character, nested too deeply, or what comes of the user's code
+    except Exception as error:  # no JSON, NaN, a surrogate, nested too deeply, or an error of the user's code
         raise ConfigurationError("metadata", values, "JSON") from error
     if not is_same:
         raise ConfigurationError("metadata", values, "JSON, which has lists for tuples and only texts as keys")

@@ -1,4 +1,4 @@
-"""Objects taken apart into what they hold, and put together again without running their classes' code."""
+"""Objects taken apart into their values, and put together again without running the code of their classes."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -17,25 +17,25 @@ _HIDDEN: Final = ("__dict__", "__weakref__")
 
 
 class Parts(NamedTuple):
-    """What an object holds. Of a model also which fields were given, what else was, and its private attributes."""
+    """The values of an object. For a model also its given fields by name, its extras and its private attributes."""
 
     fields: dict[str, object]
     more: dict[str, object]
-    """Attributes that are no fields."""
+    """Attributes that are not fields."""
     given: frozenset[str] | None = None
     extra: dict[str, object] | None = None
     private: dict[str, object] | None = None
 
 
 class Field(NamedTuple):
-    """A field of a class, and how to fill it if it was not there when the object was written."""
+    """A field of a class, and its default for an object that was written before the class had the field."""
 
     is_required: bool
     make_default: Any = None
 
 
 def take_apart(value: Any) -> Parts:
-    """What an object of a class of data holds; what a `cached_property` has kept will be made anew."""
+    """The values of an object whose class is data. Values of a `cached_property` are left out: they are made again."""
     kind: Any = type(value)
     plan = _plan_of(kind)
     fields: dict[str, object] = {}
@@ -51,7 +51,7 @@ def take_apart(value: Any) -> Parts:
 
 
 class _Plan(NamedTuple):
-    """Where the instances of a class hold what they hold."""
+    """Where the instances of a class keep their values."""
 
     is_model: bool
     fields: frozenset[str]
@@ -59,7 +59,7 @@ class _Plan(NamedTuple):
     made_anew: frozenset[str]
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=512)  # a walk over the whole class; bounded, since classes can be made at run time
 def _plan_of(kind: type) -> _Plan:
     is_model = issubclass(kind, BaseModel)
     owners = type.mro(kind)
@@ -72,7 +72,7 @@ def _plan_of(kind: type) -> _Plan:
 def _slots_of(owner: type) -> list[str]:
     slots = owner.__dict__.get("__slots__", ())
     names = [slots] if isinstance(slots, str) else [*slots]
-    mangled = f"_{owner.__name__.lstrip('_')}"
+    mangled = f"_{owner.__name__.lstrip('_')}"  # as Python does with names that begin with two underscores
     return [
         f"{mangled}{name}" if name.startswith("__") and not name.endswith("__") else name
         for name in names
@@ -81,9 +81,9 @@ def _slots_of(owner: type) -> list[str]:
 
 
 def put_together(kind: type, parts: Parts) -> object:
-    """The object that holds these parts. A field that the class has no more is left out, a new one has its default.
+    """The object with these values. A field that the class no longer has is left out; a new field gets its default.
 
-    `CannotRead` if a new field has none.
+    `CannotRead` if a new field has no default.
     """
     known = fields_of(kind)
     fields = {name: part for name, part in parts.fields.items() if name in known}
@@ -102,7 +102,7 @@ def put_together(kind: type, parts: Parts) -> object:
 
 
 def _is_made_by_class(kind: type, name: str) -> bool:
-    """Whether a property, or the like, stands in the place of a field: what it tells is kept elsewhere."""
+    """Whether the field is a property or the like. Its value comes from other attributes, so it needs no default."""
     found = getattr_static(kind, name, None)
     return hasattr(type(found), "__set__") and not isinstance(found, MemberDescriptorType)
 
@@ -129,7 +129,7 @@ def _private_attributes(kind: type[BaseModel], held: dict[str, object] | None) -
 
 
 def set_attributes(value: Any, attributes: dict[str, object]) -> None:
-    """Set attributes where they were found, also of what is frozen. No property's setter is asked."""
+    """Set attributes where `take_apart` found them, also of a frozen object. No setter of a property is called."""
     kind: Any = type(value)
     slots = _plan_of(kind).slots
     for name, part in attributes.items():
@@ -140,7 +140,10 @@ def set_attributes(value: Any, attributes: dict[str, object]) -> None:
 
 
 def extend(kind: type, base_value: Any, attributes: dict[str, object]) -> object:
-    """An instance of a class that extends one of Python's own, with that one's value."""
+    """An instance of a class that extends one of Python itself, such as `str`, with this value and these attributes.
+
+    `CannotRead` if the class does not extend the value's class any more.
+    """
     base: Any = base_of(kind)
     if base not in EXTENDABLE or type(base_value) is not base:
         raise CannotRead(f"{kind.__qualname__} does not extend what was written")
@@ -156,7 +159,7 @@ def extend(kind: type, base_value: Any, attributes: dict[str, object]) -> object
 
 
 def base_value_of(value: Any, base: Any) -> object:
-    """The value as an instance of the class that its own one extends."""
+    """The value as an instance of the class of Python itself that its own class extends: a plain `str`, `list`, ..."""
     if base is list or base is tuple or base is bytes:
         return base.__getitem__(value, slice(None))
     if base is dict:
@@ -165,14 +168,14 @@ def base_value_of(value: Any, base: Any) -> object:
 
 
 def attributes_of(value: object) -> dict[str, object]:
-    """What an instance holds besides the value of the class that its own one extends."""
+    """The attributes of an instance whose class extends one of Python itself."""
     kind: Any = type(value)
     return dict(_list_attributes(value, _plan_of(kind)))
 
 
 def _list_attributes(value: Any, plan: _Plan) -> Iterator[tuple[str, object]]:
     for name in plan.slots:
-        with suppress(AttributeError):  # it was never set
+        with suppress(AttributeError):  # a slot that was never set
             yield name, object.__getattribute__(value, name)
     for name, part in getattr(value, "__dict__", {}).items():
         if name not in plan.made_anew:

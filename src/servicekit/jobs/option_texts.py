@@ -1,4 +1,4 @@
-"""Options as JSON: those that were asked for, and only these."""
+"""Options as JSON. Only those that differ from the defaults are written."""
 
 import json
 from dataclasses import asdict, fields
@@ -14,11 +14,11 @@ _NAMES: Final = tuple(field.name for field in fields(JobOptions))
 
 
 def dump_options(options: JobOptions) -> str | None:
-    """The options as `load_options` reads them; `None` if all are as they are by default."""
+    """The options as text for `load_options`; `None` if all have their defaults."""
     return None if options is DEFAULT_OPTIONS else _dump(options)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256)  # a program has a few sets of options, and every job is submitted with one of them
 def _dump(options: JobOptions) -> str | None:
     values = {name: value for name in _NAMES if (value := getattr(options, name)) != getattr(DEFAULT_OPTIONS, name)}
     return json.dumps(values, default=_spell) if values else None
@@ -36,14 +36,14 @@ def _spell(value: object) -> object:
             raise TypeError(f"an option of type {type(value).__name__}")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256)  # as for `_dump`: rows of a file repeat the same few texts
 def load_options(text: str | None) -> JobOptions:
-    """What `dump_options` has written."""
+    """The options that `dump_options` has written."""
     return parse_options(text)
 
 
 def parse_options(text: str | None) -> JobOptions:
-    """The same of a text from elsewhere, which is not remembered. Whatever a wrong one raises."""
+    """The options of a text that may come from elsewhere: it is not cached. A wrong text can raise anything."""
     if text is None:
         return DEFAULT_OPTIONS
     values: dict[str, Any] = json.loads(text)

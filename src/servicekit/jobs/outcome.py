@@ -1,4 +1,4 @@
-"""How one attempt ended, and errors put into words that can be stored anywhere."""
+"""Outcomes: how an attempt ended. Errors become texts that every store can hold."""
 
 import asyncio
 import re
@@ -16,12 +16,14 @@ from servicekit.jobs.sizes import estimate_bytes
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.jobs.terminal import strip_escapes
 
-MAX_ERROR_CHARACTERS: Final = 1_000
-MAX_TRACEBACK_CHARACTERS: Final = 8_000
-_MOST_STRIPPED_CHARACTERS: Final = 100_000
+MAX_ERROR_CHARACTERS: Final = 1_000  # it stands in lists, where a page has many jobs
+MAX_TRACEBACK_CHARACTERS: Final = 8_000  # it stands in single records and events only
+_MOST_STRIPPED_CHARACTERS: Final = 100_000  # see `_fit`
+# Python formats causes and groups in full, and a retry loop or a `TaskGroup` can make thousands. It would hold up the
+# event loop, so that larger ones are not formatted.
 _MOST_CAUSES: Final = 50
 _MOST_IN_A_GROUP: Final = 1_000
-# Of a group with thousands of errors, which mostly are of a few kinds: enough to see these.
+# The errors of a large group are mostly of a few kinds. These are enough to see the kinds, and fit into one error text.
 _MOST_LEAVES: Final = 100
 _MOST_LEAVES_TOLD: Final = 5
 _MOST_LEAF_CHARACTERS: Final = 150
@@ -40,10 +42,10 @@ class Outcome(NamedTuple):
     error_traceback: str | None = None
     ended_by: EndedBy = EndedBy.TARGET
     error_types: tuple[tuple[str, ...], ...] = ()
-    """For `Retry` to compare: of the error, or of each one in a group, the full names of its class and of those that it
-    is made of, those of the groups around it included. A `RetryAfter` is left out."""
+    """For `Retry` to compare. One entry for the error, or for each error in a group: the full names of its class, of
+    its base classes, and of those of the groups around it. A `RetryAfter` has no entry."""
     retry_after_seconds: float | None = None
-    """The wait that the target asked for, if it did."""
+    """The wait that the target asked for by `RetryAfter`; the longest if a group has several."""
 
 
 CANCELED: Final = Outcome(Transition.CANCEL, ended_by=EndedBy.CANCEL)
@@ -59,7 +61,7 @@ def completion(result: object) -> Outcome:
 
 
 def failure(error: BaseException, ended_by: EndedBy = EndedBy.TARGET) -> Outcome:
-    """The outcome of a target that raised `error`, or was ended for that reason."""
+    """The outcome of an attempt whose target raised `error`, or that was ended for the reason `error`."""
     leaves = list(_find_leaves(error))
     waits = [leaf.wait_seconds for leaf in leaves if leaf.wait_seconds is not None]
     return Outcome(
@@ -73,38 +75,38 @@ def failure(error: BaseException, ended_by: EndedBy = EndedBy.TARGET) -> Outcome
 
 
 def not_begun(reason: str) -> Outcome:
-    """The outcome of an attempt whose work could not begin: nothing has failed, and it goes back."""
+    """The outcome of an attempt whose target could not begin. Nothing has failed, and the job is given back."""
     return Outcome(Transition.RELEASE, error=clip(reason, MAX_ERROR_CHARACTERS))
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Whether a target let nothing but its cancellation pass, be it in the groups that a `TaskGroup` makes."""
+    """Whether the error is a cancellation and nothing else. A group is one if all its errors are."""
     try:
         if isinstance(error, BaseExceptionGroup):
             return error.split((asyncio.CancelledError, JobCanceled))[1] is None
         return isinstance(error, asyncio.CancelledError | JobCanceled)
-    except BaseException:  # a class of the user's can have its own idea of either
+    except BaseException:  # the user's class can replace `split`, or what `isinstance` calls
         return False
 
 
 class _Leaf(NamedTuple):
-    """An error that is no group, and what `Retry` knows it by."""
+    """An error that is no group, with the names by which `Retry` knows it."""
 
     error: BaseException
     types: tuple[str, ...]
 
     @property
     def wait_seconds(self) -> float | None:
-        """The wait that it asks for, if it does."""
-        if not issubclass(type(self.error), RetryAfter):  # isinstance would ask the error itself
+        """The wait in seconds that the error asks for; `None` if it is no `RetryAfter`."""
+        if not issubclass(type(self.error), RetryAfter):  # `isinstance` would ask the error's own `__class__`
             return None
         seconds = vars(self.error).get("seconds")
         return seconds if type(seconds) is float else None
 
 
 def _find_leaves(error: BaseException) -> Iterator[_Leaf]:
-    """The errors in a group, and in the groups in it; of another error itself."""
-    seen: set[int] = set()  # one group can stand in many others
+    """All errors of a group and of the groups within it. An error that is no group gives itself."""
+    seen: set[int] = set()  # one group can be a part of many others, and would be walked as often
     waiting: list[tuple[BaseException, tuple[str, ...]]] = [(error, ())]
     while waiting:
         each, around = waiting.pop()
@@ -117,7 +119,7 @@ def _find_leaves(error: BaseException) -> Iterator[_Leaf]:
 
 
 def _list_parts(error: BaseException) -> Sequence[BaseException]:
-    """What is in a group, whatever its class has to say about that; nothing for another error."""
+    """The errors directly in a group, even if its class replaces `exceptions`; none for an error that is no group."""
     if not issubclass(type(error), BaseExceptionGroup):
         return ()
     parts: tuple[BaseException, ...] = BaseExceptionGroup.__dict__["exceptions"].__get__(error)
@@ -125,9 +127,10 @@ def _list_parts(error: BaseException) -> Sequence[BaseException]:
 
 
 def describe_error(error: BaseException) -> str:
-    """`ValueError: Invalid input`, plain, bounded and encodable whatever the error's own methods do.
+    """The error's class and text, as `ValueError: Invalid input`: plain, bounded, and encodable as UTF-8.
 
-    A group is followed by what is in it: `ExceptionGroup: two failed (2 sub-exceptions): ValueError: no; OSError: no`.
+    It never raises, whatever the error's own methods do. A group is followed by its errors:
+    `ExceptionGroup: two failed (2 sub-exceptions): ValueError: no; OSError: no`.
     """
     text = _describe(error)
     if _list_parts(error):
@@ -139,16 +142,16 @@ def describe_error(error: BaseException) -> str:
 
 
 def _describe(error: BaseException) -> str:
-    name = type.__dict__["__name__"].__get__(type(error))  # a metaclass may have another idea of it
+    name = type.__dict__["__name__"].__get__(type(error))  # from `type`, since a metaclass can replace it
     try:
-        text = str.__str__(str(error))
-    except BaseException:  # it is the user's code, and anything can come out of it
+        text = str.__str__(str(error))  # `str` of an error can be an instance of a subclass, with code of its own
+    except BaseException:  # it is the user's code, which can raise anything
         text = "(its text cannot be shown: str() of it raised)"
     return f"{name}: {text}" if text else str(name)
 
 
 def describe_traceback(error: BaseException) -> str:
-    """The traceback as Python prints it, from the target's own frames on, bounded by leaving out its middle."""
+    """The traceback as Python prints it, without the frames of servicekit, bounded by leaving out its middle."""
     start = error.__traceback__
     while start is not None and start.tb_next is not None and _is_ours(start):
         start = start.tb_next
@@ -158,13 +161,13 @@ def describe_traceback(error: BaseException) -> str:
         else:
             lines = traceback.format_exception(type(error), error, start, chain=_is_chain_short(error))
         text = str.__str__("".join(lines))
-    except BaseException:  # it calls the user's __str__ and __repr__
+    except BaseException:  # formatting calls the user's `__str__` and `__repr__`, which can raise anything
         text = f"Traceback (most recent call last):\n  (it cannot be shown)\n{describe_error(error)}\n"
     return _fit(text, MAX_TRACEBACK_CHARACTERS)
 
 
 def _is_chain_short(error: BaseException) -> bool:
-    """Whether the causes of an error are few enough to be formatted: a retry loop can chain thousands."""
+    """Whether an error has at most `_MOST_CAUSES` causes."""
     cause: BaseException | None = error
     for _ in range(_MOST_CAUSES):
         if cause is None:
@@ -174,7 +177,7 @@ def _is_chain_short(error: BaseException) -> bool:
 
 
 def _is_group_large(error: BaseException) -> bool:
-    """Whether a group has too many errors to be formatted: each counts as often as it is in there."""
+    """Whether a group has more than `_MOST_IN_A_GROUP` errors. An error counts as often as it is formatted."""
     waiting = [error]
     for _ in range(_MOST_IN_A_GROUP):
         if not waiting:
@@ -188,20 +191,23 @@ def _is_ours(frame: TracebackType) -> bool:
 
 
 def _fit(text: str, limit: int) -> str:
-    """The text bounded, and without what a terminal would obey."""
+    """The text bounded, and without commands to a terminal."""
     if len(text) <= _MOST_STRIPPED_CHARACTERS:
         return clip(strip_escapes(text), limit)
-    return strip_escapes(clip(text, limit))  # to go through megabytes holds up the event loop
+    # Cut first, though that can cut a command in two: to search megabytes would hold up the event loop.
+    return strip_escapes(clip(text, limit))
 
 
 def clip(text: str, limit: int) -> str:
-    """The text in at most `limit` characters, its beginning and its end kept, and without what UTF-8 cannot say."""
+    """The beginning and the end of the text, together about `limit` characters, without what UTF-8 cannot encode.
+
+    A text with surrogates or NULs can have up to twice as many, since these are spelled out.
+    """
     if len(text) > limit:
         mark = f"\n... ({len(text):,} characters in all) ...\n"
         half = (limit - len(mark)) // 2
         text = f"{text[:half]}{mark}{text[-half:]}"
-    # A lone surrogate would break every JSON list that contains the job, and databases cut texts off at a NUL. The
-    # longer spelling is cut again.
+    # A lone surrogate would break every JSON list that has the job, and databases cut texts off at a NUL.
     if not text.isascii():
         text = text.encode("utf-8", "backslashreplace").decode()
     return text.replace("\0", "\\x00")[: 2 * limit]

@@ -25,8 +25,8 @@ def track(
         for row in track(rows, message="importing"):
             import_row(row)
 
-    `total` is asked of the rows (`len`, or the hint that iterators give) unless it is given. Outside of a job this only
-    iterates.
+    If `total` is not given, it is the length of the rows, or the hint of their iterator, if they have one. Outside of a
+    job this only iterates.
     """
     if total is None:
         hint = length_hint(rows, -1)

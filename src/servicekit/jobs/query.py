@@ -12,30 +12,30 @@ from servicekit.jobs.record import JobRecord
 from servicekit.jobs.status import JobStatus
 
 SCAN_LIMIT: Final = 10_000
-"""How many jobs one request looks at, at the most, when it looks for what no index leads to."""
+"""The most jobs that one request looks at when it searches by what no index leads to: its cost must have a bound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """What a job must be like; everything that is given must hold.
+    """Which jobs are wanted. A job must fulfil every condition that is given.
 
-    `ConfigurationError` for times without a zone, and for metadata that cannot be looked for.
+    `ConfigurationError` for a time without a time zone, and for metadata that jobs cannot be found by.
     """
 
     statuses: frozenset[JobStatus] = frozenset()
-    """One of these; none given is any."""
+    """The job has one of these statuses. An empty set allows all."""
     name: str | None = None
     tag: str | None = None
     parent: str | None = None
     """The id of the job that submitted it."""
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Values of its metadata, by their keys: texts as they are, whole numbers and booleans as JSON has them."""
+    """The job's metadata has these values at these keys: texts as they are, whole numbers and booleans as in JSON."""
     search: str | None = None
-    """A text in the job's name or error. ASCII letters match in either case."""
+    """The job's name or error contains this text. ASCII letters match in either case."""
     submitted_after: datetime | None = None
-    """At this time or later, by the time in the job's id: to the millisecond."""
+    """The job was submitted at this time or later, by the time in its id, which counts milliseconds."""
     submitted_before: datetime | None = None
-    """Before this time."""
+    """The job was submitted before this time."""
 
     def __post_init__(self) -> None:
         for option in ("submitted_after", "submitted_before"):
@@ -46,7 +46,7 @@ class JobFilter:
 
     @property
     def is_search(self) -> bool:
-        """Whether it asks for more than a status and a time, to which no order of jobs leads."""
+        """Whether there are conditions beside status and time. Jobs are in no order that would lead to those."""
         texts = (self.name, self.tag, self.parent, self.search)
         return bool(self.metadata) or any(text is not None for text in texts)
 
@@ -57,11 +57,11 @@ class JobFilter:
 
     @property
     def above_id(self) -> str:
-        """The smallest id that `submitted_before` forbids."""
+        """The smallest id that `submitted_before` forbids. `~` is greater than every id."""
         return "~" if self.submitted_before is None else first_id_at(self.submitted_before)
 
     def matches(self, record: JobRecord) -> bool:
-        """Whether a record is what is looked for."""
+        """Whether a record fulfils all conditions."""
         return (
             (not self.statuses or record.status in self.statuses)
             and self.lowest_id <= record.id < self.above_id
@@ -76,7 +76,7 @@ class JobFilter:
         parent: str | None,
         metadata: Mapping[str, object],
     ) -> bool:
-        """Whether a job with these is what is searched for, its status and time left aside."""
+        """Whether a job with these values fulfils all conditions beside those of status and time."""
         return (
             (self.name is None or name == self.name)
             and (self.tag is None or self.tag in tags)
@@ -98,28 +98,29 @@ class JobPage(NamedTuple):
 
     records: list[JobRecord]
     next_before: str | None
-    """Go on before this id; `None` if there are no more. A page may be short, even empty, and not be the last."""
+    """The next page has the jobs before this id; `None` if there are no more. A page can be short, or even empty, and
+    still not be the last, since one request looks at no more than `SCAN_LIMIT` jobs."""
 
 
 class ChangePage(NamedTuple):
-    """What some jobs have become."""
+    """Some changes of jobs, in order. Of several changes of one job, only the newest is there."""
 
     changes: list["JobChange"]
     position: int
-    """Go on after this."""
+    """The next page begins after this position."""
     is_last: bool
-    """Whether nothing more has happened so far."""
+    """Whether there are no more changes so far."""
 
 
 class JobChange(NamedTuple):
-    """What one job has become."""
+    """The newest state of a job that has changed."""
 
     position: int
     job_id: str
     record: JobRecord | None
-    """`None`: it was deleted."""
+    """`None`: the job was deleted."""
 
     @property
     def is_last(self) -> bool:
-        """Whether nothing can come after it: there are always other jobs."""
+        """Never: a stream of all jobs goes on, since other jobs follow. `JobEvent` has the same question."""
         return False

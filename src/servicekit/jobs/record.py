@@ -23,7 +23,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class PastAttempt:
-    """An attempt that was followed by another, or will be."""
+    """An attempt that was followed by another one, or that will be."""
 
     attempt: Annotated[int, Field(description="Which one, from 1.", examples=[1])]
     started_at: Annotated[datetime, Field(description="When it began (UTC).")]
@@ -37,7 +37,7 @@ class PastAttempt:
 
 @dataclass(frozen=True, slots=True)
 class JobSummary:
-    """A job as it stands in lists."""
+    """A job as lists show it: a record without what is large."""
 
     id: Annotated[str, Field(description="The job's ULID.", examples=[_ULID])]
     status: Annotated[JobStatus, Field(description="Where the job is in its life.", examples=[JobStatus.RUNNING])]
@@ -93,7 +93,8 @@ class JobSummary:
             examples=["web-1:4711"],
         ),
     ]
-    # Two records are equal if they say the same of the job, whenever they were made.
+    # These two change with the clock. They are not compared, so that two records of the same state are equal whenever
+    # they were made.
     elapsed_seconds: Annotated[
         float | None, Field(description="How long its last attempt has run, or ran.", examples=[4.2])
     ] = field(compare=False)
@@ -126,19 +127,23 @@ class JobRecord(JobSummary):
 
 
 MAX_PAST_ATTEMPTS: Final = 50
+"""How many past attempts are kept. `Retry` allows a thousand, and each event and record of the job would hold all."""
 MAX_TRANSITIONS: Final = 100
-"""Of a job's changes of status, the newest are kept."""
+"""How many of a job's changes of status are kept, the newest. A job may be retried or given back without end."""
 
 
 def seconds_elapsed(started_at: datetime | None, finished_at: datetime | None, now: datetime) -> float | None:
-    """How long an attempt has run until now, or ran; never negative."""
+    """How many seconds an attempt has run so far, or ran in all. Never negative, even if the clock was set back."""
     if started_at is None:
         return None
     return max(0.0, ((finished_at or now) - started_at).total_seconds())
 
 
 def seconds_remaining(progress: Progress | None, started_at: datetime | None, now: datetime) -> float | None:
-    """How much longer a running attempt takes at the pace that its newest progress tells, as far as it tells one."""
+    """How many seconds a running attempt will still take at the pace of its newest progress.
+
+    `None` if there is no pace: nothing was reported, the total is unknown, or `done` is not within it.
+    """
     if progress is None or started_at is None or progress.reported_at is None or not progress.total:
         return None
     share = progress.done / progress.total
@@ -147,14 +152,15 @@ def seconds_remaining(progress: Progress | None, started_at: datetime | None, no
     until_report = max(0.0, (progress.reported_at - started_at).total_seconds())
     since_report = max(0.0, (now - progress.reported_at).total_seconds())
     remaining = until_report * (1 - share) / share - since_report
-    return round(max(0.0, remaining), 6) if remaining < float("inf") else None  # a time is told to the microsecond
+    # Rounded to microseconds, since the times that it comes from are no finer. A tiny share can give infinity.
+    return round(max(0.0, remaining), 6) if remaining < float("inf") else None
 
 
 def transitions_of(record: JobRecord) -> list[JobRecord]:
-    """The records at each change of status in the life of `record`, the oldest first, if it was started only once.
+    """The records at each change of status in the life of `record`, the oldest first. The job was started at most once.
 
-    Derived, not stored: what changes later in such a life is known to have been empty earlier, so that one record says
-    what three would.
+    They are derived, not stored. A field that changes in such a life was empty before its change, so the newest record
+    tells what the earlier ones said.
     """
     started = replace(record, status=JobStatus.RUNNING, version=2, finished_at=None, error=None, artifact_id=None,
                       progress=None, cancel_requested_at=None, error_traceback=None, ended_by=None,

@@ -1,7 +1,7 @@
-"""Names that lead to things: `package.module:qualified.name`, for what any process of a program can import.
+"""References: names by which any process of a program can import an object, `package.module:qualified.name`.
 
-The program's own file is called `__main__` by the process that runs it; where others could import it by its file's
-name, that name is written.
+The process that runs the program's own file calls it `__main__`. If other processes could import it by its file's name,
+the reference has that name.
 """
 
 import importlib
@@ -25,8 +25,8 @@ _BOUND: Final[dict[type, str]] = {
 
 
 def find_reference(thing: object) -> str | None:
-    """`module:qualified.name` if that leads to this very object."""
-    if type(thing) is MethodType:  # each look at it makes another one
+    """`module:qualified.name` if this name leads to this very object, else `None`."""
+    if type(thing) is MethodType:  # Python makes a new method object at each look, so none leads to this very one
         return None
     try:
         module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
@@ -41,7 +41,7 @@ def find_reference(thing: object) -> str | None:
 
 
 def explain_no_reference(thing: Any) -> str:
-    """Why `find_reference` finds none, as the end of a sentence that begins with what the thing is to the reader."""
+    """Why `find_reference` finds none: the end of a sentence whose subject is the thing, such as "the target"."""
     kind = type(thing)
     if kind in _BOUND and not (kind is BuiltinMethodType and type(thing.__self__) is ModuleType):
         return _BOUND[kind]
@@ -83,14 +83,14 @@ def _odd(name: str) -> str:
 
 
 def load_reference(reference: str) -> object:
-    """What the reference leads to; `None` if its module has no such name. Whatever the module's import raises."""
+    """The object of a reference; `None` if its module has no such name. Raises what the import of the module raises."""
     module_name, _, name = reference.partition(":")
     module = sys.modules[MAIN] if module_name == name_of_main() else importlib.import_module(module_name)
     return look_up(module, name)
 
 
 def look_up(module: object, name: str) -> object:
-    """What a qualified name means in a module; `None` if nothing."""
+    """The object of a qualified name in a module; `None` if there is none."""
     found = module
     for part in name.split("."):
         found = getattr(found, part, None)
@@ -99,7 +99,7 @@ def look_up(module: object, name: str) -> object:
 
 @cache
 def name_of_main() -> str | None:
-    """What other processes call the module that this one runs as its program."""
+    """The name by which other processes can import the module that this process runs as its program, if they can."""
     main = sys.modules.get(MAIN)
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     if spec is not None:  # python -m package.module
@@ -107,23 +107,23 @@ def name_of_main() -> str | None:
     if file is None:  # an interactive session
         return None
     path = Path(file)
-    # The folder of a program that is run by its file is the first place where Python looks for modules.
+    # The folder is on `sys.path` if the program was run by its file. Otherwise no other process could import it.
     return path.stem if path.stem.isidentifier() and str(path.resolve().parent) in map(_resolved, sys.path) else None
 
 
 def name_in_full(kind: type) -> str:
-    """The name of a class as any process of this program calls it: `package.module.Class`."""
-    # Not by the class's attributes: a metaclass may have another idea of them.
+    """The full name of a class, the same in every process of this program: `package.module.Class`."""
+    # Read from `type`, since a metaclass can have attributes of these names that say something else.
     module, name = (type.__dict__[attribute].__get__(kind) for attribute in ("__module__", "__qualname__"))
     return f"{(name_of_main() or MAIN) if module == MAIN else module}.{name}"
 
 
 def find_class(name: str) -> type | None:
-    """The class that has this name in full, or an alias of it, if its module has been imported."""
+    """The class with this full name, or with this alias, if its module has been imported."""
     parts = name.split(".")
     for length in range(len(parts) - 1, 0, -1):
         module = sys.modules.get(".".join(parts[:length]))
-        with suppress(Exception):  # a module can have a `__getattr__` of its own
+        with suppress(Exception):  # a module can have a `__getattr__` of its own, which can raise anything
             found = look_up(module, ".".join(parts[length:]))
             if isinstance(found, type):
                 return found

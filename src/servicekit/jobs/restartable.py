@@ -1,7 +1,7 @@
-"""Which jobs another process can run: those whose target it can import, and whose arguments it can read.
+"""Restartable jobs: another process can run them, since it can import the target and read the arguments.
 
-A job like that is written down as a reference, `package.module:function`, and its arguments as JSON, which
-`servicekit.jobs.arguments` writes and reads.
+Such a job is written as a reference, `package.module:function`, and its arguments as JSON
+(`servicekit.jobs.arguments`).
 """
 
 import hashlib
@@ -26,14 +26,14 @@ from servicekit.jobs.submission import (
 )
 
 _COMMAND: Final = f"{Command.__module__}:{Command.__qualname__}"
-_MAX_PATH_CHARACTERS: Final = 100
+_MAX_PATH_CHARACTERS: Final = 100  # it stands in the sentence of an error, and a key can be of any length
 _FIXED: Final = frozenset({type(None), bool, int, float, str, bytes})
 
 
 def describe_call(submission: Submission) -> CallDescription | CallProblem:
-    """The call that a submission asks for, as it is now; or why only this process can make it.
+    """The call of a submission as text, or the reason why only this process can make it.
 
-    It is found out once: what becomes of the arguments afterwards does not count.
+    It is made once, so that a later change of the arguments does not count.
     """
     if submission.description is None:
         submission.description = _describe(submission)
@@ -55,8 +55,9 @@ def _describe(submission: Submission) -> CallDescription | CallProblem:
 
 
 def find_restart_problem(submission: Submission) -> str | None:
-    """Why only this process can make the call; `None` if any can."""
-    if submission.description is None and is_fixed(submission):  # a description would only say what the target is
+    """Why only this process can make the call; `None` if any process can."""
+    # Fixed arguments can always be written, so the target alone decides, and the call need not be written.
+    if submission.description is None and is_fixed(submission):
         target = submission.target
         if type(target) is Command or find_reference(target) is not None:
             return None
@@ -66,7 +67,7 @@ def find_restart_problem(submission: Submission) -> str | None:
 
 
 def is_fixed(submission: Submission) -> bool:
-    """Whether nobody can change the arguments, so that they need not be described to stay what they are."""
+    """Whether no argument can change. Such a call need not be written at once to stay as it was accepted."""
     args, kwargs = submission.args, submission.kwargs
     return (not args or all(type(value) in _FIXED for value in args)) and (
         not kwargs or all(type(value) in _FIXED for value in kwargs.values())
@@ -74,19 +75,19 @@ def is_fixed(submission: Submission) -> bool:
 
 
 def as_accepted(submission: Submission) -> Submission:
-    """The submission with the arguments that were described, whatever has become of these objects since."""
+    """The submission with the arguments that were accepted, even if these objects have changed since."""
     call = submission.description
     if not isinstance(call, CallDescription) or type(submission.target) is Command:
         return submission
     try:
         args, kwargs = load_arguments(call.reference, submission.target, call.arguments)
-    except Exception as error:  # it may call the user's code, which must not cost other jobs their start
+    except Exception as error:  # it can be the user's code, and an error here would keep other jobs from being started
         return replace(submission, target=FailingTarget(error), args=(), kwargs={}, runner=RunnerKind.COROUTINE)
     return replace(submission, args=args, kwargs=kwargs)
 
 
 def refuse(target: object, problem: CallProblem) -> InvalidTarget | InvalidArguments:
-    """The error of a job that another process has to run, and cannot."""
+    """The error of a job that must be run by another process, and cannot be."""
     if problem.argument is None:
         return InvalidTarget(target, f"it has to be run by another process, and the target {problem.reason}.")
     reason = f"it has to be read by another process, and {problem.reason}."
@@ -94,10 +95,10 @@ def refuse(target: object, problem: CallProblem) -> InvalidTarget | InvalidArgum
 
 
 def load_target(reference: str) -> JobTarget:
-    """What the reference leads to; `TargetUnavailable`, with the reason, if that cannot be imported or called."""
+    """The target of a reference. `TargetUnavailable`, with the reason, if it cannot be imported or called."""
     try:
         target = load_reference(reference)
-    except BaseException as error:  # importing runs the user's code, and anything can come out of it
+    except BaseException as error:  # an import runs the user's code, which can raise anything, also `SystemExit`
         raise TargetUnavailable(reference, f"{type(error).__name__}: {error}") from error
     if not callable(target):
         reason = "there is no such name" if target is None else "it is not callable"
@@ -106,7 +107,7 @@ def load_target(reference: str) -> JobTarget:
 
 
 def load_call(reference: str, arguments: str) -> tuple[JobTarget, tuple[object, ...], dict[str, object]]:
-    """What `describe_call` has described; `TargetUnavailable` or `ArgumentsUnfit` if there is no such call any more."""
+    """The call that `describe_call` has described. `TargetUnavailable` or `ArgumentsUnfit` if it cannot be made now."""
     target = load_target(reference)
     args, kwargs = load_arguments(reference, target, arguments)
     if target is Command:
@@ -115,7 +116,7 @@ def load_call(reference: str, arguments: str) -> tuple[JobTarget, tuple[object, 
 
 
 def is_same_call(submission: Submission, call: CallDescription) -> bool:
-    """Whether a call that an earlier version has written in its own way is the one that the submission asks for."""
+    """Whether a call is the submission's, though an earlier version has written it in another form."""
     described = describe_call(submission)
     if not isinstance(described, CallDescription) or described.reference != call.reference:
         return False
@@ -127,9 +128,9 @@ def is_same_call(submission: Submission, call: CallDescription) -> bool:
 
 
 def fingerprint(submission: Submission) -> str:
-    """A text that is the same for the same call in any process: it tells apart what has one idempotency key.
+    """A text that is the same for the same call in every process. It tells whether a key was used for another call.
 
-    What cannot be written counts by its type alone, and a target that no reference leads to by its name.
+    An argument that cannot be written counts by its type alone, and a target without a reference by its name alone.
     """
     call = describe_call(submission)
     if isinstance(call, CallDescription):

@@ -1,4 +1,4 @@
-"""Results as JSON: as files keep them, and as they come from a job's own process."""
+"""Results as JSON: as a file keeps them, and as a job's own process sends them."""
 
 import json
 from dataclasses import dataclass
@@ -8,34 +8,34 @@ from pydantic_core import to_json
 
 @dataclass(frozen=True, slots=True)
 class WrittenResult:
-    """A result that was written where it was made: this process has never seen the value."""
+    """A result that a job's own process has written as JSON. This process has never had the value."""
 
     text: str | None
-    """`None`: there is one that could not be written, or was too large."""
+    """`None`: the result could not be written, or was too large."""
 
 
 def write_result(result: object) -> bytes:
-    """The result as JSON; NumPy's numbers and arrays are numbers and lists. What is no JSON raises.
+    """The result as JSON. NumPy's numbers and arrays become numbers and lists.
 
-    It may call the user's code, and raises whatever that does.
+    It can call the user's code. It raises what that code raises, and an error for a value that is no JSON.
     """
     return to_json(result, fallback=_simplify)
 
 
 def show_result(result: object) -> bytes:
-    """The result as JSON for clients, in which there is no NaN: it is `null`. Raises what `write_result` does."""
+    """The result as JSON for clients. NaN is `null`, since JSON has none. Raises what `write_result` does."""
     return to_json(result, inf_nan_mode="null", fallback=_simplify)
 
 
 def _simplify(value: object) -> object:
-    """What JSON can say of a value for which it has no word."""
+    """A value that JSON does not know, as one that it knows."""
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"a {type(value).__module__}.{type(value).__qualname__} is no JSON")
 
 
 def read_result(text: str) -> object:
-    """What `write_result` has written. `ValueError` for what is no JSON, or none that Python would read."""
+    """The result that `write_result` has written. `ValueError` if the text is no JSON, or is nested too deeply."""
     try:
         return json.loads(text)
     except RecursionError as error:

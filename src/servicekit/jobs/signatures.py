@@ -1,12 +1,12 @@
-"""Whether the arguments of a job fit its target.
+"""The check whether the arguments of a job fit its target's signature.
 
-What is missing, unknown or too much is found for every target whose signature can be told. Types are checked for
-functions and methods that can be imported by name: pydantic takes a millisecond to prepare for a type, once for each
-function, and those that are made anew for every job would cost that every time.
+Missing, unknown and surplus arguments are found for every target whose signature Python can read. Types are checked
+only for functions and methods that can be imported by name: pydantic needs a millisecond to prepare for a type, once
+for each function, and a function that is made anew for every job would cost that every time.
 
-The rule is that of type checkers: a value has to be of the type that the signature names, and nothing is converted,
-since the target gets exactly what was passed. What pydantic refuses beyond that rule is let through, and so is whatever
-cannot be decided: a job that keeps to its signature is never refused.
+The rule is that of type checkers: a value must be of the type that the signature names. Nothing is converted, since the
+target gets exactly what was passed. Where pydantic is stricter than this rule, or cannot decide, the argument passes,
+so that a job that keeps to its signature is never refused.
 """
 
 import inspect
@@ -30,12 +30,14 @@ from servicekit.jobs.outcome import clip
 from servicekit.jobs.references import find_reference, name_in_full
 from servicekit.jobs.submission import check_target, name_of
 
+# Both stand in one sentence of an error, which a client shows; a path and a value can be as long as the user likes.
 _MAX_PATH_CHARACTERS: Final = 100
 _MAX_REASON_CHARACTERS: Final = 300
 _BY_PLACE: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
-# What fits by the type checkers' rules, or is a number of numpy's, though pydantic, being strict, says one of these.
+# By the kind of pydantic's error: values that fit by the rules of type checkers, or are numbers of NumPy. Pydantic
+# refuses them in its strict mode, so these errors do not count.
 _ALSO_FITS: Final[dict[str, tuple[type, ...]]] = {
     "int_type": (Integral,),
     "float_type": (Real,),
@@ -43,16 +45,17 @@ _ALSO_FITS: Final[dict[str, tuple[type, ...]]] = {
     "date_type": (date,),
     "bytes_type": (bytearray, memoryview),
     "sequence_str": (str, bytes),
-    "list_type": (Sequence,),  # said of a Sequence as well
+    "list_type": (Sequence,),  # pydantic gives this error for `Sequence[...]` too, so a sequence may be right
     "dict_type": (Mapping,),
     "frozen_set_type": (Set,),
-    "recursion_loop": (object,),  # too deep for pydantic
+    "recursion_loop": (object,),  # pydantic gave up: the value is nested too deeply
 }
+# Exceptions to these: they do not fit by the rules of type checkers either.
 _BUT_NOT: Final[dict[str, tuple[type, ...]]] = {"list_type": (str, bytes, tuple), "frozen_set_type": (set,)}
 
 
 def signature_of(target: Any) -> "Signature":
-    """How the target can be called: found out once for each."""
+    """The signature of the target. It is read once for each target."""
     function = target.__func__ if type(target) is MethodType else target
     return _signatures.get(id(function)) or _learn_signature(function)
 
@@ -63,7 +66,7 @@ class _Mismatch(NamedTuple):
 
 
 class _Type:
-    """What the signature says of one argument."""
+    """The type and the default of one parameter."""
 
     def __init__(self, annotation: object, default: object) -> None:
         self._annotation: Any = annotation
@@ -75,13 +78,13 @@ class _Type:
             if isinstance(value, self._classes) or value is self._default or self._adapter is None:
                 return None
             return _validate(self._adapter, name, value)
-        except Exception:  # of the user's code: a validator, or a class that has its own idea of its instances
+        except Exception:  # it is the user's code: a validator, an `__eq__`, or a metaclass's `__instancecheck__`
             return None
 
     @cached_property
     def _adapter(self) -> TypeAdapter[object] | None:
-        """`None` if pydantic cannot tell what is of this type."""
-        fast: Any = Annotated[self._annotation, FailFast()]  # of a million wrong numbers the first is enough
+        """`None` if pydantic cannot check this type."""
+        fast: Any = Annotated[self._annotation, FailFast()]  # a million wrong numbers need not give a million errors
         for annotation in (fast, self._annotation):
             with suppress(Exception):
                 return TypeAdapter(annotation)
@@ -89,9 +92,9 @@ class _Type:
 
 
 class Signature:
-    """How a target can be called; and of a function, what else is asked for each of its jobs.
+    """How a target can be called. For a function also its runner's kind and its name, which each job of it needs.
 
-    `kind` and `name` are those of `check_target` and `name_of`, or `None` for what is no function.
+    `kind` and `name` are the answers of `check_target` and `name_of`; `None` if the target is no function.
     """
 
     kind: RunnerKind | None = None
@@ -106,12 +109,12 @@ class Signature:
         self._required = [each.name for each in required]
         self._rest, self._more = rest, more
         self._types = types
-        # How many arguments a call may have that gives none by name.
+        # How many arguments a call without keywords may have. Most calls are such, and need no other check of names.
         most = len(self._places) if not rest else sys.maxsize - 1
         self._counts = range(len(required), most + 1) if all(each.kind in _BY_PLACE for each in required) else range(0)
 
     def check(self, target: object, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
-        """`InvalidArguments`, which names the argument, unless the target, whose signature this is, takes them."""
+        """`InvalidArguments`, which names the argument, unless the target takes these. It must be this signature's."""
         if type(target) is MethodType:
             args = (target.__self__, *args)
         mismatch = self._find_mismatch(args, kwargs)
@@ -153,30 +156,32 @@ class Signature:
 
 _ANYTHING: Final = Signature(list(inspect.signature(lambda *_args, **_kwargs: None).parameters.values()), {})
 _signatures: dict[int, Signature] = {}
-"""By the target's identity: an own idea of hash and equality does not count. Each is let go of with its target."""
+"""By the target's `id`, since a class of the user's may have a hash and an equality of its own. An entry is removed
+when its target is collected."""
 
 
 def _learn_signature(target: Any) -> Signature:
     signature = _read_signature(target)
     if type(target) is FunctionType and signature is not _ANYTHING:
-        with suppress(InvalidTarget):  # it is a generator function: `check_target` says so each time
+        with suppress(InvalidTarget):  # a generator function, which `check_target` refuses for each of its jobs
             signature.kind = check_target(target, (), {})
             signature.name = name_of(target)
-    with suppress(TypeError):  # some objects cannot be referred to weakly: they are asked each time
+    with suppress(TypeError):  # some objects allow no weak reference, so their signatures are read each time
         finalize(target, _signatures.pop, id(target), None).atexit = False
         _signatures[id(target)] = signature
     return signature
 
 
 def _read_signature(target: Any) -> Signature:
-    """The signature of the target itself, not of what it wraps: a decorator can add arguments, or convert them."""
+    """The signature of the target itself, not of the function that it wraps, since a decorator can change arguments."""
     try:
-        if isinstance(target, type) and type(target) is not type:  # a metaclass takes what it likes: pydantic's does
+        # A metaclass can take other arguments than the class's `__init__`, as pydantic's does.
+        if isinstance(target, type) and type(target) is not type:
             return _ANYTHING
         parameters = list(inspect.signature(target, follow_wrapped=False).parameters.values())
         is_typed = type(target) is FunctionType and not hasattr(target, "__wrapped__") and find_reference(target)
         return Signature(parameters, _read_types(target, parameters) if is_typed else {})
-    except Exception:  # many builtins do not tell
+    except Exception:  # many builtins have no signature that Python could read
         return _ANYTHING
 
 
@@ -184,17 +189,17 @@ def _read_types(function: FunctionType, parameters: Sequence[inspect.Parameter])
     types = {}
     for each in parameters:
         if each.annotation is not each.empty:
-            # One by one: a name that is imported only for type checkers must not hide the rest.
+            # One by one, since a name that is imported only for type checkers would else hide all other types.
             with suppress(Exception):
                 holder = SimpleNamespace(__annotations__={each.name: each.annotation})
                 annotation = get_type_hints(holder, function.__globals__, include_extras=True)[each.name]
-                if not inspect.isroutine(annotation):  # pydantic would call it
+                if not inspect.isroutine(annotation):  # pydantic would call such an annotation as a validator
                     types[each.name] = _Type(annotation, each.default)
     return types
 
 
 def _is_class(annotation: Any) -> bool:
-    """Whether `isinstance` can decide what is of this type: a class, or a union of some."""
+    """Whether `isinstance` can check this type: a class, or a union of classes."""
     try:
         isinstance(object(), annotation)
     except Exception:
@@ -211,7 +216,10 @@ def _validate(adapter: TypeAdapter[object], name: str, value: object) -> _Mismat
 
 
 def _describe(name: str, value: object, errors: Sequence[ErrorDetails]) -> _Mismatch | None:
-    """What pydantic says where it has got farthest; nothing if it may be stricter than the signature."""
+    """Pydantic's messages for the place that is deepest in the value; `None` if pydantic may be stricter than the rule.
+
+    Of a union, pydantic tells the errors of every member. The member that got deepest is most likely the one meant.
+    """
     if any(map(_is_too_strict, errors)):
         return None
     paths = [".".join([name, *_follow(value, error)]) for error in errors]
@@ -235,7 +243,7 @@ def _is_too_strict(error: ErrorDetails) -> bool:
 
 
 def _follow(value: Any, error: ErrorDetails) -> Iterator[str]:
-    """The parts of the error's location that lead into the value; the others name types of a union."""
+    """The parts of the error's location that lead into the value. The other parts name members of a union."""
     for part in error["loc"]:
         try:
             value = value[part]
@@ -246,7 +254,7 @@ def _follow(value: Any, error: ErrorDetails) -> Iterator[str]:
 
 
 def _find_made_models(path: str, value: object, result: object) -> Iterator[_Mismatch]:
-    """Where pydantic has made a model of a dictionary, which it does even when it is strict."""
+    """The places where pydantic has made a model from a dictionary, as it does even in its strict mode."""
     if result is value:
         return
     if isinstance(result, BaseModel) and not isinstance(value, BaseModel):

@@ -6,10 +6,11 @@
        ├──────fail────────┤
        └──────cancel──────┴─────cancel─────▶ canceled
 
-A release takes a job back from a process that stops or has died; a retry, after an attempt that failed. What is pending
-fails only if it has waited longer than it may, or the one process that could have run it is gone.
+A release takes a job back from a process that stops or has died. A retry takes it back after an attempt that failed. A
+pending job fails in two cases only: it has waited longer than `queue_timeout`, or the only process that could run it is
+gone.
 
-Stores guard their writes with it, tests walk it. No other file compares or spells statuses: ask
+Stores guard their writes with this table, and tests walk it. No other file compares or spells statuses: ask
 `status.is_terminal` or `move_of(Transition.CLAIM)`.
 """
 
@@ -18,7 +19,7 @@ from typing import NamedTuple
 
 
 class JobStatus(StrEnum):
-    """Where a job is in its life. The value is its spelling in JSON, SQL and everywhere else."""
+    """Where a job is in its life. A status has the same spelling in Python, JSON, SQL and the routes."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -26,7 +27,7 @@ class JobStatus(StrEnum):
     FAILED = "failed"
     CANCELED = "canceled"
 
-    # Enum's own hash is a Python function; statuses are dictionary keys on the hot path.
+    # Enum's own hash is a Python function, and statuses are dictionary keys on the hot path, so it would cost each job.
     __hash__ = str.__hash__
 
     @property
@@ -36,7 +37,7 @@ class JobStatus(StrEnum):
 
 
 class Transition(StrEnum):
-    """What can happen to a job."""
+    """A change of a job's status, by its reason."""
 
     CLAIM = "claim"
     COMPLETE = "complete"
@@ -45,7 +46,7 @@ class Transition(StrEnum):
     RELEASE = "release"
     RETRY = "retry"
 
-    __hash__ = str.__hash__
+    __hash__ = str.__hash__  # as for `JobStatus`
 
 
 TRANSITIONS: dict[tuple[JobStatus, Transition], JobStatus] = {
@@ -64,32 +65,33 @@ class EndedBy(StrEnum):
     """What made an attempt end."""
 
     TARGET = "target"
-    """It returned or raised, of its own accord; also if it was asked to stop and did something else."""
+    """The target returned or raised by itself; also if it was asked to stop, and returned or raised something else."""
     CANCEL = "cancel"
-    """It was asked to stop, and stopped; or it had not begun."""
+    """The target was asked to stop, and stopped; or the job was canceled before an attempt began."""
     KILL = "kill"
-    """It was asked to stop, and had to be killed after its grace time."""
+    """The target was asked to stop, and its process was killed after its grace time."""
     TIME_LIMIT = "time_limit"
+    """The attempt or the job exceeded one of its time limits."""
     STOP = "stop"
-    """The process that ran it, or alone could run it, was stopped in order."""
+    """The process that ran the job, or the only one that could run it, was stopped in order."""
     CRASH = "crash"
-    """The process that ran it died; or there is none left that could run it."""
+    """The process that ran the job died, or no process is left that could run it."""
 
-    __hash__ = str.__hash__
+    __hash__ = str.__hash__  # as for `JobStatus`
 
 
 _TERMINAL = frozenset(JobStatus) - {status for status, _ in TRANSITIONS}
 
 
 class Move(NamedTuple):
-    """One row of the table read from its transition: the statuses it may start from, and where it leads."""
+    """All rows of one transition: the statuses from which it may start, and the status to which it leads."""
 
     sources: tuple[JobStatus, ...]
     target: JobStatus
 
 
 def move_of(transition: Transition) -> Move:
-    """The statuses that `transition` may start from, and the one it leads to."""
+    """The statuses from which `transition` may start, and the status to which it leads."""
     rows = {source: target for (source, name), target in TRANSITIONS.items() if name is transition}
-    (target,) = set(rows.values())
+    (target,) = set(rows.values())  # a store writes one status for a transition, so a second one must fail here
     return Move(tuple(rows), target)

@@ -1,4 +1,4 @@
-"""What was submitted: a target with its arguments, and the kind of runner that it needs."""
+"""A submission: a target with its arguments, its options, and the kind of runner that it needs."""
 
 import functools
 import inspect
@@ -13,7 +13,7 @@ from servicekit.jobs.command import Command
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind
 from servicekit.jobs.outcome import clip
 
-MAX_NAME_CHARACTERS = 200
+MAX_NAME_CHARACTERS = 200  # as for a name that the options give: see `texts.MAX_TEXT_CHARACTERS`
 
 JobTarget = Callable[..., object] | Coroutine[Any, Any, object] | Command
 """An `async def` function, a plain function (it runs in a thread), any other callable, a coroutine object, or a
@@ -21,7 +21,7 @@ JobTarget = Callable[..., object] | Coroutine[Any, Any, object] | Command
 
 
 class CallDescription(NamedTuple):
-    """A call, in words that any process of this program understands."""
+    """A call as text that any process of this program can read."""
 
     reference: str
     arguments: str
@@ -29,12 +29,14 @@ class CallDescription(NamedTuple):
 
 
 class CallProblem(NamedTuple):
-    """Why there are no such words, so that only this process can make the call."""
+    """Why a call cannot be written as text, so that only this process can make it."""
 
     argument: str | None
-    """Where the value is that cannot be written: `body.items.3`; `None` if it is the target."""
+    """The path to the value that cannot be written: `body.items.3`; `None` if it is the target."""
     reason: str
+    """The end of a sentence that begins with the target or the argument."""
     is_too_deep: bool = False
+    """Whether the value contains itself, or is nested too deeply."""
 
     @property
     def sentence(self) -> str:
@@ -43,7 +45,10 @@ class CallProblem(NamedTuple):
 
 @dataclass(slots=True)
 class Submission:
-    """One accepted call of `add_job`. Nobody changes it; frozen, it would take ten times as long to make."""
+    """One accepted call of `add_job`.
+
+    Nobody changes it. It is not a frozen dataclass, since each job makes one, and a frozen one takes ten times as long.
+    """
 
     id: str
     name: str
@@ -59,21 +64,24 @@ class Submission:
     parent: str | None = None
     """The job that submits it."""
     description: CallDescription | CallProblem | None = None
-    """The call in words, once somebody has asked for it: see `servicekit.jobs.restartable.describe_call`."""
+    """The call as text. It is made on demand: see `servicekit.jobs.restartable.describe_call`."""
 
     def call(self) -> Any:
-        """Call the target; of a coroutine function this gives the coroutine."""
+        """Call the target, and return its result. A coroutine function returns its coroutine, still to be awaited."""
         target = self.target
         return target(*self.args, **self.kwargs) if callable(target) else target
 
     def discard(self) -> None:
-        """Give up a target that will never run, so that Python does not warn of a coroutine never awaited."""
+        """Close a coroutine that will never run, since Python would warn that it was never awaited."""
         if inspect.iscoroutine(self.target) and inspect.getcoroutinestate(self.target) == inspect.CORO_CREATED:
             self.target.close()
 
 
 class FailingTarget:
-    """A target that fails for a reason that was known before."""
+    """A target that raises the given error.
+
+    It stands in for a call that could not be loaded, so that the job fails in an attempt like every other.
+    """
 
     def __init__(self, error: Exception) -> None:
         self._error = error
@@ -84,7 +92,7 @@ class FailingTarget:
 
 @dataclass(slots=True)
 class Claim:
-    """The right to run one attempt of a job. Nobody changes it, as with `Submission`."""
+    """The right to run one attempt of a job. Nobody changes it. It is not frozen, as `Submission` is not."""
 
     submission: Submission
     attempt: int
@@ -95,7 +103,10 @@ class Claim:
 def check_target(
     target: object, args: tuple[object, ...], kwargs: dict[str, object], wanted: RunnerKind | None = None
 ) -> RunnerKind:
-    """Say what runs the target: `wanted` if that can. `InvalidTarget`, with the reason, for what could never run."""
+    """The kind of runner for the target: `wanted` if that kind can run it, else the one that fits it.
+
+    `InvalidTarget`, with the reason, if no runner can run it, or not the one that is wanted.
+    """
     kind = _check_kind(target, args, kwargs)
     if wanted is None or wanted is kind:
         return kind
@@ -105,7 +116,7 @@ def check_target(
 
 
 def _check_kind(target: object, args: tuple[object, ...], kwargs: dict[str, object]) -> RunnerKind:
-    # Nearly every target is one of these two, and `inspect` would take its time.
+    # The common case first: the functions of `inspect` that follow are slow, and this runs once for each job.
     function = target.__func__ if type(target) is MethodType else target
     if type(function) is FunctionType and function.__code__.co_flags & inspect.CO_COROUTINE:
         return RunnerKind.COROUTINE
@@ -139,7 +150,7 @@ def _function_behind(target: Callable[..., object]) -> object:
 
 
 def name_of(target: object) -> str:
-    """A name for people: the function's, or its class's if it has none."""
+    """A name to show: that of the function, or of its class if it has none."""
     if type(target) is Command:
         return name_of_program(target)
     try:
@@ -156,10 +167,10 @@ def name_of(target: object) -> str:
 
 
 def name_argument(target: Any, key: int | str) -> str:
-    """What the target calls an argument."""
+    """The name of an argument in the target's signature; its position as text if the signature cannot be read."""
     if isinstance(key, str):
         return key
-    with suppress(Exception):  # some callables do not tell their signatures
+    with suppress(Exception):  # some callables, such as many in C, have no signature that Python could read
         for index, parameter in enumerate(inspect.signature(target).parameters.values()):
             if parameter.kind is parameter.VAR_POSITIONAL:
                 return f"{parameter.name}.{key - index}"
@@ -169,7 +180,7 @@ def name_argument(target: Any, key: int | str) -> str:
 
 
 def name_of_program(command: Command) -> str:
-    """The last part of the program's path; of a shell's line, its first word."""
+    """The last part of the program's path. For a shell's line, the program is its first word."""
     words = command.argv[0].split()
     return clip(
         (words[0] if command.shell and words else command.argv[0]).rpartition("/")[2] or "command", MAX_NAME_CHARACTERS

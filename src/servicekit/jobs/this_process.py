@@ -1,12 +1,12 @@
-"""The number of this process, for what asks for it with every job: `os.getpid()` is a system call."""
+"""The id of this process, for code that asks for it with every job: `os.getpid()` would be a system call each time."""
 
 import os
 from typing import Final
 
 
 class _ThisProcess:
-    """Its `id` is what `os.getpid()` says, also in a forked child; but not in one that code in C has forked without
-    telling Python. Where that would do harm, `os.getpid()` is asked.
+    """Its `id` is that of `os.getpid()`, in a forked child too. It is wrong in a child that code in C has forked, since
+    Python does not learn of that. Where that would do harm, `os.getpid()` is called instead.
     """
 
     __slots__ = ("id",)

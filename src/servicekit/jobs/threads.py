@@ -1,7 +1,8 @@
-"""Calls beside the event loop, each in a thread of its own that nobody waits for at the end.
+"""Calls outside of the event loop, each in a daemon thread of its own, which a stop does not wait for.
 
-Not the executor of the event loop: its threads are few, and shared with the application, whose calls may fill them; and
-both `asyncio.run` and the interpreter wait for what they do. An import that hangs would keep a service from stopping.
+The default executor of the event loop is not used, for two reasons. Its threads are few, and the application can fill
+them. And both `asyncio.run` and the interpreter wait for its threads, so an import that hangs would keep a service from
+stopping.
 """
 
 import asyncio
@@ -18,10 +19,10 @@ T = TypeVar("T")
 
 
 def start_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
-    """Call it in a daemon thread, with the context of the caller. `RuntimeError` if the system gives no more threads.
+    """Call the function in a daemon thread, with the caller's context variables. `RuntimeError` if there is no thread.
 
-    Whoever cancels the future does not stop the call. What it raises that would end the event loop, such as
-    `SystemExit`, comes as a `RuntimeError`.
+    To cancel the future does not stop the call. If the function raises what would end the event loop, such as
+    `SystemExit`, the future has a `RuntimeError` instead.
     """
     loop, context = asyncio.get_running_loop(), copy_context()
     future: asyncio.Future[T] = loop.create_future()
@@ -40,23 +41,23 @@ def start_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         try:
             result = context.run(function, *args, **kwargs)
         except BaseException as error:
-            # A future takes no `StopIteration`, and the event loop lets through what is no `Exception`.
+            # A future refuses `StopIteration`, and an error that is no `Exception` would end the event loop.
             if isinstance(error, Exception) and not isinstance(error, StopIteration):
                 found = error
             else:
                 found = RuntimeError(describe_error(error))
-        with suppress(RuntimeError):  # the event loop is closed, and nobody waits
+        with suppress(RuntimeError):  # the event loop may be closed by now; then nobody waits for the result
             loop.call_soon_threadsafe(settle, result, found)
 
     try:
         threading.Thread(target=call, name="servicekit-call", daemon=True).start()
-    except MemoryError as error:
+    except MemoryError as error:  # Python has two errors for one cause, and callers must know only one
         raise RuntimeError("no memory for a thread") from error
     return future
 
 
 async def call_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call it in a thread and wait for it; or here, on the event loop, if there are no more threads."""
+    """Call the function in a thread, and wait for it. If there is no thread, call it here, and block the event loop."""
     try:
         calling = start_in_thread(function, *args, **kwargs)
     except RuntimeError:

@@ -1,17 +1,18 @@
-"""Values as JSON, and back exactly as they were: of the same types, to any depth.
+"""Values written as JSON, and read back exactly as they were: of the same types, to any depth.
 
-What JSON gives back by itself stands as it is. Everything else is an object with one key, which names its kind:
+A value that JSON gives back unchanged is written as it is. Every other value is an object with one key that names its
+kind:
 
     {"$datetime": ["2026-03-28T09:00:00", 0, {"$zone": "Europe/Berlin"}]}
     {"$object": ["app.models:Patch", {"fields": {"name": "Ada", "email": null}, "given": ["name"]}]}
 
-No validator, no `__init__` and no `__post_init__` runs when it is read: what was valid when it was accepted is not
-asked again.
+No validator, no `__init__` and no `__post_init__` runs when a value is read: the value was valid when it was accepted,
+and is not checked again.
 
-Whoever can write the text decides which data a target gets, and nothing else. A kind is one of the table here. A class
-is looked up by its name, as a target is, and used only if it is data (`servicekit.jobs.classes`); its instances are put
-together without calling anything of it but what hashes and compares them, and what makes the default of a field that
-was not there yet. Nothing that the text names is called.
+A text that an attacker has written can decide which data a target gets, and nothing else. Each kind is in the table of
+this module. A class is looked up by its name, as a target is, and used only if it is data (`servicekit.jobs.classes`).
+Its instances are put together without its code, with two exceptions: they may be hashed and compared, and a field that
+is new in the class gets its default from the class. Nothing that the text names is called.
 """
 
 import ipaddress
@@ -48,14 +49,16 @@ from servicekit.jobs.classes import (
 )
 from servicekit.jobs.objects import Parts, attributes_of, base_value_of, extend, put_together, take_apart
 
-_MAX_DEPTH: Final = 100  # some frames of Python's for each level, of the thousand that it allows
-_MAX_INT_BITS: Final = 2_000  # Python reads no number of more digits than it was told to, 640 at the least
+_MAX_DEPTH: Final = 100  # each level needs some frames of Python, which allows a thousand in all
+# Larger numbers are written in hexadecimal. Python refuses decimal ones above a limit that users can lower to 640
+# digits; 2,000 bits are 603 digits.
+_MAX_INT_BITS: Final = 2_000
 
 Write = Callable[[Any], object]
 
 
 def is_plain(value: Any) -> bool:
-    """Whether JSON gives the value back as it is."""
+    """Whether JSON gives the value back unchanged."""
     kind = type(value)
     if value is None or kind is str or kind is int or kind is bool:
         return True
@@ -67,12 +70,12 @@ def is_plain(value: Any) -> bool:
 
 
 def write_value(value: object) -> object:
-    """The value as JSON has it. `CannotKeep`, with the reason and the path to it, if it could not be read again."""
+    """The value as JSON. `CannotKeep`, with the reason and the path, if a part of it could not be read back."""
     return _Writer().write(value)
 
 
 def sketch_value(value: object) -> object:
-    """The same, with the mere type of what cannot be written."""
+    """The value as JSON, in which each part that cannot be written is replaced by the name of its type."""
     try:
         return _Sketcher().write(value)
     except (TooDeep, RecursionError):
@@ -80,7 +83,7 @@ def sketch_value(value: object) -> object:
 
 
 def read_value(data: Any) -> Any:
-    """The value that was written; `CannotRead` if it does not fit the program any more, or is nothing of the kind."""
+    """The value that was written. `CannotRead` if it does not fit this program's classes, or was never written."""
     if type(data) is list:
         return [read_value(part) for part in data]
     if type(data) is not dict:
@@ -100,7 +103,7 @@ def _read_kind(tag: str, content: object) -> object:
 
 
 class _Writer:
-    """Writes a value, and knows how deep it is in it."""
+    """Writes one value, and counts how deep it is within it."""
 
     def __init__(self) -> None:
         self._depth = 0
@@ -144,7 +147,7 @@ class _Writer:
         plain = base_value_of(value, base_of(kind))
         try:
             extend(kind, plain, {})
-        except TypeError as error:  # some classes that are made in C do not let others make instances
+        except TypeError as error:  # some classes in C do not let other code make instances; reading would fail
             raise CannotKeep(_explain(value)) from error
         return {"$extended": [describe_type(kind), self.write(plain), self.write_named(attributes_of(value))]}
 
@@ -161,7 +164,7 @@ class _Writer:
         return data
 
     def write_named(self, parts: dict[str, Any]) -> dict[str, object]:
-        """The values of a dictionary; what cannot be written says under which name."""
+        """The values of a dictionary. The error of a value that cannot be written has its name in the path."""
         return {name: self._write_part(name, part) for name, part in parts.items()}
 
     def _write_all(self, parts: Iterable[object]) -> list[object]:
@@ -178,7 +181,7 @@ class _Writer:
         return [[self.write(key), self._write_part(key, part)] for key, part in pairs.items()]
 
     def write_set(self, parts: Iterable[object]) -> list[object]:
-        """The elements in an order that is the same in every process."""
+        """The elements, sorted: the order of a set differs between processes, and fingerprints are compared."""
         return sorted(map(self.write, parts), key=lambda part: json.dumps(part, sort_keys=True))
 
     def write_sequence(self, parts: Sequence[object]) -> list[object]:
@@ -189,9 +192,9 @@ class _Sketcher(_Writer):
     def write(self, value: Any) -> object:
         try:
             return super().write(value)
-        except TooDeep:  # to go on beside it could take for ever, if it contains itself more than once
+        except TooDeep:  # a value that contains itself several times would take for ever, if this went on beside it
             raise
-        except Exception:  # also of the user's code
+        except Exception:  # it can be raised by the user's code too
             return _sketch(value)
 
 
@@ -204,7 +207,7 @@ def _looks_tagged(value: dict[str, object]) -> bool:
 
 
 class _Kind(NamedTuple):
-    """How instances of one class, and no subclass of it, are written and read."""
+    """How instances of one class are written and read. Instances of subclasses are not: they have code of their own."""
 
     tag: str
     write: Callable[[_Writer, Any], object]
@@ -338,7 +341,7 @@ def _write_member(kind: type[Enum], member: Enum) -> object:
     name = member._name_
     if name is not None and kind.__members__.get(name) is member:
         return {"$enum": [describe_type(kind), name]}
-    if issubclass(kind, Flag):  # a combination of several
+    if issubclass(kind, Flag):  # a combination of members, which has no name
         return {"$flag": [describe_type(kind), member._value_]}
     raise CannotKeep(f"it is no named member of {kind.__qualname__}")
 
