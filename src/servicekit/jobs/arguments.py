@@ -1,8 +1,8 @@
-"""Arguments as JSON, and back exactly as they were.
+"""Arguments written as JSON, and read back exactly as they were.
 
-`{"args": [...], "kwargs": {...}}`. If JSON alone would not give them back, there is `"form": 2` beside, and they are
-written as `servicekit.jobs.values` says. Earlier versions named under `"typed"` which arguments pydantic has to read by
-the types of the target's signature; these are still read.
+The form is `{"args": [...], "kwargs": {...}}`. If JSON would not give the values back unchanged, there is also
+`"form": 2`, and the values are written by `servicekit.jobs.values`. Earlier versions wrote `"typed"`, a list of the
+arguments that pydantic must read by the types of the target's signature. These are still read.
 """
 
 import inspect
@@ -19,7 +19,7 @@ from servicekit.jobs.outcome import describe_error
 from servicekit.jobs.values import is_plain, read_value, sketch_value, write_value
 
 Key = int | str
-"""Which argument: its place among those without a name, or its name."""
+"""An argument's position, or its name if it is given by keyword."""
 
 NO_ARGUMENTS: Final = '{"args": [], "kwargs": {}}'
 _FORM: Final = 2
@@ -37,13 +37,13 @@ class ArgumentNotKept(Exception):
 
 
 def dump_arguments(args: tuple[object, ...], kwargs: dict[str, object]) -> str:
-    """The arguments as text; `ArgumentNotKept` if one of them would not come back as it is."""
+    """The arguments as text. `ArgumentNotKept` if one of them could not be read back unchanged."""
     if not (args or kwargs):
         return NO_ARGUMENTS
     try:
         if all(map(is_plain, args)) and (not kwargs or all(map(is_plain, kwargs.values()))):
             return json.dumps({"args": args, "kwargs": kwargs})
-    except (RecursionError, ValueError):  # it contains itself, or a number of too many digits
+    except (RecursionError, ValueError):  # a value contains itself, or a number has too many digits for Python's `str`
         pass
     written = [_write(index, value) for index, value in enumerate(args)]
     named = {name: _write(name, value) for name, value in kwargs.items()}
@@ -57,19 +57,19 @@ def _write(key: Key, value: object) -> object:
         path, reason, is_too_deep = obstacle.path, obstacle.reason, isinstance(obstacle, TooDeep)
     except RecursionError:
         path, reason, is_too_deep = [], TooDeep().reason, True
-    except Exception as error:  # of the user's code: a proxy's __getattr__, say
+    except Exception as error:  # it can be the user's code, such as the `__getattr__` of a proxy
         path, reason, is_too_deep = [], f"it cannot be looked at: {type(error).__name__}: {error}", False
     raise ArgumentNotKept(key, path, reason, is_too_deep=is_too_deep)
 
 
 def sketch_arguments(args: tuple[object, ...], kwargs: dict[str, object]) -> str:
-    """A text by which calls are told apart of which something cannot be written: that counts by its type alone."""
+    """A text to compare calls by, if some argument cannot be written: that argument counts by its type alone."""
     named = {name: sketch_value(value) for name, value in kwargs.items()}
     return json.dumps({"args": list(map(sketch_value, args)), "kwargs": named})
 
 
 def load_arguments(reference: str, target: object, text: str) -> tuple[tuple[object, ...], dict[str, object]]:
-    """What `dump_arguments` was given; `ArgumentsUnfit` if the classes are not what they were."""
+    """The arguments that `dump_arguments` has written. `ArgumentsUnfit` if this program's classes do not fit them."""
     if text == NO_ARGUMENTS:
         return (), {}
     try:
@@ -78,8 +78,8 @@ def load_arguments(reference: str, target: object, text: str) -> tuple[tuple[obj
         raise ArgumentsUnfit(reference, str(error)) from error
     except ValidationError as error:
         raise ArgumentsUnfit(reference, "; ".join(each["msg"] for each in error.errors())) from error
-    # What somebody else has written can have any shape, and the classes that it names are the user's: to import their
-    # modules, to hash their instances or to fill a new field can raise anything, `sys.exit()` included.
+    # Another program can have written a text of any shape. And the classes that it names are the user's: an import of
+    # their modules, a hash of an instance and a default of a new field can raise anything, also `SystemExit`.
     except BaseException as error:
         raise ArgumentsUnfit(reference, describe_error(error)) from error
 
@@ -96,16 +96,16 @@ def _load(target: Any, values: dict[str, Any]) -> tuple[tuple[object, ...], dict
 
 
 def _convert_typed(target: Any, args: Any, kwargs: Any, typed: list[Key]) -> None:
-    """Read what an earlier version has written."""
+    """Read the arguments that an earlier version has written."""
     for key in typed:
         adapter = _adapters(target)[key]
         place = args if isinstance(key, int) else kwargs
         place[key] = adapter.validate_json(json.dumps(place[key]))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256)  # pydantic needs a millisecond to prepare for a type
 def _adapters(target: Callable[..., object]) -> dict[Key, TypeAdapter[object]]:
-    """What reads each argument of a target whose signature names its type."""
+    """A reader for each argument whose type the target's signature names."""
     adapters: dict[Key, TypeAdapter[object]] = {}
     for index, parameter in enumerate(inspect.signature(target, eval_str=True).parameters.values()):
         if parameter.annotation is parameter.empty or parameter.kind in (

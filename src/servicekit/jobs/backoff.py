@@ -1,17 +1,17 @@
-"""What is done about something that fails, and is tried again: when that is, and what the log says of it."""
+"""Trying again what fails: the pauses in between, and a log that stays short."""
 
 import logging
 import time
 from typing import Final
 
-_FIRST_SECONDS: Final = 0.5  # a lock of another program is mostly free again by then
-_LONGEST_SECONDS: Final = 5.0  # how late work goes on at worst after a store has recovered
-_QUIET_SECONDS: Final = 60.0
-_MOST_FAILURES: Final = 100  # a minute, however many jobs they name
+_FIRST_SECONDS: Final = 0.5  # another program that locks the file has mostly finished by then
+_LONGEST_SECONDS: Final = 5.0  # after a store has recovered, work must go on at most this much later
+_QUIET_SECONDS: Final = 60.0  # often enough for somebody who watches the log, and too rare to fill it
+_MOST_FAILURES: Final = 100  # in a minute: messages can name jobs, so there can be as many as there are jobs
 
 
 class Backoff:
-    """The pauses between tries, each twice as long as the last one, up to the longest, until one succeeds."""
+    """Growing pauses between tries: each is twice as long as the one before, up to the longest."""
 
     __slots__ = ("_first_seconds", "_longest_seconds", "_seconds")
 
@@ -20,29 +20,29 @@ class Backoff:
         self._longest_seconds = _LONGEST_SECONDS if longest_seconds is None else longest_seconds
 
     def next_seconds(self) -> float:
-        """It has failed: how long to wait until the next try."""
+        """A try has failed: how many seconds to wait until the next one."""
         seconds = min(self._seconds, self._longest_seconds)
         self._seconds = seconds * 2
         return seconds
 
     def reset(self) -> None:
-        """It has succeeded: the next pause is the first one again."""
+        """A try has succeeded: the next pause is the first one again."""
         self._seconds = self._first_seconds
 
 
 class FailureLog:
-    """Logs what fails again and again once a minute; the lines between are for who debugs."""
+    """Logs a failure that repeats once a minute. The repetitions in between are logged at the level DEBUG."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._quiet_until: dict[str, float] = {}
 
     def warn(self, message: str, *facts: object) -> None:
-        """A warning, unless the same one was logged less than a minute ago."""
+        """Log a warning, at DEBUG if the same one was logged less than a minute ago."""
         self._log.log(logging.WARNING if self._is_news(message % facts) else logging.DEBUG, message, *facts)
 
     def exception(self, message: str, error: BaseException) -> None:
-        """An error with its traceback, which is left out if the same one was logged less than a minute ago."""
+        """Log an error with its traceback; at DEBUG and without it if the same one was logged in the last minute."""
         if self._is_news(f"{message}: {type(error).__name__}: {error}"):
             self._log.error(message, exc_info=error)
         else:

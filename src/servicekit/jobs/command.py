@@ -7,30 +7,31 @@ from typing import Final
 
 from servicekit.errors import ConfigurationError
 
-MAX_OUTPUT_BYTES: Final = 64 * 1024
+MAX_OUTPUT_BYTES: Final = 64 * 1024  # the result is held in memory; a program that writes more writes to a file
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """A program with its arguments, as the target of a job: `add_job(Command(["ffmpeg", "-i", path]))`.
 
-    The job completes when the program exits with 0, and fails with any other code or by a signal. Its result is
-    `{"exit_code": 0, "output": "..."}` with the last 64 KiB of its standard output. Each line that it writes there, or
-    to standard error, is in the job's log; except that a line `::progress 12/30 halfway there` on standard output is
-    the job's progress: how much is done, of how much if that is known, and a message if there is one. Programs that
-    hold their output back when it goes to a pipe have to flush it.
+    The job completes when the program exits with 0. It fails if the program exits with another code, or by a signal.
+    The result is `{"exit_code": 0, "output": "..."}` with the last 64 KiB of the program's standard output. Each line
+    of its standard output and standard error is in the job's log. One kind of line is not: `::progress 12/30 halfway
+    there` on standard output is the job's progress. It has how much is done, of how much if that is known, and a
+    message if there is one. Many programs buffer their output if it goes to a pipe: they must flush it.
 
-    A command that is canceled gets SIGTERM, with every program that it has started; if it exits with 0 all the same, it
-    has completed. It is killed after `kill_grace`. What it leaves behind when it ends is killed too, daemons included.
+    A command that is canceled gets SIGTERM, and so does every program that it has started. It is killed after
+    `kill_grace`. If it exits with 0 nevertheless, the job completes. When it ends, the programs that it has left behind
+    are killed too, daemons included.
 
     Its environment also has `SERVICEKIT_JOB_ID` and `SERVICEKIT_ATTEMPT`.
 
-    - `argv`: the program and its arguments, one text each; no shell is involved. A user's words can be options all the
-      same if they begin with a dash: put `--` before them, or pass them by `stdin`.
+    - `argv`: the program and its arguments, one text each. No shell reads them. A text from a user that begins with a
+      dash can still be taken as an option: put `--` before it, or pass it by `stdin`.
     - `shell`: run the one text of `argv` by `/bin/sh -c`. Only for texts of your own.
     - `cwd`: the working directory; the service's own if `None`.
-    - `env`: variables that are set beside those of the service.
-    - `stdin`: what the program can read; nothing if `None`.
+    - `env`: variables that are set in addition to those of the service.
+    - `stdin`: the program's standard input; it is empty if `None`.
     """
 
     argv: Sequence[str] | str
@@ -65,7 +66,7 @@ class Command:
             raise ConfigurationError("stdin", self.stdin, "a text")
 
     def list_arguments(self) -> list[str]:
-        """What is executed, the shell included where one was asked for."""
+        """The arguments of the process to start, with the shell if one was asked for."""
         argv = [*self.argv]
         return ["/bin/sh", "-c", *argv] if self.shell else argv
 

@@ -1,4 +1,4 @@
-"""`current_job()`: what a target can know and say while it runs."""
+"""`current_job()`: a target learns of its own job, and reports progress, lines and new jobs."""
 
 import asyncio
 import threading
@@ -18,13 +18,15 @@ from servicekit.jobs.submission import JobTarget, Submission
 
 P = ParamSpec("P")
 
-MAX_MESSAGE_CHARACTERS = 500
+MAX_MESSAGE_CHARACTERS = 500  # it is written with each report and stands in lists, so it must be short
 
+# Guards what a job has only if it is asked for. One lock for all jobs, since few need it; and an `RLock`, since a
+# finalizer that prints can run on the thread that holds it.
 _making = threading.RLock()
 
 
 class JobCall(NamedTuple):
-    """A call that a job's target wants to have made by another job."""
+    """A call that a target wants to submit as another job."""
 
     target: JobTarget
     args: tuple[object, ...]
@@ -33,27 +35,27 @@ class JobCall(NamedTuple):
 
 
 class JobHost(Protocol):
-    """Whoever runs jobs: hears what they say, and submits jobs for them. A job may speak after it has ended."""
+    """The engine, as a running job sees it: it takes reports, and submits jobs. A job can report after it has ended."""
 
     def notify_begun(self, job: "RunningJob") -> None:
-        """The job's work has begun. Called by the runners whose work may fail to begin."""
+        """The target has begun to run. Only runners call it whose targets can fail to begin."""
         ...
 
     def notify_report(self, job: "RunningJob") -> None:
-        """There is progress, or there are lines, to take. May be called from any thread."""
+        """The job has progress or lines to take. It may be called from any thread."""
         ...
 
     async def submit_for(self, job: "RunningJob", call: JobCall) -> str:
-        """Submit a job whose parent is this one, from any event loop, and return its id."""
+        """Submit a job whose parent is this job, from any event loop, and return its id."""
         ...
 
     def submit_blocking_for(self, job: "RunningJob", call: JobCall) -> str:
-        """The same from a thread, which waits for it; there is no event loop in it."""
+        """Like `submit_for`, from a thread without an event loop. It blocks the thread until the job is kept."""
         ...
 
 
 class RunningJob:
-    """The running job, as the engine and its runner have it. What a target sees of it is a `CurrentJob`."""
+    """The running job, for the engine and its runner. A target gets a `CurrentJob`, which shows a part of it."""
 
     __slots__ = (
         "_canceled", "_host", "_is_notified", "_lines", "_progress", "_taken", "attempt", "guard",
@@ -67,7 +69,7 @@ class RunningJob:
         self.is_cancel_requested = False
         """Whether the job was asked to stop. A coroutine gets `CancelledError` as well; a thread has only this."""
         self.is_interruptible = False
-        """Whether canceling the attempt's task now would reach the target, and nothing else (set by the runner)."""
+        """Whether to cancel the attempt's task now would reach the target, and nothing else (set by the runner)."""
         self._canceled: threading.Event | None = None
         self._progress: tuple[float, float | None, str | None] | None = None
         self._taken: tuple[float, float | None, str | None] | None = None
@@ -77,14 +79,14 @@ class RunningJob:
         self.kill_grace_seconds = 5.0
         """How long a process that was asked to stop has until it is killed (set by the engine, for the runner)."""
         self.guard: int | None = None
-        """A descriptor for whoever runs the job outside of this process (set by the engine, for the runner)."""
+        """A descriptor for the processes of the job: see `guard` in `ports` (set by the engine, for the runner)."""
 
     def wait_cancel_requested(self, timeout: float | None) -> bool:
         """See `CurrentJob`."""
         with _making:
             if self._canceled is None:
                 self._canceled = threading.Event()
-        if self.is_cancel_requested:  # asked for before, or while, the event was made
+        if self.is_cancel_requested:  # the request came before the event was there, so nobody would set the event
             return True
         return self._canceled.wait(timeout)
 
@@ -102,32 +104,32 @@ class RunningJob:
             self._notify()
 
     def log_piece(self, text: str, level: str, source: str) -> None:
-        """Add to the log what was printed: its last line goes on with the next piece."""
+        """Add a printed text to the log. Its last line goes on with the next piece."""
         if self._made_lines().add_piece(_exact(text), level, source):
             self._notify()
 
     @property
     def newest_progress(self) -> object:
-        """What was reported last, another object each time; `None` if nothing was."""
+        """The newest report of progress, a new object for each report; `None` if there was none."""
         return self._progress
 
     @property
     def has_report(self) -> bool:
-        """Whether there may be progress or lines to take."""
+        """Whether there can be progress or lines to take."""
         return self._lines is not None or self._progress is not self._taken
 
     def finish_log(self) -> None:
-        """Add to the log what was printed without a line break: the attempt has ended."""
+        """Add the printed texts without a line break to the log: the attempt has ended."""
         if self._lines is not None:
             self._lines.finish()
 
     def take_lines(self) -> list[NewLine]:
-        """The lines that have not been taken yet."""
+        """The lines that were not taken before."""
         self._is_notified = False
         return [] if self._lines is None else self._lines.take()
 
     def seconds_to_next_line(self) -> float | None:
-        """When a line that is written over is to be taken as it stands; `None` if there is none."""
+        """In how many seconds a line that is written over must be taken; `None` if there is none."""
         return None if self._lines is None else self._lines.seconds_to_next()
 
     def _made_lines(self) -> LineBuffer:
@@ -137,7 +139,8 @@ class RunningJob:
         return self._lines
 
     def _notify(self) -> None:
-        # Written before the flag is read, and read after it is cleared: at worst the engine is told twice.
+        # Without a lock: a report is stored before this flag is read, and taken after the flag is cleared. So the
+        # engine can be told once too often, but never once too few.
         if not self._is_notified:
             self._is_notified = True
             self._host.notify_report(self)
@@ -153,11 +156,11 @@ class RunningJob:
         return Progress(done, total, None if message is None else clip(message, MAX_MESSAGE_CHARACTERS))
 
     def note_begun(self) -> None:
-        """The work has begun, where that may fail."""
+        """The target has begun to run: see `JobHost.notify_begun`."""
         self._host.notify_begun(self)
 
     def request_cancel(self) -> None:
-        """Ask the target to stop."""
+        """Ask the target to stop: set the flag, and wake a thread that waits for it."""
         self.is_cancel_requested = True
         if self._canceled is not None:
             self._canceled.set()
@@ -173,7 +176,7 @@ class RunningJob:
 
 
 class _Parent:
-    """What submits jobs whose parent is the current one."""
+    """Submits jobs whose parent is the current job."""
 
     __slots__ = ()
 
@@ -187,14 +190,15 @@ class _Parent:
     def submit(self, target: Coroutine[Any, Any, object] | Command, /) -> str: ...
 
     def submit(self, target: JobTarget, /, *args: Any, **kwargs: Any) -> str:
-        """Submit a job like `Scheduler.add_job`, with its errors, and return its id. Its `parent` is this one.
+        """Submit a job like `Scheduler.add_job`, with its errors, and return its id. Its `parent` is this job.
 
-        For plain functions: it blocks the thread until the job is kept. On an event loop it raises `WouldBlock`: await
-        `submit_async` there. In a process of its own, the target must be importable by name, and its arguments such as
-        can be kept in a file, and of at most 1 MiB: else `InvalidTarget` or `InvalidArguments`.
+        For plain functions: it blocks the thread until the job is kept. On an event loop it raises `WouldBlock`; await
+        `submit_async` there. In a job's own process (`runner="process"`), another process must be able to import the
+        target by its name and to read the arguments, of at most 1 MiB: else `InvalidTarget` or `InvalidArguments`.
 
-        The new job is on its own: it goes on if this one is canceled or deleted. If this one is run again, it submits
-        again. With an idempotency key that has this job's id in it, that gives the first one's id.
+        The new job is independent: it goes on if this job is canceled or deleted. If this job is run again, it submits
+        again. To avoid that, give the new job an idempotency key that contains this job's id: the second submission
+        then returns the first one's id.
         """
         return self._running.submit_blocking(self._describe(target, args, kwargs))
 
@@ -205,7 +209,7 @@ class _Parent:
     async def submit_async(self, target: Coroutine[Any, Any, object] | Command, /) -> str: ...
 
     async def submit_async(self, target: JobTarget, /, *args: Any, **kwargs: Any) -> str:
-        """Like `submit`, from a coroutine."""
+        """Like `submit`, for coroutines: it does not block the event loop."""
         return await self._running.submit(self._describe(target, args, kwargs))
 
     def _describe(self, target: JobTarget, args: tuple[object, ...], kwargs: dict[str, object]) -> JobCall:
@@ -214,7 +218,7 @@ class _Parent:
 
 
 class CurrentJob(_Parent):
-    """The running job, as its own target sees it. Every member may be used from any thread."""
+    """The running job, for its own target. Every member may be used from any thread."""
 
     __slots__ = ("_running",)
 
@@ -235,22 +239,22 @@ class CurrentJob(_Parent):
 
     @property
     def name(self) -> str:
-        """What the job is called in lists."""
+        """The name of the job in lists."""
         return self._running.submission.name
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The words to find it by."""
+        """The words by which the job is found."""
         return self._running.submission.options.tags
 
     @property
     def metadata(self) -> dict[str, object]:
-        """What its submitter keeps with it: a copy."""
+        """A copy of the JSON object that the submitter keeps with the job."""
         return metadata_of(self._running.submission.options.metadata).as_dict()
 
     @property
     def parent(self) -> str | None:
-        """The id of the job that submitted it."""
+        """The id of the job that submitted this one; `None` if no job did."""
         return self._running.submission.parent
 
     @property
@@ -259,32 +263,32 @@ class CurrentJob(_Parent):
         return self._running.is_cancel_requested
 
     def raise_if_canceled(self) -> None:
-        """Raise `JobCanceled` if the job was asked to stop. Let it pass, and the job ends `canceled`."""
+        """Raise `JobCanceled` if the job was asked to stop. Unless the target catches it, the job ends `canceled`."""
         if self._running.is_cancel_requested:
             raise JobCanceled(self._running.id)
 
     def wait_cancel_requested(self, timeout: float | None = None) -> bool:
-        """Block this thread until the job is asked to stop, or for `timeout` seconds; say whether it was asked.
+        """Block this thread until the job is asked to stop, or for `timeout` seconds. Return whether it was asked.
 
-        For plain functions, instead of `time.sleep`. A coroutine would block the event loop with it.
+        For plain functions, instead of `time.sleep`. In a coroutine it would block the event loop.
         """
         return self._running.wait_cancel_requested(timeout)
 
     def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
-        """Say how far the job is. Cheap enough for every turn of a loop: only the newest is kept and passed on.
+        """Report how far the job is. It is cheap enough for every turn of a loop: only the newest report is passed on.
 
-        `TypeError` or `ValueError` for what is not a finite number.
+        `TypeError` or `ValueError` if `done` or `total` is not a finite number.
         """
         self._running.progress(done, total, message)
 
     def log(self, text: str, level: str = "info", source: str = "log") -> None:
-        """Add a line to the job's log, or several. Of what comes faster than it is kept, the newest is."""
+        """Add one or more lines to the job's log. If they come faster than they are kept, the oldest are left out."""
         self._running.log(text, level, source)
 
     def with_options(self, **options: Unpack[OptionChanges]) -> "CurrentJobWithOptions":
-        """The same, to submit jobs with these options (see `JobOptions`), which go before those of the target.
+        """An object whose `submit` gives jobs these options (see `JobOptions`). They replace those of the target.
 
-        `ConfigurationError` for an option that makes no sense.
+        `ConfigurationError` for an option that does not exist, or whose value makes no sense.
         """
         return CurrentJobWithOptions(self._running, options)
 
@@ -295,13 +299,13 @@ class CurrentJobWithOptions(_Parent):
     __slots__ = ("_changes", "_running")
 
     def __init__(self, running: RunningJob, changes: OptionChanges) -> None:
-        changed(DEFAULT_OPTIONS, changes)
+        changed(DEFAULT_OPTIONS, changes)  # it raises here, at the mistake, and not at the first `submit`
         self._running = running
         self._changes = changes
 
 
 def check_may_block(call: str = "submit()", instead: str = "`await ...submit_async()`") -> None:
-    """`WouldBlock` on an event loop: if it is the scheduler's, the call would wait for itself."""
+    """`WouldBlock` if this thread runs an event loop. On the scheduler's, the call would wait for itself for ever."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -312,7 +316,7 @@ def check_may_block(call: str = "submit()", instead: str = "`await ...submit_asy
 def _finite(number: float) -> float:
     try:
         if isfinite(number):
-            # Whatever else counts as a number (numpy's, a Fraction) is not JSON.
+            # Other kinds of numbers, such as NumPy's or a `Fraction`, cannot be written as JSON.
             return number if type(number) is int else float(number)
     except OverflowError:
         pass
@@ -320,12 +324,12 @@ def _finite(number: float) -> float:
 
 
 def _exact(text: str) -> str:
-    """What is no text is made one; what is a class of the user's, which can have its own idea of everything, too."""
+    """The value as a plain `str`. A subclass of `str` is copied, since it can have methods of its own."""
     return text if type(text) is str else str.__str__(str(text))
 
 
 current: ContextVar[RunningJob] = ContextVar("servicekit_current_job")
-"""Set by runners. What a target sees of it is made when it asks."""
+"""The job of this context. Runners set it. The `CurrentJob` for the target is made when the target asks."""
 
 
 def current_job() -> CurrentJob:
@@ -337,5 +341,5 @@ def current_job() -> CurrentJob:
 
 
 def running_job() -> RunningJob | None:
-    """The same as the engine has it; `None` outside of one."""
+    """The job that is running this code, as the engine knows it; `None` outside of one."""
     return current.get(None)

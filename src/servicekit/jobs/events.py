@@ -1,4 +1,4 @@
-"""What is told about a job: a record at each change, or that it was deleted."""
+"""Events: a job's record at one change, or that the job was deleted."""
 
 from collections.abc import Callable, Hashable
 
@@ -8,7 +8,7 @@ from servicekit.jobs.record import JobRecord
 class JobEvent:
     """One change of one job.
 
-    An event goes to many readers, who want it as the same bytes: `render` keeps what it made.
+    Many readers can want the same event as the same bytes, so `render` keeps them.
     """
 
     __slots__ = ("_rendered", "is_transition", "job_id", "record")
@@ -18,16 +18,16 @@ class JobEvent:
         self.record = record
         """`None`: the job was deleted."""
         self.is_transition = is_transition
-        """Whether the status changed, or the job was deleted. If not, a newer event says all that this one does."""
+        """Whether the status changed, or the job was deleted. If not, a newer event replaces this one."""
         self._rendered: dict[Hashable, bytes] = {}
 
     @property
     def is_last(self) -> bool:
-        """Whether nothing can come after it."""
+        """Whether no event can follow: the job was deleted, or has ended."""
         return self.record is None or self.record.status.is_terminal
 
     def render(self, renderer: "Callable[[JobEvent], bytes]") -> bytes:
-        """What `renderer` makes of the event; made once for all its readers."""
+        """The event as bytes of this renderer, made once for all readers."""
         rendered = self._rendered.get(renderer)
         if rendered is None:
             rendered = self._rendered[renderer] = renderer(self)

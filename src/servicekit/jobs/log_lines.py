@@ -197,7 +197,7 @@ class _Unfinished:
 
 
 def _shorten(line: str) -> str:
-    """A line that may go on, shortened. One character too many stays, to tell later that it is too long; so does a CR."""
+    """A line that may go on, shortened. One character too many stays, to tell that it is too long; so does a CR."""
     if len(line) <= MAX_LINE_CHARACTERS and "\r" not in line:
         return line
     return _last_written(line)[: MAX_LINE_CHARACTERS + 1] + ("\r" if line.endswith("\r") else "")

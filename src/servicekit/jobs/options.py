@@ -1,4 +1,4 @@
-"""What can be asked for a job beside its target and arguments: by a decorator on the target, or call by call."""
+"""Options of a job, given by a decorator on its target, or with a submission."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -15,17 +15,17 @@ from servicekit.jobs.texts import is_short_text
 
 F = TypeVar("F", bound=Callable[..., object])
 
-MAX_TAGS: Final = 20
+MAX_TAGS: Final = 20  # each stands in every record, event and list of the job
 DEFAULT_QUEUE: Final = "default"
-_LAST_YEAR: Final = 2999
-_LONGEST: Final = timedelta(days=3_653)
+_LAST_YEAR: Final = 2999  # far from the last year of a `datetime`, so that arithmetic on a time cannot overflow
+_LONGEST: Final = timedelta(days=3_653)  # ten years: more is a mistake, such as a time in milliseconds
 UNKNOWN_OPTIONS: Final = "options"
-"""What a `ConfigurationError` calls the option if there is none of the name."""
+"""The `option` of a `ConfigurationError` for a name that is no option."""
 _ATTRIBUTE: Final = "__job_options__"
 
 
 class RunnerKind(StrEnum):
-    """What runs a target."""
+    """How a target runs."""
 
     COROUTINE = "coroutine"
     THREAD = "thread"
@@ -39,24 +39,25 @@ class RunnerKind(StrEnum):
 class JobOptions:
     """The options of one job. Texts are one line of at most 200 characters; durations are seconds or `timedelta`.
 
-    - `name`: what the job is called in lists; the target's own name if `None`.
-    - `tags`: words to find the job by, at most 20.
-    - `metadata`: a JSON object of your own, at most 16 KiB of it with 50 keys: shown in the record, and to find the job
-      by. It is copied.
-    - `idempotency_key`: while a job with this key is kept, another submission with it is the same job.
-    - `max_restarts`: how often the job is run again when the process that ran it has died. 0 for a target that must
-      not run twice: such a job then ends `failed`.
-    - `runner`: `"process"` to run a function in a process of its own. By default what the target is decides.
-    - `retry`: whether and when a failed attempt is followed by another; by default it is not.
-    - `run_timeout`, `queue_timeout`, `silence_timeout`: how long an attempt may run, how long the job may wait until
-      one starts, and how long a running one may go without reporting progress. Each ends it `failed`.
+    - `name`: the job's name in lists; the target's own name if `None`.
+    - `tags`: words by which the job is found, at most 20.
+    - `metadata`: a JSON object of your own, of at most 16 KiB and 50 keys. The record shows it, and jobs are found by
+      it. It is copied.
+    - `idempotency_key`: while a job with this key is kept, another submission with the key gives that job.
+    - `max_restarts`: how often the job is run again after its process has died. With 0, for a target that must not run
+      twice, the job ends `failed` instead.
+    - `runner`: `"process"` to run a function in a process of its own. By default, the kind of the target decides.
+    - `retry`: whether and when a failed attempt is followed by another one. By default, the job ends `failed`.
+    - `run_timeout`: how long an attempt may run. `queue_timeout`: how long the job may wait until an attempt starts.
+      `silence_timeout`: how long an attempt may run without reporting progress. An attempt or a job that exceeds one
+      fails.
     - `kill_grace`: how long a process or command that was asked to stop has until it is killed.
-    - `max_memory_bytes`: the most memory that all processes of a process or command may hold together; with more they
-      are killed, and the attempt fails. Linux only.
-    - `delay`, `start_at`: not to be started earlier than so long from now, or than this time.
-    - `priority`: higher ones are started first within their queue, from -1,000 to 1,000.
-    - `queue`: the name of the queue in which the job waits; each takes its turn.
-    - `concurrency_key`, `concurrency_limit`: of the jobs with the same key, at most so many run at once.
+    - `max_memory_bytes`: the most memory that all processes of a job's own process or command may hold together. If
+      they hold more, they are killed, and the attempt fails. Linux only.
+    - `delay`: how long the job waits at least. `start_at`: until when it waits at least.
+    - `priority`: jobs with a higher one are started first within their queue, from -1,000 to 1,000.
+    - `queue`: the name of the queue in which the job waits. Queues take turns.
+    - `concurrency_key`, `concurrency_limit`: at most so many jobs with the same key run at once.
     """
 
     name: str | None = None
@@ -123,11 +124,11 @@ class JobOptions:
 
     @property
     def has_times(self) -> bool:
-        """Whether the job waits for a time, or only until a time."""
+        """Whether the job must wait until a time, or must not wait longer than to a time."""
         return bool(self.delay) or self.start_at is not None or self.queue_timeout is not None
 
     def scheduled_at(self, now: datetime) -> datetime | None:
-        """When a job submitted now may start at the earliest; `None` for at once."""
+        """The earliest start of a job that is submitted now; `None` if it may start at once."""
         moment = now + timedelta(seconds=seconds_of(self.delay)) if self.delay else self.start_at
         return None if moment is None or moment <= now else moment
 
@@ -166,7 +167,7 @@ def check_text(option: str, value: object) -> None:
 
 
 def seconds_of(duration: float | timedelta) -> float:
-    """A checked duration in seconds."""
+    """The seconds of a duration that was checked before."""
     return duration.total_seconds() if isinstance(duration, timedelta) else duration
 
 
@@ -188,9 +189,9 @@ DEFAULT_OPTIONS: Final = JobOptions()
 
 
 def job_options(**options: Unpack[OptionChanges]) -> Callable[[F], F]:
-    """A decorator that gives a target its options: see `JobOptions`. `scheduler.with_options` can change them.
+    """A decorator that gives a target its options: see `JobOptions`. `scheduler.with_options` can replace them.
 
-    An idempotency key and a time of start belong to one job, and are refused here.
+    `idempotency_key` and `start_at` are refused with `ConfigurationError`, since they belong to a single job.
     """
     for option in ("idempotency_key", "start_at"):
         if option in options:
@@ -205,7 +206,7 @@ def job_options(**options: Unpack[OptionChanges]) -> Callable[[F], F]:
 
 
 def options_of(target: object) -> JobOptions:
-    """The options that `job_options` gave to a target."""
+    """The options that `job_options` has given to a target."""
     function = target.__func__ if type(target) is MethodType else target
     if type(function) is FunctionType and not function.__dict__:
         return DEFAULT_OPTIONS
@@ -214,7 +215,7 @@ def options_of(target: object) -> JobOptions:
 
 
 def changed(options: JobOptions, changes: OptionChanges) -> JobOptions:
-    """The options with these changes. `ConfigurationError` for what is no option, or has a senseless value."""
+    """The options with these changes. `ConfigurationError` for an unknown option, or a value that makes no sense."""
     unknown = set(changes) - {field.name for field in fields(JobOptions)}
     if unknown:
         known = ", ".join(field.name for field in fields(JobOptions))
@@ -226,7 +227,7 @@ def changed(options: JobOptions, changes: OptionChanges) -> JobOptions:
 
 
 def options_of_repetition(options: JobOptions) -> JobOptions:
-    """The options of a job that repeats another one: it starts at once, and the other has used its key."""
+    """The options of a job that repeats another job: it starts at once, and without the key, which the other has."""
     if options.idempotency_key is None and not options.delay and options.start_at is None:
         return options
     return replace(options, idempotency_key=None, delay=0.0, start_at=None)

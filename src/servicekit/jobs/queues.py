@@ -1,4 +1,4 @@
-"""What is known about one queue."""
+"""The record of a queue."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,7 +8,7 @@ from pydantic import Field
 
 @dataclass(frozen=True, slots=True)
 class QueueRecord:
-    """One queue, as it is now."""
+    """The state of one queue at one moment."""
 
     name: Annotated[str, Field(description="The queue's name.", examples=["gpu"])]
     is_paused: Annotated[bool, Field(description="Whether no job of it is started.")]

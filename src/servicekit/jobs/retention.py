@@ -1,4 +1,4 @@
-"""How long finished jobs are kept."""
+"""Retention: how long, and how many, ended jobs are kept."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ from datetime import timedelta
 from servicekit.errors import ConfigurationError, check_count, check_seconds
 from servicekit.jobs.status import JobStatus
 
-_LONGEST_AGE = timedelta(days=36_525)
+_LONGEST_AGE = timedelta(days=36_525)  # a century: the store subtracts it from today, which must remain a valid date
 _TERMINAL = frozenset(status for status in JobStatus if status.is_terminal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """How many finished jobs are kept, and for how long. `None` is no limit."""
+    """How many ended jobs are kept, and for how long. `None` is no limit."""
 
     max_age: timedelta | None = None
     max_count: int | None = None
@@ -30,22 +30,22 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """The bounds on what is kept of finished jobs; the oldest go first. `None` is no limit.
+    """The bounds on what is kept of ended jobs. The oldest jobs go first. `None` is no limit.
 
-    In memory the defaults need some 24 MB for records and their texts as they usually are, at the very most 300, and
-    64 MiB for results and tracebacks.
+    In memory, the default bounds allow 64 MiB of results and tracebacks. The records need some 24 MB besides with texts
+    of usual lengths, and at most 300 MB with the longest ones.
     """
 
     max_age: timedelta | None = timedelta(days=7)
     max_count: int | None = 20_000
     max_result_bytes: int | None = 64 * 1024 * 1024
-    """In memory: all kept results and tracebacks together, as estimated; the newest is kept whatever its size. In a
-    file: the largest result that is kept, as JSON."""
+    """In memory: the estimated size of all kept results and tracebacks together. The newest one is kept whatever its
+    size. In a file: the size of one result as JSON. A larger one is not kept."""
     max_log_bytes: int | None = 256 * 1024
-    """Of one job's log, how much is kept: its newest lines. In memory, logs count as results do as well."""
+    """How much of one job's log is kept: its newest lines. In memory, logs also count within `max_result_bytes`."""
     by_status: Mapping[JobStatus, Bounds] = field(default_factory=dict)
-    """Bounds of their own for jobs that ended so: `{JobStatus.FAILED: Bounds(max_age=timedelta(days=30))}`. They count
-    neither for nor against the others."""
+    """Other bounds for jobs that ended with this status: `{JobStatus.FAILED: Bounds(max_age=timedelta(days=30))}`.
+    These jobs do not count within the bounds of the others."""
 
     def __post_init__(self) -> None:
         Bounds(max_age=self.max_age, max_count=self.max_count)
@@ -56,7 +56,7 @@ class Retention:
                 raise ConfigurationError("retention.by_status", dict(self.by_status), "Bounds for terminal statuses")
 
     def groups(self) -> Iterator[tuple[frozenset[JobStatus], Bounds]]:
-        """The terminal statuses that are bounded together, each with the bounds."""
+        """Groups of terminal statuses that share bounds, each with its bounds."""
         for status, bounds in self.by_status.items():
             yield frozenset({status}), bounds
         if rest := _TERMINAL - self.by_status.keys():

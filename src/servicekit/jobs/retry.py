@@ -1,4 +1,4 @@
-"""Whether and when a failed attempt is followed by another."""
+"""Retries: whether and when a failed attempt is followed by another one."""
 
 import random
 from collections.abc import Collection
@@ -12,20 +12,21 @@ from servicekit.jobs.references import MAIN, find_class, name_in_full, name_of_m
 ErrorType = type[BaseException] | str
 """An exception class, or its name in full: `package.module.Name`."""
 
-LONGEST_WAIT_SECONDS: Final = 365 * 86_400.0
+LONGEST_WAIT_SECONDS: Final = 365 * 86_400.0  # a wait must end at a time that a `datetime` and every store can hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """How often a target is tried, and how long is waited in between.
+    """How often a target is tried, and how long the job waits between two attempts. Durations are seconds or
+    `timedelta`.
 
-    The wait before the attempt after the n-th failure is `delay * factor ** (n - 1)`, at most `max_delay`, plus or
-    minus a random share of it up to `jitter`, so that jobs that failed together do not come back together. A target
-    can ask for another wait by raising `RetryAfter`.
+    The wait after the n-th failure is `delay * factor ** (n - 1)`, at most `max_delay`, plus or minus a random share of
+    it, up to `jitter`. So jobs that failed together do not start again together. A target can ask for another wait by
+    raising `RetryAfter`.
 
-    - `attempts`: the most attempts in all; restarts after a crash or a stop of the process are not counted.
-    - `only`: retry after these errors only, subclasses included; `except_for`: never after these. A class, or its
-      full name as text; they are kept as names, so that any process can compare them. An exception group, as a
+    - `attempts`: the most attempts in all. Restarts after a crash or a stop of the process do not count.
+    - `only`: retry after these errors only, subclasses included; `except_for`: never after these. Each is a class, or
+      its full name as text. They are kept as names, so that any process can compare them. An exception group, as a
       `TaskGroup` raises it, counts as the errors in it: it is retried if `only` has all of them, and `except_for` none.
     """
 
@@ -53,17 +54,17 @@ class Retry:
             object.__setattr__(self, option, _names(f"retry.{option}", getattr(self, option)))
 
     def allows(self, failures: int, error_types: Collection[Collection[str]]) -> bool:
-        """Whether there is another attempt after so many failures, the last by errors with these class names."""
+        """Whether there is another attempt after `failures` failures, the last of which had errors of these types."""
         if failures >= self.attempts or any(_is_one_of(self.except_for, each) for each in error_types):
             return False
         return not self.only or all(_is_one_of(self.only, each) for each in error_types)
 
     def delay_after(self, failures: int) -> float:
-        """How many seconds to wait after so many failures; random within `jitter`."""
+        """How many seconds to wait after `failures` failures; random within `jitter`."""
         delay, longest = check_seconds("delay", self.delay), check_seconds("max_delay", self.max_delay)
         try:
             seconds = min(delay * self.factor ** (failures - 1), longest)
-        except OverflowError:
+        except OverflowError:  # `factor` to the power of many failures is more than a float can hold
             seconds = longest
         return seconds * random.uniform(1 - self.jitter, 1 + self.jitter)
 
@@ -87,7 +88,7 @@ def _name(option: str, error_type: ErrorType) -> str:
 
 
 def _true_name(name: str) -> str:
-    """The name by which an error's class knows itself: `asyncio.TimeoutError` is another one's alias."""
+    """The full name of the error's class for a name that may be an alias: `asyncio.TimeoutError` is `TimeoutError`."""
     found = find_class(name)
     if found is not None:
         return name_in_full(found)

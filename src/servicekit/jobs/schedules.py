@@ -1,4 +1,4 @@
-"""Recurring jobs: what is kept of a schedule, beside its timetable."""
+"""Schedules of recurring jobs, and the rules for their ticks."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,7 +13,7 @@ from servicekit.jobs.timetable import Timetable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A job that is submitted again and again. Two with the same name are one, and the last that is declared counts."""
+    """A job that is submitted again and again. The name identifies it: a later declaration replaces an earlier one."""
 
     name: str
     timetable: Timetable
@@ -27,7 +27,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleState:
-    """A schedule as it is kept, and where it stands."""
+    """A schedule as it is kept, with its next and its last tick."""
 
     name: str
     timetable: Timetable | None
@@ -37,29 +37,30 @@ class ScheduleState:
     overlap: Overlap
     is_paused: bool
     next_at: datetime | None
-    """The next tick; `None` if there is none any more, or the schedule is paused."""
+    """The next tick; `None` if there are no more, or the schedule is paused."""
     last_at: datetime | None
     """The last tick for which a job was submitted."""
     last_job_id: str | None
     problem: str | None = None
-    """Why this process submits no jobs of it: it cannot read the schedule, or not import its target. Another may."""
+    """Why this process submits no jobs of the schedule: it cannot read the schedule, or cannot import its target.
+    Another process may be able to."""
 
 
 class FiredSchedule(StrEnum):
-    """What became of a tick."""
+    """The result of firing a tick."""
 
     SUBMITTED = "submitted"
     SKIPPED = "skipped"
-    """By whoever fired it, or because the last job has not ended."""
+    """The caller wanted no job for the tick, or the schedule's last job has not ended."""
     LOST = "lost"
-    """It was not this schedule's next tick any more, or it is paused: somebody else was faster."""
+    """The tick is not the schedule's next one any more, since another process was faster; or the schedule is paused."""
 
 
 def judge_tick(overlap: str, *, is_next: bool, is_paused: bool, is_wanted: bool, is_last_there: bool) -> FiredSchedule:
-    """What is to become of a tick: `SUBMITTED`, unless the queue has no room for its job.
+    """The result of firing a tick. `SUBMITTED` means that its job may be submitted; the queue can still be full.
 
-    - `is_next`: it is still the schedule's next one.
-    - `is_wanted`: whoever fires it wants a job for it.
+    - `is_next`: the tick is still the schedule's next one.
+    - `is_wanted`: the caller wants a job for it.
     - `is_last_there`: the job of an earlier tick has not ended.
     """
     if is_paused or not is_next:
@@ -70,7 +71,10 @@ def judge_tick(overlap: str, *, is_next: bool, is_paused: bool, is_wanted: bool,
 
 
 def options_of_tick(name: str, overlap: str, options: JobOptions) -> JobOptions:
-    """The options of a tick's job: with overlap `WAIT`, the schedule's jobs share a key, and run one by one."""
+    """The options of a tick's job. With overlap `WAIT`, the schedule's jobs share a concurrency key, to run one by one.
+
+    A key that the options give stays: the user has decided which jobs run one by one.
+    """
     if overlap != Overlap.WAIT or options.concurrency_key is not None:
         return options
     return replace(options, concurrency_key=f"schedule:{name}", concurrency_limit=1)

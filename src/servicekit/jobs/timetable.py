@@ -1,4 +1,4 @@
-"""When a recurring job is due: by a cron expression, or every so often; and what becomes of ticks it cannot keep."""
+"""Timetables: the ticks of a schedule, by a cron expression or a distance, and the policies for missed ticks."""
 
 import json
 import re
@@ -13,25 +13,25 @@ from servicekit.jobs.options import check_text, seconds_of
 
 
 class MissedTicks(StrEnum):
-    """What becomes of ticks at which no process was there, or the schedule's turn was late by a minute or more."""
+    """The policy for missed ticks: no process was there, or the process was late by a minute or more."""
 
     SKIP = "skip"
-    """They are left out; the next tick comes at its time."""
+    """They get no job. The next tick comes at its time."""
     ONCE = "once"
-    """One job stands for all of them."""
+    """One job is submitted for all of them."""
     ALL = "all"
-    """Each gets its job."""
+    """A job is submitted for each of them."""
 
 
 class Overlap(StrEnum):
-    """What becomes of a tick while the schedule's last job has not ended."""
+    """The policy for a tick that comes while the schedule's last job has not ended."""
 
     SKIP = "skip"
-    """It is left out."""
+    """The tick gets no job."""
     WAIT = "wait"
-    """Its job waits until that one has ended."""
+    """The tick's job waits until the last one has ended."""
     ALLOW = "allow"
-    """Its job runs beside it."""
+    """The tick's job runs at the same time as the last one."""
 
 
 MissedChoice = MissedTicks | Literal["skip", "once", "all"]
@@ -40,25 +40,25 @@ OverlapChoice = Overlap | Literal["skip", "wait", "allow"]
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """The times that match a cron expression, on the clocks of a time zone: `Cron("0 3 * * *", "Europe/Berlin")`.
+    """The times that match a cron expression, in the local time of a time zone: `Cron("0 3 * * *", "Europe/Berlin")`.
 
-    The expression has the five fields of Debian's cron: minute, hour, day of the month, month, day of the week, with
-    lists, ranges, steps and names, and `L` (the last day of the month), `LW` (its last working day), `FRI#2` and `5L`
-    (its second and its last Friday) beside. Or it is one of `@hourly`, `@daily`, `@weekly`, `@monthly` and `@yearly`.
-    Blanks and tabs may stand between the fields and around them; capitals count for nothing. Ranges go upwards, with
-    Sunday as 0 or 7. A step after one number goes on from there: `5/20` is `5,25,45`. A step that is longer than its
-    field is refused: `*/90` would mean every hour. If both days are given, either is enough, unless one begins with
-    `*`.
+    The expression has the five fields of Debian's cron: minute, hour, day of the month, month, day of the week. Fields
+    can have lists, ranges, steps and names, and also `L` (the last day of the month), `LW` (its last working day),
+    `FRI#2` and `5L` (its second and its last Friday). Or the expression is one of `@hourly`, `@daily`, `@weekly`,
+    `@monthly` and `@yearly`. Blanks and tabs may stand between and around the fields. Case does not count. Ranges go
+    upwards, with Sunday as 0 or 7. A step after one number begins at that number: `5/20` is `5,25,45`. A step that is
+    longer than its field is refused, since `*/90` would mean every hour. If both days are given, a date needs to match
+    only one of them, unless one begins with `*`.
 
-    When the clocks are changed, its ticks are those of cron. What is left out in spring comes right after the gap, once
-    for all that is; what comes twice in autumn counts the first time. An expression whose minute or hour begins with
-    `*` goes by what clocks show, whenever they show it: it has no ticks in the gap, and has those of the hour that
-    comes twice both times, so that what is due every hour is due after each hour that passes.
+    When the clocks change, the ticks are those of cron. Times in the gap of spring have one tick together, right after
+    the gap. Times that come twice in autumn have a tick the first time only. An expression whose minute or hour begins
+    with `*` has a tick whenever clocks show a matching time: none in the gap, and two for a time that comes twice. So
+    an hourly schedule has a tick after each hour that passes.
 
-    - `missed`: what becomes of ticks that were missed by a minute or more: see `MissedTicks`.
-    - `overlap`: what becomes of a tick while the last one's job has not ended: see `Overlap`.
+    - `missed`: the policy for ticks that were missed by a minute or more: see `MissedTicks`.
+    - `overlap`: the policy for a tick while the job of the last one has not ended: see `Overlap`.
 
-    `ConfigurationError` for an expression that makes no sense, and a time zone that is not known here.
+    `ConfigurationError` for an expression that makes no sense, and for a time zone that is not known here.
     """
 
     expression: str
@@ -67,7 +67,7 @@ class Cron:
     overlap: OverlapChoice = field(default=Overlap.SKIP, kw_only=True)
 
     def __post_init__(self) -> None:
-        from servicekit.jobs import cron  # with cronsim: a service without such a schedule need not import it
+        from servicekit.jobs import cron  # late, since it imports cronsim, which most services do not need
 
         if isinstance(self.expression, str):
             object.__setattr__(self, "expression", _tidy(self.expression))
@@ -80,8 +80,8 @@ class Cron:
         _check_policies(self)
 
     def next_after(self, moment: datetime) -> datetime | None:
-        """The first time after `moment`, in UTC; `None` if there is none in the next fifty years."""
-        from servicekit.jobs import cron  # imported already, when this object was made
+        """The first tick after `moment`, in UTC; `None` if there is none in the next fifty years."""
+        from servicekit.jobs import cron  # cheap: it was imported when this object was made
 
         moment, zone = moment.astimezone(UTC), ZoneInfo(self.time_zone)
         if self.goes_on:
@@ -90,7 +90,7 @@ class Cron:
 
     @property
     def goes_on(self) -> bool:
-        """Whether it is about what comes again and again, and not about certain times of a day."""
+        """Whether it repeats within a day (every minute or every hour), rather than at certain times of a day."""
         minute, hour, *_ = self._fields.split()
         return minute.startswith("*") or hour.startswith("*")
 
@@ -101,7 +101,7 @@ class Cron:
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """Times that are so many seconds apart, counted from midnight of 1970 (UTC), so that they are the same everywhere.
+    """Times that are so many seconds apart. They count from 1970-01-01 00:00 UTC, so each process has the same ones.
 
     `missed` and `overlap` are those of `Cron`. `ConfigurationError` for less than a second or more than a year.
     """
@@ -118,13 +118,13 @@ class Every:
         _check_policies(self)
 
     def next_after(self, moment: datetime) -> datetime | None:
-        """The first time after `moment`, in UTC."""
+        """The first tick after `moment`, in UTC."""
         step = timedelta(seconds=seconds_of(self.seconds))
         return _EPOCH + ((moment - _EPOCH) // step + 1) * step
 
     @property
     def goes_on(self) -> bool:
-        """It is about nothing but that."""
+        """Always: see `Cron.goes_on`."""
         return True
 
 
@@ -134,16 +134,17 @@ Timetable = Cron | Every
 def next_after_setting(
     timetable: Timetable, next_at: datetime, last_at: datetime | None, now: datetime
 ) -> datetime | None:
-    """The tick to go on with where the clock may have been set back: `next_at`, unless that is too far away.
+    """The tick that a schedule has next, after the clock may have been set back. Else `next_at` could be far away.
 
-    A schedule that was ahead with the clock goes on at once: at the first tick from now; or at the one after that, if
-    it was in time already, so that no two come closer than they should. Certain times of a day that have had their tick
-    do not get another, unless the clock was wrong by more than a day.
+    If the clock was not set back, `next_at` stays. If no tick lies in the future, it is the first tick from now. A
+    timetable that repeats within a day skips one tick more, so that two jobs do not come closer than they should. A
+    timetable of certain times of a day has each tick once, also if its time comes again, unless the clock was wrong by
+    more than a day.
     """
     first = timetable.next_after(now)
-    if first is None or next_at <= first:
+    if first is None or next_at <= first:  # the clock was not set back
         return next_at
-    if last_at is None or last_at <= now:
+    if last_at is None or last_at <= now:  # no tick was fired that is yet to come
         return first
     if timetable.goes_on:
         return min(next_at, timetable.next_after(first) or first)
@@ -151,7 +152,7 @@ def next_after_setting(
 
 
 def dump_timetable(timetable: Timetable) -> str:
-    """The timetable as a text that `load_timetable` reads."""
+    """The timetable as text for `load_timetable`."""
     policies = {"missed": timetable.missed, "overlap": timetable.overlap}
     if isinstance(timetable, Cron):
         return json.dumps({"cron": timetable.expression, "time_zone": timetable.time_zone, **policies})
@@ -159,7 +160,7 @@ def dump_timetable(timetable: Timetable) -> str:
 
 
 def load_timetable(text: str) -> Timetable:
-    """What `dump_timetable` has written."""
+    """The timetable that `dump_timetable` has written."""
     data = json.loads(text)
     policies = {"missed": data["missed"], "overlap": data["overlap"]}
     if "cron" in data:
@@ -182,7 +183,7 @@ _NICKNAMES: Final = {
 
 
 def _tidy(expression: str) -> str:
-    """The expression with one blank between its fields, and a nickname in small letters."""
+    """The expression with one blank between its fields; a name such as `@daily` in lower case."""
     tidy = _BLANKS.sub(" ", expression).strip(" ")
     return tidy.lower() if tidy.startswith("@") else tidy
 
@@ -190,7 +191,7 @@ def _tidy(expression: str) -> str:
 def _check_time_zone(name: object) -> None:
     try:
         ZoneInfo(name)  # type: ignore[arg-type] # it may be anything
-    except (KeyError, ValueError, TypeError, OSError) as error:  # the name is looked up among files
+    except (KeyError, ValueError, TypeError, OSError) as error:  # `OSError`, since names are looked up as files
         expected = "a time zone that is known here, such as 'Europe/Berlin' (the package tzdata brings them all)"
         raise ConfigurationError("time_zone", name, expected) from error
 
@@ -202,5 +203,5 @@ def _check_policies(timetable: Timetable) -> None:
             raise ConfigurationError(option, value, " or ".join(choices))
         object.__setattr__(timetable, option, choices(value))
     if timetable.missed == MissedTicks.ALL and timetable.overlap == Overlap.SKIP:
-        # The jobs of all missed ticks are due together, and the first would have all others left out.
+        # The jobs of all missed ticks are due at once. With `skip`, the first would suppress all others.
         raise ConfigurationError("overlap", str(timetable.overlap), "wait or allow where missed is all")
