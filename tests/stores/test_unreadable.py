@@ -17,7 +17,8 @@ import pytest
 from fastapi import FastAPI
 
 from servicekit import Cron, EndedBy, Every, JobStatus, create_scheduler
-from servicekit.api import ServiceBuilder, ServiceInfo
+from servicekit.api import Service, ServiceBuilder, ServiceInfo
+from servicekit.api.state import service_state
 from servicekit.errors import JobNotFound, RecordUnreadable
 from servicekit.stores.sqlite.database_thread import read_leniently
 from servicekit.stores.sqlite.rows import find_moment, read_events, time_text
@@ -307,6 +308,17 @@ async def test_with_a_status_that_nobody_knows_all_other_jobs_go_on(path: Path) 
             stream = await client.get(f"/api/v1/jobs/{ids[1]}/$stream")
         assert (stream.status_code, stream.text) == (200, "")
         assert (await client.get("/health")).json()["status"] == "healthy"
+
+
+async def test_a_problem_that_begins_like_a_sentence_of_ours_is_said_with_the_name_of_its_schedule(path: Path) -> None:
+    app = make_service(path)
+    async with app.router.lifespan_context(app):
+        scheduler = Service.of(app).scheduler
+        await scheduler.schedules.add("nightly", Cron("@daily"), noop)
+        change(path, "UPDATE schedules SET target = 'Schedule of nights:run'")
+        notice = await service_state(app).find_notice()
+        assert notice is not None
+        assert notice.startswith("Schedule 'nightly' submits no jobs here: Schedule of nights:run cannot be imported")
 
 
 async def test_the_service_says_that_a_schedule_submits_nothing_and_is_fit_for_work(path: Path) -> None:

@@ -4,6 +4,7 @@ from servicekit.api.collector import paused
 
 with paused():
     from servicekit.api.builder import ServiceBuilder
+    from servicekit.api.checks import HealthCheck, Notice
     from servicekit.api.cors import Cors
     from servicekit.api.dependencies import SchedulerDependency, get_scheduler
     from servicekit.api.features import Feature, install
@@ -13,26 +14,34 @@ with paused():
     from servicekit.api.monitoring import Monitoring
     from servicekit.api.origins import refuse_other_sites
     from servicekit.api.recurring import Recurring
+    from servicekit.api.service import Service, ServiceDependency, get_service
     from servicekit.api.service_logging import Logging
     from servicekit.api.submit import JobSubmitted, JobSubmitter, JobSubmitterSync, SubmitJob, SubmitJobSync
+    from servicekit.jobs.events import JobEvent
 
 __all__ = [
     "Cors",
     "Feature",
     "Health",
+    "HealthCheck",
+    "JobEvent",
     "JobSubmitted",
     "JobSubmitter",
     "JobSubmitterSync",
     "Jobs",
     "Logging",
     "Monitoring",
+    "Notice",
     "Recurring",
     "SchedulerDependency",
+    "Service",
     "ServiceBuilder",
+    "ServiceDependency",
     "ServiceInfo",
     "SubmitJob",
     "SubmitJobSync",
     "get_scheduler",
+    "get_service",
     "install",
     "refuse_other_sites",
 ]

@@ -135,7 +135,7 @@ class ServiceBuilder:
         )
         app.state.info = info
         install(app, *self._features)
-        if service_state(app).recurring:
+        if service_state(app).declared_schedules:
             service_state(app).require_scheduler()
         for router in self._routers:
             app.include_router(router)

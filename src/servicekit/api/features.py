@@ -39,7 +39,7 @@ def install(app: FastAPI, *features: Feature) -> None:
         _wrap_lifespan(app, feature)
     state = service_state(app)
     if state.scheduler is not None:
-        state.check_recurring()
+        state.check_schedules()
 
 
 def _wrap_lifespan(app: FastAPI, feature: Feature) -> None:

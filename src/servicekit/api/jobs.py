@@ -99,8 +99,8 @@ class Jobs:
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         state = service_state(app)
         scheduler = state.require_scheduler()
-        for recurring in state.recurring:
-            recurring.declare(scheduler.schedules)
+        for declared in state.declared_schedules:
+            declared.declare(scheduler.schedules)
         for mounted in _list_mounted(app):
             add_error_handlers(mounted)
         state.streams.start(on_stop=scheduler.pause)

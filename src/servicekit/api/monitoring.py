@@ -6,7 +6,8 @@ from fastapi import FastAPI, Response
 
 from servicekit.api.features import Passive
 from servicekit.api.routing import CheapRoute
-from servicekit.api.state import check_free, check_path, service_state
+from servicekit.api.service import Service
+from servicekit.api.state import check_free, check_path
 from servicekit.errors import MissingExtra
 from servicekit.jobs.status import JobStatus
 
@@ -36,15 +37,17 @@ class Monitoring(Passive):
             from servicekit.observability.metrics import JobMetrics
         except ModuleNotFoundError as error:
             raise MissingExtra("Monitoring", "monitoring") from error
-        state = service_state(app)
+        service = Service.of(app)
         metrics = JobMetrics(self._registry)
-        state.hub.add_listener(metrics.observe)
+        service.add_listener(metrics.observe)
 
         async def get_metrics() -> Response:
             """All metrics of this service."""
-            counts = await state.scheduler.count_by_status() if state.scheduler else dict.fromkeys(JobStatus, 0)
-            running = state.scheduler.running_count if state.scheduler else 0
-            body = metrics.render(pending=counts[JobStatus.PENDING], running=running, open_streams=len(state.streams))
+            pending, running = 0, 0
+            if service.has_jobs:
+                pending = (await service.scheduler.count_by_status())[JobStatus.PENDING]
+                running = service.scheduler.running_count
+            body = metrics.render(pending=pending, running=running, open_streams=service.open_stream_count)
             return Response(body, media_type=metrics.content_type)
 
         app.router.add_api_route(

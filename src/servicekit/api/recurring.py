@@ -33,7 +33,7 @@ class Recurring(Passive):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        self._name = name
+        self.name = name
         self._timetable = timetable
         self._target: Any = target
         self._args = args
@@ -46,10 +46,10 @@ class Recurring(Passive):
         return self
 
     def install(self, app: FastAPI) -> None:
-        recurring = service_state(app).recurring
-        if any(other._name == self._name for other in recurring):
-            raise ConfigurationError("name", self._name, "the name of one schedule")
-        recurring.append(self)
+        declared = service_state(app).declared_schedules
+        if any(other.name == self.name for other in declared):
+            raise ConfigurationError("name", self.name, "the name of one schedule")
+        declared.append(self)
 
     def lifespan(self, app: FastAPI) -> AbstractAsyncContextManager[None]:
         service_state(app).require_scheduler()  # else it would be left out in silence
@@ -58,11 +58,11 @@ class Recurring(Passive):
     def check(self, schedules: Schedules) -> None:
         """Raise what `schedules.add` would raise, and add nothing."""
         schedules.with_options(**self._options).check(
-            self._name, self._timetable, self._target, self._args, self._kwargs
+            self.name, self._timetable, self._target, self._args, self._kwargs
         )
 
     def declare(self, schedules: Schedules) -> None:
         """Add the schedule when the scheduler starts. Raises what `schedules.add` does."""
         schedules.with_options(**self._options).declare(
-            self._name, self._timetable, self._target, *self._args, **self._kwargs
+            self.name, self._timetable, self._target, *self._args, **self._kwargs
         )

@@ -23,7 +23,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from itertools import chain, takewhile
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -55,6 +55,14 @@ _WOKEN_AT_ONCE: Final = 50  # which takes a millisecond
 STREAM_IN_SCOPE: Final = "servicekit.stream"
 
 
+class Closable(Protocol):
+    """What can be told to end."""
+
+    def close(self) -> None:
+        """Let whoever waits for it go on. May be called again."""
+        ...
+
+
 class OpenStreams:
     """All streams of one application that are open.
 
@@ -83,7 +91,7 @@ class OpenStreams:
         self._ticker: asyncio.Task[None] | None = None
         self._listener: StopListener | None = None
         self._on_stop: Callable[[], None] | None = None
-        self._waits: dict[JobReader, None] = {}
+        self._waits: dict[Closable, None] = {}
         self._is_stopping = False
 
     def __len__(self) -> int:
@@ -123,15 +131,15 @@ class OpenStreams:
         self._listener = StopListener(self.stop)
 
     @contextmanager
-    def end_with_service(self, reader: JobReader) -> Iterator[None]:
-        """Close a reader that is no stream, but that a request waits for, when the service stops."""
-        self._waits[reader] = None
+    def close_at_stop(self, closable: Closable) -> Iterator[None]:
+        """Close what is no stream, but what a request waits for, when the service stops."""
+        self._waits[closable] = None
         if self._is_stopping:
-            reader.close()
+            closable.close()
         try:
             yield
         finally:
-            del self._waits[reader]
+            del self._waits[closable]
 
     def end(self) -> None:
         """The service has stopped."""
@@ -145,8 +153,8 @@ class OpenStreams:
         self._is_stopping = True
         if self._on_stop is not None:
             self._on_stop()
-        for reader in [*self, *self._waits]:
-            reader.close()
+        for closable in [*self, *self._waits]:
+            closable.close()
         asyncio.get_running_loop().call_later(_STOP_SECONDS, self._drop_all)
 
     def _drop_all(self) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from fastapi import FastAPI
 from starlette.datastructures import State
@@ -15,13 +15,28 @@ from servicekit.api.checks import Notice
 from servicekit.api.sse import OpenStreams
 from servicekit.engine.options import SchedulerOptionChanges
 from servicekit.engine.scheduler import Scheduler
+from servicekit.engine.schedules import Schedules
 from servicekit.errors import ConfigurationError
 from servicekit.events.hub import EventHub
 
-if TYPE_CHECKING:
-    from servicekit.api.recurring import Recurring
-
 _SCOPE_KEY: Final = "servicekit.service"
+
+
+class DeclaredSchedule(Protocol):
+    """A recurring job that is declared with the service, and scheduled when that starts."""
+
+    @property
+    def name(self) -> str:
+        """The name of the schedule: of each there is one."""
+        ...
+
+    def check(self, schedules: Schedules) -> None:
+        """Raise what `schedules.add` would raise, and add nothing."""
+        ...
+
+    def declare(self, schedules: Schedules) -> None:
+        """Add the schedule when the scheduler starts. Raises what `schedules.add` does."""
+        ...
 
 
 @dataclass
@@ -35,8 +50,7 @@ class ServiceState:
     max_concurrency: int | None = None
     scheduler_options: SchedulerOptionChanges = field(default_factory=SchedulerOptionChanges)
     """With these the scheduler was made, and a test makes one of its own."""
-    recurring: list["Recurring"] = field(default_factory=list)
-    """What is to be scheduled when the service starts."""
+    declared_schedules: list[DeclaredSchedule] = field(default_factory=list)
     jobs_prefix: str = ""
     trusted_origins: frozenset[str] = frozenset()
     middleware: Sequence[Middleware] = ()
@@ -44,11 +58,11 @@ class ServiceState:
     expose_tracebacks: bool = True
     expose_logs: bool = True
 
-    def check_recurring(self) -> None:
+    def check_schedules(self) -> None:
         """Raise what is wrong with a schedule that was declared, as soon as there is a scheduler to ask."""
         schedules = self.require_scheduler().schedules
-        for recurring in self.recurring:
-            recurring.check(schedules)
+        for declared in self.declared_schedules:
+            declared.check(schedules)
 
     async def find_problem(self) -> str | None:
         """What keeps jobs from being accepted and run. It is tried out, which writes to the file."""
@@ -58,7 +72,8 @@ class ServiceState:
         """What keeps schedules from submitting jobs, or is not as it was asked for, while the rest works."""
         scheduler = self.require_scheduler()
         broken = [
-            problem if problem.startswith("Schedule ") else f"Schedule {state.name!r} submits no jobs here: {problem}"
+            # Of a schedule that cannot be read, its problem is a sentence that names it.
+            problem if state.timetable is None else f"Schedule {state.name!r} submits no jobs here: {problem}"
             for state in await scheduler.schedules.list()
             if (problem := state.problem) is not None
         ]
@@ -72,13 +87,13 @@ class ServiceState:
         return self.scheduler
 
 
-class _Application(Protocol):
+class Application(Protocol):
     """Whatever has a state: FastAPI, Starlette, and what `request.app` is said to be."""
 
     state: State
 
 
-def service_state(app: _Application) -> ServiceState:
+def service_state(app: Application) -> ServiceState:
     """The state of this application, made when it is first asked for."""
     state = getattr(app.state, "servicekit", None)
     if not isinstance(state, ServiceState):

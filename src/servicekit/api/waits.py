@@ -60,7 +60,7 @@ async def wait_for_end(request: Request, scheduler: Scheduler, job_id: str, seco
     `JobNotFound` if there is no job with this id.
     """
     async with scheduler.watch(job_id) as watch:
-        with find_service(request).streams.end_with_service(watch), suppress(TimeoutError):
+        with find_service(request).streams.close_at_stop(watch), suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not watch.is_closed:
                     event = await watch.next_event()

@@ -10,7 +10,7 @@ from types import FrameType
 
 from fastapi import FastAPI
 
-from servicekit.api.state import service_state
+from servicekit.api.service import Service
 from servicekit.engine.scheduler import Scheduler
 from servicekit.errors import ConfigurationError
 from servicekit.observability.console import show_by
@@ -26,7 +26,7 @@ def run_worker(place: str, *, app_dir: str, is_factory: bool, max_concurrency: i
         raise ConfigurationError("--max-concurrency", max_concurrency, "a whole number of at least 1")
     sys.path.insert(0, app_dir)
     app = load_app(place, is_factory=is_factory)
-    scheduler = service_state(app).require_scheduler()
+    scheduler = Service.of(app).scheduler
     if not scheduler.is_shared:
         raise ConfigurationError("url", "memory://", "a file, so that a worker can share its jobs")
     scheduler.run_jobs(max_concurrency)

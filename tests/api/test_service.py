@@ -1,0 +1,141 @@
+"""What a feature may use of its service: one that is written with public names alone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse
+from fastapi.testclient import TestClient
+
+from servicekit import ConfigurationError, JobStatus
+from servicekit.api import (
+    Feature,
+    Health,
+    JobEvent,
+    Jobs,
+    Notice,
+    Service,
+    ServiceBuilder,
+    ServiceDependency,
+    ServiceInfo,
+    install,
+)
+from servicekit.testing import running
+
+INFO = ServiceInfo(display_name="Baking")
+
+
+async def bake(loaf: str) -> str:
+    return loaf
+
+
+class Closing:
+    """What a request waits for until the service stops."""
+
+    def __init__(self) -> None:
+        self.closed = asyncio.Event()
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Bakery:
+    """A page, a route that starts a job, a health check and a listener."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+        self.prefix: str | None = None
+
+    def install(self, app: FastAPI) -> None:
+        service = Service.of(app)
+        service.add_listener(self._observe)
+        service.add_health_check("oven", lambda: Notice("it is cold") if not self.ended else None)
+
+        @app.post("/loaves")
+        async def start(request: Request, service: ServiceDependency) -> dict[str, str]:
+            job_id = await service.scheduler.add_job(bake, "rye")
+            await service.scheduler.wait(job_id)
+            return {"url": service.job_url(request, job_id)}
+
+        @app.get("/bakery", response_class=HTMLResponse)
+        async def show() -> str:
+            return f"<p>{len(self.ended)} loaves</p>"
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        self.prefix = Service.of(app).path_beside_jobs("loaves")
+        yield
+
+    def _observe(self, event: JobEvent) -> None:
+        if event.record is not None and event.record.status is JobStatus.COMPLETED:
+            self.ended.append(event.job_id)
+
+
+@pytest.mark.parametrize("root_path", ["", "/behind/a/proxy"])
+def test_a_feature_of_ones_own_adds_a_page_a_route_a_health_check_and_a_listener(root_path: str) -> None:
+    bakery = Bakery()
+    feature: Feature = bakery
+    app = ServiceBuilder(info=INFO).with_feature(feature).with_jobs(url="memory://").with_health().build()
+    with TestClient(app, root_path=root_path) as client:
+        health = client.get("/health")
+        assert (health.status_code, health.json()["checks"]["oven"]["message"]) == (200, "it is cold")
+        url = client.post("/loaves").json()["url"]
+        assert url.startswith(f"{root_path}/api/v1/jobs/")
+        assert client.get(url.removeprefix(root_path)).json()["status"] == "completed"
+        assert bakery.ended == [url.rpartition("/")[2]]
+        assert client.get("/bakery").text == "<p>1 loaves</p>"
+        assert client.get("/health").json()["status"] == "healthy"
+    assert bakery.prefix == "/api/v1/loaves"
+
+
+async def test_a_service_has_the_scheduler_of_a_test() -> None:
+    app = ServiceBuilder(info=INFO).with_feature(Bakery()).with_jobs(url="memory://").build()
+    async with running(app) as jobs:
+        assert Service.of(app).scheduler is jobs
+
+
+def test_a_mounted_application_is_in_the_service_that_it_is_mounted_in() -> None:
+    inner, outer = FastAPI(), FastAPI()
+    install(outer, Jobs("memory://"))
+
+    @inner.get("/prefix")
+    async def show(service: ServiceDependency) -> str:
+        return service.path_beside_jobs("loaves")
+
+    outer.mount("/inner", inner)
+    with TestClient(outer) as client:
+        assert client.get("/inner/prefix").json() == "/api/v1/loaves"
+    assert (Service.of(outer).has_jobs, Service.of(inner).has_jobs) == (True, False)
+
+
+def test_a_service_without_jobs_says_what_is_missing() -> None:
+    service = Service.of(FastAPI())
+    with pytest.raises(ConfigurationError, match="This application has no jobs"):
+        _ = service.scheduler
+    with pytest.raises(ConfigurationError, match="This application has no jobs"):
+        service.path_beside_jobs("loaves")
+
+
+def test_two_health_checks_of_one_name_are_refused() -> None:
+    app = FastAPI()
+    install(app, Health(checks={"oven": lambda: None}))
+    with pytest.raises(ConfigurationError, match="'oven'"):
+        Service.of(app).add_health_check("oven", lambda: None)
+
+
+async def test_what_a_request_waits_for_is_closed_when_the_service_stops_and_at_once_afterwards() -> None:
+    app = ServiceBuilder(info=INFO).with_jobs(url="memory://").build()
+    service, waited, late, left = Service.of(app), Closing(), Closing(), Closing()
+    async with running(app):
+        with service.close_at_stop(left):
+            pass
+        waiting = service.close_at_stop(waited)
+        waiting.__enter__()
+        assert not waited.closed.is_set()
+    assert waited.closed.is_set()
+    with service.close_at_stop(late):
+        assert late.closed.is_set()
+    waiting.__exit__(None, None, None)
+    assert not left.closed.is_set()
