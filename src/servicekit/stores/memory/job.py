@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import replace
 from datetime import datetime
 from sys import getsizeof
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from servicekit.errors import RetryUnavailable
 from servicekit.jobs.metadata import NO_METADATA, metadata_of
@@ -24,11 +24,9 @@ from servicekit.jobs.restartable import as_accepted, find_restart_problem, is_fi
 from servicekit.jobs.sizes import estimate_bytes
 from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
 from servicekit.jobs.submission import CallDescription, JobTarget, Submission
+from servicekit.stores.memory.index_block import IndexBlock
 from servicekit.stores.memory.log_lines import JobLog
-
-if TYPE_CHECKING:
-    from servicekit.stores.memory.job_index import IndexBlock
-    from servicekit.stores.memory.queues import Queue
+from servicekit.stores.memory.queue import Queue
 
 DROPPED: Final = object()
 """Instead of a result that is not kept."""
@@ -85,8 +83,8 @@ class Job:
         "why_not_again",
     )  # fmt: skip
 
-    queue: "Queue"
-    block: "IndexBlock"
+    queue: "Queue[Job]"
+    block: "IndexBlock[Job]"
 
     def __init__(self, submission: Submission, submitted_at: datetime) -> None:
         self.id = submission.id

@@ -7,20 +7,10 @@ from itertools import islice
 from servicekit.jobs.metadata import metadata_of
 from servicekit.jobs.query import ALL_JOBS, JobFilter
 from servicekit.jobs.status import JobStatus
+from servicekit.stores.memory.index_block import IndexBlock
 from servicekit.stores.memory.job import Job
 
 _ALL_STATUSES = frozenset(JobStatus)
-
-
-class IndexBlock:
-    """Jobs submitted one after the other, and how many of them have each status (whoever changes one counts it)."""
-
-    __slots__ = ("counts", "first_id", "jobs")
-
-    def __init__(self, first_id: str) -> None:
-        self.first_id = first_id
-        self.jobs: list[Job] = []
-        self.counts = dict.fromkeys(JobStatus, 0)
 
 
 class JobIndex:
@@ -33,7 +23,7 @@ class JobIndex:
     _CAPACITY = 128
 
     def __init__(self) -> None:
-        self._blocks: list[IndexBlock] = []
+        self._blocks: list[IndexBlock[Job]] = []
         self.counts = dict.fromkeys(JobStatus, 0)
 
     def add(self, job: Job) -> None:
