@@ -1,11 +1,11 @@
 """The launcher: a small process beside the service that starts the processes of jobs, and sees to their end.
 
-`main` is executed by the path of its file. The other end of its socket is `servicekit.runners.launcher`; the page in
+`main` is executed by the path of its file. The other end of its socket is `servicekit.runners.launcher`. The page in
 `servicekit.runners` says which process watches which, and what that promises.
 
-In the launcher this package has another name, and its modules import each other by relative names. So nothing of
-`servicekit` is imported there before a call in Python needs it: commands start in milliseconds, and every process that
-is forked from the launcher holds nothing but the standard library's part that is used here.
+In the launcher this package has another name, and its modules import each other by relative names. So the launcher
+imports nothing of `servicekit` before a call in Python needs it. It starts fast, and the processes that are forked for
+commands hold nothing but a few modules of the standard library.
 
     main            the program: makes the package known by its other name, and starts the loop
     fork_server     the loop: takes requests from the service's socket, forks, takes note of ends

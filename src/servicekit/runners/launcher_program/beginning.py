@@ -15,12 +15,13 @@ ISOLATED: Final = "servicekit.runners.isolated"
 
 
 def wait_for_work(jobs: socket.socket, supervisor: int) -> None:
-    """Wait for a job in the process of its work, and become that; if there will be none, return."""
-    os.setsid()
+    """Wait for a job in the process of its work, and become that work. Return if no job will come."""
+    os.setsid()  # a group of its own, which can be killed at once, and no terminal
     die_with_parent()
-    if os.getppid() != supervisor:  # it died before it could matter
+    if os.getppid() != supervisor:  # it ended before the line above, and no signal will come
         return
     reset_signals()
+    # What the launcher and the supervisor have open would be open in the job.
     close_others((0, 1, 2, jobs.fileno()))
     received = receive_job(jobs)
     if received is not None:
@@ -41,6 +42,11 @@ def begin_work(request: Request, control: int, streams: list[int]) -> None:
 
 
 def enter_directory(request: Request, control: int) -> bool:
+    """Enter the working directory; if that is impossible, tell the service why, and return `False`.
+
+    The service's own directory may be gone for a while, as in a deploy: the job goes back. A directory that the job
+    has asked for is the job's own mistake.
+    """
     try:
         os.chdir(request["cwd"])
     except OSError as error:
@@ -51,10 +57,12 @@ def enter_directory(request: Request, control: int) -> bool:
 
 
 def run_program(request: Request, control: int) -> None:
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and programs would inherit that
+    """Execute a program in this process; if that is impossible, tell the service why."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and a program would inherit that
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     argv, environment = request["argv"], request["env"]
+    # Before the program begins, so that no program runs of which the service does not know.
     if not tell(control, "began", os.getppid()):
         return
     try:
@@ -64,12 +72,13 @@ def run_program(request: Request, control: int) -> None:
 
 
 def run_call(request: Request, control: int) -> None:
+    """Call a function in this process; if servicekit cannot be imported, tell the service why."""
     os.environ.clear()
     os.environ.update(request["env"])
     sys.path[:], sys.argv[:] = request["path"], request["program"]
     try:
         isolated = importlib.import_module(ISOLATED)
-    except Exception as error:  # its files may have been replaced
+    except Exception as error:  # a deploy may be replacing its files
         tell(control, "start_problem", f"servicekit cannot be imported: {type(error).__name__}: {error}")
         return
     if not tell(control, "began", os.getppid()):
@@ -79,7 +88,10 @@ def run_call(request: Request, control: int) -> None:
 
 
 def reset_signals() -> None:
-    """Handle signals as a new Python does, but go on holding some back."""
+    """Handle signals as a new Python does. The blocked ones stay blocked until the work can take them.
+
+    An imported module may have changed any of them.
+    """
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGKILL, signal.SIGSTOP}:
         if signal.getsignal(number) not in (signal.SIG_DFL, None):

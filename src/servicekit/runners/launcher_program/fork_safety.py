@@ -10,7 +10,7 @@ from .processes import list_children, name_all, send_signal
 
 
 class ForkSafety:
-    """What must be as it was, after modules were imported of which nothing is known, for others to be forked."""
+    """The state of this process before it imports unknown modules. If the import has changed it, no fork is safe."""
 
     def __init__(self, *sockets: int) -> None:
         self._sockets = sockets
@@ -19,7 +19,11 @@ class ForkSafety:
         self._descriptors = list_descriptors()
 
     def find_danger(self) -> str | None:
-        """Why nothing may be forked from here. In a forked child, or without the sockets, nothing more can be done."""
+        """Why no process may be forked from here, or `None`.
+
+        A forked child that the module has left, and a process whose sockets were closed, cannot tell the service
+        anything. So they end here.
+        """
         if os.getpid() != self._process or list(map(identify, self._sockets)) != self._identities:
             os._exit(1)
         if reap_children(lambda *_: None):
@@ -36,7 +40,7 @@ class ForkSafety:
 
 
 def end_children() -> None:
-    """Kill the children, and theirs, which become children of this process, until there are none."""
+    """Kill the children of this process until it has none. It adopts the children of each that ends."""
     while reap_children(lambda *_: None) and (children := list_children()):
         for process in children:
             send_signal(process.pid, signal.SIGKILL)
@@ -45,13 +49,14 @@ def end_children() -> None:
 
 
 def list_other_threads() -> list[str]:
-    """The names of the threads of this process besides its first, but for those that end themselves before a fork.
+    """The names of the threads of this process besides its first one, without those that end before a fork.
 
-    A process with threads cannot be forked safely: what locks they hold then, the child holds for ever.
+    A process with threads cannot be forked safely. A lock that another thread holds at that moment stays locked in the
+    child for ever.
     """
     names = _list_threads()
-    if len(names) > 1:  # OpenBLAS, say, ends its own, and starts them again when it needs them
-        with suppress(OSError):  # there can be no more processes, so the threads may stay
+    if len(names) > 1:  # OpenBLAS, for example, ends its threads before a fork, and starts them when it needs them
+        with suppress(OSError):  # if no process can be forked, the threads do no harm either
             pid = os.fork()
             if pid == 0:
                 os._exit(0)
@@ -64,6 +69,6 @@ def _list_threads() -> list[str]:
     names = []
     with suppress(FileNotFoundError):
         for number in sorted(map(int, os.listdir("/proc/self/task"))):  # noqa: PTH208
-            with suppress(OSError), open(f"/proc/self/task/{number}/comm", "rb") as file:  # it has just ended
+            with suppress(OSError), open(f"/proc/self/task/{number}/comm", "rb") as file:  # the thread has ended since
                 names.append(file.read().strip().decode(errors="replace"))
     return names

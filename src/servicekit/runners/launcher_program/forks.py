@@ -1,4 +1,4 @@
-"""What a process that forks others asks of the system: to be told of their ends, and to get its orphans."""
+"""What a process that forks others asks of the system: the ends of its children, and its orphans."""
 
 import ctypes
 import os
@@ -10,12 +10,16 @@ from typing import Final, NoReturn
 
 from .descriptors import wait_readable
 
+# As <linux/prctl.h> has them; Python knows neither.
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
 class ChildEnds:
-    """A descriptor that becomes readable when a child has ended."""
+    """A descriptor that becomes readable when a child has ended.
+
+    Python's handler of a signal writes to it, so that a `poll` that begins a moment after the signal returns at once.
+    """
 
     def __init__(self) -> None:
         self.descriptors = self.descriptor, writer = os.pipe()
@@ -25,13 +29,13 @@ class ChildEnds:
         self.listen()
 
     def listen(self) -> None:
-        """Hear of children, whoever else has wanted to since."""
+        """Hear of children, also if a module has taken the signal or the descriptor for itself since."""
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler, Python writes nothing
 
     def clear(self) -> None:
         with suppress(BlockingIOError):
-            while os.read(self.descriptor, 4096):
+            while os.read(self.descriptor, 4096):  # one byte for each signal
                 pass
 
     def wait(self) -> None:
@@ -40,7 +44,7 @@ class ChildEnds:
 
 
 def reap_children(take: Callable[[int, int], None]) -> bool:
-    """Pass on the children that have ended, each with its status; say whether there are others."""
+    """Pass each child that has ended to `take`, with its status; say whether there are other children."""
     with suppress(ChildProcessError):
         while True:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -51,7 +55,7 @@ def reap_children(take: Callable[[int, int], None]) -> bool:
 
 
 def run_to_exit(function: Callable[[], None]) -> NoReturn:
-    """Run this in a forked child, which must never come back to where it was forked."""
+    """Run this in a forked child, and end the child. It must never return to the code that has forked it."""
     code = 1
     try:
         function()
@@ -63,7 +67,7 @@ def run_to_exit(function: Callable[[], None]) -> NoReturn:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant that loses its own, where the system has that."""
+    """Become the parent of every descendant whose parent ends, where the system has that."""
     _call_prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 

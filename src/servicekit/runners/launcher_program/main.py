@@ -1,6 +1,6 @@
 """The launcher's program, executed by the path of this file: `python -P main.py SOCKET PARENT`.
 
-SOCKET is the descriptor of the socket to the service, PARENT the number of the service's process.
+SOCKET is the descriptor of the socket to the service, PARENT the id of the service's process.
 """
 
 import os
@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Final
 
 PACKAGE: Final = "servicekit_launcher_program"
-"""The name of the package of this file in the launcher. By its own, `servicekit` would be imported with it."""
+"""The name of this package in the launcher. Under its real name, Python would import `servicekit` first."""
 
 
 def name_package() -> None:
@@ -19,6 +19,7 @@ def name_package() -> None:
     sys.modules[PACKAGE] = package
 
 
-if __name__ == "__main__":  # a process that a target starts by `multiprocessing` executes this file by another name
+# A target that uses `multiprocessing` executes this file once more, under the name `__mp_main__`: nothing happens then.
+if __name__ == "__main__":
     name_package()
     import_module(f"{PACKAGE}.fork_server").run(requests=int(sys.argv[1]), parent=int(sys.argv[2]))

@@ -6,14 +6,19 @@ from typing import Final
 
 from .processes import list_descendants
 
+# To go through all processes of a machine takes milliseconds where there are thousands. What a job starts is counted
+# a second later at the latest.
 _LIST_SECONDS: Final = 1.0
+# To count shared pages takes the kernel a tenth of a second for each GB, and more. With a pause of ten times that, it
+# takes at most a tenth of a processor.
+_COUNT_PAUSE: Final = 10
 
 
 class MemoryWatch:
-    """Looks how much memory all that descends from this process holds. Where there is no /proc, that is not known.
+    """Looks how much memory the descendants of this process hold. Where there is no /proc, none is seen.
 
-    Not a limit of the system: that could only be on addresses, of which libraries reserve far more than they use, and
-    some that get none go on asking for ever.
+    A limit of the system (`RLIMIT_AS`) does not help: it limits addresses, not memory. Libraries reserve far more
+    addresses than they use, and some ask again for ever if they get none.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -22,22 +27,22 @@ class MemoryWatch:
         self._list_at = self._count_at = 0.0
 
     def find_excess(self) -> int | None:
-        """How many bytes it is, if that is too much."""
+        """The number of bytes, if that is too many; else `None`."""
         now = time.monotonic()
-        if now >= self._list_at:  # to go through all processes of the machine takes longer than to look at some
+        if now >= self._list_at:
             self._pids = [process.pid for process in list_descendants()]
             self._list_at = now + _LIST_SECONDS
         used = sum(read_memory(pid, "status", (b"VmRSS", b"VmSwap")) for pid in self._pids)
-        if used > self._max_bytes and now >= self._count_at:  # pages that several of them share were counted for each
+        # These figures count a page that several processes share once for each of them. So the exact ones decide.
+        if used > self._max_bytes and now >= self._count_at:
             used = sum(read_memory(pid, "smaps_rollup", (b"Pss", b"SwapPss")) for pid in self._pids)
-            # That takes the kernel a tenth of a second for each GB, and more: a tenth of a processor is spent on it.
-            self._count_at = now + 10 * (time.monotonic() - now)
+            self._count_at = now + _COUNT_PAUSE * (time.monotonic() - now)
             return used if used > self._max_bytes else None
         return None
 
 
 def read_memory(pid: int, file: str, names: tuple[bytes, ...]) -> int:
-    """The sum of these figures in bytes; 0 for a process that has ended."""
+    """The sum of the figures with these names in bytes; 0 for a process that has ended."""
     total = 0
     with suppress(OSError), open(f"/proc/{pid}/{file}", "rb") as lines:  # a process may have any bytes for its name
         for line in lines:

@@ -13,9 +13,9 @@ _LOADING: Final = "SERVICEKIT_IS_LOADING"  # as in `calls`
 
 
 def preload(request: Request) -> list[str]:
-    """Import what calls need, once for all that are forked from here, and say what went wrong.
+    """Import what calls need, once for all processes that are forked from here. Return a sentence for each failure.
 
-    The isolated module is not among that: a job tells if it cannot be imported.
+    Only the user's modules have such sentences. If servicekit cannot be imported, each job tells it by itself.
     """
     sys.path[:], sys.argv[:] = request["path"], request["program"]
     problems = []
@@ -23,7 +23,7 @@ def preload(request: Request) -> list[str]:
     for name in (ISOLATED, *request["imports"], *request["preload"]):
         try:
             importlib.import_module(name)
-        except BaseException as error:  # whatever the module likes, which may leave
+        except BaseException as error:  # a module may raise anything, `SystemExit` too
             if name in request["preload"]:
                 problems.append(f"{name} cannot be imported beforehand: {type(error).__name__}: {error}")
     os.environ.pop(_LOADING, None)

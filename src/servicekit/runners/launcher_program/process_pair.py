@@ -9,9 +9,9 @@ from .supervisor import Supervisor
 
 
 class ProcessPair:
-    """A supervisor and, as its child, the process of the work: forked, and waiting for a job. `OSError` if none can be.
+    """A supervisor and its child, the process of the work, which wait for a job. `OSError` if they cannot be forked.
 
-    A fork takes milliseconds, of which a job saves two if its processes are there when it comes.
+    A fork takes milliseconds. A job saves two of them if its processes are there before it comes.
     """
 
     def __init__(self) -> None:
@@ -25,10 +25,10 @@ class ProcessPair:
         work.close()
 
     def send(self, descriptors: list[int]) -> bool:
-        """Give them the job; `False` if they are gone.
+        """Give them the job; `False` if they have ended.
 
-        The supervisor gets it first, so that no work begins without one. If the work is gone, it tells that the work
-        has ended, which then has not begun.
+        The supervisor gets it first, so that no work begins without a supervisor. If only the work has ended, the
+        supervisor tells the service so, and the job has not begun.
         """
         to_supervisor, to_work = self._ends
         try:
@@ -42,6 +42,6 @@ class ProcessPair:
         return True
 
     def close(self) -> None:
-        """Without a job they end."""
+        """Close the sockets. Processes that have no job end then."""
         for end in self._ends:
             end.close()

@@ -1,4 +1,4 @@
-"""The processes that descend from this one, as /proc tells them, and signals to them."""
+"""The processes that descend from this one, read from /proc, and signals to them."""
 
 import os
 import signal
@@ -7,21 +7,23 @@ from typing import NamedTuple
 
 
 class ProcessEntry(NamedTuple):
+    """A process in the system's table of them."""
+
     pid: int
     program: bytes
-    """The name of what it executes."""
+    """The name of the program that it executes, as the kernel keeps it: at most 15 bytes."""
 
 
 def list_children() -> list[ProcessEntry]:
-    """The children of this process; where there is no /proc, none are found."""
+    """The children of this process. Where there is no /proc, none are found."""
     return _list_by_parent().get(os.getpid(), [])
 
 
 def list_descendants() -> list[ProcessEntry]:
-    """The children of this process, and theirs, and so on; where there is no /proc, none are found."""
+    """The children of this process, their children, and so on. Where there is no /proc, none are found."""
     children = _list_by_parent()
     found = [*children.get(os.getpid(), [])]
-    for process in found:  # which grows meanwhile
+    for process in found:  # the list grows in this loop
         found += children.get(process.pid, [])
     return found
 
@@ -40,7 +42,7 @@ def _list_by_parent() -> dict[int, list[ProcessEntry]]:
 def _read_status(pid: str) -> tuple[int, bytes]:
     """The parent of a process, and its program's name."""
     with open(f"/proc/{pid}/stat", "rb") as file:
-        start, _, rest = file.read().rpartition(b")")  # the name before it can hold anything
+        start, _, rest = file.read().rpartition(b")")  # the name before it may contain spaces and brackets
     return int(rest.split()[1]), start.partition(b"(")[2]
 
 
@@ -49,7 +51,7 @@ def name_all(processes: list[ProcessEntry]) -> str:
 
 
 def send_signal(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # what runs as somebody else ends when it likes
+    with suppress(ProcessLookupError, PermissionError):  # a process of another user may not be signaled
         os.kill(pid, number)
 
 
