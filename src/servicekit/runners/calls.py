@@ -1,8 +1,8 @@
 """A call on its way into a process of its own, pickled.
 
-The program's own file is called `__main__` by the service, and by its own name in other processes. What is pickled as
-part of the one is looked for in the other. What comes back is in `outcomes`, since nothing that a job's process says
-may be unpickled in the service.
+The module of the program's own file is called `__main__` in the service, and has its own name in other processes. What
+is pickled as part of `__main__` is looked for under that name. The way back is in `outcomes`, since the service must
+not unpickle what a job's process says.
 """
 
 import io
@@ -19,16 +19,16 @@ from servicekit.jobs.references import name_of_main
 from servicekit.jobs.submission import CallDescription, Submission, name_argument
 
 LOADING: Final = "SERVICEKIT_IS_LOADING"
-"""The environment's variable that is set in the process of a job while it imports the target."""
+"""The variable of the environment that is set in a job's process while it imports the target."""
 _MAIN: Final = "__main__"
 
 
 def check_isolatable(target: object) -> None:
     """`InvalidTarget`, with the reason, if a process of its own could not find this target.
 
-    Whether its arguments can be sent there shows when it is run.
+    `check_sendable` looks at the arguments.
     """
-    if LOADING in os.environ:  # and if that went on, each process would start the next without end
+    if LOADING in os.environ:  # each process would start the next one, without end
         sentence = "this is the process of such a job, which is still importing its program. Begin the part that "
         raise InvalidTarget(target, sentence + "starts the program with `if __name__ == '__main__':`.")
     obstacle = _find_obstacle(target)
@@ -42,7 +42,7 @@ def _find_obstacle(target: object) -> str | None:
         return "it is part of a program that is no module, such as `python folder/`, an archive or a session"
     try:
         pickle.dumps(target)
-    except BaseException as error:  # it can ask the user's code
+    except BaseException as error:  # pickling may run the user's code
         return describe_error(error)
     return None
 
@@ -60,26 +60,26 @@ def check_sendable(submission: Submission) -> None:
     arguments: list[tuple[int | str, object]] = [*enumerate(submission.args), *submission.kwargs.items()]
     for key, value in arguments:
         try:
-            # What is large, such as an array, is not copied for that.
+            # With a callback for buffers, large data such as an array is not copied.
             pickle.dumps(value, protocol=5, buffer_callback=lambda _: None)
-        except BaseException as error:  # it can ask the user's code, and must not end the event loop
+        except BaseException as error:  # pickling may run the user's code, and must not end the event loop
             reason = f"it cannot be sent to a process of its own: {describe_error(error)}"
             raise InvalidArguments(submission.name, name_argument(submission.target, key), reason) from error
 
 
 def dump_call(submission: Submission) -> bytes:
-    """What is to be called, with its arguments. `pickle.PicklingError` if they cannot be written."""
+    """Pickle the target and its arguments. `pickle.PicklingError` if they cannot be pickled."""
     try:
         if isinstance(submission.description, CallDescription):
             return pickle.dumps((*submission.description,))
         return pickle.dumps((submission.target, submission.args, submission.kwargs))
-    except BaseException as error:  # it can ask the user's code, and must not end the event loop
+    except BaseException as error:  # pickling may run the user's code, and must not end the event loop
         sentence = f"the arguments of {submission.name} cannot be sent to its process: {describe_error(error)}"
         raise pickle.PicklingError(sentence) from error
 
 
 def load_call(data: bytes, main: str | None) -> Any:
-    """Target and arguments, in the job's process, which knows the program's own file as `main`."""
+    """Unpickle target and arguments in the job's process. `main` is the name of the program's own file there."""
     reader = _Unpickler(io.BytesIO(data))
     reader.aliases = {_MAIN: main} if main else {}
     call = reader.load()
@@ -87,7 +87,7 @@ def load_call(data: bytes, main: str | None) -> Any:
         return call
     try:
         return restartable.load_call(*call)
-    except TargetUnavailable as error:  # what the import has raised says it better
+    except TargetUnavailable as error:  # the error of the import itself says more
         raise error.__cause__ or error from None
 
 

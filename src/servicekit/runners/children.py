@@ -1,4 +1,4 @@
-"""What becomes of a process that a target forks, and that runs on to the target's end: it would take itself for us."""
+"""The end of a process that a target forks, and that returns from the target: it must not go on as a second service."""
 
 import os
 import sys
@@ -7,11 +7,11 @@ from typing import NoReturn
 
 
 def leave_to_parent(process: int, error: BaseException | None = None) -> None:
-    """End this process if it is a child of `process`, the one that has called the target; else do nothing.
+    """End this process if it is a child of `process`, the one that has called the target. Else do nothing.
 
-    A child of `os.fork()` whose `exec` fails, say, or that calls `sys.exit()`, ends here, as at the end of a program.
-    Without that, a job would end as its child did, and a child of the service would be a second one, with the first
-    one's sockets and files.
+    A child of `os.fork()` whose `exec` fails, for example, or that calls `sys.exit()`, ends here, as at the end of a
+    program. Without that, the job would end as its child did. And a child of the service would be a second service,
+    with the sockets and files of the first.
     """
     if os.getpid() != process:
         _end(error)
@@ -23,9 +23,9 @@ def _end(error: BaseException | None) -> NoReturn:
         code = error.code
     elif error is not None:
         code = 1
-        with suppress(BaseException):  # it is the user's error, and perhaps the user's hook
+        with suppress(BaseException):  # both the error and the hook may be the user's
             sys.excepthook(type(error), error, error.__traceback__)
     for stream in (sys.stdout, sys.stderr):
-        with suppress(BaseException):  # the target can have put anything there
+        with suppress(BaseException):  # the target may have put any object there
             stream.flush()
     os._exit(code & 0xFF if isinstance(code, int) else int(code is not None))

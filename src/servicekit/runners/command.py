@@ -24,9 +24,9 @@ from servicekit.runners.work import WorkEnd, WorkPlan, describe_environment
 class CommandRunner:
     """Runs a program; what it writes is in the job's log.
 
-    Asked to stop, it gets SIGTERM, and so does every program that it has started. If it exits with 0 all the same, it
-    has completed; else it counts as stopped. After the grace time it is killed. What it leaves behind when it ends is
-    killed as well, daemons included.
+    A request to stop sends SIGTERM to the program, and to every program that it has started. If it exits with 0 after
+    that, it has completed; else it counts as stopped. After the grace time it is killed. What it leaves behind when it
+    ends is killed too, daemons included.
     """
 
     def __init__(self, launcher: Launcher) -> None:
@@ -38,11 +38,13 @@ class CommandRunner:
         command = submission.target
         assert isinstance(command, Command)
         stdout = OutputTail(MAX_OUTPUT_BYTES, ProgressReader(job, OutputLog(job, "stdout", "info")))
-        stderr = OutputTail(MAX_ERROR_CHARACTERS, OutputLog(job, "stderr", "info"))  # many say there what is no error
+        stderr = OutputTail(
+            MAX_ERROR_CHARACTERS, OutputLog(job, "stderr", "info")
+        )  # many programs write there what is no error
         try:
             plan = WorkPlan(_describe(command, submission, job), partial(_encode, command.stdin), stdout, stderr)
             end = await self._launcher.run(plan, job)
-        except OSError as error:  # the system has no more descriptors, say
+        except OSError as error:  # the system has no more descriptors, for example
             return not_begun(str(error))
         return _judge(end, command, submission.options.max_memory_bytes, stdout.text, stderr.last_line)
 

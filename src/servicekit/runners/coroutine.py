@@ -34,7 +34,7 @@ class CoroutineRunner:
                 await absorb_cancellation()
 
     def find_outcome(self, job: RunningJob) -> Outcome:  # noqa: ARG002
-        return CUT_OFF  # with its task, the work has ended
+        return CUT_OFF  # the work has ended with its task
 
     def find_notice(self) -> str | None:
         return None
@@ -47,15 +47,15 @@ class CoroutineRunner:
 
 
 def _is_canceled() -> bool:
-    """Whether a stranger canceled this task, as when the event loop is taken down. The work has stopped then too."""
+    """Whether this task was canceled by somebody else, as `asyncio.run` does at its end. The work has stopped too."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 async def absorb_cancellation() -> None:
-    """Take back what was requested of the target, so that it cannot hit what this task does next.
+    """Take the requests to cancel back, so that they cannot hit what this task does next.
 
-    A request that came after the target's last await is still to be delivered: it is, here.
+    asyncio has not delivered a request yet that came after the target's last await. It is delivered here.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():

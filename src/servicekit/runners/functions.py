@@ -1,4 +1,4 @@
-"""Calling a target where it may take its time: in a thread, or in a process of its own."""
+"""Calling a target where it may block: in a thread, or in a process of its own."""
 
 from collections.abc import Coroutine
 from typing import TypeGuard
@@ -11,7 +11,7 @@ from servicekit.runners.children import leave_to_parent
 
 
 def call_target(submission: Submission, job: RunningJob) -> Outcome:
-    """Call it, unless it was asked to stop already, and say how that ended. Whatever it raises is caught."""
+    """Call the target, unless it was asked to stop already, and return the outcome. Whatever it raises is caught."""
     if job.is_cancel_requested:
         return CANCELED
     current.set(job)
@@ -27,4 +27,6 @@ def call_target(submission: Submission, job: RunningJob) -> Outcome:
 
 def is_coroutine(result: object) -> TypeGuard[Coroutine[object, object, object]]:
     """Whether what a target returned is still to be awaited."""
-    return issubclass(type(result), Coroutine)  # isinstance would ask the result itself, which may be odd
+    return issubclass(
+        type(result), Coroutine
+    )  # isinstance would read the result's own `__class__`, which can be anything

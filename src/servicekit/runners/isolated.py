@@ -1,4 +1,4 @@
-"""What runs in a job's own process: the call, with a `current_job()` that reaches the service."""
+"""The call in a job's own process, with a `current_job()` that reaches the service."""
 
 import asyncio
 import ctypes
@@ -29,17 +29,18 @@ from servicekit.runners.printing import log_records, open_output
 from servicekit.runners.reports import dump_line, dump_progress
 from servicekit.runners.submissions import SubmissionClient
 
+# Twenty times a second look continuous. More would cost a quick loop and the service time.
 PROGRESS_SECONDS: Final = 0.05
 
 
 def main(request: Mapping[str, Any], *, call: int, report: int, outcome_file: int, calls: int) -> None:
-    """Make the call that is described in a file, and leave its outcome in another."""
+    """Make the call that one file describes, and write its outcome to another."""
     pid, outcome_descriptor = os.getpid(), GuardedDescriptor(outcome_file)
     job = IsolatedJob(_describe(request), request["attempt"], GuardedDescriptor(report), calls)
     _prepare_output(job, request["log_level"])
     job.listen_to_signals()
     outcome = _run(request, call, job)
-    if os.getpid() == pid:  # else it is a child that the target has forked, which is nobody to the service
+    if os.getpid() == pid:  # else this is a child that the target has forked, which must not speak for the job
         job.send_progress()
         if outcome_descriptor.is_open:
             write_outcome(outcome, job, outcome_descriptor.descriptor)
@@ -47,9 +48,9 @@ def main(request: Mapping[str, Any], *, call: int, report: int, outcome_file: in
 
 
 class GuardedDescriptor:
-    """A descriptor by which the service is told something: as long as the target has not closed it.
+    """A descriptor by which the job speaks to the service, as long as the target has not closed it.
 
-    What it opens next may have its number, and nothing of ours belongs into a file of its.
+    The kernel gives a closed descriptor's number to the next file that the target opens. Nothing must be written there.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -69,7 +70,7 @@ class GuardedDescriptor:
 
 
 class IsolatedJob(RunningJob):
-    """The running job in its own process: what it says is sent to the service, which asks it to stop by a signal."""
+    """The running job in its own process. It sends its reports to the service, and is asked to stop by a signal."""
 
     def __init__(self, submission: Submission, attempt: int, report: GuardedDescriptor, calls: int) -> None:
         super().__init__(submission, attempt, host=self)
@@ -87,10 +88,10 @@ class IsolatedJob(RunningJob):
             self._send(dump_line(line, str(level).lower(), source))
 
     def notify_begun(self, job: RunningJob) -> None:
-        """The supervisor has said so."""
+        """Nothing to do: the service knows it from the supervisor."""
 
     def notify_report(self, job: RunningJob) -> None:  # noqa: ARG002 (it is this one)
-        """There is progress to send; not told again until it was taken. A quick loop's is sent now and then."""
+        """Send new progress, at most every `PROGRESS_SECONDS`. Called once until the progress was taken."""
         delay = self._next_progress_at - time.monotonic()
         if delay <= 0:
             self.send_progress()
@@ -100,13 +101,14 @@ class IsolatedJob(RunningJob):
             timer.start()
 
     def send_progress(self) -> None:
+        """Send the newest progress, if it was not sent yet."""
         progress = self.take_progress()
         if progress is not None:
             self._next_progress_at = time.monotonic() + PROGRESS_SECONDS
             self._send(dump_progress(progress))
 
     def wait_cancel_requested(self, timeout: float | None = None) -> bool:
-        # A function that waits for it learns it by the result, and is not interrupted any more.
+        # A function that waits here learns of the request by the result. So it is not interrupted any more.
         is_main = threading.current_thread() is threading.main_thread()
         if is_main:
             self._is_waiting = True
@@ -132,11 +134,11 @@ class IsolatedJob(RunningJob):
         return self._link
 
     def listen_to_signals(self) -> None:
-        """Take requests to stop from now on, also one that has come already."""
+        """Take requests to stop from now on, and one that has come before."""
         signal.signal(signal.SIGTERM, self._on_sigterm)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        # A signal that comes in the midst of a fork, as when a pool is ended at once, would be lost: Python forgets it
-        # in the child. So it waits in the kernel until the child can be ended by it.
+        # CPython forgets, in the child, a signal that came during a fork, as when a pool is ended as soon as it has
+        # begun. So the signal is blocked during a fork, and waits in the kernel until the child can take it.
         os.register_at_fork(
             before=self._hold_back_signal,
             after_in_parent=self._let_signal_pass,
@@ -144,20 +146,21 @@ class IsolatedJob(RunningJob):
         )
 
     def raise_in_target(self) -> None:
-        """Interrupt a function, unless it looks by itself."""
+        """Interrupt a function, unless it waits for the request or has seen it."""
         if not (self._is_waiting or self._is_told):
             raise JobCanceled(self.id)
 
     def _on_sigterm(self, *_: object) -> None:
-        # Systemd, say, sends it to each process of a service; what that means for a job is up to the service. A target
-        # that has closed what that would say it by gets every signal.
+        # Systemd, for example, sends this signal to each process of a service. What that means for a job is up to the
+        # service, which confirms its own requests by a message. If the target has closed the descriptor of the
+        # messages, every signal counts.
         if not self._report.is_open or self._is_asked(0):
             self.request_cancel()
             if self.interrupt is not None:
                 self.interrupt()
 
     def _is_asked(self, timeout: float | None) -> bool:
-        # The service sends but this, and it is never read: so it wakes whoever waits for it, in any thread.
+        # The service sends nothing else there, and nobody reads it. So it wakes every thread that waits for it.
         poll = select.poll()
         if self._report.is_open:
             poll.register(self._report.descriptor, select.POLLIN)
@@ -170,26 +173,27 @@ class IsolatedJob(RunningJob):
         signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.at_fork)
 
     def _become_bystander(self) -> None:
-        """In a forked child of this process, which is nobody to the service."""
+        """In a forked child of this process, which must not speak for the job."""
         if signal.getsignal(signal.SIGTERM) == self._on_sigterm:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._let_signal_pass()
         self._link = None
-        self._is_notified = False  # the thread that would send the progress is the parent's
+        self._is_notified = False  # a thread that was to send the progress is only in the parent
 
     def _send(self, message: bytes) -> None:
         while self._report.is_open:
             try:
                 os.write(self._report.descriptor, message)
             except OSError as error:
-                if error.errno == errno.ENOBUFS:  # where a full socket does not block
+                # On some systems a full socket does not block, but fails. The service reads within milliseconds.
+                if error.errno == errno.ENOBUFS:
                     time.sleep(0.01)
                     continue
             return
 
 
 def _describe(request: Mapping[str, Any]) -> Submission:
-    """What is known of the job before its target is imported."""
+    """The job as it is known before its target is imported. `_describe` itself stands for the target."""
     options = JobOptions(tags=request["tags"], metadata=request["metadata"])
     name, parent = request["name"], request["parent"]
     return Submission(request["job_id"], name, _describe, (), {}, RunnerKind.PROCESS, options, parent=parent)
@@ -200,7 +204,7 @@ def _run(request: Mapping[str, Any], call: int, job: IsolatedJob) -> Outcome:
         job.interrupt = _end_process
         os.environ[LOADING] = job.id
         target, args, kwargs = load_call(_read_stdin(call), request["main"])
-        os.environ.pop(LOADING, None)  # the module may have changed it
+        os.environ.pop(LOADING, None)  # the target's module may have removed it
         submission = replace(job.submission, target=target, args=args, kwargs=kwargs)
         job.interrupt = job.raise_in_target
         _reseed()
@@ -209,21 +213,22 @@ def _run(request: Mapping[str, Any], call: int, job: IsolatedJob) -> Outcome:
         if is_coroutine(outcome.result):
             coroutine = replace(submission, target=outcome.result, args=(), kwargs={})
             outcome = asyncio.run(_await(coroutine, job))
-    except BaseException as error:  # of the target's module; of a task that it started; or a late signal's
+    # Of the target's module, of a task that the target has started, or of a signal that came late.
+    except BaseException as error:
         job.interrupt = None
         return CANCELED if job.is_cancel_requested and isinstance(error, JobCanceled) else failure(error)
     return outcome
 
 
 def _reseed() -> None:
-    """Give NumPy random numbers of its own, as Python's `random` gets by itself in every process that is forked."""
+    """Seed NumPy's random numbers. Forked processes would all draw the same; Python seeds its own `random` anew."""
     random = sys.modules.get("numpy.random")
     if random is not None:
         random.seed()
 
 
 def _end_process() -> None:
-    """Stop before the target has begun: an exception in the midst of an import can become anything."""
+    """Stop before the target has begun. An exception would not do: the code of an import may catch it."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -240,7 +245,7 @@ async def _await(submission: Submission, job: IsolatedJob) -> Outcome:
 
 
 def _read_stdin(descriptor: int) -> bytes:
-    """Read the file that stands in its place, and leave nothing to read there."""
+    """Read the file that is open in the place of the standard input, and put an empty one there."""
     with open(descriptor, "rb", closefd=False) as file:
         data = file.read()
     with open(os.devnull, "rb") as nothing:
@@ -249,7 +254,7 @@ def _read_stdin(descriptor: int) -> bytes:
 
 
 def _prepare_output(job: IsolatedJob, log_level: int) -> None:
-    # What was inherited from the launcher writes elsewhere.
+    # The streams that were inherited belong to the launcher's own output.
     sys.stdout, sys.stderr = open_output(1), open_output(2)
     faulthandler.enable()
     log_records(job)
@@ -258,6 +263,6 @@ def _prepare_output(job: IsolatedJob, log_level: int) -> None:
 
 def _flush_output() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(BaseException):  # the target can have put anything there
+        with suppress(BaseException):  # the target may have put any object there
             stream.flush()
-    ctypes.CDLL(None).fflush(None)
+    ctypes.CDLL(None).fflush(None)  # what libraries in C have printed

@@ -1,4 +1,4 @@
-"""The service's end of the launcher: starts it when it is needed, and has it start the work of jobs."""
+"""The service's end of the launcher: starts the launcher when it is needed, and has it start the work of jobs."""
 
 import asyncio
 import logging
@@ -20,20 +20,23 @@ T = TypeVar("T")
 
 _log = logging.getLogger("servicekit.engine")
 
+# A launcher can be killed by accident, as by the system for want of memory. If three end or hang before they begin
+# anything, something is wrong with all, and the job goes back to wait.
 _TRIES: Final = 3
+# The launcher takes a request in a few milliseconds. Then there is room for the next.
 _BUSY_SECONDS: Final = 0.01
 
 
 class Launcher:
-    """Starts the processes of jobs, by a small process of its own: see the page in `servicekit.runners`.
+    """Starts the processes of jobs by a small process of its own: see the page in `servicekit.runners`.
 
-    That process is started for the first job, or by `open` if it has modules to import beforehand; and again for the
-    next job should it have died, or not answer. Running jobs do not need it. It ends with `close`, or with this object,
-    or with this process. A forked child of this process begins without it, and without the jobs.
+    That process is started for the first job, or by `open` if it has modules to preload. If it ends or does not answer,
+    the next job starts another. Running jobs do not need it. It ends with `close`, with this object, or with the
+    service. A forked child of the service begins without it, and without the jobs.
     """
 
     def __init__(self, preload: Iterable[str] = ()) -> None:
-        """`preload`: the modules to import in that process, where all functions find them imported."""
+        """`preload`: the modules that are imported in that process once, for all functions."""
         self._preload = tuple(preload)
         self._notice: str | None = None
         self._link: LauncherLink | None = None
@@ -45,9 +48,9 @@ class Launcher:
     async def run(self, plan: WorkPlan, job: RunningJob) -> WorkEnd:
         """Run the work of a job until nothing of it is left.
 
-        While `job.is_interruptible`, to cancel the task that awaits this asks the work to stop; it is killed
-        `job.kill_grace_seconds` after that, and the launcher as well if it has not begun it by then. `OSError` if it
-        cannot begin, since there are not enough descriptors or processes, say.
+        While `job.is_interruptible`, a cancellation of the calling task asks the work to stop. The work is killed
+        `job.kill_grace_seconds` after that. If the launcher has not begun the work by then, the launcher is replaced.
+        `OSError` if the work cannot begin, as for want of descriptors or processes.
         """
         for _ in range(_TRIES):
             end = await self._try(plan, job)
@@ -58,7 +61,7 @@ class Launcher:
         raise OSError("the process that starts the processes of jobs ends, or does not answer, before it has begun any")
 
     def open(self) -> None:
-        """Keep some descriptors for jobs, until `close`, and begin to import what is to be there for them."""
+        """Keep some descriptors for jobs until `close`, and begin to preload."""
         self._is_open = True
         self._reserve.fill()
         if self._preload:
@@ -66,7 +69,7 @@ class Launcher:
                 self._open(self._find_link).prepare()
 
     def find_notice(self) -> str | None:
-        """What does not work as it was asked for, though jobs run; `None` if all does."""
+        """What does not work as it was asked for, though jobs run; or `None`."""
         return self._notice
 
     async def _try(self, plan: WorkPlan, job: RunningJob) -> WorkEnd:
@@ -81,14 +84,14 @@ class Launcher:
         finally:
             if work.is_over:
                 self._works.pop(job, None)
-            else:  # the event loop is taken down
+            else:  # the event loop is closed under this task; `end_cut_off` goes on
                 work.kill()
             if self._is_open:
                 self._reserve.fill()
         return work.end
 
     def _open(self, make: Callable[[], T]) -> T:
-        """Make what needs descriptors, with those of the reserve if there are no others."""
+        """Make something that needs descriptors. If there are none, those of the reserve are given up for it."""
         try:
             return make()
         except OSError as error:
@@ -97,7 +100,7 @@ class Launcher:
             return make()
 
     def end_cut_off(self, job: RunningJob) -> bool:
-        """Kill what a job has left whose `run` was cut off; say whether that is done."""
+        """Kill what is left of a job whose `run` was cut off, and say whether nothing is left."""
         work = self._works.get(job)
         if work is None:
             return True
@@ -150,7 +153,7 @@ class Launcher:
             work.hand_over(is_sent=is_sent)
 
     def _send(self, link: LauncherLink, kind: bytes, descriptors: list[int]) -> bool:
-        """`False`: there are too many requests on their way already. If the launcher has died, the work is lost."""
+        """`False` if too many requests are on their way. If the launcher has ended, the work is lost (`was_lost`)."""
         try:
             if (kind == CALL or self._preload) and not self._open(link.prepare):
                 return False

@@ -19,34 +19,35 @@ from servicekit.runners import launcher_program
 from servicekit.runners.descriptors import DescriptorReader, make_file, make_pair
 from servicekit.runners.launcher_program.messages import IMPORT
 
+# The queue of the socket is full (`EAGAIN`, `ENOBUFS`), or too many descriptors are on their way (`ETOOMANYREFS`).
 _BUSY: Final = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS)
 _PROGRAM: Final = str(Path(launcher_program.__file__).with_name("main.py"))
-# Longer than a model takes to be loaded over a network; jobs wait for it, and nothing says whether it hangs.
+# Longer than it takes to load a model over a network. Jobs wait for the import, and nothing tells whether it hangs.
 _IMPORT_SECONDS: Final = 300.0
 _SHARED_IMPORTS: Final = ("servicekit.api", "servicekit.engine.factory", "servicekit.observability.bars")
-"""What most targets' modules import, and what is safe to have been imported before the process was forked."""
+"""What the modules of most targets import, and what starts no threads and opens no files when it is imported."""
 
 _log = logging.getLogger("servicekit.engine")
 
 
 class LauncherListener(Protocol):
-    """Who has to know what becomes of a launcher's process."""
+    """Is told what becomes of a launcher's process."""
 
     def link_lost(self, link: "LauncherLink") -> None:
-        """It is good for nothing any more."""
+        """This process starts no more jobs."""
         ...
 
     def import_failed(self, problem: str) -> None:
-        """One of the modules cannot be imported, and the rest was; the sentence says which, and why."""
+        """One of the modules cannot be imported, the others were. `problem` is a sentence that says which, and why."""
         ...
 
     def preload_failed(self, reason: str) -> None:
-        """From a process that has imported what it was to, none can be forked; the reason follows a colon."""
+        """No process can be forked from one that has imported these modules. `reason` follows a colon."""
         ...
 
 
 class LauncherLink:
-    """The process, and the socket to it. It ends with `close`, or with this object, or with this process."""
+    """A launcher's process, and the socket to it. It ends with `close`, with this object, or with the service."""
 
     def __init__(self, preload: Collection[str], listener: LauncherListener) -> None:
         """`preload`: what to import besides servicekit itself."""
@@ -63,25 +64,25 @@ class LauncherLink:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                start_new_session=True,  # what a terminal sends is meant for the service
+                start_new_session=True,  # the signals of a terminal are meant for the service
             )
             undo.pop_all()
         self._finalizer = weakref.finalize(self, _end, self._process, self.socket)
 
     @property
     def is_importing(self) -> bool:
-        """Whether jobs wait for what it imports."""
+        """Whether it imports something, for which jobs wait."""
         return self._imports is not None and not self._imports.is_over
 
     @property
     def is_left(self) -> bool:
-        """Whether what it imports is waited for on another event loop, which will hear nothing of it any more."""
+        """Whether another event loop waits for what it imports. That loop has ended, and will hear nothing of it."""
         return self.is_importing and self._imports is not None and not self._imports.is_heard_here
 
     def prepare(self) -> bool:
-        """Have it import what calls need, unless that was done; `False` if there are too many requests on their way.
+        """Have it import what calls need, unless that was asked before. `False` if too many requests are on their way.
 
-        `ConnectionError` if it has ended.
+        `ConnectionError` if the process has ended.
         """
         if self._is_closed:
             raise ConnectionError
@@ -90,7 +91,7 @@ class LauncherLink:
         return self._imports.is_sent or self._imports.send(self)
 
     def send(self, kind: bytes, descriptors: Sequence[int]) -> bool:
-        """`False`: there are too many requests on their way already. `ConnectionError` if it has ended."""
+        """Send a request. `False` if too many are on their way. `ConnectionError` if the process has ended."""
         if self._is_closed:
             raise ConnectionError
         try:
@@ -109,7 +110,7 @@ class LauncherLink:
         self._listener.link_lost(self)
 
     def note_end(self) -> None:
-        """It was seen to have ended."""
+        """Somebody has seen that the process has ended."""
         if self._imports is not None:
             self._imports.note_end()
         self._listener.link_lost(self)
@@ -123,9 +124,11 @@ class LauncherLink:
         self._listener.link_lost(self)
 
     def close(self) -> None:
+        """End the process. Jobs that run go on, since their supervisors do not need it."""
         self._is_closed = True
         if self.is_importing and self._preload and self._finalizer.alive:
-            # What was imported may have started processes. Jobs have none before that has ended.
+            # An imported module may have started processes. The launcher's group has no others: no job's process is
+            # forked before the import has ended.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._finalizer()
@@ -133,17 +136,17 @@ class LauncherLink:
             self._imports.close()
 
     def forget(self) -> None:
-        """In a forked child: let go of it without ending it."""
+        """In a forked child of the service: let go of the process without ending it."""
         self._is_closed = True
         self._finalizer.detach()
         self.socket.close()
-        self._process.returncode = 0  # it is not this process's child, and its end of no interest
+        self._process.returncode = 0  # it is no child of this process: `Popen` must not wait for it, nor warn
         if self._imports is not None:
             self._imports.close_in_child()
 
 
 class ImportRequest:
-    """What the process imports before it forks for the first call: sent to it, and waited for."""
+    """The request to import what calls need, and the wait for its end."""
 
     def __init__(self, preload: list[str], link: LauncherLink) -> None:
         self._link = link
@@ -176,7 +179,7 @@ class ImportRequest:
         self._fail_by_end()
 
     def close(self) -> None:
-        """Wait for nothing any more."""
+        """Wait no longer."""
         if not self.is_over:
             self.is_over = True
             self._timer.cancel()
@@ -231,5 +234,5 @@ def _describe(preload: list[str]) -> dict[str, object]:
 
 def _end(process: "subprocess.Popen[bytes]", connection: socket.socket) -> None:
     connection.close()
-    process.kill()  # at once, whatever it imports
+    process.kill()  # the end of the socket does the same, but not while a module is imported
     process.wait()

@@ -1,7 +1,7 @@
-"""How a call has ended, on its way from a job's own process: a line of JSON, and the result behind it.
+"""The outcome of a call on its way from a job's own process: a line of JSON, and the result after it.
 
-The service does not trust what stands there. It reads no more than fits, checks it, and runs none of the job's code:
-the result is written as JSON where it was made, and kept like that.
+The service does not trust this file. It reads no more than is allowed, checks it, and runs none of the job's code. The
+job's process writes the result as JSON, and the service keeps that text.
 """
 
 import os
@@ -23,19 +23,21 @@ from servicekit.jobs.results import WrittenResult, write_result
 from servicekit.jobs.status import Transition
 from servicekit.jobs.threads import call_in_thread
 
+# The service holds a result in memory, and the store keeps it. What is larger belongs in a file.
 MAX_RESULT_BYTES: Final = 64 * 1024 * 1024
 _ENDS: Final = (Transition.COMPLETE, Transition.FAIL, Transition.CANCEL)
+# Far more than an error and a traceback need at their longest.
 _MAX_HEADER_BYTES: Final = 256 * 1024
+# So many bytes are read and checked within a millisecond, on the event loop. More are read in a thread.
 _MOST_AT_ONCE: Final = 256 * 1024
-"""So many bytes are read on the event loop; more take long enough to be read beside it."""
 
 
 class OutcomeHeader(BaseModel):
-    """All but the result."""
+    """Everything but the result."""
 
     transition: Transition
     result_bytes: Annotated[int, Field(ge=-1, le=MAX_RESULT_BYTES)] | None
-    """How many follow; -1 if there is a result that cannot be kept."""
+    """How many bytes follow. -1: there is a result, which cannot be kept. `None`: there is none."""
     artifact_id: str | None = None
     error: Annotated[str, StringConstraints(max_length=2 * MAX_ERROR_CHARACTERS)] | None = None
     error_traceback: Annotated[str, StringConstraints(max_length=2 * MAX_TRACEBACK_CHARACTERS)] | None = None
@@ -44,7 +46,7 @@ class OutcomeHeader(BaseModel):
 
 
 def write_outcome(outcome: Outcome, job: RunningJob, descriptor: int) -> None:
-    """Leave the outcome in a file, whatever stands there already. A result that cannot be kept is told in the log."""
+    """Write the outcome to a file, over whatever is there. The job's log says why a result is not kept."""
     result = _write_result(outcome, job)
     header = OutcomeHeader(
         transition=outcome.transition,
@@ -56,7 +58,7 @@ def write_outcome(outcome: Outcome, job: RunningJob, descriptor: int) -> None:
         retry_after_seconds=outcome.retry_after_seconds,
     )
     line = header.model_dump_json().encode()
-    if len(line) >= _MAX_HEADER_BYTES:  # names of classes have no bound
+    if len(line) >= _MAX_HEADER_BYTES:  # the names of classes have no limit
         line = header.model_copy(update={"error_types": ()}).model_dump_json().encode()
     data = memoryview(line + b"\n" + (result or b""))
     os.ftruncate(descriptor, 0)
@@ -68,7 +70,7 @@ def write_outcome(outcome: Outcome, job: RunningJob, descriptor: int) -> None:
 def _write_result(outcome: Outcome, job: RunningJob) -> bytes | None:
     try:
         data = b"" if outcome.result is None else write_result(outcome.result)
-    except BaseException as error:  # it can ask the user's code
+    except BaseException as error:  # writing may run the user's code
         job.log(f"The result is not kept, since it cannot be written as JSON: {describe_error(error)}", "warning")
         return None
     if len(data) > MAX_RESULT_BYTES:
@@ -82,7 +84,7 @@ def _write_result(outcome: Outcome, job: RunningJob) -> bytes | None:
 
 
 async def read_outcome(descriptor: int) -> Outcome | None:
-    """The outcome that a job's process has left; `None` if it is not there, or not whole."""
+    """Read the outcome that a job's process has written; `None` if it is missing or incomplete."""
     size = os.fstat(descriptor).st_size
     if size <= _MOST_AT_ONCE:
         return _read_outcome(descriptor, size)
@@ -97,7 +99,7 @@ def _read_outcome(descriptor: int, size: int) -> Outcome | None:
         if header.transition not in _ENDS or size != len(line) + len(end) + result_bytes:
             return None
         text = os.pread(descriptor, result_bytes, len(line) + 1).decode()
-    except ValueError:  # `ValidationError` is one
+    except ValueError:  # `ValidationError` is one, and the error of a text that is not UTF-8 is another
         return None
     if header.transition is Transition.CANCEL:
         return CANCELED

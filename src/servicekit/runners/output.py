@@ -1,4 +1,4 @@
-"""What a job's processes write, on its way into the job's log. Everything here takes bytes as they are read."""
+"""The output of a job's processes on its way into the job's log. Everything here takes bytes as they are read."""
 
 import re
 from codecs import getincrementaldecoder
@@ -9,13 +9,15 @@ from servicekit.jobs.terminal import strip_escapes
 from servicekit.runners.descriptors import TakeBytes
 
 _MARK: Final = b"::progress "
+# At most 15 digits, which a float keeps exactly.
 _NUMBER: Final = rb"\d{1,15}(?:\.\d{1,15})?"
 _PROGRESS: Final = re.compile(_MARK + rb"(%b)(?:/(%b))?(?: (.*?))?\r?" % (_NUMBER, _NUMBER))
+# A longer line is no progress: it could be held back without end.
 _MOST_BYTES: Final = 4_000
 
 
 class OutputLog:
-    """Makes lines of the job's log. What is no UTF-8 is replaced."""
+    """Makes lines of the job's log. Bytes that are not UTF-8 are replaced."""
 
     def __init__(self, job: RunningJob, source: str, level: str) -> None:
         self._job = job
@@ -30,9 +32,9 @@ class OutputLog:
 
 
 class ProgressReader:
-    """Makes progress of the lines that tell it, and passes on all others.
+    """Takes the lines that report progress, and passes on all others.
 
-    Of a line that has not ended, only what may yet become progress is held back.
+    The beginning of a line is held back only as long as the line may report progress.
     """
 
     def __init__(self, job: RunningJob, take_rest: TakeBytes) -> None:
@@ -69,7 +71,7 @@ class ProgressReader:
 
 
 class OutputTail:
-    """Keeps the last bytes, and passes on all."""
+    """Keeps the last bytes, and passes on all bytes."""
 
     def __init__(self, limit: int, take_all: TakeBytes) -> None:
         self._limit = limit
@@ -78,7 +80,7 @@ class OutputTail:
 
     def __call__(self, data: bytes) -> None:
         self._data += data
-        if len(self._data) > 2 * self._limit:
+        if len(self._data) > 2 * self._limit:  # not each time, since it moves all that is kept
             del self._data[: -self._limit]
         self._take_all(data)
 
@@ -88,7 +90,7 @@ class OutputTail:
 
     @property
     def last_line(self) -> str:
-        """The last line that is not empty, without colours; of a line that was written over, the last state."""
+        """The last line that is not empty, without colours. If a line was overwritten (`\\r`), its last state."""
         lines = (strip_escapes(line).strip() for line in reversed(self.text.splitlines()))
         return next((line for line in lines if line), "")
 

@@ -1,4 +1,4 @@
-"""What is printed and logged in a job's own process."""
+"""Printing and logging in a job's own process."""
 
 import io
 import logging
@@ -10,18 +10,18 @@ from servicekit.jobs.logging_records import describe_record, is_logged
 
 
 def open_output(descriptor: int) -> TextIO:
-    """A stream that writes each line at once, but nothing that a logging handler wants to write there.
+    """A stream that writes each line at once, except for what a logging handler writes.
 
-    The job's log has what is logged from elsewhere: see `log_records`.
+    The job's log has the logged records by another way: see `log_records`.
     """
     stream = io.BufferedWriter(io.FileIO(descriptor, "w"))
     return _Output(stream, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
 def log_records(job: RunningJob) -> None:
-    """Make every record that a logger hands to handlers lines of the job's log: what its own filters have let through.
+    """Make every record that a logger passes to its handlers lines of the job's log.
 
-    No handler does that, since with one on the root logger, `logging.basicConfig` in a target's module did nothing.
+    A handler on the root logger would not do: `logging.basicConfig` in a target's module does nothing if there is one.
     """
     call = logging.Logger.callHandlers
 
@@ -34,4 +34,5 @@ def log_records(job: RunningJob) -> None:
 
 class _Output(io.TextIOWrapper):
     def write(self, text: str) -> int:
+        # The caller tells a handler of the standard library from everything else that writes.
         return len(text) if is_logged(sys._getframe(1)) else super().write(text)

@@ -23,12 +23,12 @@ from servicekit.runners.work import WorkEnd, WorkPlan, describe_environment
 class ProcessRunner:
     """Runs a function, plain or `async`, in a process of its own; what it prints and logs is in the job's log.
 
-    The function is imported there, and its arguments are pickled; its result is written as JSON.
+    The function is imported there, and its arguments are pickled. Its result is written as JSON.
 
-    Asked to stop, a plain function gets `JobCanceled` raised wherever it is, or if it waits by
-    `current_job().wait_cancel_requested()`, learns it there; an `async` one gets `CancelledError` at its next await.
-    After the grace time the process is killed. Whatever it has started and left behind when it ends is killed as well:
-    threads, and processes, daemons included.
+    A request to stop raises `JobCanceled` in a plain function, wherever it is. A function that waits by
+    `current_job().wait_cancel_requested()` learns of the request there instead. An `async` function gets
+    `CancelledError` at its next await. After the grace time the process is killed. The threads and processes that the
+    function leaves behind when it ends are killed too, daemons included.
     """
 
     def __init__(self, launcher: Launcher) -> None:
@@ -39,7 +39,7 @@ class ProcessRunner:
             return CANCELED
         try:
             end = await self._launcher.run(_plan(submission, job), job)
-        except OSError as error:  # the system has no more descriptors, say
+        except OSError as error:  # the system has no more descriptors, for example
             return not_begun(str(error))
         except Exception as error:  # the arguments cannot be pickled
             return failure(error)

@@ -1,4 +1,4 @@
-"""What a job's own process says of its progress, and its log lines: short messages, each read in one piece."""
+"""The progress and the log lines that a job's own process reports: short messages, each read in one piece."""
 
 import json
 from contextlib import suppress
@@ -8,11 +8,12 @@ from servicekit.jobs.current import RunningJob
 from servicekit.jobs.log_lines import MAX_LINE_CHARACTERS
 from servicekit.jobs.record import Progress
 
+# The names of a logger and of a level have no limit of their own.
 _MOST_CHARACTERS: Final = 200
 
 
 def dump_line(text: str, level: str, source: str) -> bytes:
-    # One character more than is kept lets the service see that the line was longer.
+    # By one character more than it keeps, the service sees that the line was longer.
     return _dump("line", text[: MAX_LINE_CHARACTERS + 1], level[:_MOST_CHARACTERS], source[:_MOST_CHARACTERS])
 
 
@@ -21,8 +22,11 @@ def dump_progress(progress: Progress) -> bytes:
 
 
 def take_report(job: RunningJob, data: bytes) -> None:
-    """Say in the service what was said in the job's process. What is none of these messages is left out."""
-    with suppress(ValueError, TypeError, RecursionError):  # descriptors are there for the target to write on, too
+    """Report to the service's own object of the job what was reported in the job's process.
+
+    Everything else that comes is ignored: the target may write to this descriptor too.
+    """
+    with suppress(ValueError, TypeError, RecursionError):
         kind, *values = json.loads(data)
         if kind == "line" and len(values) == 3 and all(type(value) is str for value in values):
             text, level, source = values

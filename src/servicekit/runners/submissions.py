@@ -1,8 +1,8 @@
-"""Jobs that a job's own process has submitted: its requests, and the service's answers.
+"""Jobs that a job's own process submits: its requests, and the service's answers.
 
-Both go through a socket of their own, each a number of bytes and then so many of JSON. What the process says is not
-trusted: a request is bounded, and says what to call by name, as a row of a file does. It is answered before the next is
-read.
+Both go through one socket. Each is a number of bytes, and so many bytes of JSON. The service does not trust the
+process: a request has a limit, and names its target, as a row of the file does. A request is answered before the next
+one is read.
 """
 
 import asyncio
@@ -33,8 +33,10 @@ from servicekit.jobs.restartable import describe_call, load_call, refuse
 from servicekit.jobs.submission import CallProblem, Submission, name_of
 from servicekit.jobs.threads import start_in_thread
 
+# The service holds two of them for each job, at the most.
 MAX_REQUEST_BYTES: Final = 1024 * 1024
 _SIZE_BYTES: Final = 4
+# So much of each fact of an error is told. An answer must fit into the socket at once, since nobody waits to write it.
 _MOST_CHARACTERS: Final = 2_000
 
 _log = logging.getLogger("servicekit.engine")
@@ -46,12 +48,12 @@ _FACTS: Final[dict[type[ServicekitError], tuple[str, ...]]] = {
     StoreUnavailable: ("place", "reason"),
     SchedulerClosed: (),
 }
-"""The errors that are told as what they are, and of what they are made."""
+"""The errors that the process raises as they are, and the attributes of which they are made."""
 _ERRORS: Final = {kind.__name__: kind for kind in _FACTS}
 
 
 class SubmissionServer:
-    """The service's end: takes requests as they are read, and answers them in order."""
+    """The service's end. It takes requests as they are read, and answers them in order."""
 
     def __init__(self, job: RunningJob) -> None:
         self._job = job
@@ -61,10 +63,11 @@ class SubmissionServer:
         self._failures = FailureLog(_log)
 
     def open(self, descriptor: int) -> None:
-        """Answer into this socket, until the end of what is read from it."""
+        """Answer into this socket, until nothing more is read from it."""
         self._descriptor, self._heard = descriptor, b""
 
     def take(self, data: bytes) -> None:
+        """Take what was read from the socket; nothing (`b""`) at its end."""
         if self._descriptor < 0:
             return
         self._heard += data
@@ -73,7 +76,7 @@ class SubmissionServer:
         self._serve_next()
 
     def _close(self) -> None:
-        """Listen to it no more. The descriptor may be another's by the time of the next answer."""
+        """Neither read nor answer any more. Another file may have the descriptor's number by the next answer."""
         self._descriptor, self._heard = -1, b""
 
     def _serve_next(self) -> None:
@@ -90,7 +93,7 @@ class SubmissionServer:
         try:
             answer = await self._answer(request)
             if self._descriptor >= 0:
-                with suppress(OSError):  # who asks without reading the answers need not have them
+                with suppress(OSError):  # a process that does not read its answers loses them
                     os.write(self._descriptor, frame(answer))
         finally:
             self._serving = None
@@ -107,13 +110,13 @@ class SubmissionServer:
             return [number, None, type(error).__name__, [_bounded(fact) for fact in facts]]
         except InvalidTarget as error:
             return [number, None, None, clip(error.reason, _MOST_CHARACTERS)]
-        except Exception as error:  # it is not there for the service, or the request makes no sense
+        except Exception as error:  # the service cannot import the target, or the request makes no sense
             return [number, None, None, f"the service cannot submit it: {describe_error(error)}"]
 
     async def _load(self, reference: str, arguments: str, options: str | None) -> JobCall:
-        """The call, in a thread: to import a module may take long, and runs code that nobody here has looked at.
+        """Load the call in a thread: to import its module may take long, and runs unknown code.
 
-        Where there are no threads, the job waits for one. It is held to its own limits meanwhile.
+        If the system gives no thread, the job waits for one. Its time limits go on meanwhile.
         """
         backoff = Backoff()
         while True:
@@ -138,7 +141,7 @@ def _load(reference: str, arguments: str, options: str | None) -> JobCall:
 
 
 class SubmissionClient:
-    """The process's end. What is asked by several threads is asked one after the other."""
+    """The process's end. Requests of several threads are sent one after the other."""
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
@@ -146,11 +149,12 @@ class SubmissionClient:
         self._last = 0
 
     def ask(self, job_id: str, call: JobCall) -> "Future[str]":
-        """Have a job submitted. `InvalidTarget` or `InvalidArguments` if it cannot be said, or is too much."""
+        """Submit a job. `InvalidTarget` or `InvalidArguments` if the call cannot be described, or is too large."""
         request = _describe(job_id, call)
         future: Future[str] = Future()
-        future.set_running_or_notify_cancel()  # who does not want the answer any more cannot stop it from coming
-        # In a thread of its own it is not cut off in its midst, as the target may be by a cancellation.
+        future.set_running_or_notify_cancel()  # a caller that is canceled must not cancel this future
+        # In the target's thread, a request to stop could interrupt the exchange half-way, and the next answer would be
+        # read as this one's.
         threading.Thread(target=self._exchange, args=(call, request, future), daemon=True).start()
         return future
 
@@ -182,7 +186,7 @@ def _describe(job_id: str, call: JobCall) -> list[object]:
     if isinstance(described, CallProblem):
         raise refuse(call.target, described)
     request: list[object] = [described.reference, described.arguments, dump_options(call.options)]
-    if len(json.dumps(request)) > MAX_REQUEST_BYTES - 100:
+    if len(json.dumps(request)) > MAX_REQUEST_BYTES - 100:  # the number of the request comes to it
         reason = f"they have more than {MAX_REQUEST_BYTES:,} bytes. Write them to a file, and pass its path"
         raise InvalidArguments(name, None, reason)
     return request

@@ -16,14 +16,14 @@ from servicekit.runners.thread_pool import ThreadPool
 class ThreadRunner:
     """Runs a plain function in a thread; a coroutine that it returns is awaited on the event loop.
 
-    A thread cannot be stopped from outside: the function sees `current_job().is_cancel_requested`, and until it has
-    returned the job goes on running.
+    A thread cannot be stopped from outside. The function can look at `current_job().is_cancel_requested`. The job goes
+    on running until the function has returned.
     """
 
     def __init__(self, coroutines: Runner) -> None:
         self._coroutines = coroutines
         self._threads = ThreadPool()
-        # Of every job that a thread has begun, how it ended, or `None` while it works.
+        # The outcome of every job that a thread has begun; `None` while the thread works.
         self._outcomes: dict[RunningJob, Outcome | None] = {}
 
     async def run(self, submission: Submission, job: RunningJob) -> Outcome:
@@ -40,7 +40,7 @@ class ThreadRunner:
         outcome = self._outcomes[job]
         if outcome is not None:
             del self._outcomes[job]
-            if is_coroutine(outcome.result):  # nobody is left to await it
+            if is_coroutine(outcome.result):  # the task that would await it has ended
                 outcome.result.close()
                 return CUT_OFF
         return outcome

@@ -1,19 +1,20 @@
-"""Threads that are there when they are needed."""
+"""A pool of threads that starts work at once."""
 
 import os
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
+# A new thread costs a tenth of a millisecond. So idle ones are worth keeping for bursts, but not for long.
 _IDLE_SECONDS = 10.0
 
 
 class ThreadPool:
-    """Starts work at once, in a thread that is idle or in a new one. How many there are is up to the caller.
+    """Starts work at once, in an idle thread or in a new one. The caller limits how many there are.
 
-    Not an executor of the standard library: those queue what their size does not hold, which would make a job look
-    as if it were running, and wait at the interpreter's exit for threads that never end. These are daemons, and end
-    by themselves after ten idle seconds.
+    The executors of the standard library do not fit. They queue work when all threads are busy, so that a job would
+    seem to run while it waits. And the interpreter waits for their threads at its exit, which may never end. These
+    threads are daemons, and end by themselves after ten idle seconds.
     """
 
     def __init__(self) -> None:
@@ -27,7 +28,7 @@ class ThreadPool:
 
     def start(self, work: Callable[[], None]) -> None:
         """Run `work`, which must not raise, in a thread. `RuntimeError` if the system gives no more threads."""
-        if self._pid != os.getpid():  # in a forked child, the threads are the parent's
+        if self._pid != os.getpid():  # a forked child has none of its parent's threads
             self._begin()
         with self._lock:
             is_new = self._free == 0
@@ -39,7 +40,7 @@ class ThreadPool:
     def _serve(self) -> None:
         while (work := self._next_work()) is not None:
             work()
-            del work  # nothing of a job outlives it in an idle thread
+            del work  # an idle thread must not hold anything of a job that has ended
             with self._lock:
                 self._free += 1
 
@@ -51,5 +52,5 @@ class ThreadPool:
                 if self._free:
                     self._free -= 1
                     return None
-            # Every waiting thread has been promised work: it is about to come.
+            # `start` has counted on this thread, and is about to put the work.
             return self._work.get()

@@ -19,40 +19,43 @@ from servicekit.runners.descriptors import DescriptorReader, TakeBytes, WorkDesc
 from servicekit.runners.launcher_program.messages import KILL, TERMINATE
 from servicekit.runners.submissions import SubmissionServer
 
+# The kernel ends a killed process within milliseconds, unless the process hangs in the kernel: it waits for a disk that
+# does not answer, for example. The service cannot wait for that at its own end.
 _KILL_SECONDS: Final = 1.0
-# A job begins within milliseconds, or within seconds on a machine that is very busy.
+# A job begins within milliseconds, or within seconds on a machine that is very busy. So after a minute the launcher
+# hangs or was stopped.
 _PATIENCE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class WorkPlan:
-    """What to start, and who takes what comes out of it."""
+    """What to start, and the functions that take what comes out of it."""
 
     request: Mapping[str, object]
-    """For the launcher: see `launcher_program`."""
+    """For the launcher and the job's processes: see `launcher_program`."""
     make_stdin: Callable[[], bytes]
-    """What the work reads; made when it is sent, and not kept."""
+    """Makes what the work reads. It is called when the work is sent, and the data is not kept."""
     take_stdout: TakeBytes
     take_stderr: TakeBytes
     take_report: TakeBytes | None = None
-    """For a call in Python: takes its messages, one by one."""
+    """For a call in Python: takes the call's messages, one by one."""
     submissions: SubmissionServer | None = None
-    """For a call in Python: submits the jobs that it asks for."""
+    """For a call in Python: submits the jobs that the call asks for."""
 
 
 class WorkEnvironment(TypedDict):
-    """The part of every request that says how the work finds the world: as the service does."""
+    """The part of every request that gives the work the service's environment."""
 
     cwd: str
     is_cwd_given: bool
-    """Whether the working directory was asked for; else it is the service's own."""
+    """Whether the job names a working directory; else it is the service's own."""
     env: dict[str, str]
     max_memory_bytes: int | None
     has_guard: bool
 
 
 class OutcomeFile:
-    """A file that a call in Python has written to. Whoever gets it closes it, or loses it."""
+    """A file to which a call in Python has written its outcome. It is closed by `close`, or with this object."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -70,27 +73,27 @@ class WorkEnd(NamedTuple):
 
     has_begun: bool
     status: int | None
-    """As of `os.waitpid`; `None` if nobody saw it end."""
+    """As of `os.waitpid`; `None` if the end was not seen."""
     error: str | None
-    """Why it was not started, which is its own fault."""
+    """Why it was not started, if that is the job's own fault."""
     start_problem: str | None
-    """Why it was not started, which is nobody's fault: it may be tried again later."""
+    """Why it was not started, if that is not the job's fault: it may be tried again later."""
     excess: int | None
-    """How many bytes of memory it held, if it was killed for that."""
+    """How many bytes of memory the work held, if it was killed for that."""
     was_asked: bool
     was_killed: bool
-    """Whether it ended because it was killed, having been asked to stop."""
+    """Whether the service killed it, and it ended by that."""
     outcome_file: OutcomeFile | None
-    """What a call in Python has written of its outcome; to be closed."""
+    """What a call in Python has written of its outcome. The receiver closes it."""
 
     @property
     def was_lost(self) -> bool:
-        """Whether the launcher died before it could start it: it may be tried again."""
+        """Whether the launcher ended before it could start the work: it may be tried again."""
         return not (self.has_begun or self.error or self.start_problem or self.was_asked)
 
     @property
     def is_stopped(self) -> bool:
-        """Whether it ended by what it was asked to stop with, or nobody knows by what."""
+        """Whether it ended because the service has stopped it. An end that was not seen counts, if it was asked to."""
         return self.was_killed or (self.was_asked and self.status in (SIGTERM, None))
 
     @property
@@ -105,32 +108,32 @@ class WorkEnd(NamedTuple):
 
 
 class WorkListener(Protocol):
-    """Who has to know what becomes of works."""
+    """Is told what becomes of works."""
 
     @property
     def is_importing(self) -> bool:
-        """Whether works have to wait for that."""
+        """Whether the launcher imports something, for which works have to wait."""
         ...
 
     def work_stuck(self, reason: str | None) -> None:
-        """The launcher has not begun it by the time when it is to be killed; or for too long, which is the reason."""
+        """The launcher has not begun the work in time, which `reason` says; or `None`: the work is to be killed now."""
         ...
 
 
 class Work:
-    """One job's processes, over which a supervisor watches at the other end of a socket, the control.
+    """One job's processes. A supervisor watches them, at the other end of a socket, the control.
 
-    If that ends, be it because this process does, the supervisor kills them all.
+    When that socket ends, the supervisor kills them all. It ends with this process too.
 
-    Work that has not begun after a minute, in which nothing was imported for it, is lost to its launcher, which has to
-    be replaced: it is stopped, or swapped out. If others have it already, they are told to end after another minute,
-    and given up after one more: without the control they begin nothing.
+    If the work has not begun after a minute, in which the launcher imported nothing, the launcher is replaced: it was
+    stopped, or hangs. The job's own processes may have the request already. So they are told to end after a second
+    minute. After a third one the work is given up: without the control, its processes begin nothing.
     """
 
     def __init__(self, plan: WorkPlan, job: RunningJob, listener: WorkListener) -> None:
         self._job = job
         self._listener = listener
-        self._supervisor: int | None = None
+        self._supervisor: int | None = None  # its process id, known when the work has begun
         self._is_sent = False
         self.is_over = False
         self._status: int | None = None
@@ -140,12 +143,12 @@ class Work:
         self._was_asked = False
         self._has_killed = False
         self._outcome_file: OutcomeFile | None = None
-        self._heard = b""
+        self._heard = b""  # the beginning of a line
         self._over = asyncio.Event()
         self._kill_at = float("inf")
         self._killing: asyncio.TimerHandle | None = None
         self._beginning: asyncio.TimerHandle | None = None
-        self._delays = 0
+        self._delays = 0  # minutes without a beginning
         is_call = plan.take_report is not None
         self._descriptors = descriptors = WorkDescriptors(
             json.dumps(plan.request).encode(), plan.make_stdin(), is_call=is_call
@@ -167,14 +170,14 @@ class Work:
         return self._descriptors.sent
 
     def hand_over(self, *, is_sent: bool) -> None:
-        """The launcher has been sent what it needs, or will not be."""
+        """The launcher has been sent the descriptors, or will not be. They are closed here in both cases."""
         self._is_sent = is_sent
         self._descriptors.close_theirs()
         if is_sent:
             self._wait_for_begin()
 
     async def wait(self) -> None:
-        """Wait until nothing of the work is left. May be given up, and done again."""
+        """Wait until nothing of the work is left. The caller may be canceled, and wait again."""
         await self._over.wait()
 
     @property
@@ -196,16 +199,18 @@ class Work:
         return self._supervisor is not None
 
     def stop(self, grace_seconds: float) -> None:
-        """Ask the work to stop, and kill it after the grace time; the shorter one, if it is asked again."""
+        """Ask the work to stop, and kill it after the grace time. Asked again, the earlier of the times counts."""
         if self.is_over:
             return
         if not self._was_asked and self._descriptors.report >= 0:
-            _write(self._descriptors.report, b"stop")  # it tells our signal from a stranger's
+            # The work reads this to tell the service's signal from one that somebody else has sent.
+            _write(self._descriptors.report, b"stop")
         self._was_asked = True
         if self._supervisor is None and self._listener.is_importing:
             self._control.read()  # it may have begun just now
             if self._supervisor is None and not self.is_over:
-                self._give_up()  # to end its launcher would cost all others the import
+                # To replace the launcher would make all other jobs wait for the import once more.
+                self._give_up()
                 return
         self._order(TERMINATE)
         kill_at = time.monotonic() + grace_seconds
@@ -213,6 +218,7 @@ class Work:
             self._set_timer(kill_at)
 
     def kill(self) -> None:
+        """Kill the work now. If the launcher has not begun it, the launcher is replaced."""
         self._has_killed = True
         self._order(KILL)
         if self.is_over:
@@ -221,10 +227,11 @@ class Work:
             self._listener.work_stuck(None)
         elif self._supervisor is not None:
             with suppress(ProcessLookupError, PermissionError):
-                os.kill(self._supervisor, SIGCONT)  # somebody may have stopped it
+                # A stopped supervisor (`kill -STOP`) would not read the order.
+                os.kill(self._supervisor, SIGCONT)
 
     def end_without_loop(self) -> bool:
-        """Kill the work, after its event loop has ended; wait a moment for that, and say whether it is over."""
+        """Kill the work after its event loop has ended. Wait for a second at most, and say whether the work is over."""
         self.kill()
         deadline, control = time.monotonic() + _KILL_SECONDS, select.poll()
         control.register(self._descriptors.control, select.POLLIN)
@@ -234,7 +241,7 @@ class Work:
         return self.is_over
 
     def close_in_child(self) -> None:
-        """In a forked child of this process, which must not keep the control from ending."""
+        """In a forked child of this process: close the descriptors. Open there, they would keep the control alive."""
         self._descriptors.close()
 
     def _order(self, order: bytes) -> None:
@@ -261,7 +268,12 @@ class Work:
                 self._give_up()
 
     def _give_up(self) -> None:
-        """Whatever it says from now on is refused, so that what has not begun never will."""
+        """End the work, which has not begun, and refuse whatever its processes say from now on.
+
+        They say that they begin before they do. If that is refused, they end.
+        """
+        # The other end fails to write as soon as this one does not read. `close` alone would not do that: a forked
+        # child of the service may have the socket open too.
         with suppress(OSError), socket.socket(fileno=os.dup(self._descriptors.control)) as control:
             control.shutdown(socket.SHUT_RD)
         self._finish()
@@ -275,6 +287,7 @@ class Work:
         *lines, self._heard = (self._heard + data).split(b"\n")
         for line in lines:
             self._take_message(**json.loads(line))
+        # The supervisor's last message says how the work has ended. If the supervisor was killed, only the end comes.
         if not data or self._status is not None:
             self._finish()
 
@@ -306,17 +319,18 @@ class Work:
         self.is_over = True
         _cancel(self._killing)
         _cancel(self._beginning)
+        # What the work has written last may still be in the sockets.
         for reader in (*self._readers, self._control):
             reader.close()
         if self._descriptors.outcome_file >= 0:
             self._outcome_file = OutcomeFile(self._descriptors.take_outcome_file())
         self._descriptors.close()
-        with suppress(RuntimeError):  # the event loop is closed, and nobody waits
+        with suppress(RuntimeError):  # the event loop is closed, and no task waits
             self._over.set()
 
 
 def describe_environment(submission: Submission, job: RunningJob, cwd: str | None = None) -> WorkEnvironment:
-    """`FileNotFoundError` if the service's own working directory is needed, and is gone."""
+    """What the work gets from the service. `FileNotFoundError` if the service's directory is needed, and is gone."""
     return {
         "cwd": cwd if cwd is not None and Path(cwd).is_absolute() else str(Path(_own_directory(), cwd or "")),
         "is_cwd_given": cwd is not None,
@@ -346,5 +360,5 @@ def _cancel(timer: asyncio.TimerHandle | None) -> None:
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    with suppress(OSError):  # who would read it has ended
+    with suppress(OSError):  # the other end has closed it
         os.write(descriptor, data)
