@@ -28,7 +28,7 @@ PROGRAM: Final = b"p"
 IMPORT: Final = b"i"
 """A request to import what calls need. It comes before the first of them."""
 
-# A call with a lifeline has so many: request, control, stdin, stdout, stderr, report, outcome, calls, lifeline.
+# A call with a guard has so many: request, control, stdin, stdout, stderr, report, outcome, calls, guard.
 MOST_DESCRIPTORS: Final = 9
 
 Request = dict[str, Any]
