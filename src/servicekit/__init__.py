@@ -1,6 +1,6 @@
 """servicekit: an asynchronous job scheduler for FastAPI services.
 
-This page is for scripts, tests and targets; `servicekit.api` has what a web service needs.
+Scripts, tests and targets import from here. Web services import from `servicekit.api`.
 """
 
 from importlib import import_module
@@ -124,8 +124,8 @@ __all__ = [
     "track",
 ]
 
-# What each module has of these. They are imported when they are first asked for (PEP 562): the `servicekit` command and
-# a job's own process need few of them.
+# The module of each name. A module is imported when one of its names is first used (PEP 562), since the `servicekit`
+# command and a job's own process need few of them, and must start fast.
 _NAMES: Final = {
     "engine.factory": ("InMemoryScheduler", "create_scheduler"),
     "engine.scheduler": ("Scheduler",),
@@ -179,7 +179,7 @@ _NAMES: Final = {
 }
 _MODULE_OF: Final = {name: f"servicekit.{module}" for module, names in _NAMES.items() for name in names}
 
-if not TYPE_CHECKING:  # who checks types would take any name for a known one
+if not TYPE_CHECKING:  # a type checker would else take every name for an existing one
 
     def __getattr__(name: str) -> object:
         if name not in _MODULE_OF:

@@ -1,4 +1,4 @@
-"""`python -m servicekit`: the `servicekit` command, of the Python that runs this."""
+"""`python -m servicekit`: the `servicekit` command of the Python that runs this."""
 
 import sys
 

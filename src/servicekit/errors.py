@@ -1,38 +1,38 @@
-"""Every error that servicekit raises, on one page.
+"""All errors that servicekit raises.
 
     ServicekitError
     ├── JobNotFound           (also a KeyError)      no job has this id
     ├── InvalidJobId          (also a ValueError)    the text is not a ULID
-    ├── InvalidTarget         (also a TypeError)     this cannot be run as a job
+    ├── InvalidTarget         (also a TypeError)     the target cannot be run as a job
     ├── ConfigurationError    (also a ValueError)    an option makes no sense
     ├── ResultUnavailable     (also a RuntimeError)  there is no result to give
     │   ├── JobNotFinished                           not yet
     │   ├── JobFailed                                the job failed or was canceled
     │   └── ResultDropped                            it was too old or too big to keep
     ├── SchedulerClosed       (also a RuntimeError)  the service is stopping
-    ├── StoreUnavailable      (also an OSError)      the file or its disk does not do what it should
-    ├── RecordUnreadable      (also a RuntimeError)  a newer version has written what this one cannot read
+    ├── StoreUnavailable      (also an OSError)      the file cannot be read or written
+    ├── RecordUnreadable      (also a RuntimeError)  a newer version has written a record that this one cannot read
     ├── QueueFull             (also a RuntimeError)  too many jobs wait already
-    ├── IdempotencyConflict   (also a ValueError)    the key was used for something else
+    ├── IdempotencyConflict   (also a ValueError)    the key was used for another call
     ├── InvalidArguments      (also a TypeError)     the arguments do not fit the target
     ├── RetryUnavailable      (also a RuntimeError)  the job cannot be submitted again
     ├── ScheduleNotFound      (also a KeyError)      no schedule has this name
-    ├── TimeLimitExceeded     (also a TimeoutError)  why a job failed that took too long
-    │   ├── RunTimeout                               to run
-    │   ├── QueueTimeout                             to start
-    │   └── SilenceTimeout                           to say how far it is
-    ├── MemoryLimitExceeded   (also a MemoryError)   why a job failed that took too much memory
-    ├── CommandFailed         (also a RuntimeError)  why a job failed whose program did
-    ├── JobLost               (also a RuntimeError)  why a job failed that its process did not survive
-    │   ├── ProcessCrashed                           its own process, that is
-    │   ├── ProcessDied                              and it has had its restarts
-    │   ├── ProcessStopped                           in order, and it must not run twice
-    │   ├── NotRestartable                           and no other process can run it
-    │   ├── TargetUnavailable                        and what it runs cannot be imported any more
-    │   └── ArgumentsUnfit                           and what it runs takes others by now
+    ├── TimeLimitExceeded     (also a TimeoutError)  in records: the job took too long
+    │   ├── RunTimeout                               an attempt ran for too long
+    │   ├── QueueTimeout                             the job waited for too long
+    │   └── SilenceTimeout                           an attempt reported no progress for too long
+    ├── MemoryLimitExceeded   (also a MemoryError)   in records: the job's processes held too much memory
+    ├── CommandFailed         (also a RuntimeError)  in records: the program failed
+    ├── JobLost               (also a RuntimeError)  in records: the job lost its process, or cannot be run by another
+    │   ├── ProcessCrashed                           the job's own process ended before the target
+    │   ├── ProcessDied                              the process died, and the job was restarted often enough
+    │   ├── ProcessStopped                           the service was stopped, and the job must not run twice
+    │   ├── NotRestartable                           the process ended, and no other one can run the job
+    │   ├── TargetUnavailable                        the target cannot be imported any more
+    │   └── ArgumentsUnfit                           the arguments do not fit the program any more
     ├── MissingExtra          (also an ImportError)  a feature's package is not installed
     ├── NoCurrentJob          (also a RuntimeError)  called outside of a job
-    ├── WouldBlock            (also a RuntimeError)  called where it would hold up an event loop
+    ├── WouldBlock            (also a RuntimeError)  called on an event loop, which it would block
     ├── NotAwaited            (also a RuntimeError)  an endpoint has returned a call without `await`
     ├── WrongEventLoop        (also a RuntimeError)  called on another event loop than the scheduler's
     ├── RetryAfter                                   raised inside a target that wants to be tried again later
@@ -45,16 +45,17 @@ from datetime import timedelta
 
 
 class ServicekitError(Exception):
-    """The root of the tree: catch this to catch everything that is ours. All of them can be pickled."""
+    """The root of all errors of servicekit. They can be pickled."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        # An exception's own way calls its class with its text, which is not what ours are made of: the reader of a
-        # `multiprocessing.Pool`, say, would die of that, and whoever waits for the pool would wait for ever.
+        # Exceptions are unpickled by calling the class with the text, but these classes take facts. The error would
+        # break the process that reads it: whoever waits for a `multiprocessing.Pool`, say, would wait for ever.
         return _restore, (type(self), self.args, vars(self))
 
 
 def _restore(kind: type[ServicekitError], args: tuple[object, ...], facts: dict[str, object]) -> ServicekitError:
-    # What would make the text of the facts is left out: both are there. `kind.__new__` refuses some of the bases.
+    # The text and the facts are there already, so `__init__` must not run. It is replaced in a subclass, because
+    # `kind.__new__(kind)` alone is refused for some of the bases, such as `MemoryError`.
     error: ServicekitError = type(kind.__name__, (kind,), {"__init__": _leave})()
     error.__class__ = kind
     error.args = args
@@ -63,11 +64,11 @@ def _restore(kind: type[ServicekitError], args: tuple[object, ...], facts: dict[
 
 
 def _leave(error: ServicekitError) -> None:
-    """Make nothing of it."""
+    """Stands in for `__init__`, and does nothing."""
 
 
 class JobNotFound(ServicekitError, KeyError):
-    """No job has this id: it never existed, was deleted, or was old enough to be dropped."""
+    """No job has this id: it never existed, was deleted, or was dropped by `Retention`."""
 
     def __init__(self, job_id: str) -> None:
         super().__init__(job_id)
@@ -86,7 +87,7 @@ class InvalidJobId(ServicekitError, ValueError):
 
 
 class InvalidTarget(ServicekitError, TypeError):
-    """What was passed as a target cannot be run as a job; nothing was submitted."""
+    """The target cannot be run as a job. Nothing was submitted."""
 
     def __init__(self, target: object, reason: str) -> None:
         super().__init__(f"Cannot run {_describe(target)} as a job: {reason}")
@@ -98,7 +99,7 @@ class ConfigurationError(ServicekitError, ValueError):
     """An option has a value that makes no sense."""
 
     def __init__(self, option: str, value: object, expected: str = "", *, sentence: str | None = None) -> None:
-        """`expected`: what the option must be; or a `sentence` that says all of it."""
+        """`expected`: what the option must be; or a whole `sentence` instead."""
         super().__init__(sentence or f"{option} must be {expected}, not {_describe(value)}.")
         self.option = option
         self.value = value
@@ -148,7 +149,7 @@ class SchedulerClosed(ServicekitError, RuntimeError):
 
 
 class StoreUnavailable(ServicekitError, OSError):
-    """Jobs cannot be read or written now. What was accepted before is kept; nothing new was."""
+    """Jobs cannot be read or written now. Nothing was submitted; jobs that were accepted before are kept."""
 
     def __init__(self, place: str, reason: str) -> None:
         super().__init__(f"The job store {place} cannot be used: {reason}")
@@ -157,10 +158,9 @@ class StoreUnavailable(ServicekitError, OSError):
 
 
 class RecordUnreadable(ServicekitError, RuntimeError):
-    """What is kept of one job or schedule makes no sense to this process: a newer version of servicekit wrote it,
-    or another program.
+    """This process cannot read one job or schedule: a newer version of servicekit has written it, or another program.
 
-    It is left as it is, for a process that can read it, and can be deleted; everything else goes on.
+    It is left as it is, for a process that can read it. It can be deleted. Other jobs are not affected.
     """
 
     def __init__(self, what: str, reason: str) -> None:
@@ -179,7 +179,7 @@ class IdempotencyConflict(ServicekitError, ValueError):
 
 
 class QueueFull(ServicekitError, RuntimeError):
-    """As many jobs wait as may; nothing was submitted."""
+    """The queue has as many waiting jobs as `max_pending` allows. Nothing was submitted."""
 
     def __init__(self, queue: str, limit: int) -> None:
         super().__init__(f"The queue {queue!r} is full: {limit:,} jobs wait in it. Try again later.")
@@ -188,7 +188,7 @@ class QueueFull(ServicekitError, RuntimeError):
 
 
 class InvalidArguments(ServicekitError, TypeError):
-    """The arguments of a job do not fit its target's signature; nothing was submitted."""
+    """The arguments do not fit the target's signature, or a job cannot be given them. Nothing was submitted."""
 
     def __init__(self, target: str, argument: str | None, reason: str) -> None:
         place = f"argument {argument!r} of {target}" if argument else f"arguments of {target}"
@@ -199,7 +199,7 @@ class InvalidArguments(ServicekitError, TypeError):
 
 
 class RetryUnavailable(ServicekitError, RuntimeError):
-    """The job cannot be submitted again: it has not ended, or nobody knows any more how it was called."""
+    """The job cannot be submitted again: it has not ended, or its call is not kept."""
 
     def __init__(self, job_id: str, status: str, reason: str) -> None:
         super().__init__(f"Job {job_id} cannot be submitted again (status={status}): {reason}")
@@ -219,7 +219,7 @@ class ScheduleNotFound(ServicekitError, KeyError):
 
 
 class TimeLimitExceeded(ServicekitError, TimeoutError):
-    """Why an attempt failed that took longer than it may. Found in records, not raised to callers."""
+    """A time limit was exceeded. It stands in records, and is not raised to callers."""
 
     def __init__(self, option: str, seconds: float, sentence: str) -> None:
         super().__init__(f"{sentence} ({option}={seconds:g} s)")
@@ -235,7 +235,7 @@ class RunTimeout(TimeLimitExceeded):
 
 
 class QueueTimeout(TimeLimitExceeded):
-    """The job waited for longer than `queue_timeout` and was never started, or not again."""
+    """The job waited for longer than `queue_timeout` for its first attempt or its next one."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__("queue_timeout", seconds, "the job waited for longer than it may")
@@ -249,7 +249,7 @@ class SilenceTimeout(TimeLimitExceeded):
 
 
 class MemoryLimitExceeded(ServicekitError, MemoryError):
-    """The processes of a job held more memory than they may, and were killed."""
+    """The processes of a job held more memory than `max_memory_bytes`, and were killed."""
 
     def __init__(self, max_bytes: int, used_bytes: int) -> None:
         super().__init__(
@@ -270,11 +270,11 @@ class CommandFailed(ServicekitError, RuntimeError):
 
 
 class JobLost(ServicekitError, RuntimeError):
-    """Why a job failed whose process did not live to end it. Found in records, not raised to callers."""
+    """A job was lost with its process, or cannot be run by another. It stands in records; callers do not get it."""
 
 
 class ProcessCrashed(JobLost):
-    """The process of a job with `runner="process"` ended before the target did: by a signal, or by itself."""
+    """The process of a job with `runner="process"` ended before the target did, by a signal or by an exit."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the job's own process ended before it did: {reason}.")
@@ -282,7 +282,7 @@ class ProcessCrashed(JobLost):
 
 
 class ProcessDied(JobLost):
-    """The process ended while it ran the job, as often as that is allowed."""
+    """The process that ran the job died, for the last time that `max_restarts` allows."""
 
     def __init__(self, attempts: int) -> None:
         times = "once" if attempts == 1 else f"{attempts} times"
@@ -291,14 +291,14 @@ class ProcessDied(JobLost):
 
 
 class ProcessStopped(JobLost):
-    """The process was told to stop, and the job, which must not run twice, had not ended within the grace time."""
+    """The process was stopped, and the job had not ended within the grace time. It must not run twice."""
 
     def __init__(self) -> None:
         super().__init__("the service was stopped while it ran the job, and the job is not run again (max_restarts=0).")
 
 
 class NotRestartable(JobLost):
-    """The process ended before the job did, and only that process could have run it."""
+    """The process ended before the job did, and no other process can run the job."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -308,7 +308,7 @@ class NotRestartable(JobLost):
 
 
 class TargetUnavailable(JobLost):
-    """The target's module or name is not there any more."""
+    """The target's module or name does not exist any more, or cannot be imported."""
 
     def __init__(self, reference: str, reason: str) -> None:
         super().__init__(f"{reference} cannot be imported: {reason}")
@@ -317,7 +317,7 @@ class TargetUnavailable(JobLost):
 
 
 class ArgumentsUnfit(JobLost):
-    """The target's types have changed since the job was submitted, and its arguments cannot be read any more."""
+    """The arguments cannot be read any more, since their classes have changed after the job was submitted."""
 
     def __init__(self, reference: str, reason: str) -> None:
         super().__init__(f"the arguments do not fit {reference} any more: {reason}")
@@ -326,7 +326,7 @@ class ArgumentsUnfit(JobLost):
 
 
 class MissingExtra(ServicekitError, ImportError):
-    """A feature needs a package that only one of the extras brings."""
+    """A feature needs a package that is installed with one of the extras."""
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(
@@ -345,7 +345,7 @@ class NoCurrentJob(ServicekitError, RuntimeError):
 
 
 class WouldBlock(ServicekitError, RuntimeError):
-    """What blocks a thread was called on an event loop, which it would have held up, or waited for in vain."""
+    """A blocking call was made on an event loop. It would hold up the loop, or wait for the loop for ever."""
 
     def __init__(self, call: str, instead: str) -> None:
         super().__init__(f"{call} would block the event loop: use {instead}.")
@@ -354,7 +354,7 @@ class WouldBlock(ServicekitError, RuntimeError):
 
 
 class NotAwaited(ServicekitError, RuntimeError):
-    """An endpoint has returned a call that it should have awaited; nothing was submitted."""
+    """An endpoint has returned a call that it should have awaited. Nothing was submitted."""
 
     def __init__(self, endpoint: str, call: str) -> None:
         super().__init__(
@@ -366,7 +366,7 @@ class NotAwaited(ServicekitError, RuntimeError):
 
 
 class WrongEventLoop(ServicekitError, RuntimeError):
-    """A scheduler that runs on one event loop was used on another, as by `asyncio.run` in a thread."""
+    """A scheduler was used on another event loop than the one that it runs on, as by `asyncio.run` in a thread."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -376,7 +376,9 @@ class WrongEventLoop(ServicekitError, RuntimeError):
 
 
 class JobCanceled(ServicekitError):
-    """Raised by `current_job().raise_if_canceled()` inside a target that was asked to stop. Let it pass."""
+    """Raised by `current_job().raise_if_canceled()` inside a target that was asked to stop. The target should not catch
+    it: then the job ends `canceled`.
+    """
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"Job {job_id} was asked to stop.")
@@ -384,10 +386,10 @@ class JobCanceled(ServicekitError):
 
 
 class RetryAfter(ServicekitError):
-    """Raise it inside a target to have this attempt fail and the next start after so many seconds.
+    """Raise it inside a target: the attempt fails, and the next one starts after so many seconds.
 
-    It counts as an attempt like every other: a job whose `Retry` allows no more ends `failed`. The longest wait is a
-    year.
+    The attempt counts like every other: if the job's `Retry` allows no more, or the job has none, it ends `failed`. The
+    longest wait is a year.
     """
 
     def __init__(self, seconds: float | timedelta, reason: str = "the job asked to be tried again later") -> None:
@@ -396,7 +398,7 @@ class RetryAfter(ServicekitError):
 
 
 def check_seconds(option: str, value: float | timedelta) -> float:
-    """Return a duration in seconds; `ConfigurationError` unless it is finite and not negative."""
+    """The duration in seconds. `ConfigurationError` unless it is finite and not negative."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
         raise ConfigurationError(option, value, "a number of seconds, 0 or more")
@@ -404,7 +406,7 @@ def check_seconds(option: str, value: float | timedelta) -> float:
 
 
 def check_count(option: str, value: int | None) -> None:
-    """`ConfigurationError` unless the limit is at least 1, or `None` for no limit."""
+    """`ConfigurationError` unless the limit is a whole number of at least 1, or `None`."""
     if value is None or (type(value) is int and value >= 1):
         return
     raise ConfigurationError(option, value, "a whole number of at least 1, or None for no limit")
@@ -413,6 +415,6 @@ def check_count(option: str, value: int | None) -> None:
 def _describe(value: object) -> str:
     try:
         text = repr(value)
-    except Exception:  # a broken __repr__ must not hide the error that is being told
+    except Exception:  # a broken `__repr__` of the user's must not hide this error
         text = f"<{type(value).__name__}>"
     return text if len(text) <= 80 else f"{text[:77]}..."

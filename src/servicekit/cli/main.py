@@ -1,6 +1,6 @@
-"""`servicekit`: reading the command line, and telling what is wrong with it in one sentence.
+"""The `servicekit` command: it reads the command line, and tells errors in one sentence.
 
-What a command needs is imported when it runs: the help is to be there at once.
+The modules of a command are imported when it runs, so that the help appears at once.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from servicekit.errors import ServicekitError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code is 0 after an orderly stop, 2 for what cannot be run."""
+    """Run the command, and return the exit code: 0 after an orderly stop, 2 if the command could not be run."""
     options = _create_parser().parse_args(arguments)
     try:
         options.run(options)
@@ -54,7 +54,7 @@ class _ShowVersion(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, **options)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version  # takes as long to import as all the rest
+        from importlib.metadata import version  # late, since its import takes as long as all the rest
 
         print(f"servicekit {version('servicekit')}")
         parser.exit()

@@ -1,4 +1,4 @@
-"""`servicekit worker`: a process that runs jobs and serves nothing."""
+"""`servicekit worker`: a process that runs the jobs of a service, without its HTTP server."""
 
 import asyncio
 import importlib
@@ -19,8 +19,8 @@ from servicekit.observability.console import show_by
 def run_worker(place: str, *, app_dir: str, is_factory: bool, max_concurrency: int | None) -> None:
     """Run the jobs of the application at `place` (`module:name`) until the process is told to stop.
 
-    `ConfigurationError` if there is no such application, or none whose jobs another process could run;
-    `StoreUnavailable` if its file cannot be used.
+    `ConfigurationError` if there is no such application, or its jobs are kept in memory; `StoreUnavailable` if its file
+    cannot be used.
     """
     if max_concurrency is not None and max_concurrency < 1:
         raise ConfigurationError("--max-concurrency", max_concurrency, "a whole number of at least 1")
@@ -42,7 +42,7 @@ def load_app(place: str, *, is_factory: bool = False) -> FastAPI:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and something that it imports is not
+            raise  # the module exists, but imports one that does not: the traceback shows where
         raise ConfigurationError("the application", place, f"in a module that exists ({error})") from error
     if not hasattr(module, name):
         fault = f"a name that is in its module ({module_name} has no {name!r})"
@@ -62,7 +62,7 @@ async def _run_until_stopped(app: FastAPI, place: str, scheduler: Scheduler) -> 
     loop = asyncio.get_running_loop()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(stopped.set)
+        loop.call_soon_threadsafe(stopped.set)  # a signal can interrupt anything, so the event is set by the loop
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)

@@ -1,4 +1,4 @@
-"""The hub: from every change of a job to all who watch it."""
+"""The hub: it passes each event of a job to the job's readers and to all listeners."""
 
 import logging
 from collections.abc import Callable, Collection, Iterator
@@ -8,7 +8,7 @@ from servicekit.events.mailbox import Bell, Mailbox
 from servicekit.jobs.events import JobEvent
 
 Listener = Callable[[JobEvent], None]
-"""Told of every event of every job. It must be quick; what it raises is logged, and changes nothing."""
+"""Called with every event of every job, on the event loop: it must be quick. Its errors are logged, and do no harm."""
 
 _log = logging.getLogger("servicekit.events")
 
@@ -24,48 +24,48 @@ class EventHub:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no event would reach anybody. May be asked from any thread."""
+        """Whether no event would reach a reader or a listener. It may be asked from any thread."""
         return not (self._listeners or self._mailboxes)
 
     @property
     def has_readers(self) -> bool:
-        """Whether somebody reads the events of some job, or of all. May be asked from any thread."""
+        """Whether there are readers, of one job or of all jobs. It may be asked from any thread."""
         return bool(self._mailboxes or self._bells or self._log_readers)
 
     def add_listener(self, listener: Listener) -> None:
-        """Tell `listener` of every event of every job from now on."""
+        """Call `listener` with every event of every job from now on."""
         self._listeners.append(listener)
 
     def is_watched(self, job_id: str) -> bool:
-        """Whether an event about this job would reach anybody."""
+        """Whether an event of this job would reach a reader or a listener. If not, nobody needs to make one."""
         return bool(self._listeners) or job_id in self._mailboxes
 
     def publish(self, event: JobEvent) -> None:
-        """Pass the event on, without waiting for anyone."""
+        """Pass the event on to listeners and readers, without waiting for any of them."""
         for listener in self._listeners:
             try:
                 listener(event)
-            except Exception:  # it may be the user's code, and the job's life goes on
+            except Exception:  # a listener can be the user's code, and its error must not stop the job
                 _log.exception("A listener failed on an event of job %s", event.job_id)
         self.relay(event)
 
     @property
     def followed(self) -> Collection[str]:
-        """The jobs that somebody reads the events of, as it is now."""
+        """The jobs that have readers: a view, which changes with them."""
         return self._mailboxes.keys()
 
     def relay(self, event: JobEvent) -> None:
-        """Pass on an event of another process: its listeners count it there."""
+        """Pass on an event of another process, to readers only: listeners are told of it in that process."""
         for mailbox in self._mailboxes.get(event.job_id, ()):
             mailbox.put(event)
 
     def notify(self) -> None:
-        """Wake those who follow all jobs: they look for themselves at what has happened."""
+        """Wake the readers of all jobs. They read the changes from the store."""
         for bell in self._bells:
             bell.ring()
 
     def notify_log(self, job_id: str | None) -> None:
-        """Tell those who follow the log of this job, or all who follow any: they look for themselves."""
+        """Tell the readers of this job's log, or of every log if it is `None`. They read the lines from the store."""
         followed = self._log_readers.values() if job_id is None else [self._log_readers.get(job_id, {})]
         for readers in followed:
             for ring in readers:
@@ -73,7 +73,10 @@ class EventHub:
 
     @contextmanager
     def subscribe_log(self, job_id: str, ring: Callable[[], None]) -> Iterator[None]:
-        """Call `ring` whenever the job may have new lines in its log. It must be quick, and subscribe to nothing."""
+        """Call `ring` whenever the job's log may have new lines. It must be quick.
+
+        It must not subscribe or unsubscribe, since the hub is walking over its readers.
+        """
         readers = self._log_readers.setdefault(job_id, {})
         readers[ring] = None
         try:
@@ -85,7 +88,7 @@ class EventHub:
 
     @contextmanager
     def subscribe_all(self) -> Iterator[Bell]:
-        """A bell that rings whenever something has happened to any job."""
+        """A bell that rings whenever any job has changed."""
         bell = Bell()
         self._bells[bell] = None
         try:
@@ -94,11 +97,14 @@ class EventHub:
             del self._bells[bell]
 
     def subscribe(self, job_id: str, mailbox: Mailbox) -> None:
-        """Put every event of the job into the mailbox from now on, until `unsubscribe`."""
+        """Put every event of the job into the mailbox from now on, until `unsubscribe`.
+
+        It is no context manager, as the others are: that would be an object more for each of ten thousand readers.
+        """
         self._mailboxes.setdefault(job_id, {})[mailbox] = None
 
     def unsubscribe(self, job_id: str, mailbox: Mailbox) -> None:
-        """Put no more into the mailbox."""
+        """Put no more events into the mailbox."""
         readers = self._mailboxes[job_id]
         del readers[mailbox]
         if not readers:

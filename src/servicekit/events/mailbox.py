@@ -1,4 +1,4 @@
-"""What one reader has not read yet."""
+"""Mailboxes: the events that one reader has not read yet."""
 
 import asyncio
 
@@ -6,28 +6,28 @@ from servicekit.jobs.events import JobEvent
 
 
 class Bell:
-    """Lets one reader wait until something happens. Belongs to its event loop."""
+    """Lets one reader wait until something happens. It must be used on the reader's event loop only."""
 
     __slots__ = ("_waiter", "has_rung", "is_closed")
 
     def __init__(self) -> None:
         self._waiter: asyncio.Future[None] | None = None
         self.has_rung = False
-        """Whether it was rung since the reader last set this to `False`."""
+        """Whether `ring` was called since the reader last set this to `False`."""
         self.is_closed = False
 
     def ring(self) -> None:
-        if not self.has_rung:  # else the reader knows, and waits for other reasons
+        if not self.has_rung:  # else the reader knows already, and waits for the time of its next look
             self.has_rung = True
             self.wake()
 
     def close(self) -> None:
-        """Let the reader read what is there, and end."""
+        """Let the reader read the rest, and end."""
         self.is_closed = True
         self.wake()
 
     async def wait(self, timeout: float | None = None) -> None:
-        """Return when something happens: a ring, the end, `wake`, or `timeout` seconds have passed."""
+        """Return after `ring`, `close` or `wake`, or after `timeout` seconds. Only one caller may wait at a time."""
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
         timer = None if timeout is None else loop.call_later(timeout, self.wake)
@@ -45,7 +45,7 @@ class Bell:
 
 
 class Mailbox(Bell):
-    """Keeps the changes of status that a reader has not had, and the newest of all other changes."""
+    """Keeps the changes of status that a reader has not read, and the newest of all other changes."""
 
     __slots__ = ("_newest", "_transitions")
 
@@ -56,7 +56,7 @@ class Mailbox(Bell):
 
     def put(self, event: JobEvent) -> None:
         if event.is_transition:
-            self._newest = None
+            self._newest = None  # the record of this event is newer, and tells the same
             self._transitions.append(event)
         else:
             self._newest = event
@@ -73,5 +73,5 @@ class Mailbox(Bell):
 
     @property
     def has_update(self) -> bool:
-        """Whether something other than a change of status waits to be taken."""
+        """Whether a change that is no change of status waits to be taken."""
         return self._newest is not None

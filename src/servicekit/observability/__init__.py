@@ -1,1 +1,4 @@
-"""Metrics and logs: listeners to the hub, not calls strewn over the engine; and what jobs print, log and show."""
+"""Metrics and logging of the service, and the capture of what jobs print, log and show.
+
+Metrics listen to the hub, so that the engine has no calls for them.
+"""

@@ -1,4 +1,4 @@
-"""`report_tqdm()`: progress bars of tqdm, also those in other people's code, as the job's progress."""
+"""`report_tqdm()`: progress bars of tqdm, also those of libraries, report as the job's progress."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ _teaching = threading.Lock()
 
 
 class _Bar(Protocol):
-    """What is used of a `tqdm`. It has no `desc` if it is disabled, as it may be where there is no terminal."""
+    """The members of a `tqdm` that are used here. A disabled bar, as without a terminal, may have no `desc`."""
 
     n: float
     total: float | None
@@ -31,7 +31,8 @@ class _Report:
 
     def __init__(self, job: RunningJob) -> None:
         self._job = job
-        self._open: list[int] = []  # by id, since bars compare by their position on the screen, and shall not be kept
+        # By id, for two reasons: bars compare by their position on the screen, and this list must not keep them alive.
+        self._open: list[int] = []
         self._told: tuple[object, ...] = ()
 
     def add(self, bar: _Bar) -> None:
@@ -39,8 +40,10 @@ class _Report:
         self.tell(bar)
 
     def tell(self, bar: _Bar) -> None:
-        """Report what it shows, unless that has been told: a bar that is updated may be drawn, and a thread of tqdm's
-        draws bars that nobody updates.
+        """Report the bar's state, unless it was reported before.
+
+        One update can call this twice, since tqdm also draws the bar. And a thread of tqdm draws bars that nobody
+        updates, which must not count as a sign of life for `silence_timeout`.
         """
         message = getattr(bar, "desc", None) or None
         state = (bar.n, bar.total, message)
@@ -51,7 +54,7 @@ class _Report:
 
     def remove(self, bar: _Bar) -> None:
         self.tell(bar)
-        with suppress(ValueError):  # closed before
+        with suppress(ValueError):  # a bar can be closed twice
             self._open.remove(id(bar))
 
 
@@ -59,14 +62,14 @@ _report: ContextVar[_Report | None] = ContextVar("servicekit_bar_report", defaul
 
 
 class report_tqdm:  # noqa: N801
-    """Let the tqdm bars that are made within it report as the job's progress; of nested bars the outermost does.
+    """Let tqdm bars that are made within it report as the job's progress. Of nested bars, the outermost one reports.
 
         with report_tqdm():
             model = AutoModel.from_pretrained(name)
 
-    It decorates functions as well, plain and `async`. What bars print does not change, and those that print nothing,
-    as many do where there is no terminal, report all the same. Outside of a job it does nothing.
-    `ModuleNotFoundError` if tqdm is not installed.
+    It is also a decorator for plain and `async` functions. Bars print what they printed before. A bar that prints
+    nothing, as many do without a terminal, reports too. Outside of a job it does nothing. `ModuleNotFoundError` if tqdm
+    is not installed.
     """
 
     _token: Token[_Report | None]
@@ -96,9 +99,10 @@ class report_tqdm:  # noqa: N801
 
 @cache
 def _teach_bars() -> None:
-    """Make bars report: once for the process and for good, as it could not be undone beneath others who do the same.
+    """Replace methods of tqdm's class, so that bars report. This is done once in a process, and never undone, since
+    other code can have replaced the methods again on top of these.
 
-    A bar knows its report from when it was made, and tells it from whichever thread it is updated in.
+    A bar keeps the report of the context in which it was made, so that it can be updated from any thread.
     """
     bar_class = import_module("tqdm.std").tqdm
     init, iterate, update, close = bar_class.__init__, bar_class.__iter__, bar_class.update, bar_class.close
@@ -133,7 +137,7 @@ def _teach_bars() -> None:
 
     bar_class.__init__, bar_class.__iter__ = init_and_report, iterate_and_report
     bar_class.update, bar_class.close = update_and_report, close_and_report
-    bar_class.refresh = refresh_and_report  # what sets `bar.n` by itself calls this
+    bar_class.refresh = refresh_and_report  # code that sets `bar.n` itself calls `refresh` and not `update`
 
 
 def _made(bar: _Bar) -> None:
@@ -146,7 +150,7 @@ def _made(bar: _Bar) -> None:
 def _updated(bar: _Bar, n: float) -> None:
     report: _Report | None = getattr(bar, _KEY, None)
     if report is not None:
-        if bar.disable:  # it does not count by itself
+        if bar.disable:  # tqdm does not count the updates of a disabled bar
             bar.n += n
         report.tell(bar)
 
@@ -164,7 +168,7 @@ def _closed(bar: _Bar) -> None:
 
 
 def _count(bar: Any, rows: Iterator[object]) -> Iterator[object]:
-    """Iterate over a bar that does not count by itself."""
+    """Iterate over a disabled bar, whose iterations tqdm does not count."""
     try:
         for row in rows:
             yield row

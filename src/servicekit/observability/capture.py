@@ -1,15 +1,17 @@
-"""Capturing what jobs print and log: it goes where it goes, and to the job's log as well.
+"""The capture of what jobs print and log. It goes to the job's log, and still goes where it went before.
 
-Standard output, standard error and `logging` belong to the process. So one capture serves all schedulers in it, from
-the first `install` to the last `uninstall`; each line goes to the job in whose context it was written. A thread that a
-job starts by itself has no such context, unless by `asyncio.to_thread` or with a copy of it.
+Standard output, standard error and `logging` belong to the process. So one capture serves all schedulers of a process,
+from the first `install` to the last `uninstall`. Each line goes to the job in whose context it was written. A thread
+that a job starts by itself has no such context, unless it is started by `asyncio.to_thread` or with a copy of the
+context.
 
-- Of a stream, `write` is replaced: whoever has taken hold of it before (a logging handler, loguru, pytest) is heard as
-  well, and all else about it is as it was. Whoever puts another stream in its place is not heard from then on. Of its
-  `buffer`, `write` is replaced too, for bytes; what the stream itself writes there has been heard already.
-- Log records are seen where a logger hands them to handlers, after its own filters: what a filter has masked there is
-  masked for clients too. A handler on the root logger would keep `logging.basicConfig` from doing anything. What
-  handlers then write to a stream has been heard already, and is not taken again.
+- Streams: the `write` of the stream object is replaced. So code that has got hold of the stream before (a logging
+  handler, loguru, pytest) is captured too, and all else about the stream is as it was. If a program puts another object
+  in the place of `sys.stdout`, its output is not captured from then on. The `write` of the stream's `buffer` is
+  replaced too, for programs that write bytes. Bytes that the stream itself writes there are not taken a second time.
+- Log records: they are taken where a logger hands them to its handlers, after the logger's own filters. So a secret
+  that such a filter has masked is masked in the job's log too. A handler on the root logger would be simpler, but then
+  `logging.basicConfig` would do nothing. What handlers then write to a stream is not taken a second time.
 """
 
 import logging
@@ -28,11 +30,11 @@ from servicekit.jobs.logging_records import describe_record, is_logged
 _STREAMS: Final = {"stdout": "info", "stderr": "warning"}
 _OURS: Final = "servicekit"
 _passing = threading.local()
-"""Whether this thread is within a text stream, which passes on to its buffer what has been heard."""
+"""`is_heard`: whether this thread is within the `write` of a text stream, which writes captured text to its buffer."""
 
 
 class _Tap:
-    """Stands in the place of a method of one object, until it is closed."""
+    """Replaces a method of one object until it is closed."""
 
     def __init__(self, owner: object, name: str) -> None:
         self.owner = owner
@@ -46,8 +48,8 @@ class _Tap:
         return self.call(*args)
 
     def call_as_heard(self, *args: Any) -> Any:
-        """Call the method, and mark what it passes on to a buffer as heard. One stream may write to another."""
-        was_heard = getattr(_passing, "is_heard", False)
+        """Call the method, and mark what it writes to a buffer as captured."""
+        was_heard = getattr(_passing, "is_heard", False)  # it can be set already: one stream may write to another
         _passing.is_heard = True
         try:
             return self.call(*args)
@@ -56,7 +58,8 @@ class _Tap:
 
     def close(self) -> None:
         self.is_open = False
-        if vars(self.owner).get(self._name) is not self:  # somebody else has done the same, and calls this one
+        # Other code has replaced the method after this, and calls this object: it must stay, and only pass on.
+        if vars(self.owner).get(self._name) is not self:
             return
         if self._replaced is None:
             delattr(self.owner, self._name)
@@ -65,7 +68,7 @@ class _Tap:
 
 
 class _StreamTap(_Tap):
-    """Hears what is written to a text stream."""
+    """Captures text that is written to a stream."""
 
     def __init__(self, stream: object, source: str) -> None:
         super().__init__(stream, "write")
@@ -80,7 +83,7 @@ class _StreamTap(_Tap):
 
 
 class _FlushTap(_Tap):
-    """Marks what a text stream passes on to its buffer later on as heard."""
+    """Marks text as captured that a stream has kept, and writes to its buffer when it is flushed."""
 
     def __init__(self, stream: object) -> None:
         super().__init__(stream, "flush")
@@ -90,7 +93,7 @@ class _FlushTap(_Tap):
 
 
 class _BufferTap(_Tap):
-    """Hears the bytes that are written to the buffer of a text stream, but not by the stream itself."""
+    """Captures bytes that a program writes to the buffer of a stream. The stream's own writes are captured already."""
 
     def __init__(self, stream: Any, source: str) -> None:
         super().__init__(stream.buffer, "write")
@@ -106,22 +109,22 @@ class _BufferTap(_Tap):
 
     def _hear(self, job: RunningJob, data: bytes) -> None:
         if not is_logged(sys._getframe(2)):
-            with suppress(TypeError, LookupError):  # it is no bytes, or the stream has an encoding of its own
+            with suppress(TypeError, LookupError):  # the data are no bytes, or Python does not know the encoding
                 job.log_piece(bytes(data).decode(self._encoding, "replace"), _STREAMS[self._source], self._source)
 
 
 def _tap_stream(stream: Any, source: str, others: Collection[int]) -> list[_Tap]:
-    """Hear what is written to a stream, and to its buffer unless it is another's too, as far as that can be heard."""
+    """Capture what is written to a stream, and to its buffer if that is possible."""
     taps: list[_Tap] = [_StreamTap(stream, source)]
-    with suppress(AttributeError, TypeError):  # it has no buffer, or one that takes no attributes
-        if id(stream.buffer) not in others:
+    with suppress(AttributeError, TypeError):  # the stream has no buffer, or one whose methods cannot be replaced
+        if id(stream.buffer) not in others:  # two streams can share a buffer, which must be captured once
             taps.append(_BufferTap(stream, source))
         taps.append(_FlushTap(stream))
     return taps
 
 
 class _LoggingTap:
-    """Hears the records that loggers hand to handlers, until it is closed."""
+    """Captures the records that loggers hand to handlers, until it is closed."""
 
     def __init__(self) -> None:
         self._is_open = True
@@ -138,17 +141,18 @@ class _LoggingTap:
 
     def close(self) -> None:
         self._is_open = False
-        if logging.Logger.callHandlers is self._hear:  # else somebody calls this one
+        # Else other code has replaced the method after this, and calls it: it must stay, and only pass on.
+        if logging.Logger.callHandlers is self._hear:
             logging.Logger.callHandlers = self._call  # type: ignore[method-assign]
 
 
 def _is_theirs(logger: object) -> bool:
-    """Whether it is not ours."""
+    """Whether the logger is not servicekit's own, whose records are about jobs and not by them."""
     return type(logger) is str and logger != _OURS and not logger.startswith(f"{_OURS}.")
 
 
 class _Capture:
-    """What is installed in this process, and who wants it."""
+    """The capture of this process, and the engines that want it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -157,26 +161,30 @@ class _Capture:
         self._taps: list[_Tap] = []
 
     def install(self, owner: object) -> None:
-        """Capture what jobs print and log from now on, as long as `owner` wants it. It may say so twice."""
+        """Capture what jobs print and log, until `owner` calls `uninstall`. An owner may install twice.
+
+        `sys.stdout` may be another object than at the last call, so the streams are looked at each time.
+        """
         with self._lock:
             self._owners.add(owner)
             self._logging = self._logging or _LoggingTap()
             for source in _STREAMS:
                 stream = getattr(sys, source)
                 owners = [id(tap.owner) for tap in self._taps]
+                # Without a `__dict__`, a method of the object cannot be replaced; `None` has none either.
                 if hasattr(stream, "__dict__") and id(stream) not in owners:
                     self._taps += _tap_stream(stream, source, owners)
 
     def uninstall(self, owner: object) -> None:
-        """This owner wants it no more. If nobody does, all is again as if it had never been."""
+        """End the capture for this owner. With the last owner, everything that was replaced is put back."""
         with self._lock:
             self._owners.discard(owner)
             if not self._owners:
                 self._close_taps()
 
     def forget(self) -> None:
-        """This is a forked child: what its parent's jobs are here are copies, which nobody reads."""
-        self._lock = threading.Lock()
+        """End the capture in a forked child. The parent's jobs are copies here, whose logs nobody would read."""
+        self._lock = threading.Lock()  # another thread of the parent may have held the old one, and is not here
         self._owners.clear()
         self._close_taps()
 

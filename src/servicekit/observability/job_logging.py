@@ -1,12 +1,11 @@
-"""What the service's own log says of its jobs, on the logger `servicekit.jobs`.
+"""The service's logging about its jobs, on the logger `servicekit.jobs`.
 
     INFO      a job starts, ends well, is canceled, deleted, or given back when its process stops
     WARNING   an attempt has failed, and another will follow
     ERROR     a job has failed
 
-Nothing needs to be configured for what went wrong to be seen: Python prints a warning or an error that no handler takes
-on standard error. Tracebacks are text by then, since they can come from another process: a record has `exc_text`, but
-no `exc_info`.
+Warnings and errors are seen without any configuration: if no handler takes them, Python prints them on standard error.
+A record has its traceback as text (`exc_text`) and no `exc_info`, since the error can come from another process.
 """
 
 import logging
@@ -23,14 +22,14 @@ _VERBS: Final = {Transition.COMPLETE: "completed", Transition.CANCEL: "was cance
 
 
 class JobLogging:
-    """Says what becomes of the jobs of one scheduler; nothing, if it shall be quiet."""
+    """Logs what happens to the jobs of one scheduler; nothing if `is_quiet`."""
 
     def __init__(self, *, is_quiet: bool = False) -> None:
         self._is_quiet = is_quiet
 
     @property
     def tells_all(self) -> bool:
-        """Whether it also says of jobs that all is well: asked first, since to say it costs as much as a small job."""
+        """Whether lines of level INFO are logged. Callers ask first, since one line costs as much as a small job."""
         return not self._is_quiet and _log.isEnabledFor(logging.INFO)
 
     def started(self, claim: Claim) -> None:
@@ -48,7 +47,7 @@ class JobLogging:
         self._say(logging.WARNING, claim, text, outcome)
 
     def stopped(self, claim: Claim, record: JobRecord) -> None:
-        """The attempt was stopped with its process; the record says what that means for the job."""
+        """The attempt was stopped with its process. The record has what became of the job."""
         if record.status is JobStatus.FAILED:
             self.lost(record)
         else:
@@ -56,16 +55,16 @@ class JobLogging:
             self._say(logging.INFO, claim, f"was stopped with its process, and {what}")
 
     def left(self, claim: Claim) -> None:
-        """The attempt goes on, though its process stops."""
+        """The attempt did not stop, and its process stops without waiting for it any longer."""
         self._say(logging.INFO, claim, "does not listen, and is left to itself while its process stops")
 
     def unwritten(self, claim: Claim) -> None:
-        """The attempt has ended, and its process stops before that can be written."""
+        """The attempt has ended, but its process stops before that could be written."""
         text = "has ended, and its process stops before that could be written: it counts as lost with its process"
         self._say(logging.WARNING, claim, text)
 
     def lost(self, record: JobRecord) -> None:
-        """The job has failed, and not by an attempt of this process."""
+        """The job has failed, but not in an attempt of this process: a process has died, or the job waited too long."""
         if not self._is_quiet:
             fields = {"job_id": record.id, "job_name": record.name, "attempt": record.attempt, "error": record.error}
             _write(logging.ERROR, f"Job {record.name} ({record.id}) failed: {_on_one_line(record.error)}", fields)
@@ -90,6 +89,7 @@ class JobLogging:
 
 def _write(level: int, text: str, fields: dict[str, object], error_traceback: str | None = None) -> None:
     if _log.isEnabledFor(level):
+        # Made by hand, since the methods of a logger take no text as the traceback.
         record = _log.makeRecord(_log.name, level, __file__, 0, text, (), None, extra=fields)
         record.exc_text = error_traceback and error_traceback.rstrip("\n")
         _log.handle(record)
@@ -100,5 +100,5 @@ def _spell(seconds: float) -> str:
 
 
 def _on_one_line(text: str | None) -> str:
-    """What a job said cannot look like a line of another's."""
+    """A text without line breaks, since a job could else forge a line of the log."""
     return " ".join((text or "").split())

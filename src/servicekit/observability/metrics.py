@@ -6,11 +6,12 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.status import JobStatus
 
+# Jobs last from milliseconds to hours, and the defaults of Prometheus end at ten seconds.
 _DURATION_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 14_400)
 
 
 class JobMetrics:
-    """Counts what the hub tells of jobs. No label has more values than there are statuses."""
+    """Counts the events of the hub. The only label is the status: names of jobs could make any number of series."""
 
     content_type = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -33,16 +34,16 @@ class JobMetrics:
         self._streams = Gauge("job_streams_open", "Open event streams", registry=registry)
         for status in JobStatus:
             if status.is_terminal:
-                self._finished.labels(status.value)  # so that a rate is there before the first one
+                self._finished.labels(status.value)  # a series at 0: a rate needs one before the first job ends
 
     def observe(self, event: JobEvent) -> None:
-        """Count the event, if it is one that counts."""
+        """Count a submission, an end or a deletion. Other events are ignored."""
         record = event.record
         if record is None:
             self._deleted.inc()
         elif not event.is_transition:
             return
-        elif record.version == 1:  # one that was given back is pending once more
+        elif record.version == 1:  # not by the status: a job that was given back is pending again
             self._submitted.inc()
         elif record.status.is_terminal and record.finished_at is not None:
             self._finished.labels(record.status.value).inc()
@@ -50,7 +51,7 @@ class JobMetrics:
                 self._duration.observe((record.finished_at - record.started_at).total_seconds())
 
     def render(self, *, pending: int, running: int, open_streams: int) -> bytes:
-        """All metrics in Prometheus's text format, with these numbers of the moment."""
+        """All metrics in the text format of Prometheus, with these present numbers."""
         self._pending.set(pending)
         self._running.set(running)
         self._streams.set(open_streams)

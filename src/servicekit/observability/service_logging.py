@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, with the request and the job that it belongs to."""
+"""Structured logging: each line is a JSON object, with the ids of the request and the job to which it belongs."""
 
 import logging
 import re
@@ -10,18 +10,22 @@ from servicekit.jobs.current import current
 
 request_id: ContextVar[str | None] = ContextVar("servicekit_request_id", default=None)
 
+# Long enough for ids of common tracing tools. No blanks and no line breaks, since a client could else forge lines.
 _ACCEPTABLE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
 def accept_request_id(offered: str | None) -> str:
-    """The client's id, if it is one that can stand in a log and a header; else a new one."""
+    """The client's id if it may stand in a log and a header; else a new one."""
     if offered is not None and _ACCEPTABLE_REQUEST_ID.fullmatch(offered):
         return offered
     return secrets.token_hex(8)
 
 
 def configure_logging(level: int | str) -> None:
-    """Log to standard error in JSON, unless the root logger has handlers already; at this level in any case."""
+    """Set the root logger's level. Unless it has handlers already, log to standard error in JSON.
+
+    `MissingExtra` if the package for JSON is not installed.
+    """
     root = logging.getLogger()
     root.setLevel(level)
     if root.handlers:
@@ -41,7 +45,7 @@ def configure_logging(level: int | str) -> None:
 
 
 def add_context(record: logging.LogRecord) -> bool:
-    """A logging filter that adds `request_id` and `job_id` to a line where there are any."""
+    """A logging filter that adds `request_id` and `job_id` to a record that is logged within a request or a job."""
     identifier = request_id.get()
     if identifier is not None:
         record.request_id = identifier
