@@ -18,3 +18,9 @@ class SchedulerParts:
     runners: Mapping[RunnerKind, Runner]
     clock: Clock
     options: SchedulerOptions = field(default_factory=SchedulerOptions)
+    longest_wait_seconds: float | None = None
+    """After how long whatever acts by the clock looks at the store at the latest, by the clock.
+
+    `None`: as often as the store needs it. `math.inf`: only when something is due or has changed, which suits a clock
+    that nobody sets and a store in which no other process works.
+    """

@@ -44,6 +44,7 @@ class ScheduleRunner:
         clock: Clock,
         next_id: Callable[[], str],
         on_submit: Callable[[], None],
+        longest_seconds: float | None = None,
     ) -> None:
         self._schedules = schedules
         self._is_durable = liveness.is_durable
@@ -51,7 +52,8 @@ class ScheduleRunner:
         self._clock = clock
         self._next_id = next_id
         self._on_submit = on_submit
-        self._longest_seconds = _LONGEST_IF_SHARED_SECONDS if liveness.is_durable else _LONGEST_SECONDS
+        own_seconds = _LONGEST_IF_SHARED_SECONDS if liveness.is_durable else _LONGEST_SECONDS
+        self._longest_seconds = own_seconds if longest_seconds is None else longest_seconds
         self._declared: dict[str, Schedule] = {}
         self._setting: ClockSetting | None = None
         self._problems: dict[str, str] = {}  # of schedules, as they were told

@@ -52,13 +52,14 @@ class Scheduler:
     def __init__(self, parts: SchedulerParts) -> None:
         self._hub = parts.hub
         self._ids = JobIds()
-        self._timekeeper = Timekeeper(parts.store.attempts, parts.store.liveness, parts.clock)
+        store, longest_seconds = parts.store, parts.longest_wait_seconds
+        self._timekeeper = Timekeeper(store.attempts, store.liveness, parts.clock, longest_seconds)
         self._lines = JobLogging(is_quiet=not parts.options.log_jobs)
         self._worker = Worker(
-            parts.store, parts.runners, parts.clock, self._timekeeper, parts.options, self._lines, self._submit_child
+            store, parts.runners, parts.clock, self._timekeeper, parts.options, self._lines, self._submit_child
         )
         schedule_runner = ScheduleRunner(
-            parts.store.schedules, parts.store.liveness, parts.clock, self._ids.next_id, self._wake
+            store.schedules, store.liveness, parts.clock, self._ids.next_id, self._wake, longest_seconds
         )
         self._engine = Engine(parts, self._worker, self._timekeeper, schedule_runner)
         self.queues = Queues(self._engine, parts.options.queues)

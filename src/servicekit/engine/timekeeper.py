@@ -17,11 +17,14 @@ _log = logging.getLogger("servicekit.engine")
 class Timekeeper:
     """Has the store make due what is, at the time when it is."""
 
-    def __init__(self, attempts: AttemptStore, liveness: StoreLiveness, clock: Clock) -> None:
+    def __init__(
+        self, attempts: AttemptStore, liveness: StoreLiveness, clock: Clock, longest_seconds: float | None = None
+    ) -> None:
         self._attempts = attempts
         self._liveness = liveness
         self._clock = clock
-        self._longest_seconds = _LONGEST_IF_SHARED_SECONDS if liveness.is_durable else _LONGEST_SECONDS
+        own_seconds = _LONGEST_IF_SHARED_SECONDS if liveness.is_durable else _LONGEST_SECONDS
+        self._longest_seconds = own_seconds if longest_seconds is None else longest_seconds
         self._changed = asyncio.Event()
         self._backoff = Backoff()
 

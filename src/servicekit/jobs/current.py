@@ -118,6 +118,11 @@ class RunningJob:
         """Whether there can be progress or lines to take."""
         return self._lines is not None or self._progress is not self._taken
 
+    @property
+    def is_report_due(self) -> bool:
+        """Whether the engine was told of progress or lines that it has not taken yet."""
+        return self._is_notified
+
     def finish_log(self) -> None:
         """Add the printed texts without a line break to the log: the attempt has ended."""
         if self._lines is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,11 +13,12 @@ from servicekit.engine.factory import make_parts
 from servicekit.engine.options import SchedulerOptionChanges, SchedulerOptions
 from servicekit.engine.scheduler import Scheduler
 from servicekit.errors import ConfigurationError, check_count, check_seconds
-from servicekit.jobs.query import JobFilter
+from servicekit.jobs.current import RunningJob
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.ports import JobStore
 from servicekit.testing.clock import FakeClock
+from servicekit.testing.runner import WatchedRunner
 from servicekit.testing.store import WatchedStore
 
 _LOOK_SECONDS: Final = 0.005
@@ -25,8 +27,9 @@ _MOST_TURNS: Final = 250
 _MOST_AT_ONCE: Final = 10_000
 _CENTURY: Final = timedelta(days=36_525)
 _NAMED: Final = 10
-_RUNNING: Final = JobFilter(statuses=frozenset([move_of(Transition.CLAIM).target]))
-_UNFINISHED: Final = JobFilter(statuses=frozenset(status for status in JobStatus if not status.is_terminal))
+_ALL: Final = sys.maxsize
+_RUNNING: Final = move_of(Transition.CLAIM).target
+_UNFINISHED: Final = frozenset(status for status in JobStatus if not status.is_terminal)
 
 
 class NotDrained(AssertionError):
@@ -64,9 +67,15 @@ class TestScheduler(Scheduler):
         defaults = SchedulerOptions(max_concurrency=max_concurrency, shutdown_grace=0.0, clock=clock)
         parts = make_parts(url, defaults.changed({**options, "clock": clock}))
         self._watched_store = WatchedStore(parts.store)
-        super().__init__(replace(parts, store=cast("JobStore", self._watched_store)))
-        # Nobody sets this clock, and no other process has jobs of its own in the store: who waits need not look before.
-        self._timekeeper._longest_seconds = self._engine._schedule_runner._longest_seconds = math.inf
+        self._running_jobs: dict[str, RunningJob] = {}
+        watched = replace(
+            parts,
+            store=cast("JobStore", self._watched_store),
+            runners={kind: WatchedRunner(runner, self._running_jobs) for kind, runner in parts.runners.items()},
+            # Nobody sets this clock, and no other process has jobs of its own in the store.
+            longest_wait_seconds=math.inf,
+        )
+        super().__init__(watched)
         self.clock = clock
         """Targets may sleep by it: `await jobs.clock.sleep(3600)` is an hour's work."""
         self.patience_seconds = check_seconds("patience_seconds", patience_seconds)
@@ -118,12 +127,12 @@ class TestScheduler(Scheduler):
     async def _is_working(self) -> bool:
         """Let others have their turns; say whether some attempt is still at work, and not for too long."""
         is_quiet = await self._take_turns()
-        now, tasks = time.monotonic(), {task.get_name() for task in asyncio.all_tasks()}
-        at_work = [
-            _AtWork(record.id, record.attempt, record.cancel_requested_at, f"limits of {record.id}" in tasks)
-            for record in await self._list(_RUNNING, None, None)
-            if f"reports of {record.id}" in tasks or not self.clock.is_sleeping(record.id)
-        ]
+        now, at_work = time.monotonic(), []
+        for record in await self.list_records(status=_RUNNING, limit=_ALL):
+            job = self._running_jobs.get(record.id)
+            if job is None or job.is_report_due or not self.clock.is_sleeping(record.id):
+                is_asked_to_stop = job is None or job.is_cancel_requested
+                at_work.append(_AtWork(record.id, record.attempt, is_asked_to_stop=is_asked_to_stop))
         self._at_work_since = {work: self._at_work_since.get(work, now) for work in at_work}
         return not is_quiet or any(now - since < self.patience_seconds for since in self._at_work_since.values())
 
@@ -141,7 +150,7 @@ class TestScheduler(Scheduler):
         return False
 
     async def _list_unfinished(self) -> list[JobRecord]:
-        return (await self._list(_UNFINISHED, None, None))[::-1]
+        return (await self.list_records(status=_UNFINISHED, limit=_ALL))[::-1]
 
     def _why_not(self, until: datetime) -> str:
         if self.clock.next_moment is None:
@@ -150,14 +159,13 @@ class TestScheduler(Scheduler):
 
 
 class _AtWork(NamedTuple):
-    """An attempt that runs. When it is asked to stop it is another one, for which is waited anew."""
+    """An attempt that runs. When it is asked to stop it is another one, for which the test waits anew."""
 
     job_id: str
     attempt: int
-    cancel_requested_at: datetime | None
-    is_within_limits: bool
+    is_asked_to_stop: bool
 
 
 def _describe(record: JobRecord) -> str:
-    place = f"attempt {record.attempt}" if record.status in _RUNNING.statuses else f"queue {record.queue!r}"
+    place = f"attempt {record.attempt}" if record.status is _RUNNING else f"queue {record.queue!r}"
     return f"{record.name} {record.id}: {record.status} ({place})"
