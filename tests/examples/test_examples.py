@@ -17,7 +17,7 @@ import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import Page, Route, expect, sync_playwright
 
-from examples import controlled_work_api, job_scheduler_api, job_scheduler_sse_api
+from examples import controlled_work_api, job_notes_api, job_scheduler_api, job_scheduler_sse_api
 from tests.chromium import CHROMIUM_OPTIONS
 from tests.needs import needs, program
 from tests.service import STOP_SECONDS
@@ -71,6 +71,44 @@ def test_an_unknown_job_has_no_result(pi_client: TestClient, job_id: str) -> Non
 @pytest.mark.parametrize("darts", [0, -1, 100_000_001, "many", None])
 def test_absurd_numbers_of_darts_are_refused(pi_client: TestClient, darts: object) -> None:
     assert pi_client.post("/api/v1/pi", json={"darts": darts}).status_code == 422
+
+
+# --- examples/job_notes_api.py -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def notes_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[TestClient]:
+    monkeypatch.chdir(tmp_path)
+    with TestClient(job_notes_api.app) as client:
+        yield client
+
+
+def test_notes_belong_to_a_job_and_go_with_it(notes_client: TestClient) -> None:
+    job_id = notes_client.post("/api/v1/orders?number=17").json()["job_id"]
+    assert notes_client.get(f"/api/v1/jobs/{job_id}?wait=30").json()["status"] == "failed"
+    notes_client.post(f"/api/v1/notes/{job_id}", json={"text": "The shop was closed."})
+    answer = notes_client.post(f"/api/v1/notes/{job_id}", json={"text": "<b>Again</b>"})
+    assert (answer.status_code, answer.json()) == (201, ["The shop was closed.", "<b>Again</b>"])
+    page = notes_client.get("/notes").text
+    assert f"<li><code>{job_id}</code> &lt;b&gt;Again&lt;/b&gt;</li>" in page
+
+    notes_client.delete(f"/api/v1/jobs/{job_id}")
+    assert notes_client.post(f"/api/v1/notes/{job_id}", json={"text": "Too late"}).status_code == 404
+
+
+def test_the_notes_of_a_deleted_job_are_gone_when_the_service_has_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with TestClient(job_notes_api.app) as client:
+        kept, deleted = (client.post(f"/api/v1/orders?number={number}").json()["job_id"] for number in (1, 2))
+        for job_id in (kept, deleted):
+            client.get(f"/api/v1/jobs/{job_id}?wait=30")
+            client.post(f"/api/v1/notes/{job_id}", json={"text": "Closed."})
+        client.delete(f"/api/v1/jobs/{deleted}")
+    with TestClient(job_notes_api.app) as client:
+        assert client.get(f"/api/v1/notes/{kept}").json() == ["Closed."]
+        assert client.get(f"/api/v1/notes/{deleted}").json() == []
 
 
 # --- examples/job_scheduler_sse_api.py ---------------------------------------------------------------------------
