@@ -91,7 +91,7 @@ class Engine:
 
     def find_notice(self) -> str | None:
         """What does not work as it was asked for, though jobs are accepted and run all the same; or `None`."""
-        notices = [self._worker.find_notice(), *(runner.find_notice() for runner in self._runners.values())]
+        notices = [self._worker.attempts.find_notice(), *(runner.find_notice() for runner in self._runners.values())]
         return " ".join(filter(None, notices)) or None
 
     async def close(self) -> None:
@@ -105,7 +105,7 @@ class Engine:
         try:
             await self._store.liveness.retire()
             if is_ours:
-                await self._worker.stop(self._grace_seconds)
+                await self._worker.attempts.stop(self._grace_seconds)
         finally:
             await self._store.liveness.close()
             capture.uninstall(self)
@@ -150,7 +150,7 @@ class Engine:
                 await asyncio.sleep(backoff.next_seconds())
 
     async def _run_tasks(self) -> None:
-        await self._worker.settle()
+        await self._worker.attempts.settle()
         async with asyncio.TaskGroup() as tasks:
             if self.run_jobs:
                 tasks.create_task(self._worker.run(), name="servicekit worker")
@@ -158,4 +158,6 @@ class Engine:
             tasks.create_task(self._schedule_runner.run(), name="servicekit schedule runner")
             if self.is_durable:
                 tasks.create_task(rescue_jobs(self._store.liveness), name="servicekit rescuer")
-            tasks.create_task(sweep(self._store.liveness, self._retention, self._worker), name="servicekit sweeper")
+            tasks.create_task(
+                sweep(self._store.liveness, self._retention, self._worker.attempts), name="servicekit sweeper"
+            )

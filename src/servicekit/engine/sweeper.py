@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from servicekit.engine.worker import Worker
+from servicekit.engine.running_attempts import RunningAttempts
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.retention import Retention
 from servicekit.ports import StoreLiveness
@@ -31,7 +31,7 @@ async def rescue_jobs(liveness: StoreLiveness) -> None:
         await asyncio.sleep(seconds)
 
 
-async def sweep(liveness: StoreLiveness, retention: Retention, worker: Worker) -> None:
+async def sweep(liveness: StoreLiveness, retention: Retention, attempts: RunningAttempts) -> None:
     """Drop what is too old and settle what was cut off, until canceled: every minute, or more often if little is kept.
 
     An error is logged, and tried again the next time.
@@ -43,7 +43,7 @@ async def sweep(liveness: StoreLiveness, retention: Retention, worker: Worker) -
     while True:
         await asyncio.sleep(interval_seconds)
         try:
-            await worker.settle()
+            await attempts.settle()
             while await liveness.prune(_BATCH):  # noqa: ASYNC110
                 await asyncio.sleep(0)
         except OSError as error:

@@ -1,0 +1,58 @@
+"""The attempts of this process that have not ended, and how they end when the process stops."""
+
+import asyncio
+import logging
+from typing import Final
+
+from servicekit.engine.attempt import Attempt
+from servicekit.jobs.backoff import FailureLog
+
+# Work that obeys ends within milliseconds. The stop of a service must not wait long for the rest: after some seconds
+# systemd or Kubernetes kills the process, and nothing is written any more.
+_CANCEL_SECONDS: Final = 1.0
+
+_log = logging.getLogger("servicekit.engine")
+
+
+class RunningAttempts:
+    """The attempts of a worker, by the ids of their jobs. The worker puts them in, and takes them out at their end."""
+
+    def __init__(self, by_job: dict[str, Attempt]) -> None:
+        self._by_job = by_job
+        self._failures = FailureLog(_log)
+
+    def find_notice(self) -> str | None:
+        """What keeps single jobs from ending here, though others begin and end; or `None`."""
+        late = [problem for attempt in self._by_job.values() if (problem := attempt.find_problem()) is not None]
+        if late:
+            ends = "The end of a job" if len(late) == 1 else f"The ends of {len(late):,} jobs"
+            return f"{ends} cannot be written, and it is tried again: {late[0]}"
+        return None
+
+    async def settle(self) -> None:
+        """Write the ends of attempts whose tasks were cut off: with their event loop, or by somebody else."""
+        for attempt in list(self._by_job.values()):
+            try:
+                await attempt.settle()
+            except Exception as error:  # a bug must not keep the others from their end
+                self._failures.exception(f"The end of job {attempt.job.id} cannot be written", error)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Let the attempts end, for `grace_seconds`; cancel what is left, and wait a second for that."""
+        for attempt in self._by_job.values():
+            attempt.hurry()
+        await self.settle()
+        if not await self._wait(grace_seconds):
+            for attempt in list(self._by_job.values()):
+                attempt.stop()
+            await self._wait(_CANCEL_SECONDS)
+            await self.settle()
+        for attempt in self._by_job.values():
+            attempt.leave()
+
+    async def _wait(self, seconds: float) -> bool:
+        """Wait for the end of all, for so long; say whether they have ended."""
+        tasks = [attempt.task for attempt in self._by_job.values() if not attempt.task.done()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+        return not self._by_job

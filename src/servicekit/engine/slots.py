@@ -1,0 +1,67 @@
+"""How many jobs this process may claim: what the limits leave of its slots, its threads and its processes."""
+
+from typing import Final
+
+from servicekit.engine.options import SchedulerOptions
+from servicekit.engine.start_problems import StartProblems
+from servicekit.jobs.options import RunnerKind
+
+# So many jobs are written in one transaction, and started before the event loop turns to anything else.
+_BATCH: Final = 100
+# Where a claim costs nothing, 32 jobs at once leave the garbage collector little to do: their dozen objects each are
+# gone again before there are so many that it looks for circles (700 in Python 3.11, 2,000 in others).
+_BATCH_IN_MEMORY: Final = 32
+_IN_THREADS: Final = (RunnerKind.THREAD,)
+_OUTSIDE: Final = (RunnerKind.PROCESS, RunnerKind.COMMAND)
+
+
+class Slots:
+    """The limits of a worker, and how much of them its attempts take."""
+
+    def __init__(self, options: SchedulerOptions, start_problems: StartProblems, *, is_durable: bool) -> None:
+        self.max_concurrency = options.max_concurrency
+        """The limit in all processes together."""
+        self.max_here = options.max_concurrency_per_process
+        """The limit in this process."""
+        self.queues = {name: limit for name, limit in options.queues.items() if limit is not None}
+        """The limits of queues, in all processes together."""
+        self.taken = dict.fromkeys(RunnerKind, 0)
+        """How many attempts of each kind of runner have not ended. The worker counts."""
+        self._max_threads = options.max_threads
+        self._max_processes = options.max_processes
+        self._start_problems = start_problems
+        self.is_durable = is_durable
+        """Whether other processes may hold slots of those that all processes share."""
+        self._batch = _BATCH if is_durable else _BATCH_IN_MEMORY
+
+    def clear(self) -> None:
+        """In a forked child, the attempts are the parent's."""
+        self.taken.update(dict.fromkeys(RunnerKind, 0))
+
+    def find_room(self, running: int) -> tuple[int, tuple[RunnerKind, ...]]:
+        """How many jobs may be claimed beside those that run, and the kinds of runner that take none of them.
+
+        Threads and processes have limits of their own only where slots have none: a service that asks for a thousand
+        threads gets them.
+        """
+        limit, taken = self._limit, self.taken
+        free = self._batch if limit is None else min(limit - running, self._batch)
+        threads = (limit or self._max_threads) - taken[RunnerKind.THREAD]
+        outside = (limit or self._max_processes) - taken[RunnerKind.PROCESS] - taken[RunnerKind.COMMAND]
+        least = min(free, threads, outside)
+        if least > 0 and self._start_problems.is_empty:  # nearly always
+            return least, ()
+        full: tuple[RunnerKind, ...] = ()
+        hindered = (((kind,), most - taken[kind]) for kind, most in self._start_problems.list_most())
+        for kinds, room in ((_IN_THREADS, threads), (_OUTSIDE, outside), *hindered):
+            if room > 0:
+                free = min(free, room)
+            else:
+                full += tuple(kind for kind in kinds if kind not in full)
+        return free, full
+
+    @property
+    def _limit(self) -> int | None:
+        if self.max_concurrency is None or self.max_here is None:
+            return self.max_concurrency or self.max_here
+        return min(self.max_concurrency, self.max_here)
