@@ -4,7 +4,6 @@ import asyncio
 import gc
 from collections import Counter
 from collections.abc import Collection, Mapping
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.record import Progress
 from servicekit.jobs.retention import Retention
+from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import Claim, Submission
 from servicekit.ports import Runner
 from servicekit.runners.coroutine import CoroutineRunner
@@ -52,13 +52,9 @@ class OddStore(MemoryStore):
                 claim.failures = self.odd_failures
         return claims
 
-    async def finish(self, claim: Claim, outcome: Outcome) -> bool:
-        self._stumble("finish", claim)
-        return await super().finish(claim, outcome)
-
-    async def retry(self, claim: Claim, outcome: Outcome, scheduled_at: datetime) -> bool:
-        self._stumble("retry", claim)
-        return await super().retry(claim, outcome, scheduled_at)
+    async def end_attempt(self, claim: Claim, ending: Outcome) -> Transition | None:
+        self._stumble("end", claim)
+        return await super().end_attempt(claim, ending)
 
     async def report_progress(self, claim: Claim, progress: Progress) -> None:
         self._stumble("report", claim)
@@ -125,10 +121,28 @@ async def test_a_runner_that_raises_fails_its_job_and_frees_the_slot(store: OddS
 
 
 async def test_an_end_that_the_store_makes_a_mistake_of_is_written_as_a_failure(store: OddStore) -> None:
-    store.mistakes["finish noop"] = 1
+    store.mistakes["end noop"] = 1
     async with make_scheduler(store) as scheduler:
         record = await scheduler.wait(await scheduler.add_job(noop), timeout=30)
         assert (record.status, record.error) == (JobStatus.FAILED, "TypeError: a mistake")
+
+
+async def test_a_job_that_was_asked_to_stop_unheard_ends_and_is_not_said_to_be_tried_again(
+    store: OddStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As another process may have asked it, of whose wish this one has not heard yet."""
+
+    async def fail_unheard() -> None:
+        await store.request_cancel(current_job().id)
+        raise ValueError("no")
+
+    async with make_scheduler(store) as scheduler:
+        job_id = await scheduler.with_options(retry=Retry(attempts=2, delay=3_600)).add_job(fail_unheard)
+        record = await scheduler.wait(job_id, timeout=30)
+    assert (record.status, record.error, record.attempts) == (JobStatus.FAILED, "ValueError: no", ())
+    (line,) = caplog.records
+    assert (line.levelname, line.name) == ("ERROR", "servicekit.jobs")
+    assert line.getMessage().startswith(f"Job fail_unheard ({job_id}) failed after ")
 
 
 async def test_a_mistake_in_the_last_report_costs_no_end(store: OddStore) -> None:
@@ -145,7 +159,7 @@ async def test_an_end_that_cannot_be_written_is_tried_again_and_told_of(
     monkeypatch.setattr(backoff, "_FIRST_SECONDS", 0.001)
     monkeypatch.setattr(attempt, "_LATE_SECONDS", 0.0)
     failing: Counter[str] = getattr(store, kind)
-    failing["finish noop"] = 1_000_000
+    failing["end noop"] = 1_000_000
     async with make_scheduler(store) as scheduler:
         job_id = await scheduler.add_job(noop)
         async with asyncio.timeout(30):
@@ -170,7 +184,7 @@ async def test_the_pauses_before_an_end_is_tried_again_grow_with_the_time_that_i
         self._late_since -= seconds  # it has passed
 
     monkeypatch.setattr(attempt.Attempt, "_pause", pause)
-    store.outages["finish noop"] = 100
+    store.outages["end noop"] = 100
     async with make_scheduler(store) as scheduler:
         await scheduler.wait(await scheduler.add_job(noop), timeout=30)
     assert len(pauses) == 100

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from servicekit.engine.clock import SystemClock
 from servicekit.errors import IdempotencyConflict, JobNotFound
+from servicekit.jobs.endings import GIVEN_BACK
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.log_lines import NewLine
 from servicekit.jobs.options import JobOptions, RunnerKind
@@ -134,7 +135,7 @@ class RandomUser:
         if self._claims:
             # Not taken out of the list: an attempt may be said to have ended twice.
             claim, outcome = self._random.choice(self._claims), self._random.choice(OUTCOMES)
-            if await self._store.attempts.finish(claim, outcome):
+            if await self._store.attempts.end_attempt(claim, outcome):
                 tell("finished", job_id=claim.submission.id, attempt=claim.attempt, transition=outcome.transition)
 
     async def _release(self) -> None:
@@ -142,14 +143,14 @@ class RandomUser:
             await self._release_claim(self._random.choice(self._claims))
 
     async def _release_claim(self, claim: Claim) -> None:
-        if await self._store.attempts.release(claim):
+        if await self._store.attempts.end_attempt(claim, GIVEN_BACK):
             tell("released", job_id=claim.submission.id, attempt=claim.attempt)
 
     async def _retry(self) -> None:
         if self._claims:
             claim = self._random.choice(self._claims)
             scheduled_at = datetime.now(UTC) + timedelta(seconds=self._random.choice([0, 0.01]))
-            if await self._store.attempts.retry(claim, OUTCOMES[2], scheduled_at):
+            if await self._store.attempts.end_attempt(claim, OUTCOMES[2].to_be_retried(scheduled_at)):
                 tell("retried", job_id=claim.submission.id, attempt=claim.attempt)
 
     async def _make_due(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.options import JobOptions, RunnerKind
-from servicekit.jobs.status import JobStatus
+from servicekit.jobs.outcome import completion
 from servicekit.jobs.submission import CallDescription
 from servicekit.stores.sqlite import claims, inserts, membership, queries, queues, times, writes
 from servicekit.stores.sqlite.database import connect, create_file
@@ -156,12 +156,12 @@ def test_queues_that_have_been(file: File) -> None:
 def test_the_end_of_a_job_with_a_key(file: File) -> None:
     file.insert(3, concurrency_key="k")
     (job,) = file.claim()
-    end = writes.End(job.id, job.attempt, JobStatus.COMPLETED, time_text(NOW), None, None, "target")
-    before = file.count_steps(lambda: writes.finish(file.connection, [end]))
+    end = writes.AttemptEnd(job.id, job.attempt, completion(None), time_text(NOW))
+    before = file.count_steps(lambda: writes.end_attempts(file.connection, [end]))
     file.insert(1_000, concurrency_key="k")
     file.insert(1_000, concurrency_key="k", concurrency_limit=2)
     file.insert(1_000, concurrency_key="another")
-    assert file.count_steps(lambda: writes.finish(file.connection, [end])) < 2 * before
+    assert file.count_steps(lambda: writes.end_attempts(file.connection, [end])) < 2 * before
 
 
 def test_to_know_when_something_is_due(file: File) -> None:

@@ -302,22 +302,23 @@ async def use_queues(store: SqliteStore, clock: FakeClock) -> None:
     clock.advance(60)
     assert await insist(store.attempts.make_due) is None
     assert (await insist(lambda: store.reads.get_record(expired))).status is JobStatus.FAILED
-    assert await insist(lambda: store.attempts.retry(first, failure(ValueError()), clock.now() + timedelta(seconds=60)))
+    retry = failure(ValueError()).to_be_retried(clock.now() + timedelta(seconds=60))
+    assert await insist(lambda: store.attempts.end_attempt(first, retry))
     await insist(lambda: store.queues.set_queue_paused("other", is_paused=False))
     for each in await claim(blocked, plain):
-        await insist(lambda: store.attempts.finish(each, completion(None)))  # noqa: B023
+        await insist(lambda: store.attempts.end_attempt(each, completion(None)))  # noqa: B023
     await use_schedule(store)
     repeated = await insist(lambda: store.submissions.resubmit(plain, ids.next_id()))
     (state,) = await insist(store.schedules.list_schedules)
     assert state.last_job_id is not None
     await insist(lambda: store.schedules.remove_schedule("nightly"))
     for each in await claim(delayed, repeated, state.last_job_id):
-        await insist(lambda: store.attempts.finish(each, completion(None)))  # noqa: B023
+        await insist(lambda: store.attempts.end_attempt(each, completion(None)))  # noqa: B023
     assert len(await insist(store.queues.list_queues)) == 1
     clock.advance(60)
     assert await insist(store.attempts.make_due) is None
     (again,) = await claim(held)
-    await insist(lambda: store.attempts.finish(again, completion(None)))
+    await insist(lambda: store.attempts.end_attempt(again, completion(None)))
 
 
 async def use_schedule(store: SqliteStore) -> None:
@@ -395,7 +396,7 @@ async def say_something(broken: Broken) -> None:
 
 @pytest.mark.parametrize(
     ("name", "first_pause"),
-    [("append_log", 0.05), ("finish", 0.01), ("claim", 0.01), ("make_due", 0.01), ("list_schedules", 0.01)],
+    [("append_log", 0.05), ("end_attempt", 0.01), ("claim", 0.01), ("make_due", 0.01), ("list_schedules", 0.01)],
 )
 async def test_what_can_never_be_done_is_tried_more_and_more_rarely_and_told_once(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, first_pause: float

@@ -30,6 +30,7 @@ from hypothesis.stateful import (
 )
 
 from servicekit.errors import IdempotencyConflict, JobNotFound
+from servicekit.jobs.endings import GIVEN_BACK
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.options import JobOptions, RunnerKind
@@ -269,7 +270,8 @@ class Lives(RuleBasedStateMachine):
         life = self.held(claim, staleness)
         stale = Claim(claim.submission, claim.attempt - staleness)
         is_ours = life is not None and not life.is_hidden
-        assert self.run(self.store(which).attempts.finish(stale, OUTCOMES[outcome])) == is_ours
+        written = self.run(self.store(which).attempts.end_attempt(stale, OUTCOMES[outcome]))
+        assert written == (outcome if is_ours else None)
         if life is not None:
             self.end(life, outcome)
 
@@ -289,7 +291,8 @@ class Lives(RuleBasedStateMachine):
         life, due_at = self.held(claim, staleness), self.clock.now() + timedelta(seconds=delay)
         stale = Claim(claim.submission, claim.attempt - staleness)
         is_ours = life is not None and not life.is_hidden
-        assert self.run(self.store(which).attempts.retry(stale, OUTCOMES[Transition.FAIL], due_at)) == is_ours
+        ending = OUTCOMES[Transition.FAIL].to_be_retried(due_at)
+        assert (self.run(self.store(which).attempts.end_attempt(stale, ending)) is not None) == is_ours
         if life is None:
             return
         if life.is_hidden or life.is_asked:
@@ -320,9 +323,8 @@ class Lives(RuleBasedStateMachine):
     def release(self, which: int, claim: Claim, staleness: int) -> None:
         life = self.held(claim, staleness)
         is_ours = life is not None and not life.is_hidden
-        assert (
-            self.run(self.store(which).attempts.release(Claim(claim.submission, claim.attempt - staleness))) == is_ours
-        )
+        stale = Claim(claim.submission, claim.attempt - staleness)
+        assert (self.run(self.store(which).attempts.end_attempt(stale, GIVEN_BACK)) is not None) == is_ours
         if life is not None:
             self.give_up(life, is_spared=True)
 
@@ -565,7 +567,7 @@ class LivesOnFile(Lives):
             if life.owner == number:
                 claim = Claim(submission(life.id), life.attempt)
                 released.append(claim)
-                assert self.run(store.attempts.release(claim)) != life.is_hidden
+                assert (self.run(store.attempts.end_attempt(claim, GIVEN_BACK)) is None) == life.is_hidden
                 self.give_up(life, is_spared=True)
         self.run(store.liveness.close())
         assert self.count_locks() == 2

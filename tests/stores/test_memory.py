@@ -77,7 +77,7 @@ class TestMemoryStore(JobStoreContract):
         assert (await store.reads.get_record(running)).status is JobStatus.RUNNING
         record = await store.reads.get_record(waiting)
         assert (record.status, record.ended_by, record.cancel_requested_at) == (JobStatus.CANCELED, EndedBy.STOP, None)
-        assert await store.attempts.finish(claim, completion(1))
+        assert await store.attempts.end_attempt(claim, completion(1))
         await store.liveness.close()
         assert await store.reads.get_result(running) == 1
 
@@ -87,7 +87,7 @@ class TestMemoryStore(JobStoreContract):
         await store.liveness.retire()
         assert [await self.status_of(store, job_id) for job_id in waiting] == [JobStatus.CANCELED] * 2
         assert await store.attempts.make_due() is None
-        assert await store.attempts.finish(claim, completion(None))
+        assert await store.attempts.end_attempt(claim, completion(None))
 
     @pytest.mark.parametrize("how", ["ready", "delayed", "blocked", "ended"])
     async def test_of_a_deleted_job_nothing_is_held(self, store: JobStore, how: str) -> None:
@@ -133,7 +133,7 @@ class TestMemoryStore(JobStoreContract):
             try:
                 await self.submit(store, priority=1)
                 (claim,) = await store.attempts.claim(1, (THREAD,), None, {"full": 0})
-                await store.attempts.finish(claim, completion(None))
+                await store.attempts.end_attempt(claim, completion(None))
             finally:
                 sys.setprofile(None)
             return calls
@@ -164,7 +164,7 @@ class TestMemoryStore(JobStoreContract):
         for step in range(9_998):
             await store.attempts.report_progress(claim, Progress(step))
         assert [change.record is not None for change in await self.changes_since(store, begin, 20_000)] == [True]
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         assert await store.changes.list_changes(begin, 10) is None
         assert await store.changes.list_changes(begin + 1, 10) is not None
 
@@ -211,9 +211,10 @@ class TestSignalsOfTheMemoryStore(StoreTests):
         assert not signals.take()
         match how:
             case "finish":
-                await store.attempts.finish(await self.claim(store), completion(None))
+                await store.attempts.end_attempt(await self.claim(store), completion(None))
             case "retry later":
-                await store.attempts.retry(await self.claim(store), failure(ValueError()), clock.now() + timedelta(1))
+                retry = failure(ValueError()).to_be_retried(clock.now() + timedelta(1))
+                await store.attempts.end_attempt(await self.claim(store), retry)
             case "cancel":
                 await store.submissions.request_cancel(first)
             case _:
@@ -221,13 +222,13 @@ class TestSignalsOfTheMemoryStore(StoreTests):
         assert signals.take()
 
     async def test_a_job_that_nobody_waits_for_ends(self, store: JobStore, signals: RecordingSignals) -> None:
-        await store.attempts.finish(await self.start(store, concurrency_key="k"), completion(None))
+        await store.attempts.end_attempt(await self.start(store, concurrency_key="k"), completion(None))
         assert not signals.take()
 
     async def test_a_job_that_is_tried_again_at_once(
         self, store: JobStore, clock: FakeClock, signals: RecordingSignals
     ) -> None:
-        await store.attempts.retry(await self.start(store), failure(ValueError()), clock.now())
+        await store.attempts.end_attempt(await self.start(store), failure(ValueError()).to_be_retried(clock.now()))
         assert signals.take()
 
     async def test_a_job_that_is_submitted_again(self, store: JobStore, signals: RecordingSignals) -> None:
@@ -280,7 +281,7 @@ class TestRetentionInMemory(JobStoreContract):
         assert (await store.reads.get_record(pending)).status is JobStatus.RUNNING
         with pytest.raises(JobNotFound):
             await store.reads.get_record(finished[0])
-        assert await store.attempts.finish(running, completion(None))
+        assert await store.attempts.end_attempt(running, completion(None))
 
     async def test_what_is_too_old_is_pruned(self, store: JobStore, clock: FakeClock) -> None:
         (waiting,) = await self.insert(store)
@@ -321,7 +322,7 @@ class TestRetentionInMemory(JobStoreContract):
     async def test_a_key_is_free_again_when_its_job_was_dropped(self, store: JobStore, clock: FakeClock) -> None:
         options = JobOptions(idempotency_key=KEY)
         await store.submissions.insert(submission(self.ids.next_id(), options=options))
-        await store.attempts.finish(await self.claim(store), completion(None))
+        await store.attempts.end_attempt(await self.claim(store), completion(None))
         clock.advance(61)
         await store.liveness.prune(10)
         second = submission(self.ids.next_id(), options=options)
@@ -405,7 +406,7 @@ class TestRetentionInMemory(JobStoreContract):
     async def test_of_a_long_life_the_newest_transitions_are_kept(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
         for _ in range(70):
-            await store.attempts.retry(claim, failure(ValueError()), clock.now())
+            await store.attempts.end_attempt(claim, failure(ValueError()).to_be_retried(clock.now()))
             claim = await self.claim(store)
         told = await store.reads.list_transitions(claim.submission.id, 0)
         newest = await store.reads.get_record(claim.submission.id)
@@ -415,7 +416,7 @@ class TestRetentionInMemory(JobStoreContract):
 
     async def test_the_metadata_of_a_history_counts(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store, metadata={"note": "x" * 4_000})
-        await store.attempts.retry(claim, failure(ValueError()), clock.now() + timedelta(hours=1))
+        await store.attempts.end_attempt(claim, failure(ValueError()).to_be_retried(clock.now() + timedelta(hours=1)))
         await self.end(store, completion(b"x" * 1_000))
         assert len(await store.reads.list_transitions(claim.submission.id, 0)) == 1
 
@@ -424,7 +425,7 @@ class TestRetentionInMemory(JobStoreContract):
     ) -> None:
         claim = await self.start(store)
         failed = Outcome(Transition.FAIL, error="E", error_traceback="x" * 3_000)
-        await store.attempts.retry(claim, failed, clock.now() + timedelta(hours=1))
+        await store.attempts.end_attempt(claim, failed.to_be_retried(clock.now() + timedelta(hours=1)))
         await self.end(store, completion(b"x" * 9_000))
         (last,) = await store.reads.list_transitions(claim.submission.id, 0)
         assert last == await store.reads.get_record(claim.submission.id)

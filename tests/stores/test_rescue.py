@@ -5,6 +5,7 @@ import sqlite3
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
@@ -17,18 +18,20 @@ from servicekit import JobStatus, create_scheduler
 from servicekit.engine.clock import SystemClock
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs import backoff
+from servicekit.jobs.endings import NOT_BEGUN
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.outcome import completion
 from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.retention import Retention
+from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import Submission
 from servicekit.stores.sqlite import claims, database_thread, writes
 from servicekit.stores.sqlite.notifier import CommitNotifier
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive, remove_leftovers
 from servicekit.stores.sqlite.rows import time_text
 from servicekit.stores.sqlite.store import SqliteStore
-from servicekit.stores.sqlite.writer import UNCLAIM, News
+from servicekit.stores.sqlite.writer import News
 from tests.fakes import Gate, RecordingPublisher, Stubborn, noop, submission, wait_healthy
 from tests.stores.event_log import check_events
 
@@ -139,13 +142,13 @@ async def test_a_claim_that_nobody_took_is_given_back_also_if_that_cannot_be_wri
     ask, claimed, refused, given_back = writer.ask, asyncio.Event(), loop.create_future(), asyncio.Event()
 
     def refuse_once(function: Any, argument: Any) -> "asyncio.Future[Any]":
-        if function is UNCLAIM and not refused.done():
+        if function is writes.end_attempts and not refused.done():
             refused.set_exception(StoreUnavailable("jobs.db", "another program holds its lock on it"))
             return refused
         asked = ask(function, argument)
         if function is claims.claim:
             claimed.set()
-        elif function is UNCLAIM:
+        elif function is writes.end_attempts:
             asked.add_done_callback(lambda _: given_back.set())
         return asked
 
@@ -170,7 +173,7 @@ async def test_a_claim_that_nobody_took_is_given_back_unless_the_job_was_stopped
         other.store.submissions.request_cancel(job_id) if what == "cancel" else other.store.submissions.delete(job_id)
     )
     assert one.store._writer is not None
-    await one.store._writer.ask(UNCLAIM, writes.Release(job_id, claim.attempt, NOW))
+    await one.store._writer.ask(writes.end_attempts, writes.AttemptEnd(job_id, claim.attempt, NOT_BEGUN, NOW))
     if what == "cancel":
         assert (await other.store.reads.get_record(job_id)).status is JobStatus.CANCELED
     assert await other.store.attempts.claim(1, ()) == []
@@ -197,7 +200,7 @@ async def test_a_store_that_cannot_be_opened_again_does_not_give_up_what_its_pro
     await other.store.liveness.rescue()
     assert (await other.store.reads.get_record(job_id)).status is JobStatus.RUNNING
     await one.open()
-    assert await one.store.attempts.finish(claim, completion(None))
+    assert await one.store.attempts.end_attempt(claim, completion(None))
 
 
 async def test_a_cancel_from_elsewhere_does_not_overtake_the_claim(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,10 +312,10 @@ def test_many_that_begin_at_once_keep_their_locks(path: Path) -> None:
 async def test_ends_that_come_together_are_one(one: Process, path: Path) -> None:
     await one.store.submissions.insert(new())
     (claim,) = await one.store.attempts.claim(1, ())
-    ends = await asyncio.gather(*(one.store.attempts.finish(claim, completion(number)) for number in range(3)))
-    assert sorted(ends) == [False, False, True]
+    ends = await asyncio.gather(*(one.store.attempts.end_attempt(claim, completion(number)) for number in range(3)))
+    assert Counter(ends) == {None: 2, Transition.COMPLETE: 1}
     (record,) = (await one.store.reads.list_records(ALL_JOBS, 10, None)).records
-    assert await one.store.reads.get_result(record.id) == ends.index(True)
+    assert await one.store.reads.get_result(record.id) == ends.index(Transition.COMPLETE)
     with closing(sqlite3.connect(path)) as connection:
         check_events(connection)
 

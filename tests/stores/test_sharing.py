@@ -41,21 +41,21 @@ async def hear(event: asyncio.Event) -> None:
 
 
 async def end(store: SqliteStore, claim: Claim) -> None:
-    await store.attempts.finish(claim, completion(None))
+    await store.attempts.end_attempt(claim, completion(None))
 
 
 async def retry_later(store: SqliteStore, claim: Claim) -> None:
-    await store.attempts.retry(claim, failure(ValueError()), datetime(2100, 1, 1, tzinfo=UTC))
+    await store.attempts.end_attempt(claim, failure(ValueError()).to_be_retried(datetime(2100, 1, 1, tzinfo=UTC)))
 
 
 async def cancel(store: SqliteStore, claim: Claim) -> None:
     await store.submissions.request_cancel(claim.submission.id)
-    await store.attempts.finish(claim, CANCELED)
+    await store.attempts.end_attempt(claim, CANCELED)
 
 
 async def delete(store: SqliteStore, claim: Claim) -> None:
     await store.submissions.delete(claim.submission.id)
-    await store.attempts.finish(claim, CANCELED)
+    await store.attempts.end_attempt(claim, CANCELED)
 
 
 @pytest.mark.parametrize("let_go", [end, retry_later, cancel, delete])
@@ -86,8 +86,8 @@ async def test_keys_that_are_wanted_by_all_at_once_are_held_by_no_more_than_may(
             first, second = await asyncio.gather(store.attempts.claim(100, ()), other.attempts.claim(100, ()))
             assert len(first) + len(second) == min(left, 3)
             await asyncio.gather(
-                *(store.attempts.finish(claim, completion(None)) for claim in first),
-                *(other.attempts.finish(claim, completion(None)) for claim in second),
+                *(store.attempts.end_attempt(claim, completion(None)) for claim in first),
+                *(other.attempts.end_attempt(claim, completion(None)) for claim in second),
             )
             left -= len(first) + len(second)
 

@@ -25,6 +25,7 @@ from servicekit.errors import (
     StoreUnavailable,
 )
 from servicekit.jobs.command import Command
+from servicekit.jobs.endings import GIVEN_BACK, NOT_BEGUN
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.log_lines import NewLine
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind, changed
@@ -146,7 +147,7 @@ class TestSqliteStore(JobStoreContract):
         job_id = await store.submissions.insert(
             Submission(self.ids.next_id(), "noop", coroutine, (), {}, RunnerKind.COROUTINE)
         )
-        assert await store.attempts.release(await self.claim(store))
+        assert await store.attempts.end_attempt(await self.claim(store), GIVEN_BACK)
         record = await store.reads.get_record(job_id)
         assert record.status is JobStatus.FAILED
         assert record.error is not None
@@ -158,7 +159,7 @@ class TestSqliteStore(JobStoreContract):
         for attempt in range(1, 5):  # as often as its process stops in order
             claim = await self.claim(store)
             assert claim.attempt == attempt
-            assert await store.attempts.release(claim)
+            assert await store.attempts.end_attempt(claim, GIVEN_BACK)
             record = await store.reads.get_record(job_id)
             assert (record.status, record.started_at, record.version) == (JobStatus.PENDING, None, 1 + 2 * attempt)
         statuses = [record.status for record in await store.reads.list_transitions(job_id, 0)]
@@ -169,11 +170,11 @@ class TestSqliteStore(JobStoreContract):
         began = clock.now()
         await store.attempts.report_progress(claim, Progress(1, 2))
         clock.advance(1)
-        await store.attempts.release(claim)
+        await store.attempts.end_attempt(claim, GIVEN_BACK)
         first = PastAttempt(1, began, clock.now(), None, EndedBy.STOP, name_of_process())
         record = await store.reads.get_record(claim.submission.id)
         assert (record.attempts, record.progress) == ((first,), None)
-        await store.attempts.retry(await self.claim(store), failure(ValueError("no")), clock.now())
+        await store.attempts.end_attempt(await self.claim(store), failure(ValueError("no")).to_be_retried(clock.now()))
         second = PastAttempt(2, clock.now(), clock.now(), "ValueError: no", EndedBy.TARGET, name_of_process())
         claim = await self.claim(store)
         assert (claim.attempt, claim.failures) == (3, 1)
@@ -182,14 +183,14 @@ class TestSqliteStore(JobStoreContract):
     async def test_a_released_attempt_has_a_new_wait_before_it(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store, queue_timeout=10)
         clock.advance(60)
-        await store.attempts.release(claim)
+        await store.attempts.end_attempt(claim, GIVEN_BACK)
         assert await store.attempts.make_due() == clock.now() + timedelta(seconds=10)
         assert await self.status_of(store, claim.submission.id) is JobStatus.PENDING
 
     async def test_a_released_attempt_keeps_its_place_and_its_turn(self, store: JobStore) -> None:
         claim = await self.start(store, concurrency_key="k")
         other, plain = await self.submit(store, concurrency_key="k"), await self.submit(store)
-        await store.attempts.release(claim)
+        await store.attempts.end_attempt(claim, GIVEN_BACK)
         assert await self.claim_ids(store) == [claim.submission.id, plain]
         assert await self.status_of(store, other) is JobStatus.PENDING
 
@@ -204,11 +205,11 @@ class TestSqliteStore(JobStoreContract):
         for outcome in outcomes:
             clock.advance(1)
             await store.attempts.report_progress(claim, Progress(1))
-            await store.attempts.retry(claim, outcome, clock.now())
+            await store.attempts.end_attempt(claim, outcome.to_be_retried(clock.now()))
             clock.advance(1)
             claim = await self.claim(store)
-        await store.attempts.release(claim)
-        await store.attempts.finish(await self.claim(store), completion(None))
+        await store.attempts.end_attempt(claim, GIVEN_BACK)
+        await store.attempts.end_attempt(await self.claim(store), completion(None))
         published = [event.record for event in publisher.events if event.is_transition and event.record]
         told = await store.reads.list_transitions(claim.submission.id, 0)
         assert [asdict(record) for record in told] == [asdict(record) for record in published]
@@ -224,7 +225,7 @@ class TestSqliteStore(JobStoreContract):
 
     async def test_what_must_not_run_twice_is_not_given_back(self, store: JobStore) -> None:
         job_id = await insert(store, JobOptions(max_restarts=0))
-        assert await store.attempts.release(await self.claim(store))
+        assert await store.attempts.end_attempt(await self.claim(store), GIVEN_BACK)
         record = await store.reads.get_record(job_id)
         assert record.status is JobStatus.FAILED
         assert record.error is not None
@@ -234,7 +235,7 @@ class TestSqliteStore(JobStoreContract):
         (job_id,) = await self.insert(store)
         claim = await self.claim(store)
         await store.submissions.request_cancel(job_id)
-        assert await store.attempts.release(claim)
+        assert await store.attempts.end_attempt(claim, GIVEN_BACK)
         assert (await store.reads.get_record(job_id)).status is JobStatus.CANCELED
 
     async def test_a_result_comes_back_as_json_has_it(self, store: JobStore) -> None:
@@ -283,7 +284,7 @@ class TestSqliteStore(JobStoreContract):
         claim = await self.claim(store)
         await store.submissions.delete(job_id)
         assert await store.attempts.claim(1, (), 1) == []
-        assert not await store.attempts.finish(claim, CANCELED)
+        assert not await store.attempts.end_attempt(claim, CANCELED)
         assert len(await store.attempts.claim(1, (), 1)) == 1
 
 
@@ -324,7 +325,7 @@ class TestRetentionInAFile(StoreTests):
         for index in range(10):
             claim = await self.start(store, queue=f"queue {index}")
             await store.attempts.append_log(claim, [NewLine(clock.now(), "info", "log", "a line")])
-            await store.attempts.finish(claim, completion(index))
+            await store.attempts.end_attempt(claim, completion(index))
             finished.append(claim.submission.id)
         assert not await store.liveness.prune(4)  # what is so young may not have been seen by other processes yet
         clock.advance(11)
@@ -349,11 +350,12 @@ async def test_a_local_target_is_retried_in_its_process(open_store: OpenStore, c
         for attempt in range(1, 4):
             claim = await claim_one(store)
             assert (claim.submission.target, claim.attempt) == (local, attempt)
-            assert await store.attempts.retry(claim, failure(ValueError()), clock.now() + timedelta(seconds=60))
+            retry = failure(ValueError()).to_be_retried(clock.now() + timedelta(seconds=60))
+            assert await store.attempts.end_attempt(claim, retry)
             clock.advance(60)
             await other.attempts.make_due()
             assert await other.attempts.claim(1, ()) == []
-        assert await store.attempts.finish(await claim_one(store), completion("done"))
+        assert await store.attempts.end_attempt(await claim_one(store), completion("done"))
         assert await store.reads.get_result(job_id) == "done"
 
 
@@ -366,7 +368,7 @@ async def test_a_local_target_is_there_also_if_nobody_waits_to_hear_of_its_retry
     async with open_store(clock=clock) as store:
         await store.submissions.insert(submission(ids.next_id(), target=local))
         retrying = asyncio.ensure_future(
-            store.attempts.retry(await claim_one(store), failure(ValueError()), clock.now())
+            store.attempts.end_attempt(await claim_one(store), failure(ValueError()).to_be_retried(clock.now()))
         )
         await asyncio.sleep(0)
         retrying.cancel()
@@ -383,9 +385,8 @@ async def test_a_local_target_that_waits_for_its_retry_ends_with_its_process(
     async with open_store(clock=clock) as heir:
         async with open_store(clock=clock) as store:
             job_id = await store.submissions.insert(submission(ids.next_id(), target=lambda: None))
-            await store.attempts.retry(
-                await claim_one(store), failure(ValueError()), clock.now() + timedelta(seconds=60)
-            )
+            retry = failure(ValueError()).to_be_retried(clock.now() + timedelta(seconds=60))
+            await store.attempts.end_attempt(await claim_one(store), retry)
         record = await heir.reads.get_record(job_id)
         assert (record.status, record.ended_by, len(record.attempts)) == (JobStatus.FAILED, EndedBy.STOP, 1)
         assert await heir.attempts.make_due() is None
@@ -438,7 +439,7 @@ async def test_a_command_outlives_the_process(open_store: OpenStore) -> None:
 async def test_jobs_are_there_after_a_restart(open_store: OpenStore) -> None:
     async with open_store() as store:
         done, waiting = await insert(store), await insert(store)
-        await store.attempts.finish(await claim_one(store), completion({"loss": 0.1}))
+        await store.attempts.end_attempt(await claim_one(store), completion({"loss": 0.1}))
     async with open_store() as store:
         assert await store.reads.get_result(done) == {"loss": 0.1}
         claim = await claim_one(store)
@@ -460,8 +461,8 @@ async def test_the_jobs_of_a_process_that_died_are_taken_over_once(open_store: O
         (past,) = (await heir.reads.get_record(job_id)).attempts
         assert (past.attempt, past.error, past.ended_by) == (1, None, EndedBy.CRASH)
         assert (await heir.reads.get_record(once)).ended_by is EndedBy.CRASH
-        assert not await dead.attempts.finish(stale, completion("too late"))
-        assert await heir.attempts.finish(claim, completion("in time"))
+        assert not await dead.attempts.end_attempt(stale, completion("too late"))
+        assert await heir.attempts.end_attempt(claim, completion("in time"))
         assert await dead.reads.get_result(job_id) == "in time"
 
 
@@ -485,7 +486,7 @@ async def test_failures_do_not_count_as_restarts(open_store: OpenStore, clock: F
         for failures in range(4):
             claim = await claim_one(dead)
             assert (claim.attempt, claim.failures) == (failures + 1, failures)
-            assert await dead.attempts.retry(claim, failure(ValueError()), clock.now())
+            assert await dead.attempts.end_attempt(claim, failure(ValueError()).to_be_retried(clock.now()))
         await claim_one(dead)
         die(dead)
         await heir.liveness.rescue()
@@ -544,7 +545,7 @@ async def test_one_process_hears_what_another_has_done(open_store: OpenStore) ->
         assert await asyncio.wait_for(signals.canceled.get(), 10) == job_id
         await there.submissions.delete(job_id)
         assert await asyncio.wait_for(signals.canceled.get(), 10) == job_id
-        assert not await here.attempts.finish(claim, CANCELED)
+        assert not await here.attempts.end_attempt(claim, CANCELED)
         told = [(event.record and event.record.status, event.is_transition) for event in publisher.events]
         assert told == [
             (JobStatus.PENDING, True),
@@ -616,7 +617,7 @@ async def test_a_file_of_the_first_version_is_brought_up_to_date(open_store: Ope
         assert [past.process for past in record.attempts] == [None]
         new = await insert(store, JobOptions(metadata={"a": "x"}))
         for claim in await store.attempts.claim(2, ()):
-            assert await store.attempts.finish(claim, completion(None))
+            assert await store.attempts.end_attempt(claim, completion(None))
         assert (await store.reads.get_record(old)).process == name_of_process()
         found = await store.reads.list_records(JobFilter(metadata={"a": "x"}), 10, None)
         assert [record.id for record in found.records] == [new]
@@ -638,7 +639,7 @@ async def test_a_running_file_can_be_copied_and_read_by_people(
 ) -> None:
     async with open_store() as store:
         job_id = await insert(store)
-        await store.attempts.finish(await claim_one(store), completion("kept"))
+        await store.attempts.end_attempt(await claim_one(store), completion("kept"))
         with sqlite3.connect(path) as source, sqlite3.connect(tmp_path / "copy.db") as copy:
             source.backup(copy)
             row = copy.execute("SELECT id, status, submitted_at, target, arguments FROM jobs").fetchone()
@@ -716,7 +717,7 @@ async def test_a_result_is_as_large_as_its_bytes(path: Path) -> None:
     for result, is_kept in (("x" * 900, True), ("\u00e9" * 499, True), ("\u00e9" * 500, False)):
         await store.submissions.insert(submission(job_id := ids.next_id()))
         (claim,) = await store.attempts.claim(1, ())
-        await store.attempts.finish(claim, completion(result))
+        await store.attempts.end_attempt(claim, completion(result))
         if is_kept:
             assert await store.reads.get_result(job_id) == result
         else:
@@ -737,7 +738,7 @@ async def test_a_job_that_is_given_back_after_the_clock_was_set_waits_as_long_as
     (claim,) = await stores[0].attempts.claim(1, ())
     clock.set_by(3_600)
     if way == "release":
-        await stores[0].attempts.release(claim)
+        await stores[0].attempts.end_attempt(claim, GIVEN_BACK)
     else:
         assert stores[0]._registration.lock is not None
         stores[0]._registration.lock.close()  # as at the end of its process
@@ -753,7 +754,7 @@ async def test_the_events_of_a_job_that_can_never_begin_are_bounded(path: Path) 
     await store.submissions.insert(submission(JobIds().next_id()))
     for _ in range(2 * MAX_TRANSITIONS):
         (claim,) = await store.attempts.claim(1, ())
-        await store.attempts.unclaim(claim)
+        await store.attempts.end_attempt(claim, NOT_BEGUN)
     await store.liveness.close()
     with closing(sqlite3.connect(path)) as connection:
         (count,) = connection.execute("SELECT count(*) FROM events").fetchone()

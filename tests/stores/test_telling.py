@@ -83,9 +83,9 @@ async def test_nothing_is_told_of_what_could_not_be_committed(tmp_path: Path, be
         mailbox = watch(hub, claim)
         before.do("COMMIT", fail)
         with pytest.raises(StoreUnavailable):
-            await store.attempts.finish(claim, completion(None))
+            await store.attempts.end_attempt(claim, completion(None))
         assert take_statuses(mailbox) == []
-        assert await store.attempts.finish(claim, completion(None))
+        assert await store.attempts.end_attempt(claim, completion(None))
         assert take_statuses(mailbox) == [JobStatus.COMPLETED]
 
 
@@ -93,7 +93,7 @@ async def test_who_begins_to_watch_right_before_the_commit_is_told(tmp_path: Pat
     hub, mailboxes = EventHub(), list[Mailbox]()
     async with running(tmp_path, hub) as (store, claim):
         before.do("COMMIT", lambda: mailboxes.append(watch(hub, claim)))
-        assert await store.attempts.finish(claim, completion(None))
+        assert await store.attempts.end_attempt(claim, completion(None))
         (mailbox,) = mailboxes
         assert take_statuses(mailbox) == [JobStatus.COMPLETED]
 
@@ -103,7 +103,7 @@ async def test_an_end_is_written_and_told_whose_event_cannot_be_read_at_first(tm
     async with running(tmp_path, hub) as (store, claim):
         mailbox = watch(hub, claim)
         before.do(f"SELECT json_group_array({rows.EVENT_ARRAY})", fail)
-        assert await store.attempts.finish(claim, completion(None))
+        assert await store.attempts.end_attempt(claim, completion(None))
         assert take_statuses(mailbox) == [JobStatus.COMPLETED]
 
 
@@ -119,9 +119,9 @@ async def test_an_error_that_ends_the_transaction_is_the_one_that_is_told(tmp_pa
         mailbox = watch(hub, claim)
         before.do(f"SELECT json_group_array({rows.EVENT_ARRAY})", end_transaction)
         with pytest.raises(StoreUnavailable, match="SQLITE_IOERR"):
-            await store.attempts.finish(claim, completion(None))
+            await store.attempts.end_attempt(claim, completion(None))
         assert take_statuses(mailbox) == []
-        assert await store.attempts.finish(claim, completion(None))
+        assert await store.attempts.end_attempt(claim, completion(None))
         assert take_statuses(mailbox) == [JobStatus.COMPLETED]
 
 
@@ -133,6 +133,6 @@ async def test_all_of_many_changes_at_once_are_told(tmp_path: Path) -> None:
         for other, mailbox in zip(others, mailboxes, strict=True):
             hub.subscribe(other.id, mailbox)
         await asyncio.gather(
-            *(store.submissions.insert(other) for other in others), store.attempts.finish(claim, completion(None))
+            *(store.submissions.insert(other) for other in others), store.attempts.end_attempt(claim, completion(None))
         )
         assert [take_statuses(mailbox) for mailbox in mailboxes] == [[JobStatus.PENDING]] * 50

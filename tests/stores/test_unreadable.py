@@ -20,6 +20,7 @@ from servicekit import Cron, EndedBy, Every, JobStatus, create_scheduler
 from servicekit.api import Service, ServiceBuilder, ServiceInfo
 from servicekit.api.state import service_state
 from servicekit.errors import JobNotFound, RecordUnreadable
+from servicekit.jobs.endings import LOST
 from servicekit.stores.sqlite.database_thread import read_leniently
 from servicekit.stores.sqlite.rows import find_moment, read_events, time_text
 from servicekit.stores.sqlite.writes import give_up
@@ -408,4 +409,4 @@ async def test_an_error_that_ends_the_transaction_is_told_and_not_its_aftermath(
         )
         connection.execute("BEGIN IMMEDIATE")
         with pytest.raises(sqlite3.IntegrityError, match="all is undone"):
-            give_up(connection, job_id, time_text(NOON), is_spared=False)
+            give_up(connection, job_id, LOST, time_text(NOON))

@@ -22,6 +22,7 @@ from servicekit.errors import (
 )
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.current import JobCall, RunningJob
+from servicekit.jobs.endings import GIVEN_BACK, NOT_BEGUN
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind, seconds_of
 from servicekit.jobs.outcome import CUT_OFF, Outcome, describe_error, failure, not_begun
 from servicekit.jobs.references import name_in_full
@@ -259,7 +260,7 @@ class Attempt:
         try:
             self._outcome = outcome = await self._runner.run(self.claim.submission, self.job)
             if outcome.transition is Transition.RELEASE:
-                self._tell_start_problem(outcome)
+                self._host.on_start_problem(self, outcome.error or "")  # nothing has begun: it is tried again later
         except Exception as error:  # a bug of a runner's: its slot would be held for ever
             self._host.failures.exception(f"Job {self.job.id} could not be run", error)
             self._outcome = outcome = failure(error, EndedBy.CRASH)
@@ -271,10 +272,6 @@ class Attempt:
         # The slot is held until it is known how the job has ended; `settle` goes on if this task is cut off.
         if await self._try_to_write(outcome) or await self._write_again(outcome):
             self._host.on_end(self)
-
-    def _tell_start_problem(self, outcome: Outcome) -> None:
-        """Have it tried again later: nothing has begun."""
-        self._host.on_start_problem(self, outcome.error or "")
 
     async def _write_again(self, outcome: Outcome) -> bool:
         backoff = Backoff(longest_seconds=_LONGEST_PAUSE_SECONDS)
@@ -303,11 +300,10 @@ class Attempt:
                 # Whatever the target has made of being asked to stop; but what could not begin has exceeded nothing.
                 if self._exceeded is not None and outcome.transition is not Transition.RELEASE:
                     outcome = failure(self._exceeded, EndedBy.TIME_LIMIT)
-                if await self._put_off(outcome):
-                    return True
-            is_written = await self._store.finish(self.claim, outcome)
-            if is_written and (self._is_told or outcome.transition is Transition.FAIL):
-                self._host.lines.ended(self.claim, outcome, self._host.clock.monotonic() - self._began_at)
+                outcome = self._find_ending(outcome)
+            written = await self._store.end_attempt(self.claim, outcome)
+            if written is not None and (self._is_told or written is not Transition.COMPLETE):
+                await self._tell(outcome, written)
         except StoreUnavailable as error:
             self._note_late(error)
             return False
@@ -319,7 +315,7 @@ class Attempt:
     async def _write_failure(self, reason: Exception) -> bool:
         """Write that the job has failed, since what became of it cannot be written."""
         try:
-            await self._store.finish(self.claim, failure(reason, EndedBy.CRASH))
+            await self._store.end_attempt(self.claim, failure(reason, EndedBy.CRASH))
         except Exception as error:
             self._note_late(error)
             return False
@@ -344,27 +340,32 @@ class Attempt:
         except Exception as error:  # a bug: the end is worth more than a few lines
             self._host.failures.exception(f"The last lines of job {self.job.id} cannot be written", error)
 
-    async def _put_off(self, outcome: Outcome) -> bool:
-        """Write the end of the attempt alone, if the job is given back or tried again; say whether it is."""
-        if outcome.transition is Transition.RELEASE or (self._is_waiting and self._was_stopped(outcome)):
-            await self._store.unclaim(self.claim)
-            self._host.on_put_off()  # it may have waited too long
-            return True
+    def _find_ending(self, outcome: Outcome) -> Outcome:
+        """What is asked of the store: to end the job, to have it tried again, or to give it back."""
+        if self._is_waiting and self._was_stopped(outcome):
+            return NOT_BEGUN
         if self._was_stopped(outcome) or self._was_refused(outcome):
-            await self._release()
-            return True
+            return GIVEN_BACK
         retry_at = self._find_retry(outcome) if outcome.transition is Transition.FAIL else None
-        if retry_at is None:
-            return False
-        if await self._store.retry(self.claim, outcome, retry_at):
-            self._host.lines.put_off(self.claim, outcome, retry_at - self._host.now())
-        self._host.on_put_off()
-        return True
+        return outcome if retry_at is None else outcome.to_be_retried(retry_at)
 
-    async def _release(self) -> None:
-        if await self._store.release(self.claim):
-            with suppress(StoreUnavailable, JobNotFound, RecordUnreadable):  # it is given back in any case
-                self._host.lines.stopped(self.claim, await self._host.reads.get_record(self.job.id))
+    async def _tell(self, ending: Outcome, written: Transition) -> None:
+        """Say what has become of the job: perhaps not what was asked for, as it was asked to stop meanwhile."""
+        if ending.is_lost:
+            await self._tell_of_stop(written)
+        elif written is Transition.RETRY and ending.retry_at is not None:
+            self._host.lines.put_off(self.claim, ending, ending.retry_at - self._host.now())
+        elif written is not Transition.RELEASE and (self._is_told or written is Transition.FAIL):
+            self._host.lines.ended(self.claim, written, ending, self._host.clock.monotonic() - self._began_at)
+        if written.gives_back and not ending.is_lost:
+            self._host.on_put_off()  # it may have waited too long
+
+    async def _tell_of_stop(self, written: Transition) -> None:
+        if written is not Transition.FAIL:
+            self._host.lines.stopped(self.claim, written)
+            return
+        with suppress(StoreUnavailable, JobNotFound, RecordUnreadable):  # it is written in any case
+            self._host.lines.lost(await self._host.reads.get_record(self.job.id))
 
     def _was_stopped(self, outcome: Outcome) -> bool:
         """Whether it has ended because the service is stopping."""

@@ -4,6 +4,7 @@ import asyncio
 import re
 import traceback
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import islice
 from types import TracebackType
 from typing import Final, NamedTuple
@@ -32,9 +33,11 @@ _ULID_TEXT = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
 
 class Outcome(NamedTuple):
-    """How one attempt ended."""
+    """How one attempt ended, and so what is to become of its job: see `servicekit.jobs.endings`."""
 
     transition: Transition
+    """`RETRY` asks for another attempt at `retry_at`. `RELEASE` gives the job back: because its process stops or has
+    died, as `ended_by` says, or else because nothing had begun."""
     result: object = None
     result_bytes: int = 0
     artifact_id: str | None = None
@@ -46,6 +49,21 @@ class Outcome(NamedTuple):
     its base classes, and of those of the groups around it. A `RetryAfter` has no entry."""
     retry_after_seconds: float | None = None
     """The wait that the target asked for by `RetryAfter`; the longest if a group has several."""
+    retry_at: datetime | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the work went with its process, in order or not."""
+        return self.transition is Transition.RELEASE and self.ended_by is not EndedBy.TARGET
+
+    @property
+    def is_spared(self) -> bool:
+        """Of a `RELEASE`: whether the attempt costs the job nothing."""
+        return self.ended_by is not EndedBy.CRASH
+
+    def to_be_retried(self, at: datetime) -> "Outcome":
+        """The failure, with another attempt at that time."""
+        return self._replace(transition=Transition.RETRY, retry_at=at)
 
 
 CANCELED: Final = Outcome(Transition.CANCEL, ended_by=EndedBy.CANCEL)

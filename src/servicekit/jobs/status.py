@@ -48,6 +48,11 @@ class Transition(StrEnum):
 
     __hash__ = str.__hash__  # as for `JobStatus`
 
+    @property
+    def gives_back(self) -> bool:
+        """Whether the job is pending again."""
+        return self in _GIVING_BACK
+
 
 TRANSITIONS: dict[tuple[JobStatus, Transition], JobStatus] = {
     (JobStatus.PENDING, Transition.CLAIM): JobStatus.RUNNING,
@@ -80,6 +85,7 @@ class EndedBy(StrEnum):
     __hash__ = str.__hash__  # as for `JobStatus`
 
 
+_GIVING_BACK = frozenset(transition for (_, transition), status in TRANSITIONS.items() if status is JobStatus.PENDING)
 _TERMINAL = frozenset(JobStatus) - {status for status, _ in TRANSITIONS}
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.record import JobRecord
-from servicekit.jobs.status import JobStatus, Transition
+from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import Claim
 
 _log: Final = logging.getLogger("servicekit.jobs")
@@ -35,24 +35,21 @@ class JobLogging:
     def started(self, claim: Claim) -> None:
         self._say(logging.INFO, claim, "started")
 
-    def ended(self, claim: Claim, outcome: Outcome, seconds: float) -> None:
-        level = logging.ERROR if outcome.transition is Transition.FAIL else logging.INFO
-        self._say(
-            level, claim, f"{_VERBS[outcome.transition]} after {_spell(seconds)}", outcome, duration_ms=seconds * 1e3
-        )
+    def ended(self, claim: Claim, written: Transition, outcome: Outcome, seconds: float) -> None:
+        """The job has ended; `written` says how, and the outcome why."""
+        level = logging.ERROR if written is Transition.FAIL else logging.INFO
+        cause = outcome if outcome.transition is not Transition.RELEASE else None
+        self._say(level, claim, f"{_VERBS[written]} after {_spell(seconds)}", cause, duration_ms=seconds * 1e3)
 
     def put_off(self, claim: Claim, outcome: Outcome, wait: timedelta) -> None:
         """The attempt has failed, and another will follow."""
         text = f"failed, and is tried again in {_spell(wait.total_seconds())}"
         self._say(logging.WARNING, claim, text, outcome)
 
-    def stopped(self, claim: Claim, record: JobRecord) -> None:
-        """The attempt was stopped with its process. The record has what became of the job."""
-        if record.status is JobStatus.FAILED:
-            self.lost(record)
-        else:
-            what = "is given back" if record.status is JobStatus.PENDING else f"is {record.status}"
-            self._say(logging.INFO, claim, f"was stopped with its process, and {what}")
+    def stopped(self, claim: Claim, written: Transition) -> None:
+        """The attempt was stopped with its process; `written` says what that means for the job."""
+        what = "is given back" if written is Transition.RELEASE else "is canceled"
+        self._say(logging.INFO, claim, f"was stopped with its process, and {what}")
 
     def left(self, claim: Claim) -> None:
         """The attempt did not stop, and its process stops without waiting for it any longer."""

@@ -2,7 +2,7 @@
 
     Scheduler ──▶ JobStore ──▶ EventPublisher (the hub) ──▶ streams, waiters, metrics
         │            ▲
-        └─▶ Worker ──┘ claims, and finishes what it claimed
+        └─▶ Worker ──┘ claims, and ends what it claimed
               └─▶ Runner  runs one attempt to its end, or stops it
 
 The engine knows these protocols and nothing of what stands behind them. Whoever builds a scheduler chooses. Whoever

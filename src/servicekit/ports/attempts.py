@@ -8,6 +8,7 @@ from servicekit.jobs.log_lines import NewLine
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.record import Progress
+from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import Claim
 
 
@@ -59,29 +60,16 @@ class AttemptStore(Protocol):
         """
         ...
 
-    async def finish(self, claim: Claim, outcome: Outcome) -> bool:
-        """Write how the attempt ended. `False`: it was not this attempt's to write any more."""
-        ...
+    async def end_attempt(self, claim: Claim, ending: Outcome) -> Transition | None:
+        """Write how the attempt ended, and say what has become of the job.
 
-    async def retry(self, claim: Claim, outcome: Outcome, scheduled_at: datetime) -> bool:
-        """Write that the attempt has failed and another shall start at that time: the job is pending until then.
+        A `RETRY` keeps the error, the attempt joins the record's history, and the job is pending until `retry_at`. A
+        `RELEASE` makes it pending at once: in its old place if nothing had begun. A job that must not run again, cannot
+        run elsewhere or was asked to stop meanwhile ends instead: `servicekit.jobs.endings` decides that, for all
+        stores.
 
-        It keeps the error, and the attempt joins the record's history. If the job was asked to stop meanwhile, it ends
-        with this outcome instead. `False`: as for `finish`.
-        """
-        ...
-
-    async def release(self, claim: Claim) -> bool:
-        """The attempt was stopped with its process: give the job back, so that another process may run it.
-
-        It loses no attempt by that. What cannot run elsewhere, or must not run twice, ends. `False`: as for `finish`.
-        """
-        ...
-
-    async def unclaim(self, claim: Claim) -> bool:
-        """The attempt could not begin: the job is pending again, in its old place, and that start counts for nothing.
-
-        A job that was asked to stop meanwhile ends canceled. `False`: as for `finish`.
+        `None`: it was not this attempt's to write any more. So it is if the same end is written again, because no
+        answer has come: that changes nothing.
         """
         ...
 

@@ -64,7 +64,7 @@ class StoreTests:
         job = submission(job_id, kind, args=args, target=target, options=changed(DEFAULT_OPTIONS, options))
         assert await store.submissions.insert(job) == job_id
         if outcome is not None:
-            await store.attempts.finish(await self.claim(store), outcome)
+            await store.attempts.end_attempt(await self.claim(store), outcome)
         return job_id
 
     async def start(self, store: JobStore, **options: Unpack[OptionChanges]) -> Claim:

@@ -121,7 +121,7 @@ class BoundedContract(StoreTests):
     async def test_a_retry_has_room_always(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
         await self.fill(store)
-        assert await store.attempts.retry(claim, failure(ValueError()), clock.now())
+        assert await store.attempts.end_attempt(claim, failure(ValueError()).to_be_retried(clock.now()))
         assert (await store.reads.count_by_status())[JobStatus.PENDING] == MAX_PENDING + 1
 
     async def test_a_tick_is_left_out_if_the_queue_is_full(self, store: JobStore) -> None:

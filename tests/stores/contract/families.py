@@ -40,7 +40,7 @@ class FamilyContract(StoreTests):
         for claim in await store.attempts.claim(2, ()):
             expected = ABOUT if claim.submission.id == job_id else {}
             assert claim.submission.options.metadata == expected
-            await store.attempts.finish(claim, completion(None))
+            await store.attempts.end_attempt(claim, completion(None))
         for expected, name in ((ABOUT, job_id), ({}, plain)):
             assert (await store.reads.get_record(name)).metadata == expected
             assert [record.metadata for record in await store.reads.list_transitions(name, 0)] == [expected] * 3
@@ -96,7 +96,7 @@ class FamilyContract(StoreTests):
         await store.submissions.delete(pending)
         await store.submissions.delete(running.submission.id)
         assert await self.list_ids(store, by(a="x")) == []
-        assert not await store.attempts.finish(running, completion(None))
+        assert not await store.attempts.end_attempt(running, completion(None))
         assert sum((await store.reads.count_by_status(by(a="x"))).values()) == 0
 
     async def test_children_are_found_by_their_parent(self, store: JobStore) -> None:
@@ -123,7 +123,7 @@ class FamilyContract(StoreTests):
         parent = await self.submit(store)
         for _ in range(3):
             await self.submit_child(store, parent, metadata={"a": "x"})
-        await store.attempts.finish((await store.attempts.claim(2, ()))[1], BAD)
+        await store.attempts.end_attempt((await store.attempts.claim(2, ()))[1], BAD)
         counts = await store.reads.count_by_status(JobFilter(parent=parent))
         assert (counts[JobStatus.FAILED], counts[JobStatus.PENDING], sum(counts.values())) == (1, 2, 3)
         assert await store.reads.count_by_status(by(a="x")) == counts
@@ -136,7 +136,7 @@ class FamilyContract(StoreTests):
         parent = await self.submit(store)
         child = await self.submit_child(store, parent, metadata=ABOUT)
         for claim in await store.attempts.claim(2, ()):
-            await store.attempts.finish(claim, BAD)
+            await store.attempts.end_attempt(claim, BAD)
         again = await store.submissions.resubmit(child, self.ids.next_id())
         record = await store.reads.get_record(again)
         assert (record.parent, record.metadata, record.retry_of) == (parent, ABOUT, child)
@@ -156,10 +156,10 @@ class FamilyContract(StoreTests):
         assert (await store.reads.get_record(job_id)).process is None
         claim = await self.claim(store)
         assert (await store.reads.get_record(job_id)).process == here
-        await store.attempts.retry(claim, BAD, clock.now())
+        await store.attempts.end_attempt(claim, BAD.to_be_retried(clock.now()))
         record = await store.reads.get_record(job_id)
         assert (record.process, record.attempts[0].process) == (None, here)
-        await store.attempts.finish(await self.claim(store), completion(None))
+        await store.attempts.end_attempt(await self.claim(store), completion(None))
         assert (await store.reads.get_record(job_id)).process == here
         life = await store.reads.list_transitions(job_id, 0)
         assert [record.process for record in life] == [None, here, None, here, here]

@@ -9,6 +9,7 @@ import pytest
 from ulid import ULID
 
 from servicekit.errors import IdempotencyConflict, JobFailed, JobNotFinished, JobNotFound
+from servicekit.jobs.endings import GIVEN_BACK
 from servicekit.jobs.options import JobOptions
 from servicekit.jobs.outcome import CANCELED, Outcome, completion, failure
 from servicekit.jobs.query import ALL_JOBS, JobFilter
@@ -43,7 +44,7 @@ class LifeContract(StoreTests):
         running = await store.reads.get_record(job_id)
         assert (running.status, running.started_at, running.attempt) == (JobStatus.RUNNING, clock.now(), 1)
         clock.advance(1)
-        assert await store.attempts.finish(claim, completion("done"))
+        assert await store.attempts.end_attempt(claim, completion("done"))
         record = await store.reads.get_record(job_id)
         assert (record.status, record.finished_at, record.version) == (JobStatus.COMPLETED, clock.now(), 3)
         assert await store.reads.get_result(job_id) == "done"
@@ -53,7 +54,7 @@ class LifeContract(StoreTests):
         clock.advance(-60)
         claim = await self.claim(store)
         clock.advance(-60)
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         record = await store.reads.get_record(job_id)
         assert record.submitted_at == record.started_at == record.finished_at
 
@@ -100,7 +101,7 @@ class LifeContract(StoreTests):
         assert record.status is JobStatus.RUNNING
         assert record.cancel_requested_at is not None
         assert await store.submissions.request_cancel(job_id) == record
-        await store.attempts.finish(claim, CANCELED)
+        await store.attempts.end_attempt(claim, CANCELED)
         assert (await store.reads.get_record(job_id)).status is JobStatus.CANCELED
         with pytest.raises(JobFailed, match="status=canceled"):
             await store.reads.get_result(job_id)
@@ -109,9 +110,9 @@ class LifeContract(StoreTests):
     async def test_a_terminal_status_never_changes(self, store: JobStore, outcome: Outcome) -> None:
         (job_id,) = await self.insert(store)
         claim = await self.claim(store)
-        await store.attempts.finish(claim, outcome)
+        await store.attempts.end_attempt(claim, outcome)
         record = await store.reads.get_record(job_id)
-        assert not await store.attempts.finish(claim, completion(2))
+        assert not await store.attempts.end_attempt(claim, completion(2))
         await store.attempts.report_progress(claim, Progress(1))
         assert await store.submissions.request_cancel(job_id) == record
         assert await store.reads.get_record(job_id) == record
@@ -121,7 +122,7 @@ class LifeContract(StoreTests):
         (job_id,) = await self.insert(store)
         claim = await self.claim(store)
         stale = Claim(claim.submission, claim.attempt - 1)
-        assert not await store.attempts.finish(stale, completion("stale"))
+        assert not await store.attempts.end_attempt(stale, completion("stale"))
         await store.attempts.report_progress(stale, Progress(1))
         record = await store.reads.get_record(job_id)
         assert (record.status, record.progress) == (JobStatus.RUNNING, None)
@@ -136,8 +137,8 @@ class LifeContract(StoreTests):
             (stale, completion(0)), (first, completion(1)), (first, completion(2)), (deleted, completion(3)),
             (second, failed), (canceled, CANCELED),
         ]  # fmt: skip
-        written = await asyncio.gather(*(store.attempts.finish(claim, outcome) for claim, outcome in ends))
-        assert written == [False, True, False, False, True, True]
+        written = await asyncio.gather(*(store.attempts.end_attempt(claim, outcome) for claim, outcome in ends))
+        assert written == [None, Transition.COMPLETE, None, None, Transition.FAIL, Transition.CANCEL]
         assert await store.reads.get_result(first.submission.id) == 1
         assert (await store.reads.get_record(second.submission.id)).error == failed.error
         assert await self.status_of(store, canceled.submission.id) is JobStatus.CANCELED
@@ -153,7 +154,7 @@ class LifeContract(StoreTests):
         reported_at = clock.now()
         await store.attempts.report_progress(claim, Progress(1, 2, "half"))
         clock.advance(5)
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         assert (await store.reads.get_record(job_id)).progress == Progress(1, 2, "half", reported_at)
 
     async def test_of_progress_that_is_reported_at_once_the_newest_of_each_attempt_counts(
@@ -175,7 +176,7 @@ class LifeContract(StoreTests):
         clock.advance(5)
         running = await store.reads.get_record(claim.submission.id)
         assert (running.elapsed_seconds, running.remaining_seconds) == (15, 25)
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         clock.advance(5)
         ended = await store.reads.get_record(claim.submission.id)
         assert (ended.elapsed_seconds, ended.remaining_seconds) == (15, None)
@@ -199,7 +200,7 @@ class LifeContract(StoreTests):
     async def test_what_made_a_job_end_is_recorded(self, store: JobStore, outcome: Outcome, ended_by: EndedBy) -> None:
         claim = await self.start(store)
         assert (await store.reads.get_record(claim.submission.id)).ended_by is None
-        await store.attempts.finish(claim, outcome)
+        await store.attempts.end_attempt(claim, outcome)
         assert (await store.reads.get_record(claim.submission.id)).ended_by is ended_by
 
     async def test_a_pending_job_that_is_canceled_was_ended_by_that(self, store: JobStore) -> None:
@@ -220,7 +221,7 @@ class LifeContract(StoreTests):
         claim = await self.claim(store) if claimed else Claim(submission(job_id), 1)
         await store.submissions.delete(job_id)
         assert await store.attempts.claim(1, ()) == []
-        assert not await store.attempts.finish(claim, completion(1))
+        assert not await store.attempts.end_attempt(claim, completion(1))
         for find in (
             store.reads.get_record,
             store.reads.get_result,
@@ -239,7 +240,7 @@ class LifeContract(StoreTests):
         claim = await self.claim(store)
         await store.attempts.report_progress(claim, Progress(1))
         await store.submissions.request_cancel(job_id)
-        await store.attempts.finish(claim, CANCELED)
+        await store.attempts.end_attempt(claim, CANCELED)
         await store.submissions.delete(job_id)
         told = [(event.record and (event.record.version, event.record.status)) for event in publisher.events]
         assert told == [
@@ -258,7 +259,7 @@ class LifeContract(StoreTests):
         (job_id,) = await self.insert(store)
         claim = await self.claim(store)
         await store.attempts.report_progress(claim, Progress(1))
-        await store.attempts.finish(claim, failure(ValueError("no")))
+        await store.attempts.end_attempt(claim, failure(ValueError("no")))
         published = [event.record for event in publisher.events if event.is_transition]
         for seen in range(5):
             expected = [asdict(record) for record in published if record and record.version > seen]
@@ -291,7 +292,7 @@ class LifeContract(StoreTests):
         claims = await store.attempts.claim(299, ())
         failed = [claims[index] for index in (3, 140, 141, 290)]
         for claim in failed:
-            await store.attempts.finish(claim, failure(ValueError()))
+            await store.attempts.end_attempt(claim, failure(ValueError()))
         expected = [claim.submission.id for claim in reversed(failed)]
         assert await self.list_ids(store, with_status(JobStatus.FAILED)) == expected
         second = await store.reads.list_records(with_status(JobStatus.FAILED), 2, expected[0])
@@ -331,7 +332,7 @@ class LifeContract(StoreTests):
         await self.submit(store, name="Diskcheck 100")
         failed = await self.submit(store)
         claims = {claim.submission.id: claim for claim in await store.attempts.claim(3, ())}
-        await store.attempts.finish(claims[failed], failure(OSError("no space left on DISK Ä")))
+        await store.attempts.end_attempt(claims[failed], failure(OSError("no space left on DISK Ä")))
         assert (await self.list_ids(store, JobFilter(search="disk")))[0] == failed
         assert len(await self.list_ids(store, JobFilter(search="disk"))) == 3
         assert await self.list_ids(store, JobFilter(search="k_c")) == [named]
@@ -396,7 +397,7 @@ class LifeContract(StoreTests):
         options = JobOptions(idempotency_key=KEY)
         first, second, third = [submission(self.ids.next_id(), options=options) for _ in range(3)]
         await store.submissions.insert(first)
-        await store.attempts.finish(await self.claim(store), completion(None))
+        await store.attempts.end_attempt(await self.claim(store), completion(None))
         assert await store.submissions.insert(second) == first.id
         await store.submissions.delete(first.id)
         assert await store.submissions.insert(third) == third.id
@@ -409,7 +410,7 @@ class LifeContract(StoreTests):
         assert await store.submissions.find_by_key(f"{KEY}s") is None
         await store.submissions.delete(claim.submission.id)
         assert await store.submissions.find_by_key(KEY) is None
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         ended = await self.submit(store, outcome=completion(None), idempotency_key=KEY)
         assert await store.submissions.find_by_key(KEY) == ended
 
@@ -444,7 +445,7 @@ class LifeContract(StoreTests):
         first, second, third = await self.insert(store, 3)
         claims = await store.attempts.claim(2, ())
         await store.attempts.report_progress(claims[0], Progress(1))
-        await store.attempts.finish(claims[1], completion(None))
+        await store.attempts.end_attempt(claims[1], completion(None))
         await store.submissions.request_cancel(first)
         await store.submissions.delete(third)
         changes = await self.changes_since(store, begin)
@@ -477,7 +478,7 @@ class LifeContract(StoreTests):
         await check_moved()
         await store.submissions.request_cancel(job_id)
         await check_moved()
-        await store.attempts.finish(claim, CANCELED)
+        await store.attempts.end_attempt(claim, CANCELED)
         await check_moved()
         await store.submissions.delete(job_id)
         await check_moved()
@@ -486,10 +487,10 @@ class LifeContract(StoreTests):
     async def test_who_changes_nothing_is_no_change(self, store: JobStore) -> None:
         (job_id,) = await self.insert(store)
         claim = await self.claim(store)
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         position = await store.changes.get_position()
-        await store.attempts.finish(claim, CANCELED)
-        await store.attempts.release(claim)
+        await store.attempts.end_attempt(claim, CANCELED)
+        await store.attempts.end_attempt(claim, GIVEN_BACK)
         await store.attempts.report_progress(claim, Progress(1))
         await store.submissions.request_cancel(job_id)
         assert await store.changes.get_position() == position
@@ -500,7 +501,7 @@ class LifeContract(StoreTests):
         claims = await store.attempts.claim(4, ())
         for claim in claims:
             await store.attempts.report_progress(claim, Progress(1))
-            await store.attempts.finish(claim, completion(None))
+            await store.attempts.end_attempt(claim, completion(None))
         await store.submissions.delete(job_ids[1])
         for limit in (1, 3, 1_000):
             known: dict[str, JobRecord | None] = {}
@@ -522,7 +523,7 @@ class LifeContract(StoreTests):
         self, store: JobStore, publisher: RecordingPublisher
     ) -> None:
         (job_id,) = await self.insert(store)
-        assert await store.attempts.release(await self.claim(store))
+        assert await store.attempts.end_attempt(await self.claim(store), GIVEN_BACK) is Transition.CANCEL
         record = await store.reads.get_record(job_id)
         assert not store.liveness.is_durable
         assert (record.status, record.ended_by) == (JobStatus.CANCELED, EndedBy.STOP)
@@ -532,7 +533,7 @@ class LifeContract(StoreTests):
         (job_id,) = await self.insert(store)
         claim = await self.claim(store)
         await store.submissions.request_cancel(job_id)
-        assert await store.attempts.release(claim)
+        assert await store.attempts.end_attempt(claim, GIVEN_BACK)
         record = await store.reads.get_record(job_id)
         assert (record.status, record.ended_by) == (JobStatus.CANCELED, EndedBy.CANCEL)
 
@@ -540,14 +541,14 @@ class LifeContract(StoreTests):
         (job_id,) = await self.insert(store)
         claim = await self.claim(store)
         running = await store.reads.get_record(job_id)
-        assert not await store.attempts.release(Claim(claim.submission, claim.attempt - 1))
+        assert not await store.attempts.end_attempt(Claim(claim.submission, claim.attempt - 1), GIVEN_BACK)
         assert await store.reads.get_record(job_id) == running
-        assert await store.attempts.finish(claim, completion(None))
+        assert await store.attempts.end_attempt(claim, completion(None))
         completed = await store.reads.get_record(job_id)
-        assert not await store.attempts.release(claim)
+        assert not await store.attempts.end_attempt(claim, GIVEN_BACK)
         assert await store.reads.get_record(job_id) == completed
         await store.submissions.delete(job_id)
-        assert not await store.attempts.release(claim)
+        assert not await store.attempts.end_attempt(claim, GIVEN_BACK)
 
     async def test_it_works_when_it_is_asked_whether_it_does(self, store: JobStore) -> None:
         await wait_healthy(store.liveness)
@@ -557,7 +558,7 @@ class LifeContract(StoreTests):
     async def test_jobs_are_counted_by_status(self, store: JobStore) -> None:
         await self.insert(store, 3)
         for outcome in (completion(1), CANCELED):
-            await store.attempts.finish(await self.claim(store), outcome)
+            await store.attempts.end_attempt(await self.claim(store), outcome)
         assert await store.reads.count_by_status() == {
             JobStatus.PENDING: 1,
             JobStatus.RUNNING: 0,

@@ -70,7 +70,7 @@ class LogContract(StoreTests):
     ) -> None:
         claim = await self.start(store)
         await store.attempts.append_log(Claim(claim.submission, claim.attempt - 1), self.lines(clock, "stale"))
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         await store.attempts.append_log(claim, self.lines(clock, "late"))
         assert await self.texts(store, claim) == []
         assert publisher.logs == []
@@ -78,13 +78,13 @@ class LogContract(StoreTests):
     async def test_a_log_is_kept_when_its_job_has_ended(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
         await store.attempts.append_log(claim, self.lines(clock, "a"))
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         assert await self.texts(store, claim) == ["a"]
 
     async def test_all_attempts_write_into_one_log(self, store: JobStore, clock: FakeClock) -> None:
         first = await self.start(store)
         await store.attempts.append_log(first, self.lines(clock, "a"))
-        await store.attempts.retry(first, failure(ValueError()), clock.now())
+        await store.attempts.end_attempt(first, failure(ValueError()).to_be_retried(clock.now()))
         second = await self.claim(store)
         await store.attempts.append_log(first, self.lines(clock, "stale"))
         await store.attempts.append_log(second, self.lines(clock, "b"))

@@ -6,11 +6,12 @@ from typing import Unpack
 import pytest
 
 from servicekit.errors import JobNotFound, ResultUnavailable, RetryUnavailable
+from servicekit.jobs.endings import GIVEN_BACK, NOT_BEGUN
 from servicekit.jobs.options import JobOptions, OptionChanges
 from servicekit.jobs.outcome import CANCELED, Outcome, completion, failure
 from servicekit.jobs.record import MAX_PAST_ATTEMPTS, MAX_TRANSITIONS, PastAttempt, Progress
 from servicekit.jobs.retry import Retry
-from servicekit.jobs.status import EndedBy, JobStatus
+from servicekit.jobs.status import EndedBy, JobStatus, Transition
 from servicekit.jobs.submission import Claim, Submission
 from servicekit.ports import JobStore
 from servicekit.stores.process_name import name_of_process
@@ -37,19 +38,19 @@ class UnclaimContract(StoreTests):
         for number in (1, 2):
             claim = await self.claim(store)
             assert (claim.attempt, claim.failures) == (number, 0)
-            assert await store.attempts.unclaim(claim)
+            assert await store.attempts.end_attempt(claim, NOT_BEGUN)
             record = await store.reads.get_record(job_id)
             assert (record.status, record.started_at, record.attempts) == (JobStatus.PENDING, None, ())
             assert record.version == 1 + 2 * number
         claim = await self.claim(store)
         assert claim.submission.target is noop
-        assert await store.attempts.finish(claim, completion("done"))
+        assert await store.attempts.end_attempt(claim, completion("done"))
 
     async def test_what_only_this_process_can_run_is_kept_when_it_could_not_begin(self, store: JobStore) -> None:
         def closure() -> None: ...
 
         await self.submit(store, kind=THREAD, target=closure)
-        await store.attempts.unclaim(await self.claim(store))
+        await store.attempts.end_attempt(await self.claim(store), NOT_BEGUN)
         assert (await self.claim(store)).submission.target is closure
 
     async def test_jobs_that_could_not_begin_have_their_old_places(self, store: JobStore) -> None:
@@ -58,14 +59,14 @@ class UnclaimContract(StoreTests):
         claims = await store.attempts.claim(3, ())
         rest = [await self.submit(store), await self.submit(store, concurrency_key="k")]
         for claim in claims:
-            await store.attempts.unclaim(claim)
+            await store.attempts.end_attempt(claim, NOT_BEGUN)
         assert await self.claim_ids(store, 1) == [urgent]
         assert await self.claim_ids(store, 2) == first
         assert await self.claim_ids(store) == rest[:1]
 
     async def test_a_job_that_could_not_begin_frees_its_slot(self, store: JobStore) -> None:
         claim = await self.start(store, queue="a")
-        await store.attempts.unclaim(claim)
+        await store.attempts.end_attempt(claim, NOT_BEGUN)
         assert await self.claim_ids(store, a=1) == [claim.submission.id]
         assert await self.claim_ids(store, a=1) == []
 
@@ -74,7 +75,7 @@ class UnclaimContract(StoreTests):
     ) -> None:
         job_id = await self.submit(store, queue_timeout=10)
         clock.advance(6)
-        await store.attempts.unclaim(await self.claim(store))
+        await store.attempts.end_attempt(await self.claim(store), NOT_BEGUN)
         clock.advance(6)
         await store.attempts.make_due()
         assert (await store.reads.get_record(job_id)).ended_by is EndedBy.TIME_LIMIT
@@ -85,13 +86,13 @@ class UnclaimContract(StoreTests):
         await self.submit(store, queue_timeout=60)
         clock.set_by(3_600)
         moment = await store.attempts.make_due()
-        await store.attempts.unclaim(await self.claim(store))
+        await store.attempts.end_attempt(await self.claim(store), NOT_BEGUN)
         assert await store.attempts.make_due() == moment == clock.now() + timedelta(seconds=60)
 
     async def test_of_a_job_that_can_never_begin_the_newest_changes_are_told(self, store: JobStore) -> None:
         job_id = await self.submit(store)
         for _ in range(MAX_TRANSITIONS):
-            await store.attempts.unclaim(await self.claim(store))
+            await store.attempts.end_attempt(await self.claim(store), NOT_BEGUN)
         version = (await store.reads.get_record(job_id)).version
         assert version == 1 + 2 * MAX_TRANSITIONS
         newest = list(range(version - MAX_TRANSITIONS + 1, version + 1))
@@ -105,7 +106,7 @@ class UnclaimContract(StoreTests):
         claim = await self.start(store, concurrency_key="k")
         job_id = claim.submission.id
         await (store.submissions.delete(job_id) if is_deleted else store.submissions.request_cancel(job_id))
-        assert await store.attempts.unclaim(claim) is not is_deleted
+        assert await store.attempts.end_attempt(claim, NOT_BEGUN) is (None if is_deleted else Transition.CANCEL)
         if not is_deleted:
             assert await self.status_of(store, job_id) is JobStatus.CANCELED
         following = await self.submit(store, concurrency_key="k")
@@ -115,8 +116,8 @@ class UnclaimContract(StoreTests):
         self, store: JobStore, publisher: RecordingPublisher
     ) -> None:
         claim = await self.start(store)
-        await store.attempts.unclaim(claim)
-        await store.attempts.finish(await self.claim(store), completion(None))
+        await store.attempts.end_attempt(claim, NOT_BEGUN)
+        await store.attempts.end_attempt(await self.claim(store), completion(None))
         told = await store.reads.list_transitions(claim.submission.id, 0)
         assert [record.version for record in told] == [1, 2, 3, 4, 5]
         assert [event.record.version for event in publisher.events if event.record] == [1, 2, 3, 4, 5]
@@ -124,12 +125,12 @@ class UnclaimContract(StoreTests):
 
     async def test_an_attempt_that_was_taken_back_is_stale(self, store: JobStore) -> None:
         claim = await self.start(store)
-        assert await store.attempts.unclaim(claim)
+        assert await store.attempts.end_attempt(claim, NOT_BEGUN)
         second = await self.claim(store)
-        assert not await store.attempts.unclaim(claim)
-        assert not await store.attempts.finish(claim, completion("stale"))
-        assert await store.attempts.finish(second, completion("fresh"))
-        assert not await store.attempts.unclaim(second)
+        assert not await store.attempts.end_attempt(claim, NOT_BEGUN)
+        assert not await store.attempts.end_attempt(claim, completion("stale"))
+        assert await store.attempts.end_attempt(second, completion("fresh"))
+        assert not await store.attempts.end_attempt(second, NOT_BEGUN)
 
 
 class RetryContract(UnclaimContract):
@@ -138,7 +139,7 @@ class RetryContract(UnclaimContract):
     async def start_and_retry(self, store: JobStore, clock: FakeClock, **options: Unpack[OptionChanges]) -> str:
         """A job that waits for its second attempt, which may start in a minute."""
         claim = await self.start(store, **options)
-        assert await store.attempts.retry(claim, failed(), self.soon(clock))
+        assert await store.attempts.end_attempt(claim, failed().to_be_retried(self.soon(clock)))
         return claim.submission.id
 
     def soon(self, clock: FakeClock) -> datetime:
@@ -148,7 +149,7 @@ class RetryContract(UnclaimContract):
         began, claim = clock.now(), await self.start(store)
         await store.attempts.report_progress(claim, Progress(1, 2))
         clock.advance(1)
-        assert await store.attempts.retry(claim, failed(), self.soon(clock))
+        assert await store.attempts.end_attempt(claim, failed().to_be_retried(self.soon(clock)))
         record = await store.reads.get_record(claim.submission.id)
         assert (record.status, record.scheduled_at, record.version) == (JobStatus.PENDING, self.soon(clock), 4)
         assert (record.error, record.error_traceback) == (None, None)
@@ -177,7 +178,7 @@ class RetryContract(UnclaimContract):
         job_id = await self.start_and_retry(store, clock)
         clock.advance(60)
         await store.attempts.make_due()
-        assert await store.attempts.finish(await self.claim(store), completion("done"))
+        assert await store.attempts.end_attempt(await self.claim(store), completion("done"))
         record = await store.reads.get_record(job_id)
         assert (record.status, record.error, record.error_traceback) == (JobStatus.COMPLETED, None, None)
         assert [past.error for past in record.attempts] == ["ValueError: no 1"]
@@ -188,7 +189,7 @@ class RetryContract(UnclaimContract):
         clock.advance(60)
         await store.attempts.make_due()
         last = failure(TimeoutError("too long"), EndedBy.TIME_LIMIT)
-        assert await store.attempts.finish(await self.claim(store), last)
+        assert await store.attempts.end_attempt(await self.claim(store), last)
         record = await store.reads.get_record(job_id)
         assert (record.error, record.error_traceback) == ("TimeoutError: too long", None)
         assert (record.ended_by, record.attempt, len(record.attempts)) == (EndedBy.TIME_LIMIT, 2, 1)
@@ -209,7 +210,7 @@ class RetryContract(UnclaimContract):
     async def test_a_retry_at_once_stands_behind_what_is_there(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
         there = await self.insert(store, 2)
-        await store.attempts.retry(claim, failed(), clock.now())
+        await store.attempts.end_attempt(claim, failed().to_be_retried(clock.now()))
         after = await self.insert(store, 1)
         assert await self.claim_ids(store) == [*there, claim.submission.id, *after]
 
@@ -218,37 +219,38 @@ class RetryContract(UnclaimContract):
         claim = await self.start(store)
         match end:
             case "finish":
-                await store.attempts.finish(claim, completion(None))
+                await store.attempts.end_attempt(claim, completion(None))
             case "retry":
-                await store.attempts.retry(claim, failed(), clock.now())
+                await store.attempts.end_attempt(claim, failed().to_be_retried(clock.now()))
                 await self.claim(store)
             case _:
                 await store.submissions.delete(claim.submission.id)
         before = await self.list_all(store)
-        assert not await store.attempts.retry(claim, failed(2), clock.now())
+        assert not await store.attempts.end_attempt(claim, failed(2).to_be_retried(clock.now()))
         assert await self.list_all(store) == before
 
     async def test_an_attempt_that_never_was_retries_nothing(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
         before = await store.reads.get_record(claim.submission.id)
-        assert not await store.attempts.retry(Claim(claim.submission, claim.attempt + 1), failed(), clock.now())
+        stale = Claim(claim.submission, claim.attempt + 1)
+        assert not await store.attempts.end_attempt(stale, failed().to_be_retried(clock.now()))
         assert await store.reads.get_record(claim.submission.id) == before
 
     async def test_an_attempt_that_was_retried_is_stale(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
-        await store.attempts.retry(claim, failed(), clock.now())
+        await store.attempts.end_attempt(claim, failed().to_be_retried(clock.now()))
         second = await self.claim(store)
         before = await store.reads.get_record(second.submission.id)
-        assert not await store.attempts.finish(claim, completion("stale"))
-        assert not await store.attempts.release(claim)
+        assert not await store.attempts.end_attempt(claim, completion("stale"))
+        assert not await store.attempts.end_attempt(claim, GIVEN_BACK)
         await store.attempts.report_progress(claim, Progress(1))
         assert await store.reads.get_record(second.submission.id) == before
-        assert await store.attempts.finish(second, completion("fresh"))
+        assert await store.attempts.end_attempt(second, completion("fresh"))
 
     async def test_a_job_that_was_asked_to_stop_is_not_retried(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
         await store.submissions.request_cancel(claim.submission.id)
-        assert await store.attempts.retry(claim, failed(), self.soon(clock))
+        assert await store.attempts.end_attempt(claim, failed().to_be_retried(self.soon(clock))) is Transition.FAIL
         record = await store.reads.get_record(claim.submission.id)
         assert (record.status, record.error) == (JobStatus.FAILED, "ValueError: no 1")
         assert (record.scheduled_at, record.attempts, record.attempt) == (None, (), 1)
@@ -280,7 +282,7 @@ class RetryContract(UnclaimContract):
         claim = await self.claim(store)
         clock.advance(100)
         due_at = self.soon(clock)
-        await store.attempts.retry(claim, failed(), due_at)
+        await store.attempts.end_attempt(claim, failed().to_be_retried(due_at))
         for _ in range(2):
             clock.advance(30)
             await store.attempts.make_due()
@@ -299,7 +301,7 @@ class RetryContract(UnclaimContract):
         claim = await self.start(store)
         for number in range(1, MAX_PAST_ATTEMPTS + 6):
             assert (claim.attempt, claim.failures) == (number, number - 1)
-            await store.attempts.retry(claim, failed(number), clock.now())
+            await store.attempts.end_attempt(claim, failed(number).to_be_retried(clock.now()))
             claim = await self.claim(store)
         record = await store.reads.get_record(claim.submission.id)
         assert [past.attempt for past in record.attempts] == list(range(6, MAX_PAST_ATTEMPTS + 6))
@@ -314,8 +316,8 @@ class RetryContract(UnclaimContract):
         claim = await self.claim(store)
         await store.attempts.report_progress(claim, Progress(1))
         clock.advance(1)
-        await store.attempts.retry(claim, failed(2), clock.now())
-        await store.attempts.finish(await self.claim(store), completion(None))
+        await store.attempts.end_attempt(claim, failed(2).to_be_retried(clock.now()))
+        await store.attempts.end_attempt(await self.claim(store), completion(None))
         published = [event.record for event in publisher.events if event.is_transition and event.record]
         assert [record.status for record in published] == [
             JobStatus.PENDING,
@@ -336,7 +338,7 @@ class RetryContract(UnclaimContract):
     async def test_a_clock_set_back_does_not_turn_an_attempt_around(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store)
         clock.advance(-60)
-        await store.attempts.retry(claim, failed(), clock.now())
+        await store.attempts.end_attempt(claim, failed().to_be_retried(clock.now()))
         (past,) = (await store.reads.get_record(claim.submission.id)).attempts
         assert past.started_at == past.finished_at
 
@@ -359,7 +361,7 @@ class ResubmitContract(StoreTests):
         first, second = self.ids.next_id(), self.ids.next_id()
         await store.submissions.insert(Submission(first, "again", report, (1, [None]), {"b": "c"}, THREAD, options))
         original = await self.claim(store)
-        await store.attempts.finish(original, outcome)
+        await store.attempts.end_attempt(original, outcome)
         clock.advance(1)
         assert await store.submissions.resubmit(first, second) == second
         record = await store.reads.get_record(second)
@@ -397,7 +399,7 @@ class ResubmitContract(StoreTests):
     async def test_a_repetition_can_be_repeated(self, store: JobStore) -> None:
         first = await self.end(store, failed())
         second = await store.submissions.resubmit(first, self.ids.next_id())
-        await store.attempts.finish(await self.claim(store), failed())
+        await store.attempts.end_attempt(await self.claim(store), failed())
         third = await store.submissions.resubmit(second, self.ids.next_id())
         fourth = await store.submissions.resubmit(first, self.ids.next_id())
         assert [(await store.reads.get_record(job_id)).retry_of for job_id in (second, third, fourth)] == [
@@ -429,6 +431,6 @@ class ResubmitContract(StoreTests):
         await store.submissions.insert(Submission(job_id, "noop", target, (), {}, COROUTINE))
         claim = await self.claim(store)
         target.close()
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         with pytest.raises(RetryUnavailable, match="status=completed"):
             await store.submissions.resubmit(job_id, self.ids.next_id())

@@ -179,7 +179,7 @@ class ScheduleContract(StoreTests):
         state = await store.schedules.get_schedule("nightly")
         assert (state.next_at, state.last_at, state.last_job_id) == (NEXT, TICK, first.id)
         for claim in claims or [await self.claim(store)]:
-            await store.attempts.finish(claim, failure(ValueError()))
+            await store.attempts.end_attempt(claim, failure(ValueError()))
         await self.fire(store, NEXT, LATER)
 
     async def test_a_tick_is_not_skipped_when_the_last_job_was_deleted(self, store: JobStore) -> None:
@@ -193,7 +193,7 @@ class ScheduleContract(StoreTests):
         claim = await self.claim(store)
         assert claim.submission.id == first.id
         assert await self.claim_ids(store) == []
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         assert await self.claim_ids(store) == [second.id]
 
     async def test_a_job_that_waits_does_so_by_the_key_that_its_schedule_has(self, store: JobStore) -> None:
@@ -204,7 +204,7 @@ class ScheduleContract(StoreTests):
         first = await self.fire(store)
         await self.fire(store, NEXT, LATER)
         assert await self.claim_ids(store) == []
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         assert await self.claim_ids(store) == [first.id]
 
     async def test_a_job_runs_beside_the_last_one_if_it_may(self, store: JobStore) -> None:

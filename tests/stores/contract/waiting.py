@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from servicekit.jobs.endings import GIVEN_BACK, NOT_BEGUN
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import CANCELED, completion, failure
 from servicekit.jobs.queues import QueueRecord
@@ -78,7 +79,7 @@ class TimeContract(StoreTests):
         self, store: JobStore, clock: FakeClock
     ) -> None:
         claim = await self.start(store, start_at=later(clock, -1), queue_timeout=20)
-        await store.attempts.retry(claim, failure(ValueError("no")), later(clock, 10))
+        await store.attempts.end_attempt(claim, failure(ValueError("no")).to_be_retried(later(clock, 10)))
         clock.advance(5)
         clock.set_by(-3_600)
         assert await store.attempts.make_due() == later(clock, 5)
@@ -191,7 +192,7 @@ class TimeContract(StoreTests):
         assert await store.attempts.make_due() is None
         clock.advance(60)
         await store.attempts.make_due()
-        assert await store.attempts.finish(claim, completion(None))
+        assert await store.attempts.end_attempt(claim, completion(None))
 
     async def test_a_job_that_waits_for_its_key_or_a_paused_queue_expires(
         self, store: JobStore, clock: FakeClock
@@ -214,10 +215,10 @@ class KeyContract(StoreTests):
         plain = await self.submit(store)
         claims = await store.attempts.claim(100, ())
         assert [claim.submission.id for claim in claims] == [first, second, other, plain]
-        await store.attempts.finish(claims[2], completion(None))
-        await store.attempts.finish(claims[3], completion(None))
+        await store.attempts.end_attempt(claims[2], completion(None))
+        await store.attempts.end_attempt(claims[3], completion(None))
         assert await self.claim_ids(store) == []
-        await store.attempts.finish(claims[1], completion(None))
+        await store.attempts.end_attempt(claims[1], completion(None))
         assert await self.claim_ids(store) == [third]
 
     @pytest.mark.parametrize("how", ["complete", "fail", "cancel", "release", "retry later", "retry canceled"])
@@ -229,15 +230,15 @@ class KeyContract(StoreTests):
         assert await self.claim_ids(store) == []
         match how:
             case "complete":
-                await store.attempts.finish(claim, completion(None))
+                await store.attempts.end_attempt(claim, completion(None))
             case "fail":
-                await store.attempts.finish(claim, failure(ValueError()))
+                await store.attempts.end_attempt(claim, failure(ValueError()))
             case "cancel":
-                await store.attempts.finish(claim, CANCELED)
+                await store.attempts.end_attempt(claim, CANCELED)
             case "release":
-                await store.attempts.release(claim)
+                await store.attempts.end_attempt(claim, GIVEN_BACK)
             case _:
-                await store.attempts.retry(claim, failure(ValueError()), later(clock, 60))
+                await store.attempts.end_attempt(claim, failure(ValueError()).to_be_retried(later(clock, 60)))
         assert await self.claim_ids(store) == [following]
 
     @pytest.mark.parametrize("how", ["cancel", "delete", "expire"])
@@ -262,15 +263,15 @@ class KeyContract(StoreTests):
         following = await self.submit(store, concurrency_key="k")
         await store.submissions.delete(claim.submission.id)
         assert await self.claim_ids(store) == []
-        assert not await store.attempts.finish(Claim(claim.submission, claim.attempt - 1), completion(None))
+        assert not await store.attempts.end_attempt(Claim(claim.submission, claim.attempt - 1), completion(None))
         assert await self.claim_ids(store) == []
         match how:
             case "finish":
-                assert not await store.attempts.finish(claim, completion(None))
+                assert not await store.attempts.end_attempt(claim, completion(None))
             case "retry":
-                assert not await store.attempts.retry(claim, failure(ValueError()), clock.now())
+                assert not await store.attempts.end_attempt(claim, failure(ValueError()).to_be_retried(clock.now()))
             case _:
-                assert not await store.attempts.release(claim)
+                assert not await store.attempts.end_attempt(claim, GIVEN_BACK)
         assert await self.claim_ids(store) == [following]
 
     @pytest.mark.parametrize("how", ["cancel", "delete", "expire"])
@@ -287,7 +288,7 @@ class KeyContract(StoreTests):
                 clock.advance(10)
                 await store.attempts.make_due()
         assert await self.claim_ids(store) == []
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         assert await self.claim_ids(store) == [following]
 
     async def test_the_next_has_the_highest_priority_and_is_the_oldest_of_these(self, store: JobStore) -> None:
@@ -298,7 +299,7 @@ class KeyContract(StoreTests):
         middle = await self.submit(store, concurrency_key="k", queue="other")
         order = []
         for _ in range(4):
-            await store.attempts.finish(claim, completion(None))
+            await store.attempts.end_attempt(claim, completion(None))
             claim = await self.claim(store)
             order.append(claim.submission.id)
         assert order == [oldest, younger, middle, low]
@@ -308,7 +309,7 @@ class KeyContract(StoreTests):
         plain = await self.insert(store, 2)
         claims = await store.attempts.claim(2, ())
         assert [claim.submission.id for claim in claims] == [flood[0], plain[0]]
-        await store.attempts.finish(claims[0], completion(None))
+        await store.attempts.end_attempt(claims[0], completion(None))
         after = await self.submit(store)
         assert await self.claim_ids(store) == [plain[1], flood[1], after]
 
@@ -318,9 +319,9 @@ class KeyContract(StoreTests):
         relaxed = await self.submit(store, concurrency_key="k", concurrency_limit=2)
         second = await self.claim(store)
         assert second.submission.id == relaxed
-        await store.attempts.finish(first, completion(None))
+        await store.attempts.end_attempt(first, completion(None))
         assert await self.claim_ids(store) == []
-        await store.attempts.finish(second, completion(None))
+        await store.attempts.end_attempt(second, completion(None))
         assert await self.claim_ids(store) == [strict]
 
     async def test_a_job_that_waits_for_its_time_keeps_nobody_from_its_key(
@@ -331,19 +332,19 @@ class KeyContract(StoreTests):
         clock.advance(60)
         await store.attempts.make_due()
         assert await self.claim_ids(store) == []
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         assert await self.claim_ids(store) == [delayed]
 
     async def test_a_retried_job_needs_its_key_again(self, store: JobStore, clock: FakeClock) -> None:
         first = await self.start(store, concurrency_key="k")
         second = await self.submit(store, concurrency_key="k")
-        await store.attempts.retry(first, failure(ValueError()), later(clock, 60))
+        await store.attempts.end_attempt(first, failure(ValueError()).to_be_retried(later(clock, 60)))
         claim = await self.claim(store)
         assert claim.submission.id == second
         clock.advance(60)
         await store.attempts.make_due()
         assert await self.claim_ids(store) == []
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         assert await self.claim_ids(store) == [first.submission.id]
 
     @pytest.mark.parametrize("is_first", [False, True])
@@ -357,12 +358,12 @@ class KeyContract(StoreTests):
         claim = await self.claim(store)
         assert claim.submission.id == waiting
         assert await self.claim_ids(store) == []
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         claim = await self.claim(store)
         assert claim.submission.id == last
         await store.queues.set_queue_paused("paused", is_paused=False)
         assert await self.claim_ids(store) == []
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         assert await self.claim_ids(store) == [stuck]
 
     async def test_a_pause_lets_go_of_all_keys(self, store: JobStore) -> None:
@@ -380,9 +381,9 @@ class KeyContract(StoreTests):
         waiting = await self.submit(store, queue="open", concurrency_key="k")
         (claim,) = await store.attempts.claim(5, (), None, {"gpu": 1})
         assert claim.submission.id == waiting
-        await store.attempts.finish(running, completion(None))
+        await store.attempts.end_attempt(running, completion(None))
         assert await self.claim_ids(store, gpu=1) == []
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         assert await self.claim_ids(store, gpu=1) == [stuck]
 
     async def test_a_queue_that_a_claim_has_filled_keeps_nobody_from_a_key(self, store: JobStore) -> None:
@@ -406,14 +407,14 @@ class KeyContract(StoreTests):
         claim = await self.claim(store)
         await store.submissions.request_cancel(stuck)
         await store.queues.set_queue_paused("paused", is_paused=False)
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         assert await self.claim_ids(store) == []
         assert [queue.pending for queue in await store.queues.list_queues()] == []
 
     async def test_a_job_that_was_put_back_keeps_nobody_from_its_key(self, store: JobStore) -> None:
         claim = await self.start(store, queue="a", concurrency_key="k")
         waiting = await self.submit(store, queue="b", concurrency_key="k")
-        await store.attempts.unclaim(claim)
+        await store.attempts.end_attempt(claim, NOT_BEGUN)
         await store.queues.set_queue_paused("a", is_paused=True)
         assert await self.claim_ids(store) == [waiting]
 
@@ -496,16 +497,14 @@ class Crowd:
 
     async def end(self) -> None:
         if (claim := self._stop_one()) is not None:
-            await self._store.attempts.finish(
-                claim, self._chance.choice([completion(None), failure(ValueError()), CANCELED])
-            )
+            outcome = self._chance.choice([completion(None), failure(ValueError()), CANCELED])
+            await self._store.attempts.end_attempt(claim, outcome)
             self.alive.discard(claim.submission.id)
 
     async def retry(self) -> None:
         if (claim := self._stop_one()) is not None:
-            await self._store.attempts.retry(
-                claim, failure(ValueError()), later(self._clock, self._chance.choice([0, 5]))
-            )
+            retry_at = later(self._clock, self._chance.choice([0, 5]))
+            await self._store.attempts.end_attempt(claim, failure(ValueError()).to_be_retried(retry_at))
 
     async def cancel(self) -> None:
         if waiting := sorted(self.alive - {claim.submission.id for claim in self.running}):
@@ -576,12 +575,12 @@ class Hall:
     async def end(self) -> None:
         if self._running:
             claim = self._running.pop(self._chance.randrange(len(self._running)))
-            await self._store.attempts.finish(claim, completion(None))
+            await self._store.attempts.end_attempt(claim, completion(None))
 
     async def put_back(self) -> None:
         if self._running:
             claim = self._running.pop(self._chance.randrange(len(self._running)))
-            assert await self._store.attempts.unclaim(claim)
+            assert await self._store.attempts.end_attempt(claim, NOT_BEGUN)
             self._waiting[claim.submission.options.queue, self._kinds[claim.submission.id]] += 1
 
     async def pause(self) -> None:
@@ -648,7 +647,7 @@ class QueueContract(StoreTests):
         for _ in range(4):
             claim = await self.claim(store)
             order.append(claim.submission.id)
-            await store.attempts.finish(claim, completion(None))
+            await store.attempts.end_attempt(claim, completion(None))
         assert {second, third} < set(order)
 
     async def test_new_queues_do_not_pass_the_others_by(self, store: JobStore) -> None:
@@ -658,19 +657,19 @@ class QueueContract(StoreTests):
             await self.flood(store, f"new {number}", 2)
             claim = await self.claim(store)
             order.append(claim.submission.id)
-            await store.attempts.finish(claim, completion(None))
+            await store.attempts.end_attempt(claim, completion(None))
         assert flood[0] in order
 
     async def test_new_queues_do_not_pass_one_by_that_was_served_before(self, store: JobStore) -> None:
         flood = [*await self.flood(store, "z", 3), *await self.flood(store, "y", 1)]
         for claim in await store.attempts.claim(2, ()):
-            await store.attempts.finish(claim, completion(None))
+            await store.attempts.end_attempt(claim, completion(None))
         order = []
         for number in range(4):
             await self.flood(store, f"new {number}", 2)
             claim = await self.claim(store)
             order.append(claim.submission.id)
-            await store.attempts.finish(claim, completion(None))
+            await store.attempts.end_attempt(claim, completion(None))
         assert flood[1] in order
 
     @pytest.mark.parametrize("seed", range(3))
@@ -687,7 +686,7 @@ class QueueContract(StoreTests):
         assert await self.claim_ids(store, gpu=2) == []
         for claim in claims:
             if claim.submission.id == gpu[0]:
-                await store.attempts.finish(claim, completion(None))
+                await store.attempts.end_attempt(claim, completion(None))
         assert await self.claim_ids(store, gpu=2) == [gpu[2]]
         assert await self.claim_ids(store, gpu=2) == []
         assert await self.claim_ids(store, other=0) == [gpu[3]]
@@ -697,7 +696,7 @@ class QueueContract(StoreTests):
         (following,) = await self.flood(store, "gpu", 1)
         await store.submissions.delete(claim.submission.id)
         assert await self.claim_ids(store, gpu=1) == []
-        assert not await store.attempts.finish(claim, completion(None))
+        assert not await store.attempts.end_attempt(claim, completion(None))
         assert await self.claim_ids(store, gpu=1) == [following]
 
     async def test_jobs_of_a_paused_queue_are_not_claimed(self, store: JobStore) -> None:
@@ -707,7 +706,7 @@ class QueueContract(StoreTests):
         after, other = await self.submit(store, queue="a", priority=1), await self.submit(store)
         assert await self.claim_ids(store) == [other]
         assert await self.status_of(store, before) is JobStatus.PENDING
-        assert await store.attempts.finish(claim, completion(None))
+        assert await store.attempts.end_attempt(claim, completion(None))
         assert await self.claim_ids(store) == []
         await store.queues.set_queue_paused("a", is_paused=False)
         assert await self.claim_ids(store) == [after, before]
@@ -719,7 +718,7 @@ class QueueContract(StoreTests):
         await store.queues.set_queue_paused("a", is_paused=True)
         clock.advance(60)
         await store.attempts.make_due()
-        await store.attempts.retry(claim, failure(ValueError()), later(clock, 60))
+        await store.attempts.end_attempt(claim, failure(ValueError()).to_be_retried(later(clock, 60)))
         assert await self.claim_ids(store) == []
         await store.queues.set_queue_paused("a", is_paused=False)
         assert await self.claim_ids(store) == [delayed, blocked]
@@ -742,7 +741,7 @@ class QueueContract(StoreTests):
         await store.queues.set_queue_paused("a", is_paused=True)
         await store.queues.set_queue_paused("a", is_paused=False)
         claim = await self.start(store, queue="b")
-        await store.attempts.finish(claim, completion(None))
+        await store.attempts.end_attempt(claim, completion(None))
         await store.submissions.request_cancel(await self.submit(store, queue="c"))
         await store.submissions.delete(await self.submit(store, queue="d"))
         assert await store.queues.list_queues() == []
@@ -750,7 +749,7 @@ class QueueContract(StoreTests):
     async def test_a_retry_goes_back_into_its_queue_with_its_priority(self, store: JobStore, clock: FakeClock) -> None:
         claim = await self.start(store, queue="a", priority=5)
         (other,) = await self.flood(store, "a", 1)
-        await store.attempts.retry(claim, failure(ValueError()), clock.now())
+        await store.attempts.end_attempt(claim, failure(ValueError()).to_be_retried(clock.now()))
         assert await store.queues.list_queues() == [QueueRecord("a", is_paused=False, pending=2, running=0)]
         assert await self.claim_ids(store) == [claim.submission.id, other]
 

@@ -154,16 +154,16 @@ class Job:
     def list_transitions(self, now: datetime) -> list[JobRecord]:
         return transitions_of(self.record(now)) if self.transitions is None else list(self.transitions)
 
-    def begin_again(self, outcome: Outcome, scheduled_at: datetime, now: datetime) -> None:
+    def begin_again(self, failure: Outcome, now: datetime) -> None:
         """Note that the attempt has failed and will be followed by another."""
         self._remember_transitions(now)
         started_at = self.started_at or self.submitted_at
         ended = PastAttempt(
-            self.attempt, started_at, max(now, started_at), outcome.error, outcome.ended_by, self.process
+            self.attempt, started_at, max(now, started_at), failure.error, failure.ended_by, self.process
         )
         self.attempts = (*self.attempts, ended)[-MAX_PAST_ATTEMPTS:]
         self.started_at = self.progress = self.process = None
-        self.scheduled_at = scheduled_at
+        self.scheduled_at = failure.retry_at
 
     def take_back(self, now: datetime) -> None:
         """Note that the attempt could not begin."""

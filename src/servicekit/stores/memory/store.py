@@ -10,15 +10,15 @@ from servicekit.errors import (
     JobNotFinished,
     JobNotFound,
     QueueFull,
-    QueueTimeout,
     ResultDropped,
     check_count,
 )
+from servicekit.jobs.endings import AttemptFacts, decide_end, end_abandoned, end_expired
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.idempotency import FirstUse
 from servicekit.jobs.log_lines import LogPage, NewLine
 from servicekit.jobs.options import DEFAULT_OPTIONS, RunnerKind, seconds_of
-from servicekit.jobs.outcome import CANCELED, STOPPED, Outcome, failure
+from servicekit.jobs.outcome import CANCELED, Outcome
 from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, ChangePage, JobChange, JobFilter, JobPage
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import JobRecord, Progress
@@ -26,7 +26,7 @@ from servicekit.jobs.restartable import as_accepted, describe_call, fingerprint,
 from servicekit.jobs.results import WrittenResult, read_result
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState, judge_tick, options_of_tick
-from servicekit.jobs.status import EndedBy, JobStatus, Move, Transition, move_of
+from servicekit.jobs.status import JobStatus, Move, Transition, move_of
 from servicekit.jobs.submission import CallDescription, CallProblem, Claim, Submission, check_target, name_of
 from servicekit.jobs.threads import call_in_thread
 from servicekit.ports import (
@@ -196,49 +196,50 @@ class MemoryStore:
         now = self._now()
         self._pending_jobs.make_due(now)
         while (job := self._pending_jobs.find_expired(now)) is not None:
-            seconds = seconds_of(job.options.queue_timeout or 0)
-            self._end_waiting(job, failure(QueueTimeout(seconds), EndedBy.TIME_LIMIT))
+            self._end_waiting(job, end_expired(seconds_of(job.options.queue_timeout or 0)))
             if self._signals is not None:
                 self._signals.hear_of_failure(job.record(now))
         return self._pending_jobs.next_moment()
 
-    async def finish(self, claim: Claim, outcome: Outcome) -> bool:
+    async def end_attempt(self, claim: Claim, ending: Outcome) -> Transition | None:
         job = self._find_running(claim)
         if job is None:
             self._let_go_of_deleted(claim)
-            return False
+            return None
+        if ending.transition.gives_back:
+            return self._give_back(job, ending)
         self._pending_jobs.end(job)
-        self._end(job, outcome)
-        return True
+        self._end(job, ending)
+        return ending.transition
 
-    async def retry(self, claim: Claim, outcome: Outcome, scheduled_at: datetime) -> bool:
-        job = self._find_running(claim)
-        if job is None or job.cancel_requested_at is not None:
-            return await self.finish(claim, outcome)
+    def _give_back(self, job: Job, ending: Outcome) -> Transition:
+        is_asked_to_stop = job.cancel_requested_at is not None
+        facts = AttemptFacts(is_deleted=False, is_asked_to_stop=is_asked_to_stop, is_restartable=False, is_kept=False)
+        fate = decide_end(ending, facts)
+        assert fate is not None  # it is not deleted
+        if fate.transition is Transition.RETRY:
+            self._retry(job, fate)
+        elif fate.transition is Transition.RELEASE:
+            self._put_back(job)
+        else:
+            self._pending_jobs.end(job)
+            self._end(job, fate)
+        return fate.transition
+
+    def _retry(self, job: Job, failure: Outcome) -> None:
         self._heed_clock()
         now = self._now()
         self._pending_jobs.end(job)
-        job.begin_again(outcome, scheduled_at, now)
+        job.begin_again(failure, now)
         self._move(job, _RETRY)
         self._byte_budget.weigh(job)
         self._pending_jobs.add(job, now)
         self._wake()
-        return True
 
-    async def release(self, claim: Claim) -> bool:
-        """No other process could run it, and this one stops: the job ends canceled."""
-        job = self._find_running(claim)
-        was_asked = job is not None and job.cancel_requested_at is not None
-        return await self.finish(claim, CANCELED if was_asked else STOPPED)
-
-    async def unclaim(self, claim: Claim) -> bool:
-        job = self._find_running(claim)
-        if job is None or job.cancel_requested_at is not None:
-            return await self.finish(claim, CANCELED)
+    def _put_back(self, job: Job) -> None:
         job.take_back(self._now())
         self._move(job, _RELEASE)
         self._pending_jobs.put_back(job)
-        return True
 
     async def resubmit(self, job_id: str, new_id: str) -> str:
         await self.insert(self._get(job_id).repeat(new_id))
@@ -414,7 +415,7 @@ class MemoryStore:
 
     async def retire(self) -> None:
         for job in [job for job in self._jobs.values() if job.status is _PENDING]:
-            self._end_waiting(job, STOPPED)
+            self._end_waiting(job, end_abandoned(is_in_order=True, is_kept=False))
 
     async def close(self) -> None:
         """What is kept can still be looked at; what has become pending again since `retire` will not run any more."""

@@ -31,6 +31,11 @@ class LocalJobs:
                 problem.sentence,
             )
 
+    def put_back(self, submission: Submission) -> None:
+        """The job is pending again: keep its submission, if it is one of these."""
+        if isinstance(submission.description, CallProblem):
+            self.add(submission)
+
     def take(self, job_id: str) -> Submission | None:
         """The submission of a job that is started, if it is one of these."""
         return self._submissions.pop(job_id, None)

@@ -8,10 +8,10 @@ import json
 import sqlite3
 from typing import Final, NamedTuple
 
-from servicekit.errors import NotRestartable
-from servicekit.jobs.status import EndedBy, JobStatus, Transition
+from servicekit.jobs.endings import end_abandoned, end_process
+from servicekit.jobs.status import JobStatus, Transition
 from servicekit.stores.sqlite.rows import IS_ID
-from servicekit.stores.sqlite.writes import close, give_up
+from servicekit.stores.sqlite.writes import end_jobs, give_up
 
 _STEP: Final = 500
 _PENDING: Final = JobStatus.PENDING.value
@@ -79,7 +79,7 @@ class Step(NamedTuple):
 def retire(connection: sqlite3.Connection, departure: Departure) -> Step:
     """This process claims no more: end some of what waits for it alone."""
     connection.execute("UPDATE processes SET is_stopping = 1 WHERE id = ?", [departure.process])
-    failed = _end_waiting(connection, departure, EndedBy.STOP)
+    failed = _end_waiting(connection, departure, is_in_order=True)
     return Step(len(failed) < _STEP, failed, len(failed))
 
 
@@ -97,21 +97,23 @@ def take_over(connection: sqlite3.Connection, departure: Departure) -> Step:
         connection.execute(_FIND_ODD)
     row = connection.execute("SELECT is_stopping FROM processes WHERE id = ?", [departure.process]).fetchone()
     is_stopping = bool(row and row[0])
-    failed = _end_waiting(connection, departure, EndedBy.STOP if is_stopping else EndedBy.CRASH)
+    failed = _end_waiting(connection, departure, is_in_order=is_stopping)
     running = _list_owned(connection, _RUNNING, departure.process)
     is_last, taken = max(len(failed), len(running)) < _STEP, len(failed) + len(running)
-    failed += [job_id for job_id in running if give_up(connection, job_id, departure.now, is_spared=is_stopping)]
+    ending = end_process(is_in_order=is_stopping)
+    fates = [(job_id, give_up(connection, job_id, ending, departure.now)) for job_id in running]
+    failed += [job_id for job_id, fate in fates if fate is not None and fate.transition is Transition.FAIL]
     if is_last:
         connection.execute("DELETE FROM processes WHERE id = ?", [departure.process])
     return Step(is_last, failed, taken)
 
 
-def _end_waiting(connection: sqlite3.Connection, departure: Departure, ended_by: EndedBy) -> list[str]:
+def _end_waiting(connection: sqlite3.Connection, departure: Departure, *, is_in_order: bool) -> list[str]:
     """End some of what waits for that process alone."""
     connection.execute(_HAND_BACK, [departure.process])
     waiting = _list_owned(connection, _PENDING, departure.process)
     if waiting:
-        close(connection, Transition.FAIL, waiting, departure.now, ended_by, NotRestartable())
+        end_jobs(connection, end_abandoned(is_in_order=is_in_order), waiting, departure.now)
     return waiting
 
 

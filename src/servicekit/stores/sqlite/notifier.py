@@ -7,14 +7,16 @@ from typing import Any
 
 from servicekit.errors import JobNotFound, RecordUnreadable, StoreUnavailable
 from servicekit.jobs.backoff import Backoff
+from servicekit.jobs.endings import NOT_BEGUN
 from servicekit.jobs.events import JobEvent
+from servicekit.jobs.status import Transition
 from servicekit.ports import Clock, EventRelay, JobSignals
 from servicekit.stores.sqlite import claims, log_lines, queries, writes
 from servicekit.stores.sqlite.database_thread import Answer, Reader, resolve
 from servicekit.stores.sqlite.local import LocalJobs
 from servicekit.stores.sqlite.ready import ClaimedJob
 from servicekit.stores.sqlite.rows import EventRow, read_event_record, time_text
-from servicekit.stores.sqlite.writer import UNCLAIM, News, Writer
+from servicekit.stores.sqlite.writer import News, Writer
 
 
 class CommitNotifier:
@@ -84,11 +86,9 @@ class CommitNotifier:
     def _heed(self, answer: Answer) -> None:
         """Do what is to be done about an answer also if nobody waits for it any more."""
         call, result = answer
-        if call.function is writes.retry and result is writes.Retried.PENDING_HERE:
-            self._local.add(call.argument.submission)
-        elif call.function is UNCLAIM and result is writes.Retried.PENDING_HERE:
-            if call.argument.submission is not None:
-                self._local.add(call.argument.submission)
+        if call.function is writes.end_attempts and call.argument.submission is not None:
+            if isinstance(result, Transition) and result.gives_back:
+                self._local.put_back(call.argument.submission)
         elif call.function is log_lines.append and result is True:
             self._publisher.notify_log(call.argument.id)
         elif call.function is claims.claim and call.future.cancelled() and isinstance(result, list):
@@ -97,17 +97,17 @@ class CommitNotifier:
     def _give_back(self, jobs: list[ClaimedJob]) -> None:
         now = time_text(self._clock.now())
         for job in jobs:
-            self._unclaim(writes.Release(job.id, job.attempt, now), Backoff())
+            self._put_back(writes.AttemptEnd(job.id, job.attempt, NOT_BEGUN, now), Backoff())
 
-    def _unclaim(self, release: writes.Release, backoff: Backoff) -> None:
+    def _put_back(self, end: writes.AttemptEnd, backoff: Backoff) -> None:
         if self._threads is not None:
-            asked = self._threads[0].ask(UNCLAIM, release)
-            asked.add_done_callback(partial(self._unclaim_again, release, backoff))
+            asked = self._threads[0].ask(writes.end_attempts, end)
+            asked.add_done_callback(partial(self._put_back_again, end, backoff))
 
-    def _unclaim_again(self, release: writes.Release, backoff: Backoff, asked: "asyncio.Future[Any]") -> None:
+    def _put_back_again(self, end: writes.AttemptEnd, backoff: Backoff, asked: "asyncio.Future[Any]") -> None:
         """Nobody runs the job, and as long as this process lives, only this process can say so."""
         if not asked.cancelled() and isinstance(asked.exception(), StoreUnavailable):
-            self._loop.call_later(backoff.next_seconds(), self._unclaim, release, backoff)
+            self._loop.call_later(backoff.next_seconds(), self._put_back, end, backoff)
 
     def _ask_for_followed(self) -> None:
         """See whether jobs that are watched have been removed while this process stood still."""

@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 from servicekit.errors import IdempotencyConflict, JobNotFound, RecordUnreadable, StoreUnavailable
 from servicekit.jobs.backoff import Backoff, FailureLog
+from servicekit.jobs.endings import NOT_BEGUN
 from servicekit.jobs.log_lines import LogPage, NewLine
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import Outcome, describe_error
@@ -22,7 +23,7 @@ from servicekit.jobs.restartable import describe_call, fingerprint, is_same_call
 from servicekit.jobs.results import WrittenResult, write_result
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
-from servicekit.jobs.status import JobStatus, Transition, move_of
+from servicekit.jobs.status import JobStatus, Transition
 from servicekit.jobs.submission import CallProblem, Claim, Submission
 from servicekit.ports import (
     AttemptStore,
@@ -65,14 +66,12 @@ from servicekit.stores.sqlite.writer import (
     PAUSE_SCHEDULE,
     PRUNE,
     PUT_SCHEDULE,
-    RELEASE,
     REMOVE_SCHEDULE,
     REQUEST_CANCEL,
     RESUBMIT,
     RETIRE,
     TAKE_OVER,
     TOUCH,
-    UNCLAIM,
     Writer,
 )
 
@@ -82,7 +81,6 @@ _DAY: Final = timedelta(days=1)
 _YOUNG: Final = timedelta(seconds=2 * LATE_SECONDS)
 _CHECK_SECONDS: Final = 3.0
 _ANOTHER_LOOK: Final = timedelta(seconds=1)
-_STATUSES: Final = {transition: move_of(transition).target.value for transition in Transition}
 
 
 class SqliteStore:
@@ -211,7 +209,8 @@ class SqliteStore:
         """Let the file and the engine agree on what runs here, after another event loop has ended between the two."""
         for job in await self._reading().ask(list_running, self._registration.number):
             if not signals.is_running(job.id, job.attempt):
-                await self._writing().ask(UNCLAIM, writes.Release(job.id, job.attempt, self._now()))
+                end = writes.AttemptEnd(job.id, job.attempt, NOT_BEGUN, self._now())
+                await self._writing().ask(writes.end_attempts, end)
             elif job.is_unwanted:
                 signals.cancel(job.id)
 
@@ -359,7 +358,7 @@ class SqliteStore:
         backoff = Backoff()
         while True:
             try:
-                is_left = await self._writing().ask(DECLINE, writes.Release(job.id, job.attempt, self._now()))
+                is_left = await self._writing().ask(DECLINE, writes.Decline(job.id, job.attempt))
             except StoreUnavailable:
                 await asyncio.sleep(backoff.next_seconds())
             else:
@@ -377,47 +376,33 @@ class SqliteStore:
         # What is no time is looked at again, since more may come after it.
         return None if moment is None else find_moment(moment) or self._clock.now() + _ANOTHER_LOOK
 
-    async def finish(self, claim: Claim, outcome: Outcome) -> bool:
-        return await self._writing().ask(writes.finish, self._end_of(claim, outcome))
+    async def end_attempt(self, claim: Claim, ending: Outcome) -> Transition | None:
+        submission = claim.submission
+        if ending.transition.gives_back:
+            end = await self._prepare_return(claim, ending)
+        else:
+            if ending.result is not None:
+                ending = self._encode(submission, ending)
+            end = writes.AttemptEnd(submission.id, claim.attempt, ending, self._now())
+        return await self._writing().ask(writes.end_attempts, end)
 
-    async def retry(self, claim: Claim, outcome: Outcome, scheduled_at: datetime) -> bool:
-        await self._heed_clock()
-        retry = writes.Retry(
-            self._end_of(claim, outcome),
-            time_text(scheduled_at),
-            scheduled_at <= self._clock.now(),
-            expiry_after(claim.submission.options, scheduled_at),
-            claim.submission,
-        )
-        return await self._writing().ask(writes.retry, retry) is not writes.Retried.LOST
+    async def _prepare_return(self, claim: Claim, ending: Outcome) -> writes.AttemptEnd:
+        submission, expires_at = claim.submission, None
+        if ending.retry_at is not None or ending.is_lost:  # the job has a time from now on, or another one
+            await self._heed_clock()
+        if ending.retry_at is not None:
+            expires_at = expiry_after(submission.options, ending.retry_at)
+        return writes.AttemptEnd(submission.id, claim.attempt, ending, self._now(), expires_at, submission)
 
-    def _end_of(self, claim: Claim, outcome: Outcome) -> writes.End:
-        result = None if outcome.result is None else self._encode(claim, outcome.result)
-        return writes.End(
-            claim.submission.id, claim.attempt, _STATUSES[outcome.transition], self._now(), outcome.error,
-            outcome.error_traceback, outcome.ended_by, outcome.artifact_id, outcome.result is not None, result,
-        )  # fmt: skip
-
-    def _encode(self, claim: Claim, result: object) -> str | None:
-        """The result as JSON; `None`, with a warning, if it cannot be JSON or is too large."""
-        text, reason = _write(result)
+    def _encode(self, job: Submission, ending: Outcome) -> Outcome:
+        """The ending with its result as JSON; without it, and with a warning, if that is none or is too large."""
+        text, reason = _write(ending.result)
         limit = self._retention.max_result_bytes
         if text is not None and limit is not None and _exceeds(text, limit):
             text, reason = None, f"it has more than {limit:,} bytes (Retention.max_result_bytes)"
         if text is None:
-            job = claim.submission
             self._failures.warn("The result of job %s (%s) is not kept: %s", job.name, job.id, reason)
-        return text
-
-    async def release(self, claim: Claim) -> bool:
-        await self._heed_clock()
-        release = writes.Release(claim.submission.id, claim.attempt, self._now())
-        return await self._writing().ask(RELEASE, release)
-
-    async def unclaim(self, claim: Claim) -> bool:
-        release = writes.Release(claim.submission.id, claim.attempt, self._now(), claim.submission)
-        what = await self._writing().ask(UNCLAIM, release)
-        return what is not writes.Retried.LOST
+        return ending._replace(result=WrittenResult(text))
 
     async def report_progress(self, claim: Claim, progress: Progress) -> None:
         report = writes.ProgressReport(claim.submission.id, claim.attempt, progress_text(progress, self._clock.now()))

@@ -5,10 +5,10 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
-from servicekit.errors import QueueTimeout
-from servicekit.jobs.status import EndedBy, Transition, move_of
+from servicekit.jobs.endings import end_expired
+from servicekit.jobs.status import Transition, move_of
 from servicekit.stores.sqlite.rows import IS_ID
-from servicekit.stores.sqlite.writes import close
+from servicekit.stores.sqlite.writes import end_jobs
 
 _STEP: Final = 500
 _PENDING: Final = move_of(Transition.CLAIM).sources[0].value
@@ -55,6 +55,6 @@ def make_due(connection: sqlite3.Connection, now: str) -> list[str]:
     expired: Mapping[str, float | None] = json.loads(text)
     for seconds in {each or 0.0 for each in expired.values()}:
         job_ids = [job_id for job_id, each in expired.items() if (each or 0.0) == seconds]
-        close(connection, Transition.FAIL, job_ids, now, EndedBy.TIME_LIMIT, QueueTimeout(seconds))
+        end_jobs(connection, end_expired(seconds), job_ids, now)
     connection.execute(_MAKE_DUE, [now, _STEP])
     return list(expired)

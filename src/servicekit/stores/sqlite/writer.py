@@ -40,14 +40,12 @@ PAUSE_SCHEDULE: Final = one_by_one(schedules.set_paused)
 REMOVE_SCHEDULE: Final = one_by_one(schedules.remove)
 PAUSE_QUEUE: Final = one_by_one(queues.set_paused)
 MAKE_DUE: Final = one_by_one(times.make_due)
-RELEASE: Final = one_by_one(writes.release)
 REQUEST_CANCEL: Final = one_by_one(writes.request_cancel)
 DELETE: Final = one_by_one(writes.delete)
 PRUNE: Final = one_by_one(pruning.prune)
 TAKE_OVER: Final = one_by_one(membership.take_over)
 RETIRE: Final = one_by_one(membership.retire)
 LEAVE: Final = one_by_one(membership.leave)
-UNCLAIM: Final = one_by_one(writes.unclaim)
 DECLINE: Final = one_by_one(writes.decline)
 INTRODUCE: Final = one_by_one(membership.introduce)
 TOUCH: Final = one_by_one(membership.touch)
@@ -56,7 +54,7 @@ TOUCH: Final = one_by_one(membership.touch)
 # so that a claim finds them.
 _ORDER: Final[tuple[Callable[..., Any], ...]] = (
     REGISTER, INTRODUCE, HEED_CLOCK, TOUCH, PUT_SCHEDULE, REMOVE_SCHEDULE, PAUSE_SCHEDULE, PAUSE_QUEUE, inserts.insert,
-    RESUBMIT, FIRE, log_lines.append, writes.report_progress, writes.finish, writes.retry, RELEASE, UNCLAIM, DECLINE,
+    RESUBMIT, FIRE, log_lines.append, writes.report_progress, writes.end_attempts, DECLINE,
     REQUEST_CANCEL, DELETE, TAKE_OVER, RETIRE, LEAVE, MAKE_DUE, PRUNE, claims.claim,
 )  # fmt: skip
 

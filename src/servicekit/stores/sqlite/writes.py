@@ -5,43 +5,29 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from enum import StrEnum
 from typing import Final, NamedTuple
 
-from servicekit.errors import (
-    JobNotFound,
-    RecordUnreadable,
-)
-from servicekit.jobs.lost_attempts import LostAttempt, find_fate
-from servicekit.jobs.outcome import describe_error
+from servicekit.errors import JobNotFound, RecordUnreadable
+from servicekit.jobs.endings import NOT_BEGUN, AttemptFacts, decide_end, end_unreadable
+from servicekit.jobs.outcome import CANCELED, Outcome
 from servicekit.jobs.record import MAX_PAST_ATTEMPTS, JobRecord
-from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
+from servicekit.jobs.results import WrittenResult
+from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import Submission
 from servicekit.stores.sqlite.options import expiry_after_text
 from servicekit.stores.sqlite.queries import RecordRequest, get_record
-from servicekit.stores.sqlite.rows import NONSENSE, is_about_values, read_status
+from servicekit.stores.sqlite.rows import NONSENSE, is_about_values, read_status, write_time
 
 _PENDING: Final = JobStatus.PENDING.value
 _RUNNING: Final = JobStatus.RUNNING.value
 _TARGETS: Final = {transition: move_of(transition).target.value for transition in Transition}
 _REMOVE: Final = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
-
-
 _LARGE_RESULT: Final = 100_000
-
-
-class Held(NamedTuple):
-    """What is known of a job whose attempt runs."""
-
-    is_deleted: int
-    is_asked_to_stop: int
-    is_local: int
-    """Whether only its owner can run it."""
 
 
 _HELD: Final = f"""
     SELECT json_group_array(
-        json_array(rows.key, iif(jobs.is_deleted, 1, 0), jobs.cancel_requested_at IS NOT NULL, jobs.target IS NULL)
+        json_array(rows.key, iif(jobs.is_deleted, 1, 0), jobs.cancel_requested_at IS NOT NULL, jobs.target IS NOT NULL)
     )
     FROM json_each(?) AS rows CROSS JOIN jobs
     ON jobs.id = json_extract(rows.value, '$[0]')
@@ -49,34 +35,61 @@ _HELD: Final = f"""
 """
 
 
-def find_running(connection: sqlite3.Connection, claims: Sequence[tuple[object, ...]]) -> dict[int, Held]:
+def find_running(connection: sqlite3.Connection, claims: Sequence[tuple[object, ...]]) -> dict[int, AttemptFacts]:
     """Which claims, given as id and attempt, still hold, by index. Of one that is there twice, the first does."""
     (found,) = connection.execute(_HELD, [json.dumps(claims)]).fetchone()
-    held = {index: Held(*facts) for index, *facts in json.loads(found)}
+    held = {index: AttemptFacts(*facts) for index, *facts in json.loads(found)}
     first = {claims[index]: index for index in sorted(held, reverse=True)}
     return {index: held[index] for index in first.values()}
 
 
-class End(NamedTuple):
+class AttemptEnd(NamedTuple):
     """How an attempt ended."""
 
     id: str
     attempt: int
-    status: str
+    ending: Outcome
+    """Its result is a `WrittenResult`, if it has one."""
     now: str
-    error: str | None
-    error_traceback: str | None
-    ended_by: str
-    artifact_id: str | None = None
-    has_result: bool = False
-    result: str | None = None
+    expires_at: str | None = None
+    """When it has waited too long, if it is retried."""
+    submission: Submission | None = None
+    """Of a job that may be given back: perhaps only this process has it."""
+
+
+def end_attempts(connection: sqlite3.Connection, ends: list[AttemptEnd]) -> list[Transition | None]:
+    """Write how attempts ended, each only if it is the one that runs its job: what has become of the jobs."""
+    if len(ends) == 1 and not ends[0].ending.transition.gives_back and _end_alone(connection, ends[0]):
+        return [ends[0].ending.transition]
+    held = find_running(connection, [end[:2] for end in ends])
+    lost = {index: _give_up_attempt(connection, ends[index]) for index in held if ends[index].ending.is_lost}
+    decided = {index: decide_end(ends[index].ending, job) for index, job in held.items() if index not in lost}
+    _write(connection, [(ends[index], fate) for index, fate in decided.items()])
+    fates = lost | decided
+    return [None if (fate := fates.get(index)) is None else fate.transition for index in range(len(ends))]
+
+
+_Decided = list[tuple[AttemptEnd, Outcome]]
+
+
+def _write(connection: sqlite3.Connection, decided: list[tuple[AttemptEnd, Outcome | None]]) -> None:
+    kept = [(end, fate) for end, fate in decided if fate is not None]
+    _end(connection, [each for each in kept if not each[1].transition.gives_back])
+    _retry(connection, [each for each in kept if each[1].transition is Transition.RETRY])
+    _put_back(connection, [end.id for end, fate in kept if fate.transition is Transition.RELEASE])
+    _remove(connection, [end.id for end, fate in decided if fate is None])
+
+
+def _columns_of(ending: Outcome, now: str) -> list[object]:
+    status = _TARGETS[ending.transition]
+    return [status, now, ending.error, ending.error_traceback, ending.ended_by, ending.artifact_id]
 
 
 _END: Final = """
-    UPDATE jobs SET status = json_extract(value, '$[2]'), version = version + 1, owner = NULL,
-                    finished_at = max(started_at, json_extract(value, '$[3]')), error = json_extract(value, '$[4]'),
-                    error_traceback = json_extract(value, '$[5]'), ended_by = json_extract(value, '$[6]'),
-                    artifact_id = json_extract(value, '$[7]')
+    UPDATE jobs SET status = json_extract(value, '$[1]'), version = version + 1, owner = NULL,
+                    finished_at = max(started_at, json_extract(value, '$[2]')), error = json_extract(value, '$[3]'),
+                    error_traceback = json_extract(value, '$[4]'), ended_by = json_extract(value, '$[5]'),
+                    artifact_id = json_extract(value, '$[6]')
     FROM json_each(?)
     WHERE jobs.id = json_extract(value, '$[0]')
 """
@@ -91,31 +104,20 @@ _END_ALONE: Final = f"""
 _KEEP_RESULT: Final = "INSERT OR REPLACE INTO results (job_id, value)"
 
 
-def finish(connection: sqlite3.Connection, ends: list[End]) -> list[bool]:
-    """Write how attempts ended, each only if it is the one that runs its job."""
-    if len(ends) == 1 and _end_alone(connection, ends[0]):
-        return [True]
-    held = find_running(connection, [end[:2] for end in ends])
-    written = {index: end for index, end in enumerate(ends) if index in held and not held[index].is_deleted}
-    _end(connection, list(written.values()))
-    _remove(connection, [ends[index].id for index in held if index not in written])
-    return [index in written for index in range(len(ends))]
-
-
-def _end_alone(connection: sqlite3.Connection, end: End) -> bool:
+def _end_alone(connection: sqlite3.Connection, end: AttemptEnd) -> bool:
     """Write how an attempt ended, if it is the one that runs its job, and say whether it is."""
-    job_id, attempt, *columns = end[:8]
-    is_written = connection.execute(_END_ALONE, [*columns, job_id, attempt]).rowcount > 0
-    if is_written and end.has_result:
-        connection.execute(f"{_KEEP_RESULT} VALUES (?, ?)", [job_id, end.result])
+    job_id, attempt, ending, now = end[:4]
+    is_written = connection.execute(_END_ALONE, [*_columns_of(ending, now), job_id, attempt]).rowcount > 0
+    if is_written and isinstance(ending.result, WrittenResult):
+        connection.execute(f"{_KEEP_RESULT} VALUES (?, ?)", [job_id, ending.result.text])
     return is_written
 
 
-def _end(connection: sqlite3.Connection, ends: list[End]) -> None:
-    if ends:
-        connection.execute(_END, [json.dumps([end[:8] for end in ends])])
-    results = [[end.id, end.result] for end in ends if end.has_result]
-    if any(len(end.result or "") > _LARGE_RESULT for end in ends):  # in one text, all other threads would wait for it
+def _end(connection: sqlite3.Connection, decided: _Decided) -> None:
+    if decided:
+        connection.execute(_END, [json.dumps([[end.id, *_columns_of(ending, end.now)] for end, ending in decided])])
+    results = [(end.id, ending.result.text) for end, ending in decided if isinstance(ending.result, WrittenResult)]
+    if any(len(text or "") > _LARGE_RESULT for _, text in results):  # in one text, all other threads would wait for it
         connection.executemany(f"{_KEEP_RESULT} VALUES (?, ?)", results)
     elif results:
         connection.execute(
@@ -128,35 +130,6 @@ def _remove(connection: sqlite3.Connection, job_ids: list[str]) -> None:
     """Remove jobs that were deleted while they ran, and run no more."""
     if job_ids:
         connection.execute(_REMOVE, [json.dumps(job_ids)])
-
-
-class Retry(NamedTuple):
-    """How an attempt failed, and when the next one shall start."""
-
-    failure: End
-    scheduled_at: str
-    is_due: bool
-    expires_at: str | None
-    submission: Submission
-
-    @property
-    def columns(self) -> list[object]:
-        return [*self.failure[:7], self.scheduled_at, self.is_due, self.expires_at]
-
-
-class Retried(StrEnum):
-    """What has become of the job."""
-
-    LOST = "lost"
-    """It was not this attempt's to write any more."""
-    ENDED = "ended"
-    """It was asked to stop meanwhile."""
-    PENDING = "pending"
-    PENDING_HERE = "pending here"
-    """Nobody else can run it."""
-
-
-_PENDING_AGAIN: Final = (Retried.PENDING, Retried.PENDING_HERE)
 
 
 def _past(now: str, error: str, ended_by: str) -> str:
@@ -180,42 +153,39 @@ _RETRY: Final = f"""
     UPDATE jobs SET status = '{_TARGETS[Transition.RETRY]}', version = version + 1, failures = failures + 1,
                     owner = iif(target IS NULL, owner, NULL), started_at = NULL, progress = NULL,
                     process = NULL,
-                    attempts = {_past("json_extract(value, '$[3]')", "json_extract(value, '$[4]')",
-                                      "json_extract(value, '$[6]')")},
-                    scheduled_at = json_extract(value, '$[7]'), expires_at = json_extract(value, '$[9]'),
-                    waits_for = iif(json_extract(value, '$[8]'), NULL, 'time'),
-                    turn = iif(json_extract(value, '$[8]'), (SELECT last + 1 FROM turns), turn)
+                    attempts = {_past("json_extract(value, '$[1]')", "json_extract(value, '$[2]')",
+                                      "json_extract(value, '$[3]')")},
+                    scheduled_at = json_extract(value, '$[4]'), expires_at = json_extract(value, '$[6]'),
+                    waits_for = iif(json_extract(value, '$[5]'), NULL, 'time'),
+                    turn = iif(json_extract(value, '$[5]'), (SELECT last + 1 FROM turns), turn)
     FROM json_each(?)
     WHERE jobs.id = json_extract(value, '$[0]')
 """  # fmt: skip
 
 
-def retry(connection: sqlite3.Connection, retries: list[Retry]) -> list[Retried]:
-    """Set jobs pending again whose attempts have failed, each only if it is the one that runs its job."""
-    held = find_running(connection, [retry.failure[:2] for retry in retries])
-    retried = [_judge(held.get(index)) for index in range(len(retries))]
-    pending = [retry.columns for retry, what in zip(retries, retried, strict=True) if what in _PENDING_AGAIN]
-    if pending:
-        connection.execute(_RETRY, [json.dumps(pending)])
-    _end(connection, [retry.failure for retry, what in zip(retries, retried, strict=True) if what is Retried.ENDED])
-    _remove(connection, [retries[index].failure.id for index, job in held.items() if job.is_deleted])
-    return retried
+def _retry(connection: sqlite3.Connection, decided: _Decided) -> None:
+    """Set jobs pending again whose attempts have failed."""
+    if decided:
+        connection.execute(_RETRY, [json.dumps([_columns_of_retry(end, ending) for end, ending in decided])])
 
 
-def _judge(job: Held | None) -> Retried:
-    if job is None or job.is_deleted:
-        return Retried.LOST
-    if job.is_asked_to_stop:
-        return Retried.ENDED
-    return Retried.PENDING_HERE if job.is_local else Retried.PENDING
+def _columns_of_retry(end: AttemptEnd, ending: Outcome) -> list[object]:
+    scheduled_at = write_time(ending.retry_at) or end.now
+    is_due = scheduled_at <= end.now
+    return [end.id, end.now, ending.error, ending.ended_by, scheduled_at, is_due, end.expires_at]
 
 
-class Release(NamedTuple):
-    id: str
-    attempt: int
-    now: str
-    submission: Submission | None = None
-    """Of a job whose submission was taken already."""
+_PUT_BACK: Final = f"""
+    UPDATE jobs SET status = '{_TARGETS[Transition.RELEASE]}', version = version + 1, started_at = NULL,
+                    process = NULL, owner = iif(target IS NULL, owner, NULL), spared = spared + 1
+    WHERE id IN (SELECT value FROM json_each(?))
+"""
+
+
+def _put_back(connection: sqlite3.Connection, job_ids: list[str]) -> None:
+    """Give jobs back that were claimed and never began: they are ready again, in their old places."""
+    if job_ids:
+        connection.execute(_PUT_BACK, [json.dumps(job_ids)])
 
 
 _GIVE_BACK: Final = f"""
@@ -224,35 +194,18 @@ _GIVE_BACK: Final = f"""
                     spared = spared + ?, expires_at = ?
     WHERE id = ?
 """
-_CLOSE: Final = (
+_END_JOBS: Final = (
     "UPDATE jobs SET status = ?, version = version + 1, owner = NULL, waits_for = NULL, finished_at = "
-    "max(coalesce(started_at, submitted_at), ?), error = ?, error_traceback = NULL, ended_by = ? "
+    "max(coalesce(started_at, submitted_at), ?), error = ?, error_traceback = ?, ended_by = ?, artifact_id = ? "
     "WHERE id IN (SELECT value FROM json_each(?))"
 )
 
 
-def release(connection: sqlite3.Connection, release: Release) -> bool:
-    """Give a job back whose attempt was stopped with its process."""
-    job = _find_one(connection, release)
-    if job is not None:
-        give_up(connection, release.id, release.now, is_spared=True)
-    return job is not None and not job.is_deleted
+class Decline(NamedTuple):
+    """A claim that this process can make nothing of."""
 
-
-def unclaim(connection: sqlite3.Connection, release: Release) -> Retried:
-    """Give a job back that was claimed and never began: it is ready again, in its old place."""
-    job = _find_one(connection, release)
-    what = _judge(job)
-    if job is not None and what not in _PENDING_AGAIN:
-        give_up(connection, release.id, release.now, is_spared=True)
-    if what not in _PENDING_AGAIN:
-        return what
-    connection.execute(
-        f"UPDATE jobs SET status = '{_TARGETS[Transition.RELEASE]}', version = version + 1, started_at = NULL, "
-        "process = NULL, owner = iif(target IS NULL, owner, NULL), spared = spared + 1 WHERE id = ?",
-        [release.id],
-    )
-    return what
+    id: str
+    attempt: int
 
 
 _DECLINE: Final = f"""
@@ -271,74 +224,65 @@ _OTHER: Final = f"""
 """
 
 
-def decline(connection: sqlite3.Connection, release: Release) -> bool:
+def decline(connection: sqlite3.Connection, request: Decline) -> bool:
     """Leave a job that this process has claimed, and can make nothing of, to another that has not tried.
 
     `False`: there is no such process, and the job has to end here.
     """
-    job = _find_one(connection, release)
+    job = find_running(connection, [request]).get(0)
     if job is None:
         return True
-    other = None if _judge(job) is not Retried.PENDING else connection.execute(_OTHER, [release.id] * 2).fetchone()
+    is_free = job.is_restartable and decide_end(NOT_BEGUN, job) is NOT_BEGUN
+    other = connection.execute(_OTHER, [request.id] * 2).fetchone() if is_free else None
     if other is not None:
-        connection.execute(_DECLINE, [*other, release.id])
+        connection.execute(_DECLINE, [*other, request.id])
     return other is not None
 
 
-def _find_one(connection: sqlite3.Connection, release: Release) -> Held | None:
-    return find_running(connection, [release[:2]]).get(0)
+def _give_up_attempt(connection: sqlite3.Connection, end: AttemptEnd) -> Outcome | None:
+    return give_up(connection, end.id, end.ending, end.now)
 
 
-def give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared: bool) -> bool:
-    """What becomes of a job whose attempt will not end by itself: say whether it has failed.
+def give_up(connection: sqlite3.Connection, job_id: str, ending: Outcome, now: str) -> Outcome | None:
+    """End the attempt of a job that went with its process: what was written, or `None` if the job is forgotten.
 
-    A job of which something makes no sense fails, too, and does not hold up the others.
+    A job of which something makes no sense fails, and does not hold up the others.
     """
     connection.execute("SAVEPOINT job")
     try:
-        return _give_up(connection, job_id, now, is_spared=is_spared)
+        return _give_up(connection, job_id, ending, now)
     except (*NONSENSE, sqlite3.OperationalError) as error:
         if isinstance(error, sqlite3.OperationalError) and not is_about_values(error):
             raise
         connection.execute("ROLLBACK TO job")
-        reason = RecordUnreadable(f"Job {job_id}", f"{type(error).__name__}: {error}")
-        close(connection, Transition.FAIL, [job_id], now, EndedBy.CRASH, reason)
-        return True
+        fate = end_unreadable(RecordUnreadable(f"Job {job_id}", f"{type(error).__name__}: {error}"))
+        end_jobs(connection, fate, [job_id], now)
+        return fate
     finally:
         with suppress(sqlite3.OperationalError):  # an error that has ended the transaction is told, not its aftermath
             connection.execute("RELEASE job")
 
 
-def _give_up(connection: sqlite3.Connection, job_id: str, now: str, *, is_spared: bool) -> bool:
+def _give_up(connection: sqlite3.Connection, job_id: str, ending: Outcome, now: str) -> Outcome | None:
     query = (
-        "SELECT is_deleted, cancel_requested_at, target, max_restarts, attempt - spared - failures, options FROM jobs "
-        "WHERE id = ?"
+        "SELECT is_deleted, cancel_requested_at IS NOT NULL, target IS NOT NULL, max_restarts, "
+        "attempt - spared - failures, options FROM jobs WHERE id = ?"
     )
-    is_deleted, asked, target, max_restarts, attempts, options = connection.execute(query, [job_id]).fetchone()
-    fate = find_fate(
-        LostAttempt(is_spared, bool(is_deleted), asked is not None, target is not None, max_restarts, attempts)
-    )
-    if fate.transition is None:
-        connection.execute("DELETE FROM jobs WHERE id = ?", [job_id])
+    *facts, options = connection.execute(query, [job_id]).fetchone()
+    fate = decide_end(ending, AttemptFacts(*facts))
+    if fate is None:
+        _remove(connection, [job_id])
     elif fate.transition is Transition.RELEASE:
         expires_at = expiry_after_text(options, datetime.fromisoformat(now))
-        connection.execute(_GIVE_BACK, [now, fate.ended_by, int(is_spared), expires_at, job_id])
+        connection.execute(_GIVE_BACK, [now, fate.ended_by, int(fate.is_spared), expires_at, job_id])
     else:
-        close(connection, fate.transition, [job_id], now, fate.ended_by, fate.error)
-    return fate.transition is Transition.FAIL
+        end_jobs(connection, fate, [job_id], now)
+    return fate
 
 
-def close(
-    connection: sqlite3.Connection,
-    transition: Transition,
-    job_ids: list[str],
-    now: str,
-    ended_by: EndedBy,
-    error: Exception | None = None,
-) -> None:
+def end_jobs(connection: sqlite3.Connection, ending: Outcome, job_ids: list[str], now: str) -> None:
     """End jobs that no attempt will end."""
-    reason = None if error is None else describe_error(error)
-    connection.execute(_CLOSE, [_TARGETS[transition], now, reason, ended_by, json.dumps(job_ids)])
+    connection.execute(_END_JOBS, [*_columns_of(ending, now), json.dumps(job_ids)])
 
 
 class ProgressReport(NamedTuple):
@@ -384,7 +328,7 @@ def request_cancel(connection: sqlite3.Connection, request: Request) -> JobRecor
             connection.execute(
                 "UPDATE jobs SET cancel_requested_at = max(submitted_at, ?) WHERE id = ?", [request.now, request.id]
             )
-            close(connection, Transition.CANCEL, [request.id], request.now, EndedBy.CANCEL)
+            end_jobs(connection, CANCELED, [request.id], request.now)
         else:
             connection.execute(
                 "UPDATE jobs SET cancel_requested_at = max(started_at, ?), version = version + 1 WHERE id = ?",

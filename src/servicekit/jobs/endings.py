@@ -1,0 +1,92 @@
+"""What becomes of a job whose attempt has ended, or that nobody is left to run. It is decided here, for all stores.
+
+    asked for                          the job is asked to stop   else
+    COMPLETE, FAIL, CANCEL             the same                   the same
+    RETRY                              FAIL                       RETRY
+    RELEASE, not begun                 CANCEL                     RELEASE
+    RELEASE, its process stops         CANCEL                     RELEASE, or FAIL if it must not begin again
+    RELEASE, its process has died      CANCEL                     RELEASE, or FAIL if it has been lost too often
+
+A deleted job is forgotten in each case. A store reads what it knows of the job in the same atomic step in which it
+writes what was decided, and only for the attempt that runs the job.
+"""
+
+from typing import Final, NamedTuple
+
+from servicekit.errors import JobLost, NotRestartable, ProcessDied, ProcessStopped, QueueTimeout
+from servicekit.jobs.outcome import CANCELED, STOPPED, Outcome, failure
+from servicekit.jobs.status import EndedBy, Transition
+
+NOT_BEGUN: Final = Outcome(Transition.RELEASE)
+"""The attempt could not begin: the job goes back to its old place, and that start counts for nothing."""
+GIVEN_BACK: Final = Outcome(Transition.RELEASE, ended_by=EndedBy.STOP)
+"""The attempt was stopped with its process. The job loses no attempt by that."""
+LOST: Final = Outcome(Transition.RELEASE, ended_by=EndedBy.CRASH)
+"""The attempt was lost, since its process has died."""
+
+
+class AttemptFacts(NamedTuple):
+    """What a store knows of a job that an attempt runs. The last three count only for what is lost with its process."""
+
+    is_deleted: bool
+    is_asked_to_stop: bool
+    is_restartable: bool
+    """Whether another process can run it."""
+    max_restarts: int = 0
+    lost_attempts: int = 0
+    """How many attempts have been lost because their processes died, this one included."""
+    is_kept: bool = True
+    """Whether the store keeps the job when the process ends."""
+
+
+def decide_end(ending: Outcome, job: AttemptFacts) -> Outcome | None:
+    """What is to be written: the ending itself, or another in its place. `None`: the job is to be forgotten."""
+    if job.is_deleted:
+        return None
+    if not ending.transition.gives_back:
+        return ending
+    if job.is_asked_to_stop:
+        return CANCELED if ending.transition is Transition.RELEASE else _as_failure(ending)
+    return _end_lost(ending, job) if ending.is_lost else ending
+
+
+def end_process(*, is_in_order: bool) -> Outcome:
+    """The ending of an attempt whose process has gone."""
+    return GIVEN_BACK if is_in_order else LOST
+
+
+def end_abandoned(*, is_in_order: bool, is_kept: bool = True) -> Outcome:
+    """The end of a pending job that only a process which has gone could have run."""
+    if not is_kept:
+        return STOPPED
+    return failure(NotRestartable(), end_process(is_in_order=is_in_order).ended_by)
+
+
+def end_expired(queue_timeout_seconds: float) -> Outcome:
+    """The end of a pending job that has waited for longer than it may."""
+    return failure(QueueTimeout(queue_timeout_seconds), EndedBy.TIME_LIMIT)
+
+
+def end_unreadable(reason: Exception) -> Outcome:
+    """The end of a job of which something makes no sense, so that nobody can go on with it."""
+    return failure(reason, EndedBy.CRASH)
+
+
+def _as_failure(ending: Outcome) -> Outcome:
+    return ending._replace(transition=Transition.FAIL, retry_at=None)
+
+
+def _end_lost(ending: Outcome, job: AttemptFacts) -> Outcome:
+    """A job goes back if another process can run it and it may be restarted once more. A stop costs no restart."""
+    if not job.is_kept:
+        return STOPPED
+    obstacle = _find_obstacle(ending, job)
+    return ending if obstacle is None else failure(obstacle, ending.ended_by)
+
+
+def _find_obstacle(ending: Outcome, job: AttemptFacts) -> JobLost | None:
+    if not job.is_restartable:
+        return NotRestartable()
+    if ending.is_spared:  # nobody is to blame, so only a job that must not run twice fails
+        return ProcessStopped() if job.max_restarts == 0 else None
+    return ProcessDied(job.lost_attempts) if job.max_restarts < job.lost_attempts else None
