@@ -37,10 +37,11 @@ test-oldest: $(OLDEST)/.equipped programs tests/frontend/node_modules/.installed
 
 check: lint test ## Check format, lint, imports and types, then run the tests
 
-lint: $(VENV)/.equipped ## Check format, lint, import direction and types
+lint: $(VENV)/.equipped ## Check format, lint, import direction, structure and types
 	$(RUN) ruff format --check
 	$(RUN) ruff check
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/python tools/structure.py --check
 	$(RUN) mypy
 
 format: $(VENV)/.equipped ## Format the code and mend what can be mended

@@ -1,10 +1,19 @@
 """Print how the package is built: sizes of classes, ports, stores and functions, comments, private names, circles.
 
-    python tools/structure.py [FOLDER]
+    python tools/structure.py [--check] [FOLDER]
 
 FOLDER is where the package is, `src/servicekit` of this checkout if it is left out; so two commits can be compared.
+
+`--check` prints only what breaks a rule of the package, and fails if there is anything:
+
+- No class has more than 20 methods, except for `Scheduler`, which is all that users hold. A larger one has several
+  duties, and nobody sees which methods belong together.
+- No part of a port has more than 8 members, so that a store or a runner can be written part by part.
+- Modules do not import each other in a circle, not even for types: each can be understood without the others.
+- No package asks for the private names of another one.
 """
 
+import argparse
 import ast
 import re
 import sys
@@ -16,8 +25,16 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import NamedTuple
 
-_MANY_METHODS = 20
+_MOST_METHODS = 20
+_MOST_MEMBERS_OF_PORTS = 8
 _LARGEST = 5
+_FRONT = "servicekit.engine.scheduler:Scheduler"
+# Classes that are larger than they should be, and how large they may be until they are divided.
+_EXCEPTIONS = {
+    "servicekit.engine.attempt:Attempt": 32,
+    "servicekit.stores.memory.store:MemoryStore": 56,
+    "servicekit.stores.sqlite.store:SqliteStore": 58,
+}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # What a sentence that gives a reason has in it, as a rule.
 _REASON = re.compile(r"\b(since|because|so|else|would|could|can|cannot|must|may|might)\b", re.IGNORECASE)
@@ -40,6 +57,7 @@ class Module:
 
     def __init__(self, path: Path, root: Path) -> None:
         self.path = path
+        self.root = root
         parts = path.relative_to(root.parent).with_suffix("").parts
         self.name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         self.room = parts[1] if len(parts) > 2 else parts[-1]
@@ -73,11 +91,19 @@ class Module:
     def list_imports(self) -> Iterator[str]:
         """Modules of the package that are imported anywhere in it, also for types alone."""
         for node in self.nodes:
-            if isinstance(node, ast.ImportFrom) and node.module:
-                yield node.module
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            if isinstance(node, ast.ImportFrom):
+                module = self._find_module(node)
+                yield module
+                yield from (f"{module}.{alias.name}" for alias in node.names)
             elif isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
+
+    def _find_module(self, node: ast.ImportFrom) -> str:
+        """The full name of the module that is imported from; a relative one begins at the folder of this file."""
+        if not node.level:
+            return node.module or ""
+        folders = self.path.relative_to(self.root.parent).parts[: -node.level]
+        return ".".join([*folders, *filter(None, [node.module])])
 
     def list_own_names(self) -> Iterator[str]:
         """Names that are made here: functions, classes, variables, attributes of `self`."""
@@ -94,7 +120,7 @@ class Module:
         for node in self.nodes:
             if isinstance(node, ast.Attribute) and _is_private(node.attr) and not _is_own(node.value):
                 yield node.attr
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("servicekit"):
+            elif isinstance(node, ast.ImportFrom) and self._find_module(node).startswith(self.root.name):
                 yield from (alias.name for alias in node.names if _is_private(alias.name))
 
 
@@ -125,8 +151,24 @@ def _reach(start: str, imports: dict[str, set[str]]) -> set[str]:
     return reached
 
 
+def list_problems(root: Path) -> Iterator[str]:
+    """What breaks a rule of the package, each in a sentence."""
+    modules = _read_modules(root)
+    for module in modules:
+        is_port = module.room == "ports"
+        most = _MOST_MEMBERS_OF_PORTS if is_port else _MOST_METHODS
+        for name, methods in module.list_classes():
+            allowed = max(most, _EXCEPTIONS.get(name, 0))
+            if methods > allowed and name != _FRONT:
+                yield f"{name} has {methods} {'members' if is_port else 'methods'}, of at most {allowed}: divide it."
+    for circle in list_circles(modules):
+        yield f"These modules import each other in a circle: {_join(circle)}."
+    for use in _list_foreign_private_uses(modules):
+        yield f"A private name of another package is used: {use}."
+
+
 def describe(root: Path) -> Iterator[str]:
-    modules = [Module(path, root) for path in sorted(root.rglob("*.py"))]
+    modules = _read_modules(root)
     yield f"modules {len(modules)}, lines {sum(module.lines for module in modules):,}"
     yield from _describe_classes(modules)
     yield f"lines of stores: {_join(_count_lines_of_stores(modules, root))}"
@@ -140,10 +182,14 @@ def describe(root: Path) -> Iterator[str]:
     yield f"circles of imports {len(circles)}: {_join(circles)}"
 
 
+def _read_modules(root: Path) -> list[Module]:
+    return [Module(path, root) for path in sorted(root.rglob("*.py"))]
+
+
 def _describe_classes(modules: list[Module]) -> Iterator[str]:
     classes = sorted((each for module in modules for each in module.list_classes()), key=lambda each: -each.methods)
-    large = [f"{each.name} {each.methods}" for each in classes if each.methods > _MANY_METHODS]
-    yield f"classes {len(classes)}; with more than {_MANY_METHODS} methods: {_join(large)}"
+    large = [f"{each.name} {each.methods}" for each in classes if each.methods > _MOST_METHODS]
+    yield f"classes {len(classes)}; with more than {_MOST_METHODS} methods: {_join(large)}"
     ports = [each for module in modules if module.room == "ports" for each in module.list_classes()]
     yield f"methods of ports: {_join(f'{each.name} {each.methods}' for each in ports)}"
 
@@ -181,6 +227,17 @@ def _join(texts: Iterable[str]) -> str:
     return ", ".join(texts) or "none"
 
 
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parents[1] / "src/servicekit")
+    parser.add_argument(
+        "--check", action="store_true", help="print only what breaks a rule, and fail if there is anything"
+    )
+    options = parser.parse_args()
+    lines = list(list_problems(options.folder) if options.check else describe(options.folder))
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    return int(options.check and bool(lines))
+
+
 if __name__ == "__main__":
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "src/servicekit"
-    sys.stdout.write("\n".join(describe(folder)) + "\n")
+    sys.exit(main())
