@@ -1,4 +1,4 @@
-"""Starting and stopping: the tasks of a scheduler, on the event loop that it is used on."""
+"""Start and stop of a scheduler: its tasks, on the event loop on which it is used."""
 
 import asyncio
 import logging
@@ -17,22 +17,22 @@ from servicekit.jobs.options import seconds_of
 from servicekit.observability import capture
 from servicekit.ports import JobStore
 
-_LONGEST_RESTART_SECONDS: Final = 60.0
+_LONGEST_RESTART_SECONDS: Final = 60.0  # it fails by a bug, which a fast restart would not cure but log
 
 _log = logging.getLogger("servicekit.engine")
 
 
 class Engine:
-    """Opens the store and runs the worker beside the tasks that look after it, from the first call until `close`.
+    """Opens the store, and runs the worker and the other tasks, from the first call until `close`.
 
-    A scheduler made for a script or a test may outlive its event loop: on another one everything starts again.
+    The scheduler of a script or a test can outlive its event loop: on another event loop everything starts again.
     """
 
     def __init__(
         self, parts: SchedulerParts, worker: Worker, timekeeper: Timekeeper, schedule_runner: ScheduleRunner
     ) -> None:
         self.run_jobs = parts.options.run_jobs
-        """Whether this process runs jobs, or only accepts them for others; looked at when the engine starts."""
+        """Whether this process runs jobs, or only accepts them for others. It is read when the engine starts."""
         self.is_closed = False
         self.is_durable = parts.store.liveness.is_durable
         self.location = parts.store.location
@@ -44,7 +44,7 @@ class Engine:
         self._worker = worker
         self._timekeeper = timekeeper
         self._schedule_runner = schedule_runner
-        # Jobs do not inherit the context (request id, database session) of whoever happens to add the first one.
+        # Jobs must not inherit the context (request id, database session) of the request that adds the first one.
         self._context = copy_context()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
@@ -52,13 +52,13 @@ class Engine:
 
     @property
     def is_running(self) -> bool:
-        """Whether it runs at the moment, on whatever event loop."""
+        """Whether the engine runs now, on any event loop."""
         return self._tasks is not None and not self._tasks.done() and self._loop is not None and self._loop.is_running()
 
     async def open(self) -> JobStore:
-        """The store, ready to be asked. What the store of a closed engine still tells is up to that.
+        """The store, open. If the engine was closed, the store is not opened again, and answers what it still can.
 
-        `WrongEventLoop` if the engine runs on another one: to start again here would take it away from there.
+        `WrongEventLoop` if the engine runs on another event loop, since a start here would take it away from there.
         """
         if not (self.is_closed or self._is_running()):
             if self._is_running_elsewhere():
@@ -67,30 +67,30 @@ class Engine:
         return self._store
 
     def find_store(self) -> JobStore | None:
-        """The store, if it takes jobs as it is: else `open_for_jobs` has more to do, or to say."""
+        """The store if it takes jobs now, without an `await`; else `None`, and `open_for_jobs` opens it, or raises."""
         return self._store if not self.is_closed and self._is_running() else None
 
     async def open_for_jobs(self) -> JobStore:
-        """The store, ready to take jobs; `SchedulerClosed` if there shall be no more."""
+        """The store, open for new jobs. `SchedulerClosed` if the engine was closed."""
         if not self._is_running():
             await self.open()
-        if self.is_closed:  # before, or while the store was opened
+        if self.is_closed:  # asked after `open`, since it can be closed while the store is opened
             raise SchedulerClosed
         return self._store
 
     async def start(self) -> None:
-        """Run, also after `close`."""
+        """Start the engine, also after `close`."""
         self.is_closed = False
         await self.open()
 
     async def find_problem(self) -> str | None:
-        """What keeps jobs from being accepted and run, or `None`."""
+        """A problem that keeps jobs from being accepted or run, or `None`."""
         if self.is_closed:
             return "The scheduler is stopped."
         return await (await self.open()).liveness.find_problem() or self._worker.find_problem()
 
     def find_notice(self) -> str | None:
-        """What does not work as it was asked for, though jobs are accepted and run all the same; or `None`."""
+        """Something that is not as it was asked for, while jobs are accepted and run; or `None`."""
         notices = [self._worker.attempts.find_notice(), *(runner.find_notice() for runner in self._runners.values())]
         return " ".join(filter(None, notices)) or None
 
@@ -116,9 +116,9 @@ class Engine:
         return self._tasks is not None and self._loop is asyncio.get_running_loop() and not self._tasks.done()
 
     def _is_running_elsewhere(self) -> bool:
-        """Whether the engine's event loop, another one, goes on. One that stands still has been left.
+        """Whether the engine's event loop is another one, and still runs.
 
-        So has the parent's in a forked child, where it only seems to go on.
+        In a forked child, the loop of the parent seems to run, but nobody runs it there.
         """
         loop = self._loop
         if self._tasks is None or loop is None or loop is asyncio.get_running_loop():
@@ -128,7 +128,8 @@ class Engine:
     async def _start(self) -> None:
         await self._store.liveness.open(self._worker)
         await self._schedule_runner.put_declared()
-        if not (self._is_running() or self.is_closed):  # somebody else may have waited for the store as well
+        # Asked again, since several callers can wait for the store at once, and `close` can be called meanwhile.
+        if not (self._is_running() or self.is_closed):
             if self._captures_output:
                 capture.install(self)
             if self.run_jobs:
@@ -137,7 +138,8 @@ class Engine:
             self._loop = loop = asyncio.get_running_loop()
             self._pid = os.getpid()
             self._worker.attach(loop)
-            # One task that holds the others: asyncio itself would let go of a worker that nothing refers to.
+            # One task that holds the others, and a reference to it: asyncio itself has only weak ones, so that a task
+            # could be collected while it waits.
             self._tasks = loop.create_task(self._run(), name="servicekit engine", context=self._context.copy())
 
     async def _run(self) -> None:
@@ -145,7 +147,7 @@ class Engine:
         while True:
             try:
                 await self._run_tasks()
-            except Exception as error:  # a bug must not leave jobs waiting for ever
+            except Exception as error:  # a bug must not leave jobs waiting until the process is started again
                 failures.exception("The engine has failed, and is started again", error)
                 await asyncio.sleep(backoff.next_seconds())
 

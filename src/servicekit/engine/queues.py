@@ -1,4 +1,4 @@
-"""Queues, as users look at them and pause them."""
+"""Queues for users: list, pause and resume them."""
 
 import logging
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from servicekit.engine.lifecycle import Engine
 from servicekit.jobs.options import DEFAULT_QUEUE, check_text
 from servicekit.jobs.queues import QueueRecord
 
-_MOST_WARNINGS: Final = 100  # names may be made of a client's words
+_MOST_WARNINGS: Final = 100  # a service can make names of queues from what clients send, in any number
 
 _log = logging.getLogger("servicekit.engine")
 
@@ -23,12 +23,12 @@ class Queues:
         self._undeclared: set[str] = set()
 
     def warn_if_undeclared(self, name: str) -> None:
-        """Log a warning, once, if queues are declared and this is none of them: it may be mistyped."""
+        """Log a warning, once for each name, if queues are declared and this is none of them: it may be mistyped."""
         if not self._limits or name in self._limits or name == DEFAULT_QUEUE or name in self._undeclared:
             return
         if len(self._undeclared) < _MOST_WARNINGS:
             self._undeclared.add(name)
-            from difflib import get_close_matches  # for a mistake only
+            from difflib import get_close_matches  # late, since only a mistake needs it
 
             near = get_close_matches(name, self._limits, 1)
             guess = f"Did you mean {near[0]!r}? " if near else ""
@@ -43,7 +43,7 @@ class Queues:
         return [records[name] for name in sorted(records)]
 
     async def pause(self, name: str) -> None:
-        """Start no more jobs of this queue, in any process, until it is resumed. What runs already goes on."""
+        """Start no more jobs of this queue, in any process, until it is resumed. Running jobs go on."""
         check_text("queue", name)
         await (await self._engine.open()).queues.set_queue_paused(name, is_paused=True)
 

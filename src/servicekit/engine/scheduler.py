@@ -1,4 +1,4 @@
-"""The scheduler: what users hold."""
+"""The scheduler, for users."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
@@ -36,17 +36,17 @@ from servicekit.runners.calls import check_sendable
 
 P = ParamSpec("P")
 
-_CANCEL_WAIT_SECONDS = 1.0
-_YIELD_EVERY = 200
+_CANCEL_WAIT_SECONDS = 1.0  # most targets stop in this time, and a request that cancels must not hang
+_YIELD_EVERY = 200  # seldom enough to cost nothing, and often enough that nobody waits for long
 _PAGE = 1_000
 
 
 class Scheduler:
-    """Accepts jobs, runs them, and tells what became of them.
+    """Accepts jobs, runs them, and tells their status, results and logs.
 
-    Needs no start-up call: it starts with the first job, on the event loop where that is added. `async with` it, or
-    `close` it, to end it in order. Its methods belong to that event loop. Job ids are ULIDs as text; `ULID` objects
-    are taken as well.
+    It needs no call to start: it starts with the first call of a method, on the event loop of that call. All its
+    methods must then be called on this event loop. Use `async with`, or call `close`, to stop it in order. Job ids are
+    ULIDs as text; `ULID` objects are accepted too.
     """
 
     def __init__(self, parts: SchedulerParts) -> None:
@@ -63,13 +63,13 @@ class Scheduler:
         )
         self._engine = Engine(parts, self._worker, self._timekeeper, schedule_runner)
         self.queues = Queues(self._engine, parts.options.queues)
-        """The queues: to look at, pause and resume."""
+        """The queues: list, pause and resume them."""
         self.schedules = Schedules(self._engine, schedule_runner, self.queues)
-        """The recurring jobs: to add, look at, pause, resume and remove."""
+        """The schedules: add, list, pause, resume and remove them."""
         self._added = 0
 
     def _wake(self) -> None:
-        """A job was kept, to start now or later."""
+        """A job was kept that may start now or later."""
         self._worker.wake()
         self._timekeeper.wake()
 
@@ -80,20 +80,21 @@ class Scheduler:
     async def add_job(self, target: Coroutine[Any, Any, object] | Command, /) -> str: ...
 
     async def add_job(self, target: JobTarget, /, *args: Any, **kwargs: Any) -> str:
-        """Accept a job and return its id; it starts when a slot is free and its turn has come.
+        """Accept a job and return its id. The job starts when a slot is free and its turn has come.
 
         The target is an `async def` function, a plain function (which gets a thread of its own), a coroutine object, or
-        a `Command`. All further arguments are the target's. Once this returns, the job is kept: where that is in a
-        file, it outlives the process. `InvalidTarget` if it cannot be run; `InvalidArguments` if its arguments do not
-        fit; `QueueFull` if too many wait; `SchedulerClosed` if the service is stopping; `StoreUnavailable` if it cannot
-        be kept.
+        a `Command`. All further arguments are the target's. When this returns, the job is kept. In a file, it survives
+        the death of the process.
+
+        `InvalidTarget` if the target cannot be run; `InvalidArguments` if the arguments do not fit it; `QueueFull` if
+        too many jobs wait; `SchedulerClosed` if the service is stopping; `StoreUnavailable` if the job cannot be kept.
         """
         return await self._submit(options_of(target), target, args, kwargs)
 
     def with_options(self, **options: Unpack[OptionChanges]) -> "SchedulerWithOptions":
-        """The scheduler for jobs with these options (see `JobOptions`), which go before those of the target.
+        """An object whose `add_job` gives jobs these options (see `JobOptions`). They replace those of the target.
 
-        `ConfigurationError` for an option that makes no sense.
+        `ConfigurationError` for an option that does not exist, or whose value makes no sense.
         """
         return SchedulerWithOptions(self, options)
 
@@ -120,14 +121,18 @@ class Scheduler:
         if not self._engine.run_jobs and isinstance(problem := describe_call(submission), CallProblem):
             submission.discard()
             raise refuse(target, problem)
-        self._worker.wake()  # it looks after this has reached the store, and what is written together is kept together
+        # Woken before the insert, but it looks after the insert has reached the store: a file then keeps the job and
+        # its claim in one transaction.
+        self._worker.wake()
         job_id = await store.submissions.insert(submission)
         if options is not DEFAULT_OPTIONS and options.has_times:
-            # A store that finds the clock set sees to that first: the worker may have looked before.
+            # Woken again: a store that finds the clock set corrects its times first, and the worker may have looked
+            # before that.
             self._wake()
         self._added += 1
         if self._added % _YIELD_EVERY == 0:
-            await asyncio.sleep(0)  # whoever adds a million jobs in a loop lets others have a turn
+            # A store in memory never waits, so a loop of a million submissions would block everything else.
+            await asyncio.sleep(0)
         return job_id
 
     async def find_by_key(self, idempotency_key: str) -> str | None:
@@ -135,18 +140,18 @@ class Scheduler:
         return await (await self._engine.open()).submissions.find_by_key(idempotency_key)
 
     async def get_record(self, job_id: str | ULID) -> JobRecord:
-        """What is known about the job now; `JobNotFound` if there is none with this id."""
+        """The job's present record. `JobNotFound` if there is no job with this id."""
         return await (await self._engine.open()).reads.get_record(str(job_id))
 
     async def get_status(self, job_id: str | ULID) -> JobStatus:
-        """`JobNotFound` if there is no job with this id."""
+        """The job's present status. `JobNotFound` if there is no job with this id."""
         return (await self.get_record(job_id)).status
 
     async def get_result(self, job_id: str | ULID) -> Any:
-        """What the target of a completed job returned.
+        """The result of a completed job: what its target returned.
 
-        `JobNotFinished`, `JobFailed` (failed or canceled) or `ResultDropped` (not kept) if there is none: all
-        three are `ResultUnavailable`, and a `RuntimeError`. `JobNotFound` if there is no job with this id.
+        If there is none: `JobNotFinished`, `JobFailed` (failed or canceled) or `ResultDropped` (not kept). All three
+        are `ResultUnavailable`, and a `RuntimeError`. `JobNotFound` if there is no job with this id.
         """
         return await (await self._engine.open()).reads.get_result(str(job_id))
 
@@ -164,9 +169,10 @@ class Scheduler:
         limit: int = 100,
         before: str | ULID | None = None,
     ) -> list[JobRecord]:
-        """The newest jobs first, at most `limit`; `before` an id for the next page. See `JobFilter` for the rest.
+        """The newest jobs first, at most `limit`. For the next page, `before` is the last id of this one. For the other
+        parameters see `JobFilter`.
 
-        The cost is that of the page, unless a combination of filters has to be searched for.
+        It costs as much as the records that it returns, unless jobs must be searched for, by filters without an index.
         """
         statuses = (status,) if isinstance(status, str) else status or ()
         wanted = JobFilter(
@@ -183,7 +189,7 @@ class Scheduler:
         return await self._list(wanted, limit, None if before is None else str(before))
 
     async def list_page(self, wanted: JobFilter, *, limit: int = 100, before: str | ULID | None = None) -> JobPage:
-        """One page of a list, whose cost is bounded whatever the filter: it may be short and not be the last."""
+        """One page of a list. Its cost is bounded whatever the filter, so it can be short and still not be the last."""
         check_count("limit", limit)
         return await (await self._engine.open()).reads.list_records(
             wanted, limit, None if before is None else str(before)
@@ -206,16 +212,18 @@ class Scheduler:
         return records
 
     async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:
-        """How many jobs are kept, for each status; with a filter, of the newest 10,000 that it may be about."""
+        """How many jobs are kept, for each status. A filter counts the newest 10,000 jobs to which an index leads."""
         return await (await self._engine.open()).reads.count_by_status(wanted)
 
     async def cancel(self, job_id: str | ULID) -> bool:
-        """Ask the job to stop, and wait for its end, though never more than a second.
+        """Ask the job to stop, and wait for its end, but at most a second.
 
-        `True`: it has stopped, or will when its target listens: the record says `canceled` as soon as the work has
-        ended, and `cancel_requested_at` until then. `False`: it had ended already, or ended otherwise meanwhile.
-        `JobNotFound` if there is no job with this id. A job whose record cannot be read is asked, and not waited for;
-        `RecordUnreadable` if its status cannot be read either, or it has ended.
+        `True`: it has stopped, or will stop when its target does. The record has `cancel_requested_at` until then, and
+        is `canceled` afterwards. `False`: it had ended before, or completed or failed instead. `JobNotFound` if there
+        is no job with this id.
+
+        A job whose record cannot be read is asked to stop, and not waited for. `RecordUnreadable` if its status cannot
+        be read either, or it has ended.
         """
         job_id = str(job_id)
         store = await self._engine.open()
@@ -236,11 +244,11 @@ class Scheduler:
                 return True
 
     async def retry(self, job_id: str | ULID) -> str:
-        """Submit the target and arguments of a job that has ended again, and return the new job's id.
+        """Submit the target and the arguments of an ended job again, and return the new job's id.
 
-        The new job names its origin (`retry_of`), and has its options but for a time of start and an idempotency key.
-        `JobNotFound`; `RetryUnavailable` if the job has not ended, or its call is not kept: then only whoever has
-        submitted it can do so again. `QueueFull` and `SchedulerClosed` as for `add_job`.
+        The new job's `retry_of` is the old job. It has the same options, except for a time of start and an idempotency
+        key. `JobNotFound`; `RetryUnavailable` if the job has not ended, or its call is not kept, so that only its
+        submitter can submit it again. `QueueFull`, `SchedulerClosed` and `StoreUnavailable` as for `add_job`.
         """
         store = await self._engine.open_for_jobs()
         new_id = await store.submissions.resubmit(str(job_id), self._ids.next_id())
@@ -248,7 +256,7 @@ class Scheduler:
         return new_id
 
     async def delete(self, job_id: str | ULID) -> None:
-        """Forget the job at once. If it runs it is asked to stop, and holds its slot until it has.
+        """Delete the job at once. If it runs, it is asked to stop, and holds its slot until it has stopped.
 
         `JobNotFound` if there is no job with this id.
         """
@@ -260,18 +268,18 @@ class Scheduler:
     async def wait(self, job_id: str | ULID, timeout: float | None = None) -> JobRecord:
         """Wait until the job has ended, and return its last record.
 
-        `TimeoutError` after `timeout` seconds; the job goes on. `JobNotFound` if there is no job with this id, or it
-        is deleted meanwhile.
+        `TimeoutError` after `timeout` seconds; the job goes on. `JobNotFound` if there is no job with this id, or the
+        job is deleted meanwhile.
         """
         job_id = str(job_id)
         async with asyncio.timeout(timeout), self.watch(job_id) as reader:
             return await _last_record(reader, job_id)
 
     async def stream(self, job_id: str | ULID) -> AsyncIterator[JobRecord]:
-        """Yield the present record, then one for each change, and end after the job has.
+        """Yield the present record, then a record for each change, until the job has ended.
 
-        No change of status is left out. Of progress that is made faster than it is read, the newest is given.
-        `JobNotFound` if there is no job with this id, or it is deleted meanwhile.
+        No change of status is left out. If progress comes faster than it is read, only the newest is yielded.
+        `JobNotFound` if there is no job with this id, or the job is deleted meanwhile.
         """
         job_id = str(job_id)
         async with self.watch(job_id) as reader:
@@ -282,32 +290,33 @@ class Scheduler:
                 yield record
 
     def watch(self, job_id: str | ULID, after_version: int | None = None, interval_seconds: float = 0.0) -> JobReader:
-        """A reader's view of the job, event by event: what `wait`, `stream` and the event streams are made of.
+        """A reader of the job's events. `wait`, `stream` and the event streams are made of it.
 
         It is a context manager: `async with scheduler.watch(job_id) as reader`.
 
-        It begins with the present record, or with what has changed since `after_version`; progress comes no faster
-        than every `interval_seconds`. `JobNotFound` if there is no job with this id.
+        It begins with the present record, or with the changes since `after_version`. Events that tell only of progress
+        come at most every `interval_seconds`. `JobNotFound` on entering if there is no job with this id.
         """
         return JobReader(self._engine.open, self._hub, str(job_id), after_version, interval_seconds)
 
     async def get_log(self, job_id: str | ULID, *, after: int = 0, limit: int = 1_000) -> LogPage:
-        """What the job has printed and logged: at most `limit` of its lines that come after number `after`.
+        """Lines that the job has printed and logged: at most `limit`, those after the line number `after`.
 
-        Of each job the newest lines are kept (`Retention.max_log_bytes`). `JobNotFound` if there is no such job.
+        Only the newest lines of a job are kept (`Retention.max_log_bytes`). `JobNotFound` if there is no such job.
         """
         check_count("limit", limit)
         return await (await self._engine.open()).reads.list_log(str(job_id), after, limit)
 
     async def get_log_tail(self, job_id: str | ULID, count: int) -> LogPage:
-        """The newest lines of the job's log, at most so many; else like `get_log`."""
+        """The newest lines of the job's log, at most `count`; else like `get_log`."""
         check_count("count", count)
         return await list_tail((await self._engine.open()).reads, str(job_id), count)
 
     async def stream_log(self, job_id: str | ULID, *, after: int = 0) -> AsyncIterator[LogLine]:
-        """Yield the lines of the job's log that are kept, or those after number `after`; then each new one, to the end.
+        """Yield the kept lines of the job's log, or those after the line number `after`; then each new line, to the
+        end.
 
-        `JobNotFound` if there is no job with this id, or it is deleted meanwhile.
+        `JobNotFound` if there is no job with this id, or the job is deleted meanwhile.
         """
         async with self.watch_log(job_id, after_line=after) as reader:
             async for line in read_lines(reader, str(job_id)):
@@ -317,7 +326,7 @@ class Scheduler:
     async def watch_log(
         self, job_id: str | ULID, *, after_version: int = 0, after_line: int = 0, interval_seconds: float = 0.0
     ) -> AsyncIterator[LogReader]:
-        """Like `watch`, and with the lines of the job's log: all that are kept, or those after number `after_line`."""
+        """Like `watch`, and with the lines of the job's log: all kept ones, or those after the number `after_line`."""
         async with watch_log(
             self._engine.open,
             self._hub,
@@ -337,26 +346,27 @@ class Scheduler:
         *,
         job_ids: Collection[str] = (),
     ) -> AsyncIterator[AllJobsReader]:
-        """A reader's view of all jobs that the filter lets through: what becomes of them, the newest of each.
+        """A reader of the changes of all jobs that match the filter. Of each job it gets the newest state.
 
-        It begins with the newest jobs as they are, or with what has changed since the position `after`. With `job_ids`
-        it is about these jobs only, and begins with all of them: one that is not there is told as deleted.
+        It begins with the newest jobs as they are, or with the changes since the position `after`. With `job_ids` it
+        reads these jobs only, and begins with all of them. One that does not exist comes as deleted.
         """
         store = await self._engine.open()
         async with follow_jobs(store, self._hub, wanted, after, interval_seconds, job_ids) as feed:
             yield feed
 
     async def set_max_concurrency(self, max_concurrency: int | None) -> None:
-        """Change how many jobs may run at once; `None` is no limit. What runs already goes on.
+        """Change how many jobs may run at once; `None` is no limit. Running jobs go on.
 
-        It is this process that claims no job beyond that from now on; others that share the store have their own.
+        It holds for this process only, which then claims no more jobs. Other processes that share the store have their
+        own number.
         """
         check_count("max_concurrency", max_concurrency)
         self._worker.set_max_concurrency(max_concurrency)
 
     @property
     def running_count(self) -> int:
-        """How many jobs hold a slot here, also those that were deleted and have not stopped yet."""
+        """How many jobs hold a slot in this process, with deleted ones that have not stopped yet."""
         return self._worker.running_count
 
     @property
@@ -366,11 +376,14 @@ class Scheduler:
 
     @property
     def location(self) -> str:
-        """Where the jobs are kept, for people: the full path of the file, or `memory://`."""
+        """Where the jobs are kept, as a text to show: the full path of the file, or `memory://`."""
         return self._engine.location
 
     def run_jobs(self, max_concurrency_per_process: int | None = None) -> None:
-        """Make this process one that runs jobs, also if it was set up only to accept them. Call it before the start."""
+        """Make this process run jobs, even if it was created with `run_jobs=False`. Call it before the start.
+
+        `max_concurrency_per_process` replaces the option of this name, if it is given.
+        """
         check_count("max_concurrency_per_process", max_concurrency_per_process)
         self._engine.run_jobs = True
         if max_concurrency_per_process is not None:
@@ -382,30 +395,32 @@ class Scheduler:
         return self._engine.is_closed
 
     async def start(self) -> None:
-        """Begin to run jobs: needed only to start again after `close`, or to see at once whether the store works.
+        """Start to run jobs. It is needed only to start again after `close`, or to find out at once if the store fails.
 
-        `StoreUnavailable` if it does not.
+        `StoreUnavailable` if the store cannot be used.
         """
         await self._engine.start()
 
     def pause(self) -> None:
-        """Start no more jobs: the process has been told to stop, and `close` will follow."""
+        """Start no more jobs, since the process was told to stop, and `close` will follow."""
         self._worker.pause()
 
     async def find_problem(self) -> str | None:
-        """What keeps the scheduler from working, or `None`. It is tried out."""
+        """A problem that keeps jobs from being accepted or run, or `None`. The store is tried out for it."""
         return await self._engine.find_problem()
 
     def find_notice(self) -> str | None:
-        """What does not work as it was asked for, though the scheduler works: modules that it cannot `preload`, say."""
+        """Something that is not as it was asked for, such as a module that cannot be preloaded, while the scheduler
+        works; or `None`.
+        """
         return self._engine.find_notice()
 
     async def close(self) -> None:
-        """Stop in order: accept and start no more jobs, give running ones `shutdown_grace` to end, stop the rest.
+        """Stop in order: accept and start no more jobs, give running jobs `shutdown_grace` to end, then stop them.
 
-        Returns at the latest a second after the grace time, if the store answers. What was stopped goes back to
-        pending and is run by another process, or later; a thread that does not listen is left to itself until its
-        process ends. Jobs of a scheduler that keeps nothing are canceled, pending ones at once.
+        It returns at the latest a second after the grace time, if the store answers. Jobs that were stopped are pending
+        again, and another process runs them, or this one later. A thread that does not stop is left to itself until its
+        process ends. In memory, jobs are canceled instead, the pending ones at once.
         """
         await self._engine.close()
 
@@ -423,7 +438,7 @@ class SchedulerWithOptions:
     """A scheduler for jobs with options of their own: see `Scheduler.with_options`."""
 
     def __init__(self, scheduler: Scheduler, changes: OptionChanges) -> None:
-        changed(DEFAULT_OPTIONS, changes)
+        changed(DEFAULT_OPTIONS, changes)  # it raises here, at the mistake, and not at the first `add_job`
         self._scheduler = scheduler
         self._changes = changes
 
@@ -436,8 +451,8 @@ class SchedulerWithOptions:
     async def add_job(self, target: JobTarget, /, *args: Any, **kwargs: Any) -> str:
         """Like `Scheduler.add_job`.
 
-        With an idempotency key the id may be that of an earlier job. `IdempotencyConflict` if that one has another
-        target or other arguments.
+        With an idempotency key, the id can be that of an earlier job with the same key. `IdempotencyConflict` if that
+        job has another target or other arguments.
         """
         return await self._scheduler._submit(changed(options_of(target), self._changes), target, args, kwargs)
 

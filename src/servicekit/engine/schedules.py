@@ -1,4 +1,4 @@
-"""Recurring jobs, as users add them, look at them and pause them."""
+"""Schedules for users: add, list, pause, resume and remove them."""
 
 from collections.abc import Callable
 from inspect import iscoroutine
@@ -18,7 +18,7 @@ from servicekit.jobs.timetable import Cron, Every, MissedTicks, Overlap, Timetab
 
 P = ParamSpec("P")
 
-_LONGEST_NAME: Final = 150  # it is part of the key by which its jobs wait for each other
+_LONGEST_NAME: Final = 150  # it is a part of the jobs' concurrency key, which has at most 200 characters
 
 
 class Schedules:
@@ -37,7 +37,7 @@ class Schedules:
         self._changes: OptionChanges = changes or {}
 
     def with_options(self, **options: Unpack[OptionChanges]) -> "Schedules":
-        """The same, to add schedules whose jobs have these options: see `JobOptions`."""
+        """An object whose `add` gives jobs these options: see `JobOptions`."""
         return Schedules(self._engine, self._schedule_runner, self._queues, {**self._changes, **options})
 
     @overload
@@ -53,13 +53,13 @@ class Schedules:
     ) -> ScheduleState:
         """Submit the target with these arguments at every tick of the timetable, from now on.
 
-        A schedule is known by its name. Added again as it is, it goes on as if nothing had happened, so that every
-        process can add it at its start; if it says something else, that counts from now on. It is kept until it is
-        removed, also by a service that does not add it any more. Where jobs are kept in a file, any process submits
-        them: the target must then be importable by name, and its arguments JSON, or of the types that it names.
+        The name identifies the schedule. If it is added again unchanged, it goes on as before, so that every process
+        can add it at its start. If it has changed, the new form counts from now on. It is kept until it is removed,
+        even if the service does not add it any more. If jobs are kept in a file, any process submits them: it must be
+        able to import the target by its name, and to read the arguments.
 
-        `ConfigurationError` for a name or options that make no sense, `InvalidTarget` for what cannot be run,
-        `InvalidArguments` for arguments that do not fit it, `SchedulerClosed`, `StoreUnavailable`.
+        `ConfigurationError` for a name or options that make no sense, `InvalidTarget` if the target cannot be run,
+        `InvalidArguments` if the arguments do not fit it, `SchedulerClosed`, `StoreUnavailable`.
         """
         schedule = self._describe(name, timetable, target, args, kwargs)
         store = await self._engine.open_for_jobs()
@@ -75,9 +75,9 @@ class Schedules:
     def declare(self, name: str, timetable: Timetable, target: Command, /) -> None: ...
 
     def declare(self, name: str, timetable: Timetable, target: JobTarget, /, *args: Any, **kwargs: Any) -> None:
-        """Add the schedule when the scheduler starts: like `add`, for a place where nothing can be awaited.
+        """Add the schedule when the scheduler starts: like `add`, for code that cannot await.
 
-        `ConfigurationError` if it runs already: that is too late, and nothing would come of it.
+        `ConfigurationError` if the scheduler runs already, since the schedule would then never be added.
         """
         schedule = self._describe(name, timetable, target, args, kwargs)
         if self._engine.is_running:
@@ -99,16 +99,16 @@ class Schedules:
         return await (await self._engine.open()).schedules.get_schedule(name)
 
     async def pause(self, name: str) -> ScheduleState:
-        """Submit no more jobs of the schedule, in any process, until it is resumed. What was submitted goes on.
+        """Submit no more jobs of the schedule, in any process, until it is resumed. Jobs that were submitted go on.
 
         `ScheduleNotFound` if there is none of this name.
         """
         return await (await self._engine.open()).schedules.set_schedule_paused(name, None, is_paused=True)
 
     async def resume(self, name: str) -> ScheduleState:
-        """Go on with the first tick from now; those that passed meanwhile are not missed, but wanted so.
+        """Go on with the first tick from now. Ticks that passed during the pause do not count as missed.
 
-        `ScheduleNotFound` if there is none of this name.
+        `ScheduleNotFound` if there is none of this name, `RecordUnreadable` if this process cannot read its timetable.
         """
         store = await self._engine.open()
         state = await store.schedules.get_schedule(name)
@@ -121,9 +121,9 @@ class Schedules:
         return state
 
     async def remove(self, name: str) -> None:
-        """Forget the schedule; the jobs that it has submitted stay. `ScheduleNotFound` if there is none of this name.
+        """Remove the schedule. The jobs that it has submitted stay. `ScheduleNotFound` if there is none of this name.
 
-        It is back after the next start of a service that adds it.
+        A service that adds it at its start adds it again at its next start.
         """
         await (await self._engine.open()).schedules.remove_schedule(name)
 
