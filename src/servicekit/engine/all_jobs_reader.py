@@ -1,4 +1,4 @@
-"""One reader's view of all jobs, or of some: first as they are, then what becomes of any, the newest of each."""
+"""All jobs, or some of them, followed by one reader: first as they are, then the newest state of each that changes."""
 
 import asyncio
 from collections import deque
@@ -13,18 +13,18 @@ from servicekit.jobs.query import JobChange, JobFilter
 from servicekit.jobs.record import JobRecord
 from servicekit.ports import JobChanges, JobReads, JobStore
 
-FIRST_JOBS: Final = 100
-_CHANGES_AT_ONCE: Final = 500
+FIRST_JOBS: Final = 100  # a page of a list
+_CHANGES_AT_ONCE: Final = 500  # a reader keeps one such page, and there can be thousands of readers
 _YIELD_EVERY: Final = 50
 _BEFORE_ALL: Final = 0
-_SHOWN_AT_ONCE: Final = 10_000
+_SHOWN_AT_ONCE: Final = 10_000  # bounds the memory of one reader
 
 
 class AllJobsReader:
-    """What a reader has still to be told of all jobs. Used inside `follow_jobs`.
+    """The changes of all jobs that a reader has not read. It is used inside `follow_jobs`.
 
-    Nothing is kept for a reader but one page of changes: when it has read that, the store is asked for the next. So a
-    slow one gets fewer changes of each job, and costs no more than a fast one.
+    Only one page of changes is kept for a reader. When it has read the page, the store is asked for the next one. So a
+    slow reader gets fewer changes of each job, and costs no more than a fast one.
     """
 
     def __init__(
@@ -44,7 +44,8 @@ class AllJobsReader:
         self._interval_seconds = interval_seconds
         self._changes: deque[JobChange] = deque()
         self._position = _BEFORE_ALL
-        self._shown: dict[str, bool] = {}  # the jobs that match and can still stop to do so, the oldest first
+        # The jobs that were told and can still leave the filter, the oldest first: their leaving must be told too.
+        self._shown: dict[str, bool] = {}
         self._is_behind = False
         self._next_batch_at = 0.0
 
@@ -54,7 +55,7 @@ class AllJobsReader:
         return self._bell.is_closed
 
     def close(self) -> None:
-        """End the feed from outside, after what is still to be read."""
+        """End the reading from outside. Changes that are there can still be read."""
         self._bell.close()
 
     def wake(self) -> None:
@@ -62,18 +63,18 @@ class AllJobsReader:
         self._bell.wake()
 
     async def next_event(self) -> JobChange | None:
-        """Wait for the next event. `None`: woken without one, or closed."""
+        """Wait for the next change. `None` if it was woken by `wake`, or closed."""
         if not (self._changes or self.is_closed):
             if not self._is_due():
                 await self._bell.wait(self._seconds_to_batch())
             if self._is_due() and not self.is_closed:
                 await self._read()
         elif len(self._changes) % _YIELD_EVERY == 0:
-            await asyncio.sleep(0)  # a store in memory and a fast reader would leave nobody else a turn
+            await asyncio.sleep(0)  # with a store in memory and a fast reader, nothing else would get a turn
         return self._changes.popleft() if self._changes else None
 
     async def begin(self, after: int | None) -> None:
-        """Go on after this position; if there is none, or it is not known any more, begin with the present."""
+        """Go on after this position. If there is none, or the store has forgotten it, begin with the present."""
         if after is None or not await self._read_changes(after):
             await self._read_present()
 
@@ -92,9 +93,10 @@ class AllJobsReader:
         return True
 
     async def _read_present(self) -> None:
-        """The jobs that were asked for, or the newest, the oldest of them first.
+        """Tell the present state of the jobs that were asked for, or of the newest ones, the oldest of them first.
 
-        Only the last has the position, which is that of all: a reader that has lost the connection before begins again.
+        Only the last one has the position of the store. So a client that loses the connection before the last begins
+        again, and misses none.
         """
         self._position, self._is_behind = await self._all_changes.get_position(), False
         present = await self._list_asked_for() if self._job_ids else await self._list_newest()
@@ -109,10 +111,10 @@ class AllJobsReader:
         return [JobChange(_BEFORE_ALL, record.id, record) for record in reversed(records)]
 
     async def _list_asked_for(self) -> list[JobChange]:
-        """Those that the filter lets through, and those that are not there: their reader need not wait for them."""
+        """The jobs with `job_ids` that match the filter, and those that do not exist, so that nobody waits for them."""
         changes = []
         for job_id in sorted(self._job_ids):
-            with suppress(RecordUnreadable):  # a newer version wrote it: the others are told all the same
+            with suppress(RecordUnreadable):  # a newer version has written it; it must not hide the other jobs
                 changes.append(JobChange(_BEFORE_ALL, job_id, await self._find_record(job_id)))
         return [change for change in changes if change.record is None or self._wanted.matches(change.record)]
 
@@ -123,7 +125,7 @@ class AllJobsReader:
             return None
 
     def _is_wanted(self, change: JobChange) -> bool:
-        """Whether the change is told: also the one by which a job that was told of leaves the filter."""
+        """Whether the reader gets the change: the job matches the filter, or it matched and has just left it."""
         if self._job_ids and change.job_id not in self._job_ids:
             return False
         if change.record is None:
@@ -141,11 +143,11 @@ class AllJobsReader:
             del self._shown[next(iter(self._shown))]
 
     def _is_due(self) -> bool:
-        """Whether there is something to read, and it is time for it."""
+        """Whether it is time to read changes from the store, and there are some."""
         return self._is_behind or (self._bell.has_rung and self._seconds_to_batch() is None)
 
     def _seconds_to_batch(self) -> float | None:
-        """How long what has happened has still to wait; `None` if nothing has, or it need not."""
+        """How many seconds new changes must still wait; `None` if there are none, or they need not wait."""
         if not self._bell.has_rung:
             return None
         seconds = self._next_batch_at - asyncio.get_running_loop().time()
@@ -161,15 +163,16 @@ async def follow_jobs(
     interval_seconds: float,
     job_ids: Collection[str] = (),
 ) -> AsyncIterator[AllJobsReader]:
-    """Follow all jobs that `wanted` lets through, and the deletion of any; of these `job_ids` only, if there are some.
+    """Follow all jobs that match `wanted`, and the deletion of any job. With `job_ids`, only these jobs.
 
-    The newest hundred come first, the oldest of them first, or all of `job_ids`, and those of them that are not there
-    as deleted; or, given the position of an event, what has changed since.
-    Each event is what a job is by then, and the same may come twice; `interval_seconds` is the shortest time from one
-    look at the store to the next. A reader that comes so late that the store does not know any more what has happened
-    begins again with the present.
+    Without `after`, the newest hundred jobs come first, the oldest of them first. With `job_ids`, all of these come
+    first, and one that does not exist comes as deleted. With `after`, the position of an event, the changes since then
+    come first. If the store does not know them any more, the reader begins again with the present.
+
+    Each event has a job's newest record, and the same record can come twice. `interval_seconds` is the shortest time
+    between two looks at the store.
     """
     with hub.subscribe_all() as bell:
         feed = AllJobsReader(store.reads, store.changes, bell, wanted, job_ids, interval_seconds)
-        await feed.begin(after or None)  # 0 is the position of what came before all changes
+        await feed.begin(after or None)  # 0 comes before all changes: the reader has seen nothing
         yield feed

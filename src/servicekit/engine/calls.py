@@ -1,4 +1,4 @@
-"""What is checked of a call before it becomes a job."""
+"""The checks of a call before it becomes a job."""
 
 from typing import Final
 
@@ -15,9 +15,9 @@ _INSIDE: Final = (RunnerKind.COROUTINE, RunnerKind.THREAD)  # in the service's o
 def check_call(
     target: JobTarget, args: tuple[object, ...], kwargs: dict[str, object], options: JobOptions
 ) -> tuple[RunnerKind, str]:
-    """Say what runs the target, and what it is called.
+    """The kind of runner for the target, and the target's name.
 
-    `InvalidTarget` if nothing can run it, `InvalidArguments` if its arguments do not fit it.
+    `InvalidTarget` if no runner can run it, `InvalidArguments` if its arguments do not fit, or a job cannot have them.
     """
     signature = signature_of(target) if callable(target) else None
     known = None if signature is None or options.runner is not None else signature.kind

@@ -1,4 +1,4 @@
-"""One reader's view of one job: first what is, then what changes, in order and nothing twice."""
+"""A job, followed by one reader: first its present record, then its changes, in order and none twice."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,18 +11,18 @@ from servicekit.jobs.events import JobEvent
 from servicekit.ports import JobReads, JobStore
 
 OpenStore = Callable[[], Awaitable[JobStore]]
-"""Gives the store, ready to be asked."""
+"""Returns the store, open."""
 
-_NONE: Final = -1
+_NONE: Final = -1  # below every version, so that the present record is told
 
 
 class JobReader:
-    """What a reader has still to be told of a job: its present record first; or, after `after_version`, all that has
-    changed since.
+    """The events of a job that a reader has not read: first the present record; or, given `after_version`, all changes
+    since that version.
 
-    It is a context manager, and may be asked inside: `JobNotFound` on entering if there is no such job.
-    `interval_seconds` is the shortest time between two updates that are no change of status. One of ten thousand
-    readers costs what it keeps, so there is nothing here that it does not need while it waits.
+    It is a context manager, to be read inside. On entering it raises `JobNotFound` if there is no such job.
+    `interval_seconds` is the shortest time between two events that are no change of status. There can be ten thousand
+    readers, so it keeps nothing that it does not need while it waits.
     """
 
     __slots__ = (
@@ -74,7 +74,7 @@ class JobReader:
         return self._mailbox.is_closed
 
     def close(self) -> None:
-        """End the reading from outside, after what is still to be read."""
+        """End the reading from outside. Events that are there can still be read."""
         self._mailbox.close()
 
     def wake(self) -> None:
@@ -82,7 +82,7 @@ class JobReader:
         self._mailbox.wake()
 
     async def next_event(self) -> JobEvent | None:
-        """Wait for the next event. `None`: woken without one, or closed."""
+        """Wait for the next event. `None` if it was woken by `wake`, or closed."""
         event = self.take_event()
         if event is None and not self.is_closed:
             await self._mailbox.wait(self._seconds_to_update())
@@ -94,7 +94,7 @@ class JobReader:
         while (event := self._take_any()) is not None:
             if event.record is None:
                 return event
-            # The store was read after the mailbox was opened, so it may have said this already.
+            # The store was read after the mailbox was opened, so the reader may have had this version from the store.
             if event.record.version > self._version:
                 self._version = event.record.version
                 if not event.is_transition:
@@ -105,7 +105,8 @@ class JobReader:
     async def _read(self, reads: JobReads) -> list[JobEvent]:
         present = await reads.get_record(self._job_id)
         backlog = [JobEvent(self._job_id, present)]
-        if not 0 <= self._version <= present.version:  # a version that never was: start anew
+        # A version that this job never had, or none: the reader gets the present record only.
+        if not 0 <= self._version <= present.version:
             self._version = 0
         elif self._version < present.version:
             missed = await reads.list_transitions(self._job_id, self._version)
@@ -119,7 +120,7 @@ class JobReader:
         return self._mailbox.take(only_transitions=self._seconds_to_update() is not None)
 
     def _seconds_to_update(self) -> float | None:
-        """How long the newest update has still to wait; `None` if none waits, or need not."""
+        """How many seconds the newest update must still wait; `None` if there is none, or it need not wait."""
         if not self._mailbox.has_update:
             return None
         seconds = self._next_update_at - asyncio.get_running_loop().time()

@@ -7,10 +7,10 @@ from servicekit.ports import Clock
 
 
 class TimeLimits:
-    """Watches the limits of an attempt, which is not known here: see `AttemptHost`.
+    """The time limits of one attempt. It does not refer to the attempt: see `AttemptHost`.
 
-    The attempt's progress is heard of when it is written down, up to a twentieth of a second after it was reported; if
-    the store is away then, when the limit is reached.
+    It learns of progress when that is written to the store, up to a twentieth of a second late. If the store is away,
+    it looks at the job's newest progress when the limit is reached.
     """
 
     def __init__(self, job: RunningJob, options: JobOptions, clock: Clock) -> None:
@@ -23,7 +23,7 @@ class TimeLimits:
 
     @property
     def is_needed(self) -> bool:
-        """Whether there is anything to watch for."""
+        """Whether the attempt has any limit."""
         return self._run_seconds is not None or self._silence_seconds is not None
 
     def hear(self) -> None:
@@ -31,7 +31,7 @@ class TimeLimits:
         self._heard, self._heard_at = self._job.newest_progress, self._clock.monotonic()
 
     async def wait_exceeded(self) -> TimeLimitExceeded:
-        """The first limit that is exceeded; to be canceled when the attempt has ended."""
+        """Wait for the first limit that is exceeded. Cancel it when the attempt has ended."""
         while (error := self._find_exceeded()) is None:
             await self._clock.sleep(self._seconds_left())
         return error
@@ -43,10 +43,11 @@ class TimeLimits:
         if self._silence_seconds is not None and now - self._heard_at >= self._silence_seconds:
             if self._job.newest_progress is self._heard:
                 return SilenceTimeout(self._silence_seconds)
-            self.hear()
+            self.hear()  # there was progress that could not be written: the time begins again
         return None
 
     def _seconds_left(self) -> float:
         now = self._clock.monotonic()
         limits = [(self._began_at, self._run_seconds), (self._heard_at, self._silence_seconds)]
+        # Never 0: by rounding, the sleep could else end before the limit, and this would spin.
         return max(0.001, min(since + seconds - now for since, seconds in limits if seconds is not None))

@@ -1,4 +1,4 @@
-"""One reader's view of one job and its log: what the job says as well as what becomes of it."""
+"""A job and its log, followed by one reader: the lines of the log between the changes of the job."""
 
 import asyncio
 from collections import deque
@@ -14,32 +14,32 @@ from servicekit.jobs.events import JobEvent
 from servicekit.jobs.log_lines import LogLine, LogPage
 from servicekit.ports import JobReads
 
-_LOOK_INTERVAL_SECONDS: Final = 0.1
-_LINES_AT_ONCE: Final = 200
+_LOOK_INTERVAL_SECONDS: Final = 0.1  # at once to a person, and ten looks a second at most however fast a job writes
+_LINES_AT_ONCE: Final = 200  # at most 400,000 characters: all that one reader holds in memory
 _PAGE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class LogEvent:
-    """What a reader is told next: some lines, or a change of the job. With both numbers it can go on from there."""
+    """Some lines of the log, or a change of the job. With the two numbers a reader can go on from here."""
 
     told: list[LogLine] | JobEvent
     version: int
-    """Of the newest record that the reader has been told; 0 if none."""
+    """The version of the newest record that the reader has had; 0 if none."""
     line_number: int
-    """Of the newest line that the reader has been told; 0 if none."""
+    """The number of the newest line that the reader has had; 0 if none."""
 
     @property
     def is_last(self) -> bool:
-        """Whether nothing can come after it."""
+        """Whether no event can follow."""
         return isinstance(self.told, JobEvent) and self.told.is_last
 
 
 class LogReader:
-    """What a reader has still to be told of a job and its log. Used inside `watch_log`.
+    """The lines and changes of a job that a reader has not read. It is used inside `watch_log`.
 
-    No lines are kept for a reader: when it has taken some, the store is asked for the next. The end of the job is told
-    after all that it had to say.
+    No lines are kept for a reader. When it has read some, the store is asked for the next ones. The end of the job
+    comes after all its lines.
     """
 
     def __init__(self, reader: JobReader, reads: JobReads, job_id: str, after_version: int, after_line: int) -> None:
@@ -59,7 +59,7 @@ class LogReader:
         return self._reader.is_closed
 
     def close(self) -> None:
-        """End the reading from outside, without what the log still holds."""
+        """End the reading from outside. Lines that were not read yet do not come any more."""
         self._reader.close()
 
     def wake(self) -> None:
@@ -67,7 +67,7 @@ class LogReader:
         self._reader.wake()
 
     def ring(self) -> None:
-        """There may be new lines: look at them, but not sooner after the last look than every reader does."""
+        """There may be new lines: look for them, but not sooner than `_LOOK_INTERVAL_SECONDS` after the last look."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_at(self._next_look_at, self._look)
 
@@ -77,7 +77,7 @@ class LogReader:
         self.wake()
 
     async def next_event(self) -> LogEvent | None:
-        """Wait for the next event. `None`: woken without one, or closed. `JobNotFound` if the job is deleted."""
+        """Wait for the next event. `None` if it was woken by `wake`, or closed. `JobNotFound` if the job is deleted."""
         change = await self._next_change()
         if change is not None:
             return self._tell(change)
@@ -90,7 +90,10 @@ class LogReader:
         return None
 
     async def _next_change(self) -> JobEvent | None:
-        """The next change of the job, but for one that waits for the log. Waited for unless that is to be read."""
+        """The next change of the job, if any. It waits for one unless the log must be read first.
+
+        The end of the job is kept back, since the lines of the log come before it.
+        """
         if self._end is not None:
             return None
         change = self._reader.take_event()
@@ -102,7 +105,7 @@ class LogReader:
         return None
 
     async def _read(self) -> list[LogLine]:
-        await asyncio.sleep(0)  # a store in memory and a fast reader would leave nobody else a turn
+        await asyncio.sleep(0)  # with a store in memory and a fast reader, nothing else would get a turn
         self._next_look_at = asyncio.get_running_loop().time() + _LOOK_INTERVAL_SECONDS
         self._is_due = False
         page = await self._reads.list_log(self._job_id, self._line_number, _LINES_AT_ONCE)
@@ -127,11 +130,11 @@ async def watch_log(
     after_line: int = 0,
     interval_seconds: float = 0.0,
 ) -> AsyncIterator[LogReader]:
-    """Watch a job and its log: the present record and all lines that are kept; or what comes after these two numbers.
+    """Follow a job and its log: the present record and all kept lines; or the changes and lines after the two numbers.
 
-    A line is told before the end of its job, and no line twice. Of lines that are written faster than they are read,
-    those are missing that the store has dropped meanwhile. `JobNotFound` if there is no such job; `interval_seconds` as
-    for `JobReader`.
+    A line comes before the end of its job, and no line comes twice. If lines are written faster than they are read,
+    some can be missing, which the store has dropped. `JobNotFound` if there is no such job. `interval_seconds` as for
+    `JobReader`.
     """
     async with JobReader(open_store, hub, job_id, after_version or None, interval_seconds) as reader:
         log_reader = LogReader(reader, (await open_store()).reads, job_id, after_version, after_line)
@@ -140,7 +143,7 @@ async def watch_log(
 
 
 async def read_lines(reader: LogReader, job_id: str) -> AsyncIterator[LogLine]:
-    """The lines that a reader is told, to the end of the job. `JobNotFound` if it is deleted meanwhile."""
+    """The lines of a reader, to the end of the job. `JobNotFound` if the job is deleted meanwhile."""
     event = None
     while event is None or not event.is_last:
         event = await reader.next_event()
@@ -152,7 +155,7 @@ async def read_lines(reader: LogReader, job_id: str) -> AsyncIterator[LogLine]:
 
 
 async def list_tail(reads: JobReads, job_id: str, count: int) -> LogPage:
-    """The newest lines of a job, at most `count`. Reads all that are kept of it, which the store has bounded."""
+    """The newest lines of a job, at most `count`. It reads all kept lines, whose number the store bounds."""
     newest: deque[LogLine] = deque(maxlen=count)
     page = await reads.list_log(job_id, 0, _PAGE)
     newest.extend(page.lines)

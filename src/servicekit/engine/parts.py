@@ -1,4 +1,4 @@
-"""What a scheduler is made of."""
+"""The parts of a scheduler."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from servicekit.ports import Clock, JobStore, Runner
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerParts:
-    """What a scheduler is made of: chosen by `create_scheduler`, or by who wants parts of their own."""
+    """The parts of a scheduler. `create_scheduler` chooses them; a test or an application can give parts of its own."""
 
     store: JobStore
     hub: EventHub

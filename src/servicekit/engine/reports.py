@@ -1,4 +1,4 @@
-"""What a running job says, on its way to the store."""
+"""Reports: progress and lines of a running job, on their way to the store."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from servicekit.jobs.record import Progress
 from servicekit.jobs.submission import Claim
 from servicekit.ports import AttemptStore
 
-PROGRESS_INTERVAL_SECONDS: Final = 0.05
-_MOST_LINES: Final = 2_000
+PROGRESS_INTERVAL_SECONDS: Final = 0.05  # twenty writes a second at most, however often a target reports
+_MOST_LINES: Final = 2_000  # two full buffers of a job: what a store that is away may cost in memory
 
 
 class JobReports:
-    """Progress and lines of one attempt. They are written now and then while there are new ones, and at the end.
+    """Progress and lines of one attempt. They are written at intervals while there are new ones, and at the end.
 
-    What could not be written is written with what comes next: of progress the newest, of lines the newest 2,000.
+    If they cannot be written, they are kept for the next time: the newest progress, and the newest 2,000 lines.
     """
 
     def __init__(self, claim: Claim, job: RunningJob, store: AttemptStore, limits: TimeLimits | None) -> None:
@@ -28,22 +28,22 @@ class JobReports:
         self._job = job
         self._store = store
         self.limits = limits
-        """What is to hear of progress."""
+        """The time limits, which are told of progress."""
         self._task: asyncio.Task[None] | None = None
         self._is_writing = False
         self._is_stopped = False
-        self._timer: asyncio.TimerHandle | None = None  # of the next report, if there may be one without new output
+        self._timer: asyncio.TimerHandle | None = None  # for a line that is written over: see `seconds_to_next_line`
         self._progress: Progress | None = None
         self._lines: Sequence[NewLine] = ()
 
     def start(self) -> None:
-        """Write what is new, for as long as there is something new. It is called on the event loop."""
+        """Write reports as long as there are new ones. Called on the event loop."""
         self._cancel_timer()
         if self._task is None and not self._is_stopped:
             self._task = asyncio.create_task(self._write_all(), name=f"reports of {self._job.id}")
 
     async def stop(self) -> None:
-        """Start nothing more, and let end what is being written, which `write` would write again."""
+        """Start no more writes, and wait for one that is under way: `write` would else write the same again."""
         self._is_stopped = True
         self._cancel_timer()
         task, self._task = self._task, None  # see `AttemptHost`
@@ -69,7 +69,7 @@ class JobReports:
             self._timer = asyncio.get_running_loop().call_later(seconds, self.start)
 
     async def _write_once(self, backoff: Backoff) -> float | None:
-        """Write what is new, and say how long to wait until the next time; `None` if nothing was new."""
+        """Write new reports. Return the seconds to wait until the next time; `None` if there were none."""
         self._is_writing = True
         try:
             is_new = await self.write()
@@ -81,16 +81,17 @@ class JobReports:
         return PROGRESS_INTERVAL_SECONDS if is_new else None
 
     async def write(self) -> bool:
-        """Write the newest progress and the new lines, and say whether there were any."""
+        """Write the newest progress and the new lines. Return whether there were any."""
         progress = self._job.take_progress()
         if progress is not None and self.limits is not None:
             self.limits.hear()
         progress = progress or self._progress
         if progress is not None:
-            self._progress = progress  # for whoever writes next, if this is cut off; to write it twice does no harm
+            self._progress = progress  # kept for the next write, if this one is cut off; writing it twice does no harm
             await self._store.report_progress(self._claim, progress)
             self._progress = None
-        # Taken only here: the task may be cut off while it waits, when what it asked of the store is written still.
+        # Taken right before they are written. If the task is cut off while it waits for the store, the store still
+        # writes them; if it were cut off between, they would be lost.
         lines = [*self._lines, *self._job.take_lines()][-_MOST_LINES:]
         if lines:
             self._lines = ()

@@ -1,13 +1,13 @@
-"""Submits the jobs of schedules.
+"""The schedule runner: it submits the jobs of schedules at their ticks.
 
-A schedule is kept in the store, with its next tick. Every process that shares the store has a schedule runner, and at
-each tick all of them ask the store to let it pass: one succeeds, and its job is kept in the same step, so that no tick
-gets two jobs and none is forgotten, whoever dies. If no process was there at the time, the first one that is finds out
-how late it is, and does what the schedule says of missed ticks. The tick after is computed from the tick, never from
-when that was noticed, so that a schedule does not drift.
+A schedule is kept in the store, with its next tick. Every process that shares the store has a schedule runner. At each
+tick, all of them ask the store to fire the tick, and one succeeds. The store keeps the job in the same step. So no tick
+gets two jobs, and no tick is lost, whichever process dies. If no process was there at the time, the first one that
+starts sees how late it is, and follows the schedule's policy for missed ticks. The next tick is computed from the tick,
+and not from the time at which it was fired, so that a schedule does not drift.
 
-A next tick that is further away than it can be shows that the clock was ahead when it was written: `next_after_setting`
-says what becomes of it. That is looked at when the schedule runner starts, and whenever somebody has set the clock.
+If a next tick is too far away, the clock was ahead when it was written: `next_after_setting` has the rule for that. It
+is applied when the schedule runner starts, and whenever somebody has set the clock.
 """
 
 import asyncio
@@ -24,18 +24,18 @@ from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
 from servicekit.jobs.timetable import MissedTicks, next_after_setting
 from servicekit.ports import Clock, ClockSetting, ScheduleStore, StoreLiveness
 
-MISSED_AFTER: Final = timedelta(seconds=60)
-_LONGEST_SECONDS: Final = 30.0  # somebody may set the clock
-_LONGEST_IF_SHARED_SECONDS: Final = 2.0
-_AFTER_BUG_SECONDS: Final = 60.0
-_TICKS_AT_ONCE: Final = 100
-_CORRECTION: Final = timedelta(days=1)  # a clock that was behind by more had not been set yet
+MISSED_AFTER: Final = timedelta(seconds=60)  # the finest step of cron: a later tick is one of another minute
+_LONGEST_SECONDS: Final = 30.0  # somebody can set the clock, so a long wait must not be trusted
+_LONGEST_IF_SHARED_SECONDS: Final = 2.0  # another process can add a schedule, and does not tell this one
+_AFTER_BUG_SECONDS: Final = 60.0  # often enough if the cause is removed, and rare enough not to fill the log
+_TICKS_AT_ONCE: Final = 100  # a schedule of many missed ticks must not keep the others from their turn
+_CORRECTION: Final = timedelta(days=1)  # a clock that was behind by more had not been set since the machine started
 
 _log = logging.getLogger("servicekit.engine")
 
 
 class ScheduleRunner:
-    """Has the store submit the jobs of schedules when they are due; `on_submit` is called after each."""
+    """Fires the ticks of schedules when they are due. `on_submit` is called after each job."""
 
     def __init__(
         self,
@@ -56,45 +56,45 @@ class ScheduleRunner:
         self._longest_seconds = own_seconds if longest_seconds is None else longest_seconds
         self._declared: dict[str, Schedule] = {}
         self._setting: ClockSetting | None = None
-        self._problems: dict[str, str] = {}  # of schedules, as they were told
+        self._problems: dict[str, str] = {}  # those that were logged, by the schedule's name
         self._changed = asyncio.Event()
         self._backoff = Backoff()
-        self._backoffs: dict[str, Backoff] = {}  # of the schedules that could not be fired
+        self._backoffs: dict[str, Backoff] = {}  # for schedules whose ticks could not be fired
         self._failures = FailureLog(_log)
 
     def wake(self) -> None:
-        """Something may be due earlier than was known."""
+        """A tick may be due earlier than the runner knows: look again."""
         self._changed.set()
 
     def declare(self, schedule: Schedule) -> None:
-        """Keep the schedule when the store has been opened: see `put_declared`."""
+        """Put the schedule into the store as soon as it is open: see `put_declared`."""
         self._declared[schedule.name] = schedule
 
     async def put_declared(self) -> None:
-        """Bring what was declared into the store, which is open. What says the same as before goes on as it was."""
+        """Put the declared schedules into the store, which is open. One that has not changed goes on as before."""
         for schedule in self._declared.values():
             await self.put(schedule)
 
     async def put(self, schedule: Schedule) -> None:
-        """Bring the schedule into the store, which is open."""
+        """Put the schedule into the store, which is open."""
         await self._schedules.put_schedule(schedule, schedule.timetable.next_after(self._now()))
         self.wake()
 
     async def run(self) -> None:
-        """Let ticks pass at their times until canceled. May be run again, also on another event loop."""
-        self._changed = asyncio.Event()
+        """Fire ticks at their times until canceled. It may be run again, also on another event loop."""
+        self._changed = asyncio.Event()  # a new one, since an event belongs to one event loop
         while True:
             self._changed.clear()
-            await wait_for_change(self._clock, await self._let_pass(), self._changed)
+            await wait_for_change(self._clock, await self._fire_due(), self._changed)
 
-    async def _let_pass(self) -> float | None:
-        """Let pass what is due. Say how long to wait until the next look; `None`: until something changes."""
+    async def _fire_due(self) -> float | None:
+        """Fire the ticks that are due. Return the seconds to the next look; `None`: look again after a `wake`."""
         try:
             found = await self._schedules.list_schedules()
         except StoreUnavailable as error:
             _log.debug("It is not known which schedules are due: %s", error)
             return self._backoff.next_seconds()
-        except Exception as error:  # one that another version of the service has written, say
+        except Exception as error:  # such as from a row that another version has written
             self._failures.exception("The schedules cannot be read, and no job of theirs is submitted", error)
             return _AFTER_BUG_SECONDS
         self._backoff.reset()
@@ -109,7 +109,7 @@ class ScheduleRunner:
         return max(0.0, min([self._longest_seconds, *seconds]))
 
     def _warn_of(self, found: Sequence[ScheduleState]) -> None:
-        """Say once of each schedule that it is left out, and why: no tick of it shall be missed in silence."""
+        """Log once for each schedule with a problem that it submits no jobs: nobody would else notice missing jobs."""
         problems = {state.name: state.problem for state in found if state.problem}
         for name, problem in problems.items():
             if self._problems.get(name) != problem:
@@ -121,7 +121,7 @@ class ScheduleRunner:
         self._problems = problems
 
     def _look_at_clock(self) -> timedelta | None:
-        """By how much somebody has set the clock since the last look, 0 if that is not known; `None`: not at all."""
+        """By how much the clock was set since the last look; 0 if that is unknown; `None` if it was not set."""
         setting, before = self._clock.setting(), self._setting
         if setting.is_like(before):
             return None
@@ -129,7 +129,7 @@ class ScheduleRunner:
         return timedelta(seconds=0 if before is None else setting.seconds_since(before) or 0)
 
     async def _try_to_fire(self, state: ScheduleState, moved: timedelta | None) -> datetime | None:
-        """Let the schedule's ticks pass that are due, and return when to look at it again."""
+        """Fire the schedule's ticks that are due, and return when to look at it again; `None` for never."""
         try:
             next_at = await self._fire(state if moved is None else await self._correct(state, moved))
             self._backoffs.pop(state.name, None)
@@ -138,7 +138,7 @@ class ScheduleRunner:
         except StoreUnavailable as error:
             _log.debug("A job of schedule %r is not submitted yet: %s", state.name, error)
             seconds = self._backoffs.setdefault(state.name, Backoff()).next_seconds()
-            self._setting = None  # it may have needed correction
+            self._setting = None  # the correction may be what failed, so it must be tried again
         except Exception as error:  # a bug must not stop the other schedules
             self._failures.exception(f"The jobs of schedule {state.name!r} cannot be submitted", error)
             seconds = _AFTER_BUG_SECONDS
@@ -147,11 +147,12 @@ class ScheduleRunner:
         return self._now() + timedelta(seconds=seconds)
 
     async def _correct(self, state: ScheduleState, moved: timedelta) -> ScheduleState:
-        """The schedule with a next tick that is no further away than it can be, in the past or in the future."""
+        """The schedule, its next tick corrected if the wrong clock has left it too far in the past or the future."""
         if state.next_at is None or state.timetable is None:
             return state
         now = self._now()
-        if moved > _CORRECTION and state.next_at < now:  # nobody was away: nothing was missed
+        # The ticks in between have never been: the clock has jumped over them, and the service was not away.
+        if moved > _CORRECTION and state.next_at < now:
             next_at = state.timetable.next_after(now)
         else:
             next_at = next_after_setting(state.timetable, state.next_at, state.last_at, now)
@@ -159,7 +160,8 @@ class ScheduleRunner:
             return state
         _log.info("Schedule %r: the clock was set, and its next tick is at %s", state.name, next_at)
         await self._schedules.fire_schedule(state.name, state.next_at, next_at, None)
-        return await self._schedules.get_schedule(state.name)  # another process may have done the same
+        # Read again, since another process can have corrected it first, and the call before then did nothing.
+        return await self._schedules.get_schedule(state.name)
 
     async def _fire(self, state: ScheduleState) -> datetime | None:
         tick, now = state.next_at, self._now()
@@ -169,7 +171,7 @@ class ScheduleRunner:
             next_tick, is_wanted = _plan(state, tick, now)
             job_id = self._next_id() if is_wanted else None
             fired = await self._schedules.fire_schedule(state.name, tick, next_tick, job_id)
-            if fired is FiredSchedule.LOST:  # whoever was faster goes on, and the next look shows how far that is
+            if fired is FiredSchedule.LOST:  # another process was faster, and goes on: the next look shows how far
                 break
             if fired is FiredSchedule.SUBMITTED:
                 self._on_submit()
@@ -180,8 +182,8 @@ class ScheduleRunner:
 
 
 def _plan(state: ScheduleState, tick: datetime, now: datetime) -> tuple[datetime | None, bool]:
-    """The tick after one that is due, and whether this one gets a job."""
-    assert state.timetable is not None  # it has no problem
+    """The tick that follows a due tick, and whether the due one gets a job."""
+    assert state.timetable is not None  # schedules with a problem were left out
     next_after = state.timetable.next_after
     if now - tick < MISSED_AFTER:
         return next_after(tick), True

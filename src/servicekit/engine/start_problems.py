@@ -1,9 +1,9 @@
-"""What keeps jobs from beginning here, and how much is tried meanwhile.
+"""Start problems: the system has no thread, no process or no descriptor for a job.
 
-A job whose work could not begin, for want of a thread, a process or a descriptor, goes back, and costs nothing. The
-worker then claims no more of that kind than has begun already, so that it does not spin. After a pause one more is
-tried. If that cannot begin either, the next pause is twice as long; if it does, twice as many are tried the next time,
-until nothing comes back any more.
+Such a job is given back, and its attempt does not count. The worker then runs no more jobs of that kind than run
+already, since it would else claim and give back the same jobs without end. After a pause it tries one more. If that one
+cannot begin either, the next pause is twice as long. If it begins, twice as many are tried the next time, until the
+problem is over.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from typing import Final
 from servicekit.jobs.backoff import Backoff
 from servicekit.jobs.options import RunnerKind
 
-_FIRST_SECONDS: Final = 0.25
-_LONGEST_SECONDS: Final = 10.0
-_MOST_TRIED: Final = 64  # so many that began one after the other, and there is nothing to be careful about any more
+_FIRST_SECONDS: Final = 0.25  # other jobs mostly end, and free what was missing, in less time
+_LONGEST_SECONDS: Final = 10.0  # jobs must go on soon after the cause is removed, by a person mostly
+_MOST_TRIED: Final = 64  # if so many begin at once, the system has what it needs again
 _NAMES: Final[Mapping[RunnerKind, str]] = {
     RunnerKind.COROUTINE: "Coroutines",
     RunnerKind.THREAD: "Functions in threads",
@@ -28,7 +28,7 @@ _log = logging.getLogger("servicekit.engine")
 
 
 class StartProblems:
-    """The kinds of work that cannot begin in this process; `wake` is called when one of them is to be tried again."""
+    """The kinds of jobs that cannot begin in this process. `wake` is called when one of them may be tried again."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
@@ -36,19 +36,19 @@ class StartProblems:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing hinders anything, as far as is known."""
+        """Whether there are no known problems."""
         return not self._found
 
     def list_most(self) -> Iterable[tuple[RunnerKind, int]]:
-        """The kinds that are hindered, each with how many may run at once."""
+        """The kinds with a problem, each with how many jobs of it may run at once."""
         return ((kind, problem.most) for kind, problem in self._found.items())
 
     def find_problem(self) -> str | None:
-        """What is wrong, in words, or `None`."""
+        """The problems as a text for people, or `None`."""
         return " ".join(_describe(kind, found.reason) for kind, found in self._found.items()) or None
 
     def note_problem(self, kind: RunnerKind, reason: str, running: int, *, is_late: bool) -> None:
-        """One of the kind could not begin, beside so many that have; though it was said that it had, if `is_late`."""
+        """A job of this kind could not begin, while `running` others run. `is_late`: it was counted as begun before."""
         problem = self._found.get(kind)
         if problem is None:
             _log.warning("%s", _describe(kind, reason))
@@ -62,7 +62,7 @@ class StartProblems:
             problem.is_tried = True
 
     def note_all_claimed(self, excluding: Collection[RunnerKind]) -> None:
-        """All that can be claimed now of the other kinds is claimed."""
+        """All jobs that can be claimed now were claimed, except those of the kinds `excluding`."""
         for kind in self._found.keys() - excluding:
             self._found[kind].is_asked = True
 
@@ -72,7 +72,7 @@ class StartProblems:
             problem.begun += 1
 
     def clear(self) -> None:
-        """Know of nothing any more: the event loop is another one, or the process."""
+        """Forget all problems: the event loop or the process is another one."""
         for problem in self._found.values():
             problem.stop()
         self._found.clear()
@@ -88,17 +88,17 @@ class StartProblems:
 
 
 class _StartProblem:
-    """What hinders one kind of work; `on_pause_over` is called after each pause."""
+    """The problem of one kind of jobs. `on_pause_over` is called after each pause."""
 
     def __init__(self, on_pause_over: Callable[[], None]) -> None:
         self.reason = ""
         self.most = 0
         self.is_asked = False
-        """Whether all that could be claimed since the last pause was."""
+        """Whether the worker has claimed all jobs of the kind that it could since the last pause."""
         self.is_tried = False
-        """Whether that was anything."""
+        """Whether there was any such job."""
         self.begun = 0
-        """How many of those have begun."""
+        """How many of these jobs have begun."""
         self._on_pause_over = on_pause_over
         self._step = 0
         self._pauses = Backoff(_FIRST_SECONDS, _LONGEST_SECONDS)
@@ -106,25 +106,25 @@ class _StartProblem:
 
     @property
     def is_over(self) -> bool:
-        """Whether what was tried has begun, or nothing was there to be tried."""
+        """Whether the problem counts as over: enough jobs have begun, or none was there to be tried."""
         if self._step == 0 or not (self.is_asked or self.is_tried):
             return False
         return not self.is_tried or (self.begun > 0 and self._step >= _MOST_TRIED)
 
     def hold(self, reason: str, running: int) -> None:
-        """Let no more run than do."""
+        """Let no more jobs run than run now."""
         self.reason = reason
         self.most = running
-        if self._step > 0 or self._timer is None:  # else it is known already
+        if self._step > 0 or self._timer is None:  # else the pause runs already: jobs often fail to begin in groups
             self._step = 0
             if self.begun > 0:
                 self._pauses.reset()
             self._start_timer(self._pauses.next_seconds())
 
     def open(self) -> None:
-        """Let more run than did, if those that were let run before have begun."""
+        """Let more jobs run, if some of the last ones have begun."""
         self._start_timer(_FIRST_SECONDS)
-        if self._step == 0 or self.begun > 0:  # else they still try
+        if self._step == 0 or self.begun > 0:  # else the last ones are still on their way
             self._step = max(1, 2 * self._step)
             self.most += self._step
             self.is_asked, self.is_tried, self.begun = False, False, 0

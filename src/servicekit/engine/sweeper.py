@@ -1,4 +1,4 @@
-"""What is done from time to time."""
+"""The sweeper: it takes over the jobs of dead processes, and drops old jobs, from time to time."""
 
 import asyncio
 import logging
@@ -8,11 +8,11 @@ from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.retention import Retention
 from servicekit.ports import StoreLiveness
 
-_LONGEST_SECONDS = 60.0
-_LONGEST_IF_SHARED_SECONDS = 2.0  # a file may get thousands of jobs a second, and drops what is too much only here
-_SHORTEST_SECONDS = 0.05
-_BATCH = 500
-_RESCUE_SECONDS = 0.6
+_LONGEST_SECONDS = 60.0  # in memory, jobs beyond `max_count` are dropped at once; only their age is looked at here
+_LONGEST_IF_SHARED_SECONDS = 2.0  # a file can get thousands of jobs a second, and drops those beyond `max_count` here
+_SHORTEST_SECONDS = 0.05  # for a retention of milliseconds, as in tests: the loop must not spin
+_BATCH = 500  # other writes wait for this one, so it must be short
+_RESCUE_SECONDS = 0.6  # jobs of a dead process must go on within a second
 
 _log = logging.getLogger("servicekit.engine")
 
@@ -25,17 +25,19 @@ async def rescue_jobs(liveness: StoreLiveness) -> None:
             await liveness.rescue()
             backoff.reset()
             seconds = _RESCUE_SECONDS
-        except OSError as error:  # `StoreUnavailable` is one; so is a lock that cannot be looked at
+        except OSError as error:  # from the file (`StoreUnavailable`), or from the lock of another process
             _log.debug("It is not known which processes have died: %s", error)
             seconds = backoff.next_seconds()
         await asyncio.sleep(seconds)
 
 
 async def sweep(liveness: StoreLiveness, retention: Retention, attempts: RunningAttempts) -> None:
-    """Drop what is too old and settle what was cut off, until canceled: every minute, or more often if little is kept.
+    """Drop jobs that are too old, and settle attempts that were cut off, until canceled.
 
-    An error is logged, and tried again the next time.
+    It does so every minute with a store in memory, every two seconds with a file, and more often if jobs are kept for a
+    short time only. An error is logged, and the next turn tries again.
     """
+    # A tenth of the shortest age: so a job is kept at most a tenth longer than it should.
     ages = [bounds.max_age.total_seconds() / 10 for _, bounds in retention.groups() if bounds.max_age is not None]
     longest_seconds = _LONGEST_IF_SHARED_SECONDS if liveness.is_durable else _LONGEST_SECONDS
     interval_seconds = max(_SHORTEST_SECONDS, min([longest_seconds, *ages]))

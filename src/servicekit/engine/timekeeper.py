@@ -1,4 +1,4 @@
-"""Looks after what waits for a time: jobs that shall start later, and jobs that have waited for too long."""
+"""The timekeeper: it makes jobs ready whose time has come, and fails jobs that have waited for too long."""
 
 import asyncio
 import logging
@@ -8,14 +8,14 @@ from servicekit.errors import StoreUnavailable
 from servicekit.jobs.backoff import Backoff
 from servicekit.ports import AttemptStore, Clock, StoreLiveness
 
-_LONGEST_SECONDS: Final = 60.0
-_LONGEST_IF_SHARED_SECONDS: Final = 1.0  # another process, which has put off a job, may have died since
+_LONGEST_SECONDS: Final = 60.0  # somebody can set the clock, so a long wait must not be trusted
+_LONGEST_IF_SHARED_SECONDS: Final = 1.0  # another process can put off a job and die before it makes the job ready
 
 _log = logging.getLogger("servicekit.engine")
 
 
 class Timekeeper:
-    """Has the store make due what is, at the time when it is."""
+    """Calls `make_due` of the store whenever the time of a job has come."""
 
     def __init__(
         self, attempts: AttemptStore, liveness: StoreLiveness, clock: Clock, longest_seconds: float | None = None
@@ -29,19 +29,19 @@ class Timekeeper:
         self._backoff = Backoff()
 
     def wake(self) -> None:
-        """Something may be due earlier than was known."""
+        """A job may be due earlier than the timekeeper knows: look again."""
         self._changed.set()
 
     async def run(self) -> None:
-        """Look after it until canceled. May be run again, also on another event loop."""
-        self._changed = asyncio.Event()
+        """Run until canceled. It may be run again, also on another event loop."""
+        self._changed = asyncio.Event()  # a new one, since an event belongs to one event loop
         while True:
             self._changed.clear()
             seconds = await self._make_due()
             await wait_for_change(self._clock, seconds, self._changed)
 
     async def _make_due(self) -> float | None:
-        """How long to wait until the next look; `None` if nothing can be due until something changes."""
+        """Make due jobs ready. Return the seconds to the next look; `None` if nothing can be due before a `wake`."""
         try:
             moment = await self._attempts.make_due()
         except StoreUnavailable as error:
@@ -55,7 +55,7 @@ class Timekeeper:
 
 
 async def wait_for_change(clock: Clock, seconds: float | None, changed: asyncio.Event) -> None:
-    """Wait until the event is set, or for so long by this clock."""
+    """Wait until the event is set, or for so many seconds by this clock. `None` is no limit."""
     if seconds is None:
         await changed.wait()
         return

@@ -1,4 +1,4 @@
-"""The addresses of job stores: read, and put into an error without the password that one may hold."""
+"""The URLs of job stores: read, or refused with an error that does not show a password."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ _CREDENTIALS: Final = re.compile(r"^([^:/@?]*:/*)?.*@", re.DOTALL)
 
 
 def read_url(option: str, url: object) -> Path | None:
-    """The file at the address; `None` for memory. `ConfigurationError` for anything else, without its password."""
+    """The file of the URL; `None` for memory. `ConfigurationError`, without a password, for anything else."""
     if url == MEMORY_URL:
         return None
     if not isinstance(url, str):
@@ -25,13 +25,13 @@ def read_url(option: str, url: object) -> Path | None:
 
 
 def hide_password(url: str) -> str:
-    """The address without what comes before its last @ or after a question mark: a password may be there."""
+    """The URL without the parts before its last @ and after a question mark, which may have a password."""
     address, mark, _ = _CREDENTIALS.sub(lambda found: f"{found[1] or ''}***@", url).partition("?")
     return address + ("?***" if mark else "")
 
 
 def _find_fault(path: str) -> str | None:
-    """What is wrong with what stands behind the three slashes."""
+    """What is wrong with the path after the three slashes; `None` if nothing is."""
     if ":memory:" in path or not path.strip():
         return f"what keeps nothing is {MEMORY_URL}"
     if path.startswith("file:"):
@@ -44,7 +44,7 @@ def _find_fault(path: str) -> str | None:
 
 
 def _find_other_fault(url: str) -> str:
-    """What is wrong with an address that begins otherwise."""
+    """What is wrong with a URL that does not begin with `sqlite:///`."""
     if url.lower().strip(":/") in ("memory", "sqlite", "") or ":memory:" in url:
         return f"what keeps nothing is {MEMORY_URL}"
     if url.lower().startswith(("sqlite:", "sqlite+")):
