@@ -7,7 +7,7 @@ pays for a record. Nothing here awaits, so every method of the store is atomic o
     MemoryStore       the port: what happens to jobs
      ├─ PendingJobs   from their submission to their turn
      │   ├─ KeySlots  of their concurrency keys
-     │   └─ Queues    of those that are ready
+     │   └─ ReadyQueues   of those that are ready
      ├─ JobIndex      all jobs, in order of submission
      ├─ ChangeLog     which have changed last
      ├─ ByteBudget    what they keep besides their records, and how much of it may be kept

@@ -8,7 +8,7 @@ from servicekit.jobs.queues import QueueRecord
 from servicekit.stores.memory.job import Job
 from servicekit.stores.memory.key_slots import KeySlots
 from servicekit.stores.memory.priority_queue import PriorityQueue
-from servicekit.stores.memory.queues import Queues
+from servicekit.stores.memory.ready_queues import ReadyQueues
 
 
 class PendingJobs:
@@ -22,7 +22,7 @@ class PendingJobs:
     def __init__(self, on_ready: Callable[[], None]) -> None:
         self._on_ready = on_ready
         self._key_slots = KeySlots()
-        self._queues = Queues()
+        self._queues = ReadyQueues()
         self._not_due: PriorityQueue[tuple[datetime, str], Job] = PriorityQueue()
         self._expiring: PriorityQueue[tuple[datetime, str], Job] = PriorityQueue()
 

@@ -14,7 +14,7 @@ _MOST_IDLE: Final = 100
 """So many queues are kept also while there is nothing to say of them: they are likely to be used again."""
 
 
-class Queues:
+class ReadyQueues:
     """The queues that have jobs, or are paused.
 
     They take turns: next is the one with the fewest jobs running, and of several such the one that was served longest
