@@ -25,15 +25,17 @@ from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import Claim, Submission
 from servicekit.ports import Runner
 from servicekit.runners.coroutine import CoroutineRunner
+from servicekit.stores.memory.attempts import MemoryAttempts
+from servicekit.stores.memory.kept_jobs import KeptJobs
 from servicekit.stores.memory.store import MemoryStore
 from tests.fakes import noop
 
 
-class OddStore(MemoryStore):
-    """A store with mistakes in it."""
+class OddAttempts(MemoryAttempts):
+    """A part of a store with mistakes in it."""
 
-    def __init__(self, hub: EventHub) -> None:
-        super().__init__(hub, SystemClock(), Retention())
+    def __init__(self, kept: KeptJobs) -> None:
+        super().__init__(kept)
         self.odd_failures: Any = None
         self.mistakes: Counter[str] = Counter()
         """How often something goes wrong, by what it is and which job's it is."""
@@ -79,17 +81,24 @@ class OddRunner(CoroutineRunner):
         return await super().run(submission, job)
 
 
+class OddStore(MemoryStore):
+    """A store with mistakes in it."""
+
+    def __init__(self, hub: EventHub) -> None:
+        super().__init__(hub, SystemClock(), Retention())
+        self.hub = hub
+        self.attempts = self.odd = OddAttempts(self.kept)
+
+
 @pytest.fixture
 def store() -> OddStore:
     return OddStore(EventHub())
 
 
 def make_scheduler(store: OddStore, runner: CoroutineRunner | None = None) -> Scheduler:
-    hub = store._publisher
-    assert isinstance(hub, EventHub)
     runners: dict[RunnerKind, Runner] = {RunnerKind.COROUTINE: runner or CoroutineRunner()}
     options = SchedulerOptions(max_concurrency=1)
-    parts = SchedulerParts(store=store, hub=hub, runners=runners, clock=SystemClock(), options=options)
+    parts = SchedulerParts(store=store, hub=store.hub, runners=runners, clock=SystemClock(), options=options)
     return Scheduler(parts)
 
 
@@ -102,7 +111,7 @@ async def advance() -> None:
 
 
 async def test_a_counter_that_is_no_number_fails_its_job_and_frees_the_slot(store: OddStore) -> None:
-    store.odd_failures = "many"
+    store.odd.odd_failures = "many"
     async with make_scheduler(store) as scheduler:
         bad = await scheduler.with_options(retry=Retry(attempts=3, delay=0)).add_job(fail)
         good = await scheduler.add_job(noop)
@@ -121,7 +130,7 @@ async def test_a_runner_that_raises_fails_its_job_and_frees_the_slot(store: OddS
 
 
 async def test_an_end_that_the_store_makes_a_mistake_of_is_written_as_a_failure(store: OddStore) -> None:
-    store.mistakes["end noop"] = 1
+    store.odd.mistakes["end noop"] = 1
     async with make_scheduler(store) as scheduler:
         record = await scheduler.wait(await scheduler.add_job(noop), timeout=30)
         assert (record.status, record.error) == (JobStatus.FAILED, "TypeError: a mistake")
@@ -133,7 +142,7 @@ async def test_a_job_that_was_asked_to_stop_unheard_ends_and_is_not_said_to_be_t
     """As another process may have asked it, of whose wish this one has not heard yet."""
 
     async def fail_unheard() -> None:
-        await store.request_cancel(current_job().id)
+        await store.submissions.request_cancel(current_job().id)
         raise ValueError("no")
 
     async with make_scheduler(store) as scheduler:
@@ -146,7 +155,7 @@ async def test_a_job_that_was_asked_to_stop_unheard_ends_and_is_not_said_to_be_t
 
 
 async def test_a_mistake_in_the_last_report_costs_no_end(store: OddStore) -> None:
-    store.mistakes["report advance"] = 1_000
+    store.odd.mistakes["report advance"] = 1_000
     async with make_scheduler(store) as scheduler:
         record = await scheduler.wait(await scheduler.add_job(advance), timeout=30)
         assert (record.status, record.progress) == (JobStatus.COMPLETED, None)
@@ -158,7 +167,7 @@ async def test_an_end_that_cannot_be_written_is_tried_again_and_told_of(
 ) -> None:
     monkeypatch.setattr(backoff, "_FIRST_SECONDS", 0.001)
     monkeypatch.setattr(attempt, "_LATE_SECONDS", 0.0)
-    failing: Counter[str] = getattr(store, kind)
+    failing: Counter[str] = getattr(store.odd, kind)
     failing["end noop"] = 1_000_000
     async with make_scheduler(store) as scheduler:
         job_id = await scheduler.add_job(noop)
@@ -184,7 +193,7 @@ async def test_the_pauses_before_an_end_is_tried_again_grow_with_the_time_that_i
         self._late_since -= seconds  # it has passed
 
     monkeypatch.setattr(attempt.Attempt, "_pause", pause)
-    store.outages["end noop"] = 100
+    store.odd.outages["end noop"] = 100
     async with make_scheduler(store) as scheduler:
         await scheduler.wait(await scheduler.add_job(noop), timeout=30)
     assert len(pauses) == 100
@@ -194,7 +203,7 @@ async def test_the_pauses_before_an_end_is_tried_again_grow_with_the_time_that_i
 
 
 async def test_the_progress_that_was_reported_while_the_store_was_away_is_kept(store: OddStore) -> None:
-    store.outages["report advance"] = 1
+    store.odd.outages["report advance"] = 1
     async with make_scheduler(store) as scheduler:
         record = await scheduler.wait(await scheduler.add_job(advance), timeout=30)
         assert record.progress is not None
@@ -205,7 +214,7 @@ async def test_a_report_that_can_never_be_written_does_not_keep_the_end_from_it(
     store: OddStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backoff, "_FIRST_SECONDS", 0.001)
-    store.outages["report advance"] = 1_000_000
+    store.odd.outages["report advance"] = 1_000_000
     async with make_scheduler(store) as scheduler:
         record = await scheduler.wait(await scheduler.add_job(advance), timeout=30)
         assert (record.status, record.progress) == (JobStatus.COMPLETED, None)
@@ -247,7 +256,7 @@ async def test_what_a_job_has_left_behind_submits_still_and_reports_nothing(monk
     async def report_progress(*report: object) -> None:
         reports.append(report)
 
-    monkeypatch.setattr(MemoryStore, "report_progress", report_progress)
+    monkeypatch.setattr(MemoryAttempts, "report_progress", report_progress)
     strays: list[asyncio.Task[str]] = []
 
     async def stray() -> str:
@@ -273,12 +282,12 @@ async def test_a_report_that_is_being_written_when_its_job_ends_is_written_once(
 ) -> None:
     allowed, has_ended = asyncio.Event(), asyncio.Event()
     reports: list[float] = []
-    write = MemoryStore.report_progress
+    write = MemoryAttempts.report_progress
 
-    async def report_progress(store: MemoryStore, claim: Claim, progress: Progress) -> None:
+    async def report_progress(attempts: MemoryAttempts, claim: Claim, progress: Progress) -> None:
         reports.append(progress.done)
         await allowed.wait()
-        await write(store, claim, progress)
+        await write(attempts, claim, progress)
 
     async def report_and_end() -> None:
         current_job().progress(1)
@@ -286,7 +295,7 @@ async def test_a_report_that_is_being_written_when_its_job_ends_is_written_once(
             await asyncio.sleep(0)
         has_ended.set()
 
-    monkeypatch.setattr(MemoryStore, "report_progress", report_progress)
+    monkeypatch.setattr(MemoryAttempts, "report_progress", report_progress)
     async with InMemoryScheduler() as scheduler:
         job_id = await scheduler.add_job(report_and_end)
         await has_ended.wait()

@@ -14,6 +14,8 @@ from servicekit.events.hub import EventHub
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.query import ALL_JOBS, ChangePage, JobChange, JobFilter, JobPage
 from servicekit.stores.memory import MemoryStore
+from servicekit.stores.memory.changes import MemoryChanges
+from servicekit.stores.memory.reads import MemoryReads
 from tests.fakes import Gate, noop, submission
 
 
@@ -212,18 +214,32 @@ class BusyStore(MemoryStore):
         self.looks = 0
         self.has_forgotten = False
         self._ids = JobIds()
+        self.reads = BusyReads(self)
+        self.changes = ForgetfulChanges(self)
 
     async def add_job(self) -> str:
         return await self.submissions.insert(submission(self._ids.next_id()))
 
+
+class BusyReads(MemoryReads):
+    def __init__(self, store: BusyStore) -> None:
+        super().__init__(store.kept)
+        self._store = store
+
     async def list_records(self, wanted: JobFilter, limit: int, before: str | None) -> JobPage:
         page = await super().list_records(wanted, limit, before)
-        await self.add_job()
+        await self._store.add_job()
         return page
 
+
+class ForgetfulChanges(MemoryChanges):
+    def __init__(self, store: BusyStore) -> None:
+        super().__init__(store.kept)
+        self._store = store
+
     async def list_changes(self, after: int, limit: int) -> ChangePage | None:
-        self.looks += 1
-        return None if self.has_forgotten else await super().list_changes(after, limit)
+        self._store.looks += 1
+        return None if self._store.has_forgotten else await super().list_changes(after, limit)
 
 
 @asynccontextmanager
@@ -247,7 +263,7 @@ async def is_waiting(feed: AllJobsReader) -> bool:
 async def test_a_job_that_comes_while_the_others_are_listed_is_not_missed() -> None:
     async with following() as (store, feed):
         seen = [(await next_change(feed)).job_id for _ in range(2)]
-        assert seen == [record.id for record in (await store.list_records(ALL_JOBS, 10, None)).records[::-1]]
+        assert seen == [record.id for record in (await store.reads.list_records(ALL_JOBS, 10, None)).records[::-1]]
 
 
 async def test_the_store_is_left_alone_while_nothing_happens() -> None:

@@ -13,10 +13,11 @@ from servicekit.events.hub import EventHub
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.log_lines import LogPage, NewLine
 from servicekit.stores.memory import MemoryStore
+from servicekit.stores.memory.reads import MemoryReads
 from tests.fakes import submission
 
 
-class CountingStore(MemoryStore):
+class CountingReads(MemoryReads):
     """Counts how often it is asked for lines."""
 
     looks = 0
@@ -29,13 +30,14 @@ class CountingStore(MemoryStore):
 async def test_however_often_a_job_speaks_its_log_is_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_reader, "_LOOK_INTERVAL_SECONDS", 3_600)
     hub = EventHub()
-    store = CountingStore(hub, SystemClock(), Retention())
+    store = MemoryStore(hub, SystemClock(), Retention())
+    reads = store.reads = CountingReads(store.kept)
     job_id = await store.submissions.insert(submission(JobIds().next_id()))
     (claim,) = await store.attempts.claim(1, ())
     line = NewLine(datetime.now(UTC), "info", "log", "a line")
     await store.attempts.append_log(claim, [line])
 
-    async def open_store() -> CountingStore:
+    async def open_store() -> MemoryStore:
         return store
 
     async with watch_log(open_store, hub, job_id) as watch:
@@ -50,4 +52,4 @@ async def test_however_often_a_job_speaks_its_log_is_looked_at_now_and_then(monk
                 await asyncio.sleep(0)
             watch.wake()
             assert await reading is None
-    assert store.looks == 1
+    assert reads.looks == 1

@@ -39,6 +39,8 @@ from servicekit.jobs.record import JobRecord
 from servicekit.jobs.schedules import FiredSchedule, Schedule
 from servicekit.jobs.timetable import Timetable
 from servicekit.stores.memory import MemoryStore
+from servicekit.stores.memory.kept_jobs import KeptJobs
+from servicekit.stores.memory.schedules import MemorySchedules
 from servicekit.testing import FakeClock, TestScheduler
 from tests.fakes import Gate, noop
 
@@ -50,9 +52,10 @@ MINUTE = timedelta(minutes=1)
 class Bench:
     """A store in memory on a fake clock, and as many runners as are started."""
 
-    def __init__(self, store_type: type[MemoryStore] = MemoryStore) -> None:
+    def __init__(self, schedules_type: type[MemorySchedules] = MemorySchedules) -> None:
         self.clock = FakeClock(NOON)
-        self.store = store_type(EventHub(), self.clock, Retention(max_count=None))
+        self.store = MemoryStore(EventHub(), self.clock, Retention(max_count=None))
+        self.schedules = self.store.schedules = schedules_type(self.store.kept)
         self.submitted = 0
         self._ids = JobIds()
 
@@ -195,17 +198,17 @@ async def test_each_missed_tick_gets_its_job_in_order() -> None:
     await bench.clock.advance(24 * HOUR)
     async with bench.ticking():
         await bench.clock.settle()
-    assert isinstance(bench.store, Ledger)
-    assert bench.store.fired == tuple(ticks_of(every, NOON, NOON + 24 * HOUR))
+    assert isinstance(bench.schedules, Ledger)
+    assert bench.schedules.fired == tuple(ticks_of(every, NOON, NOON + 24 * HOUR))
     assert len(await bench.list_times()) == 24 * 60
 
 
-class Watched(MemoryStore):
+class Watched(MemorySchedules):
     """Notes when ticks get their jobs, in seconds that pass however the clock is set."""
 
-    def __init__(self, publisher: EventHub, clock: FakeClock, retention: Retention) -> None:
-        super().__init__(publisher, clock, retention)
-        self.clock = clock
+    def __init__(self, kept: KeptJobs) -> None:
+        super().__init__(kept)
+        self.clock: FakeClock
         self.passed: dict[str, list[float]] = {}
 
     async def fire_schedule(
@@ -223,29 +226,31 @@ class Watched(MemoryStore):
 @pytest.mark.parametrize("is_running", [True, False])
 async def test_a_clock_that_was_years_ahead_makes_no_schedule_wait_for_that_year(is_running: bool) -> None:
     bench = Bench(Watched)
-    assert isinstance(bench.store, Watched)
+    assert isinstance(bench.schedules, Watched)
+    bench.schedules.clock = bench.clock
     bench.clock.set(NOON + 1_461 * 24 * HOUR - timedelta(hours=9, seconds=10))
     await bench.put(Every(2, overlap="allow"), "often")
     await bench.put(Cron("0 3 * * *", overlap="allow"), "nightly")
     async with bench.ticking():
         await bench.clock.advance(30)
         if is_running:
-            assert len(bench.store.take_passed("nightly")) == 1
+            assert len(bench.schedules.take_passed("nightly")) == 1
             bench.clock.set(NOON)
-            bench.store.take_passed("often")
+            bench.schedules.take_passed("often")
             await bench.clock.advance(10)
-            assert len(bench.store.take_passed("often")) >= 3
+            assert len(bench.schedules.take_passed("often")) >= 3
     bench.clock.set(NOON + 14 * HOUR + 59 * MINUTE + timedelta(seconds=50))  # else while nobody ran
-    bench.store.passed.clear()
+    bench.schedules.passed.clear()
     async with bench.ticking():
         await bench.clock.advance(20)
-        assert len(bench.store.take_passed("often")) >= 8
-        assert len(bench.store.take_passed("nightly")) == 1
+        assert len(bench.schedules.take_passed("often")) >= 8
+        assert len(bench.schedules.take_passed("nightly")) == 1
 
 
 async def test_a_clock_that_is_set_back_by_an_hour_stops_no_schedule_and_doubles_no_tick() -> None:
     bench = Bench(Watched)
-    assert isinstance(bench.store, Watched)
+    assert isinstance(bench.schedules, Watched)
+    bench.schedules.clock = bench.clock
     timetables: dict[str, Timetable] = {
         "often": Every(20, overlap="allow"),
         "minutes": Cron("* * * * *", overlap="allow"),
@@ -256,17 +261,17 @@ async def test_a_clock_that_is_set_back_by_an_hour_stops_no_schedule_and_doubles
         await bench.put(timetable, name)
     async with bench.ticking(2):
         await bench.clock.advance(62 * MINUTE)
-        assert len(bench.store.take_passed("daily")) == 1
-        last = {name: bench.store.take_passed(name)[-1] for name in ("often", "minutes", "hourly")}
+        assert len(bench.schedules.take_passed("daily")) == 1
+        last = {name: bench.schedules.take_passed(name)[-1] for name in ("often", "minutes", "hourly")}
         bench.clock.set(bench.clock.now() - HOUR)
         await bench.clock.advance(2 * HOUR)
     gaps = {
-        name: [later - one for one, later in pairwise([at, *bench.store.passed[name]])] for name, at in last.items()
+        name: [later - one for one, later in pairwise([at, *bench.schedules.passed[name]])] for name, at in last.items()
     }
     assert 20 <= min(gaps["often"]) <= max(gaps["often"]) <= 60
     assert 60 <= min(gaps["minutes"]) <= max(gaps["minutes"]) <= 150
     assert 3_600 <= min(gaps["hourly"]) <= max(gaps["hourly"]) <= 7_200
-    assert "daily" not in bench.store.passed
+    assert "daily" not in bench.schedules.passed
 
 
 async def test_a_clock_that_was_behind_by_years_has_missed_nothing() -> None:
@@ -279,7 +284,7 @@ async def test_a_clock_that_was_behind_by_years_has_missed_nothing() -> None:
         assert len(await bench.list_times()) == 3
 
 
-class Ledger(MemoryStore):
+class Ledger(MemorySchedules):
     """Notes which ticks were fired."""
 
     fired: tuple[datetime, ...] = ()
@@ -321,8 +326,8 @@ async def test_a_paused_schedule_has_no_ticks_also_if_it_is_changed() -> None:
         await bench.store.schedules.set_schedule_paused("it", None, is_paused=True)
         await runner.put(schedule(Every(MINUTE)))
         await bench.clock.advance(10 * MINUTE)
-    assert isinstance(bench.store, Ledger)
-    assert bench.store.fired == ()
+    assert isinstance(bench.schedules, Ledger)
+    assert bench.schedules.fired == ()
 
 
 async def test_what_is_new_is_seen_at_once() -> None:
@@ -343,7 +348,7 @@ async def test_a_schedule_without_another_tick_rests() -> None:
     assert (await bench.store.schedules.get_schedule("it")).next_at is None
 
 
-class Faulty(MemoryStore):
+class Faulty(MemorySchedules):
     """Fails as often as it is told to, where it is told to."""
 
     list_errors: int = 0
@@ -363,7 +368,7 @@ class Faulty(MemoryStore):
         if name == self.broken:
             raise ZeroDivisionError
         if name == self.removed:
-            await self.schedules.remove_schedule(name)
+            await self.remove_schedule(name)
         if self.fire_errors:
             self.fire_errors -= 1
             raise StoreUnavailable("memory", "no reason")
@@ -372,9 +377,9 @@ class Faulty(MemoryStore):
 
 async def test_a_store_that_cannot_be_reached_is_asked_again() -> None:
     bench = Bench(Faulty)
-    assert isinstance(bench.store, Faulty)
+    assert isinstance(bench.schedules, Faulty)
     await bench.put(Every(MINUTE))
-    bench.store.list_errors, bench.store.fire_errors = 5, 5
+    bench.schedules.list_errors, bench.schedules.fire_errors = 5, 5
     async with bench.ticking():
         await bench.clock.advance(2 * MINUTE)
     pauses = [0.5, 1, 2, 4, 5]
@@ -383,8 +388,8 @@ async def test_a_store_that_cannot_be_reached_is_asked_again() -> None:
 
 async def test_a_bug_in_one_schedule_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(Faulty)
-    assert isinstance(bench.store, Faulty)
-    bench.store.broken = "broken"
+    assert isinstance(bench.schedules, Faulty)
+    bench.schedules.broken = "broken"
     for name in ("after", "before", "broken"):
         await bench.put(Every(MINUTE, overlap="allow"), name)
     async with bench.ticking():
@@ -396,8 +401,8 @@ async def test_a_bug_in_one_schedule_does_not_stop_the_others(caplog: pytest.Log
 
 async def test_a_schedule_that_is_removed_meanwhile_is_no_problem(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(Faulty)
-    assert isinstance(bench.store, Faulty)
-    bench.store.removed = "it"
+    assert isinstance(bench.schedules, Faulty)
+    bench.schedules.removed = "it"
     await bench.put(Every(MINUTE))
     await bench.put(Every(MINUTE), "other")
     async with bench.ticking():
@@ -409,7 +414,7 @@ async def test_a_schedule_that_is_removed_meanwhile_is_no_problem(caplog: pytest
 async def test_schedules_that_cannot_be_read_are_told_and_read_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Unreadable(MemoryStore):
+    class Unreadable(MemorySchedules):
         is_readable = False
 
         async def list_schedules(self) -> list[ScheduleState]:
@@ -418,13 +423,13 @@ async def test_schedules_that_cannot_be_read_are_told_and_read_again(
             return await super().list_schedules()
 
     bench = Bench(Unreadable)
-    assert isinstance(bench.store, Unreadable)
+    assert isinstance(bench.schedules, Unreadable)
     await bench.put(Every(MINUTE))
     async with bench.ticking():
         assert [record.getMessage() for record in caplog.records] == [
             "The schedules cannot be read, and no job of theirs is submitted"
         ]
-        bench.store.is_readable = True
+        bench.schedules.is_readable = True
         await bench.clock.advance(MINUTE)
         assert await bench.list_times() == [NOON + MINUTE]
 

@@ -155,7 +155,7 @@ class TestMemoryStore(JobStoreContract):
         assert isinstance(store, MemoryStore)
         for number in range(300):
             await store.submissions.request_cancel(await self.submit(store, queue=f"user {number}"))
-        assert len(store._pending_jobs._queues._queues) <= 101
+        assert len(store.kept.pending._queues._queues) <= 101
 
     async def test_old_changes_are_forgotten(self, store: JobStore) -> None:
         begin = await store.changes.get_position()

@@ -1,41 +1,27 @@
-"""Which jobs have changed last."""
+"""What has become of the jobs in memory, in one order."""
 
-from collections import deque
-from collections.abc import Callable
-from datetime import datetime
-from typing import Final
-
-_CHANGES_KEPT: Final = 10_000
+from servicekit.jobs.query import ChangePage, JobChange
+from servicekit.stores.memory.kept_jobs import KeptJobs
 
 
-class ChangeLog:
-    """Which jobs have changed last. A change's position is the number of the one before, and one more.
+class MemoryChanges:
+    """The `JobChanges` of a store in memory."""
 
-    The first position is the time in microseconds. No process makes a change in each of them, so that a position of an
-    earlier process is never taken for one of this: it is before all that is known.
-    """
+    def __init__(self, kept: KeptJobs) -> None:
+        self._kept = kept
+        self._now = kept.now
 
-    def __init__(self, now: datetime, on_change: Callable[[], None]) -> None:
-        self._on_change = on_change
-        self.position = int(now.timestamp() * 1_000_000)
-        self._job_ids: deque[str] = deque(maxlen=_CHANGES_KEPT)
-
-    def add(self, job_id: str) -> None:
-        self.position += 1
-        self._job_ids.append(job_id)
-        self._on_change()
-
-    def list_newest(self, after: int, limit: int) -> dict[str, int] | None:
-        """The jobs of the next `limit` changes, each with the newest of its own among these, in order of that.
-
-        `None` if what came next is not kept any more, or `after` has not come yet.
-        """
-        start = self.position - len(self._job_ids)
-        if not start <= after <= self.position:
+    async def list_changes(self, after: int, limit: int) -> ChangePage | None:
+        newest = self._kept.changes.list_newest(after, limit)
+        if newest is None:
             return None
-        newest: dict[str, int] = {}
-        for position in range(after + 1, min(after + limit, self.position) + 1):
-            job_id = self._job_ids[position - start - 1]
-            newest.pop(job_id, None)
-            newest[job_id] = position
-        return newest
+        jobs, now = self._kept.by_id, self._now()
+        changes = [
+            JobChange(position, job_id, jobs[job_id].record(now) if job_id in jobs else None)
+            for job_id, position in newest.items()
+        ]
+        position = min(after + limit, self._kept.changes.position)
+        return ChangePage(changes, position, position == self._kept.changes.position)
+
+    async def get_position(self) -> int:
+        return self._kept.changes.position

@@ -1,0 +1,49 @@
+"""The store in memory at work, in the one process that has it."""
+
+from typing import Final
+
+from servicekit.jobs.endings import end_abandoned
+from servicekit.jobs.status import Transition, move_of
+from servicekit.ports import JobSignals
+from servicekit.stores.memory.kept_jobs import KeptJobs
+
+_PENDING: Final = move_of(Transition.RELEASE).target
+
+
+class MemoryLiveness:
+    """The `StoreLiveness` of a store in memory."""
+
+    def __init__(self, kept: KeptJobs) -> None:
+        self._kept = kept
+        self.now = kept.now
+
+    @property
+    def is_durable(self) -> bool:
+        return False
+
+    async def open(self, signals: JobSignals) -> None:
+        self._kept.signals = signals
+
+    async def prune(self, limit: int) -> bool:
+        now = self.now()
+        for finished in self._kept.finished.values():
+            while (job := finished.find_expired(now)) is not None:
+                if limit == 0:
+                    return True
+                limit -= 1
+                self._kept.drop(job)
+        return limit == 0
+
+    async def rescue(self) -> None:
+        """No other process can have died with jobs of this one."""
+
+    async def find_problem(self) -> str | None:
+        return None
+
+    async def retire(self) -> None:
+        for job in [job for job in self._kept.by_id.values() if job.status is _PENDING]:
+            self._kept.end_waiting(job, end_abandoned(is_in_order=True, is_kept=False))
+
+    async def close(self) -> None:
+        """What is kept can still be looked at; what has become pending again since `retire` will not run any more."""
+        await self.retire()
