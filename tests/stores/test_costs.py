@@ -29,20 +29,21 @@ class File:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
-        self.process = membership.register(
-            connection, membership.RegistrationRequest(None, 1, "lock", time_text(NOW), None)
-        )
+        request = membership.RegistrationRequest(None, 1, "lock", time_text(NOW), None)
+        (number,) = membership.register.write(connection, [request])
+        assert isinstance(number, int)
+        self.process = number
 
     def insert(self, count: int, runner: RunnerKind = COROUTINE, owner: int | None = None, **options: Any) -> None:
         asked = JobOptions(**options)
         jobs = [inserts.new_job(ids.next_id(), "noop", runner, CALL, asked, NOW, owner=owner) for _ in range(count)]
         self.connection.execute("BEGIN")
-        inserts.insert(self.connection, jobs)
+        inserts.insert.write(self.connection, jobs)
         self.connection.execute("COMMIT")
 
     def claim(self, limit: int = 5, max_running: int | None = None) -> list[ClaimedJob]:
         request = claims.ClaimRequest(self.process, limit, (COMMAND,), max_running, {}, time_text(NOW), "host:1")
-        (jobs,) = claims.claim(self.connection, [request])
+        (jobs,) = claims.claim.write(self.connection, [request])
         assert not isinstance(jobs, Exception)
         return jobs
 
@@ -96,7 +97,7 @@ def test_a_claim_among_many_queues(file: File) -> None:
             file.insert(1, queue=f"paused {number}")
             file.insert(1, COMMAND, queue=f"excluded {number}")
             file.insert(1, owner=file.process + 1, queue=f"of another {number}")
-            queues.set_paused(file.connection, queues.Pause(f"paused {number}", is_paused=True))
+            queues.set_paused.write(file.connection, [queues.Pause(f"paused {number}", is_paused=True)])
         file.claim(1)  # which finds their places
 
     def claim() -> None:
@@ -119,7 +120,7 @@ def test_a_claim_where_keys_are_held_in_a_paused_queue(file: File) -> None:
         assert len(file.claim(5)) == 5
 
     for queue in ("paused", "paused too"):
-        queues.set_paused(file.connection, queues.Pause(queue, is_paused=True))
+        queues.set_paused.write(file.connection, [queues.Pause(queue, is_paused=True)])
     file.insert(20)
     fill(range(30))
     before = file.count_steps(claim)
@@ -130,7 +131,7 @@ def test_a_claim_where_keys_are_held_in_a_paused_queue(file: File) -> None:
 def test_submissions_where_waiting_is_limited(file: File) -> None:
     def insert() -> None:
         job = inserts.new_job(ids.next_id(), "noop", COROUTINE, CALL, JobOptions(), NOW, max_pending=5)
-        assert inserts.insert(file.connection, [job]) == [job.id]
+        assert inserts.insert.write(file.connection, [job]) == [job.id]
 
     before = file.count_steps(insert)
     for number in range(100):
@@ -157,11 +158,11 @@ def test_the_end_of_a_job_with_a_key(file: File) -> None:
     file.insert(3, concurrency_key="k")
     (job,) = file.claim()
     end = writes.AttemptEnd(job.id, job.attempt, completion(None), time_text(NOW))
-    before = file.count_steps(lambda: writes.end_attempts(file.connection, [end]))
+    before = file.count_steps(lambda: writes.end_attempts.write(file.connection, [end]))
     file.insert(1_000, concurrency_key="k")
     file.insert(1_000, concurrency_key="k", concurrency_limit=2)
     file.insert(1_000, concurrency_key="another")
-    assert file.count_steps(lambda: writes.end_attempts(file.connection, [end])) < 2 * before
+    assert file.count_steps(lambda: writes.end_attempts.write(file.connection, [end])) < 2 * before
 
 
 def test_to_know_when_something_is_due(file: File) -> None:

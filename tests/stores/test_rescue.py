@@ -227,7 +227,7 @@ async def test_a_cancel_from_elsewhere_does_not_overtake_the_claim(path: Path, m
         await asyncio.sleep(0)
     with closing(sqlite3.connect(path, isolation_level=None)) as stranger:  # the loop gets no turn in here
         wait_until(lambda: stranger.execute("SELECT status FROM jobs").fetchone() == ("running",))
-        writes.request_cancel(stranger, writes.Request(job_id, NOW))
+        writes.request_cancel.write(stranger, [writes.Request(job_id, NOW)])
         assert has_arrived.wait(60)
     await claiming
     await asyncio.sleep(0)

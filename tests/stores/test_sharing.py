@@ -273,7 +273,7 @@ async def test_who_is_alone_looks_no_more_often_for_having_readers(
     async with open_store(signals) as store:
         job_id = await insert(store)
         with closing(connect(path)) as unlisted:
-            writes.request_cancel(unlisted, writes.Request(job_id, time_text(datetime.now(UTC))))
+            writes.request_cancel.write(unlisted, [writes.Request(job_id, time_text(datetime.now(UTC)))])
         assert await asyncio.wait_for(signals.canceled.get(), 60) == job_id
 
 

@@ -34,7 +34,7 @@ class StoreLiveness(Protocol):
     async def rescue(self) -> None:
         """Take over the jobs of processes that have died; the engine asks every 0.6 seconds where others may be.
 
-        `jobs.lost_attempts` says what becomes of each: it is pending again, or it has failed, and is told to the engine
+        `jobs.endings` says what becomes of each: it is pending again, or it has failed, and is told to the engine
         (`JobSignals.hear_of_failure`). Two processes that do this at the same time take each job once. Never the job
         of a process that is merely slow.
         """

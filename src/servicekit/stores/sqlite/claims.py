@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.status import Transition, move_of
+from servicekit.stores.durable.operations import Aftermath, Rank, for_all
 from servicekit.stores.sqlite import keys, turns
 from servicekit.stores.sqlite.ready import READY, ClaimedJob, Kind, read_first
 
@@ -62,9 +63,16 @@ class _Situation(NamedTuple):
     has_contested_keys: int
 
 
+@for_all(Rank.CLAIM)
 def claim(connection: sqlite3.Connection, requests: list[ClaimRequest]) -> list[list[ClaimedJob] | Exception]:
     """Set the first ready jobs running that a process can run; `ProcessForgotten` if it is on the list no more."""
     return [_claim(connection, request) for request in requests]
+
+
+@claim.abandoned
+def _give_back(aftermath: Aftermath, _: ClaimRequest, jobs: list[ClaimedJob]) -> None:
+    for job in jobs:
+        aftermath.put_back(job.id, job.attempt)
 
 
 def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> list[ClaimedJob] | Exception:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from servicekit.jobs.status import JobStatus
 from servicekit.ports import SET_SECONDS, ClockSetting
+from servicekit.stores.durable.operations import Rank, for_each
 from servicekit.stores.sqlite.queries import get_position
 from servicekit.stores.sqlite.rows import IS_ID, NONSENSE, find_moment, time_text
 
@@ -45,6 +46,7 @@ class ClockReading(NamedTuple):
     now: datetime
 
 
+@for_each(Rank.PROCESS)
 def heed(connection: sqlite3.Connection, reading: ClockReading) -> None:
     """Move the ends of waits if the clock is not set as it was when they were written."""
     row = connection.execute(_SETTING).fetchone()

@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple, TypeVar
 
-from servicekit.errors import ServicekitError, StoreUnavailable
+from servicekit.errors import StoreUnavailable
 from servicekit.jobs.backoff import FailureLog
 from servicekit.stores.sqlite.database import check_is_there, connect, identify, translated_errors
 from servicekit.stores.sqlite.rows import is_too_strict
@@ -27,7 +27,8 @@ _MOST_CALLS: Final = 2_000
 class Call(NamedTuple):
     """Something to do in a thread, and the future of whoever waits for it."""
 
-    function: Callable[..., Any]
+    operation: Any
+    """An `Operation`, or what a `Reader` is to call."""
     argument: Any
     future: "asyncio.Future[Any]"
 
@@ -54,13 +55,13 @@ class DatabaseThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def _put(self, function: Callable[..., object], argument: object) -> "asyncio.Future[Any]":
+    def _put(self, operation: object, argument: object) -> "asyncio.Future[Any]":
         # What is asked in one turn of the loop goes to the thread together: each handing over wakes that, and takes the
         # interpreter's lock away.
         if not self._asked:
             self._loop.call_soon(self._hand_over)
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._asked.append(Call(function, argument, future))
+        self._asked.append(Call(operation, argument, future))
         if len(self._asked) >= _MOST_CALLS:
             self._hand_over()
         return future
@@ -171,12 +172,12 @@ class Reader(DatabaseThread):
     def _ask(self, connection: sqlite3.Connection, call: Call) -> object:
         connection.execute("BEGIN")  # one snapshot for all that is read
         try:
-            return call.function(connection, call.argument)
+            return call.operation(connection, call.argument)
         except sqlite3.OperationalError as error:
             if not is_too_strict(connection, error):
                 raise
             read_leniently(connection)  # not before it must: it costs a call for each text
-            return call.function(connection, call.argument)
+            return call.operation(connection, call.argument)
         finally:
             connection.execute("ROLLBACK")
 
@@ -194,19 +195,3 @@ def resolve(answers: Sequence[Answer]) -> None:
                 call.future.set_exception(result)
             else:
                 call.future.set_result(result)
-
-
-def one_by_one(function: Callable[[sqlite3.Connection, A], R]) -> Callable[[sqlite3.Connection, list[A]], list[R]]:
-    """A write for many callers at once, made of one for a single caller."""
-
-    def write_each(connection: sqlite3.Connection, arguments: list[A]) -> list[R]:
-        return [_try(function, connection, argument) for argument in arguments]
-
-    return write_each
-
-
-def _try(function: Callable[[sqlite3.Connection, A], R], connection: sqlite3.Connection, argument: A) -> Any:
-    try:
-        return function(connection, argument)
-    except ServicekitError as error:  # it has changed nothing, and only its caller need know
-        return error

@@ -13,6 +13,7 @@ from servicekit.jobs.option_texts import dump_options, load_options
 from servicekit.jobs.options import JobOptions, options_of_repetition
 from servicekit.jobs.status import Transition, move_of
 from servicekit.jobs.submission import CallDescription
+from servicekit.stores.durable.operations import Rank, for_all, for_each
 from servicekit.stores.sqlite.options import expiry_after
 from servicekit.stores.sqlite.rows import NONSENSE, read_status, time_text, write_time
 
@@ -121,6 +122,7 @@ _WORDS: Final = """
 """
 
 
+@for_all(Rank.SUBMIT)
 def insert(connection: sqlite3.Connection, jobs: list[NewJob]) -> list[str | Exception]:
     """Keep new jobs; the ids, or those of the jobs that had their idempotency keys before."""
     first_uses = _find_first_uses(connection, [job.idempotency_key for job in jobs if job.idempotency_key is not None])
@@ -190,6 +192,7 @@ class Resubmission(NamedTuple):
     max_pending: int | None
 
 
+@for_each(Rank.SUBMIT)
 def resubmit(connection: sqlite3.Connection, request: Resubmission) -> str:
     """Keep a new job like one that has ended; its id."""
     query = (
@@ -221,7 +224,7 @@ def resubmit(connection: sqlite3.Connection, request: Resubmission) -> str:
 
 def insert_one(connection: sqlite3.Connection, job: NewJob) -> str:
     """Keep a new job; what is against it is raised."""
-    (answer,) = insert(connection, [job])
+    (answer,) = insert.write(connection, [job])
     if isinstance(answer, Exception):
         raise answer
     return answer

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from servicekit.jobs.log_lines import LogLine, LogPage
+from servicekit.stores.durable.operations import Aftermath, Rank, for_all
 from servicekit.stores.sqlite.queries import check_exists
 from servicekit.stores.sqlite.rows import find_time
 from servicekit.stores.sqlite.writes import find_running
@@ -46,6 +47,7 @@ _DROP: Final = """
 """
 
 
+@for_all(Rank.REPORT)
 def append(connection: sqlite3.Connection, batches: list[NewLines]) -> list[bool]:
     """Add lines to logs, each batch only if its attempt runs; say whether it was added."""
     claims = sorted({(batch.id, batch.attempt) for batch in batches})
@@ -57,6 +59,12 @@ def append(connection: sqlite3.Connection, batches: list[NewLines]) -> list[bool
         for job_id, max_bytes in {batch.id: batch.max_bytes for batch in accepted}.items():
             logs[job_id].drop_oldest(connection, max_bytes)
     return [(batch.id, batch.attempt) in held for batch in batches]
+
+
+@append.afterwards
+def _notify(aftermath: Aftermath, lines: NewLines, is_added: bool) -> None:
+    if is_added:
+        aftermath.notify_log(lines.id)
 
 
 def _find_logs(connection: sqlite3.Connection, job_ids: set[str]) -> "dict[str, _Log]":

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from servicekit.jobs.endings import end_abandoned, end_process
 from servicekit.jobs.status import JobStatus, Transition
+from servicekit.stores.durable.operations import Rank, for_each
 from servicekit.stores.sqlite.rows import IS_ID
 from servicekit.stores.sqlite.writes import end_jobs, give_up
 
@@ -39,6 +40,7 @@ class RegistrationRequest(NamedTuple):
     service: str | None
 
 
+@for_each(Rank.PROCESS)
 def register(connection: sqlite3.Connection, registration: RegistrationRequest) -> int:
     """Enter this process, or enter it again, into the list of those that work on the file."""
     connection.execute(
@@ -50,6 +52,7 @@ def register(connection: sqlite3.Connection, registration: RegistrationRequest) 
     return int(connection.execute(query, [registration.lock]).fetchone()[0])
 
 
+@for_each(Rank.PROCESS)
 def introduce(connection: sqlite3.Connection, service: str) -> list[str]:
     """Note that the file is this service's; the other services whose it is, or was until now."""
     before = connection.execute("SELECT name FROM service").fetchall()
@@ -76,6 +79,7 @@ class Step(NamedTuple):
     """How many jobs are not that process's any more, those that have failed included."""
 
 
+@for_each(Rank.DEPARTURE)
 def retire(connection: sqlite3.Connection, departure: Departure) -> Step:
     """This process claims no more: end some of what waits for it alone."""
     connection.execute("UPDATE processes SET is_stopping = 1 WHERE id = ?", [departure.process])
@@ -83,6 +87,7 @@ def retire(connection: sqlite3.Connection, departure: Departure) -> Step:
     return Step(len(failed) < _STEP, failed, len(failed))
 
 
+@for_each(Rank.DEPARTURE)
 def leave(connection: sqlite3.Connection, process: int) -> bool:
     """Strike this process off the list, unless attempts of its are still running, or jobs wait for it."""
     is_free = not any(_list_owned(connection, status, process) for status in (_PENDING, _RUNNING))
@@ -91,6 +96,7 @@ def leave(connection: sqlite3.Connection, process: int) -> bool:
     return is_free
 
 
+@for_each(Rank.DEPARTURE)
 def take_over(connection: sqlite3.Connection, departure: Departure) -> Step:
     """Give up some jobs of a process that has ended."""
     if departure.process == _NOBODY:
@@ -124,6 +130,7 @@ def _list_owned(connection: sqlite3.Connection, status: str, process: int) -> li
     return found
 
 
+@for_each(Rank.PROCESS)
 def touch(connection: sqlite3.Connection, process: int) -> None:
     """Write something, to see whether that is possible."""
     for step in (1, -1):  # SQLite writes nothing for a value that stays the same

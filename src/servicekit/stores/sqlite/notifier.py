@@ -9,12 +9,12 @@ from servicekit.errors import JobNotFound, RecordUnreadable, StoreUnavailable
 from servicekit.jobs.backoff import Backoff
 from servicekit.jobs.endings import NOT_BEGUN
 from servicekit.jobs.events import JobEvent
-from servicekit.jobs.status import Transition
+from servicekit.jobs.submission import Submission
 from servicekit.ports import Clock, EventRelay, JobSignals
-from servicekit.stores.sqlite import claims, log_lines, queries, writes
+from servicekit.stores.durable.operations import Operation
+from servicekit.stores.sqlite import queries, writes
 from servicekit.stores.sqlite.database_thread import Answer, Reader, resolve
 from servicekit.stores.sqlite.local import LocalJobs
-from servicekit.stores.sqlite.ready import ClaimedJob
 from servicekit.stores.sqlite.rows import EventRow, read_event_record, time_text
 from servicekit.stores.sqlite.writer import News, Writer
 
@@ -84,20 +84,25 @@ class CommitNotifier:
         return JobEvent(row.job_id, record, is_transition=bool(row.is_transition))
 
     def _heed(self, answer: Answer) -> None:
-        """Do what is to be done about an answer also if nobody waits for it any more."""
+        """Do what is to be done about an answer."""
         call, result = answer
-        if call.function is writes.end_attempts and call.argument.submission is not None:
-            if isinstance(result, Transition) and result.gives_back:
-                self._local.put_back(call.argument.submission)
-        elif call.function is log_lines.append and result is True:
-            self._publisher.notify_log(call.argument.id)
-        elif call.function is claims.claim and call.future.cancelled() and isinstance(result, list):
-            self._give_back(result)
+        operation: Operation[Any, Any] = call.operation
+        if isinstance(result, Exception):
+            return
+        if operation.then is not None:
+            operation.then(self, call.argument, result)
+        if operation.if_abandoned is not None and call.future.cancelled():
+            operation.if_abandoned(self, call.argument, result)
 
-    def _give_back(self, jobs: list[ClaimedJob]) -> None:
-        now = time_text(self._clock.now())
-        for job in jobs:
-            self._put_back(writes.AttemptEnd(job.id, job.attempt, NOT_BEGUN, now), Backoff())
+    def notify_log(self, job_id: str) -> None:
+        self._publisher.notify_log(job_id)
+
+    def keep(self, submission: Submission) -> None:
+        self._local.put_back(submission)
+
+    def put_back(self, job_id: str, attempt: int) -> None:
+        end = writes.AttemptEnd(job_id, attempt, NOT_BEGUN, time_text(self._clock.now()))
+        self._put_back(end, Backoff())
 
     def _put_back(self, end: writes.AttemptEnd, backoff: Backoff) -> None:
         if self._threads is not None:

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from servicekit.stores.durable.operations import Rank, for_each
 from servicekit.stores.sqlite.ready import READY
 
 
@@ -42,6 +43,7 @@ _OLDEST: Final = """
 """
 
 
+@for_each(Rank.PRUNE)
 def prune(connection: sqlite3.Connection, request: Prune) -> bool:
     """Remove finished jobs that are too many or too old, the oldest first; say whether there may be more."""
     left = request.limit

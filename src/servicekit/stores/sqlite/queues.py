@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.status import Transition, move_of
+from servicekit.stores.durable.operations import Rank, for_each
 from servicekit.stores.sqlite import keys
 
 _CLAIM: Final = move_of(Transition.CLAIM)
@@ -34,6 +35,7 @@ class Pause(NamedTuple):
     is_paused: bool
 
 
+@for_each(Rank.SETTING)
 def set_paused(connection: sqlite3.Connection, pause: Pause) -> None:
     """Let no job of the queue be claimed, or let them be again."""
     connection.execute(

@@ -7,10 +7,10 @@ from pathlib import Path
 from servicekit.errors import StoreUnavailable
 from servicekit.stores.sqlite.database import create_file
 from servicekit.stores.sqlite.database_thread import Reader
-from servicekit.stores.sqlite.membership import Member, RegistrationRequest, list_members
+from servicekit.stores.sqlite.membership import Member, RegistrationRequest, leave, list_members, register
 from servicekit.stores.sqlite.ownership import check_ownership, warn_of_stranger
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive, is_lock_of
-from servicekit.stores.sqlite.writer import LEAVE, REGISTER, Writer
+from servicekit.stores.sqlite.writer import Writer
 
 
 class ProcessRegistration:
@@ -46,7 +46,7 @@ class ProcessRegistration:
         """Have a number, or keep the one that there is."""
         assert self.lock is not None
         registration = RegistrationRequest(self.number or None, os.getpid(), self.lock.path.name, now, self._service)
-        self.number = await writer.ask(REGISTER, registration)
+        self.number = await writer.ask(register, registration)
 
     async def take_another(self, writer: Writer, now: str) -> None:
         """Have a new number: others took this process for dead, and its jobs are theirs."""
@@ -62,7 +62,7 @@ class ProcessRegistration:
 
     async def leave(self, writer: Writer) -> None:
         """Give it up, unless attempts still run: nobody may start those again while this process lives."""
-        if await writer.ask(LEAVE, self.number):
+        if await writer.ask(leave, self.number):
             self.abandon()
 
     def abandon(self) -> None:

@@ -19,6 +19,7 @@ from servicekit.jobs.schedules import (
 )
 from servicekit.jobs.submission import CallDescription, CallProblem, Submission, check_target, name_of
 from servicekit.jobs.timetable import dump_timetable, load_timetable
+from servicekit.stores.durable.operations import Rank, for_each
 from servicekit.stores.sqlite.inserts import insert_one, new_job
 from servicekit.stores.sqlite.rows import NONSENSE, find_time, read_time, write_time
 
@@ -75,6 +76,7 @@ class FoundSchedule(NamedTuple):
     """What its jobs run, as `module:name`."""
 
 
+@for_each(Rank.SETTING)
 def put(connection: sqlite3.Connection, row: ScheduleRow) -> None:
     """Keep a schedule in the place of one of the same name."""
     connection.execute(_PUT, row)
@@ -127,6 +129,7 @@ class SchedulePause(NamedTuple):
     is_paused: bool
 
 
+@for_each(Rank.SETTING)
 def set_paused(connection: sqlite3.Connection, pause: SchedulePause) -> FoundSchedule:
     """Let a schedule rest, or go on."""
     connection.execute(
@@ -135,6 +138,7 @@ def set_paused(connection: sqlite3.Connection, pause: SchedulePause) -> FoundSch
     return get_schedule(connection, pause.name)
 
 
+@for_each(Rank.SETTING)
 def remove(connection: sqlite3.Connection, name: str) -> None:
     """Forget a schedule; also one whose name is no text, by the name that is shown of it."""
     if connection.execute("DELETE FROM schedules WHERE name = ?", [name]).rowcount:
@@ -157,6 +161,7 @@ class Tick(NamedTuple):
     max_pending: int | None
 
 
+@for_each(Rank.SUBMIT)
 def fire(connection: sqlite3.Connection, tick: Tick) -> FiredSchedule:
     """Let a tick pass, and keep its job, unless somebody else has."""
     query = (

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -38,9 +38,10 @@ from servicekit.ports import (
     StoreLiveness,
     SubmissionStore,
 )
+from servicekit.stores.durable.operations import Operation
 from servicekit.stores.process_name import name_of_process
-from servicekit.stores.sqlite import claims, inserts, log_lines, queries, queues, schedules, times, writes
-from servicekit.stores.sqlite.clock import ClockReading
+from servicekit.stores.sqlite import claims, inserts, log_lines, membership, queries, queues, schedules, times, writes
+from servicekit.stores.sqlite.clock import ClockReading, heed
 from servicekit.stores.sqlite.database import is_busy
 from servicekit.stores.sqlite.database_thread import Reader
 from servicekit.stores.sqlite.loading import load_submission
@@ -49,31 +50,12 @@ from servicekit.stores.sqlite.membership import Departure, Step, list_running
 from servicekit.stores.sqlite.notifier import CommitNotifier
 from servicekit.stores.sqlite.options import expiry_after
 from servicekit.stores.sqlite.processes import remove_leftovers
-from servicekit.stores.sqlite.pruning import Prune, PruneGroup
+from servicekit.stores.sqlite.pruning import Prune, PruneGroup, prune
 from servicekit.stores.sqlite.ready import ClaimedJob
 from servicekit.stores.sqlite.registration import ProcessRegistration
 from servicekit.stores.sqlite.rows import find_moment, progress_text, time_text, write_time
 from servicekit.stores.sqlite.targets import Targets
-from servicekit.stores.sqlite.writer import (
-    DECLINE,
-    DELETE,
-    FIRE,
-    HEED_CLOCK,
-    INTRODUCE,
-    LATE_SECONDS,
-    MAKE_DUE,
-    PAUSE_QUEUE,
-    PAUSE_SCHEDULE,
-    PRUNE,
-    PUT_SCHEDULE,
-    REMOVE_SCHEDULE,
-    REQUEST_CANCEL,
-    RESUBMIT,
-    RETIRE,
-    TAKE_OVER,
-    TOUCH,
-    Writer,
-)
+from servicekit.stores.sqlite.writer import LATE_SECONDS, Writer
 
 _log = logging.getLogger("servicekit.stores")
 
@@ -196,7 +178,7 @@ class SqliteStore:
 
     async def _introduce(self) -> None:
         """Say whose the file is, and warn if it is another service's as well."""
-        others = [] if self._service is None else await self._writing().ask(INTRODUCE, self._service)
+        others = [] if self._service is None else await self._writing().ask(membership.introduce, self._service)
         if others:
             _log.warning(
                 "The job store %s is also that of %s, and this service is %r: they share their limits, lists and jobs. "
@@ -218,20 +200,20 @@ class SqliteStore:
         await self._registration.renew_lock(self._writing(), self._now())
         for member in await self._registration.list_dead(self._reading()):
             await self._heed_clock()
-            taken, failed = await self._in_steps(TAKE_OVER, member.id)
+            taken, failed = await self._in_steps(membership.take_over, member.id)
             self._registration.remove_lock_of(member)
             if taken:
                 name = "A process" if member.pid is None else f"Process {member.pid}"
                 _log.info("%s is gone: %d of its jobs taken over, of which %d failed", name, taken, failed)
             self._wake()
 
-    async def _in_steps(self, function: Callable[..., list[Step]], process: int) -> tuple[int, int]:
+    async def _in_steps(self, operation: Operation[Departure, Step], process: int) -> tuple[int, int]:
         """How many jobs were taken from the process, and how many of these have failed."""
         is_last, all_taken, all_failed = False, 0, 0
         while not is_last:
-            is_last, failed, taken = await self._writing().ask(function, Departure(process, self._now()))
-            all_taken, all_failed = all_taken + taken, all_failed + len(failed)
-            await self._tell_of_failures(failed)
+            step = await self._writing().ask(operation, Departure(process, self._now()))
+            is_last, all_taken, all_failed = step.is_last, all_taken + step.taken, all_failed + len(step.failed)
+            await self._tell_of_failures(step.failed)
             await asyncio.sleep(0)
         return all_taken, all_failed
 
@@ -246,7 +228,7 @@ class SqliteStore:
         if self._writer is not None and self._loop is asyncio.get_running_loop():
             self._writer.hurry()
             with suppress(StoreUnavailable):  # who takes over finds the same
-                await self._in_steps(RETIRE, self._registration.number)
+                await self._in_steps(membership.retire, self._registration.number)
         self._local.forget_all()
 
     async def close(self) -> None:
@@ -254,7 +236,8 @@ class SqliteStore:
             if self._notifier is not None and self._loop is asyncio.get_running_loop():
                 with suppress(StoreUnavailable):
                     await self._settle(self._notifier.signals)  # a claim may have come when nobody took it any more
-                    await self._in_steps(RETIRE, self._registration.number)  # what has become pending since `retire`
+                    # What has become pending since `retire`.
+                    await self._in_steps(membership.retire, self._registration.number)
                     await self._registration.leave(self._writer)
             self._stop_threads()
 
@@ -268,7 +251,7 @@ class SqliteStore:
         """Have what waits for so long wait neither longer nor shorter, if somebody has set the clock."""
         setting = self._clock.setting()
         if not setting.is_like(self._setting):
-            await self._writing().ask(HEED_CLOCK, ClockReading(setting, self._clock.now()))
+            await self._writing().ask(heed, ClockReading(setting, self._clock.now()))
             self._setting = setting
 
     async def insert(self, submission: Submission) -> str:
@@ -320,7 +303,7 @@ class SqliteStore:
     async def resubmit(self, job_id: str, new_id: str) -> str:
         await self._heed_clock()
         request = inserts.Resubmission(job_id, new_id, self._clock.now(), self._max_pending)
-        await self._writing().ask(RESUBMIT, request)
+        await self._writing().ask(inserts.resubmit, request)
         self._wake()
         return new_id
 
@@ -358,7 +341,7 @@ class SqliteStore:
         backoff = Backoff()
         while True:
             try:
-                is_left = await self._writing().ask(DECLINE, writes.Decline(job.id, job.attempt))
+                is_left = await self._writing().ask(writes.decline, writes.Decline(job.id, job.attempt))
             except StoreUnavailable:
                 await asyncio.sleep(backoff.next_seconds())
             else:
@@ -369,7 +352,7 @@ class SqliteStore:
     async def make_due(self) -> datetime | None:
         await self._heed_clock()
         while (moment := await self._reading().ask(times.find_next, None)) is not None and moment <= self._now():
-            expired = await self._writing().ask(MAKE_DUE, self._now())
+            expired = await self._writing().ask(times.make_due, self._now())
             for job_id in expired:
                 self._local.forget(job_id)
             await self._tell_of_failures(expired)
@@ -417,13 +400,13 @@ class SqliteStore:
         return await self._reading().ask(log_lines.list_log, log_lines.LogRequest(job_id, after, limit))
 
     async def request_cancel(self, job_id: str) -> JobRecord | None:
-        record = await self._writing().ask(REQUEST_CANCEL, writes.Request(job_id, self._now()))
+        record = await self._writing().ask(writes.request_cancel, writes.Request(job_id, self._now()))
         if record is None or record.status.is_terminal:
             self._local.forget(job_id)
         return record
 
     async def delete(self, job_id: str) -> None:
-        await self._writing().ask(DELETE, writes.Request(job_id, self._now()))
+        await self._writing().ask(writes.delete, writes.Request(job_id, self._now()))
         self._local.forget(job_id)
 
     async def get_record(self, job_id: str) -> JobRecord:
@@ -459,11 +442,11 @@ class SqliteStore:
         return await self._reading().ask(queues.list_queues, None)
 
     async def set_queue_paused(self, name: str, *, is_paused: bool) -> None:
-        await self._writing().ask(PAUSE_QUEUE, queues.Pause(name, is_paused))
+        await self._writing().ask(queues.set_paused, queues.Pause(name, is_paused))
         self._wake()
 
     async def put_schedule(self, schedule: Schedule, next_at: datetime | None) -> None:
-        await self._writing().ask(PUT_SCHEDULE, schedules.describe_schedule(schedule, next_at))
+        await self._writing().ask(schedules.put, schedules.describe_schedule(schedule, next_at))
 
     async def list_schedules(self) -> list[ScheduleState]:
         found = await self._reading().ask(schedules.list_schedules, None)
@@ -479,10 +462,10 @@ class SqliteStore:
 
     async def set_schedule_paused(self, name: str, next_at: datetime | None, *, is_paused: bool) -> ScheduleState:
         pause = schedules.SchedulePause(name, write_time(next_at), is_paused)
-        return await self._examine(await self._writing().ask(PAUSE_SCHEDULE, pause))
+        return await self._examine(await self._writing().ask(schedules.set_paused, pause))
 
     async def remove_schedule(self, name: str) -> None:
-        await self._writing().ask(REMOVE_SCHEDULE, name)
+        await self._writing().ask(schedules.remove, name)
 
     async def fire_schedule(
         self, name: str, tick: datetime, next_at: datetime | None, job_id: str | None
@@ -491,7 +474,7 @@ class SqliteStore:
         request = schedules.Tick(
             name, time_text(tick), write_time(next_at), job_id, self._clock.now(), self._max_pending
         )
-        fired = await self._writing().ask(FIRE, request)
+        fired = await self._writing().ask(schedules.fire, request)
         if fired is FiredSchedule.SUBMITTED:
             self._wake()
         return fired
@@ -503,12 +486,12 @@ class SqliteStore:
             for statuses, bounds in self._retention.groups()
         ]
         request = Prune(groups, limit, time_text(now - _YOUNG), time_text(now + _DAY), time_text(now - _DAY))
-        return await self._writing().ask(PRUNE, request)
+        return await self._writing().ask(prune, request)
 
     async def find_problem(self) -> str | None:
         try:
             async with asyncio.timeout(_CHECK_SECONDS):
-                await self._writing().ask(TOUCH, self._registration.number)
+                await self._writing().ask(membership.touch, self._registration.number)
                 await self.count_by_status()
         except TimeoutError:
             return self._tell(self._find_trouble() or "it does not answer.")

@@ -7,6 +7,7 @@ from typing import Final
 
 from servicekit.jobs.endings import end_expired
 from servicekit.jobs.status import Transition, move_of
+from servicekit.stores.durable.operations import Rank, for_each
 from servicekit.stores.sqlite.rows import IS_ID
 from servicekit.stores.sqlite.writes import end_jobs
 
@@ -49,6 +50,7 @@ def find_next(connection: sqlite3.Connection, _: None) -> str | None:
     return moment
 
 
+@for_each(Rank.TIME)
 def make_due(connection: sqlite3.Connection, now: str) -> list[str]:
     """Make some jobs ready that have come due, and fail some that have waited too long: return these."""
     (text,) = connection.execute(_EXPIRED, [now, _STEP]).fetchone()

@@ -11,52 +11,15 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from servicekit.errors import StoreUnavailable
 from servicekit.ports import EventRelay
-from servicekit.stores.sqlite import (
-    claims,
-    clock,
-    inserts,
-    log_lines,
-    membership,
-    pruning,
-    queues,
-    schedules,
-    times,
-    writes,
-)
+from servicekit.stores.durable.operations import Operation
+from servicekit.stores.sqlite import membership
 from servicekit.stores.sqlite.database import is_busy, is_full, translated_errors
-from servicekit.stores.sqlite.database_thread import Answer, Call, DatabaseThread, one_by_one, read_leniently
+from servicekit.stores.sqlite.database_thread import Answer, Call, DatabaseThread, read_leniently
 from servicekit.stores.sqlite.queries import get_position
 from servicekit.stores.sqlite.rows import EventRow, read_events
 
 A = TypeVar("A")
 R = TypeVar("R")
-
-REGISTER: Final = one_by_one(membership.register)
-HEED_CLOCK: Final = one_by_one(clock.heed)
-RESUBMIT: Final = one_by_one(inserts.resubmit)
-FIRE: Final = one_by_one(schedules.fire)
-PUT_SCHEDULE: Final = one_by_one(schedules.put)
-PAUSE_SCHEDULE: Final = one_by_one(schedules.set_paused)
-REMOVE_SCHEDULE: Final = one_by_one(schedules.remove)
-PAUSE_QUEUE: Final = one_by_one(queues.set_paused)
-MAKE_DUE: Final = one_by_one(times.make_due)
-REQUEST_CANCEL: Final = one_by_one(writes.request_cancel)
-DELETE: Final = one_by_one(writes.delete)
-PRUNE: Final = one_by_one(pruning.prune)
-TAKE_OVER: Final = one_by_one(membership.take_over)
-RETIRE: Final = one_by_one(membership.retire)
-LEAVE: Final = one_by_one(membership.leave)
-DECLINE: Final = one_by_one(writes.decline)
-INTRODUCE: Final = one_by_one(membership.introduce)
-TOUCH: Final = one_by_one(membership.touch)
-
-# Calls that wait at the same time may be answered in any order. What frees slots and what fills the queue come first,
-# so that a claim finds them.
-_ORDER: Final[tuple[Callable[..., Any], ...]] = (
-    REGISTER, INTRODUCE, HEED_CLOCK, TOUCH, PUT_SCHEDULE, REMOVE_SCHEDULE, PAUSE_SCHEDULE, PAUSE_QUEUE, inserts.insert,
-    RESUBMIT, FIRE, log_lines.append, writes.report_progress, writes.end_attempts, DECLINE,
-    REQUEST_CANCEL, DELETE, TAKE_OVER, RETIRE, LEAVE, MAKE_DUE, PRUNE, claims.claim,
-)  # fmt: skip
 
 _EVENTS: Final = "SELECT * FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
 _EVENTS_AT_ONCE: Final = 500
@@ -95,12 +58,12 @@ class News(NamedTuple):
     """Whether nobody has looked for so long that what happened meanwhile may be forgotten by now."""
 
 
-def _sort(calls: list[Call]) -> list[tuple[Callable[..., Any], list[Call]]]:
+def _sort(calls: list[Call]) -> list[tuple[Operation[Any, Any], list[Call]]]:
     """The calls by what they ask for, in the order in which that is done."""
-    asked: dict[Callable[..., Any], list[Call]] = {}
+    asked: dict[Operation[Any, Any], list[Call]] = {}
     for call in calls:
-        asked.setdefault(call.function, []).append(call)
-    return sorted(asked.items(), key=lambda item: _ORDER.index(item[0]))
+        asked.setdefault(call.operation, []).append(call)
+    return sorted(asked.items(), key=lambda item: item[0].rank)
 
 
 class Marks(NamedTuple):
@@ -154,11 +117,9 @@ class Writer(DatabaseThread):
         self._trouble: tuple[float, StoreUnavailable] | None = None
         super().__init__(path, "servicekit writer")
 
-    def ask(
-        self, function: Callable[[sqlite3.Connection, list[A]], Sequence[R | Exception]], argument: A
-    ) -> "asyncio.Future[R]":
+    def ask(self, operation: Operation[A, R], argument: A) -> "asyncio.Future[R]":
         """Have a call written with all others that wait; what it answers with comes out of the future."""
-        return self._put(function, argument)
+        return self._put(operation, argument)
 
     def hurry(self) -> None:
         """The process is about to end: wait no longer than a moment for a lock."""
@@ -226,8 +187,8 @@ class Writer(DatabaseThread):
             connection = self._connect()
             self._begin(connection)
             before = _read_marks(connection)
-            for function, asked in _sort(calls):
-                results = function(connection, [call.argument for call in asked])
+            for operation, asked in _sort(calls):
+                results = operation.write(connection, [call.argument for call in asked])
                 answers += [Answer(call, result) for call, result in zip(asked, results, strict=True)]
             after = _read_marks(connection)
             ours = self._read_early(connection, before, after)

@@ -14,6 +14,7 @@ from servicekit.jobs.record import MAX_PAST_ATTEMPTS, JobRecord
 from servicekit.jobs.results import WrittenResult
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import Submission
+from servicekit.stores.durable.operations import Aftermath, Rank, for_all, for_each
 from servicekit.stores.sqlite.options import expiry_after_text
 from servicekit.stores.sqlite.queries import RecordRequest, get_record
 from servicekit.stores.sqlite.rows import NONSENSE, is_about_values, read_status, write_time
@@ -57,6 +58,7 @@ class AttemptEnd(NamedTuple):
     """Of a job that may be given back: perhaps only this process has it."""
 
 
+@for_all(Rank.END)
 def end_attempts(connection: sqlite3.Connection, ends: list[AttemptEnd]) -> list[Transition | None]:
     """Write how attempts ended, each only if it is the one that runs its job: what has become of the jobs."""
     if len(ends) == 1 and not ends[0].ending.transition.gives_back and _end_alone(connection, ends[0]):
@@ -67,6 +69,12 @@ def end_attempts(connection: sqlite3.Connection, ends: list[AttemptEnd]) -> list
     _write(connection, [(ends[index], fate) for index, fate in decided.items()])
     fates = lost | decided
     return [None if (fate := fates.get(index)) is None else fate.transition for index in range(len(ends))]
+
+
+@end_attempts.afterwards
+def _keep_if_pending(aftermath: Aftermath, end: AttemptEnd, written: Transition | None) -> None:
+    if written is not None and written.gives_back and end.submission is not None:
+        aftermath.keep(end.submission)
 
 
 _Decided = list[tuple[AttemptEnd, Outcome]]
@@ -224,6 +232,7 @@ _OTHER: Final = f"""
 """
 
 
+@for_each(Rank.END)
 def decline(connection: sqlite3.Connection, request: Decline) -> bool:
     """Leave a job that this process has claimed, and can make nothing of, to another that has not tried.
 
@@ -291,6 +300,7 @@ class ProgressReport(NamedTuple):
     progress: str
 
 
+@for_all(Rank.REPORT)
 def report_progress(connection: sqlite3.Connection, reports: list[ProgressReport]) -> list[None]:
     """Write how far attempts are."""
     newest = list({report[:2]: report for report in reports}.values())
@@ -316,6 +326,7 @@ class Request(NamedTuple):
         return RecordRequest(self.id, datetime.fromisoformat(self.now))
 
 
+@for_each(Rank.WISH)
 def request_cancel(connection: sqlite3.Connection, request: Request) -> JobRecord | None:
     """Cancel a pending job, mark a running one; `None` if nothing but its status can be read."""
     query = "SELECT status, cancel_requested_at FROM jobs WHERE id = ? AND NOT is_deleted"
@@ -342,6 +353,7 @@ def request_cancel(connection: sqlite3.Connection, request: Request) -> JobRecor
         return None
 
 
+@for_each(Rank.WISH)
 def delete(connection: sqlite3.Connection, request: Request) -> None:
     """Forget a job; one that runs is hidden until its attempt has ended. It need not be readable."""
     row = connection.execute("SELECT status FROM jobs WHERE id = ? AND NOT is_deleted", [request.id]).fetchone()

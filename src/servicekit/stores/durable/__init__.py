@@ -1,0 +1,1 @@
+"""What every store that outlives its process needs, whichever database keeps its jobs."""

@@ -1,0 +1,110 @@
+"""The writes that a store can be asked for. Each is declared once, beside its statement.
+
+What waits at the same time is written in one transaction, operation by operation, in the order of their ranks. An
+operation says as well what is to be done when that is committed.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum, auto
+from typing import Any, Generic, Protocol, TypeVar
+
+from servicekit.errors import ServicekitError
+from servicekit.jobs.submission import Submission
+
+A = TypeVar("A")
+R = TypeVar("R")
+W = TypeVar("W")
+
+
+class Rank(IntEnum):
+    """The place of an operation in its transaction.
+
+    Calls that wait at the same time may be answered in any order. What frees slots and what fills the queue comes
+    first, so that a claim finds it; and what an attempt has said comes before its end, after which it counts no more.
+    """
+
+    PROCESS = auto()
+    """Who works on the jobs, and how the clock is set."""
+    SETTING = auto()
+    """Schedules and queues."""
+    SUBMIT = auto()
+    REPORT = auto()
+    """What an attempt says."""
+    END = auto()
+    """What an attempt has come to."""
+    WISH = auto()
+    """What is wished for a job: that it be canceled, or deleted."""
+    DEPARTURE = auto()
+    """What becomes of the jobs of a process that goes."""
+    TIME = auto()
+    PRUNE = auto()
+    CLAIM = auto()
+
+
+class Aftermath(Protocol):
+    """What can be done about something that is committed. It belongs to the event loop."""
+
+    def notify_log(self, job_id: str) -> None:
+        """The job has new lines in its log."""
+        ...
+
+    def keep(self, submission: Submission) -> None:
+        """The job is pending again: keep what was submitted, if no other process could run it."""
+        ...
+
+    def put_back(self, job_id: str, attempt: int) -> None:
+        """The attempt does not begin: make its job ready again, as soon as that can be written."""
+        ...
+
+
+class Operation(Generic[A, R]):
+    """One kind of write: `write` does it in a transaction, for all who ask for it."""
+
+    __slots__ = ("if_abandoned", "rank", "then", "write")
+
+    def __init__(self, rank: Rank, write: Callable[[Any, list[A]], Sequence[R | Exception]]) -> None:
+        self.rank = rank
+        self.write = write
+        """What it answers a caller with; an exception is raised to it."""
+        self.then: Callable[[Aftermath, A, R], None] | None = None
+        """Done with each answer, also if nobody waits for that any more."""
+        self.if_abandoned: Callable[[Aftermath, A, R], None] | None = None
+        """Done if nobody waits any more."""
+
+    def afterwards(self, then: Callable[[Aftermath, A, R], None]) -> Callable[[Aftermath, A, R], None]:
+        """A decorator: what is done with each answer."""
+        self.then = then
+        return then
+
+    def abandoned(self, then: Callable[[Aftermath, A, R], None]) -> Callable[[Aftermath, A, R], None]:
+        """A decorator: what is done with an answer for which nobody waits any more."""
+        self.if_abandoned = then
+        return then
+
+
+def for_all(rank: Rank) -> Callable[[Callable[[W, list[A]], Sequence[R | Exception]]], Operation[A, R]]:
+    """Declare a write that is done for many callers at once."""
+
+    def declare(write: Callable[[W, list[A]], Sequence[R | Exception]]) -> Operation[A, R]:
+        return Operation(rank, write)
+
+    return declare
+
+
+def for_each(rank: Rank) -> Callable[[Callable[[W, A], R]], Operation[A, R]]:
+    """Declare a write that is done for one caller after the other. Our own errors are for that caller alone."""
+
+    def declare(write: Callable[[W, A], R]) -> Operation[A, R]:
+        def write_each(connection: W, arguments: list[A]) -> list[R | Exception]:
+            return [_try(write, connection, argument) for argument in arguments]
+
+        return Operation(rank, write_each)
+
+    return declare
+
+
+def _try(write: Callable[[W, A], R], connection: W, argument: A) -> R | Exception:
+    try:
+        return write(connection, argument)
+    except ServicekitError as error:  # it has changed nothing, and only its caller need know
+        return error
