@@ -1,16 +1,17 @@
 """What becomes of a job whose attempt has ended, was given back, or was lost with its process."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from servicekit import EndedBy
-from servicekit.errors import JobLost, NotRestartable, ProcessDied, ProcessStopped, RecordUnreadable
+from servicekit.errors import JobLost, NotRestartable, ProcessDied, ProcessStopped, RecordUnreadable, SchedulerClosed
 from servicekit.jobs.endings import (
     GIVEN_BACK,
     LOST,
     NOT_BEGUN,
     AttemptFacts,
+    choose_ending,
     decide_end,
     end_abandoned,
     end_expired,
@@ -18,6 +19,7 @@ from servicekit.jobs.endings import (
     end_unreadable,
 )
 from servicekit.jobs.outcome import CANCELED, STOPPED, Outcome, completion, describe_error, failure
+from servicekit.jobs.retry import Retry
 from servicekit.jobs.status import JobStatus, Transition, move_of
 
 JOB = AttemptFacts(
@@ -102,3 +104,70 @@ def test_ends_that_no_attempt_makes() -> None:
     assert (expired.transition, expired.ended_by) == (Transition.FAIL, EndedBy.TIME_LIMIT)
     assert "5" in str(expired.error)
     assert (odd.transition, odd.ended_by, odd.error_traceback) == (Transition.FAIL, EndedBy.CRASH, None)
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+REFUSED = failure(SchedulerClosed())
+
+
+def choose(
+    outcome: Outcome,
+    retry: Retry | None = None,
+    *,
+    failures: int = 1,
+    has_begun: bool = True,
+    is_canceled: bool = False,
+    is_stopped: bool = False,
+    is_refused: bool = False,
+) -> Outcome:
+    return choose_ending(
+        outcome,
+        retry,
+        failures,
+        lambda: NOW,
+        has_begun=has_begun,
+        is_canceled=is_canceled,
+        is_stopped=is_stopped,
+        is_refused=is_refused,
+    )
+
+
+@pytest.mark.parametrize("outcome", [completion("done"), FAILED, CANCELED, REFUSED])
+def test_without_a_reason_to_run_again_the_outcome_ends_the_job(outcome: Outcome) -> None:
+    assert choose(outcome) is outcome
+
+
+def test_a_failure_is_tried_again_until_its_attempts_are_used_up() -> None:
+    retry = Retry(attempts=3, delay=10, factor=2, jitter=0)
+    assert choose(FAILED, retry) == FAILED.to_be_retried(NOW + timedelta(seconds=10))
+    assert choose(FAILED, retry, failures=2) == FAILED.to_be_retried(NOW + timedelta(seconds=20))
+    assert choose(FAILED, retry, failures=3) is FAILED
+
+
+def test_a_target_may_say_when_it_is_tried_again_within_a_year() -> None:
+    soon, late = (FAILED._replace(retry_after_seconds=seconds) for seconds in (5.0, 1e12))
+    assert choose(soon, Retry()).retry_at == NOW + timedelta(seconds=5)
+    assert choose(late, Retry()).retry_at == NOW + timedelta(days=365)
+
+
+@pytest.mark.parametrize("outcome", [completion("done"), CANCELED, NOT_BEGUN])
+def test_only_a_failure_is_tried_again(outcome: Outcome) -> None:
+    assert choose(outcome, Retry()) is outcome
+
+
+def test_a_failure_that_its_options_leave_out_or_of_a_canceled_job_is_not_tried_again() -> None:
+    assert choose(FAILED, Retry(except_for=[ValueError])) is FAILED
+    assert choose(FAILED, Retry(), is_canceled=True) is FAILED
+
+
+def test_what_was_stopped_with_its_process_goes_back() -> None:
+    assert choose(CANCELED, is_stopped=True) is GIVEN_BACK
+    assert choose(CANCELED, is_stopped=True, has_begun=False) is NOT_BEGUN
+    assert choose(completion("done"), is_stopped=True).transition is Transition.COMPLETE
+    assert choose(FAILED, is_stopped=True) is FAILED
+
+
+def test_a_job_that_failed_as_it_could_submit_nothing_any_more_goes_back() -> None:
+    assert choose(REFUSED, is_refused=True) is GIVEN_BACK
+    assert choose(FAILED, is_refused=True) is FAILED
+    assert choose(FAILED._replace(error_types=()), is_refused=True).transition is Transition.FAIL

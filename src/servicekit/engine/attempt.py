@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from servicekit.engine.bridge import start_on, wait_for
@@ -22,11 +22,9 @@ from servicekit.errors import (
 )
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.current import JobCall, RunningJob
-from servicekit.jobs.endings import GIVEN_BACK, NOT_BEGUN
+from servicekit.jobs.endings import choose_ending
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind, seconds_of
 from servicekit.jobs.outcome import CUT_OFF, Outcome, describe_error, failure, not_begun
-from servicekit.jobs.references import name_in_full
-from servicekit.jobs.retry import LONGEST_WAIT_SECONDS
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.jobs.submission import Claim
 from servicekit.observability.job_logging import JobLogging
@@ -40,7 +38,6 @@ _LATE_SECONDS: Final = 10.0  # for so long a store may be busy
 _TRIES_WITH_REPORT: Final = 3
 _KILL_GRACE_AT_STOP_SECONDS: Final = 0.5
 
-_CLOSED: Final = name_in_full(SchedulerClosed)
 _OUTSIDE: Final = (RunnerKind.PROCESS, RunnerKind.COMMAND)
 """The runners whose work is not in this process, and may outlive it by a moment."""
 
@@ -300,7 +297,7 @@ class Attempt:
                 # Whatever the target has made of being asked to stop; but what could not begin has exceeded nothing.
                 if self._exceeded is not None and outcome.transition is not Transition.RELEASE:
                     outcome = failure(self._exceeded, EndedBy.TIME_LIMIT)
-                outcome = self._find_ending(outcome)
+                outcome = self._choose_ending(outcome)
             written = await self._store.end_attempt(self.claim, outcome)
             if written is not None and (self._is_told or written is not Transition.COMPLETE):
                 await self._tell(outcome, written)
@@ -340,14 +337,17 @@ class Attempt:
         except Exception as error:  # a bug: the end is worth more than a few lines
             self._host.failures.exception(f"The last lines of job {self.job.id} cannot be written", error)
 
-    def _find_ending(self, outcome: Outcome) -> Outcome:
-        """What is asked of the store: to end the job, to have it tried again, or to give it back."""
-        if self._is_waiting and self._was_stopped(outcome):
-            return NOT_BEGUN
-        if self._was_stopped(outcome) or self._was_refused(outcome):
-            return GIVEN_BACK
-        retry_at = self._find_retry(outcome) if outcome.transition is Transition.FAIL else None
-        return outcome if retry_at is None else outcome.to_be_retried(retry_at)
+    def _choose_ending(self, outcome: Outcome) -> Outcome:
+        return choose_ending(
+            outcome,
+            self.claim.submission.options.retry,
+            self.claim.failures + 1,
+            self._host.now,
+            has_begun=not self._is_waiting,
+            is_canceled=self._is_canceled,
+            is_stopped=self._is_stopped,
+            is_refused=self._is_refused,
+        )
 
     async def _tell(self, ending: Outcome, written: Transition) -> None:
         """Say what has become of the job: perhaps not what was asked for, as it was asked to stop meanwhile."""
@@ -366,25 +366,6 @@ class Attempt:
             return
         with suppress(StoreUnavailable, JobNotFound, RecordUnreadable):  # it is written in any case
             self._host.lines.lost(await self._host.reads.get_record(self.job.id))
-
-    def _was_stopped(self, outcome: Outcome) -> bool:
-        """Whether it has ended because the service is stopping."""
-        return self._is_stopped and outcome.transition is Transition.CANCEL
-
-    def _was_refused(self, outcome: Outcome) -> bool:
-        """Whether the target failed because it could submit nothing any more: the service is stopping."""
-        if not self._is_refused or outcome.transition is not Transition.FAIL:
-            return False
-        return bool(outcome.error_types) and all(_CLOSED in types for types in outcome.error_types)
-
-    def _find_retry(self, outcome: Outcome) -> datetime | None:
-        """When to try again, if that is to be done."""
-        policy, failures = self.claim.submission.options.retry, self.claim.failures + 1
-        if policy is None or self._is_canceled or not policy.allows(failures, outcome.error_types):
-            return None
-        seconds = outcome.retry_after_seconds
-        seconds = policy.delay_after(failures) if seconds is None else min(seconds, LONGEST_WAIT_SECONDS)
-        return self._host.now() + timedelta(seconds=seconds)
 
     def _start_reports(self) -> None:
         if not self.task.done():

@@ -11,11 +11,17 @@ A deleted job is forgotten in each case. A store reads what it knows of the job 
 writes what was decided, and only for the attempt that runs the job.
 """
 
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from servicekit.errors import JobLost, NotRestartable, ProcessDied, ProcessStopped, QueueTimeout
+from servicekit.errors import JobLost, NotRestartable, ProcessDied, ProcessStopped, QueueTimeout, SchedulerClosed
 from servicekit.jobs.outcome import CANCELED, STOPPED, Outcome, failure
+from servicekit.jobs.references import name_in_full
+from servicekit.jobs.retry import LONGEST_WAIT_SECONDS, Retry
 from servicekit.jobs.status import EndedBy, Transition
+
+_CLOSED: Final = name_in_full(SchedulerClosed)
 
 NOT_BEGUN: Final = Outcome(Transition.RELEASE)
 """The attempt could not begin: the job goes back to its old place, and that start counts for nothing."""
@@ -23,6 +29,43 @@ GIVEN_BACK: Final = Outcome(Transition.RELEASE, ended_by=EndedBy.STOP)
 """The attempt was stopped with its process. The job loses no attempt by that."""
 LOST: Final = Outcome(Transition.RELEASE, ended_by=EndedBy.CRASH)
 """The attempt was lost, since its process has died."""
+
+
+def choose_ending(
+    outcome: Outcome,
+    retry: Retry | None,
+    failures: int,
+    now: Callable[[], datetime],
+    *,
+    has_begun: bool,
+    is_canceled: bool,
+    is_stopped: bool,
+    is_refused: bool,
+) -> Outcome:
+    """What the engine asks of the store after an attempt: to end the job, to try it again, or to take it back.
+
+    `failures` counts this attempt, if it has failed. `is_canceled`: the job was asked to stop; `is_stopped`: its
+    process was; `is_refused`: the target could submit nothing any more.
+    """
+    was_stopped = is_stopped and outcome.transition is Transition.CANCEL
+    if was_stopped and not has_begun:
+        return NOT_BEGUN
+    if was_stopped or (is_refused and _failed_by_refusal(outcome)):
+        return GIVEN_BACK
+    if outcome.transition is not Transition.FAIL or retry is None or is_canceled:
+        return outcome
+    if not retry.allows(failures, outcome.error_types):
+        return outcome
+    seconds = outcome.retry_after_seconds
+    seconds = retry.delay_after(failures) if seconds is None else min(seconds, LONGEST_WAIT_SECONDS)
+    return outcome.to_be_retried(now() + timedelta(seconds=seconds))
+
+
+def _failed_by_refusal(outcome: Outcome) -> bool:
+    """Whether the attempt failed only because the service is stopping, and takes no more jobs."""
+    if outcome.transition is not Transition.FAIL:
+        return False
+    return bool(outcome.error_types) and all(_CLOSED in types for types in outcome.error_types)
 
 
 class AttemptFacts(NamedTuple):
