@@ -3,13 +3,14 @@
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pytest
 
 from servicekit import EndedBy, InMemoryScheduler, JobStatus, Retry, Scheduler, current_job
-from servicekit.engine import attempt
+from servicekit.engine import late_end
+from servicekit.engine.attempt import Attempt
 from servicekit.engine.clock import SystemClock
 from servicekit.engine.options import SchedulerOptions
 from servicekit.engine.parts import SchedulerParts
@@ -166,7 +167,7 @@ async def test_an_end_that_cannot_be_written_is_tried_again_and_told_of(
     store: OddStore, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backoff, "_FIRST_SECONDS", 0.001)
-    monkeypatch.setattr(attempt, "_LATE_SECONDS", 0.0)
+    monkeypatch.setattr(late_end, "_LATE_SECONDS", 0.0)
     failing: Counter[str] = getattr(store.odd, kind)
     failing["end noop"] = 1_000_000
     async with make_scheduler(store) as scheduler:
@@ -187,12 +188,11 @@ async def test_the_pauses_before_an_end_is_tried_again_grow_with_the_time_that_i
 ) -> None:
     pauses: list[float] = []
 
-    async def pause(self: attempt.Attempt, seconds: float) -> None:
+    async def pause(self: late_end.LateEnd, seconds: float, _is_hurried: Callable[[], bool]) -> None:
         pauses.append(seconds)
-        assert self._late_since is not None
-        self._late_since -= seconds  # it has passed
+        self._since -= seconds  # it has passed
 
-    monkeypatch.setattr(attempt.Attempt, "_pause", pause)
+    monkeypatch.setattr(late_end.LateEnd, "_pause", pause)
     store.odd.outages["end noop"] = 100
     async with make_scheduler(store) as scheduler:
         await scheduler.wait(await scheduler.add_job(noop), timeout=30)
@@ -242,7 +242,7 @@ async def test_jobs_that_have_ended_leave_nothing_to_the_garbage_collector(targe
                 await unlimited.wait(job_id)
             await asyncio.sleep(0)  # what was canceled ends
             gc.collect()
-            left = [found for found in gc.garbage if isinstance(found, RunningJob | attempt.Attempt)]
+            left = [found for found in gc.garbage if isinstance(found, RunningJob | Attempt)]
         finally:
             gc.set_debug(0)
             gc.garbage.clear()

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from servicekit.engine.bridge import start_on, wait_for
+from servicekit.engine.late_end import LateEnd
 from servicekit.engine.limits import TimeLimits
 from servicekit.engine.reports import JobReports
 from servicekit.errors import (
@@ -20,22 +21,20 @@ from servicekit.errors import (
     StoreUnavailable,
     TimeLimitExceeded,
 )
-from servicekit.jobs.backoff import Backoff, FailureLog
+from servicekit.jobs.backoff import FailureLog
 from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.endings import choose_ending
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind, seconds_of
-from servicekit.jobs.outcome import CUT_OFF, Outcome, describe_error, failure, not_begun
+from servicekit.jobs.outcome import CUT_OFF, Outcome, failure, not_begun
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.jobs.submission import Claim
 from servicekit.observability.job_logging import JobLogging
 from servicekit.ports import AttemptStore, Clock, JobReads, Runner
 
-_LONGEST_PAUSE_SECONDS: Final = 2.0  # a store that recovers in a service's last seconds gets the end still
-# What could not be written for long may never be, and each try holds up others: a tenth of the time that has passed.
-_SHARE_OF_WAIT: Final = 0.1
-_LONGEST_LATE_PAUSE_SECONDS: Final = 60.0
-_LATE_SECONDS: Final = 10.0  # for so long a store may be busy
+# If the store is busy for a moment, the last lines are written before the end. After so many tries, the end waits no
+# longer for them.
 _TRIES_WITH_REPORT: Final = 3
+# Half of the second that a stop of the service waits for what it has canceled, so that the kill is seen within it.
 _KILL_GRACE_AT_STOP_SECONDS: Final = 0.5
 
 _OUTSIDE: Final = (RunnerKind.PROCESS, RunnerKind.COMMAND)
@@ -80,8 +79,10 @@ class AttemptHost:
             self.on_begin(attempt)
 
     def notify_report(self, job: RunningJob) -> None:
+        """There is progress to take, or there are lines. Called from the target's thread, once until they are taken."""
         if (attempt := self._find(job)) is not None:
-            attempt.notify_report()
+            with suppress(RuntimeError):  # the event loop is closed, and so are the streams that would show it
+                attempt.loop.call_soon_threadsafe(attempt.start_reports)
 
     async def submit_for(self, job: RunningJob, call: JobCall) -> str:
         self._check_process()
@@ -103,8 +104,28 @@ class AttemptHost:
             return await self.on_submit(call, job.id)
         except SchedulerClosed:
             if (attempt := self._find(job)) is not None:
-                attempt.note_refused()
+                attempt.is_refused = True
             raise
+
+    async def tell_end(
+        self, claim: Claim, ending: Outcome, written: Transition, began_at: float, *, is_told: bool
+    ) -> None:
+        """Say what has become of the job: perhaps not what was asked for, as it was asked to stop meanwhile."""
+        if ending.is_lost:
+            await self._tell_of_stop(claim, written)
+        elif written is Transition.RETRY and ending.retry_at is not None:
+            self.lines.put_off(claim, ending, ending.retry_at - self.now())
+        elif written is not Transition.RELEASE and (is_told or written is Transition.FAIL):
+            self.lines.ended(claim, written, ending, self.clock.monotonic() - began_at)
+        if written.gives_back and not ending.is_lost:
+            self.on_put_off()  # it may have waited too long
+
+    async def _tell_of_stop(self, claim: Claim, written: Transition) -> None:
+        if written is not Transition.FAIL:
+            self.lines.stopped(claim, written)
+            return
+        with suppress(StoreUnavailable, JobNotFound, RecordUnreadable):  # it is written in any case
+            self.lines.lost(await self.reads.get_record(claim.submission.id))
 
     def _find(self, job: RunningJob) -> "Attempt | None":
         """The job's attempt; `None` if it has ended, or others have taken the job over and given it back."""
@@ -116,9 +137,9 @@ class Attempt:
     """The run of one claimed job, in a task of its own. It ends when the work has ended and that is written."""
 
     __slots__ = (
-        "_began_at", "_exceeded", "_host", "_is_canceled", "_is_hurried", "_is_left", "_is_refused", "_is_stopped",
-        "_is_told", "_late_reason", "_late_since", "_limits", "_loop", "_outcome", "_reports", "_runner", "_store",
-        "_tries", "_watcher", "claim", "has_begun", "job", "task",
+        "_began_at", "_exceeded", "_host", "_is_canceled", "_is_left", "_is_stopped", "_is_told", "_limits", "_outcome",
+        "_reports", "_runner", "_store", "_tries", "_watcher", "claim", "has_begun", "is_hurried", "is_refused", "job",
+        "late_end", "loop", "task",
     )  # fmt: skip
 
     task: asyncio.Task[None]
@@ -140,15 +161,17 @@ class Attempt:
         self._is_stopped = False
         self._outcome: Outcome | None = None
         self._tries = 0  # to write the end
-        self._late_since: float | None = None
-        self._late_reason = ""
-        self._is_hurried = False
         self._is_left = False
-        self._is_refused = False
+        self.late_end: LateEnd | None = None
+        """Of an attempt whose end could not be written yet."""
+        self.is_hurried = False
+        """Whether the process will stop: an end that could not be written is tried again soon."""
+        self.is_refused = False
+        """Whether the target could submit nothing any more."""
 
     def start(self, loop: asyncio.AbstractEventLoop, *, is_told: bool) -> None:
         """Begin. `is_told`: whether the job's log says that it starts and ends, if all is well."""
-        self._loop = loop
+        self.loop = loop
         self._began_at = self._host.clock.monotonic()
         self._is_told = is_told
         if is_told:
@@ -167,7 +190,7 @@ class Attempt:
         """The work has begun, where that may fail."""
         self.has_begun = True
         # Before that, it is not the job that takes its time. A work that was cut off can be heard without its loop.
-        if self.claim.submission.runner in _OUTSIDE and not self._loop.is_closed():
+        if self.claim.submission.runner in _OUTSIDE and not self.loop.is_closed():
             self._set_limits(self.claim.submission.options)
 
     def _set_limits(self, options: JobOptions) -> None:
@@ -176,7 +199,7 @@ class Attempt:
             self._limits = limits
             if self._reports is not None:
                 self._reports.limits = limits
-            self._watcher = self._loop.create_task(self._watch(limits), name=f"limits of {self.job.id}")
+            self._watcher = self.loop.create_task(self._watch(limits), name=f"limits of {self.job.id}")
 
     async def _watch(self, limits: TimeLimits) -> None:
         """Ask the target to stop when it takes too long, unless it was asked to already."""
@@ -196,20 +219,6 @@ class Attempt:
         self.job.kill_grace_seconds = min(self.job.kill_grace_seconds, _KILL_GRACE_AT_STOP_SECONDS)
         self._ask_to_stop()
 
-    def hurry(self) -> None:
-        """The process will stop: try again soon to write the end, if it could not be written yet."""
-        self._is_hurried = True
-
-    def find_problem(self) -> str | None:
-        """Why the end cannot be written, if that has been so for a while."""
-        is_late = self._late_since is not None and self._late_seconds >= _LATE_SECONDS
-        return self._late_reason if is_late else None
-
-    @property
-    def _late_seconds(self) -> float:
-        """For how long the end could not be written."""
-        return 0.0 if self._late_since is None else self._loop.time() - self._late_since
-
     def leave(self) -> None:
         """The store will be closed: an end that cannot be written then is left to `settle`, or to another process."""
         self._is_left = True
@@ -220,37 +229,29 @@ class Attempt:
 
     def _ask_to_stop(self) -> None:
         self.job.request_cancel()
-        if self.job.is_interruptible and not self._loop.is_closed():
+        if self.job.is_interruptible and not self.loop.is_closed():
             self.task.cancel()
 
     async def settle(self) -> None:
         """Write an end if the task was cut off before it could: with its event loop, or before its first step."""
-        if not (self.task.done() or self._loop.is_closed()):
+        if not (self.task.done() or self.loop.is_closed()):
             return
         if self._outcome is None:
-            self._outcome = self._find_outcome()
+            outcome = self._runner.find_outcome(self.job)
+            is_lost = outcome is CUT_OFF and self._is_waiting
+            self._outcome = not_begun("its task was ended from outside") if is_lost else outcome
         if self._outcome is not None and await self._try_to_write(self._outcome):
             self._host.on_end(self)
-
-    def _find_outcome(self) -> Outcome | None:
-        outcome = self._runner.find_outcome(self.job)
-        if outcome is CUT_OFF and self._is_waiting:
-            return not_begun("its task was ended from outside")
-        return outcome
 
     @property
     def _is_waiting(self) -> bool:
         """Whether nothing of the work has begun, and that is known."""
         return self.claim.submission.runner in _OUTSIDE and not self.has_begun
 
-    def notify_report(self) -> None:
-        """There is progress to take, or there are lines. Called from the target's thread, once until they are taken."""
-        with suppress(RuntimeError):  # the event loop is closed, and nobody watches
-            self._loop.call_soon_threadsafe(self._start_reports)
-
-    def note_refused(self) -> None:
-        """The target could submit nothing any more."""
-        self._is_refused = True
+    def start_reports(self) -> None:
+        """Write what the job has said, unless it has ended since."""
+        if not self.task.done():
+            self._made_reports().start()
 
     async def _run(self) -> None:
         # Every job goes this way: what nearly none of them needs is asked about here, not in a call.
@@ -271,22 +272,12 @@ class Attempt:
             self._host.on_end(self)
 
     async def _write_again(self, outcome: Outcome) -> bool:
-        backoff = Backoff(longest_seconds=_LONGEST_PAUSE_SECONDS)
-        # A task that a stranger has canceled, as `asyncio.run` does at its end, is waited for: `settle` goes on.
-        while not (self._is_left or self.task.cancelling()):
-            seconds = max(backoff.next_seconds(), self._late_seconds * _SHARE_OF_WAIT)
-            await self._pause(min(seconds, _LONGEST_LATE_PAUSE_SECONDS))
+        # A task that was canceled by somebody else, as `asyncio.run` does at its end, must end: `settle` goes on.
+        while self.late_end is not None and not (self._is_left or self.task.cancelling()):
+            await self.late_end.wait(lambda: self.is_hurried)
             if await self._try_to_write(outcome):
                 return True
         return False
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait for so long, and only for a moment if the process is to stop."""
-        until = self._loop.time() + seconds
-        is_over = False
-        while not is_over:
-            await asyncio.sleep(min(_LONGEST_PAUSE_SECONDS, max(0.0, until - self._loop.time())))
-            is_over = self._is_hurried or self._loop.time() >= until
 
     async def _try_to_write(self, outcome: Outcome) -> bool:
         self._tries += 1
@@ -300,7 +291,7 @@ class Attempt:
                 outcome = self._choose_ending(outcome)
             written = await self._store.end_attempt(self.claim, outcome)
             if written is not None and (self._is_told or written is not Transition.COMPLETE):
-                await self._tell(outcome, written)
+                await self._host.tell_end(self.claim, outcome, written, self._began_at, is_told=self._is_told)
         except StoreUnavailable as error:
             self._note_late(error)
             return False
@@ -319,9 +310,9 @@ class Attempt:
         return True
 
     def _note_late(self, error: Exception) -> None:
-        if self._late_since is None:
-            self._late_since = self._loop.time()
-        self._late_reason = error.reason if isinstance(error, StoreUnavailable) else describe_error(error)
+        if self.late_end is None:
+            self.late_end = LateEnd(self.loop)
+        self.late_end.note(error)
         if self._is_left:  # with a store that was closed in order, all is as it should be: see `leave`
             _log.debug("The end of job %s is not written: %s", self.job.id, error)
         else:
@@ -346,30 +337,8 @@ class Attempt:
             has_begun=not self._is_waiting,
             is_canceled=self._is_canceled,
             is_stopped=self._is_stopped,
-            is_refused=self._is_refused,
+            is_refused=self.is_refused,
         )
-
-    async def _tell(self, ending: Outcome, written: Transition) -> None:
-        """Say what has become of the job: perhaps not what was asked for, as it was asked to stop meanwhile."""
-        if ending.is_lost:
-            await self._tell_of_stop(written)
-        elif written is Transition.RETRY and ending.retry_at is not None:
-            self._host.lines.put_off(self.claim, ending, ending.retry_at - self._host.now())
-        elif written is not Transition.RELEASE and (self._is_told or written is Transition.FAIL):
-            self._host.lines.ended(self.claim, written, ending, self._host.clock.monotonic() - self._began_at)
-        if written.gives_back and not ending.is_lost:
-            self._host.on_put_off()  # it may have waited too long
-
-    async def _tell_of_stop(self, written: Transition) -> None:
-        if written is not Transition.FAIL:
-            self._host.lines.stopped(self.claim, written)
-            return
-        with suppress(StoreUnavailable, JobNotFound, RecordUnreadable):  # it is written in any case
-            self._host.lines.lost(await self._host.reads.get_record(self.job.id))
-
-    def _start_reports(self) -> None:
-        if not self.task.done():
-            self._made_reports().start()
 
     def _made_reports(self) -> JobReports:
         if self._reports is None:

@@ -23,10 +23,11 @@ class RunningAttempts:
 
     def find_notice(self) -> str | None:
         """What keeps single jobs from ending here, though others begin and end; or `None`."""
-        late = [problem for attempt in self._by_job.values() if (problem := attempt.find_problem()) is not None]
+        ends = [attempt.late_end for attempt in self._by_job.values() if attempt.late_end is not None]
+        late = [problem for end in ends if (problem := end.find_problem()) is not None]
         if late:
-            ends = "The end of a job" if len(late) == 1 else f"The ends of {len(late):,} jobs"
-            return f"{ends} cannot be written, and it is tried again: {late[0]}"
+            which = "The end of a job" if len(late) == 1 else f"The ends of {len(late):,} jobs"
+            return f"{which} cannot be written, and it is tried again: {late[0]}"
         return None
 
     async def settle(self) -> None:
@@ -40,7 +41,7 @@ class RunningAttempts:
     async def stop(self, grace_seconds: float) -> None:
         """Let the attempts end, for `grace_seconds`; cancel what is left, and wait a second for that."""
         for attempt in self._by_job.values():
-            attempt.hurry()
+            attempt.is_hurried = True
         await self.settle()
         if not await self._wait(grace_seconds):
             for attempt in list(self._by_job.values()):
