@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from servicekit import Every, create_scheduler
-from servicekit.stores.sqlite import targets
-from servicekit.stores.sqlite.targets import Targets
+from servicekit.stores.durable import targets
+from servicekit.stores.durable.targets import Targets
 from tests.fakes import noop
 from tests.hindering import without_threads
 

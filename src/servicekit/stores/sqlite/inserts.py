@@ -13,8 +13,8 @@ from servicekit.jobs.option_texts import dump_options, load_options
 from servicekit.jobs.options import JobOptions, options_of_repetition
 from servicekit.jobs.status import Transition, move_of
 from servicekit.jobs.submission import CallDescription
+from servicekit.stores.durable.expiry import expiry_after
 from servicekit.stores.durable.operations import Rank, for_all, for_each
-from servicekit.stores.sqlite.options import expiry_after
 from servicekit.stores.sqlite.rows import NONSENSE, read_status, time_text, write_time
 
 _PENDING: Final = move_of(Transition.CLAIM).sources[0].value

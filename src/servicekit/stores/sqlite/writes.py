@@ -14,8 +14,8 @@ from servicekit.jobs.record import MAX_PAST_ATTEMPTS, JobRecord
 from servicekit.jobs.results import WrittenResult
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import Submission
+from servicekit.stores.durable.expiry import expiry_after_text
 from servicekit.stores.durable.operations import Aftermath, Rank, for_all, for_each
-from servicekit.stores.sqlite.options import expiry_after_text
 from servicekit.stores.sqlite.queries import RecordRequest, get_record
 from servicekit.stores.sqlite.rows import NONSENSE, is_about_values, read_status, write_time
 
