@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from servicekit.jobs.ids import JobIds
+from servicekit.stores.durable.times import time_text
 from servicekit.stores.sqlite.database import connect
-from servicekit.stores.sqlite.rows import time_text
 
 _BATCH = 10_000
 _STEP = timedelta(milliseconds=1)

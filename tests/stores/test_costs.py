@@ -13,10 +13,10 @@ from servicekit.jobs.ids import JobIds
 from servicekit.jobs.options import JobOptions, RunnerKind
 from servicekit.jobs.outcome import completion
 from servicekit.jobs.submission import CallDescription
+from servicekit.stores.durable.times import time_text
 from servicekit.stores.sqlite import claims, inserts, membership, queries, queues, times, writes
 from servicekit.stores.sqlite.database import connect, create_file
 from servicekit.stores.sqlite.ready import ClaimedJob
-from servicekit.stores.sqlite.rows import time_text
 
 NOW: Final = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 CALL: Final = CallDescription("tests.fakes:noop", '{"args": [], "kwargs": {}}')

@@ -26,10 +26,10 @@ from servicekit.jobs.record import JobRecord
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import Submission
+from servicekit.stores.durable.times import time_text
 from servicekit.stores.sqlite import claims, database_thread, writes
 from servicekit.stores.sqlite.notifier import CommitNotifier
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive, remove_leftovers
-from servicekit.stores.sqlite.rows import time_text
 from servicekit.stores.sqlite.store import SqliteStore
 from servicekit.stores.sqlite.writer import News
 from tests.fakes import Gate, RecordingPublisher, Stubborn, noop, submission, wait_healthy

@@ -17,9 +17,9 @@ from servicekit.jobs.schedules import FiredSchedule, Overlap
 from servicekit.jobs.status import EndedBy, JobStatus
 from servicekit.jobs.submission import Claim
 from servicekit.ports import JobStore
+from servicekit.stores.durable.times import time_text
 from servicekit.stores.sqlite import writer, writes
 from servicekit.stores.sqlite.database import connect
-from servicekit.stores.sqlite.rows import time_text
 from servicekit.stores.sqlite.store import SqliteStore
 from tests.fakes import FakeClock, RecordingPublisher, RecordingSignals
 from tests.stores.contract.schedules import LATER, NEXT, TICK, schedule

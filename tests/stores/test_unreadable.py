@@ -21,8 +21,9 @@ from servicekit.api import Service, ServiceBuilder, ServiceInfo
 from servicekit.api.state import service_state
 from servicekit.errors import JobNotFound, RecordUnreadable
 from servicekit.jobs.endings import LOST
+from servicekit.stores.durable.times import find_moment, time_text
 from servicekit.stores.sqlite.database_thread import read_leniently
-from servicekit.stores.sqlite.rows import find_moment, read_events, time_text
+from servicekit.stores.sqlite.rows import read_events
 from servicekit.stores.sqlite.writes import give_up
 from servicekit.testing import FakeClock, TestScheduler
 from tests.fakes import Stubborn, noop

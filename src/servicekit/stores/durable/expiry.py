@@ -4,7 +4,7 @@ import json
 from datetime import datetime, timedelta
 
 from servicekit.jobs.options import JobOptions, seconds_of
-from servicekit.stores.sqlite.rows import time_text
+from servicekit.stores.durable.times import time_text
 
 
 def expiry_after(options: JobOptions, moment: datetime) -> str | None:

@@ -13,9 +13,11 @@ from typing import Final, NamedTuple
 
 from servicekit.jobs.status import JobStatus
 from servicekit.ports import SET_SECONDS, ClockSetting
+from servicekit.stores.durable.nonsense import NONSENSE
 from servicekit.stores.durable.operations import Rank, for_each
+from servicekit.stores.durable.times import find_moment, time_text
 from servicekit.stores.sqlite.queries import get_position
-from servicekit.stores.sqlite.rows import IS_ID, NONSENSE, find_moment, time_text
+from servicekit.stores.sqlite.rows import IS_ID
 
 _NEWEST: Final = "SELECT max(at) FROM (SELECT at FROM events WHERE position > ? ORDER BY position DESC LIMIT 100)"
 _IS_SOUND: Final = f"{IS_ID} AND 'blob' NOT IN (typeof(scheduled_at), typeof(expires_at))"

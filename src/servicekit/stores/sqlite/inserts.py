@@ -14,8 +14,10 @@ from servicekit.jobs.options import JobOptions, options_of_repetition
 from servicekit.jobs.status import Transition, move_of
 from servicekit.jobs.submission import CallDescription
 from servicekit.stores.durable.expiry import expiry_after
+from servicekit.stores.durable.nonsense import NONSENSE
 from servicekit.stores.durable.operations import Rank, for_all, for_each
-from servicekit.stores.sqlite.rows import NONSENSE, read_status, time_text, write_time
+from servicekit.stores.durable.records import read_status
+from servicekit.stores.durable.times import time_text, write_time
 
 _PENDING: Final = move_of(Transition.CLAIM).sources[0].value
 

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 from servicekit.jobs.log_lines import LogLine, LogPage
 from servicekit.stores.durable.operations import Aftermath, Rank, for_all
+from servicekit.stores.durable.times import find_time
 from servicekit.stores.sqlite.queries import check_exists
-from servicekit.stores.sqlite.rows import find_time
 from servicekit.stores.sqlite.writes import find_running
 
 _LINE_BYTES: Final = 64

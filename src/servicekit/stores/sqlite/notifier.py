@@ -13,9 +13,10 @@ from servicekit.jobs.submission import Submission
 from servicekit.ports import Clock, EventRelay, JobSignals
 from servicekit.stores.durable.local import LocalJobs
 from servicekit.stores.durable.operations import Operation
+from servicekit.stores.durable.records import EventRow, read_event_record
+from servicekit.stores.durable.times import time_text
 from servicekit.stores.sqlite import queries, writes
 from servicekit.stores.sqlite.database_thread import Answer, Reader, resolve
-from servicekit.stores.sqlite.rows import EventRow, read_event_record, time_text
 from servicekit.stores.sqlite.writer import News, Writer
 
 

@@ -13,15 +13,15 @@ from servicekit.jobs.record import MAX_TRANSITIONS, JobRecord
 from servicekit.jobs.results import read_result
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import CallDescription
-from servicekit.stores.sqlite.rows import (
+from servicekit.stores.durable.records import (
     RECORD_COLUMNS,
     EventRow,
     read_event_record,
-    read_events,
     read_record,
     read_records,
     read_status,
 )
+from servicekit.stores.sqlite.rows import read_events
 
 _COMPLETED: Final = move_of(Transition.COMPLETE).target
 

@@ -19,9 +19,10 @@ from servicekit.jobs.schedules import (
 )
 from servicekit.jobs.submission import CallDescription, CallProblem, Submission, check_target, name_of
 from servicekit.jobs.timetable import dump_timetable, load_timetable
+from servicekit.stores.durable.nonsense import NONSENSE
 from servicekit.stores.durable.operations import Rank, for_each
+from servicekit.stores.durable.times import find_time, read_time, write_time
 from servicekit.stores.sqlite.inserts import insert_one, new_job
-from servicekit.stores.sqlite.rows import NONSENSE, find_time, read_time, write_time
 
 
 class ScheduleRow(NamedTuple):

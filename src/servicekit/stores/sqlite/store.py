@@ -42,7 +42,9 @@ from servicekit.stores.durable.expiry import expiry_after
 from servicekit.stores.durable.loading import load_submission
 from servicekit.stores.durable.local import LocalJobs
 from servicekit.stores.durable.operations import Operation
+from servicekit.stores.durable.records import progress_text
 from servicekit.stores.durable.targets import Targets
+from servicekit.stores.durable.times import find_moment, time_text, write_time
 from servicekit.stores.process_name import name_of_process
 from servicekit.stores.sqlite import claims, inserts, log_lines, membership, queries, queues, schedules, times, writes
 from servicekit.stores.sqlite.clock import ClockReading, heed
@@ -54,7 +56,6 @@ from servicekit.stores.sqlite.processes import remove_leftovers
 from servicekit.stores.sqlite.pruning import Prune, PruneGroup, prune
 from servicekit.stores.sqlite.ready import ClaimedJob
 from servicekit.stores.sqlite.registration import ProcessRegistration
-from servicekit.stores.sqlite.rows import find_moment, progress_text, time_text, write_time
 from servicekit.stores.sqlite.writer import LATE_SECONDS, Writer
 
 _log = logging.getLogger("servicekit.stores")

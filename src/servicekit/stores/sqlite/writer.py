@@ -12,11 +12,12 @@ from typing import Any, Final, NamedTuple, TypeVar
 from servicekit.errors import StoreUnavailable
 from servicekit.ports import EventRelay
 from servicekit.stores.durable.operations import Operation
+from servicekit.stores.durable.records import EventRow
 from servicekit.stores.sqlite import membership
 from servicekit.stores.sqlite.database import is_busy, is_full, translated_errors
 from servicekit.stores.sqlite.database_thread import Answer, Call, DatabaseThread, read_leniently
 from servicekit.stores.sqlite.queries import get_position
-from servicekit.stores.sqlite.rows import EventRow, read_events
+from servicekit.stores.sqlite.rows import read_events
 
 A = TypeVar("A")
 R = TypeVar("R")

@@ -15,9 +15,12 @@ from servicekit.jobs.results import WrittenResult
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import Submission
 from servicekit.stores.durable.expiry import expiry_after_text
+from servicekit.stores.durable.nonsense import NONSENSE
 from servicekit.stores.durable.operations import Aftermath, Rank, for_all, for_each
+from servicekit.stores.durable.records import read_status
+from servicekit.stores.durable.times import write_time
 from servicekit.stores.sqlite.queries import RecordRequest, get_record
-from servicekit.stores.sqlite.rows import NONSENSE, is_about_values, read_status, write_time
+from servicekit.stores.sqlite.rows import is_about_values
 
 _PENDING: Final = JobStatus.PENDING.value
 _RUNNING: Final = JobStatus.RUNNING.value
