@@ -13,21 +13,24 @@ from servicekit.jobs.submission import Claim
 
 
 class AttemptStore(Protocol):
-    """Gives jobs to those who run them, and takes back what has become of them. Each method is atomic.
+    """Gives jobs to the workers, and takes what becomes of them. What holds for all parts is in `ports.store`.
 
-    Every write of an attempt names the claim. It counts only while the job is running and its attempt is the one that
-    is claimed: a stale one changes nothing. `StoreUnavailable` if the store does not answer: then it is not known
-    whether the call has been carried out, and the engine makes it again, so that each must bear being made twice.
+    Every write of an attempt names its claim, and is fenced: it counts only while the job is kept and running, and only
+    for the attempt of that number, of the process that claimed it. Any other write changes nothing. After
+    `StoreUnavailable` the engine makes the same call again, so a call that comes twice must do no harm.
     """
 
     @property
     def guard(self) -> int | None:
-        """A descriptor that guards the attempts of this process: while any process has it open, no other takes them.
+        """A descriptor that guards the attempts of this process; `None` if the store guards them otherwise.
 
-        Whatever runs an attempt outside of this process holds it, and lets go of it when nothing of it is left; so an
-        attempt never begins while another one of the same job goes on. `None` if the store has none: because nobody
-        else could take the attempts over, or because it waits for longer after a process was last heard of than
-        anything outlives the process.
+        An attempt must not begin while an earlier one of the same job still runs, also if that one's process has died
+        and left work behind. As long as any process has the descriptor open, no other process takes these attempts
+        over. Whatever runs an attempt outside of this process is given it, and closes it when nothing of the work is
+        left.
+
+        A store without it needs another reason to be sure: no other process can take attempts over, or it waits after
+        the last sign of life for longer than work outlives its process.
         """
         ...
 
@@ -38,45 +41,69 @@ class AttemptStore(Protocol):
         max_running: int | None = None,
         queue_limits: Mapping[str, int] | None = None,
     ) -> list[Claim]:
-        """Set ready jobs running, at most `limit`, leaving those whose runner is full.
+        """Set ready jobs running, at most `limit`, and return the right to run each.
 
-        Within a queue those of higher priority go first, then those that have been ready for longest. Queues take
-        turns, those first that have the fewest jobs running, and of these the one that was served longest ago. Paused
-        queues are left out. Never so many that more than `max_running` run in all processes together, or more of one
-        queue than `queue_limits` allows. Deleted jobs that still run count.
-
-        A job is claimed by one process, and gets the number of its attempt. One that this process alone can run is
-        claimed by no other.
+        - **Which.** Never a job for a runner in `excluding`, or of a paused queue. A job that only one process can run
+          is claimed by that process alone. Never so many that more than `max_running` jobs run in all processes
+          together, or more of one queue than `queue_limits` names for it. A deleted job that still runs counts.
+        - **In which order.** In a queue the highest priority goes first, and of one priority the job that has been
+          ready for longest, whatever its runner. Queues take turns, job by job: next is the queue that has the fewest
+          jobs running, and of these the one that was served longest ago. A new queue stands behind the others.
+        - **A claim** has the submission as it was accepted, the number of the attempt (one more than before), and how
+          many attempts before it ended with a `RETRY`. The record gets `started_at` and `process`
+          (`stores.process_name`).
+        - A job is claimed by one process, however many ask at once.
+        - What this process cannot read or import must not keep other jobs from being claimed. Such a job is claimed
+          with a target that raises the reason, in place of its own (`FailingTarget`).
         """
         ...
 
     async def make_due(self) -> datetime | None:
-        """Make ready what has come due, and fail what has waited for longer than its `queue_timeout`.
+        """Make ready what has come due, and end what has waited for longer than its `queue_timeout`.
 
-        What is failed so ends with `QueueTimeout` (by `EndedBy.TIME_LIMIT`) and is told to the engine
-        (`JobSignals.hear_of_failure`). To become ready is no change of the record. A wait for so long stays that long
-        however the clock is set meanwhile, ahead or back; a `start_at` is a time of the clock. Return when to look
-        again, by `StoreLiveness.now`; `None` if nothing waits for a time.
+        To become ready is no change of the record, and wakes the worker. A job that waited too long ends with
+        `endings.end_expired`, and the engine hears of it (`JobSignals.hear_of_failure`), in the one process that has
+        ended it. Return when to look again, by `StoreLiveness.now`; `None` if no job waits for a time.
+
+        Waits that are a duration (a delay, the pause before a retry, a `queue_timeout`) stay as long however the clock
+        is set meanwhile: the store moves their ends by as much (`ClockSetting`). A `start_at` is a time of the clock,
+        and is not moved.
         """
         ...
 
     async def end_attempt(self, claim: Claim, ending: Outcome) -> Transition | None:
         """Write how the attempt ended, and say what has become of the job.
 
-        A `RETRY` keeps the error, the attempt joins the record's history, and the job is pending until `retry_at`. A
-        `RELEASE` makes it pending at once: in its old place if nothing had begun. A job that must not run again, cannot
-        run elsewhere or was asked to stop meanwhile ends instead: `servicekit.jobs.endings` decides that, for all
-        stores.
+        In one atomic step the store reads what it knows of the job, asks `endings.decide_end`, and writes the answer.
 
-        `None`: it was not this attempt's to write any more. So it is if the same end is written again, because no
-        answer has come: that changes nothing.
+        - `COMPLETE`, `FAIL`, `CANCEL`: the job has ended. The record gets what the outcome says. The result is kept if
+          it can be: `ResultDropped` for those who ask for one that could not be written or is too large.
+        - `RETRY`: the attempt joins `attempts` with its error, and the job is pending until `retry_at`. Then it stands
+          behind what is ready, and needs a place of its key again. Its `queue_timeout` begins then.
+        - `RELEASE` of what had not begun: the job is ready again in its old place, as if it had not been claimed, with
+          the place of its key and what is left of its `queue_timeout`. That start does not count as a failure.
+        - `RELEASE` with its process: the attempt joins `attempts`, and the job is ready again in its old place, with
+          the place of its key. Its `queue_timeout` begins anew. A stop in order costs the job no restart.
+
+        What the job held is free in the same step, and the worker is woken for what became ready by that. An attempt
+        whose job was deleted frees what that held, too.
+
+        `None`: the write was not this attempt's any more, and nothing but that was changed. So it is as well if the
+        same end is written again because no answer came.
         """
         ...
 
     async def report_progress(self, claim: Claim, progress: Progress) -> None:
-        """Write how far the attempt is, if it still runs. The store adds the time (`reported_at`)."""
+        """Write how far the attempt is, if it still runs. The store adds the time (`reported_at`).
+
+        A change of the record that is no transition. Of several reports at the same time the newest is enough.
+        """
         ...
 
     async def append_log(self, claim: Claim, lines: Sequence[NewLine]) -> None:
-        """Add lines to the job's log, if the attempt still runs. Of each job the newest `max_log_bytes` are kept."""
+        """Add lines to the job's log, if the attempt still runs, and tell its readers (`notify_log`).
+
+        Lines count from 1 over all attempts of a job. The newest `Retention.max_log_bytes` of them are kept, but at
+        least the last line. It is no change of the record.
+        """
         ...

@@ -24,11 +24,16 @@ class EventPublisher(Protocol):
         ...
 
     def publish(self, event: JobEvent) -> None:
-        """Pass on a change of one job, once it is kept: to the job's readers and to those who count events.
+        """Pass on a change of one job: to the job's readers, and to those who count events.
 
-        Every change of status is published, in the order of the record's versions, with `is_transition`; so is every
-        other change of a record (progress, a request to stop), without it. The deletion of a job is an event without
-        a record. No event is lost in between: a reader relies on each transition.
+        The store publishes after the change is kept, and before it answers the call, if it can. In the order of the
+        record's versions it publishes:
+
+        - each change of status, with `is_transition`; that a job was inserted is the first. A reader relies on each;
+        - each other change of a record (progress, a request to stop) without it. A newer event replaces an older one;
+        - the deletion of a job, as an event without a record.
+
+        An event that `is_watched` does not want need not be made.
         """
         ...
 
@@ -78,10 +83,11 @@ class JobSignals(Protocol):
     """
 
     def wake(self) -> None:
-        """There may be something to claim.
+        """There may be something to claim. To wake for nothing does no harm.
 
-        Not for what this process's engine has inserted itself: it knows. But for what became ready by time, by a free
-        concurrency key, by a retry, a repetition, a schedule, a resumed queue, a rescue, or by another process.
+        The engine knows what it inserts and what it ends. It is woken for what becomes ready otherwise: by time, by a
+        place of a concurrency key, a retry, a release, a repetition, a schedule, a queue that goes on, a rescue, or by
+        what another process does.
         """
         ...
 

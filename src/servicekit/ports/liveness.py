@@ -1,4 +1,4 @@
-"""A process at work on the store: from its start to its end, and what is to be done for those that are gone."""
+"""This process at work on the store, and what dead processes and old jobs leave behind."""
 
 from datetime import datetime
 from typing import Protocol
@@ -7,7 +7,13 @@ from servicekit.ports.events import JobSignals
 
 
 class StoreLiveness(Protocol):
-    """Opens the store for this process and closes it, and looks after what dead processes and old jobs leave."""
+    """Opens and closes the store for this process, and cleans up. What holds for all parts is in `ports.store`.
+
+    A process claims under a name of its own, which no other process ever has. It is alive from `open` until `close`, or
+    until the store knows that it has died: by a lock that the operating system frees, or by a lease that has run out.
+    A process that is merely slow is not dead. One that was taken for dead must find that out before it writes anything,
+    stop its attempts, and join anew.
+    """
 
     @property
     def is_durable(self) -> bool:
@@ -15,46 +21,69 @@ class StoreLiveness(Protocol):
         ...
 
     def now(self) -> datetime:
-        """The time in UTC, the same for all processes that work on these jobs, wherever they run. Takes no time.
+        """The time in UTC, the same for all processes that work on these jobs, wherever they run.
 
-        Every moment that the engine gives to the store, or compares with one from there, is of this time: when to try
-        again, ticks, what is due. The store writes no other. Waiting is the clock's (`Clock.sleep`).
+        Every moment that the engine gives to the store, or compares with one from there, is of this time: retries,
+        ticks, what is due. The store writes no other. It is called often and does not wait: a store with a server
+        keeps the offset of this machine's clock. Waiting is done by the clock (`Clock.sleep`).
         """
         ...
 
     async def open(self, signals: JobSignals) -> None:
-        """Begin to work for the engine on this event loop; again after `close`, and on another loop if need be.
+        """Begin to work for the engine on this event loop: after `close` again, and on another loop if need be.
 
-        To open what is open on this loop changes whom it tells, and nothing else. What earlier lives of this process
-        have claimed and the engine does not work on (`JobSignals.is_running`) is given back, and what it works on and
-        was canceled or deleted meanwhile is told it. `StoreUnavailable` if jobs cannot be kept there.
+        Nothing is kept or read before. `StoreUnavailable` if jobs cannot be kept there; then nothing is left open.
+
+        - What is open on this loop already only gets the new `signals`. What is open on another loop, which has ended,
+          is closed there first. A forked child leaves alone what its parent has opened, and is a process of its own.
+        - The store and the engine agree on what runs here. A job that this process has claimed and the engine does not
+          work on (`JobSignals.is_running`) is given back as not begun. One that the engine works on and that was
+          canceled or deleted meanwhile is told to it (`JobSignals.cancel`).
+        - What dead processes have left is rescued, once, before this returns.
         """
         ...
 
     async def rescue(self) -> None:
-        """Take over the jobs of processes that have died; the engine asks every 0.6 seconds where others may be.
+        """Take over the jobs of processes that have died. The engine asks every 0.6 seconds if the store is durable.
 
-        `jobs.endings` says what becomes of each: it is pending again, or it has failed, and is told to the engine
-        (`JobSignals.hear_of_failure`). Two processes that do this at the same time take each job once. Never the job
-        of a process that is merely slow.
+        An attempt of such a process ends as lost (`endings.LOST`, like `AttemptStore.end_attempt`): the job is ready
+        again, or has failed. `AttemptFacts.lost_attempts` counts all but those that ended with a `RETRY` and those that
+        cost nothing (`Outcome.is_spared`). A pending job that only the dead process could have run ends
+        (`end_abandoned`).
+
+        The engine hears of each failure (`hear_of_failure`), and the worker is woken. If two processes do this at the
+        same time, each job is taken once. If one dies over it, another goes on. A large number is taken in steps.
         """
         ...
 
     async def prune(self, limit: int) -> bool:
-        """Drop at most `limit` finished jobs that are older than retention allows; say whether there may be more."""
+        """Drop up to `limit` ended jobs that retention does not allow; say whether there may be more.
+
+        The oldest go first, by the time of their end. Statuses with bounds of their own count by themselves. A store
+        may drop sooner what is too much. Nothing is published: it is no change.
+        """
         ...
 
     async def find_problem(self) -> str | None:
-        """Try whether jobs can be read and written; what is wrong, in words for clients, or `None`. Raises nothing."""
+        """Try to write and to read. What is wrong, in words for clients that need not know the place, or `None`.
+
+        It answers within seconds, whatever is wrong, and raises nothing.
+        """
         ...
 
     async def retire(self) -> None:
-        """This process claims no more jobs: end what is pending and would be lost with it.
+        """This process claims no more jobs: end the pending jobs that would be lost with it (`end_abandoned`).
 
-        Its attempts go on, and their ends are still written. Raises nothing if the store does not answer.
+        Its attempts go on, and their ends can still be written. If the store does not answer nothing is raised: the
+        rescuer of this process ends these jobs.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of everything, after `retire` and after the attempts of this process."""
+        """Leave in order, after `retire` and after the attempts of this process, and let go of everything.
+
+        An attempt that was not ended by then is given back as not begun, unless the engine still works on it. A durable
+        store that is closed raises `StoreUnavailable` when it is asked; one that forgets can still be read. To close
+        what is not open does nothing.
+        """
         ...

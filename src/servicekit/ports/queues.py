@@ -6,7 +6,10 @@ from servicekit.jobs.queues import QueueRecord
 
 
 class QueueStore(Protocol):
-    """Tells of queues, and pauses them. A queue needs no making: it is there when a job names it."""
+    """Tells of queues, and pauses them. What holds for all parts is in `ports.store`.
+
+    Nobody makes a queue: it is there when a job names it, and forgotten when there is nothing to say of it.
+    """
 
     async def list_queues(self) -> list[QueueRecord]:
         """The queues that have jobs pending or running, or are paused, by name.
@@ -18,6 +21,7 @@ class QueueStore(Protocol):
     async def set_queue_paused(self, name: str, *, is_paused: bool) -> None:
         """Let no job of the queue be claimed, or let them be again: in all processes, until it is said otherwise.
 
-        A durable store keeps that over restarts. A queue that goes on wakes the worker (`JobSignals.wake`).
+        A durable store keeps that over restarts. A queue can be paused before it has jobs. What runs goes on. When the
+        queue goes on, the worker is woken.
         """
         ...

@@ -9,39 +9,47 @@ from servicekit.jobs.status import JobStatus
 
 
 class JobReads(Protocol):
-    """Tells what is known of jobs. Nothing is changed by that.
+    """Tells what is known of jobs, and changes nothing. What holds for all parts is in `ports.store`.
 
-    A read sees everything that was acknowledged before it began, whichever process did it. `StoreUnavailable` if the
-    store does not answer; `RecordUnreadable` for a record that another version or another program has written and that
-    makes no sense here: lists leave such a job out.
+    A read sees everything that was acknowledged before it began, whichever process did it. A record that another
+    version or another program has written may make no sense here: `RecordUnreadable` for that job, and lists leave it
+    out.
     """
 
     async def get_record(self, job_id: str) -> JobRecord:
-        """`JobNotFound` if there is none."""
+        """The record as it is now, frozen. `JobNotFound` if there is none."""
         ...
 
     async def get_result(self, job_id: str) -> object:
-        """The result of a completed job; else `JobNotFound`, or `ResultUnavailable`: `JobNotFinished`, `JobFailed`.
+        """The result of a completed job. `JobNotFound`; otherwise a `ResultUnavailable` says why there is none.
 
-        `ResultDropped`, which is one as well, if it could not be kept or was too large to be.
+        `JobNotFinished`; `JobFailed`, also for a canceled job; `ResultDropped` if it could not be written, was too
+        large, or had to make room.
         """
         ...
 
     async def list_records(self, wanted: JobFilter, limit: int, before: str | None) -> JobPage:
-        """The newest records first, of those submitted before the job `before`; at most `limit`.
+        """The newest records first, by id, of those below the id `before`; at most `limit`.
 
-        Looks at no more than `SCAN_LIMIT` jobs: a page that is short for that reason says where to go on.
+        `before` need not be a job that is kept. Statuses and times are found by an index. The other conditions of the
+        filter are searched for in at most `SCAN_LIMIT` jobs: a page that is short for that reason says where to go on.
+        The cost of a page does not depend on how many jobs are kept.
         """
         ...
 
     async def list_log(self, job_id: str, after: int, limit: int) -> LogPage:
-        """The lines after number `after`, at most `limit`; `JobNotFound` if there is no such job."""
+        """The lines after number `after` that are kept, at most `limit`; `JobNotFound` if there is no such job.
+
+        A job that has said nothing has an empty log.
+        """
         ...
 
     async def list_transitions(self, job_id: str, after_version: int) -> list[JobRecord]:
-        """The record as it was at each change of status after `after_version`; `JobNotFound` if there is no job.
+        """The record at each change of status after `after_version`, in order; `JobNotFound` if there is no job.
 
-        The newest `MAX_TRANSITIONS` of them: a job may be tried again, or not begin, without end.
+        They are what was published, so that a reader who was away misses none. A newly kept job has the first. The
+        newest `MAX_TRANSITIONS` are kept. For a job that was started at most once none need be kept: `transitions_of`
+        derives them.
         """
         ...
 

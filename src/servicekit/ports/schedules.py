@@ -7,20 +7,26 @@ from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
 
 
 class ScheduleStore(Protocol):
-    """Keeps schedules with their next ticks, and lets each tick pass once. Each method is atomic.
+    """Keeps schedules with their next ticks, and lets each tick pass once. What holds for all is in `ports.store`.
 
-    The engine computes the ticks; the store keeps them, and decides only who lets one pass.
+    The engine computes the ticks, by `StoreLiveness.now`. The store keeps the next one, and decides who lets it pass.
     """
 
     async def put_schedule(self, schedule: Schedule, next_at: datetime | None) -> None:
-        """Keep a schedule. One of the same name is replaced, unless it says the same; paused it stays paused.
+        """Keep a schedule, in the place of one of the same name. Its call is kept as it is now.
 
-        `next_at` is its next tick if it is new or its timetable has changed.
+        `next_at` becomes its next tick if it is new, or if its timetable has changed and it is not paused. Otherwise it
+        goes on as if nothing had happened. A paused schedule stays paused. `InvalidTarget` or `InvalidArguments` if the
+        store is durable and no other process could make the call (`jobs.restartable.refuse`).
         """
         ...
 
     async def list_schedules(self) -> list[ScheduleState]:
-        """All schedules, by name. One that this process cannot read, or whose target it cannot import, says so."""
+        """All schedules, in the order of their names.
+
+        A schedule that this process cannot read, or whose target it cannot import, has a `problem`; the others are
+        told all the same.
+        """
         ...
 
     async def get_schedule(self, name: str) -> ScheduleState:
@@ -28,7 +34,10 @@ class ScheduleStore(Protocol):
         ...
 
     async def set_schedule_paused(self, name: str, next_at: datetime | None, *, is_paused: bool) -> ScheduleState:
-        """Let the schedule rest, or go on at `next_at`. `ScheduleNotFound` if there is none of this name."""
+        """Let the schedule rest (`next_at` is `None`), or go on with the tick `next_at`. Return what it is then.
+
+        `ScheduleNotFound` if there is none of this name.
+        """
         ...
 
     async def remove_schedule(self, name: str) -> None:
@@ -38,9 +47,14 @@ class ScheduleStore(Protocol):
     async def fire_schedule(
         self, name: str, tick: datetime, next_at: datetime | None, job_id: str | None
     ) -> FiredSchedule:
-        """Let a schedule's tick pass: if that is still its next one, keep the tick's job and set the one after it.
+        """Let a schedule's tick pass: keep its job under the id `job_id`, and set the next tick, in one step.
 
-        Of all who do this for the same tick one succeeds. No job is kept if `job_id` is `None` (the tick is skipped),
-        or if the last one has not ended and the schedule's overlap says skip. `ScheduleNotFound`.
+        `jobs.schedules.judge_tick` says what becomes of the tick. Of all processes that do this for one tick, one
+        succeeds, and the others are told `LOST`: then nothing has changed. If the job is `SKIPPED`, the next tick is
+        set all the same. So it is if `job_id` is `None`, if the job of the last tick has not ended and the overlap says
+        so, or if the queue is full. "Not ended" includes a deleted job that still runs.
+
+        The job has `options_of_tick` and names its schedule. With a job, `last_at` and `last_job_id` are set, and the
+        worker is woken. `ScheduleNotFound` if there is none of this name.
         """
         ...

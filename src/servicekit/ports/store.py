@@ -1,4 +1,36 @@
-"""The store, as the sum of its parts."""
+"""The store: its parts, and what holds for all of them.
+
+Guarantees.
+
+- Every method is atomic: another process, and a crash at any moment, sees all of it or nothing. What was acknowledged
+  is kept; a durable store has it on the disk by then.
+- `StoreUnavailable` if the store does not answer. It is not known then whether the call was carried out. What was is
+  carried out once: the engine repeats only calls that bear it, and the caller of an insert may repeat it with a key.
+- A status changes only as the table in `jobs.status` allows it, and a terminal status never changes. Each change of a
+  record makes its `version` one more, from 1, and gives the job a new position (`JobChanges`). A call that changes
+  nothing publishes nothing.
+- Times are those of `StoreLiveness.now`. If that was set back, a job has still not begun before it was submitted, and
+  not ended before it began: the later moment is written.
+- What no other process can run (`jobs.restartable.describe_call` gives a `CallProblem`) is run by the process that has
+  accepted it, and is lost with it.
+
+What is decided elsewhere, once for all stores.
+
+    which change of status is legal               jobs.status.move_of
+    when a job may start, and may wait            JobOptions.scheduled_at, has_times, queue_timeout
+    whether a key was used for another call       jobs.idempotency.FirstUse, jobs.restartable.fingerprint
+    how a call is written and made again          jobs.restartable: describe_call, as_accepted, load_call
+    what becomes of an attempt, or of a job that  jobs.endings: decide_end, end_process, end_abandoned, end_expired,
+    waited too long or that nobody can run        end_unreadable
+    what a repetition has of its job              jobs.options.options_of_repetition
+    what becomes of a tick, and what its job has  jobs.schedules.judge_tick, options_of_tick
+    how much history is kept                      jobs.record: MAX_PAST_ATTEMPTS, MAX_TRANSITIONS
+    what is kept of ended jobs                    jobs.retention.Retention
+    which jobs a filter means                     jobs.query.JobFilter
+    how results are written                       jobs.results
+
+A store passes the suite in `tests/stores/contract`.
+"""
 
 from typing import Protocol
 
@@ -12,10 +44,9 @@ from servicekit.ports.submissions import SubmissionStore
 
 
 class JobStore(Protocol):
-    """Keeps jobs, and publishes every change of theirs. Whoever needs one part of it is given that part.
+    """Keeps jobs, and publishes every change of them. Whoever needs one part is given that part.
 
-    Every method of a part is atomic, and all parts are about the same jobs. A change of status is made only if the
-    table in `servicekit.jobs.status` allows it.
+    All parts are about the same jobs. They are attributes that stay the same, whether the store is open or not.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""How jobs come into the store, and what those who have submitted them may do to them."""
+"""How jobs come into the store, and what their submitters can do to them."""
 
 from typing import Protocol
 
@@ -7,58 +7,66 @@ from servicekit.jobs.submission import Submission
 
 
 class SubmissionStore(Protocol):
-    """Takes jobs, and the wishes of those who have submitted them. Each method is atomic.
-
-    `StoreUnavailable` if the store does not answer: then it is not known whether the call has been carried out.
-    """
+    """Takes new jobs, and what their submitters want of them. What holds for all parts is in `ports.store`."""
 
     async def insert(self, submission: Submission) -> str:
-        """Keep a new job as pending and return its id. Once this returns, it is not lost.
+        """Keep a new job as pending and return its id. Once this returns, the job is not lost.
 
-        If there is a job with the same idempotency key, nothing is kept and that job's id is returned;
-        `IdempotencyConflict` if its target or arguments are others (`jobs.idempotency.FirstUse`, with
-        `jobs.restartable.fingerprint`). `QueueFull` if as many jobs wait in its queue as the store was made to take.
-        What is not kept is discarded (`Submission.discard`), whatever the reason.
+        - **Repetition.** If a job with the same idempotency key is kept, nothing new is kept, and its id is returned.
+          `IdempotencyConflict` if that job has another target or other arguments. A key is free again when its job is
+          deleted or dropped. Of several calls with one key at the same time, one keeps its job.
+        - **Room.** `QueueFull` if the job's queue has as many pending jobs as the store was made to take. All pending
+          jobs count, whatever they wait for. A repetition is answered also then. A retry and a release need no room.
+        - **The call** is kept as it is now: later changes of its arguments do not count (`describe_call`, `is_fixed`).
+        - What is not kept is discarded (`Submission.discard`), whatever the reason.
 
-        The job gets its target and arguments as they are now: what the caller changes in them later does not count.
-        `jobs.restartable.describe_call` says how they can be written; a call that cannot is a `CallProblem`, and the
-        job is one that this process alone can run: it keeps the submission itself.
+        A pending job waits for up to two things in turn, and then it is *ready*. Only ready jobs are claimed.
 
-        A pending job waits for its time if it has one (`JobOptions.scheduled_at`), then for its concurrency key if as
-        many jobs with it as may (`concurrency_limit`, of this job) are ready or running, and then it is *ready*: only
-        ready jobs are claimed. It is never late for its turn: what becomes ready later stands behind what was ready
-        before, so that a flood with one key delays nobody else. A ready job whose queue is paused or full gives its
-        place by the key to one that waits for it in another queue, which is not.
+        1. Its time, if it has one (`JobOptions.scheduled_at`): until `AttemptStore.make_due`.
+        2. A place of its concurrency key, if it has one. A place is taken by each job with the key that is ready or
+           running. The job gets one if fewer than its own `concurrency_limit` are taken. A place that is given back
+           goes to the waiting job that has the highest priority, and of these to the one submitted first.
+
+        Ready jobs stand in a line, in the order in which they became ready: a flood with one key delays no other job.
+        A ready job whose queue is paused or full gives its place to a job that waits for the key in another queue and
+        could start. Then it waits for a place again.
+
+        Its `queue_timeout` begins when its time has come, or else now; a wait for a key counts.
         """
         ...
 
     async def resubmit(self, job_id: str, new_id: str) -> str:
-        """Keep a new job with the target, arguments and options of one that has ended, and return its id.
+        """Keep a new job with the call of a job that has ended, and return `new_id`. The worker is woken.
 
-        It is due at once, and has no idempotency key (`jobs.options.options_of_repetition`); `retry_of` names its
-        origin. `JobNotFound`; `RetryUnavailable` if the job has not ended or its call is not kept; `QueueFull`.
+        It has the same name, runner and parent, and `options_of_repetition`; `retry_of` names the old job.
+        `JobNotFound`. `RetryUnavailable` if the old job has not ended, or if its call is not kept or can be made only
+        by the process that had it. `QueueFull` as for `insert`.
         """
         ...
 
     async def find_by_key(self, idempotency_key: str) -> str | None:
-        """The id of the job that is kept and was submitted with this key."""
+        """The id of the job that was submitted with this key; `None` if none is kept."""
         ...
 
     async def request_cancel(self, job_id: str) -> JobRecord | None:
-        """Cancel a pending job at once, and mark a running one; leave a finished one. Return what it is then.
+        """Cancel a pending job at once, mark a running job, and leave one that has ended. Return the record then.
 
-        A running job is marked once (`cancel_requested_at`), and goes on until its attempt ends. If another process
-        runs it, the store there tells its engine (`JobSignals.cancel`). `JobNotFound` if there is no such job.
+        A pending job ends with `outcome.CANCELED`, and its call is discarded. A running job gets `cancel_requested_at`,
+        once, and goes on until its attempt ends. If another process runs it, that process's store tells its engine
+        (`JobSignals.cancel`), within a fraction of a second. A race with a claim has one winner: the job ends, or it
+        runs and is marked.
 
-        `None` if that was done to a job whose record cannot be read; `RecordUnreadable` if its status cannot, or it
-        has ended.
+        `JobNotFound`. If the record cannot be read, the same is done and `None` is returned; `RecordUnreadable` if the
+        status cannot be read either, or the job has ended.
         """
         ...
 
     async def delete(self, job_id: str) -> None:
         """Forget the job, whatever its status, also if its record cannot be read. `JobNotFound` if there is none.
 
-        From then on no reader finds it, and its idempotency key is free. One that runs keeps what it holds (its place
-        in the queue and by its concurrency key) until its attempt ends, or its process is gone.
+        At once no read finds the job, its key is free, and an event without a record is published. If it runs, what it
+        holds stays taken (its slot, its place in the queue, its place of the concurrency key), until its attempt
+        writes its end or its process is gone. If another process runs it, that process's engine is told
+        (`JobSignals.cancel`).
         """
         ...
