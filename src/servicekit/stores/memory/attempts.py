@@ -21,6 +21,8 @@ from servicekit.stores.process_name import name_of_process
 _CLAIM: Final = move_of(Transition.CLAIM)
 _RETRY: Final = move_of(Transition.RETRY)
 _RELEASE: Final = move_of(Transition.RELEASE)
+# Asked for each job: the property would cost a call.
+_GIVING_BACK: Final = frozenset(transition for transition in Transition if transition.gives_back)
 _NO_LIMITS: Final[Mapping[str, int]] = {}
 
 
@@ -76,7 +78,7 @@ class MemoryAttempts:
         if job is None:
             self._kept.let_go_of_deleted(claim)
             return None
-        if ending.transition.gives_back:
+        if ending.transition in _GIVING_BACK:
             return self._give_back(job, ending)
         self._kept.pending.end(job)
         self._kept.end(job, ending)
