@@ -13,10 +13,11 @@ from servicekit.jobs.ids import JobIds
 from servicekit.jobs.options import JobOptions, RunnerKind
 from servicekit.jobs.outcome import completion
 from servicekit.jobs.submission import CallDescription
+from servicekit.stores.durable.new_jobs import new_job
+from servicekit.stores.durable.requests import AttemptEnd, ClaimedJob, ClaimRequest, Pause
 from servicekit.stores.durable.times import time_text
 from servicekit.stores.sqlite import claims, inserts, membership, queries, queues, times, writes
 from servicekit.stores.sqlite.database import connect, create_file
-from servicekit.stores.sqlite.ready import ClaimedJob
 
 NOW: Final = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 CALL: Final = CallDescription("tests.fakes:noop", '{"args": [], "kwargs": {}}')
@@ -36,13 +37,13 @@ class File:
 
     def insert(self, count: int, runner: RunnerKind = COROUTINE, owner: int | None = None, **options: Any) -> None:
         asked = JobOptions(**options)
-        jobs = [inserts.new_job(ids.next_id(), "noop", runner, CALL, asked, NOW, owner=owner) for _ in range(count)]
+        jobs = [new_job(ids.next_id(), "noop", runner, CALL, asked, NOW, owner=owner) for _ in range(count)]
         self.connection.execute("BEGIN")
         inserts.insert.write(self.connection, jobs)
         self.connection.execute("COMMIT")
 
     def claim(self, limit: int = 5, max_running: int | None = None) -> list[ClaimedJob]:
-        request = claims.ClaimRequest(self.process, limit, (COMMAND,), max_running, {}, time_text(NOW), "host:1")
+        request = ClaimRequest(self.process, limit, (COMMAND,), max_running, {}, time_text(NOW), "host:1")
         (jobs,) = claims.claim.write(self.connection, [request])
         assert not isinstance(jobs, Exception)
         return jobs
@@ -97,7 +98,7 @@ def test_a_claim_among_many_queues(file: File) -> None:
             file.insert(1, queue=f"paused {number}")
             file.insert(1, COMMAND, queue=f"excluded {number}")
             file.insert(1, owner=file.process + 1, queue=f"of another {number}")
-            queues.set_paused.write(file.connection, [queues.Pause(f"paused {number}", is_paused=True)])
+            queues.set_paused.write(file.connection, [Pause(f"paused {number}", is_paused=True)])
         file.claim(1)  # which finds their places
 
     def claim() -> None:
@@ -120,7 +121,7 @@ def test_a_claim_where_keys_are_held_in_a_paused_queue(file: File) -> None:
         assert len(file.claim(5)) == 5
 
     for queue in ("paused", "paused too"):
-        queues.set_paused.write(file.connection, [queues.Pause(queue, is_paused=True)])
+        queues.set_paused.write(file.connection, [Pause(queue, is_paused=True)])
     file.insert(20)
     fill(range(30))
     before = file.count_steps(claim)
@@ -130,7 +131,7 @@ def test_a_claim_where_keys_are_held_in_a_paused_queue(file: File) -> None:
 
 def test_submissions_where_waiting_is_limited(file: File) -> None:
     def insert() -> None:
-        job = inserts.new_job(ids.next_id(), "noop", COROUTINE, CALL, JobOptions(), NOW, max_pending=5)
+        job = new_job(ids.next_id(), "noop", COROUTINE, CALL, JobOptions(), NOW, max_pending=5)
         assert inserts.insert.write(file.connection, [job]) == [job.id]
 
     before = file.count_steps(insert)
@@ -157,7 +158,7 @@ def test_queues_that_have_been(file: File) -> None:
 def test_the_end_of_a_job_with_a_key(file: File) -> None:
     file.insert(3, concurrency_key="k")
     (job,) = file.claim()
-    end = writes.AttemptEnd(job.id, job.attempt, completion(None), time_text(NOW))
+    end = AttemptEnd(job.id, job.attempt, completion(None), time_text(NOW))
     before = file.count_steps(lambda: writes.end_attempts.write(file.connection, [end]))
     file.insert(1_000, concurrency_key="k")
     file.insert(1_000, concurrency_key="k", concurrency_limit=2)

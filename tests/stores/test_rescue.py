@@ -26,12 +26,13 @@ from servicekit.jobs.record import JobRecord
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import Submission
+from servicekit.stores.durable.news import News
+from servicekit.stores.durable.requests import AttemptEnd, JobRequest
 from servicekit.stores.durable.times import time_text
 from servicekit.stores.sqlite import claims, database_thread, writes
 from servicekit.stores.sqlite.notifier import CommitNotifier
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive, remove_leftovers
 from servicekit.stores.sqlite.store import SqliteStore
-from servicekit.stores.sqlite.writer import News
 from tests.fakes import Gate, RecordingPublisher, Stubborn, noop, submission, wait_healthy
 from tests.stores.event_log import check_events
 
@@ -173,7 +174,7 @@ async def test_a_claim_that_nobody_took_is_given_back_unless_the_job_was_stopped
         other.store.submissions.request_cancel(job_id) if what == "cancel" else other.store.submissions.delete(job_id)
     )
     assert one.store._writer is not None
-    await one.store._writer.ask(writes.end_attempts, writes.AttemptEnd(job_id, claim.attempt, NOT_BEGUN, NOW))
+    await one.store._writer.ask(writes.end_attempts, AttemptEnd(job_id, claim.attempt, NOT_BEGUN, NOW))
     if what == "cancel":
         assert (await other.store.reads.get_record(job_id)).status is JobStatus.CANCELED
     assert await other.store.attempts.claim(1, ()) == []
@@ -227,7 +228,7 @@ async def test_a_cancel_from_elsewhere_does_not_overtake_the_claim(path: Path, m
         await asyncio.sleep(0)
     with closing(sqlite3.connect(path, isolation_level=None)) as stranger:  # the loop gets no turn in here
         wait_until(lambda: stranger.execute("SELECT status FROM jobs").fetchone() == ("running",))
-        writes.request_cancel.write(stranger, [writes.Request(job_id, NOW)])
+        writes.request_cancel.write(stranger, [JobRequest(job_id, NOW)])
         assert has_arrived.wait(60)
     await claiming
     await asyncio.sleep(0)

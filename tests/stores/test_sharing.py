@@ -17,6 +17,7 @@ from servicekit.jobs.schedules import FiredSchedule, Overlap
 from servicekit.jobs.status import EndedBy, JobStatus
 from servicekit.jobs.submission import Claim
 from servicekit.ports import JobStore
+from servicekit.stores.durable.requests import JobRequest
 from servicekit.stores.durable.times import time_text
 from servicekit.stores.sqlite import writer, writes
 from servicekit.stores.sqlite.database import connect
@@ -273,7 +274,7 @@ async def test_who_is_alone_looks_no_more_often_for_having_readers(
     async with open_store(signals) as store:
         job_id = await insert(store)
         with closing(connect(path)) as unlisted:
-            writes.request_cancel.write(unlisted, [writes.Request(job_id, time_text(datetime.now(UTC)))])
+            writes.request_cancel.write(unlisted, [JobRequest(job_id, time_text(datetime.now(UTC)))])
         assert await asyncio.wait_for(signals.canceled.get(), 60) == job_id
 
 

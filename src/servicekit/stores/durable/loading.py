@@ -8,7 +8,7 @@ from servicekit.jobs.option_texts import load_options
 from servicekit.jobs.options import DEFAULT_OPTIONS, RunnerKind
 from servicekit.jobs.restartable import load_call
 from servicekit.jobs.submission import CallDescription, Submission, check_target
-from servicekit.stores.sqlite.ready import ClaimedJob
+from servicekit.stores.durable.requests import ClaimedJob
 
 _NO_TEXT: Final = "\ufffd"
 """What `read_leniently` has put in the place of what is none; our own JSON has but ASCII."""

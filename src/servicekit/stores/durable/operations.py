@@ -6,10 +6,10 @@ operation says as well what is to be done when that is committed.
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum, auto
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from servicekit.errors import ServicekitError
-from servicekit.jobs.submission import Submission
+from servicekit.stores.durable.aftermath import Aftermath
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -39,22 +39,6 @@ class Rank(IntEnum):
     TIME = auto()
     PRUNE = auto()
     CLAIM = auto()
-
-
-class Aftermath(Protocol):
-    """What can be done about something that is committed. It belongs to the event loop."""
-
-    def notify_log(self, job_id: str) -> None:
-        """The job has new lines in its log."""
-        ...
-
-    def keep(self, submission: Submission) -> None:
-        """The job is pending again: keep what was submitted, if no other process could run it."""
-        ...
-
-    def put_back(self, job_id: str, attempt: int) -> None:
-        """The attempt does not begin: make its job ready again, as soon as that can be written."""
-        ...
 
 
 class Operation(Generic[A, R]):

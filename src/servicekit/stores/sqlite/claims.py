@@ -2,31 +2,15 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.status import Transition, move_of
-from servicekit.stores.durable.operations import Aftermath, Rank, for_all
+from servicekit.stores.durable.aftermath import put_back
+from servicekit.stores.durable.operations import Rank, for_all
+from servicekit.stores.durable.requests import ClaimedJob, ClaimRequest, ProcessForgotten
 from servicekit.stores.sqlite import keys, turns
-from servicekit.stores.sqlite.ready import READY, ClaimedJob, Kind, read_first
-
-
-class ProcessForgotten(Exception):
-    """Others took this process for dead, because the file that it holds locked is gone: its jobs are theirs now."""
-
-
-class ClaimRequest(NamedTuple):
-    process: int
-    limit: int
-    excluding: Collection[RunnerKind]
-    max_running: int | None
-    queue_limits: Mapping[str, int]
-    now: str
-    process_name: str
-    is_first: bool = False
-    """Whether others are to know from now on that jobs can be left to this process."""
-
+from servicekit.stores.sqlite.ready import READY, Kind, read_first
 
 # One statement says all that must be known before: each one costs the interpreter's lock.
 _SITUATION: Final = f"""
@@ -69,10 +53,7 @@ def claim(connection: sqlite3.Connection, requests: list[ClaimRequest]) -> list[
     return [_claim(connection, request) for request in requests]
 
 
-@claim.abandoned
-def _give_back(aftermath: Aftermath, _: ClaimRequest, jobs: list[ClaimedJob]) -> None:
-    for job in jobs:
-        aftermath.put_back(job.id, job.attempt)
+claim.abandoned(put_back)
 
 
 def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> list[ClaimedJob] | Exception:

@@ -9,12 +9,13 @@ file was set back by that much at least. How much it may have gone ahead, nobody
 import json
 import sqlite3
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 from servicekit.jobs.status import JobStatus
 from servicekit.ports import SET_SECONDS, ClockSetting
 from servicekit.stores.durable.nonsense import NONSENSE
 from servicekit.stores.durable.operations import Rank, for_each
+from servicekit.stores.durable.requests import ClockReading
 from servicekit.stores.durable.times import find_moment, time_text
 from servicekit.stores.sqlite.queries import get_position
 from servicekit.stores.sqlite.rows import IS_ID
@@ -41,11 +42,6 @@ _SETTING: Final = """
     WHERE typeof(origin) <> 'blob' AND typeof(seconds) = 'real' AND typeof(seen_at) = 'text'
     AND typeof(position) = 'integer' AND abs(seconds) < 1e12
 """
-
-
-class ClockReading(NamedTuple):
-    setting: ClockSetting
-    now: datetime
 
 
 @for_each(Rank.PROCESS)

@@ -4,15 +4,16 @@ import asyncio
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.backoff import FailureLog
+from servicekit.stores.durable.news import Answer, Call, resolve
 from servicekit.stores.sqlite.database import check_is_there, connect, identify, translated_errors
 from servicekit.stores.sqlite.rows import is_too_strict
 
@@ -22,21 +23,6 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 _MOST_CALLS: Final = 2_000
-
-
-class Call(NamedTuple):
-    """Something to do in a thread, and the future of whoever waits for it."""
-
-    operation: Any
-    """An `Operation`, or what a `Reader` is to call."""
-    argument: Any
-    future: "asyncio.Future[Any]"
-
-
-class Answer(NamedTuple):
-    call: Call
-    result: Any
-    """An exception is raised to the caller."""
 
 
 class DatabaseThread:
@@ -185,13 +171,3 @@ class Reader(DatabaseThread):
 def read_leniently(connection: sqlite3.Connection) -> None:
     """Have a mark in the place of what is no UTF-8 in a text. One such text would keep others from who reads them."""
     connection.text_factory = partial(str, encoding="utf-8", errors="replace")
-
-
-def resolve(answers: Sequence[Answer]) -> None:
-    """Give each caller its answer. Belongs to their event loop."""
-    for call, result in answers:
-        if not call.future.done():
-            if isinstance(result, Exception):
-                call.future.set_exception(result)
-            else:
-                call.future.set_result(result)

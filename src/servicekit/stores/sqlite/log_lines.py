@@ -2,33 +2,19 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final
 
 from servicekit.jobs.log_lines import LogLine, LogPage
-from servicekit.stores.durable.operations import Aftermath, Rank, for_all
+from servicekit.stores.durable.aftermath import notify_of_lines
+from servicekit.stores.durable.operations import Rank, for_all
+from servicekit.stores.durable.requests import LogRequest, NewLines
 from servicekit.stores.durable.times import find_time
 from servicekit.stores.sqlite.queries import check_exists
 from servicekit.stores.sqlite.writes import find_running
 
 _LINE_BYTES: Final = 64
 """What a line costs beside its text."""
-
-
-class LogRow(NamedTuple):
-    at: str
-    level: str
-    source: str
-    text: str
-
-
-class NewLines(NamedTuple):
-    """Lines of one attempt, and how much its job may keep."""
-
-    id: str
-    attempt: int
-    lines: Sequence[LogRow]
-    max_bytes: int | None
 
 
 _LAST: Final = """
@@ -61,10 +47,7 @@ def append(connection: sqlite3.Connection, batches: list[NewLines]) -> list[bool
     return [(batch.id, batch.attempt) in held for batch in batches]
 
 
-@append.afterwards
-def _notify(aftermath: Aftermath, lines: NewLines, is_added: bool) -> None:
-    if is_added:
-        aftermath.notify_log(lines.id)
+append.afterwards(notify_of_lines)
 
 
 def _find_logs(connection: sqlite3.Connection, job_ids: set[str]) -> "dict[str, _Log]":
@@ -99,12 +82,6 @@ _IS_LINE: Final = (
     "number < '' AND typeof(number) = 'integer' AND typeof(attempt) = 'integer' "
     "AND 'blob' NOT IN (typeof(level), typeof(source), typeof(text))"
 )
-
-
-class LogRequest(NamedTuple):
-    id: str
-    after: int
-    limit: int
 
 
 def list_log(connection: sqlite3.Connection, request: LogRequest) -> LogPage:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from servicekit.jobs.endings import end_abandoned, end_process
 from servicekit.jobs.status import JobStatus, Transition
 from servicekit.stores.durable.operations import Rank, for_each
+from servicekit.stores.durable.requests import Departure, OwnedJob, Step
 from servicekit.stores.sqlite.rows import IS_ID
 from servicekit.stores.sqlite.writes import end_jobs, give_up
 
@@ -61,22 +62,6 @@ def introduce(connection: sqlite3.Connection, service: str) -> list[str]:
         connection.execute("DELETE FROM service")
         connection.execute("INSERT INTO service VALUES (?)", [service])
     return sorted({name for (name,) in before + others if isinstance(name, str)} - {service})
-
-
-class Departure(NamedTuple):
-    """A process, and the time at which it is known to go, or to have gone."""
-
-    process: int
-    now: str
-
-
-class Step(NamedTuple):
-    """What was done about the jobs of a process that goes, or has gone."""
-
-    is_last: bool
-    failed: list[str]
-    taken: int
-    """How many jobs are not that process's any more, those that have failed included."""
 
 
 @for_each(Rank.DEPARTURE)
@@ -141,13 +126,6 @@ def count_processes(connection: sqlite3.Connection) -> int:
     """How many work on the file, this one included, and those that have died and were not struck off yet."""
     (count,) = connection.execute("SELECT count(*) FROM processes").fetchone()
     return int(count)
-
-
-class OwnedJob(NamedTuple):
-    id: str
-    attempt: int
-    is_unwanted: bool
-    """Whether it was deleted, or asked to stop."""
 
 
 def list_running(connection: sqlite3.Connection, process: int) -> list[OwnedJob]:

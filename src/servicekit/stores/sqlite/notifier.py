@@ -12,12 +12,14 @@ from servicekit.jobs.events import JobEvent
 from servicekit.jobs.submission import Submission
 from servicekit.ports import Clock, EventRelay, JobSignals
 from servicekit.stores.durable.local import LocalJobs
+from servicekit.stores.durable.news import Answer, News, resolve
 from servicekit.stores.durable.operations import Operation
 from servicekit.stores.durable.records import EventRow, read_event_record
+from servicekit.stores.durable.requests import AttemptEnd
 from servicekit.stores.durable.times import time_text
 from servicekit.stores.sqlite import queries, writes
-from servicekit.stores.sqlite.database_thread import Answer, Reader, resolve
-from servicekit.stores.sqlite.writer import News, Writer
+from servicekit.stores.sqlite.database_thread import Reader
+from servicekit.stores.sqlite.writer import Writer
 
 
 class CommitNotifier:
@@ -102,15 +104,15 @@ class CommitNotifier:
         self._local.put_back(submission)
 
     def put_back(self, job_id: str, attempt: int) -> None:
-        end = writes.AttemptEnd(job_id, attempt, NOT_BEGUN, time_text(self._clock.now()))
+        end = AttemptEnd(job_id, attempt, NOT_BEGUN, time_text(self._clock.now()))
         self._put_back(end, Backoff())
 
-    def _put_back(self, end: writes.AttemptEnd, backoff: Backoff) -> None:
+    def _put_back(self, end: AttemptEnd, backoff: Backoff) -> None:
         if self._threads is not None:
             asked = self._threads[0].ask(writes.end_attempts, end)
             asked.add_done_callback(partial(self._put_back_again, end, backoff))
 
-    def _put_back_again(self, end: writes.AttemptEnd, backoff: Backoff, asked: "asyncio.Future[Any]") -> None:
+    def _put_back_again(self, end: AttemptEnd, backoff: Backoff, asked: "asyncio.Future[Any]") -> None:
         """Nobody runs the job, and as long as this process lives, only this process can say so."""
         if not asked.cancelled() and isinstance(asked.exception(), StoreUnavailable):
             self._loop.call_later(backoff.next_seconds(), self._put_back, end, backoff)

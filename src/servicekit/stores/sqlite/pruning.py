@@ -2,30 +2,11 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from servicekit.stores.durable.operations import Rank, for_each
+from servicekit.stores.durable.requests import Prune, PruneGroup
 from servicekit.stores.sqlite.ready import READY
-
-
-class Prune(NamedTuple):
-    groups: Sequence["PruneGroup"]
-    limit: int
-    ended_before: str
-    """What ended later is kept in any case: other processes may not have seen it yet."""
-    tomorrow: str
-    """What ended later has not ended yet, unless somebody has set the clock."""
-    deletions_before: str
-
-
-class PruneGroup(NamedTuple):
-    """Statuses that are bounded together."""
-
-    statuses: Sequence[str]
-    max_count: int | None
-    finished_before: str
-
 
 _DELETIONS: Final = "SELECT position, at FROM events WHERE version IS NULL ORDER BY position LIMIT ?"
 # Those whose end is no time come first: another program has written it. There is nearly nothing after tomorrow to look

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from servicekit.errors import JobFailed, JobNotFinished, JobNotFound, RecordUnreadable, ResultDropped
 from servicekit.jobs.query import ChangePage, JobChange, JobFilter, JobPage
@@ -21,16 +21,16 @@ from servicekit.stores.durable.records import (
     read_records,
     read_status,
 )
+from servicekit.stores.durable.requests import (
+    ChangesRequest,
+    CountRequest,
+    ListRequest,
+    RecordRequest,
+    TransitionsRequest,
+)
 from servicekit.stores.sqlite.rows import read_events
 
 _COMPLETED: Final = move_of(Transition.COMPLETE).target
-
-
-class RecordRequest(NamedTuple):
-    """Which job, and when it is asked for."""
-
-    id: str
-    now: datetime
 
 
 def get_record(connection: sqlite3.Connection, request: RecordRequest) -> JobRecord:
@@ -79,14 +79,6 @@ def get_result(connection: sqlite3.Connection, job_id: str) -> object:
         return read_result(row[0])
     except ValueError as reason:  # Python reads no number of more than 4,300 digits
         raise ResultDropped(job_id, status) from reason
-
-
-class ListRequest(NamedTuple):
-    wanted: JobFilter
-    limit: int
-    before: str | None
-    scan_limit: int
-    now: datetime
 
 
 def list_records(connection: sqlite3.Connection, request: ListRequest) -> JobPage:
@@ -165,11 +157,6 @@ def _conditions(wanted: JobFilter) -> tuple[str, dict[str, Any]]:
     return " AND ".join(conditions), values
 
 
-class CountRequest(NamedTuple):
-    wanted: JobFilter
-    scan_limit: int
-
-
 def count_wanted(connection: sqlite3.Connection, request: CountRequest) -> dict[JobStatus, int]:
     """How many of the newest jobs to which an index leads are wanted, by their status."""
     candidates, values = _candidates(request.wanted, None)
@@ -182,11 +169,6 @@ def count_wanted(connection: sqlite3.Connection, request: CountRequest) -> dict[
     return _counts(dict(rows))
 
 
-class TransitionsRequest(NamedTuple):
-    id: str
-    after_version: int
-
-
 def list_transitions(connection: sqlite3.Connection, request: TransitionsRequest) -> list[JobRecord]:
     check_exists(connection, request.id)
     events = (
@@ -195,12 +177,6 @@ def list_transitions(connection: sqlite3.Connection, request: TransitionsRequest
     )
     changes = _read_changes(read_events(connection, events, request).rows, None)
     return [change.record for change in changes if change.record is not None]
-
-
-class ChangesRequest(NamedTuple):
-    after: int
-    limit: int
-    now: datetime
 
 
 def list_changes(connection: sqlite3.Connection, request: ChangesRequest) -> ChangePage | None:

@@ -1,11 +1,12 @@
 """What is known about queues beside their jobs, and how many of these there are."""
 
 import sqlite3
-from typing import Final, NamedTuple
+from typing import Final
 
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.status import Transition, move_of
 from servicekit.stores.durable.operations import Rank, for_each
+from servicekit.stores.durable.requests import Pause
 from servicekit.stores.sqlite import keys
 
 _CLAIM: Final = move_of(Transition.CLAIM)
@@ -28,11 +29,6 @@ def list_queues(connection: sqlite3.Connection, _: None) -> list[QueueRecord]:
         QueueRecord(name, bool(is_paused), pending, running)
         for name, is_paused, pending, running in connection.execute(_QUEUES).fetchall()
     ]
-
-
-class Pause(NamedTuple):
-    name: str
-    is_paused: bool
 
 
 @for_each(Rank.SETTING)

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from servicekit.jobs.status import Transition, move_of
+from servicekit.stores.durable.requests import ClaimedJob
 from servicekit.stores.sqlite.rows import IS_ID
 
 # The planner would take the jobs of a status for the shorter way to the first of them.
@@ -43,24 +44,6 @@ class Kind(NamedTuple):
 
     owner: int
     runner: str
-
-
-class ClaimedJob(NamedTuple):
-    """A job with its place among others: those of higher priority sort first, then those whose turn is lower."""
-
-    rank: int
-    turn: float
-    id: str
-    attempt: int
-    failures: int
-    name: str
-    runner: str
-    target: str | None
-    arguments: str | None
-    options: str | None
-    retry_of: str | None
-    schedule: str | None
-    parent: str | None
 
 
 def read_first(connection: sqlite3.Connection, queue: str, kinds: Collection[Kind], count: int) -> list[ClaimedJob]:

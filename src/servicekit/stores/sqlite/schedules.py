@@ -1,58 +1,21 @@
 """Recurring jobs: their schedules, and the jobs of their ticks."""
 
 import sqlite3
-from dataclasses import replace
-from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from servicekit.errors import QueueFull, RecordUnreadable, ScheduleNotFound
-from servicekit.jobs.option_texts import dump_options, load_options
-from servicekit.jobs.restartable import describe_call, refuse
+from servicekit.errors import QueueFull, ScheduleNotFound
+from servicekit.jobs.option_texts import load_options
 from servicekit.jobs.schedules import (
     FiredSchedule,
-    MissedTicks,
-    Overlap,
-    Schedule,
-    ScheduleState,
     judge_tick,
     options_of_tick,
 )
-from servicekit.jobs.submission import CallDescription, CallProblem, Submission, check_target, name_of
-from servicekit.jobs.timetable import dump_timetable, load_timetable
-from servicekit.stores.durable.nonsense import NONSENSE
+from servicekit.jobs.submission import CallDescription
+from servicekit.stores.durable.new_jobs import new_job
 from servicekit.stores.durable.operations import Rank, for_each
-from servicekit.stores.durable.times import find_time, read_time, write_time
-from servicekit.stores.sqlite.inserts import insert_one, new_job
-
-
-class ScheduleRow(NamedTuple):
-    """A row of `schedules`, as far as its declaration makes it."""
-
-    name: str
-    timetable: str
-    target: str
-    target_name: str
-    arguments: str
-    runner: str
-    options: str | None
-    missed: str
-    overlap: str
-    next_at: str | None
-
-
-def describe_schedule(schedule: Schedule, next_at: datetime | None) -> ScheduleRow:
-    """The schedule in words that any process understands; `InvalidTarget` or `InvalidArguments` if there are none."""
-    target, args, kwargs, options = schedule.target, schedule.args, schedule.kwargs, schedule.options
-    runner = check_target(target, args, kwargs, options.runner)
-    name = options.name or name_of(target)
-    call = describe_call(Submission("", name, target, args, kwargs, runner, options))
-    if isinstance(call, CallProblem):
-        raise refuse(target, call)
-    return ScheduleRow(
-        schedule.name, dump_timetable(schedule.timetable), call.reference, name, call.arguments, runner,
-        dump_options(options), schedule.missed, schedule.overlap, write_time(next_at),
-    )  # fmt: skip
-
+from servicekit.stores.durable.requests import SchedulePause, Tick
+from servicekit.stores.durable.schedule_rows import FoundSchedule, ScheduleRow, as_text, read_state
+from servicekit.stores.sqlite.inserts import insert_one
 
 _PUT: Final = f"""
     INSERT INTO schedules ({", ".join(ScheduleRow._fields)}) VALUES ({", ".join("?" * len(ScheduleRow._fields))})
@@ -68,15 +31,6 @@ _STATE: Final = (
 )
 
 
-_NO_TEXT: Final = "\ufffd"
-
-
-class FoundSchedule(NamedTuple):
-    state: ScheduleState
-    target: str
-    """What its jobs run, as `module:name`."""
-
-
 @for_each(Rank.SETTING)
 def put(connection: sqlite3.Connection, row: ScheduleRow) -> None:
     """Keep a schedule in the place of one of the same name."""
@@ -84,50 +38,14 @@ def put(connection: sqlite3.Connection, row: ScheduleRow) -> None:
 
 
 def list_schedules(connection: sqlite3.Connection, _: None) -> list[FoundSchedule]:
-    return [_read_state(row) for row in connection.execute(f"{_STATE} ORDER BY name").fetchall()]
+    return [read_state(row) for row in connection.execute(f"{_STATE} ORDER BY name").fetchall()]
 
 
 def get_schedule(connection: sqlite3.Connection, name: str) -> FoundSchedule:
     row = connection.execute(f"{_STATE} WHERE name = ?", [name]).fetchone()
     if row is None:
         raise ScheduleNotFound(name)
-    return _read_state(row)
-
-
-def _read_state(row: tuple[Any, ...]) -> FoundSchedule:
-    name, timetable, target_name, missed, overlap, is_paused, next_at, last_at, last_job_id, target, *rest = row
-    state = ScheduleState(
-        name=_as_text(name),
-        timetable=None,
-        target_name=_as_text(target_name),
-        missed=MissedTicks.ONCE,
-        overlap=Overlap.SKIP,
-        is_paused=bool(is_paused),
-        next_at=None,
-        last_at=find_time(last_at),
-        last_job_id=None if last_job_id is None else _as_text(last_job_id),
-    )
-    try:
-        if any(isinstance(each, bytes) or _NO_TEXT in str(each) for each in row):
-            raise ValueError("something in it is no text")
-        load_options(rest[0])
-        state = replace(
-            state, timetable=load_timetable(timetable), missed=MissedTicks(missed), overlap=Overlap(overlap),
-            next_at=read_time(next_at),
-        )  # fmt: skip
-    except NONSENSE as error:  # a newer version wrote it, or where more time zones are known
-        state = replace(state, problem=str(RecordUnreadable(f"Schedule {name!r}", str(error))))
-    return FoundSchedule(state, _as_text(target))
-
-
-def _as_text(value: str | bytes) -> str:
-    return value if isinstance(value, str) else value.decode(errors="replace")
-
-
-class SchedulePause(NamedTuple):
-    name: str
-    next_at: str | None
-    is_paused: bool
+    return read_state(row)
 
 
 @for_each(Rank.SETTING)
@@ -145,21 +63,10 @@ def remove(connection: sqlite3.Connection, name: str) -> None:
     if connection.execute("DELETE FROM schedules WHERE name = ?", [name]).rowcount:
         return
     names = [found for (found,) in connection.execute("SELECT CAST(name AS BLOB) FROM schedules").fetchall()]
-    odd = [found for found in names if _as_text(found) == name]
+    odd = [found for found in names if as_text(found) == name]
     if not odd:
         raise ScheduleNotFound(name)
     connection.executemany("DELETE FROM schedules WHERE CAST(name AS BLOB) = ?", [(found,) for found in odd])
-
-
-class Tick(NamedTuple):
-    """A schedule's tick that has come, and the id of its job if it shall have one."""
-
-    name: str
-    tick: str
-    next_at: str | None
-    job_id: str | None
-    now: datetime
-    max_pending: int | None
 
 
 @for_each(Rank.SUBMIT)

@@ -41,20 +41,47 @@ from servicekit.ports import (
 from servicekit.stores.durable.expiry import expiry_after
 from servicekit.stores.durable.loading import load_submission
 from servicekit.stores.durable.local import LocalJobs
+from servicekit.stores.durable.new_jobs import new_job
 from servicekit.stores.durable.operations import Operation
 from servicekit.stores.durable.records import progress_text
+from servicekit.stores.durable.requests import (
+    AttemptEnd,
+    ChangesRequest,
+    ClaimedJob,
+    ClaimRequest,
+    ClockReading,
+    CountRequest,
+    Decline,
+    Departure,
+    JobRequest,
+    ListRequest,
+    LogRequest,
+    LogRow,
+    NewLines,
+    Pause,
+    ProcessForgotten,
+    ProgressReport,
+    Prune,
+    PruneGroup,
+    RecordRequest,
+    Resubmission,
+    SchedulePause,
+    Step,
+    Tick,
+    TransitionsRequest,
+)
+from servicekit.stores.durable.schedule_rows import FoundSchedule, describe_schedule
 from servicekit.stores.durable.targets import Targets
 from servicekit.stores.durable.times import find_moment, time_text, write_time
 from servicekit.stores.process_name import name_of_process
 from servicekit.stores.sqlite import claims, inserts, log_lines, membership, queries, queues, schedules, times, writes
-from servicekit.stores.sqlite.clock import ClockReading, heed
+from servicekit.stores.sqlite.clock import heed
 from servicekit.stores.sqlite.database import is_busy
 from servicekit.stores.sqlite.database_thread import Reader
-from servicekit.stores.sqlite.membership import Departure, Step, list_running
+from servicekit.stores.sqlite.membership import list_running
 from servicekit.stores.sqlite.notifier import CommitNotifier
 from servicekit.stores.sqlite.processes import remove_leftovers
-from servicekit.stores.sqlite.pruning import Prune, PruneGroup, prune
-from servicekit.stores.sqlite.ready import ClaimedJob
+from servicekit.stores.sqlite.pruning import prune
 from servicekit.stores.sqlite.registration import ProcessRegistration
 from servicekit.stores.sqlite.writer import LATE_SECONDS, Writer
 
@@ -192,7 +219,7 @@ class SqliteStore:
         """Let the file and the engine agree on what runs here, after another event loop has ended between the two."""
         for job in await self._reading().ask(list_running, self._registration.number):
             if not signals.is_running(job.id, job.attempt):
-                end = writes.AttemptEnd(job.id, job.attempt, NOT_BEGUN, self._now())
+                end = AttemptEnd(job.id, job.attempt, NOT_BEGUN, self._now())
                 await self._writing().ask(writes.end_attempts, end)
             elif job.is_unwanted:
                 signals.cancel(job.id)
@@ -265,7 +292,7 @@ class SqliteStore:
         described = describe_call(submission)
         call, problem = (None, described) if isinstance(described, CallProblem) else (described, None)
         options = submission.options
-        job = inserts.new_job(
+        job = new_job(
             submission.id,
             submission.name,
             submission.runner,
@@ -303,7 +330,7 @@ class SqliteStore:
 
     async def resubmit(self, job_id: str, new_id: str) -> str:
         await self._heed_clock()
-        request = inserts.Resubmission(job_id, new_id, self._clock.now(), self._max_pending)
+        request = Resubmission(job_id, new_id, self._clock.now(), self._max_pending)
         await self._writing().ask(inserts.resubmit, request)
         self._wake()
         return new_id
@@ -315,7 +342,7 @@ class SqliteStore:
         max_running: int | None = None,
         queue_limits: Mapping[str, int] | None = None,
     ) -> list[Claim]:
-        request = claims.ClaimRequest(
+        request = ClaimRequest(
             self._registration.number, limit, excluding, max_running, queue_limits or {}, self._now(),
             name_of_process(),
             is_first=not self._registration.runs_jobs,
@@ -324,7 +351,7 @@ class SqliteStore:
             jobs = await self._writing().ask(claims.claim, request)
             self._registration.runs_jobs = True
             return [self._claim(job) for job in jobs]
-        except claims.ProcessForgotten:
+        except ProcessForgotten:
             await self._join_again()
             return await self.claim(limit, excluding, max_running, queue_limits)
 
@@ -342,7 +369,7 @@ class SqliteStore:
         backoff = Backoff()
         while True:
             try:
-                is_left = await self._writing().ask(writes.decline, writes.Decline(job.id, job.attempt))
+                is_left = await self._writing().ask(writes.decline, Decline(job.id, job.attempt))
             except StoreUnavailable:
                 await asyncio.sleep(backoff.next_seconds())
             else:
@@ -367,16 +394,16 @@ class SqliteStore:
         else:
             if ending.result is not None:
                 ending = self._encode(submission, ending)
-            end = writes.AttemptEnd(submission.id, claim.attempt, ending, self._now())
+            end = AttemptEnd(submission.id, claim.attempt, ending, self._now())
         return await self._writing().ask(writes.end_attempts, end)
 
-    async def _prepare_return(self, claim: Claim, ending: Outcome) -> writes.AttemptEnd:
+    async def _prepare_return(self, claim: Claim, ending: Outcome) -> AttemptEnd:
         submission, expires_at = claim.submission, None
         if ending.retry_at is not None or ending.is_lost:  # the job has a time from now on, or another one
             await self._heed_clock()
         if ending.retry_at is not None:
             expires_at = expiry_after(submission.options, ending.retry_at)
-        return writes.AttemptEnd(submission.id, claim.attempt, ending, self._now(), expires_at, submission)
+        return AttemptEnd(submission.id, claim.attempt, ending, self._now(), expires_at, submission)
 
     def _encode(self, job: Submission, ending: Outcome) -> Outcome:
         """The ending with its result as JSON; without it, and with a warning, if that is none or is too large."""
@@ -389,29 +416,29 @@ class SqliteStore:
         return ending._replace(result=WrittenResult(text))
 
     async def report_progress(self, claim: Claim, progress: Progress) -> None:
-        report = writes.ProgressReport(claim.submission.id, claim.attempt, progress_text(progress, self._clock.now()))
+        report = ProgressReport(claim.submission.id, claim.attempt, progress_text(progress, self._clock.now()))
         await self._writing().ask(writes.report_progress, report)
 
     async def append_log(self, claim: Claim, lines: Sequence[NewLine]) -> None:
-        rows = [log_lines.LogRow(time_text(line.at), line.level, line.source, line.text) for line in lines]
-        new = log_lines.NewLines(claim.submission.id, claim.attempt, rows, self._retention.max_log_bytes)
+        rows = [LogRow(time_text(line.at), line.level, line.source, line.text) for line in lines]
+        new = NewLines(claim.submission.id, claim.attempt, rows, self._retention.max_log_bytes)
         await self._writing().ask(log_lines.append, new)
 
     async def list_log(self, job_id: str, after: int, limit: int) -> LogPage:
-        return await self._reading().ask(log_lines.list_log, log_lines.LogRequest(job_id, after, limit))
+        return await self._reading().ask(log_lines.list_log, LogRequest(job_id, after, limit))
 
     async def request_cancel(self, job_id: str) -> JobRecord | None:
-        record = await self._writing().ask(writes.request_cancel, writes.Request(job_id, self._now()))
+        record = await self._writing().ask(writes.request_cancel, JobRequest(job_id, self._now()))
         if record is None or record.status.is_terminal:
             self._local.forget(job_id)
         return record
 
     async def delete(self, job_id: str) -> None:
-        await self._writing().ask(writes.delete, writes.Request(job_id, self._now()))
+        await self._writing().ask(writes.delete, JobRequest(job_id, self._now()))
         self._local.forget(job_id)
 
     async def get_record(self, job_id: str) -> JobRecord:
-        return await self._reading().ask(queries.get_record, queries.RecordRequest(job_id, self._clock.now()))
+        return await self._reading().ask(queries.get_record, RecordRequest(job_id, self._clock.now()))
 
     async def find_by_key(self, idempotency_key: str) -> str | None:
         return await self._reading().ask(queries.find_by_key, idempotency_key)
@@ -420,34 +447,34 @@ class SqliteStore:
         return await self._reading().ask(queries.get_result, job_id)
 
     async def list_records(self, wanted: JobFilter, limit: int, before: str | None) -> JobPage:
-        request = queries.ListRequest(wanted, limit, before, self._scan_limit, self._clock.now())
+        request = ListRequest(wanted, limit, before, self._scan_limit, self._clock.now())
         return await self._reading().ask(queries.list_records, request)
 
     async def list_changes(self, after: int, limit: int) -> ChangePage | None:
-        request = queries.ChangesRequest(after, limit, self._clock.now())
+        request = ChangesRequest(after, limit, self._clock.now())
         return await self._reading().ask(queries.list_changes, request)
 
     async def get_position(self) -> int:
         return await self._reading().ask(queries.get_position, None)
 
     async def list_transitions(self, job_id: str, after_version: int) -> list[JobRecord]:
-        request = queries.TransitionsRequest(job_id, after_version)
+        request = TransitionsRequest(job_id, after_version)
         return await self._reading().ask(queries.list_transitions, request)
 
     async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:
         if wanted == ALL_JOBS:
             return await self._reading().ask(queries.count_by_status, None)
-        return await self._reading().ask(queries.count_wanted, queries.CountRequest(wanted, self._scan_limit))
+        return await self._reading().ask(queries.count_wanted, CountRequest(wanted, self._scan_limit))
 
     async def list_queues(self) -> list[QueueRecord]:
         return await self._reading().ask(queues.list_queues, None)
 
     async def set_queue_paused(self, name: str, *, is_paused: bool) -> None:
-        await self._writing().ask(queues.set_paused, queues.Pause(name, is_paused))
+        await self._writing().ask(queues.set_paused, Pause(name, is_paused))
         self._wake()
 
     async def put_schedule(self, schedule: Schedule, next_at: datetime | None) -> None:
-        await self._writing().ask(schedules.put, schedules.describe_schedule(schedule, next_at))
+        await self._writing().ask(schedules.put, describe_schedule(schedule, next_at))
 
     async def list_schedules(self) -> list[ScheduleState]:
         found = await self._reading().ask(schedules.list_schedules, None)
@@ -456,13 +483,13 @@ class SqliteStore:
     async def get_schedule(self, name: str) -> ScheduleState:
         return await self._examine(await self._reading().ask(schedules.get_schedule, name))
 
-    async def _examine(self, found: schedules.FoundSchedule) -> ScheduleState:
+    async def _examine(self, found: FoundSchedule) -> ScheduleState:
         """The schedule, with what keeps this process from submitting its jobs."""
         problem = found.state.problem or await self._targets.find_problem(found.target)
         return found.state if problem is None else replace(found.state, problem=problem)
 
     async def set_schedule_paused(self, name: str, next_at: datetime | None, *, is_paused: bool) -> ScheduleState:
-        pause = schedules.SchedulePause(name, write_time(next_at), is_paused)
+        pause = SchedulePause(name, write_time(next_at), is_paused)
         return await self._examine(await self._writing().ask(schedules.set_paused, pause))
 
     async def remove_schedule(self, name: str) -> None:
@@ -472,9 +499,7 @@ class SqliteStore:
         self, name: str, tick: datetime, next_at: datetime | None, job_id: str | None
     ) -> FiredSchedule:
         await self._heed_clock()
-        request = schedules.Tick(
-            name, time_text(tick), write_time(next_at), job_id, self._clock.now(), self._max_pending
-        )
+        request = Tick(name, time_text(tick), write_time(next_at), job_id, self._clock.now(), self._max_pending)
         fired = await self._writing().ask(schedules.fire, request)
         if fired is FiredSchedule.SUBMITTED:
             self._wake()

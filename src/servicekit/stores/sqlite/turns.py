@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.status import Transition, move_of
-from servicekit.stores.sqlite.ready import READY, SOUND, ClaimedJob, Kind, read_first
+from servicekit.stores.durable.requests import ClaimedJob
+from servicekit.stores.sqlite.ready import READY, SOUND, Kind, read_first
 
 _CLAIM: Final = move_of(Transition.CLAIM)
 RUNNING: Final = f"('{_CLAIM.target.value}', 'deleted')"

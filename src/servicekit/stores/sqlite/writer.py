@@ -4,18 +4,19 @@ import asyncio
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from servicekit.errors import StoreUnavailable
 from servicekit.ports import EventRelay
+from servicekit.stores.durable.news import Answer, Call, News
 from servicekit.stores.durable.operations import Operation
 from servicekit.stores.durable.records import EventRow
 from servicekit.stores.sqlite import membership
 from servicekit.stores.sqlite.database import is_busy, is_full, translated_errors
-from servicekit.stores.sqlite.database_thread import Answer, Call, DatabaseThread, read_leniently
+from servicekit.stores.sqlite.database_thread import DatabaseThread, read_leniently
 from servicekit.stores.sqlite.queries import get_position
 from servicekit.stores.sqlite.rows import read_events
 
@@ -40,23 +41,6 @@ _PAUSE_SECONDS: Final = (0.0003, 0.0015)
 
 LATE_SECONDS: Final = 5.0
 """After so long without a look, a process that stood still asks for what it watches anew."""
-
-
-class News(NamedTuple):
-    """What has been committed."""
-
-    answers: Sequence[Answer] = ()
-    ours: Sequence[EventRow] = ()
-    """Events that this process has made, if somebody wants them."""
-    others: Sequence[EventRow] = ()
-    is_change: bool = False
-    """Whether anything has happened to any job."""
-    is_ready: bool = False
-    """Whether this process has made jobs ready that were waiting for something."""
-    is_foreign: bool = False
-    """Whether another process has committed something: it may have freed a slot of all processes without an event."""
-    is_late: bool = False
-    """Whether nobody has looked for so long that what happened meanwhile may be forgotten by now."""
 
 
 def _sort(calls: list[Call]) -> list[tuple[Operation[Any, Any], list[Call]]]:

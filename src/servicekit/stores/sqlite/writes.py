@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from servicekit.errors import JobNotFound, RecordUnreadable
 from servicekit.jobs.endings import NOT_BEGUN, AttemptFacts, decide_end, end_unreadable
@@ -13,13 +13,14 @@ from servicekit.jobs.outcome import CANCELED, Outcome
 from servicekit.jobs.record import MAX_PAST_ATTEMPTS, JobRecord
 from servicekit.jobs.results import WrittenResult
 from servicekit.jobs.status import JobStatus, Transition, move_of
-from servicekit.jobs.submission import Submission
+from servicekit.stores.durable.aftermath import keep_if_pending
 from servicekit.stores.durable.expiry import expiry_after_text
 from servicekit.stores.durable.nonsense import NONSENSE
-from servicekit.stores.durable.operations import Aftermath, Rank, for_all, for_each
+from servicekit.stores.durable.operations import Rank, for_all, for_each
 from servicekit.stores.durable.records import read_status
+from servicekit.stores.durable.requests import AttemptEnd, Decline, JobRequest, ProgressReport
 from servicekit.stores.durable.times import write_time
-from servicekit.stores.sqlite.queries import RecordRequest, get_record
+from servicekit.stores.sqlite.queries import get_record
 from servicekit.stores.sqlite.rows import is_about_values
 
 _PENDING: Final = JobStatus.PENDING.value
@@ -47,20 +48,6 @@ def find_running(connection: sqlite3.Connection, claims: Sequence[tuple[object, 
     return {index: held[index] for index in first.values()}
 
 
-class AttemptEnd(NamedTuple):
-    """How an attempt ended."""
-
-    id: str
-    attempt: int
-    ending: Outcome
-    """Its result is a `WrittenResult`, if it has one."""
-    now: str
-    expires_at: str | None = None
-    """When it has waited too long, if it is retried."""
-    submission: Submission | None = None
-    """Of a job that may be given back: perhaps only this process has it."""
-
-
 @for_all(Rank.END)
 def end_attempts(connection: sqlite3.Connection, ends: list[AttemptEnd]) -> list[Transition | None]:
     """Write how attempts ended, each only if it is the one that runs its job: what has become of the jobs."""
@@ -74,10 +61,7 @@ def end_attempts(connection: sqlite3.Connection, ends: list[AttemptEnd]) -> list
     return [None if (fate := fates.get(index)) is None else fate.transition for index in range(len(ends))]
 
 
-@end_attempts.afterwards
-def _keep_if_pending(aftermath: Aftermath, end: AttemptEnd, written: Transition | None) -> None:
-    if written is not None and written.gives_back and end.submission is not None:
-        aftermath.keep(end.submission)
+end_attempts.afterwards(keep_if_pending)
 
 
 _Decided = list[tuple[AttemptEnd, Outcome]]
@@ -212,13 +196,6 @@ _END_JOBS: Final = (
 )
 
 
-class Decline(NamedTuple):
-    """A claim that this process can make nothing of."""
-
-    id: str
-    attempt: int
-
-
 _DECLINE: Final = f"""
     UPDATE jobs SET status = '{_TARGETS[Transition.RELEASE]}', version = version + 1, started_at = NULL,
                     process = NULL, spared = spared + 1, owner = ?,
@@ -297,12 +274,6 @@ def end_jobs(connection: sqlite3.Connection, ending: Outcome, job_ids: list[str]
     connection.execute(_END_JOBS, [*_columns_of(ending, now), json.dumps(job_ids)])
 
 
-class ProgressReport(NamedTuple):
-    id: str
-    attempt: int
-    progress: str
-
-
 @for_all(Rank.REPORT)
 def report_progress(connection: sqlite3.Connection, reports: list[ProgressReport]) -> list[None]:
     """Write how far attempts are."""
@@ -318,19 +289,8 @@ def report_progress(connection: sqlite3.Connection, reports: list[ProgressReport
     return [None] * len(reports)
 
 
-class Request(NamedTuple):
-    """Something that is asked about one job, at a time."""
-
-    id: str
-    now: str
-
-    @property
-    def for_record(self) -> RecordRequest:
-        return RecordRequest(self.id, datetime.fromisoformat(self.now))
-
-
 @for_each(Rank.WISH)
-def request_cancel(connection: sqlite3.Connection, request: Request) -> JobRecord | None:
+def request_cancel(connection: sqlite3.Connection, request: JobRequest) -> JobRecord | None:
     """Cancel a pending job, mark a running one; `None` if nothing but its status can be read."""
     query = "SELECT status, cancel_requested_at FROM jobs WHERE id = ? AND NOT is_deleted"
     row = connection.execute(query, [request.id]).fetchone()
@@ -357,7 +317,7 @@ def request_cancel(connection: sqlite3.Connection, request: Request) -> JobRecor
 
 
 @for_each(Rank.WISH)
-def delete(connection: sqlite3.Connection, request: Request) -> None:
+def delete(connection: sqlite3.Connection, request: JobRequest) -> None:
     """Forget a job; one that runs is hidden until its attempt has ended. It need not be readable."""
     row = connection.execute("SELECT status FROM jobs WHERE id = ? AND NOT is_deleted", [request.id]).fetchone()
     if row is None:
