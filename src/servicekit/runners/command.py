@@ -38,9 +38,8 @@ class CommandRunner:
         command = submission.target
         assert isinstance(command, Command)
         stdout = OutputTail(MAX_OUTPUT_BYTES, ProgressReader(job, OutputLog(job, "stdout", "info")))
-        stderr = OutputTail(
-            MAX_ERROR_CHARACTERS, OutputLog(job, "stderr", "info")
-        )  # many programs write there what is no error
+        # Many programs write there what is no error.
+        stderr = OutputTail(MAX_ERROR_CHARACTERS, OutputLog(job, "stderr", "info"))
         try:
             plan = WorkPlan(_describe(command, submission, job), partial(_encode, command.stdin), stdout, stderr)
             end = await self._launcher.run(plan, job)

@@ -1,4 +1,4 @@
-"""One launcher's process, as the service sees it: the socket to it, and what it imports before it forks for a call."""
+"""A launcher's process as the service sees it: the socket to it, and the imports before it forks for a call."""
 
 import asyncio
 import errno
@@ -25,7 +25,7 @@ _PROGRAM: Final = str(Path(launcher_program.__file__).with_name("main.py"))
 # Longer than it takes to load a model over a network. Jobs wait for the import, and nothing tells whether it hangs.
 _IMPORT_SECONDS: Final = 300.0
 _SHARED_IMPORTS: Final = ("servicekit.api", "servicekit.engine.factory", "servicekit.observability.bars")
-"""What the modules of most targets import, and what starts no threads and opens no files when it is imported."""
+"""Modules that most targets import, and that start no threads and open no files when they are imported."""
 
 _log = logging.getLogger("servicekit.engine")
 

@@ -35,6 +35,7 @@ from servicekit.jobs.threads import start_in_thread
 
 # The service holds two of them for each job, at the most.
 MAX_REQUEST_BYTES: Final = 1024 * 1024
+# The length of the number that says how many bytes follow.
 _SIZE_BYTES: Final = 4
 # So much of each fact of an error is told. An answer must fit into the socket at once, since nobody waits to write it.
 _MOST_CHARACTERS: Final = 2_000

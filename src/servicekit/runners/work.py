@@ -108,7 +108,7 @@ class WorkEnd(NamedTuple):
 
 
 class WorkListener(Protocol):
-    """Is told what becomes of works."""
+    """Hears of works that do not begin."""
 
     @property
     def is_importing(self) -> bool:
