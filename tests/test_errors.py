@@ -18,6 +18,7 @@ FACTS: dict[str, tuple[object, ...]] = {
     "JobNotFinished": ("a job", JobStatus.RUNNING),
     "JobFailed": ("a job", JobStatus.FAILED, "ValueError: no"),
     "ResultDropped": ("a job", JobStatus.COMPLETED),
+    "ResultNotKept": ("Archive", "OSError: No space left on device"),
     "StoreUnavailable": ("jobs.db", "it has gone."),
     "RecordUnreadable": ("Job a", "odd"),
     "QueueFull": ("default", 3),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from servicekit.engine.factory import InMemoryScheduler, create_scheduler
+    from servicekit.engine.result_hooks import EndedAttempt, ResultHook
     from servicekit.engine.scheduler import Scheduler
     from servicekit.errors import (
         CommandFailed,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         QueueTimeout,
         RecordUnreadable,
         ResultDropped,
+        ResultNotKept,
         ResultUnavailable,
         RetryAfter,
         RetryUnavailable,
@@ -66,6 +68,7 @@ __all__ = [
     "Cron",
     "CurrentJob",
     "CurrentJobWithOptions",
+    "EndedAttempt",
     "EndedBy",
     "Every",
     "IdempotencyConflict",
@@ -100,6 +103,8 @@ __all__ = [
     "QueueTimeout",
     "RecordUnreadable",
     "ResultDropped",
+    "ResultHook",
+    "ResultNotKept",
     "ResultUnavailable",
     "Retention",
     "Retry",
@@ -128,6 +133,7 @@ __all__ = [
 # command and a job's own process need few of them, and must start fast.
 _NAMES: Final = {
     "engine.factory": ("InMemoryScheduler", "create_scheduler"),
+    "engine.result_hooks": ("EndedAttempt", "ResultHook"),
     "engine.scheduler": ("Scheduler",),
     "errors": (
         "CommandFailed",
@@ -148,6 +154,7 @@ _NAMES: Final = {
         "QueueTimeout",
         "RecordUnreadable",
         "ResultDropped",
+        "ResultNotKept",
         "ResultUnavailable",
         "RetryAfter",
         "RetryUnavailable",

@@ -30,6 +30,7 @@
     │   ├── NotRestartable                           the process ended, and no other one can run the job
     │   ├── TargetUnavailable                        the target cannot be imported any more
     │   └── ArgumentsUnfit                           the arguments do not fit the program any more
+    ├── ResultNotKept         (also a RuntimeError)  in records: a hook could not keep what the target returned
     ├── MissingExtra          (also an ImportError)  a feature's package is not installed
     ├── NoCurrentJob          (also a RuntimeError)  called outside of a job
     ├── WouldBlock            (also a RuntimeError)  called on an event loop, which it would block
@@ -139,6 +140,15 @@ class ResultDropped(ResultUnavailable):
             "(Retention.max_result_bytes), or it cannot be written as JSON."
         )
         super().__init__(job_id, status, sentence)
+
+
+class ResultNotKept(ServicekitError, RuntimeError):
+    """The target has returned, but a `ResultHook` could not keep its result."""
+
+    def __init__(self, hook: str, reason: str) -> None:
+        super().__init__(f"The target has returned, but its result could not be kept by {hook}: {reason}")
+        self.hook = hook
+        self.reason = reason
 
 
 class SchedulerClosed(ServicekitError, RuntimeError):

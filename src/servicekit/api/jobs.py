@@ -77,6 +77,8 @@ class Jobs:
             raise ConfigurationError("jobs", "a second time", sentence=sentence)
         name = None if app.title == _NO_TITLE else app.title
         options: SchedulerOptionChanges = {"hub": state.hub, "service": name, **self._options}
+        state.result_hooks.extend(SchedulerOptions().changed(options).result_hooks)
+        options["result_hooks"] = state.result_hooks
         state.scheduler = create_scheduler(self._url, max_concurrency=self._max_concurrency, **options)
         state.max_concurrency, state.scheduler_options = self._max_concurrency, options
         state.jobs_prefix = self._prefix

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from servicekit.api.checks import HealthCheck
 from servicekit.api.sse import Closable
 from servicekit.api.state import Application, ServiceState, find_service, jobs_path, service_state, sibling
+from servicekit.engine.result_hooks import ResultHook
 from servicekit.engine.scheduler import Scheduler
 from servicekit.errors import ConfigurationError
 from servicekit.events.hub import Listener
@@ -78,6 +79,13 @@ class Service:
         It must be quick. What it raises is logged, and changes nothing.
         """
         self._state.hub.add_listener(listener)
+
+    def add_result_hook(self, hook: ResultHook) -> None:
+        """Show the hook how every attempt of this process ends, before that is written: see `ResultHook`.
+
+        Hooks are called in the order in which they were added.
+        """
+        self._state.result_hooks.append(hook)
 
     def close_at_stop(self, closable: Closable) -> AbstractContextManager[None]:
         """Within the block, close what a request waits for as soon as the service is told to stop.

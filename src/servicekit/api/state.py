@@ -14,6 +14,7 @@ from servicekit.api.checks import HealthCheck as HealthCheck
 from servicekit.api.checks import Notice
 from servicekit.api.sse import OpenStreams
 from servicekit.engine.options import SchedulerOptionChanges
+from servicekit.engine.result_hooks import ResultHook
 from servicekit.engine.scheduler import Scheduler
 from servicekit.engine.schedules import Schedules
 from servicekit.errors import ConfigurationError
@@ -50,6 +51,8 @@ class ServiceState:
     max_concurrency: int | None = None
     scheduler_options: SchedulerOptionChanges = field(default_factory=SchedulerOptionChanges)
     """With these the scheduler was made, and a test makes one of its own."""
+    result_hooks: list[ResultHook] = field(default_factory=list)
+    """Those of features and those of `Jobs`; the scheduler has this very list."""
     declared_schedules: list[DeclaredSchedule] = field(default_factory=list)
     jobs_prefix: str = ""
     trusted_origins: frozenset[str] = frozenset()

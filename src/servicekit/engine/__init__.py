@@ -5,6 +5,7 @@
     Worker          claims ready jobs while there are free slots, and starts attempts
     Attempt         one run of one job: run the target, write the outcome, free the slot
     TimeLimits      ends an attempt that takes too long
+    ResultHook      sees how an attempt has ended before that is written, and may replace the result
     Timekeeper      makes jobs ready whose time has come, and fails jobs that have waited for too long
     ScheduleRunner  submits the jobs of schedules at their ticks
     JobReader       follows one job for one reader: its record, then its changes

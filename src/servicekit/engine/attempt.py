@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +13,7 @@ from servicekit.engine.bridge import start_on, wait_for
 from servicekit.engine.late_end import LateEnd
 from servicekit.engine.limits import TimeLimits
 from servicekit.engine.reports import JobReports
+from servicekit.engine.result_hooks import ResultHook, show_to_hooks
 from servicekit.errors import (
     JobNotFound,
     NoCurrentJob,
@@ -67,6 +68,8 @@ class AttemptHost:
     on_put_off: Callable[[], None]
     """The job is pending again."""
     on_submit: Submit
+    result_hooks: Sequence[ResultHook] = ()
+    """A feature may add to them until the service starts."""
     attempts: "dict[str, Attempt]" = field(default_factory=dict)
     """Those that have not ended, by their jobs' ids; of one job the newest. The worker puts them in."""
     loop: asyncio.AbstractEventLoop = field(init=False)
@@ -137,9 +140,9 @@ class Attempt:
     """The run of one claimed job, in a task of its own. It ends when the work has ended and that is written."""
 
     __slots__ = (
-        "_began_at", "_exceeded", "_host", "_is_canceled", "_is_left", "_is_stopped", "_is_told", "_limits", "_outcome",
-        "_reports", "_runner", "_store", "_tries", "_watcher", "claim", "has_begun", "is_hurried", "is_refused", "job",
-        "late_end", "loop", "task",
+        "_began_at", "_exceeded", "_host", "_is_canceled", "_is_left", "_is_shown", "_is_stopped", "_is_told",
+        "_limits", "_outcome", "_reports", "_runner", "_store", "_tries", "_watcher", "claim", "has_begun",
+        "is_hurried", "is_refused", "job", "late_end", "loop", "task",
     )  # fmt: skip
 
     task: asyncio.Task[None]
@@ -162,6 +165,7 @@ class Attempt:
         self._outcome: Outcome | None = None
         self._tries = 0  # to write the end
         self._is_left = False
+        self._is_shown = False  # to the hooks
         self.late_end: LateEnd | None = None
         """Of an attempt whose end could not be written yet."""
         self.is_hurried = False
@@ -240,6 +244,8 @@ class Attempt:
             outcome = self._runner.find_outcome(self.job)
             is_lost = outcome is CUT_OFF and self._is_waiting
             self._outcome = not_begun("its task was ended from outside") if is_lost else outcome
+        if self._outcome is not None and self._host.result_hooks:
+            self._outcome = await self._show_to_hooks(self._outcome)
         if self._outcome is not None and await self._try_to_write(self._outcome):
             self._host.on_end(self)
 
@@ -265,19 +271,30 @@ class Attempt:
         if self._watcher is not None:
             self._watcher.cancel()
             self._watcher = None  # it keeps its error, by which it knows this attempt
+        if self._host.result_hooks:
+            outcome = await self._show_to_hooks(outcome)
         if self._reports is not None:
             await self._reports.stop()
         # The slot is held until it is known how the job has ended; `settle` goes on if this task is cut off.
-        if await self._try_to_write(outcome) or await self._write_again(outcome):
+        is_written = await self._try_to_write(outcome)
+        # A task that was canceled by somebody else, as `asyncio.run` does at its end, must end: `settle` goes on.
+        while not (is_written or self.late_end is None or self._is_left or self.task.cancelling()):
+            await self.late_end.wait(lambda: self.is_hurried)
+            is_written = await self._try_to_write(outcome)
+        if is_written:
             self._host.on_end(self)
 
-    async def _write_again(self, outcome: Outcome) -> bool:
-        # A task that was canceled by somebody else, as `asyncio.run` does at its end, must end: `settle` goes on.
-        while self.late_end is not None and not (self._is_left or self.task.cancelling()):
-            await self.late_end.wait(lambda: self.is_hurried)
-            if await self._try_to_write(outcome):
-                return True
-        return False
+    async def _show_to_hooks(self, outcome: Outcome) -> Outcome:
+        """What the hooks make of the outcome, from now on the attempt's. They are asked once."""
+        if self._is_shown:
+            return outcome
+        if self._exceeded is not None and outcome.transition is not Transition.RELEASE:
+            self._outcome = outcome = failure(self._exceeded, EndedBy.TIME_LIMIT)
+            self._exceeded = None
+        if self._choose_ending(outcome).transition is not Transition.RELEASE:
+            outcome = await show_to_hooks(self._host.result_hooks, self.job, outcome, self._host.failures)
+        self._outcome, self._is_shown = outcome, True
+        return outcome
 
     async def _try_to_write(self, outcome: Outcome) -> bool:
         self._tries += 1

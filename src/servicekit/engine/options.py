@@ -1,10 +1,11 @@
 """What can be chosen for a scheduler."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any, TypedDict
 
+from servicekit.engine.result_hooks import ResultHook
 from servicekit.errors import ConfigurationError, check_count, check_seconds
 from servicekit.events.hub import EventHub
 from servicekit.jobs.options import check_text
@@ -31,6 +32,7 @@ class SchedulerOptions:
       is an error with its traceback, an attempt that failed and will be followed by another a warning, the rest `INFO`.
     - `preload`: modules that are imported once for all jobs with `runner="process"`, which find them imported. That
       begins at the start.
+    - `result_hooks`: what sees the results of jobs before they are written, and may replace them: see `ResultHook`.
     - `run_jobs`: whether this process runs jobs, or only accepts them for others.
     - `service`: what the service is called: another one that starts with the same file is warned. The name of the
       application, where there is one.
@@ -50,6 +52,7 @@ class SchedulerOptions:
     capture_output: bool = True
     log_jobs: bool = True
     preload: Collection[str] = ()
+    result_hooks: Sequence[ResultHook] = ()
     run_jobs: bool = True
     service: str | None = None
     hub: EventHub | None = None
@@ -65,6 +68,7 @@ class SchedulerOptions:
             if type(value) is not int or value < 1:
                 raise ConfigurationError(option, value, "a whole number of at least 1")
         _check_queues(self.queues)
+        _check_hooks(self.result_hooks)
         object.__setattr__(self, "preload", _check_preload(self.preload))
         object.__setattr__(self, "shutdown_grace", check_seconds("shutdown_grace", self.shutdown_grace))
 
@@ -96,6 +100,7 @@ class SchedulerOptionChanges(TypedDict, total=False):
     capture_output: bool
     log_jobs: bool
     preload: Collection[str]
+    result_hooks: Sequence[ResultHook]
     run_jobs: bool
     service: str | None
     hub: EventHub | None
@@ -122,6 +127,11 @@ def _check_queues(queues: object) -> None:
     for name, limit in queues.items():
         check_text("queues", name)
         check_count(f"queues[{name!r}]", limit)
+
+
+def _check_hooks(hooks: object) -> None:
+    if not isinstance(hooks, Sequence) or not all(isinstance(hook, ResultHook) for hook in hooks):
+        raise ConfigurationError("result_hooks", hooks, "a list of objects of classes that are derived from ResultHook")
 
 
 def _check_preload(preload: Collection[str]) -> Collection[str]:

@@ -54,6 +54,7 @@ class Worker:
             on_start_problem=self._attempt_not_begun,
             on_put_off=timekeeper.wake,
             on_submit=on_submit,
+            result_hooks=options.result_hooks,
         )
         self.attempts = RunningAttempts(self._host.attempts)
         self._by_job = self._host.attempts

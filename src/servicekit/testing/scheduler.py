@@ -130,7 +130,8 @@ class TestScheduler(Scheduler):
         now, at_work = time.monotonic(), []
         for record in await self.list_records(status=_RUNNING, limit=_ALL):
             job = self._running_jobs.get(record.id)
-            if job is None or job.is_report_due or not self.clock.is_sleeping(record.id):
+            is_report_due = job is not None and job.is_report_due
+            if is_report_due or not self.clock.is_sleeping(record.id):
                 is_asked_to_stop = job is None or job.is_cancel_requested
                 at_work.append(_AtWork(record.id, record.attempt, is_asked_to_stop=is_asked_to_stop))
         self._at_work_since = {work: self._at_work_since.get(work, now) for work in at_work}
