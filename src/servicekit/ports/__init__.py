@@ -15,7 +15,7 @@ needs one part of a store is given that part. In the order in which a job meets 
     queues        what waits and runs in each, and pauses
     schedules     what submits jobs by the clock
     liveness      this process at work on the store, and those that are gone; the time that all agree on
-    store         the parts together
+    store         the parts together, and what holds for all of them
     events        what a store tells: the hub, and the engine
     runner        runs one attempt
     clock         lets time pass

@@ -24,8 +24,9 @@ class StoreLiveness(Protocol):
         """The time in UTC, the same for all processes that work on these jobs, wherever they run.
 
         Every moment that the engine gives to the store, or compares with one from there, is of this time: retries,
-        ticks, what is due. The store writes no other. It is called often and does not wait: a store with a server
-        keeps the offset of this machine's clock. Waiting is done by the clock (`Clock.sleep`).
+        ticks, what is due. The store writes no other, but for the times in ids and of log lines, which come from the
+        machine where they were made. It is called often and does not wait: a store with a server keeps the offset of
+        this machine's clock. Waiting is done by the clock (`Clock.sleep`).
         """
         ...
 

@@ -37,6 +37,18 @@ class LifeContract(StoreTests):
         assert (record.submitted_at, record.started_at, record.finished_at) == (clock.now(), None, None)
         assert (record.version, record.attempt) == (1, 0)
 
+    async def test_the_times_of_a_life_are_those_that_the_store_tells(self, store: JobStore, clock: FakeClock) -> None:
+        times = [store.liveness.now()]
+        claim = await self.start(store)
+        clock.advance(1)
+        await store.submissions.request_cancel(claim.submission.id)
+        await store.attempts.end_attempt(claim, CANCELED)
+        times.append(store.liveness.now())
+        record = await store.reads.get_record(claim.submission.id)
+        assert [record.submitted_at, record.started_at, record.cancel_requested_at, record.finished_at] == [
+            times[0], times[0], times[1], times[1],
+        ]  # fmt: skip
+
     async def test_a_whole_life_is_recorded(self, store: JobStore, clock: FakeClock) -> None:
         (job_id,) = await self.insert(store)
         clock.advance(1)
