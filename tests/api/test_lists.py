@@ -261,17 +261,25 @@ async def fail_to_read(*args: Any, **options: Any) -> Any:
     raise StoreUnavailable("/srv/secret/jobs.db", "disk I/O error")
 
 
-class BrokenStore(MemoryStore):
-    """A store whose disk has gone."""
+class BrokenPart:
+    """A part of a store whose disk has gone: whatever it is asked, it fails."""
 
-    insert = delete = get_record = get_position = fail_to_read
-    list_records = list_changes = count_by_status = fail_to_read
+    def __getattr__(self, name: str) -> Any:
+        return fail_to_read
+
+
+class BrokenStore(MemoryStore):
+    """A store whose disk has gone after it was opened."""
+
+    def __init__(self, hub: EventHub) -> None:
+        super().__init__(hub, SystemClock(), Retention())
+        self.submissions = self.reads = self.changes = BrokenPart()
 
 
 async def test_a_store_that_does_not_work_is_told_as_such(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     app = service("memory://")
     hub = EventHub()
-    store = BrokenStore(hub, SystemClock(), Retention())
+    store = BrokenStore(hub)
     service_state(app).scheduler = Scheduler(SchedulerParts(store=store, hub=hub, runners={}, clock=SystemClock()))
     job = f"{JOBS}/01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
     async with connect(app) as client:
