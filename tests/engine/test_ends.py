@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
@@ -188,7 +188,7 @@ async def test_the_pauses_before_an_end_is_tried_again_grow_with_the_time_that_i
 ) -> None:
     pauses: list[float] = []
 
-    async def pause(self: late_end.LateEnd, seconds: float, _is_hurried: Callable[[], bool]) -> None:
+    async def pause(self: late_end.LateEnd, seconds: float, _attempt: late_end.Hurried) -> None:
         pauses.append(seconds)
         self._since -= seconds  # it has passed
 

@@ -39,20 +39,20 @@ _TRIES_WITH_REPORT: Final = 3
 _KILL_GRACE_AT_STOP_SECONDS: Final = 0.5
 
 _OUTSIDE: Final = (RunnerKind.PROCESS, RunnerKind.COMMAND)
-"""The runners whose work is not in this process, and may outlive it by a moment."""
+"""The runners whose work is in other processes, and may go on for a moment after this one has ended."""
 
 Submit = Callable[[JobCall, str], Coroutine[Any, Any, str]]
-"""Submits a job whose parent has this id."""
+"""Submits a job. The text is the id of its parent."""
 
 _log = logging.getLogger("servicekit.engine")
 
 
 @dataclass(slots=True, kw_only=True)
 class AttemptHost:
-    """What all attempts of a worker share, and whom they tell. The jobs that they run speak to it.
+    """What the attempts of a worker share. They tell it what happens, and so do their running jobs.
 
-    Neither they nor what else an attempt has know it: such a circle is freed by the garbage collector alone, which
-    would cost each job a fifth of what it costs in all.
+    A running job and the other objects of an attempt do not refer to the attempt. Only the garbage collector could free
+    such a circle, which would cost each job a fifth of its whole cost.
     """
 
     store: AttemptStore
@@ -71,18 +71,18 @@ class AttemptHost:
     result_hooks: Sequence[ResultHook] = ()
     """A feature may add to them until the service starts."""
     attempts: "dict[str, Attempt]" = field(default_factory=dict)
-    """Those that have not ended, by their jobs' ids; of one job the newest. The worker puts them in."""
+    """The attempts that have not ended, by the ids of their jobs; of each job the newest. The worker puts them in."""
     loop: asyncio.AbstractEventLoop = field(init=False)
-    """The engine's, since it was started last."""
+    """The event loop on which the engine was started last."""
     process: int = 0
-    """The one in which that was."""
+    """The process in which the engine was started last."""
 
     def notify_begun(self, job: RunningJob) -> None:
         if (attempt := self._find(job)) is not None:
             self.on_begin(attempt)
 
     def notify_report(self, job: RunningJob) -> None:
-        """There is progress to take, or there are lines. Called from the target's thread, once until they are taken."""
+        """The job has new progress or lines. Called in the target's thread, and not again until they are taken."""
         if (attempt := self._find(job)) is not None:
             with suppress(RuntimeError):  # the event loop is closed, and so are the streams that would show it
                 attempt.loop.call_soon_threadsafe(attempt.start_reports)
@@ -98,7 +98,7 @@ class AttemptHost:
         return wait_for(start_on(self.loop, self._submit_for(job, call)))
 
     def _check_process(self) -> None:
-        """`NoCurrentJob` in a child that a target has forked: there is nobody on the other side of its event loop."""
+        """`NoCurrentJob` in a child that a target has forked: the event loop there is a copy that does not run."""
         if self.process != os.getpid():
             raise NoCurrentJob
 
@@ -113,7 +113,7 @@ class AttemptHost:
     async def tell_end(
         self, claim: Claim, ending: Outcome, written: Transition, began_at: float, *, is_told: bool
     ) -> None:
-        """Say what has become of the job: perhaps not what was asked for, as it was asked to stop meanwhile."""
+        """Log what has become of the job: perhaps not `ending`, since it may have been asked to stop meanwhile."""
         if ending.is_lost:
             await self._tell_of_stop(claim, written)
         elif written is Transition.RETRY and ending.retry_at is not None:
@@ -121,23 +121,23 @@ class AttemptHost:
         elif written is not Transition.RELEASE and (is_told or written is Transition.FAIL):
             self.lines.ended(claim, written, ending, self.clock.monotonic() - began_at)
         if written.gives_back and not ending.is_lost:
-            self.on_put_off()  # it may have waited too long
+            self.on_put_off()  # the job's time to wait may be over already
 
     async def _tell_of_stop(self, claim: Claim, written: Transition) -> None:
         if written is not Transition.FAIL:
             self.lines.stopped(claim, written)
             return
-        with suppress(StoreUnavailable, JobNotFound, RecordUnreadable):  # it is written in any case
+        with suppress(StoreUnavailable, JobNotFound, RecordUnreadable):  # only the log misses it
             self.lines.lost(await self.reads.get_record(claim.submission.id))
 
     def _find(self, job: RunningJob) -> "Attempt | None":
-        """The job's attempt; `None` if it has ended, or others have taken the job over and given it back."""
+        """The job's attempt. `None` if it has ended, or if the job was taken over and came back as another attempt."""
         attempt = self.attempts.get(job.id)
         return attempt if attempt is not None and attempt.job is job else None
 
 
 class Attempt:
-    """The run of one claimed job, in a task of its own. It ends when the work has ended and that is written."""
+    """The run of one claimed job, in a task of its own. It ends when the work has ended and the store has the end."""
 
     __slots__ = (
         "_began_at", "_exceeded", "_host", "_is_canceled", "_is_left", "_is_shown", "_is_stopped", "_is_told",
@@ -150,15 +150,14 @@ class Attempt:
     def __init__(self, claim: Claim, runner: Runner, host: AttemptHost) -> None:
         self.claim = claim
         self.has_begun = False
-        """Whether the work has begun, where that may fail."""
+        """Whether the work has begun. Coroutines begin at once, and do not say so."""
         self.job = RunningJob(claim.submission, claim.attempt, host)
         self._host = host
         self._store = host.store
         self._runner = runner
         self._limits: TimeLimits | None = None
         self._watcher: asyncio.Task[None] | None = None
-        self._reports: JobReports | None = None
-        """Of a job that has said something."""
+        self._reports: JobReports | None = None  # made when the job has said something
         self._exceeded: TimeLimitExceeded | None = None
         self._is_canceled = False
         self._is_stopped = False
@@ -167,20 +166,20 @@ class Attempt:
         self._is_left = False
         self._is_shown = False  # to the hooks
         self.late_end: LateEnd | None = None
-        """Of an attempt whose end could not be written yet."""
+        """Made when the end could not be written at the first try."""
         self.is_hurried = False
-        """Whether the process will stop: an end that could not be written is tried again soon."""
+        """Whether the process stops: an end that could not be written is tried again soon."""
         self.is_refused = False
-        """Whether the target could submit nothing any more."""
+        """Whether the target wanted to submit a job, and was told that the scheduler is closed."""
 
     def start(self, loop: asyncio.AbstractEventLoop, *, is_told: bool) -> None:
-        """Begin. `is_told`: whether the job's log says that it starts and ends, if all is well."""
+        """Begin. `is_told`: whether the log of the service says that the job starts, and ends without an error."""
         self.loop = loop
         self._began_at = self._host.clock.monotonic()
         self._is_told = is_told
         if is_told:
             self._host.lines.started(self.claim)
-        # Not by the loop's create_task: that may be set to run the first step at once, inside whoever starts it.
+        # Not by the loop's create_task: with an eager task factory, it would run the first step here.
         self.task = asyncio.Task(self._run(), loop=loop, name=self.job.id)
         if self.claim.submission.runner in _OUTSIDE:
             self.job.guard = self._store.guard
@@ -191,9 +190,10 @@ class Attempt:
                 self._set_limits(options)
 
     def note_begun(self) -> None:
-        """The work has begun, where that may fail."""
+        """The work has begun. A runner whose work may fail to begin says so."""
         self.has_begun = True
-        # Before that, it is not the job that takes its time. A work that was cut off can be heard without its loop.
+        # Its time counts from now: until then the job has waited for the launcher. The runner can hear this after the
+        # event loop is closed, when it ends work that was cut off.
         if self.claim.submission.runner in _OUTSIDE and not self.loop.is_closed():
             self._set_limits(self.claim.submission.options)
 
@@ -206,25 +206,25 @@ class Attempt:
             self._watcher = self.loop.create_task(self._watch(limits), name=f"limits of {self.job.id}")
 
     async def _watch(self, limits: TimeLimits) -> None:
-        """Ask the target to stop when it takes too long, unless it was asked to already."""
+        """Ask the target to stop when it exceeds a limit, unless it was asked before."""
         error = await limits.wait_exceeded()
         if not (self._is_canceled or self._is_stopped):
             self._exceeded = error
             self._ask_to_stop()
 
     def cancel(self) -> None:
-        """Ask the target to stop. It may be asked again, if it did not listen."""
+        """Ask the target to stop. It may be asked again if it goes on."""
         self._is_canceled = True
         self._ask_to_stop()
 
     def stop(self) -> None:
-        """Ask the target to stop because its process will. The job itself is not canceled, but given back."""
+        """Ask the target to stop because the process stops. The job is not canceled: it is given back."""
         self._is_stopped = True
         self.job.kill_grace_seconds = min(self.job.kill_grace_seconds, _KILL_GRACE_AT_STOP_SECONDS)
         self._ask_to_stop()
 
     def leave(self) -> None:
-        """The store will be closed: an end that cannot be written then is left to `settle`, or to another process."""
+        """The store will be closed. An end that cannot be written after that is left to `settle` or another process."""
         self._is_left = True
         if self._outcome is None:
             self._host.lines.left(self.claim)
@@ -237,7 +237,7 @@ class Attempt:
             self.task.cancel()
 
     async def settle(self) -> None:
-        """Write an end if the task was cut off before it could: with its event loop, or before its first step."""
+        """Write the end if the task was cut off before it could: with its event loop, or before its first step."""
         if not (self.task.done() or self.loop.is_closed()):
             return
         if self._outcome is None:
@@ -251,7 +251,7 @@ class Attempt:
 
     @property
     def _is_waiting(self) -> bool:
-        """Whether nothing of the work has begun, and that is known."""
+        """Whether it is certain that nothing of the work has begun."""
         return self.claim.submission.runner in _OUTSIDE and not self.has_begun
 
     def start_reports(self) -> None:
@@ -260,17 +260,17 @@ class Attempt:
             self._made_reports().start()
 
     async def _run(self) -> None:
-        # Every job goes this way: what nearly none of them needs is asked about here, not in a call.
+        # This is the hot path of every job. What few jobs need is tested here, so that the others save the call.
         try:
             self._outcome = outcome = await self._runner.run(self.claim.submission, self.job)
             if outcome.transition is Transition.RELEASE:
                 self._host.on_start_problem(self, outcome.error or "")  # nothing has begun: it is tried again later
-        except Exception as error:  # a bug of a runner's: its slot would be held for ever
+        except Exception as error:  # a bug of a runner, which would hold the slot for ever
             self._host.failures.exception(f"Job {self.job.id} could not be run", error)
             self._outcome = outcome = failure(error, EndedBy.CRASH)
         if self._watcher is not None:
             self._watcher.cancel()
-            self._watcher = None  # it keeps its error, by which it knows this attempt
+            self._watcher = None  # the task holds its error, whose traceback holds this attempt: a circle
         if self._host.result_hooks:
             outcome = await self._show_to_hooks(outcome)
         if self._reports is not None:
@@ -279,13 +279,13 @@ class Attempt:
         is_written = await self._try_to_write(outcome)
         # A task that was canceled by somebody else, as `asyncio.run` does at its end, must end: `settle` goes on.
         while not (is_written or self.late_end is None or self._is_left or self.task.cancelling()):
-            await self.late_end.wait(lambda: self.is_hurried)
+            await self.late_end.wait(self)
             is_written = await self._try_to_write(outcome)
         if is_written:
             self._host.on_end(self)
 
     async def _show_to_hooks(self, outcome: Outcome) -> Outcome:
-        """What the hooks make of the outcome, from now on the attempt's. They are asked once."""
+        """Let the hooks see and change the outcome, once. The attempt keeps what they return."""
         if self._is_shown:
             return outcome
         if self._exceeded is not None and outcome.transition is not Transition.RELEASE:
@@ -302,7 +302,8 @@ class Attempt:
             if self._reports is not None or self.job.has_report:
                 await self._write_last_report()
             if outcome.transition is not Transition.COMPLETE or self._exceeded is not None:
-                # Whatever the target has made of being asked to stop; but what could not begin has exceeded nothing.
+                # A target that was asked to stop by a limit may end in any way: the limit counts. But work that could
+                # not begin has exceeded nothing.
                 if self._exceeded is not None and outcome.transition is not Transition.RELEASE:
                     outcome = failure(self._exceeded, EndedBy.TIME_LIMIT)
                 outcome = self._choose_ending(outcome)
@@ -318,7 +319,7 @@ class Attempt:
         return True
 
     async def _write_failure(self, reason: Exception) -> bool:
-        """Write that the job has failed, since what became of it cannot be written."""
+        """Write that the job has failed, since its real end cannot be written."""
         try:
             await self._store.end_attempt(self.claim, failure(reason, EndedBy.CRASH))
         except Exception as error:
@@ -330,7 +331,7 @@ class Attempt:
         if self.late_end is None:
             self.late_end = LateEnd(self.loop)
         self.late_end.note(error)
-        if self._is_left:  # with a store that was closed in order, all is as it should be: see `leave`
+        if self._is_left:  # the store was closed in order, so this is expected: see `leave`
             _log.debug("The end of job %s is not written: %s", self.job.id, error)
         else:
             self._host.failures.warn("The end of job %s is not written yet: %s", self.job.id, error)
@@ -340,9 +341,9 @@ class Attempt:
         try:
             await self._made_reports().write()
         except StoreUnavailable:
-            if self._tries < _TRIES_WITH_REPORT:  # else the end must not wait any longer for a few lines
+            if self._tries < _TRIES_WITH_REPORT:
                 raise
-        except Exception as error:  # a bug: the end is worth more than a few lines
+        except Exception as error:  # a bug: the end is more important than a few lines
             self._host.failures.exception(f"The last lines of job {self.job.id} cannot be written", error)
 
     def _choose_ending(self, outcome: Outcome) -> Outcome:

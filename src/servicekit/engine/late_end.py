@@ -1,8 +1,7 @@
 """The end of an attempt that the store does not take: since when, why, and how long to wait until the next try."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.backoff import Backoff
@@ -17,6 +16,12 @@ _SHARE_OF_WAIT: Final = 0.1
 _LONGEST_LATE_PAUSE_SECONDS: Final = 60.0
 # A store may be busy for so long, as with a large file that is copied. Only after that is it worth telling.
 _LATE_SECONDS: Final = 10.0
+
+
+class Hurried(Protocol):
+    """An attempt, as far as its late end has to know it."""
+
+    is_hurried: bool
 
 
 class LateEnd:
@@ -36,17 +41,17 @@ class LateEnd:
         """Why the end cannot be written, if that has been so for a while."""
         return self._reason if self._seconds >= _LATE_SECONDS else None
 
-    async def wait(self, is_hurried: Callable[[], bool]) -> None:
-        """Wait until the next try; only for a moment, if the process is to stop."""
+    async def wait(self, attempt: Hurried) -> None:
+        """Wait until the next try. If the process stops meanwhile, the wait ends within two seconds."""
         seconds = max(self._backoff.next_seconds(), self._seconds * _SHARE_OF_WAIT)
-        await self._pause(min(seconds, _LONGEST_LATE_PAUSE_SECONDS), is_hurried)
+        await self._pause(min(seconds, _LONGEST_LATE_PAUSE_SECONDS), attempt)
 
-    async def _pause(self, seconds: float, is_hurried: Callable[[], bool]) -> None:
+    async def _pause(self, seconds: float, attempt: Hurried) -> None:
         until = self._loop.time() + seconds
         is_over = False
         while not is_over:
             await asyncio.sleep(min(_LONGEST_PAUSE_SECONDS, max(0.0, until - self._loop.time())))
-            is_over = is_hurried() or self._loop.time() >= until
+            is_over = attempt.is_hurried or self._loop.time() >= until
 
     @property
     def _seconds(self) -> float:

@@ -25,8 +25,8 @@ _log = logging.getLogger("servicekit.engine")
 class Worker:
     """Runs the jobs of one store in this process, never more at once than it has slots.
 
-    A slot is taken from the claim until the work has really ended and that is written, also if the job was deleted
-    meanwhile.
+    A job holds its slot from the claim until its work has really ended and the store has the end, also if the job was
+    deleted meanwhile.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Worker:
             now=store.liveness.now,
             clock=clock,
             lines=lines,
-            failures=FailureLog(_log),  # its own: ends that are late must not hide what else fails
+            failures=FailureLog(_log),  # its own: late ends must not hide other failures
             on_begin=self._attempt_begun,
             on_end=self._attempt_ended,
             on_start_problem=self._attempt_not_begun,
@@ -69,7 +69,7 @@ class Worker:
 
     @property
     def running_count(self) -> int:
-        """How many slots are taken."""
+        """How many jobs hold a slot."""
         return len(self._by_job)
 
     def wake(self) -> None:
@@ -90,7 +90,7 @@ class Worker:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether that was said."""
+        """Whether the worker claims no more, since the process stops."""
         return self._is_paused
 
     def limit_process(self, max_concurrency: int | None) -> None:
@@ -109,11 +109,11 @@ class Worker:
             attempt.cancel()
 
     def hear_of_failure(self, record: JobRecord) -> None:
-        """The store has ended this job: it waited too long, or nobody is left that could run it."""
+        """The store has ended this job: it waited too long, or no process is left that could run it."""
         self._lines.lost(record)
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Submit on this event loop what jobs submit, those of an earlier one included."""
+        """Submit on this event loop the jobs that jobs submit, also jobs that began on an earlier loop."""
         self._host.loop, self._host.process = loop, os.getpid()
 
     async def run(self) -> None:
@@ -152,7 +152,8 @@ class Worker:
             self._start(claim, loop, is_told=is_told)
         if len(claims) < limit and not self._start_problems.is_empty:
             self._start_problems.note_all_claimed(full)
-        # If fewer came than there are slots here, others may hold those of all processes: then every end counts.
+        # If fewer jobs came than there are free slots here, other processes may hold the rest of a shared limit. Then
+        # every end is a reason to look again.
         is_limited = bool(slots.queues) or (slots.max_concurrency is not None and slots.is_durable)
         self._is_waiting_for_slots = is_limited or bool(full) or len(claims) == limit
         return len(claims) == limit
@@ -168,7 +169,7 @@ class Worker:
 
     def _attempt_ended(self, attempt: Attempt) -> None:
         self._taken[attempt.claim.submission.runner] -= 1
-        if self._by_job.get(attempt.job.id) is attempt:  # others may have taken it over, and given it back
+        if self._by_job.get(attempt.job.id) is attempt:  # else the job was taken over, and is here as another attempt
             del self._by_job[attempt.job.id]
         if self._is_waiting_for_slots:
             self._wake.set()
