@@ -89,9 +89,9 @@ class RandomUser:
 
     async def _begin_again(self) -> None:
         """Die without a word, and come back as another; the claims of the dead are good for nothing."""
-        assert self._store._registration.lock is not None
-        self._store._registration.lock.close()
-        self._store._stop_threads()
+        assert self._store.file.registration.lock is not None
+        self._store.file.registration.lock.close()
+        self._store.file.stop()
         await self._open()
 
     async def _insert(self) -> None:

@@ -40,6 +40,9 @@ from servicekit.jobs.submission import Claim
 from servicekit.ports import Runner
 from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.thread import ThreadRunner
+from servicekit.stores.durable.attempts import DurableAttempts
+from servicekit.stores.durable.liveness import DurableLiveness
+from servicekit.stores.durable.schedules import DurableSchedules
 from servicekit.stores.sqlite import database, database_thread
 from servicekit.stores.sqlite import writer as writer_module
 from servicekit.stores.sqlite.store import SqliteStore
@@ -257,8 +260,8 @@ async def wait_running(scheduler: Scheduler, job_id: str) -> None:
 
 def die(store: SqliteStore) -> None:
     """What the end of its process does to a store that could not say farewell."""
-    if store._registration.lock is not None:
-        store._registration.lock.close()
+    if store.file.registration.lock is not None:
+        store.file.registration.lock.close()
 
 
 async def use_everything(path: Path) -> None:
@@ -368,9 +371,10 @@ class Broken:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         self.name = name
         self.mended = asyncio.Event()
-        self._call = getattr(SqliteStore, name)
+        part = DurableSchedules if name == "list_schedules" else DurableAttempts
+        self._call = getattr(part, name)
         self._tried_at: list[float] = []
-        monkeypatch.setattr(SqliteStore, name, lambda *args: self._try(*args))
+        monkeypatch.setattr(part, name, lambda *args: self._try(*args))
 
     async def _try(self, *args: object) -> object:
         if self.mended.is_set():
@@ -594,16 +598,16 @@ class Rescues:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._errors: list[str] = []
-        rescue = SqliteStore.rescue
+        rescue = DurableLiveness.rescue
 
-        async def rescue_and_see(store: SqliteStore) -> None:
+        async def rescue_and_see(store: DurableLiveness) -> None:
             try:
                 await rescue(store)
             except OSError as error:
                 self._errors.append(str(error))
                 raise
 
-        monkeypatch.setattr(SqliteStore, "rescue", rescue_and_see)
+        monkeypatch.setattr(DurableLiveness, "rescue", rescue_and_see)
 
     async def have_failed(self) -> bool:
         return any("Too many open files" in error for error in self._errors)

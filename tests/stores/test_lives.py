@@ -545,9 +545,9 @@ class LivesOnFile(Lives):
         assert isinstance(store, SqliteStore)
         if is_stopping:
             self.retire(which)
-        assert store._registration.lock is not None
-        store._registration.lock.close()
-        store._stop_threads()
+        assert store.file.registration.lock is not None
+        store.file.registration.lock.close()
+        store.file.stop()
         if is_rescued_by_other:
             self.run(self.stores[1 - which].liveness.rescue())
         self.replace(which)

@@ -27,10 +27,10 @@ from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import Submission
 from servicekit.stores.durable.news import News
+from servicekit.stores.durable.notifier import CommitNotifier
 from servicekit.stores.durable.requests import AttemptEnd, JobRequest
 from servicekit.stores.durable.times import time_text
 from servicekit.stores.sqlite import claims, database_thread, writes
-from servicekit.stores.sqlite.notifier import CommitNotifier
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive, remove_leftovers
 from servicekit.stores.sqlite.store import SqliteStore
 from tests.fakes import Gate, RecordingPublisher, Stubborn, noop, submission, wait_healthy
@@ -81,9 +81,9 @@ class Process:
         return self.store
 
     def die(self) -> None:
-        assert self.store._registration.lock is not None
-        self.store._registration.lock.close()
-        self.store._stop_threads()
+        assert self.store.file.registration.lock is not None
+        self.store.file.registration.lock.close()
+        self.store.file.stop()
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ async def test_what_only_a_process_could_run_ends_with_it_even_if_that_could_not
 async def test_a_claim_that_nobody_took_is_given_back_also_if_that_cannot_be_written_at_once(
     one: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer, loop = one.store._writer, asyncio.get_running_loop()
+    writer, loop = one.store.file.writer, asyncio.get_running_loop()
     assert writer is not None
     ask, claimed, refused, given_back = writer.ask, asyncio.Event(), loop.create_future(), asyncio.Event()
 
@@ -173,8 +173,8 @@ async def test_a_claim_that_nobody_took_is_given_back_unless_the_job_was_stopped
     await (
         other.store.submissions.request_cancel(job_id) if what == "cancel" else other.store.submissions.delete(job_id)
     )
-    assert one.store._writer is not None
-    await one.store._writer.ask(writes.end_attempts, AttemptEnd(job_id, claim.attempt, NOT_BEGUN, NOW))
+    assert one.store.file.writer is not None
+    await one.store.file.writer.ask(writes.end_attempts, AttemptEnd(job_id, claim.attempt, NOT_BEGUN, NOW))
     if what == "cancel":
         assert (await other.store.reads.get_record(job_id)).status is JobStatus.CANCELED
     assert await other.store.attempts.claim(1, ()) == []

@@ -98,8 +98,8 @@ async def claim_one(store: JobStore) -> Claim:
 
 def die(store: SqliteStore) -> None:
     """Let the store look to others as if its process had ended without a word."""
-    assert store._registration.lock is not None
-    store._registration.lock.close()
+    assert store.file.registration.lock is not None
+    store.file.registration.lock.close()
 
 
 class TestBoundsByStatusInAFile(BoundsByStatus):
@@ -527,8 +527,8 @@ async def test_what_only_a_dead_process_could_run_has_failed(open_store: OpenSto
 
 async def test_a_lock_does_not_outlive_its_process_in_a_forked_child(open_store: OpenStore) -> None:
     async with open_store() as store:
-        assert store._registration.lock is not None
-        path = store._registration.lock.path
+        assert store.file.registration.lock is not None
+        path = store.file.registration.lock.path
         with Child():
             assert is_alive(path)
             die(store)
@@ -740,8 +740,8 @@ async def test_a_job_that_is_given_back_after_the_clock_was_set_waits_as_long_as
     if way == "release":
         await stores[0].attempts.end_attempt(claim, GIVEN_BACK)
     else:
-        assert stores[0]._registration.lock is not None
-        stores[0]._registration.lock.close()  # as at the end of its process
+        assert stores[0].file.registration.lock is not None
+        stores[0].file.registration.lock.close()  # as at the end of its process
         await stores[1].liveness.rescue()
     assert await stores[1].attempts.make_due() == clock.now() + timedelta(seconds=60)
     for store in stores:

@@ -74,7 +74,7 @@ async def test_what_was_asked_just_before_the_end_is_written(tmp_path: Path) -> 
     job_id = ids.next_id()
     inserting = asyncio.ensure_future(store.submissions.insert(submission(job_id)))
     await asyncio.sleep(0)
-    store._stop_threads()
+    store.file.stop()
     assert await inserting == job_id
     store = await open_store(tmp_path / "jobs.db")
     assert (await store.reads.get_record(job_id)).status is JobStatus.PENDING

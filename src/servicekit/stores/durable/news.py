@@ -2,9 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from servicekit.stores.durable.records import EventRow
+
+LATE_SECONDS: Final = 5.0
+"""After so long without a look, a process that stood still asks for what it watches anew."""
 
 
 class Call(NamedTuple):

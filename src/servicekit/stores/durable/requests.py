@@ -211,3 +211,12 @@ class PruneGroup(NamedTuple):
     statuses: Sequence[str]
     max_count: int | None
     finished_before: str
+
+
+class Member(NamedTuple):
+    """A process that works on the file, or did."""
+
+    id: int
+    lock: str | None
+    """The name of the file that it holds locked; `None` if it is not on the list, and jobs of its are there."""
+    pid: int | None

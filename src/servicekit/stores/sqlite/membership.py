@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from servicekit.jobs.endings import end_abandoned, end_process
 from servicekit.jobs.status import JobStatus, Transition
 from servicekit.stores.durable.operations import Rank, for_each
-from servicekit.stores.durable.requests import Departure, OwnedJob, Step
+from servicekit.stores.durable.requests import Departure, Member, OwnedJob, Step
 from servicekit.stores.sqlite.rows import IS_ID
 from servicekit.stores.sqlite.writes import end_jobs, give_up
 
@@ -134,15 +134,6 @@ def list_running(connection: sqlite3.Connection, process: int) -> list[OwnedJob]
         f"SELECT id, attempt, is_deleted OR cancel_requested_at IS NOT NULL FROM {_OWNED} AND status = ? AND owner = ?"
     )
     return [OwnedJob(*row) for row in connection.execute(query, [_RUNNING, process]).fetchall()]
-
-
-class Member(NamedTuple):
-    """A process that works on the file, or did."""
-
-    id: int
-    lock: str | None
-    """The name of the file that it holds locked; `None` if it is not on the list, and jobs of its are there."""
-    pid: int | None
 
 
 def _each_owner(status: str) -> str:

@@ -5,12 +5,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from servicekit.errors import StoreUnavailable
+from servicekit.stores.durable.database import Database
+from servicekit.stores.durable.requests import Member
 from servicekit.stores.sqlite.database import create_file
-from servicekit.stores.sqlite.database_thread import Reader
-from servicekit.stores.sqlite.membership import Member, RegistrationRequest, leave, list_members, register
+from servicekit.stores.sqlite.membership import RegistrationRequest, leave, list_members, register
 from servicekit.stores.sqlite.ownership import check_ownership, warn_of_stranger
-from servicekit.stores.sqlite.processes import ProcessLock, is_alive, is_lock_of
-from servicekit.stores.sqlite.writer import Writer
+from servicekit.stores.sqlite.processes import ProcessLock, is_alive, is_lock_of, remove_leftovers
 
 
 class ProcessRegistration:
@@ -24,6 +24,10 @@ class ProcessRegistration:
         self.number = 0
         """0: there is none."""
         self.lock: ProcessLock | None = None
+
+    @property
+    def guard(self) -> int | None:
+        return None if self.lock is None else self.lock.descriptor
 
     def prepare(self) -> bool:
         """Hold a lock from now on, and make the file if it is not there; say whether the lock is new.
@@ -42,27 +46,27 @@ class ProcessRegistration:
             raise StoreUnavailable(str(self._path), f"its folder cannot be written ({error.strerror}).") from error
         return is_new
 
-    async def take(self, writer: Writer, now: str) -> None:
+    async def take(self, database: Database, now: str) -> None:
         """Have a number, or keep the one that there is."""
         assert self.lock is not None
         registration = RegistrationRequest(self.number or None, os.getpid(), self.lock.path.name, now, self._service)
-        self.number = await writer.ask(register, registration)
+        self.number = await database.write(register, registration)
 
-    async def take_another(self, writer: Writer, now: str) -> None:
+    async def take_another(self, database: Database, now: str) -> None:
         """Have a new number: others took this process for dead, and its jobs are theirs."""
         self.number, self.runs_jobs = 0, False
-        await self.take(writer, now)
+        await self.take(database, now)
 
-    async def renew_lock(self, writer: Writer, now: str) -> None:
+    async def renew(self, database: Database, now: str) -> None:
         """Make another lock if somebody has removed the file by which others see that this process lives."""
         if self.lock is not None and not self.lock.is_there:
             old, self.lock = self.lock, ProcessLock(self._path)
-            await self.take(writer, now)
+            await self.take(database, now)
             old.close()
 
-    async def leave(self, writer: Writer) -> None:
+    async def leave(self, database: Database) -> None:
         """Give it up, unless attempts still run: nobody may start those again while this process lives."""
-        if await writer.ask(leave, self.number):
+        if await database.write(leave, self.number):
             self.abandon()
 
     def abandon(self) -> None:
@@ -71,9 +75,9 @@ class ProcessRegistration:
             self.lock.release()
         self.lock, self.number, self.runs_jobs = None, 0, False
 
-    async def list_dead(self, reader: Reader) -> list[Member]:
+    async def list_dead(self, database: Database) -> list[Member]:
         """The processes whose jobs somebody has to take over."""
-        members = await reader.ask(list_members, None)
+        members = await database.read(list_members, None)
         return [member for member in members if member.id != self.number and not self._is_alive(member)]
 
     def _is_alive(self, member: Member) -> bool:
@@ -81,7 +85,10 @@ class ProcessRegistration:
             return False
         return is_alive(self._path.with_name(member.lock), member.pid)
 
-    def remove_lock_of(self, member: Member) -> None:
+    def forget(self, member: Member) -> None:
         if member.lock is not None and is_lock_of(self._path, member.lock):
             with suppress(OSError):
                 self._path.with_name(member.lock).unlink()
+
+    def remove_leftovers(self) -> None:
+        remove_leftovers(self._path)

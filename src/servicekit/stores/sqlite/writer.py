@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from servicekit.errors import StoreUnavailable
 from servicekit.ports import EventRelay
-from servicekit.stores.durable.news import Answer, Call, News
+from servicekit.stores.durable.news import LATE_SECONDS, Answer, Call, News
 from servicekit.stores.durable.operations import Operation
 from servicekit.stores.durable.records import EventRow
 from servicekit.stores.sqlite import membership
@@ -38,9 +38,6 @@ _LAST_PATIENCE_SECONDS: Final = 0.3
 _FEW_EVENTS: Final = 20
 _TROUBLE_SECONDS: Final = 30.0
 _PAUSE_SECONDS: Final = (0.0003, 0.0015)
-
-LATE_SECONDS: Final = 5.0
-"""After so long without a look, a process that stood still asks for what it watches anew."""
 
 
 def _sort(calls: list[Call]) -> list[tuple[Operation[Any, Any], list[Call]]]:

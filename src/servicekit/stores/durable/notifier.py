@@ -11,19 +11,18 @@ from servicekit.jobs.endings import NOT_BEGUN
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.submission import Submission
 from servicekit.ports import Clock, EventRelay, JobSignals
+from servicekit.stores.durable.database import Database
 from servicekit.stores.durable.local import LocalJobs
 from servicekit.stores.durable.news import Answer, News, resolve
 from servicekit.stores.durable.operations import Operation
 from servicekit.stores.durable.records import EventRow, read_event_record
 from servicekit.stores.durable.requests import AttemptEnd
+from servicekit.stores.durable.statements import Statements
 from servicekit.stores.durable.times import time_text
-from servicekit.stores.sqlite import queries, writes
-from servicekit.stores.sqlite.database_thread import Reader
-from servicekit.stores.sqlite.writer import Writer
 
 
 class CommitNotifier:
-    """Takes the writer's reports, and passes them on on the event loop where it was made."""
+    """Takes a database's reports, and passes them on on the event loop where it was made."""
 
     def __init__(self, publisher: EventRelay, clock: Clock, local: LocalJobs, signals: JobSignals) -> None:
         self._publisher = publisher
@@ -31,18 +30,18 @@ class CommitNotifier:
         self._local = local
         self.signals = signals
         self._loop = asyncio.get_running_loop()
-        self._threads: tuple[Writer, Reader] | None = None
+        self._serving: tuple[Database, Statements] | None = None
 
-    def serve(self, writer: Writer, reader: Reader) -> None:
-        """Have these threads to ask, when something has to be asked."""
-        self._threads = writer, reader
+    def serve(self, database: Database, statements: Statements) -> None:
+        """Have these to ask, when something has to be asked."""
+        self._serving = database, statements
 
     def stop(self) -> None:
-        """The threads have ended. What they have reported is still passed on."""
-        self._threads = None
+        """The database is closed. What it has reported is still passed on."""
+        self._serving = None
 
     def report(self, news: News) -> None:
-        """From the writer's thread: there are news."""
+        """There are news. It may be called from any thread."""
         with suppress(RuntimeError):  # the event loop is closed, and nobody waits
             self._loop.call_soon_threadsafe(self._pass_on, news)
 
@@ -108,8 +107,9 @@ class CommitNotifier:
         self._put_back(end, Backoff())
 
     def _put_back(self, end: AttemptEnd, backoff: Backoff) -> None:
-        if self._threads is not None:
-            asked = self._threads[0].ask(writes.end_attempts, end)
+        if self._serving is not None:
+            database, statements = self._serving
+            asked = database.write(statements.writes.end_attempts, end)
             asked.add_done_callback(partial(self._put_back_again, end, backoff))
 
     def _put_back_again(self, end: AttemptEnd, backoff: Backoff, asked: "asyncio.Future[Any]") -> None:
@@ -119,9 +119,10 @@ class CommitNotifier:
 
     def _ask_for_followed(self) -> None:
         """See whether jobs that are watched have been removed while this process stood still."""
-        if self._threads is not None:
+        if self._serving is not None:
+            database, statements = self._serving
             for job_id in list(self._publisher.followed):
-                asked = self._threads[1].ask(queries.check_exists, job_id)
+                asked = database.read(statements.queries.check_exists, job_id)
                 asked.add_done_callback(partial(self._tell_of_removal, job_id))
 
     def _tell_of_removal(self, job_id: str, asked: "asyncio.Future[None]") -> None:

@@ -1,0 +1,201 @@
+"""A store at work in this process, from its start to its end."""
+
+import asyncio
+import logging
+import os
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+
+from servicekit.errors import StoreUnavailable
+from servicekit.jobs.endings import NOT_BEGUN
+from servicekit.jobs.retention import Retention
+from servicekit.ports import JobSignals
+from servicekit.stores.durable.local import LocalJobs
+from servicekit.stores.durable.news import LATE_SECONDS
+from servicekit.stores.durable.notifier import CommitNotifier
+from servicekit.stores.durable.operations import Operation
+from servicekit.stores.durable.requests import AttemptEnd, Departure, Prune, PruneGroup, Step
+from servicekit.stores.durable.session import StoreSession
+from servicekit.stores.durable.times import time_text
+
+_log = logging.getLogger("servicekit.stores")
+
+_DAY: Final = timedelta(days=1)
+_YOUNG: Final = timedelta(seconds=2 * LATE_SECONDS)
+_CHECK_SECONDS: Final = 3.0
+
+
+class DurableLiveness:
+    """The `StoreLiveness` of a database, for the service of this name."""
+
+    is_durable = True
+
+    def __init__(self, session: StoreSession, retention: Retention, service: str | None) -> None:
+        self._session = session
+        self._database = session.database
+        self._members = session.statements.membership
+        self._retention = retention
+        self._service = service
+        self._opening: asyncio.Lock | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
+        self.now = session.now
+
+    async def open(self, signals: JobSignals) -> None:
+        if self._pid != os.getpid():
+            self._forget_parent()
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            await self.close()
+            self._loop, self._opening = loop, asyncio.Lock()
+        assert self._opening is not None
+        async with self._opening:
+            if self._session.notifier is None:
+                await self._start(signals)
+            else:
+                self._session.notifier.signals = signals
+
+    def _forget_parent(self) -> None:
+        """In a forked child: be a process of one's own, if that may be."""
+        self._pid, self._loop = os.getpid(), None
+        self._database.forget_parent()
+        self._session.local, self._session.notifier = LocalJobs(), None
+
+    async def _start(self, signals: JobSignals) -> None:
+        session = self._session
+        is_new = self._database.registration.prepare()
+        session.forget_clock()
+        session.notifier = notifier = CommitNotifier(session.publisher, session.clock, session.local, signals)
+        self._database.start(notifier.report)
+        notifier.serve(self._database, session.statements)
+        try:
+            await self._join(signals)
+            self._database.registration.remove_leftovers()
+        except BaseException:
+            self._stop()
+            if is_new:  # else attempts of this process may still run, and nobody else may start those
+                self._database.registration.abandon()
+            raise
+
+    async def _join(self, signals: JobSignals) -> None:
+        """Be one of the processes at work, as soon as the database is free.
+
+        Another program's lock is waited for, without a bound: another process may migrate a large one, and whoever
+        starts this one knows how long it may take. If it is told to stop meanwhile, it does not start.
+        """
+        while True:
+            try:
+                await self._database.registration.take(self._database, self._session.now_text())
+                await self._session.heed_clock()
+                await self._settle(signals)
+                await self.rescue()
+                await self._introduce()
+            except StoreUnavailable as error:
+                if not self._database.is_busy(error) or signals.is_stopping:
+                    raise
+                text = "The start waits until another program gives back its lock on %s."
+                _log.warning(text, self._database.location)
+            else:
+                return
+
+    async def join_again(self) -> None:
+        """Others took this process for dead: be another one of those at work."""
+        assert self._opening is not None
+        async with self._opening:
+            if self._session.notifier is not None:
+                await self._database.registration.take_another(self._database, self._session.now_text())
+
+    async def _introduce(self) -> None:
+        """Say whose the jobs are, and warn if they are another service's as well."""
+        others = [] if self._service is None else await self._database.write(self._members.introduce, self._service)
+        if others:
+            _log.warning(
+                "The job store %s is also that of %s, and this service is %r: they share their limits, lists and jobs. "
+                "Give each service a file of its own (SERVICEKIT_JOBS_URL, or with_jobs(url=...)), unless they are one "
+                "that was renamed.",
+                self._database.location, " and of ".join(map(repr, others)), self._service,
+            )  # fmt: skip
+
+    async def _settle(self, signals: JobSignals) -> None:
+        """Let the database and the engine agree on what runs here, after another event loop has ended between them."""
+        number = self._database.registration.number
+        for job in await self._database.read(self._members.list_running, number):
+            if not signals.is_running(job.id, job.attempt):
+                end = AttemptEnd(job.id, job.attempt, NOT_BEGUN, self._session.now_text())
+                await self._database.write(self._session.statements.writes.end_attempts, end)
+            elif job.is_unwanted:
+                signals.cancel(job.id)
+
+    async def rescue(self) -> None:
+        registration = self._database.registration
+        await registration.renew(self._database, self._session.now_text())
+        for member in await registration.list_dead(self._database):
+            await self._session.heed_clock()
+            taken, failed = await self._in_steps(self._members.take_over, member.id)
+            registration.forget(member)
+            if taken:
+                name = "A process" if member.pid is None else f"Process {member.pid}"
+                _log.info("%s is gone: %d of its jobs taken over, of which %d failed", name, taken, failed)
+            self._session.wake()
+
+    async def _in_steps(self, operation: Operation[Departure, Step], process: int) -> tuple[int, int]:
+        """How many jobs were taken from the process, and how many of these have failed."""
+        is_last, all_taken, all_failed = False, 0, 0
+        while not is_last:
+            step = await self._database.write(operation, Departure(process, self._session.now_text()))
+            is_last, all_taken, all_failed = step.is_last, all_taken + step.taken, all_failed + len(step.failed)
+            await self._session.tell_of_failures(step.failed)
+            await asyncio.sleep(0)
+        return all_taken, all_failed
+
+    async def retire(self) -> None:
+        if self._session.notifier is not None and self._loop is asyncio.get_running_loop():
+            self._database.hurry()
+            with suppress(StoreUnavailable):  # who takes over finds the same
+                await self._in_steps(self._members.retire, self._database.registration.number)
+        self._session.local.forget_all()
+
+    async def close(self) -> None:
+        notifier = self._session.notifier
+        if notifier is None:
+            return
+        if self._loop is asyncio.get_running_loop():
+            with suppress(StoreUnavailable):
+                await self._settle(notifier.signals)  # a claim may have come when nobody took it any more
+                # What has become pending since `retire`.
+                await self._in_steps(self._members.retire, self._database.registration.number)
+                await self._database.registration.leave(self._database)
+        self._stop()
+
+    def _stop(self) -> None:
+        self._database.stop()
+        if self._session.notifier is not None:
+            self._session.notifier.stop()
+        self._session.notifier = None
+
+    async def prune(self, limit: int) -> bool:
+        now = self.now()
+        groups = [
+            PruneGroup(sorted(statuses), bounds.max_count, time_text(now - bounds.max_age) if bounds.max_age else "")
+            for statuses, bounds in self._retention.groups()
+        ]
+        request = Prune(groups, limit, time_text(now - _YOUNG), time_text(now + _DAY), time_text(now - _DAY))
+        return await self._database.write(self._session.statements.pruning.prune, request)
+
+    async def find_problem(self) -> str | None:
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await self._database.write(self._members.touch, self._database.registration.number)
+                await self._database.read(self._session.statements.queries.count_by_status, None)
+        except TimeoutError:
+            return self._tell(self._database.find_trouble() or "it does not answer.")
+        except StoreUnavailable as error:
+            return self._tell(error.reason)
+        trouble = self._database.find_trouble()  # a few bytes may find room where a job does not
+        return None if trouble is None else self._tell(trouble)
+
+    def _tell(self, reason: str) -> str:
+        """What is wrong, in words for clients, who need not know where the jobs are; the log says that."""
+        self._session.failures.warn("The job store %s is not well: %s", self._database.location, reason)
+        return f"Jobs cannot be kept at the moment: {reason}"

@@ -1,0 +1,20 @@
+"""The queues of a store."""
+
+from servicekit.jobs.queues import QueueRecord
+from servicekit.stores.durable.requests import Pause
+from servicekit.stores.durable.session import StoreSession
+
+
+class DurableQueues:
+    """The `QueueStore` of a database."""
+
+    def __init__(self, session: StoreSession) -> None:
+        self._session = session
+        self._queues = session.statements.queues
+
+    async def list_queues(self) -> list[QueueRecord]:
+        return await self._session.database.read(self._queues.list_queues, None)
+
+    async def set_queue_paused(self, name: str, *, is_paused: bool) -> None:
+        await self._session.database.write(self._queues.set_paused, Pause(name, is_paused))
+        self._session.wake()

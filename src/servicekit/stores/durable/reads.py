@@ -1,0 +1,46 @@
+"""What is known of the jobs of a store."""
+
+from servicekit.jobs.log_lines import LogPage
+from servicekit.jobs.query import ALL_JOBS, JobFilter, JobPage
+from servicekit.jobs.record import JobRecord
+from servicekit.jobs.status import JobStatus
+from servicekit.stores.durable.requests import (
+    CountRequest,
+    ListRequest,
+    LogRequest,
+    RecordRequest,
+    TransitionsRequest,
+)
+from servicekit.stores.durable.session import StoreSession
+
+
+class DurableReads:
+    """The `JobReads` of a database."""
+
+    def __init__(self, session: StoreSession, scan_limit: int) -> None:
+        self._session = session
+        self._database = session.database
+        self._queries = session.statements.queries
+        self._scan_limit = scan_limit
+
+    async def get_record(self, job_id: str) -> JobRecord:
+        return await self._database.read(self._queries.get_record, RecordRequest(job_id, self._session.now()))
+
+    async def get_result(self, job_id: str) -> object:
+        return await self._database.read(self._queries.get_result, job_id)
+
+    async def list_records(self, wanted: JobFilter, limit: int, before: str | None) -> JobPage:
+        request = ListRequest(wanted, limit, before, self._scan_limit, self._session.now())
+        return await self._database.read(self._queries.list_records, request)
+
+    async def list_log(self, job_id: str, after: int, limit: int) -> LogPage:
+        request = LogRequest(job_id, after, limit)
+        return await self._database.read(self._session.statements.log_lines.list_log, request)
+
+    async def list_transitions(self, job_id: str, after_version: int) -> list[JobRecord]:
+        return await self._database.read(self._queries.list_transitions, TransitionsRequest(job_id, after_version))
+
+    async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:
+        if wanted == ALL_JOBS:
+            return await self._database.read(self._queries.count_by_status, None)
+        return await self._database.read(self._queries.count_wanted, CountRequest(wanted, self._scan_limit))

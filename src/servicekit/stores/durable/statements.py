@@ -1,0 +1,174 @@
+"""What a database must have statements for. Each protocol is a module of the database's own, of that name."""
+
+from typing import NamedTuple, Protocol
+
+from servicekit.jobs.log_lines import LogPage
+from servicekit.jobs.query import ChangePage, JobPage
+from servicekit.jobs.queues import QueueRecord
+from servicekit.jobs.record import JobRecord
+from servicekit.jobs.schedules import FiredSchedule
+from servicekit.jobs.status import JobStatus, Transition
+from servicekit.jobs.submission import CallDescription
+from servicekit.stores.durable.database import Query
+from servicekit.stores.durable.new_jobs import NewJob
+from servicekit.stores.durable.operations import Operation
+from servicekit.stores.durable.requests import (
+    AttemptEnd,
+    ChangesRequest,
+    ClaimedJob,
+    ClaimRequest,
+    ClockReading,
+    CountRequest,
+    Decline,
+    Departure,
+    JobRequest,
+    ListRequest,
+    LogRequest,
+    NewLines,
+    OwnedJob,
+    Pause,
+    ProgressReport,
+    Prune,
+    RecordRequest,
+    Resubmission,
+    SchedulePause,
+    Step,
+    Tick,
+    TransitionsRequest,
+)
+from servicekit.stores.durable.schedule_rows import FoundSchedule, ScheduleRow
+
+
+class InsertStatements(Protocol):
+    """New jobs."""
+
+    @property
+    def insert(self) -> Operation[NewJob, str]: ...
+    @property
+    def resubmit(self) -> Operation[Resubmission, str]: ...
+
+
+class WriteStatements(Protocol):
+    """What becomes of jobs that are there."""
+
+    @property
+    def end_attempts(self) -> Operation[AttemptEnd, Transition | None]: ...
+    @property
+    def report_progress(self) -> Operation[ProgressReport, None]: ...
+    @property
+    def decline(self) -> Operation[Decline, bool]: ...
+    @property
+    def request_cancel(self) -> Operation[JobRequest, JobRecord | None]: ...
+    @property
+    def delete(self) -> Operation[JobRequest, None]: ...
+
+
+class ClaimStatements(Protocol):
+    @property
+    def claim(self) -> Operation[ClaimRequest, list[ClaimedJob]]: ...
+
+
+class TimeStatements(Protocol):
+    """What waits for a time."""
+
+    @property
+    def find_next(self) -> Query[None, str | None]: ...
+    @property
+    def make_due(self) -> Operation[str, list[str]]: ...
+
+
+class LogStatements(Protocol):
+    @property
+    def append(self) -> Operation[NewLines, bool]: ...
+    @property
+    def list_log(self) -> Query[LogRequest, LogPage]: ...
+
+
+class QueryStatements(Protocol):
+    """What is known of jobs."""
+
+    @property
+    def get_record(self) -> Query[RecordRequest, JobRecord]: ...
+    @property
+    def check_exists(self) -> Query[str, None]: ...
+    @property
+    def find_by_key(self) -> Query[str, str | None]: ...
+    @property
+    def find_old_call(self) -> Query[str, CallDescription | None]: ...
+    @property
+    def get_result(self) -> Query[str, object]: ...
+    @property
+    def list_records(self) -> Query[ListRequest, JobPage]: ...
+    @property
+    def count_wanted(self) -> Query[CountRequest, dict[JobStatus, int]]: ...
+    @property
+    def count_by_status(self) -> Query[None, dict[JobStatus, int]]: ...
+    @property
+    def list_transitions(self) -> Query[TransitionsRequest, list[JobRecord]]: ...
+    @property
+    def list_changes(self) -> Query[ChangesRequest, ChangePage | None]: ...
+    @property
+    def get_position(self) -> Query[None, int]: ...
+
+
+class QueueStatements(Protocol):
+    @property
+    def list_queues(self) -> Query[None, list[QueueRecord]]: ...
+    @property
+    def set_paused(self) -> Operation[Pause, None]: ...
+
+
+class ScheduleStatements(Protocol):
+    @property
+    def put(self) -> Operation[ScheduleRow, None]: ...
+    @property
+    def list_schedules(self) -> Query[None, list[FoundSchedule]]: ...
+    @property
+    def get_schedule(self) -> Query[str, FoundSchedule]: ...
+    @property
+    def set_paused(self) -> Operation[SchedulePause, FoundSchedule]: ...
+    @property
+    def remove(self) -> Operation[str, None]: ...
+    @property
+    def fire(self) -> Operation[Tick, FiredSchedule]: ...
+
+
+class MemberStatements(Protocol):
+    """The processes that work on the jobs."""
+
+    @property
+    def introduce(self) -> Operation[str, list[str]]: ...
+    @property
+    def touch(self) -> Operation[int, None]: ...
+    @property
+    def list_running(self) -> Query[int, list[OwnedJob]]: ...
+    @property
+    def retire(self) -> Operation[Departure, Step]: ...
+    @property
+    def take_over(self) -> Operation[Departure, Step]: ...
+
+
+class PruneStatements(Protocol):
+    @property
+    def prune(self) -> Operation[Prune, bool]: ...
+
+
+class ClockStatements(Protocol):
+    @property
+    def heed(self) -> Operation[ClockReading, None]: ...
+
+
+class Statements(NamedTuple):
+    """All of them."""
+
+    inserts: InsertStatements
+    writes: WriteStatements
+    claims: ClaimStatements
+    times: TimeStatements
+    log_lines: LogStatements
+    queries: QueryStatements
+    queues: QueueStatements
+    schedules: ScheduleStatements
+    membership: MemberStatements
+    pruning: PruneStatements
+    clock: ClockStatements

@@ -1,0 +1,67 @@
+"""The file of jobs as a store's database: its two threads, and this process's place in it."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from servicekit.errors import StoreUnavailable
+from servicekit.ports import EventRelay
+from servicekit.stores.durable.database import Query
+from servicekit.stores.durable.news import News
+from servicekit.stores.durable.operations import Operation
+from servicekit.stores.sqlite.database import is_busy
+from servicekit.stores.sqlite.database_thread import Reader
+from servicekit.stores.sqlite.registration import ProcessRegistration
+from servicekit.stores.sqlite.writer import Writer
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+class JobsFile:
+    """A `Database` in one file, which is that of the service of this name."""
+
+    def __init__(self, path: Path, publisher: EventRelay, service: str | None) -> None:
+        self._path = path.resolve()  # the locks are beside the file itself, whatever leads to it
+        self._publisher = publisher
+        self._service = service
+        self.location = str(self._path)
+        self.registration = ProcessRegistration(self._path, service)
+        self.writer: Writer | None = None
+        self.reader: Reader | None = None
+
+    def start(self, report: Callable[[News], None]) -> None:
+        self.writer = Writer(self._path, report, self._publisher)
+        self.reader = Reader(self._path, "servicekit reader")
+
+    def stop(self) -> None:
+        for thread in (self.writer, self.reader):
+            if thread is not None:
+                thread.stop()
+        self.writer = self.reader = None
+
+    def forget_parent(self) -> None:
+        """See `inherited`."""
+        self._inherited = (self.writer, self.reader)  # closing their connections is not the child's business
+        self.registration = ProcessRegistration(self._path, self._service)
+        self.writer = self.reader = None
+
+    def write(self, operation: Operation[A, R], argument: A) -> "asyncio.Future[R]":
+        return (self.writer or self._refuse()).ask(operation, argument)
+
+    def read(self, query: Query[A, R], argument: A) -> "asyncio.Future[R]":
+        return (self.reader or self._refuse()).ask(query, argument)
+
+    def _refuse(self) -> NoReturn:
+        raise StoreUnavailable(self.location, "it is closed.")
+
+    def hurry(self) -> None:
+        if self.writer is not None:
+            self.writer.hurry()
+
+    def find_trouble(self) -> str | None:
+        return None if self.writer is None else self.writer.find_trouble()
+
+    def is_busy(self, error: StoreUnavailable) -> bool:
+        return is_busy(error)
