@@ -18,8 +18,9 @@ from servicekit.engine.scheduler import Scheduler
 from servicekit.events.hub import EventHub
 from servicekit.jobs.ids import parse_job_id
 from servicekit.stores.memory import MemoryStore
+from servicekit.testing.stores.fakes import submission
 from tests.api.conftest import Connect
-from tests.fakes import Gate, noop, submission
+from tests.fakes import Gate, noop
 
 JOBS = "/api/v1/jobs"
 

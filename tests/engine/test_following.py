@@ -16,7 +16,8 @@ from servicekit.jobs.query import ALL_JOBS, ChangePage, JobChange, JobFilter, Jo
 from servicekit.stores.memory import MemoryStore
 from servicekit.stores.memory.changes import MemoryChanges
 from servicekit.stores.memory.reads import MemoryReads
-from tests.fakes import Gate, noop, submission
+from servicekit.testing.stores.fakes import submission
+from tests.fakes import Gate, noop
 
 
 async def next_change(feed: AllJobsReader) -> JobChange:

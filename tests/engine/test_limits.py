@@ -13,7 +13,8 @@ from servicekit.errors import SilenceTimeout
 from servicekit.jobs.current import RunningJob
 from servicekit.jobs.options import DEFAULT_OPTIONS, changed
 from servicekit.testing import FakeClock, TestScheduler
-from tests.fakes import Gate, QuietHost, noop, submission
+from servicekit.testing.stores.fakes import submission
+from tests.fakes import Gate, QuietHost, noop
 
 
 async def wait_for_ever() -> None:

@@ -14,7 +14,7 @@ from servicekit.jobs.ids import JobIds
 from servicekit.jobs.log_lines import LogPage, NewLine
 from servicekit.stores.memory import MemoryStore
 from servicekit.stores.memory.reads import MemoryReads
-from tests.fakes import submission
+from servicekit.testing.stores.fakes import submission
 
 
 class CountingReads(MemoryReads):

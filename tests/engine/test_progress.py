@@ -13,7 +13,8 @@ from tqdm.std import tqdm
 
 from servicekit import Progress, Scheduler, report_tqdm, track
 from servicekit.jobs.current import RunningJob, current
-from tests.fakes import QuietHost, submission
+from servicekit.testing.stores.fakes import submission
+from tests.fakes import QuietHost
 
 Told = list[tuple[float, float | None, str | None]]
 

@@ -19,7 +19,8 @@ from servicekit import (
     Scheduler,
     current_job,
 )
-from tests.fakes import FakeClock, Gate, noop
+from servicekit.testing.stores.fakes import ManualClock
+from tests.fakes import Gate, noop
 
 
 async def test_an_id_is_text_and_ulids_are_taken_too(scheduler: Scheduler) -> None:
@@ -158,7 +159,7 @@ async def test_finished_jobs_are_bounded_by_count() -> None:
 
 
 async def test_finished_jobs_are_dropped_by_age_while_nothing_happens() -> None:
-    clock = FakeClock()
+    clock = ManualClock()
     retention = Retention(max_age=timedelta(seconds=0.1))
     async with InMemoryScheduler(retention=retention, clock=clock) as scheduler:
         job_id = await scheduler.add_job(noop)

@@ -2,7 +2,8 @@ import pytest
 
 from servicekit.jobs.current import RunningJob
 from servicekit.runners.output import OutputLog, OutputTail, ProgressReader
-from tests.fakes import QuietHost, submission
+from servicekit.testing.stores.fakes import submission
+from tests.fakes import QuietHost
 
 TEXT = "one\n::progress 1/4 a quarter\r\ntwo ::progress 2/4\n::progressive\nthr\N{EURO SIGN}e\n::progress 3.5/4\n::prog"
 

@@ -14,7 +14,8 @@ from servicekit.jobs import backoff
 from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.options import JobOptions
 from servicekit.runners.submissions import MAX_REQUEST_BYTES, SubmissionServer, frame
-from tests.fakes import QuietHost, noop, submission
+from servicekit.testing.stores.fakes import submission
+from tests.fakes import QuietHost, noop
 from tests.hindering import without_threads
 
 NOOP = ["tests.fakes:noop", '{"args": [], "kwargs": {}}', None]

@@ -29,7 +29,8 @@ from servicekit.jobs.retention import Retention
 from servicekit.jobs.submission import Claim
 from servicekit.stores.sqlite import writer
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import RecordingPublisher, noop, submission
+from servicekit.testing.stores.fakes import RecordingPublisher, submission
+from tests.fakes import noop
 
 THREADS = 3
 OUTCOMES = [completion("result"), completion(None), failure(ValueError("Invalid input")), CANCELED]

@@ -46,9 +46,10 @@ from servicekit.stores.durable.schedules import DurableSchedules
 from servicekit.stores.sqlite import database, database_thread
 from servicekit.stores.sqlite import writer as writer_module
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import FakeClock, Gate, RecordingPublisher, RecordingSignals, submission
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals, submission
+from servicekit.testing.stores.schedules import NEXT, TICK, schedule
+from tests.fakes import Gate
 from tests.service import ROOT, run_service
-from tests.stores.contract.schedules import NEXT, TICK, schedule
 from tests.stores.event_log import check_events
 
 T = TypeVar("T")
@@ -266,7 +267,7 @@ def die(store: SqliteStore) -> None:
 
 async def use_everything(path: Path) -> None:
     """What a store can be asked beside that, whatever fails."""
-    clock = FakeClock()
+    clock = ManualClock()
     store = SqliteStore(path, RecordingPublisher(), clock, Retention(max_log_bytes=200), max_pending=20)
     await insist(lambda: store.liveness.open(RecordingSignals()))
     try:
@@ -284,7 +285,7 @@ async def use_everything(path: Path) -> None:
         check_events(connection)
 
 
-async def use_queues(store: SqliteStore, clock: FakeClock) -> None:
+async def use_queues(store: SqliteStore, clock: ManualClock) -> None:
     async def add(**options: Unpack[OptionChanges]) -> str:
         new = submission(ids.next_id(), options=changed(DEFAULT_OPTIONS, options))
         return await insist(lambda: store.submissions.insert(new))

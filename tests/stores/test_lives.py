@@ -43,7 +43,8 @@ from servicekit.jobs.submission import Claim, JobTarget
 from servicekit.ports import ClockSetting, JobStore
 from servicekit.stores.memory import MemoryStore
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import FakeClock, RecordingPublisher, noop, submission, wait_healthy
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, submission, wait_healthy
+from tests.fakes import noop
 from tests.stores.event_log import check_events
 from tests.stores.random_lives import Signals
 
@@ -109,7 +110,7 @@ class Life:
         self.told.append((self.version, self.status))
 
 
-class UnnoticedClock(FakeClock):
+class UnnoticedClock(ManualClock):
     """One that is set back without a trace: all waits last until the time that was written down."""
 
     def setting(self) -> ClockSetting:

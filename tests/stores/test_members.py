@@ -21,7 +21,8 @@ from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import Submission
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import Gate, Stubborn, noop, wait_healthy
+from servicekit.testing.stores.fakes import wait_healthy
+from tests.fakes import Gate, Stubborn, noop
 from tests.stores.test_sqlite import OpenStore, claim_one, die, ids, insert, open_store, path
 
 __all__ = ["open_store", "path"]

@@ -17,8 +17,7 @@ from servicekit.jobs.status import EndedBy, JobStatus, Transition
 from servicekit.jobs.submission import Claim, JobTarget
 from servicekit.ports import JobStore
 from servicekit.stores.memory import MemoryStore
-from tests.fakes import FakeClock, RecordingPublisher, submission
-from tests.stores.contract import (
+from servicekit.testing.stores import (
     FAILURES_ARE_KEPT_LONGER,
     KEY,
     MAX_PENDING,
@@ -30,9 +29,10 @@ from tests.stores.contract import (
     StoreTests,
     with_status,
 )
-from tests.stores.contract.base import THREAD
-from tests.stores.contract.life import another
-from tests.stores.contract.schedules import schedule
+from servicekit.testing.stores.base import THREAD
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, submission
+from servicekit.testing.stores.life import another
+from servicekit.testing.stores.schedules import schedule
 
 
 class RecordingSignals:
@@ -67,7 +67,7 @@ class Thing:
 
 class TestMemoryStore(JobStoreContract):
     @pytest.fixture
-    async def store(self, clock: FakeClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
+    async def store(self, clock: ManualClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
         yield MemoryStore(publisher, clock, Retention(), scan_limit=SCAN_LIMIT)
 
     async def test_pending_jobs_are_canceled_when_it_is_retired(self, store: JobStore) -> None:
@@ -169,7 +169,7 @@ class TestMemoryStore(JobStoreContract):
         assert await store.changes.list_changes(begin + 1, 10) is not None
 
     async def test_positions_of_an_earlier_process_are_not_known(
-        self, store: JobStore, clock: FakeClock, publisher: RecordingPublisher
+        self, store: JobStore, clock: ManualClock, publisher: RecordingPublisher
     ) -> None:
         await self.insert(store, 5)
         seen = await store.changes.get_position()
@@ -188,13 +188,13 @@ class TestSignalsOfTheMemoryStore(StoreTests):
 
     @pytest.fixture
     async def store(
-        self, clock: FakeClock, publisher: RecordingPublisher, signals: RecordingSignals
+        self, clock: ManualClock, publisher: RecordingPublisher, signals: RecordingSignals
     ) -> AsyncIterator[JobStore]:
         store = MemoryStore(publisher, clock, Retention())
         await store.liveness.open(signals)
         yield store
 
-    async def test_a_job_that_becomes_due(self, store: JobStore, clock: FakeClock, signals: RecordingSignals) -> None:
+    async def test_a_job_that_becomes_due(self, store: JobStore, clock: ManualClock, signals: RecordingSignals) -> None:
         await self.submit(store, delay=60)
         await store.attempts.make_due()
         assert not signals.take()
@@ -204,7 +204,7 @@ class TestSignalsOfTheMemoryStore(StoreTests):
 
     @pytest.mark.parametrize("how", ["finish", "retry later", "cancel", "delete"])
     async def test_a_job_that_gets_a_place_of_its_key(
-        self, store: JobStore, clock: FakeClock, signals: RecordingSignals, how: str
+        self, store: JobStore, clock: ManualClock, signals: RecordingSignals, how: str
     ) -> None:
         first = await self.submit(store, concurrency_key="k")
         await self.submit(store, concurrency_key="k")
@@ -226,7 +226,7 @@ class TestSignalsOfTheMemoryStore(StoreTests):
         assert not signals.take()
 
     async def test_a_job_that_is_tried_again_at_once(
-        self, store: JobStore, clock: FakeClock, signals: RecordingSignals
+        self, store: JobStore, clock: ManualClock, signals: RecordingSignals
     ) -> None:
         await store.attempts.end_attempt(await self.start(store), failure(ValueError()).to_be_retried(clock.now()))
         assert signals.take()
@@ -235,7 +235,7 @@ class TestSignalsOfTheMemoryStore(StoreTests):
         await store.submissions.resubmit(await self.end(store, completion(None)), self.ids.next_id())
         assert signals.take()
 
-    async def test_a_job_of_a_schedule(self, store: JobStore, clock: FakeClock, signals: RecordingSignals) -> None:
+    async def test_a_job_of_a_schedule(self, store: JobStore, clock: ManualClock, signals: RecordingSignals) -> None:
         await store.schedules.put_schedule(schedule(), clock.now())
         await store.schedules.fire_schedule("nightly", clock.now(), None, self.ids.next_id())
         assert signals.take()
@@ -250,13 +250,13 @@ class TestSignalsOfTheMemoryStore(StoreTests):
 
 class TestBoundedMemoryStore(BoundedContract):
     @pytest.fixture
-    async def store(self, clock: FakeClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
+    async def store(self, clock: ManualClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
         yield MemoryStore(publisher, clock, SHORT_LOGS, max_pending=MAX_PENDING)
 
 
 class TestBoundsByStatusInMemory(BoundsByStatus):
     @pytest.fixture
-    async def store(self, clock: FakeClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
+    async def store(self, clock: ManualClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
         yield MemoryStore(publisher, clock, FAILURES_ARE_KEPT_LONGER)
 
 
@@ -264,7 +264,7 @@ class TestRetentionInMemory(JobStoreContract):
     """The whole contract again, with as little kept as its tests allow, and the bounds themselves."""
 
     @pytest.fixture
-    async def store(self, clock: FakeClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
+    async def store(self, clock: ManualClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
         yield MemoryStore(
             publisher,
             clock,
@@ -283,7 +283,7 @@ class TestRetentionInMemory(JobStoreContract):
             await store.reads.get_record(finished[0])
         assert await store.attempts.end_attempt(running, completion(None))
 
-    async def test_what_is_too_old_is_pruned(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_what_is_too_old_is_pruned(self, store: JobStore, clock: ManualClock) -> None:
         (waiting,) = await self.insert(store)
         await self.claim(store)
         old = await self.end(store, completion(None))
@@ -295,7 +295,7 @@ class TestRetentionInMemory(JobStoreContract):
         with pytest.raises(JobNotFound):
             await store.reads.get_record(old)
 
-    async def test_it_is_pruned_in_small_steps(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_it_is_pruned_in_small_steps(self, store: JobStore, clock: ManualClock) -> None:
         for _ in range(3):
             await self.end(store, completion(None))
         clock.advance(61)
@@ -319,7 +319,7 @@ class TestRetentionInMemory(JobStoreContract):
                 await store.reads.get_result(dropped)
         assert await store.reads.get_result(larger) == b"x" * 90_000
 
-    async def test_a_key_is_free_again_when_its_job_was_dropped(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_key_is_free_again_when_its_job_was_dropped(self, store: JobStore, clock: ManualClock) -> None:
         options = JobOptions(idempotency_key=KEY)
         await store.submissions.insert(submission(self.ids.next_id(), options=options))
         await store.attempts.end_attempt(await self.claim(store), completion(None))
@@ -328,7 +328,7 @@ class TestRetentionInMemory(JobStoreContract):
         second = submission(self.ids.next_id(), options=options)
         assert await store.submissions.insert(second) == second.id
 
-    async def test_what_is_dropped_is_no_change(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_what_is_dropped_is_no_change(self, store: JobStore, clock: ManualClock) -> None:
         await self.end(store, completion(None))
         position = await store.changes.get_position()
         clock.advance(61)
@@ -390,10 +390,12 @@ class TestRetentionInMemory(JobStoreContract):
             await store.submissions.delete(await self.end_call(store, b"x" * 9_000))
         await self.check_repeatable(store, await self.end_call(store, b"x" * 4_000))
 
-    async def log(self, store: JobStore, clock: FakeClock, claim: Claim, count: int) -> None:
+    async def log(self, store: JobStore, clock: ManualClock, claim: Claim, count: int) -> None:
         await store.attempts.append_log(claim, [NewLine(clock.now(), "info", "log", "x" * 1_000)] * count)
 
-    async def test_the_oldest_logs_are_dropped_when_they_are_too_large(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_the_oldest_logs_are_dropped_when_they_are_too_large(
+        self, store: JobStore, clock: ManualClock
+    ) -> None:
         await self.insert(store, 2)
         old, new = await store.attempts.claim(2, ())
         await self.log(store, clock, old, 5)
@@ -403,7 +405,7 @@ class TestRetentionInMemory(JobStoreContract):
         await self.log(store, clock, old, 1)
         assert [line.number for line in (await store.reads.list_log(old.submission.id, 0, 10)).lines] == [6]
 
-    async def test_of_a_long_life_the_newest_transitions_are_kept(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_of_a_long_life_the_newest_transitions_are_kept(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store)
         for _ in range(70):
             await store.attempts.end_attempt(claim, failure(ValueError()).to_be_retried(clock.now()))
@@ -414,14 +416,14 @@ class TestRetentionInMemory(JobStoreContract):
         assert [record.version for record in told] == list(range(newest.version + 1 - len(told), newest.version + 1))
         assert 10 < len(told) <= 100
 
-    async def test_the_metadata_of_a_history_counts(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_the_metadata_of_a_history_counts(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store, metadata={"note": "x" * 4_000})
         await store.attempts.end_attempt(claim, failure(ValueError()).to_be_retried(clock.now() + timedelta(hours=1)))
         await self.end(store, completion(b"x" * 1_000))
         assert len(await store.reads.list_transitions(claim.submission.id, 0)) == 1
 
     async def test_the_oldest_histories_are_dropped_when_they_are_too_large(
-        self, store: JobStore, clock: FakeClock
+        self, store: JobStore, clock: ManualClock
     ) -> None:
         claim = await self.start(store)
         failed = Outcome(Transition.FAIL, error="E", error_traceback="x" * 3_000)

@@ -15,7 +15,8 @@ from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import EndedBy, JobStatus
 from servicekit.stores.sqlite.database import find_migrations
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import FakeClock, RecordingPublisher, RecordingSignals, noop
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals
+from tests.fakes import noop
 
 NOON = "2026-01-31T12:00:00.000000Z"
 
@@ -51,7 +52,7 @@ async def test_a_job_that_is_tried_again_has_no_error_any_more(tmp_path: Path) -
         [json.dumps([[1, NOON, NOON, "ValueError: no", "target"]])],
     )
     connection.close()
-    store = SqliteStore(tmp_path / "jobs.db", RecordingPublisher(), FakeClock(), Retention())
+    store = SqliteStore(tmp_path / "jobs.db", RecordingPublisher(), ManualClock(), Retention())
     await store.liveness.open(RecordingSignals())
     record = await store.reads.get_record(job_id)
     assert (record.status, record.error, record.error_traceback) == (JobStatus.PENDING, None, None)
@@ -74,7 +75,7 @@ async def test_jobs_that_were_ready_are_claimed_in_turn(tmp_path: Path) -> None:
     connection.execute("UPDATE jobs SET status = 'completed', finished_at = ? WHERE id = ?", (NOON, jobs["first"][0]))
     connection.execute("INSERT INTO queues (name, is_paused) VALUES ('paused', 1)")
     connection.close()
-    store = SqliteStore(tmp_path / "jobs.db", RecordingPublisher(), FakeClock(), Retention())
+    store = SqliteStore(tmp_path / "jobs.db", RecordingPublisher(), ManualClock(), Retention())
     await store.liveness.open(RecordingSignals())
     claimed = [(await store.attempts.claim(1, ()))[0].submission.id for _ in range(4)]
     assert claimed == [jobs["first"][1], jobs["second"][0], jobs["first"][2], jobs["second"][1]]
@@ -97,7 +98,7 @@ async def test_a_key_that_is_held_in_a_paused_queue_is_passed_on(tmp_path: Path)
         )
     connection.execute("INSERT INTO queues (name, is_paused) VALUES ('paused', 1)")
     connection.close()
-    store = SqliteStore(tmp_path / "jobs.db", RecordingPublisher(), FakeClock(), Retention())
+    store = SqliteStore(tmp_path / "jobs.db", RecordingPublisher(), ManualClock(), Retention())
     await store.liveness.open(RecordingSignals())
     assert [claim.submission.id for claim in await store.attempts.claim(9, ())] == [waiting]
     await store.liveness.close()

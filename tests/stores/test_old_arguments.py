@@ -9,7 +9,7 @@ from servicekit.jobs.ids import JobIds
 from servicekit.jobs.options import DEFAULT_OPTIONS, changed
 from servicekit.jobs.retention import Retention
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import FakeClock, RecordingPublisher, RecordingSignals, submission
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals, submission
 from tests.jobs.kinds import Point
 from tests.stores.test_migrations import NOON, create_file
 
@@ -24,7 +24,7 @@ async def test_arguments_of_an_earlier_version_are_read_by_the_types_of_the_targ
         [job_id, NOON, arguments],
     )
     connection.close()
-    clock, publisher = FakeClock(), RecordingPublisher()
+    clock, publisher = ManualClock(), RecordingPublisher()
     store = SqliteStore(tmp_path / "jobs.db", publisher, clock, Retention())
     await store.liveness.open(RecordingSignals())
     try:
@@ -47,7 +47,7 @@ async def test_an_idempotency_key_of_an_earlier_version_is_still_that_of_the_sam
         [earlier, NOON, arguments],
     )
     connection.close()
-    store = SqliteStore(tmp_path / "jobs.db", RecordingPublisher(), FakeClock(), Retention())
+    store = SqliteStore(tmp_path / "jobs.db", RecordingPublisher(), ManualClock(), Retention())
     await store.liveness.open(RecordingSignals())
     options = changed(DEFAULT_OPTIONS, {"idempotency_key": "key"})
     try:

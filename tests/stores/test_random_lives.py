@@ -15,7 +15,7 @@ import pytest
 from servicekit.engine.clock import SystemClock
 from servicekit.jobs.retention import Retention
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import RecordingPublisher
+from servicekit.testing.stores.fakes import RecordingPublisher
 from tests.service import ROOT
 from tests.stores.event_log import check_events, find_faults
 from tests.stores.random_lives import Signals

@@ -33,7 +33,8 @@ from servicekit.stores.durable.times import time_text
 from servicekit.stores.sqlite import claims, database_thread, writes
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive, remove_leftovers
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import Gate, RecordingPublisher, Stubborn, noop, submission, wait_healthy
+from servicekit.testing.stores.fakes import RecordingPublisher, submission, wait_healthy
+from tests.fakes import Gate, Stubborn, noop
 from tests.stores.event_log import check_events
 
 NOW: Final = time_text(SystemClock().now())

@@ -22,8 +22,8 @@ from servicekit.stores.durable.times import time_text
 from servicekit.stores.sqlite import writer, writes
 from servicekit.stores.sqlite.database import connect
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import FakeClock, RecordingPublisher, RecordingSignals
-from tests.stores.contract.schedules import LATER, NEXT, TICK, schedule
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals
+from servicekit.testing.stores.schedules import LATER, NEXT, TICK, schedule
 from tests.stores.test_sqlite import OpenStore, claim_one, clock, die, ids, insert, open_store, path
 
 __all__ = ["clock", "open_store", "path"]
@@ -143,7 +143,7 @@ async def test_a_queue_has_its_limit_in_all_processes_together(open_store: OpenS
         assert await other.attempts.claim(1, (), None, {"gpu": 3}) == []
 
 
-async def test_who_makes_a_job_due_starts_it_and_others_hear_of_it(open_store: OpenStore, clock: FakeClock) -> None:
+async def test_who_makes_a_job_due_starts_it_and_others_hear_of_it(open_store: OpenStore, clock: ManualClock) -> None:
     signals, others_signals = RecordingSignals(), RecordingSignals()
     async with open_store(signals, clock=clock) as store, open_store(others_signals, clock=clock) as other:
         job_id = await insert(store, JobOptions(delay=60))
@@ -158,7 +158,7 @@ async def test_who_makes_a_job_due_starts_it_and_others_hear_of_it(open_store: O
 
 
 async def test_jobs_that_come_due_while_no_process_is_there_start_in_order(
-    open_store: OpenStore, clock: FakeClock
+    open_store: OpenStore, clock: ManualClock
 ) -> None:
     async with open_store(clock=clock) as store:
         late, early = [await insert(store, JobOptions(delay=seconds)) for seconds in (50, 40)]
@@ -172,7 +172,7 @@ async def test_jobs_that_come_due_while_no_process_is_there_start_in_order(
         assert record.error == "QueueTimeout: the job waited for longer than it may (queue_timeout=5 s)"
 
 
-async def test_very_many_that_are_due_at_once_are_made_so_in_steps(open_store: OpenStore, clock: FakeClock) -> None:
+async def test_very_many_that_are_due_at_once_are_made_so_in_steps(open_store: OpenStore, clock: ManualClock) -> None:
     async with open_store(clock=clock) as store:
         due = await asyncio.gather(*(insert(store, JobOptions(delay=60)) for _ in range(1_100)))
         late = await asyncio.gather(*(insert(store, JobOptions(queue_timeout=30)) for _ in range(1_100)))

@@ -41,8 +41,7 @@ from servicekit.stores.process_name import name_of_process
 from servicekit.stores.sqlite.database import find_migrations
 from servicekit.stores.sqlite.processes import is_alive
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import FakeClock, RecordingPublisher, RecordingSignals, noop, submission
-from tests.stores.contract import (
+from servicekit.testing.stores import (
     FAILURES_ARE_KEPT_LONGER,
     MAX_PENDING,
     SCAN_LIMIT,
@@ -52,7 +51,9 @@ from tests.stores.contract import (
     JobStoreContract,
     StoreTests,
 )
-from tests.stores.contract.schedules import schedule
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals, submission
+from servicekit.testing.stores.schedules import schedule
+from tests.fakes import noop
 
 OpenStore = Callable[..., AbstractAsyncContextManager[SqliteStore]]
 ids = JobIds()
@@ -64,8 +65,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
@@ -75,9 +76,9 @@ def open_store(path: Path) -> OpenStore:
         signals: RecordingSignals | None = None,
         publisher: RecordingPublisher | None = None,
         retention: Retention | None = None,
-        clock: FakeClock | None = None,
+        clock: ManualClock | None = None,
     ) -> AsyncIterator[SqliteStore]:
-        store = SqliteStore(path, publisher or RecordingPublisher(), clock or FakeClock(), retention or Retention())
+        store = SqliteStore(path, publisher or RecordingPublisher(), clock or ManualClock(), retention or Retention())
         await store.liveness.open(signals or RecordingSignals())
         yield store
         await store.liveness.retire()
@@ -88,7 +89,7 @@ def open_store(path: Path) -> OpenStore:
 
 async def insert(store: JobStore, options: JobOptions | None = None) -> str:
     job_id = ids.next_id()
-    return await store.submissions.insert(submission(job_id, options=options or JobOptions()))
+    return await store.submissions.insert(submission(job_id, target=noop, options=options or JobOptions()))
 
 
 async def claim_one(store: JobStore) -> Claim:
@@ -104,7 +105,7 @@ def die(store: SqliteStore) -> None:
 
 class TestBoundsByStatusInAFile(BoundsByStatus):
     @pytest.fixture
-    async def store(self, clock: FakeClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
+    async def store(self, clock: ManualClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
         store = SqliteStore(path, publisher, clock, FAILURES_ARE_KEPT_LONGER)
         await store.liveness.open(RecordingSignals())
         yield store
@@ -134,7 +135,7 @@ class Child:
 
 class TestSqliteStore(JobStoreContract):
     @pytest.fixture
-    async def store(self, clock: FakeClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
+    async def store(self, clock: ManualClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
         store = SqliteStore(path, publisher, clock, Retention(), scan_limit=SCAN_LIMIT)
         await store.liveness.open(RecordingSignals())
         yield store
@@ -165,7 +166,7 @@ class TestSqliteStore(JobStoreContract):
         statuses = [record.status for record in await store.reads.list_transitions(job_id, 0)]
         assert statuses == [JobStatus.PENDING, *[JobStatus.RUNNING, JobStatus.PENDING] * 4]
 
-    async def test_a_released_attempt_joins_the_history(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_released_attempt_joins_the_history(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store, retry=Retry())
         began = clock.now()
         await store.attempts.report_progress(claim, Progress(1, 2))
@@ -180,7 +181,7 @@ class TestSqliteStore(JobStoreContract):
         assert (claim.attempt, claim.failures) == (3, 1)
         assert (await store.reads.get_record(claim.submission.id)).attempts == (first, second)
 
-    async def test_a_released_attempt_has_a_new_wait_before_it(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_released_attempt_has_a_new_wait_before_it(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store, queue_timeout=10)
         clock.advance(60)
         await store.attempts.end_attempt(claim, GIVEN_BACK)
@@ -195,7 +196,7 @@ class TestSqliteStore(JobStoreContract):
         assert await self.status_of(store, other) is JobStatus.PENDING
 
     async def test_the_transitions_of_a_retried_life_are_those_that_were_published(
-        self, store: JobStore, clock: FakeClock, publisher: RecordingPublisher
+        self, store: JobStore, clock: ManualClock, publisher: RecordingPublisher
     ) -> None:
         try:
             raise ValueError("no")
@@ -260,7 +261,7 @@ class TestSqliteStore(JobStoreContract):
             assert f"({job_id}) is not kept: it cannot be written as JSON: " in line
 
     async def test_a_result_that_is_too_large_is_told_of(
-        self, clock: FakeClock, path: Path, caplog: pytest.LogCaptureFixture
+        self, clock: ManualClock, path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         store = SqliteStore(path, RecordingPublisher(), clock, Retention(max_result_bytes=1_000))
         await store.liveness.open(RecordingSignals())
@@ -290,14 +291,14 @@ class TestSqliteStore(JobStoreContract):
 
 class TestBoundsInAFile(BoundedContract):
     @pytest.fixture
-    async def store(self, clock: FakeClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
+    async def store(self, clock: ManualClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
         store = SqliteStore(path, publisher, clock, SHORT_LOGS, max_pending=MAX_PENDING, scan_limit=SCAN_LIMIT)
         await store.liveness.open(RecordingSignals())
         yield store
         await store.liveness.close()
 
     async def test_the_bound_holds_for_all_processes_together(
-        self, store: JobStore, path: Path, clock: FakeClock
+        self, store: JobStore, path: Path, clock: ManualClock
     ) -> None:
         other = SqliteStore(path, RecordingPublisher(), clock, Retention(), max_pending=MAX_PENDING)
         await other.liveness.open(RecordingSignals())
@@ -310,14 +311,14 @@ class TestBoundsInAFile(BoundedContract):
 
 class TestRetentionInAFile(StoreTests):
     @pytest.fixture
-    async def store(self, clock: FakeClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
+    async def store(self, clock: ManualClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
         store = SqliteStore(path, publisher, clock, Retention(max_count=4), scan_limit=SCAN_LIMIT)
         await store.liveness.open(RecordingSignals())
         yield store
         await store.liveness.close()
 
     async def test_the_oldest_finished_go_first_with_all_that_is_theirs(
-        self, store: JobStore, clock: FakeClock, path: Path
+        self, store: JobStore, clock: ManualClock, path: Path
     ) -> None:
         (pending,) = await self.insert(store)
         await self.claim(store)
@@ -341,7 +342,7 @@ class TestRetentionInAFile(StoreTests):
         connection.close()
 
 
-async def test_a_local_target_is_retried_in_its_process(open_store: OpenStore, clock: FakeClock) -> None:
+async def test_a_local_target_is_retried_in_its_process(open_store: OpenStore, clock: ManualClock) -> None:
     async def local() -> None:
         """Nobody else can import this."""
 
@@ -360,7 +361,7 @@ async def test_a_local_target_is_retried_in_its_process(open_store: OpenStore, c
 
 
 async def test_a_local_target_is_there_also_if_nobody_waits_to_hear_of_its_retry(
-    open_store: OpenStore, clock: FakeClock
+    open_store: OpenStore, clock: ManualClock
 ) -> None:
     async def local() -> None:
         """Nobody else can import this."""
@@ -380,7 +381,7 @@ async def test_a_local_target_is_there_also_if_nobody_waits_to_hear_of_its_retry
 
 
 async def test_a_local_target_that_waits_for_its_retry_ends_with_its_process(
-    open_store: OpenStore, clock: FakeClock
+    open_store: OpenStore, clock: ManualClock
 ) -> None:
     async with open_store(clock=clock) as heir:
         async with open_store(clock=clock) as store:
@@ -394,7 +395,7 @@ async def test_a_local_target_that_waits_for_its_retry_ends_with_its_process(
 
 @pytest.mark.parametrize("is_elsewhere", [False, True])
 async def test_a_coroutine_that_has_waited_too_long_is_closed(
-    open_store: OpenStore, clock: FakeClock, is_elsewhere: bool
+    open_store: OpenStore, clock: ManualClock, is_elsewhere: bool
 ) -> None:
     signals = RecordingSignals()
     async with open_store(signals, clock=clock) as store, open_store(clock=clock) as other:
@@ -480,7 +481,7 @@ async def test_a_job_that_kills_its_process_every_time_stops_after_its_restarts(
         assert "ended before it did (3 times)" in record.error
 
 
-async def test_failures_do_not_count_as_restarts(open_store: OpenStore, clock: FakeClock) -> None:
+async def test_failures_do_not_count_as_restarts(open_store: OpenStore, clock: ManualClock) -> None:
     async with open_store(clock=clock) as heir, open_store(clock=clock) as dead:
         job_id = await insert(dead, JobOptions(max_restarts=1, retry=Retry(attempts=9)))
         for failures in range(4):
@@ -685,7 +686,7 @@ async def test_arguments_come_back_as_the_types_that_the_target_names(open_store
 
 
 async def test_deletions_are_forgotten_after_a_day(open_store: OpenStore, path: Path) -> None:
-    clock = FakeClock()
+    clock = ManualClock()
     async with open_store(clock=clock) as store:
         begin = await store.changes.get_position()
         job_id = await insert(store)
@@ -711,7 +712,7 @@ def test_no_statement_has_numbered_placeholders() -> None:
 
 
 async def test_a_result_is_as_large_as_its_bytes(path: Path) -> None:
-    store = SqliteStore(path, RecordingPublisher(), FakeClock(), Retention(max_result_bytes=1_000))
+    store = SqliteStore(path, RecordingPublisher(), ManualClock(), Retention(max_result_bytes=1_000))
     await store.liveness.open(RecordingSignals())
     ids = JobIds()
     for result, is_kept in (("x" * 900, True), ("\u00e9" * 499, True), ("\u00e9" * 500, False)):
@@ -728,7 +729,7 @@ async def test_a_result_is_as_large_as_its_bytes(path: Path) -> None:
 
 @pytest.mark.parametrize("way", ["release", "rescue"])
 async def test_a_job_that_is_given_back_after_the_clock_was_set_waits_as_long_as_it_may(path: Path, way: str) -> None:
-    clock = FakeClock()
+    clock = ManualClock()
     stores = [SqliteStore(path, RecordingPublisher(), clock, Retention()) for _ in range(2)]
     for store in stores:
         await store.liveness.open(RecordingSignals())
@@ -749,7 +750,7 @@ async def test_a_job_that_is_given_back_after_the_clock_was_set_waits_as_long_as
 
 
 async def test_the_events_of_a_job_that_can_never_begin_are_bounded(path: Path) -> None:
-    store = SqliteStore(path, RecordingPublisher(), FakeClock(), Retention())
+    store = SqliteStore(path, RecordingPublisher(), ManualClock(), Retention())
     await store.liveness.open(RecordingSignals())
     await store.submissions.insert(submission(JobIds().next_id()))
     for _ in range(2 * MAX_TRANSITIONS):

@@ -18,7 +18,7 @@ from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import Claim
 from servicekit.stores.sqlite import rows
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import FakeClock, RecordingSignals, submission
+from servicekit.testing.stores.fakes import ManualClock, RecordingSignals, submission
 from tests.stores.test_faults import hook_connections
 
 ids = JobIds()
@@ -52,7 +52,7 @@ def before(monkeypatch: pytest.MonkeyPatch) -> Before:
 @asynccontextmanager
 async def running(path: Path, hub: EventHub) -> AsyncIterator[tuple[SqliteStore, Claim]]:
     """A store with a job that runs."""
-    store = SqliteStore(path / "jobs.db", hub, FakeClock(), Retention())
+    store = SqliteStore(path / "jobs.db", hub, ManualClock(), Retention())
     await store.liveness.open(RecordingSignals())
     await store.submissions.insert(submission(ids.next_id()))
     (claim,) = await store.attempts.claim(1, ())

@@ -13,7 +13,8 @@ from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus
 from servicekit.stores.sqlite import claims, inserts, writes
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import RecordingPublisher, RecordingSignals, noop, submission
+from servicekit.testing.stores.fakes import RecordingPublisher, RecordingSignals, submission
+from tests.fakes import noop
 from tests.stores.test_faults import hook_connections
 
 COUNTED = (inserts._INSERT_PLAIN, claims._CLAIM, writes._END, writes._END_ALONE)

@@ -21,7 +21,8 @@ from servicekit.api import ServiceBuilder, ServiceInfo
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus
 from servicekit.stores.sqlite.store import SqliteStore
-from tests.fakes import FakeClock, RecordingPublisher, RecordingSignals, noop
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals
+from tests.fakes import noop
 
 BYTES: Final = "x'ff00ff'"
 NO_UTF8: Final = "CAST(x'61ff62' AS TEXT)"
@@ -278,7 +279,7 @@ async def test_jobs_that_cannot_be_read_are_dropped_when_their_time_has_come(
         path.parent.mkdir(exist_ok=True)
         edits = [Edit("jobs", column, value or NONSENSE[prepared.columns["jobs"][column]])]
         edit(prepared, path, edits)
-        clock = FakeClock()
+        clock = ManualClock()
         store = SqliteStore(path, RecordingPublisher(), clock, Retention())
         await store.liveness.open(RecordingSignals())
         clock.advance(50 * 365 * 86_400)

@@ -29,7 +29,7 @@ What is decided elsewhere, once for all stores.
     which jobs a filter means                     jobs.query.JobFilter
     how results are written                       jobs.results
 
-A store passes the suite in `tests/stores/contract`.
+A store passes the suite in `servicekit.testing.stores`.
 """
 
 from typing import Protocol

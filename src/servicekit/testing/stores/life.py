@@ -17,8 +17,8 @@ from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.status import EndedBy, JobStatus, Transition
 from servicekit.jobs.submission import Claim, Submission
 from servicekit.ports import JobStore
-from tests.fakes import FakeClock, RecordingPublisher, noop, submission, wait_healthy
-from tests.stores.contract.base import COROUTINE, SCAN_LIMIT, THREAD, StoreTests, with_status
+from servicekit.testing.stores.base import COROUTINE, SCAN_LIMIT, THREAD, StoreTests, with_status
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, noop, submission, wait_healthy
 
 KEY = "a key"
 
@@ -30,14 +30,16 @@ async def another(*args: object) -> None:
 class LifeContract(StoreTests):
     """What every store promises of the life of a job, and of lists and changes."""
 
-    async def test_a_new_job_is_pending(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_new_job_is_pending(self, store: JobStore, clock: ManualClock) -> None:
         (job_id,) = await self.insert(store)
         record = await store.reads.get_record(job_id)
         assert record.status is JobStatus.PENDING
         assert (record.submitted_at, record.started_at, record.finished_at) == (clock.now(), None, None)
         assert (record.version, record.attempt) == (1, 0)
 
-    async def test_the_times_of_a_life_are_those_that_the_store_tells(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_the_times_of_a_life_are_those_that_the_store_tells(
+        self, store: JobStore, clock: ManualClock
+    ) -> None:
         times = [store.liveness.now()]
         claim = await self.start(store)
         clock.advance(1)
@@ -49,7 +51,7 @@ class LifeContract(StoreTests):
             times[0], times[0], times[1], times[1],
         ]  # fmt: skip
 
-    async def test_a_whole_life_is_recorded(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_whole_life_is_recorded(self, store: JobStore, clock: ManualClock) -> None:
         (job_id,) = await self.insert(store)
         clock.advance(1)
         claim = await self.claim(store)
@@ -61,7 +63,7 @@ class LifeContract(StoreTests):
         assert (record.status, record.finished_at, record.version) == (JobStatus.COMPLETED, clock.now(), 3)
         assert await store.reads.get_result(job_id) == "done"
 
-    async def test_a_clock_set_back_does_not_turn_a_life_around(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_clock_set_back_does_not_turn_a_life_around(self, store: JobStore, clock: ManualClock) -> None:
         (job_id,) = await self.insert(store)
         clock.advance(-60)
         claim = await self.claim(store)
@@ -158,7 +160,7 @@ class LifeContract(StoreTests):
             await store.reads.get_record(deleted.submission.id)
 
     async def test_progress_is_recorded_with_its_time_and_kept_to_the_end(
-        self, store: JobStore, clock: FakeClock
+        self, store: JobStore, clock: ManualClock
     ) -> None:
         (job_id,) = await self.insert(store)
         claim = await self.claim(store)
@@ -181,7 +183,9 @@ class LifeContract(StoreTests):
             assert progress is not None
             assert progress.done == 19
 
-    async def test_a_job_says_how_long_it_has_run_and_how_long_it_will(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_job_says_how_long_it_has_run_and_how_long_it_will(
+        self, store: JobStore, clock: ManualClock
+    ) -> None:
         claim = await self.start(store)
         clock.advance(10)
         await store.attempts.report_progress(claim, Progress(1, 4))

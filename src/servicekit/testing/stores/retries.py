@@ -15,8 +15,8 @@ from servicekit.jobs.status import EndedBy, JobStatus, Transition
 from servicekit.jobs.submission import Claim, Submission
 from servicekit.ports import JobStore
 from servicekit.stores.process_name import name_of_process
-from tests.fakes import FakeClock, RecordingPublisher, noop, submission
-from tests.stores.contract.base import COROUTINE, THREAD, StoreTests
+from servicekit.testing.stores.base import COROUTINE, THREAD, StoreTests
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, noop, submission
 
 
 def failed(number: int = 1) -> Outcome:
@@ -71,7 +71,7 @@ class UnclaimContract(StoreTests):
         assert await self.claim_ids(store, a=1) == []
 
     async def test_a_job_that_could_not_begin_waits_no_longer_than_it_may(
-        self, store: JobStore, clock: FakeClock
+        self, store: JobStore, clock: ManualClock
     ) -> None:
         job_id = await self.submit(store, queue_timeout=10)
         clock.advance(6)
@@ -81,7 +81,7 @@ class UnclaimContract(StoreTests):
         assert (await store.reads.get_record(job_id)).ended_by is EndedBy.TIME_LIMIT
 
     async def test_a_job_that_could_not_begin_waits_until_it_would_have(
-        self, store: JobStore, clock: FakeClock
+        self, store: JobStore, clock: ManualClock
     ) -> None:
         await self.submit(store, queue_timeout=60)
         clock.set_by(3_600)
@@ -136,16 +136,16 @@ class UnclaimContract(StoreTests):
 class RetryContract(UnclaimContract):
     """What every store promises of attempts that follow failed ones."""
 
-    async def start_and_retry(self, store: JobStore, clock: FakeClock, **options: Unpack[OptionChanges]) -> str:
+    async def start_and_retry(self, store: JobStore, clock: ManualClock, **options: Unpack[OptionChanges]) -> str:
         """A job that waits for its second attempt, which may start in a minute."""
         claim = await self.start(store, **options)
         assert await store.attempts.end_attempt(claim, failed().to_be_retried(self.soon(clock)))
         return claim.submission.id
 
-    def soon(self, clock: FakeClock) -> datetime:
+    def soon(self, clock: ManualClock) -> datetime:
         return clock.now() + timedelta(seconds=60)
 
-    async def test_a_retried_job_waits_for_its_next_attempt(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_retried_job_waits_for_its_next_attempt(self, store: JobStore, clock: ManualClock) -> None:
         began, claim = clock.now(), await self.start(store)
         await store.attempts.report_progress(claim, Progress(1, 2))
         clock.advance(1)
@@ -161,7 +161,7 @@ class RetryContract(UnclaimContract):
         with pytest.raises(ResultUnavailable, match="status=pending"):
             await store.reads.get_result(record.id)
 
-    async def test_the_next_attempt_starts_at_its_time(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_the_next_attempt_starts_at_its_time(self, store: JobStore, clock: ManualClock) -> None:
         job_id = await self.start_and_retry(store, clock)
         assert await store.attempts.make_due() == self.soon(clock)
         assert await self.claim_ids(store) == []
@@ -174,7 +174,7 @@ class RetryContract(UnclaimContract):
         assert (record.error, record.error_traceback, record.scheduled_at) == (None, None, clock.now())
         assert [past.error for past in record.attempts] == ["ValueError: no 1"]
 
-    async def test_a_success_leaves_no_error_but_in_the_history(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_success_leaves_no_error_but_in_the_history(self, store: JobStore, clock: ManualClock) -> None:
         job_id = await self.start_and_retry(store, clock)
         clock.advance(60)
         await store.attempts.make_due()
@@ -184,7 +184,7 @@ class RetryContract(UnclaimContract):
         assert [past.error for past in record.attempts] == ["ValueError: no 1"]
         assert await store.reads.get_result(job_id) == "done"
 
-    async def test_the_last_failure_is_that_of_the_job(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_the_last_failure_is_that_of_the_job(self, store: JobStore, clock: ManualClock) -> None:
         job_id = await self.start_and_retry(store, clock)
         clock.advance(60)
         await store.attempts.make_due()
@@ -195,7 +195,7 @@ class RetryContract(UnclaimContract):
         assert (record.ended_by, record.attempt, len(record.attempts)) == (EndedBy.TIME_LIMIT, 2, 1)
 
     async def test_a_job_that_ends_between_two_attempts_has_the_last_one_behind_it(
-        self, store: JobStore, clock: FakeClock
+        self, store: JobStore, clock: ManualClock
     ) -> None:
         job_id = await self.start_and_retry(store, clock)
         await store.submissions.request_cancel(job_id)
@@ -207,7 +207,7 @@ class RetryContract(UnclaimContract):
         assert page is not None
         assert [change.record for change in page.changes] == [record]
 
-    async def test_a_retry_at_once_stands_behind_what_is_there(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_retry_at_once_stands_behind_what_is_there(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store)
         there = await self.insert(store, 2)
         await store.attempts.end_attempt(claim, failed().to_be_retried(clock.now()))
@@ -215,7 +215,7 @@ class RetryContract(UnclaimContract):
         assert await self.claim_ids(store) == [*there, claim.submission.id, *after]
 
     @pytest.mark.parametrize("end", ["finish", "retry", "delete"])
-    async def test_who_lost_its_job_retries_nothing(self, store: JobStore, clock: FakeClock, end: str) -> None:
+    async def test_who_lost_its_job_retries_nothing(self, store: JobStore, clock: ManualClock, end: str) -> None:
         claim = await self.start(store)
         match end:
             case "finish":
@@ -229,14 +229,14 @@ class RetryContract(UnclaimContract):
         assert not await store.attempts.end_attempt(claim, failed(2).to_be_retried(clock.now()))
         assert await self.list_all(store) == before
 
-    async def test_an_attempt_that_never_was_retries_nothing(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_an_attempt_that_never_was_retries_nothing(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store)
         before = await store.reads.get_record(claim.submission.id)
         stale = Claim(claim.submission, claim.attempt + 1)
         assert not await store.attempts.end_attempt(stale, failed().to_be_retried(clock.now()))
         assert await store.reads.get_record(claim.submission.id) == before
 
-    async def test_an_attempt_that_was_retried_is_stale(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_an_attempt_that_was_retried_is_stale(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store)
         await store.attempts.end_attempt(claim, failed().to_be_retried(clock.now()))
         second = await self.claim(store)
@@ -247,7 +247,7 @@ class RetryContract(UnclaimContract):
         assert await store.reads.get_record(second.submission.id) == before
         assert await store.attempts.end_attempt(second, completion("fresh"))
 
-    async def test_a_job_that_was_asked_to_stop_is_not_retried(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_job_that_was_asked_to_stop_is_not_retried(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store)
         await store.submissions.request_cancel(claim.submission.id)
         assert await store.attempts.end_attempt(claim, failed().to_be_retried(self.soon(clock))) is Transition.FAIL
@@ -257,7 +257,7 @@ class RetryContract(UnclaimContract):
         assert await store.attempts.make_due() is None
 
     async def test_a_job_that_waits_for_its_next_attempt_can_be_canceled(
-        self, store: JobStore, clock: FakeClock
+        self, store: JobStore, clock: ManualClock
     ) -> None:
         job_id = await self.start_and_retry(store, clock)
         record = await store.submissions.request_cancel(job_id)
@@ -269,14 +269,14 @@ class RetryContract(UnclaimContract):
         assert await self.claim_ids(store) == []
 
     async def test_a_job_that_waits_for_its_next_attempt_can_be_deleted(
-        self, store: JobStore, clock: FakeClock
+        self, store: JobStore, clock: ManualClock
     ) -> None:
         await store.submissions.delete(await self.start_and_retry(store, clock))
         clock.advance(60)
         assert await store.attempts.make_due() is None
         assert await self.claim_ids(store) == []
 
-    async def test_the_wait_for_the_next_attempt_is_counted_anew(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_the_wait_for_the_next_attempt_is_counted_anew(self, store: JobStore, clock: ManualClock) -> None:
         job_id = await self.submit(store, queue_timeout=10)
         clock.advance(9)
         claim = await self.claim(store)
@@ -296,7 +296,7 @@ class RetryContract(UnclaimContract):
         assert (record.attempt, len(record.attempts)) == (1, 1)
 
     async def test_the_newest_attempts_are_kept_and_all_failures_counted(
-        self, store: JobStore, clock: FakeClock
+        self, store: JobStore, clock: ManualClock
     ) -> None:
         claim = await self.start(store)
         for number in range(1, MAX_PAST_ATTEMPTS + 6):
@@ -308,7 +308,7 @@ class RetryContract(UnclaimContract):
         assert [past.error for past in record.attempts[:2]] == ["ValueError: no 6", "ValueError: no 7"]
 
     async def test_every_change_of_a_retried_life_is_published_and_told(
-        self, store: JobStore, clock: FakeClock, publisher: RecordingPublisher
+        self, store: JobStore, clock: ManualClock, publisher: RecordingPublisher
     ) -> None:
         job_id = await self.start_and_retry(store, clock)
         clock.advance(60)
@@ -335,7 +335,7 @@ class RetryContract(UnclaimContract):
                 for field in ("id", "status", "version", "attempt", "error", "started_at", "scheduled_at", "progress"):
                     assert getattr(record, field) == getattr(expected, field), field
 
-    async def test_a_clock_set_back_does_not_turn_an_attempt_around(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_clock_set_back_does_not_turn_an_attempt_around(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store)
         clock.advance(-60)
         await store.attempts.end_attempt(claim, failed().to_be_retried(clock.now()))
@@ -355,7 +355,7 @@ class ResubmitContract(StoreTests):
 
     @pytest.mark.parametrize("outcome", [completion(1), failed(), CANCELED])
     async def test_an_ended_job_is_submitted_again(
-        self, store: JobStore, clock: FakeClock, publisher: RecordingPublisher, outcome: Outcome
+        self, store: JobStore, clock: ManualClock, publisher: RecordingPublisher, outcome: Outcome
     ) -> None:
         options = JobOptions(name="again", tags=("a",), priority=3, queue="q", retry=Retry(), max_restarts=0)
         first, second = self.ids.next_id(), self.ids.next_id()
@@ -382,7 +382,7 @@ class ResubmitContract(StoreTests):
         assert await self.claim_ids(store) == [second]
 
     async def test_what_is_submitted_again_is_due_at_once_and_has_no_idempotency_key(
-        self, store: JobStore, clock: FakeClock
+        self, store: JobStore, clock: ManualClock
     ) -> None:
         for times in (JobOptions(delay=60, idempotency_key="a"), JobOptions(start_at=clock.now() + timedelta(1))):
             first = submission(self.ids.next_id(), options=times)

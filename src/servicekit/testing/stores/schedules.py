@@ -14,8 +14,8 @@ from servicekit.jobs.schedules import FiredSchedule, MissedTicks, Overlap, Sched
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.timetable import Cron, Every
 from servicekit.ports import JobStore
-from tests.fakes import noop
-from tests.stores.contract.base import StoreTests
+from servicekit.testing.stores.base import StoreTests
+from servicekit.testing.stores.fakes import noop
 
 TICK: Final = datetime(2026, 1, 1, 13, 0, tzinfo=UTC)
 NEXT, LATER = TICK + timedelta(minutes=1), TICK + timedelta(minutes=2)

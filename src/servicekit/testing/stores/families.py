@@ -11,9 +11,9 @@ from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import Submission
 from servicekit.ports import JobStore
 from servicekit.stores.process_name import name_of_process
-from tests.fakes import FakeClock, noop, submission
-from tests.stores.contract.base import COROUTINE, SCAN_LIMIT, StoreTests, with_status
-from tests.stores.contract.schedules import schedule
+from servicekit.testing.stores.base import COROUTINE, SCAN_LIMIT, StoreTests, with_status
+from servicekit.testing.stores.fakes import ManualClock, noop, submission
+from servicekit.testing.stores.schedules import schedule
 
 ABOUT = {"customer": "c-17", "order": 17, "paid": True, "rate": 0.5, "lines": [1, {"a": None}], "note": "1"}
 BAD = failure(ValueError("no"))
@@ -142,7 +142,7 @@ class FamilyContract(StoreTests):
         assert (record.parent, record.metadata, record.retry_of) == (parent, ABOUT, child)
         assert await self.list_ids(store, by(customer="c-17")) == [again, child]
 
-    async def test_jobs_of_a_schedule_have_its_metadata(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_jobs_of_a_schedule_have_its_metadata(self, store: JobStore, clock: ManualClock) -> None:
         tick = clock.now()
         await store.schedules.put_schedule(schedule(options=JobOptions(metadata=ABOUT)), tick)
         job_id = self.ids.next_id()
@@ -150,7 +150,7 @@ class FamilyContract(StoreTests):
         assert (await store.reads.get_record(job_id)).metadata == ABOUT
         assert await self.list_ids(store, by(customer="c-17")) == [job_id]
 
-    async def test_the_record_names_the_process_that_runs_the_job(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_the_record_names_the_process_that_runs_the_job(self, store: JobStore, clock: ManualClock) -> None:
         here = name_of_process()
         job_id = await self.submit(store)
         assert (await store.reads.get_record(job_id)).process is None

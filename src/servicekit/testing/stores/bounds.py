@@ -15,9 +15,9 @@ from servicekit.jobs.schedules import FiredSchedule
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import Claim, Submission
 from servicekit.ports import JobStore
-from tests.fakes import FakeClock, noop, submission
-from tests.stores.contract.base import COROUTINE, StoreTests
-from tests.stores.contract.schedules import TICK, schedule
+from servicekit.testing.stores.base import COROUTINE, StoreTests
+from servicekit.testing.stores.fakes import ManualClock, noop, submission
+from servicekit.testing.stores.schedules import TICK, schedule
 
 FAILURES_ARE_KEPT_LONGER: Final = Retention(
     max_age=timedelta(seconds=60), by_status={JobStatus.FAILED: Bounds(max_age=timedelta(seconds=600), max_count=2)}
@@ -30,7 +30,7 @@ SHORT_LOGS: Final = Retention(max_log_bytes=MAX_LOG_BYTES)
 class BoundsByStatus(StoreTests):
     """What a store with `FAILURES_ARE_KEPT_LONGER` promises."""
 
-    async def test_each_status_has_its_own_bounds(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_each_status_has_its_own_bounds(self, store: JobStore, clock: ManualClock) -> None:
         failed = [await self.end(store, failure(ValueError())) for _ in range(3)]
         await self.end(store, completion(None))
         await self.end(store, CANCELED)
@@ -118,7 +118,7 @@ class BoundedContract(StoreTests):
             await store.submissions.resubmit(ended, self.ids.next_id())
         assert await self.list_ids(store) == [*waiting[::-1], ended]
 
-    async def test_a_retry_has_room_always(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_retry_has_room_always(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store)
         await self.fill(store)
         assert await store.attempts.end_attempt(claim, failure(ValueError()).to_be_retried(clock.now()))
@@ -131,7 +131,7 @@ class BoundedContract(StoreTests):
         state = await store.schedules.get_schedule("nightly")
         assert (state.next_at, state.last_job_id) == (None, None)
 
-    async def write(self, store: JobStore, claim: Claim, *texts: str, clock: FakeClock) -> None:
+    async def write(self, store: JobStore, claim: Claim, *texts: str, clock: ManualClock) -> None:
         await store.attempts.append_log(claim, [NewLine(clock.now(), "info", "log", text) for text in texts])
 
     def check_bounded(self, page: LogPage, count: int) -> None:
@@ -141,7 +141,7 @@ class BoundedContract(StoreTests):
         assert sum(len(line.text.encode()) for line in page.lines) <= MAX_LOG_BYTES
         assert page.is_last
 
-    async def test_the_newest_lines_of_a_log_are_kept(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_the_newest_lines_of_a_log_are_kept(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store)
         for number in range(30):
             await self.write(store, claim, f"{number} " + "ä" * 100, clock=clock)
@@ -150,24 +150,24 @@ class BoundedContract(StoreTests):
         assert 0 < page.dropped < 30
         assert page.lines[-1].text.startswith("29 ")
 
-    async def test_many_lines_at_once_are_bounded_as_well(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_many_lines_at_once_are_bounded_as_well(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store)
         await self.write(store, claim, *["x" * 100] * 50, clock=clock)
         self.check_bounded(await store.reads.list_log(claim.submission.id, 0, 100), 50)
 
-    async def test_empty_lines_are_bounded_as_well(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_empty_lines_are_bounded_as_well(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store)
         await self.write(store, claim, *[""] * (MAX_LOG_BYTES + 1), clock=clock)
         assert (await store.reads.list_log(claim.submission.id, 0, 1)).dropped > 0
 
-    async def test_the_newest_line_is_kept_whatever_its_size(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_the_newest_line_is_kept_whatever_its_size(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store)
         await self.write(store, claim, "short", "x" * (2 * MAX_LOG_BYTES), clock=clock)
         page = await store.reads.list_log(claim.submission.id, 0, 10)
         assert [line.number for line in page.lines] == [2]
         assert (page.dropped, page.is_last) == (1, True)
 
-    async def test_reading_begins_where_something_is_kept(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_reading_begins_where_something_is_kept(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store)
         await self.write(store, claim, *["x" * 100] * 50, clock=clock)
         dropped = (await store.reads.list_log(claim.submission.id, 0, 100)).dropped

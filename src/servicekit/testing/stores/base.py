@@ -14,7 +14,7 @@ from servicekit.jobs.record import JobRecord
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import Claim, JobTarget
 from servicekit.ports import JobStore
-from tests.fakes import FakeClock, RecordingPublisher, noop, submission
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, noop, submission
 
 COROUTINE: Final = RunnerKind.COROUTINE
 THREAD: Final = RunnerKind.THREAD
@@ -32,15 +32,15 @@ class StoreTests:
     ids = JobIds()
 
     @pytest.fixture
-    def clock(self) -> FakeClock:
-        return FakeClock()
+    def clock(self) -> ManualClock:
+        return ManualClock()
 
     @pytest.fixture
     def publisher(self) -> RecordingPublisher:
         return RecordingPublisher()
 
     @pytest.fixture
-    async def store(self, clock: FakeClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
+    async def store(self, clock: ManualClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
         raise NotImplementedError
         yield
 

@@ -16,18 +16,18 @@ from servicekit.jobs.record import JobRecord
 from servicekit.jobs.status import EndedBy, JobStatus
 from servicekit.jobs.submission import Claim
 from servicekit.ports import JobStore
-from tests.fakes import FakeClock, RecordingPublisher
-from tests.stores.contract.base import COROUTINE, THREAD, StoreTests
+from servicekit.testing.stores.base import COROUTINE, THREAD, StoreTests
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher
 
 
-def later(clock: FakeClock, seconds: float) -> datetime:
+def later(clock: ManualClock, seconds: float) -> datetime:
     return clock.now() + timedelta(seconds=seconds)
 
 
 class TimeContract(StoreTests):
     """What every store promises of jobs that wait for a time, or until one."""
 
-    async def test_a_job_is_not_claimed_before_its_time(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_job_is_not_claimed_before_its_time(self, store: JobStore, clock: ManualClock) -> None:
         due_at = later(clock, 60)
         job_id = await self.submit(store, delay=60)
         record = await store.reads.get_record(job_id)
@@ -42,19 +42,19 @@ class TimeContract(StoreTests):
         record = await store.reads.get_record(job_id)
         assert (record.scheduled_at, record.started_at) == (due_at, due_at)
 
-    async def test_a_job_can_be_submitted_for_a_time_of_the_day(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_job_can_be_submitted_for_a_time_of_the_day(self, store: JobStore, clock: ManualClock) -> None:
         job_id = await self.submit(store, start_at=later(clock, 60))
         assert (await store.reads.get_record(job_id)).scheduled_at == later(clock, 60)
         assert await store.attempts.make_due() == later(clock, 60)
 
-    async def test_a_job_whose_time_has_passed_is_due_at_once(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_job_whose_time_has_passed_is_due_at_once(self, store: JobStore, clock: ManualClock) -> None:
         job_id = await self.submit(store, start_at=later(clock, -60))
         assert (await store.reads.get_record(job_id)).scheduled_at is None
         assert await self.claim_ids(store) == [job_id]
 
     @pytest.mark.parametrize("hours", [-1, -30_000, 1, 30_000])
     async def test_a_delay_is_as_long_however_the_clock_is_set(
-        self, store: JobStore, clock: FakeClock, hours: int
+        self, store: JobStore, clock: ManualClock, hours: int
     ) -> None:
         await store.attempts.make_due()
         long, short = await self.submit(store, delay=7_200), await self.submit(store, delay=60)
@@ -76,7 +76,7 @@ class TimeContract(StoreTests):
         assert await self.claim_ids(store) == [long]
 
     async def test_the_pause_before_a_retry_is_as_long_however_the_clock_is_set(
-        self, store: JobStore, clock: FakeClock
+        self, store: JobStore, clock: ManualClock
     ) -> None:
         claim = await self.start(store, start_at=later(clock, -1), queue_timeout=20)
         await store.attempts.end_attempt(claim, failure(ValueError("no")).to_be_retried(later(clock, 10)))
@@ -92,7 +92,7 @@ class TimeContract(StoreTests):
 
     @pytest.mark.parametrize("hours", [-1, 1])
     async def test_a_time_of_the_day_is_what_the_clock_shows(
-        self, store: JobStore, clock: FakeClock, hours: int
+        self, store: JobStore, clock: ManualClock, hours: int
     ) -> None:
         start_at = later(clock, 7_200)
         job_id = await self.submit(store, start_at=start_at, queue_timeout=60)
@@ -102,7 +102,7 @@ class TimeContract(StoreTests):
 
     @pytest.mark.parametrize("hours", [-1, 1])
     async def test_no_job_has_waited_for_too_long_because_the_clock_was_set(
-        self, store: JobStore, clock: FakeClock, hours: int
+        self, store: JobStore, clock: ManualClock, hours: int
     ) -> None:
         job_id = await self.submit(store, queue_timeout=60)
         clock.advance(30)
@@ -113,7 +113,7 @@ class TimeContract(StoreTests):
         await store.attempts.make_due()
         assert await self.status_of(store, job_id) is JobStatus.FAILED
 
-    async def test_the_next_moment_is_that_of_the_first_that_waits(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_the_next_moment_is_that_of_the_first_that_waits(self, store: JobStore, clock: ManualClock) -> None:
         assert await store.attempts.make_due() is None
         await self.submit(store)
         assert await store.attempts.make_due() is None
@@ -126,14 +126,14 @@ class TimeContract(StoreTests):
             clock.advance(20)
         assert await store.attempts.make_due() is None
 
-    async def test_to_become_due_is_no_change_of_the_record(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_to_become_due_is_no_change_of_the_record(self, store: JobStore, clock: ManualClock) -> None:
         job_id = await self.submit(store, delay=60)
         before, position = await store.reads.get_record(job_id), await store.changes.get_position()
         clock.advance(60)
         await store.attempts.make_due()
         assert (await store.reads.get_record(job_id), await store.changes.get_position()) == (before, position)
 
-    async def test_what_becomes_due_stands_behind_what_is_there(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_what_becomes_due_stands_behind_what_is_there(self, store: JobStore, clock: ManualClock) -> None:
         first = await self.submit(store, delay=20)
         second = await self.submit(store, delay=10)
         there = await self.insert(store, 2)
@@ -144,7 +144,7 @@ class TimeContract(StoreTests):
 
     @pytest.mark.parametrize("is_deleted", [False, True])
     async def test_who_was_canceled_or_deleted_does_not_become_due(
-        self, store: JobStore, clock: FakeClock, is_deleted: bool
+        self, store: JobStore, clock: ManualClock, is_deleted: bool
     ) -> None:
         job_id = await self.submit(store, delay=60, queue_timeout=60)
         await (store.submissions.delete if is_deleted else store.submissions.request_cancel)(job_id)
@@ -153,7 +153,7 @@ class TimeContract(StoreTests):
         assert await self.claim_ids(store) == []
 
     async def test_a_job_that_waits_for_too_long_fails(
-        self, store: JobStore, clock: FakeClock, publisher: RecordingPublisher
+        self, store: JobStore, clock: ManualClock, publisher: RecordingPublisher
     ) -> None:
         job_id = await self.submit(store, queue_timeout=60)
         clock.advance(59)
@@ -170,7 +170,7 @@ class TimeContract(StoreTests):
         assert [each.version for each in await store.reads.list_transitions(job_id, 0)] == [1, 2]
         assert await self.claim_ids(store) == []
 
-    async def test_the_wait_for_its_time_is_not_counted(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_the_wait_for_its_time_is_not_counted(self, store: JobStore, clock: ManualClock) -> None:
         job_id = await self.submit(store, delay=60, queue_timeout=10)
         clock.advance(60)
         assert await store.attempts.make_due() == later(clock, 10)
@@ -181,13 +181,15 @@ class TimeContract(StoreTests):
         await store.attempts.make_due()
         assert await self.status_of(store, job_id) is JobStatus.FAILED
 
-    async def test_a_job_that_became_due_and_expired_unseen_has_failed(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_job_that_became_due_and_expired_unseen_has_failed(
+        self, store: JobStore, clock: ManualClock
+    ) -> None:
         job_id = await self.submit(store, delay=60, queue_timeout=10)
         clock.advance(3_600)
         assert await store.attempts.make_due() is None
         assert await self.status_of(store, job_id) is JobStatus.FAILED
 
-    async def test_a_job_that_was_started_in_time_does_not_expire(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_job_that_was_started_in_time_does_not_expire(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store, queue_timeout=60)
         assert await store.attempts.make_due() is None
         clock.advance(60)
@@ -195,7 +197,7 @@ class TimeContract(StoreTests):
         assert await store.attempts.end_attempt(claim, completion(None))
 
     async def test_a_job_that_waits_for_its_key_or_a_paused_queue_expires(
-        self, store: JobStore, clock: FakeClock
+        self, store: JobStore, clock: ManualClock
     ) -> None:
         await self.start(store, concurrency_key="k")
         await store.queues.set_queue_paused("paused", is_paused=True)
@@ -222,7 +224,9 @@ class KeyContract(StoreTests):
         assert await self.claim_ids(store) == [third]
 
     @pytest.mark.parametrize("how", ["complete", "fail", "cancel", "release", "retry later", "retry canceled"])
-    async def test_who_runs_no_more_makes_room_for_the_next(self, store: JobStore, clock: FakeClock, how: str) -> None:
+    async def test_who_runs_no_more_makes_room_for_the_next(
+        self, store: JobStore, clock: ManualClock, how: str
+    ) -> None:
         claim = await self.start(store, concurrency_key="k", max_restarts=0)
         following = await self.submit(store, concurrency_key="k")
         if how == "retry canceled":
@@ -242,7 +246,9 @@ class KeyContract(StoreTests):
         assert await self.claim_ids(store) == [following]
 
     @pytest.mark.parametrize("how", ["cancel", "delete", "expire"])
-    async def test_who_will_not_run_makes_room_for_the_next(self, store: JobStore, clock: FakeClock, how: str) -> None:
+    async def test_who_will_not_run_makes_room_for_the_next(
+        self, store: JobStore, clock: ManualClock, how: str
+    ) -> None:
         ready = await self.submit(store, concurrency_key="k", queue_timeout=10)
         following = await self.submit(store, concurrency_key="k")
         match how:
@@ -257,7 +263,7 @@ class KeyContract(StoreTests):
 
     @pytest.mark.parametrize("how", ["finish", "retry", "release"])
     async def test_a_deleted_job_keeps_its_place_until_its_attempt_has_ended(
-        self, store: JobStore, clock: FakeClock, how: str
+        self, store: JobStore, clock: ManualClock, how: str
     ) -> None:
         claim = await self.start(store, concurrency_key="k")
         following = await self.submit(store, concurrency_key="k")
@@ -275,7 +281,7 @@ class KeyContract(StoreTests):
         assert await self.claim_ids(store) == [following]
 
     @pytest.mark.parametrize("how", ["cancel", "delete", "expire"])
-    async def test_who_waited_in_vain_is_passed_over(self, store: JobStore, clock: FakeClock, how: str) -> None:
+    async def test_who_waited_in_vain_is_passed_over(self, store: JobStore, clock: ManualClock, how: str) -> None:
         claim = await self.start(store, concurrency_key="k")
         waiting = await self.submit(store, concurrency_key="k", queue_timeout=10)
         following = await self.submit(store, concurrency_key="k")
@@ -325,7 +331,7 @@ class KeyContract(StoreTests):
         assert await self.claim_ids(store) == [strict]
 
     async def test_a_job_that_waits_for_its_time_keeps_nobody_from_its_key(
-        self, store: JobStore, clock: FakeClock
+        self, store: JobStore, clock: ManualClock
     ) -> None:
         delayed = await self.submit(store, concurrency_key="k", delay=60)
         claim = await self.start(store, concurrency_key="k")
@@ -335,7 +341,7 @@ class KeyContract(StoreTests):
         await store.attempts.end_attempt(claim, completion(None))
         assert await self.claim_ids(store) == [delayed]
 
-    async def test_a_retried_job_needs_its_key_again(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_retried_job_needs_its_key_again(self, store: JobStore, clock: ManualClock) -> None:
         first = await self.start(store, concurrency_key="k")
         second = await self.submit(store, concurrency_key="k")
         await store.attempts.end_attempt(first, failure(ValueError()).to_be_retried(later(clock, 60)))
@@ -420,7 +426,7 @@ class KeyContract(StoreTests):
 
     @pytest.mark.parametrize("seed", range(5))
     async def test_no_key_is_ever_held_by_too_many_and_nobody_waits_forever(
-        self, store: JobStore, clock: FakeClock, seed: int
+        self, store: JobStore, clock: ManualClock, seed: int
     ) -> None:
         crowd = Crowd(self, store, clock, random.Random(seed))
         for _ in range(150):
@@ -443,7 +449,7 @@ class Crowd:
     limits: Final[Mapping[str | None, int]] = {"a": 1, "b": 2, "c": 3}
     queues: Final = ("default", "other")
 
-    def __init__(self, tests: StoreTests, store: JobStore, clock: FakeClock, chance: random.Random) -> None:
+    def __init__(self, tests: StoreTests, store: JobStore, clock: ManualClock, chance: random.Random) -> None:
         self._tests = tests
         self._store = store
         self._clock = clock
@@ -615,7 +621,7 @@ class QueueContract(StoreTests):
         assert await self.claim_ids(store) == [high, low]
 
     async def test_what_becomes_due_goes_before_what_has_a_lower_priority(
-        self, store: JobStore, clock: FakeClock
+        self, store: JobStore, clock: ManualClock
     ) -> None:
         due = await self.submit(store, delay=60, priority=1)
         waiting = await self.submit(store)
@@ -711,7 +717,9 @@ class QueueContract(StoreTests):
         await store.queues.set_queue_paused("a", is_paused=False)
         assert await self.claim_ids(store) == [after, before]
 
-    async def test_what_becomes_ready_in_a_paused_queue_waits_as_well(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_what_becomes_ready_in_a_paused_queue_waits_as_well(
+        self, store: JobStore, clock: ManualClock
+    ) -> None:
         delayed = await self.submit(store, queue="a", delay=60)
         claim = await self.start(store, queue="a", concurrency_key="k")
         blocked = await self.submit(store, queue="a", concurrency_key="k")
@@ -746,7 +754,9 @@ class QueueContract(StoreTests):
         await store.submissions.delete(await self.submit(store, queue="d"))
         assert await store.queues.list_queues() == []
 
-    async def test_a_retry_goes_back_into_its_queue_with_its_priority(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_retry_goes_back_into_its_queue_with_its_priority(
+        self, store: JobStore, clock: ManualClock
+    ) -> None:
         claim = await self.start(store, queue="a", priority=5)
         (other,) = await self.flood(store, "a", 1)
         await store.attempts.end_attempt(claim, failure(ValueError()).to_be_retried(clock.now()))

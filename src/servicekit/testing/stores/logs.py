@@ -9,21 +9,21 @@ from servicekit.jobs.log_lines import LogLine, NewLine
 from servicekit.jobs.outcome import completion, failure
 from servicekit.jobs.submission import Claim
 from servicekit.ports import JobStore
-from tests.fakes import FakeClock, RecordingPublisher
-from tests.stores.contract.base import StoreTests
+from servicekit.testing.stores.base import StoreTests
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher
 
 
 class LogContract(StoreTests):
     """What every store promises of the logs of jobs."""
 
-    def lines(self, clock: FakeClock, *texts: str) -> Sequence[NewLine]:
+    def lines(self, clock: ManualClock, *texts: str) -> Sequence[NewLine]:
         return [NewLine(clock.now(), "info", "stdout", text) for text in texts]
 
     async def texts(self, store: JobStore, claim: Claim) -> list[str]:
         return [line.text for line in (await store.reads.list_log(claim.submission.id, 0, 1_000)).lines]
 
     async def test_a_log_has_the_lines_in_order_and_says_when_they_were_written(
-        self, store: JobStore, clock: FakeClock
+        self, store: JobStore, clock: ManualClock
     ) -> None:
         claim = await self.start(store)
         began = clock.now()
@@ -40,7 +40,7 @@ class LogContract(StoreTests):
         ]
         assert (page.is_last, page.dropped) == (True, 0)
 
-    async def test_a_log_is_read_in_pages(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_log_is_read_in_pages(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store)
         await store.attempts.append_log(claim, self.lines(clock, *"abcde"))
         pages = [await store.reads.list_log(claim.submission.id, after, 2) for after in (0, 2, 4, 5, 9)]
@@ -53,7 +53,7 @@ class LogContract(StoreTests):
         await store.attempts.append_log(await self.claim(store), [])
         assert await store.reads.list_log(job_id, 0, 10) == ([], True, 0)
 
-    async def test_there_is_no_log_without_a_job(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_there_is_no_log_without_a_job(self, store: JobStore, clock: ManualClock) -> None:
         with pytest.raises(JobNotFound):
             await store.reads.list_log(self.ids.next_id(), 0, 10)
         claim = await self.start(store)
@@ -66,7 +66,7 @@ class LogContract(StoreTests):
             await store.reads.list_log(claim.submission.id, 0, 10)
 
     async def test_only_the_attempt_that_runs_can_write(
-        self, store: JobStore, clock: FakeClock, publisher: RecordingPublisher
+        self, store: JobStore, clock: ManualClock, publisher: RecordingPublisher
     ) -> None:
         claim = await self.start(store)
         await store.attempts.append_log(Claim(claim.submission, claim.attempt - 1), self.lines(clock, "stale"))
@@ -75,13 +75,13 @@ class LogContract(StoreTests):
         assert await self.texts(store, claim) == []
         assert publisher.logs == []
 
-    async def test_a_log_is_kept_when_its_job_has_ended(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_a_log_is_kept_when_its_job_has_ended(self, store: JobStore, clock: ManualClock) -> None:
         claim = await self.start(store)
         await store.attempts.append_log(claim, self.lines(clock, "a"))
         await store.attempts.end_attempt(claim, completion(None))
         assert await self.texts(store, claim) == ["a"]
 
-    async def test_all_attempts_write_into_one_log(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_all_attempts_write_into_one_log(self, store: JobStore, clock: ManualClock) -> None:
         first = await self.start(store)
         await store.attempts.append_log(first, self.lines(clock, "a"))
         await store.attempts.end_attempt(first, failure(ValueError()).to_be_retried(clock.now()))
@@ -91,7 +91,7 @@ class LogContract(StoreTests):
         lines = (await store.reads.list_log(second.submission.id, 0, 10)).lines
         assert [(line.number, line.attempt, line.text) for line in lines] == [(1, 1, "a"), (2, 2, "b")]
 
-    async def test_logs_of_different_jobs_are_different(self, store: JobStore, clock: FakeClock) -> None:
+    async def test_logs_of_different_jobs_are_different(self, store: JobStore, clock: ManualClock) -> None:
         await self.insert(store, 2)
         first, second = await store.attempts.claim(2, ())
         await store.attempts.append_log(first, self.lines(clock, "a"))
@@ -100,7 +100,7 @@ class LogContract(StoreTests):
         assert (await self.texts(store, first), await self.texts(store, second)) == (["a", "c"], ["b"])
 
     async def test_who_follows_a_log_is_told_and_nobody_else(
-        self, store: JobStore, clock: FakeClock, publisher: RecordingPublisher
+        self, store: JobStore, clock: ManualClock, publisher: RecordingPublisher
     ) -> None:
         claim = await self.start(store)
         before, position = await store.reads.get_record(claim.submission.id), await store.changes.get_position()
