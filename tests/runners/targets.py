@@ -344,8 +344,8 @@ def chatter_when_asked(count: int) -> None:
             current_job().log(str(number))
 
 
-def use_pool() -> list[int]:
-    with get_context("fork").Pool(2) as pool:  # its end sends its processes SIGTERM
+def use_pool(method: str) -> list[int]:
+    with get_context(method).Pool(2) as pool:  # its end sends its processes SIGTERM
         return pool.map(abs, [-1, -2, -3])
 
 

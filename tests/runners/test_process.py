@@ -214,8 +214,10 @@ async def test_a_thread_that_is_left_behind_does_not_hold_the_job_up(runner: Run
     assert (await Trial(runner, targets.leave_thread_behind).end()).result == "left"
 
 
-async def test_a_process_pool_works_in_a_target(runner: Runner) -> None:
-    assert (await Trial(runner, targets.use_pool).end()).result == [1, 2, 3]
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+async def test_a_process_pool_works_in_a_target(runner: Runner, method: str) -> None:
+    """A process that is spawned executes the program of its parent once more: the launcher's."""
+    assert (await Trial(runner, targets.use_pool, method).end()).result == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
