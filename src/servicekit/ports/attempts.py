@@ -79,11 +79,11 @@ class AttemptStore(Protocol):
         - `COMPLETE`, `FAIL`, `CANCEL`: the job has ended. The record gets what the outcome says. The result is kept if
           it can be: `ResultDropped` for those who ask for one that could not be written or is too large.
         - `RETRY`: the attempt joins `attempts` with its error, and the job is pending until `retry_at`. Then it stands
-          behind what is ready, and needs a place of its key again. Its `queue_timeout` begins then.
+          behind what is ready, and needs a slot of its key again. Its `queue_timeout` begins then.
         - `RELEASE` of what had not begun: the job is ready again in its old place, as if it had not been claimed, with
-          the place of its key and what is left of its `queue_timeout`. That start does not count as a failure.
+          the slot of its key and what is left of its `queue_timeout`. That start does not count as a failure.
         - `RELEASE` with its process: the attempt joins `attempts`, and the job is ready again in its old place, with
-          the place of its key. Its `queue_timeout` begins anew. A stop in order costs the job no restart.
+          the slot of its key. Its `queue_timeout` begins anew. A stop in order costs the job no restart.
 
         What the job held is free in the same step, and the worker is woken for what became ready by that. An attempt
         whose job was deleted frees what that held, too.

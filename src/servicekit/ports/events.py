@@ -86,8 +86,8 @@ class JobSignals(Protocol):
         """There may be something to claim. To wake for nothing does no harm.
 
         The engine knows what it inserts and what it ends. It is woken for what becomes ready otherwise: by time, by a
-        place of a concurrency key, a retry, a release, a repetition, a schedule, a queue that goes on, a rescue, or by
-        what another process does.
+        slot of a concurrency key, a retry, a repetition, a schedule, a queue that goes on, a rescue, or by what another
+        process does.
         """
         ...
 

@@ -33,7 +33,8 @@ class StoreLiveness(Protocol):
     async def open(self, signals: JobSignals) -> None:
         """Begin to work for the engine on this event loop: after `close` again, and on another loop if need be.
 
-        Nothing is kept or read before. `StoreUnavailable` if jobs cannot be kept there; then nothing is left open.
+        A durable store can be asked from then on. `StoreUnavailable` if jobs cannot be kept there; then nothing is left
+        open.
 
         - What is open on this loop already only gets the new `signals`. What is open on another loop, which has ended,
           is closed there first. A forked child leaves alone what its parent has opened, and is a process of its own.

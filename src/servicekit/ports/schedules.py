@@ -50,9 +50,9 @@ class ScheduleStore(Protocol):
         """Let a schedule's tick pass: keep its job under the id `job_id`, and set the next tick, in one step.
 
         `jobs.schedules.judge_tick` says what becomes of the tick. Of all processes that do this for one tick, one
-        succeeds, and the others are told `LOST`: then nothing has changed. If the job is `SKIPPED`, the next tick is
-        set all the same. So it is if `job_id` is `None`, if the job of the last tick has not ended and the overlap says
-        so, or if the queue is full. "Not ended" includes a deleted job that still runs.
+        succeeds, and the others are told `LOST`: then nothing has changed. The tick is `SKIPPED` if `job_id` is
+        `None`, if the overlap says so and the last tick's job has not ended (also if it was deleted and still runs), or
+        if the queue is full. The next tick is set all the same.
 
         The job has `options_of_tick` and names its schedule. With a job, `last_at` and `last_job_id` are set, and the
         worker is woken. `ScheduleNotFound` if there is none of this name.

@@ -4,8 +4,8 @@ Guarantees.
 
 - Every method is atomic: another process, and a crash at any moment, sees all of it or nothing. What was acknowledged
   is kept; a durable store has it on the disk by then.
-- `StoreUnavailable` if the store does not answer. It is not known then whether the call was carried out. What was is
-  carried out once: the engine repeats only calls that bear it, and the caller of an insert may repeat it with a key.
+- `StoreUnavailable` if the store does not answer. Whether the call was carried out is not known then. The engine
+  repeats only calls that bear it; a caller repeats an insert with an idempotency key.
 - A status changes only as the table in `jobs.status` allows it, and a terminal status never changes. Each change of a
   record makes its `version` one more, from 1, and gives the job a new position (`JobChanges`). A call that changes
   nothing publishes nothing.

@@ -23,13 +23,13 @@ class SubmissionStore(Protocol):
         A pending job waits for up to two things in turn, and then it is *ready*. Only ready jobs are claimed.
 
         1. Its time, if it has one (`JobOptions.scheduled_at`): until `AttemptStore.make_due`.
-        2. A place of its concurrency key, if it has one. A place is taken by each job with the key that is ready or
-           running. The job gets one if fewer than its own `concurrency_limit` are taken. A place that is given back
-           goes to the waiting job that has the highest priority, and of these to the one submitted first.
+        2. A slot of its concurrency key, if it has one. Each job with the key that is ready or running has a slot. The
+           job gets one if fewer than its own `concurrency_limit` are taken. A slot that is given back goes to the
+           waiting job that has the highest priority, and of these to the one submitted first.
 
         Ready jobs stand in a line, in the order in which they became ready: a flood with one key delays no other job.
-        A ready job whose queue is paused or full gives its place to a job that waits for the key in another queue and
-        could start. Then it waits for a place again.
+        A ready job whose queue is paused or full gives its slot to a job that waits for the key in another queue and
+        could start. Then it waits for a slot again.
 
         Its `queue_timeout` begins when its time has come, or else now; a wait for a key counts.
         """
@@ -64,8 +64,8 @@ class SubmissionStore(Protocol):
     async def delete(self, job_id: str) -> None:
         """Forget the job, whatever its status, also if its record cannot be read. `JobNotFound` if there is none.
 
-        At once no read finds the job, its key is free, and an event without a record is published. If it runs, what it
-        holds stays taken (its slot, its place in the queue, its place of the concurrency key), until its attempt
+        At once no read finds the job, its idempotency key is free, and an event without a record is published. If it
+        runs, it counts for `max_running` and for its queue, and has its slot of the concurrency key, until its attempt
         writes its end or its process is gone. If another process runs it, that process's engine is told
         (`JobSignals.cancel`).
         """
