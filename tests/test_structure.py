@@ -28,6 +28,11 @@ def test_a_class_with_too_many_methods_is_told(tmp_path: Path) -> None:
     assert list(list_problems(root)) == ["shop.engine.desk:Large has 21 methods, of at most 20: divide it."]
 
 
+def test_the_tests_of_a_suite_do_not_count(tmp_path: Path) -> None:
+    root = write(tmp_path / "shop", testing__suite=write_class("Suite", 21).replace("do_", "test_"))
+    assert list(list_problems(root)) == []
+
+
 def test_a_port_with_too_many_members_is_told(tmp_path: Path) -> None:
     root = write(tmp_path / "shop", ports__sales=write_class("Large", 9) + write_class("Fair", 8))
     assert list(list_problems(root)) == ["shop.ports.sales:Large has 9 members, of at most 8: divide it."]
