@@ -2,8 +2,14 @@
 
 import json
 from dataclasses import dataclass
+from typing import Final
 
 from pydantic_core import to_json
+
+from servicekit.errors import JobFailed, JobNotFinished
+from servicekit.jobs.status import JobStatus, Transition, move_of
+
+_COMPLETED: Final = move_of(Transition.COMPLETE).target
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +46,11 @@ def read_result(text: str) -> object:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def check_completed(job_id: str, status: JobStatus, error: str | None) -> None:
+    """`JobNotFinished` or `JobFailed` if the job has no result; the latter tells its error."""
+    if not status.is_terminal:
+        raise JobNotFinished(job_id, status)
+    if status is not _COMPLETED:
+        raise JobFailed(job_id, status, error)

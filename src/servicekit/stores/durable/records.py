@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from servicekit.errors import RecordUnreadable
 from servicekit.jobs.outcome import clip
+from servicekit.jobs.query import JobChange
 from servicekit.jobs.record import JobRecord, PastAttempt, Progress, seconds_elapsed, seconds_remaining
 from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
 from servicekit.stores.durable.nonsense import NONSENSE, lenient
@@ -176,6 +177,15 @@ def read_records(rows: Iterable[Row], now: datetime) -> list[JobRecord]:
         with suppress(RecordUnreadable):
             records.append(read_record(row, now))
     return records
+
+
+def read_changes(events: Iterable[EventRow], now: datetime | None) -> list[JobChange]:
+    """What jobs were at these events, without those that cannot be read."""
+    changes = []
+    for event in events:
+        with suppress(RecordUnreadable):
+            changes.append(JobChange(event.position, event.job_id, read_event_record(event, now)))
+    return changes
 
 
 def progress_text(progress: Progress, reported_at: datetime) -> str:

@@ -2,17 +2,16 @@
 
 from typing import Final
 
-from servicekit.errors import JobFailed, JobNotFinished, ResultDropped
+from servicekit.errors import ResultDropped
 from servicekit.jobs.log_lines import LogPage
 from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
-from servicekit.jobs.results import WrittenResult, read_result
-from servicekit.jobs.status import JobStatus, Transition, move_of
+from servicekit.jobs.results import WrittenResult, check_completed, read_result
+from servicekit.jobs.status import JobStatus
 from servicekit.jobs.threads import call_in_thread
 from servicekit.stores.memory.job import DROPPED, Job
 from servicekit.stores.memory.kept_jobs import KeptJobs
 
-_COMPLETED: Final = move_of(Transition.COMPLETE).target
 _LARGE_RESULT: Final = 100_000  # to read it takes a millisecond
 
 
@@ -29,10 +28,7 @@ class MemoryReads:
 
     async def get_result(self, job_id: str) -> object:
         job = self._kept.get(job_id)
-        if not job.status.is_terminal:
-            raise JobNotFinished(job_id, job.status)
-        if job.status is not _COMPLETED:
-            raise JobFailed(job_id, job.status, job.error)
+        check_completed(job_id, job.status, job.error)
         if type(job.result) is WrittenResult:
             return await self._read_result(job, job.result)
         if job.result is DROPPED:

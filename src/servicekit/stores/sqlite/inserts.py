@@ -5,16 +5,11 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from servicekit.errors import JobNotFound, QueueFull, RecordUnreadable, RetryUnavailable
+from servicekit.errors import JobNotFound
 from servicekit.jobs.idempotency import FirstUse
-from servicekit.jobs.option_texts import load_options
-from servicekit.jobs.options import options_of_repetition
 from servicekit.jobs.status import Transition, move_of
-from servicekit.jobs.submission import CallDescription
-from servicekit.stores.durable.new_jobs import NewJob, new_job
-from servicekit.stores.durable.nonsense import NONSENSE
+from servicekit.stores.durable.new_jobs import EndedJob, NewJob, accept, repeat
 from servicekit.stores.durable.operations import Rank, for_all, for_each
-from servicekit.stores.durable.records import read_status
 from servicekit.stores.durable.requests import Resubmission
 
 _PENDING: Final = move_of(Transition.CLAIM).sources[0].value
@@ -50,21 +45,7 @@ def insert(connection: sqlite3.Connection, jobs: list[NewJob]) -> list[str | Exc
     """Keep new jobs; the ids, or those of the jobs that had their idempotency keys before."""
     first_uses = _find_first_uses(connection, [job.idempotency_key for job in jobs if job.idempotency_key is not None])
     pending = _count_pending(connection, {job.queue for job in jobs if job.max_pending is not None})
-    answers: list[str | Exception] = []
-    accepted: list[NewJob] = []
-    for job in jobs:
-        key = job.idempotency_key
-        if key is not None and key in first_uses:
-            first = first_uses[key]
-            answers.append(first.find_conflict(key, job.fingerprint) or first.job_id)
-        elif job.max_pending is not None and pending.get(job.queue, 0) >= job.max_pending:
-            answers.append(QueueFull(job.queue, job.max_pending))
-        else:
-            accepted.append(job)
-            answers.append(job.id)
-            pending[job.queue] = pending.get(job.queue, 0) + 1
-            if key is not None:
-                first_uses[key] = FirstUse(job.id, job.fingerprint)
+    accepted, answers = accept(jobs, first_uses, pending)
     _write(connection, accepted)
     return answers
 
@@ -116,24 +97,7 @@ def resubmit(connection: sqlite3.Connection, request: Resubmission) -> str:
     row = connection.execute(query, [request.job_id]).fetchone()
     if row is None:
         raise JobNotFound(request.job_id)
-    name, runner, target, arguments, options_text, parent, status, problem = row
-    if not read_status(request.job_id, status).is_terminal:
-        raise RetryUnavailable(request.job_id, status, "it has not ended.")
-    if target is None:
-        reason = "only the process that accepted it could have run it"
-        raise RetryUnavailable(request.job_id, status, f"{reason}: {problem}" if problem else f"{reason}.")
-    if not all(isinstance(text, str) for text in (name, runner, target, arguments, options_text or "", parent or "")):
-        raise RecordUnreadable(f"Job {request.job_id}", "something that it was submitted with is no text.")
-    try:
-        options = options_of_repetition(load_options(options_text))
-    except NONSENSE as error:
-        raise RecordUnreadable(f"Job {request.job_id}", f"its options make no sense: {error}") from error
-    call = CallDescription(target, arguments)
-    job = new_job(
-        request.new_id, name, runner, call, options, request.now,
-        retry_of=request.job_id, parent=parent, max_pending=request.max_pending,
-    )  # fmt: skip
-    return insert_one(connection, job)
+    return insert_one(connection, repeat(EndedJob(*row), request))
 
 
 def insert_one(connection: sqlite3.Connection, job: NewJob) -> str:

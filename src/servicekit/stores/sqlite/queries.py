@@ -2,21 +2,17 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable
-from contextlib import suppress
-from datetime import datetime
 from typing import Any, Final
 
-from servicekit.errors import JobFailed, JobNotFinished, JobNotFound, RecordUnreadable, ResultDropped
-from servicekit.jobs.query import ChangePage, JobChange, JobFilter, JobPage
+from servicekit.errors import JobNotFound, ResultDropped
+from servicekit.jobs.query import ChangePage, JobFilter, JobPage
 from servicekit.jobs.record import MAX_TRANSITIONS, JobRecord
-from servicekit.jobs.results import read_result
-from servicekit.jobs.status import JobStatus, Transition, move_of
+from servicekit.jobs.results import check_completed, read_result
+from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import CallDescription
 from servicekit.stores.durable.records import (
     RECORD_COLUMNS,
-    EventRow,
-    read_event_record,
+    read_changes,
     read_record,
     read_records,
     read_status,
@@ -29,8 +25,6 @@ from servicekit.stores.durable.requests import (
     TransitionsRequest,
 )
 from servicekit.stores.sqlite.rows import read_events
-
-_COMPLETED: Final = move_of(Transition.COMPLETE).target
 
 
 def get_record(connection: sqlite3.Connection, request: RecordRequest) -> JobRecord:
@@ -65,11 +59,8 @@ def get_result(connection: sqlite3.Connection, job_id: str) -> object:
     row = connection.execute(query, [job_id]).fetchone()
     if row is None:
         raise JobNotFound(job_id)
-    status, error = read_status(job_id, row[0]), row[1]
-    if not status.is_terminal:
-        raise JobNotFinished(job_id, status)
-    if status is not _COMPLETED:
-        raise JobFailed(job_id, status, error)
+    status = read_status(job_id, row[0])
+    check_completed(job_id, status, row[1])
     row = connection.execute("SELECT value FROM results WHERE job_id = ?", [job_id]).fetchone()
     if row is None:
         return None
@@ -175,7 +166,7 @@ def list_transitions(connection: sqlite3.Connection, request: TransitionsRequest
         "SELECT * FROM events WHERE job_id = ? AND version > ? AND is_transition "
         f"ORDER BY version DESC LIMIT {MAX_TRANSITIONS}"
     )
-    changes = _read_changes(read_events(connection, events, request).rows, None)
+    changes = read_changes(read_events(connection, events, request).rows, None)
     return [change.record for change in changes if change.record is not None]
 
 
@@ -188,18 +179,9 @@ def list_changes(connection: sqlite3.Connection, request: ChangesRequest) -> Cha
     page = read_events(connection, asked, [request.after, request.limit])
     last = {event.job_id: event for event in page.rows}
     newest_of_each = [event for event in page.rows if last[event.job_id] is event]
-    changes = _read_changes(newest_of_each, request.now)
+    changes = read_changes(newest_of_each, request.now)
     is_last = page.found < request.limit
     return ChangePage(changes, newest if is_last else page.last, is_last)
-
-
-def _read_changes(events: Iterable[EventRow], now: datetime | None) -> list[JobChange]:
-    """What jobs were at these events, without those that cannot be read."""
-    changes = []
-    for event in events:
-        with suppress(RecordUnreadable):
-            changes.append(JobChange(event.position, event.job_id, read_event_record(event, now)))
-    return changes
 
 
 def get_position(connection: sqlite3.Connection, _: None) -> int:

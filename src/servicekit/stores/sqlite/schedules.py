@@ -4,14 +4,11 @@ import sqlite3
 from typing import Final
 
 from servicekit.errors import QueueFull, ScheduleNotFound
-from servicekit.jobs.option_texts import load_options
 from servicekit.jobs.schedules import (
     FiredSchedule,
     judge_tick,
-    options_of_tick,
 )
-from servicekit.jobs.submission import CallDescription
-from servicekit.stores.durable.new_jobs import new_job
+from servicekit.stores.durable.new_jobs import job_of_tick
 from servicekit.stores.durable.operations import Rank, for_each
 from servicekit.stores.durable.requests import SchedulePause, Tick
 from servicekit.stores.durable.schedule_rows import FoundSchedule, ScheduleRow, as_text, read_state
@@ -92,29 +89,10 @@ def fire(connection: sqlite3.Connection, tick: Tick) -> FiredSchedule:
     if tick.job_id is None or what is not FiredSchedule.SUBMITTED:
         return what
     try:
-        _insert(connection, tick, tick.job_id, overlap, *call)
+        insert_one(connection, job_of_tick(tick, tick.job_id, overlap, *call))
     except QueueFull:
         return FiredSchedule.SKIPPED
     connection.execute(
         "UPDATE schedules SET last_at = ?, last_job_id = ? WHERE name = ?", [tick.tick, tick.job_id, tick.name]
     )
     return FiredSchedule.SUBMITTED
-
-
-def _insert(
-    connection: sqlite3.Connection,
-    tick: Tick,
-    job_id: str,
-    overlap: str,
-    name: str,
-    runner: str,
-    target: str,
-    arguments: str,
-    options_text: str | None,
-) -> None:
-    options = options_of_tick(tick.name, overlap, load_options(options_text))
-    job = new_job(
-        job_id, name, runner, CallDescription(target, arguments), options, tick.now,
-        schedule=tick.name, max_pending=tick.max_pending,
-    )  # fmt: skip
-    insert_one(connection, job)

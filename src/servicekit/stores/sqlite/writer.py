@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from servicekit.errors import StoreUnavailable
 from servicekit.ports import EventRelay
 from servicekit.stores.durable.news import LATE_SECONDS, Answer, Call, News
 from servicekit.stores.durable.operations import Operation
 from servicekit.stores.durable.records import EventRow
+from servicekit.stores.durable.transactions import perform
 from servicekit.stores.sqlite import membership
 from servicekit.stores.sqlite.database import is_busy, is_full, translated_errors
 from servicekit.stores.sqlite.database_thread import DatabaseThread, read_leniently
@@ -38,14 +39,6 @@ _LAST_PATIENCE_SECONDS: Final = 0.3
 _FEW_EVENTS: Final = 20
 _TROUBLE_SECONDS: Final = 30.0
 _PAUSE_SECONDS: Final = (0.0003, 0.0015)
-
-
-def _sort(calls: list[Call]) -> list[tuple[Operation[Any, Any], list[Call]]]:
-    """The calls by what they ask for, in the order in which that is done."""
-    asked: dict[Operation[Any, Any], list[Call]] = {}
-    for call in calls:
-        asked.setdefault(call.operation, []).append(call)
-    return sorted(asked.items(), key=lambda item: item[0].rank)
 
 
 class Marks(NamedTuple):
@@ -164,14 +157,11 @@ class Writer(DatabaseThread):
             self._disconnect()
 
     def _write(self, calls: list[Call]) -> Commit:
-        answers: list[Answer] = []
         try:
             connection = self._connect()
             self._begin(connection)
             before = _read_marks(connection)
-            for operation, asked in _sort(calls):
-                results = operation.write(connection, [call.argument for call in asked])
-                answers += [Answer(call, result) for call, result in zip(asked, results, strict=True)]
+            answers = perform(connection, calls)
             after = _read_marks(connection)
             ours = self._read_early(connection, before, after)
             connection.execute("COMMIT")
