@@ -1,5 +1,6 @@
 """README and docs/ as a whole: their links, and that they tell of everything there is."""
 
+import ast
 import inspect
 import re
 from collections.abc import Iterator
@@ -54,6 +55,19 @@ def test_every_page_is_reached_from_the_readme() -> None:
 @EVERY_PAGE
 def test_no_page_installs_the_other_servicekit(page: Path) -> None:
     assert not re.search(r"install (-\S+ )*[\"']?servicekit(\[\w+\])?[\"']?(\s|`|$)", page.read_text())
+
+
+def test_every_station_of_the_walks_is_there_and_named_once() -> None:
+    walks = (DOCS / "architecture.md").read_text().split("<!-- walk -->")[1:]
+    assert len(walks) == 2
+    for walk in walks:
+        stations = re.findall(r"^\| (\d+) \| `(\S+)` \| `(\S+)` \|", walk.split("\n#")[0], re.MULTILINE)
+        assert [int(number) for number, _, _ in stations] == [*range(1, len(stations) + 1)]
+        assert len({station[1:] for station in stations}) == len(stations) > 10
+        for _, path, name in stations:
+            tree: ast.AST = ast.parse((ROOT / "src/servicekit" / path).read_text())
+            for part in name.split("."):
+                tree = next(node for node in ast.iter_child_nodes(tree) if getattr(node, "name", None) == part)
 
 
 def test_the_list_of_transitions_is_complete() -> None:
