@@ -1,10 +1,12 @@
-"""What the garbage collector need not look at.
+"""Less work for the garbage collector.
 
 A full collection looks at every object of the process, and everything waits for it: some 100 milliseconds with the
-objects of an application and a thousand streams. Most of them were made by imports and at the start, and live as long
-as the process. `gc.freeze` takes these out of its sight, and so it does with those of streams when they have become
-thousands, which cost it half a second. While they are made, the collector would look at them, and at
-those that are there already, again and again, and find nothing: `gc.disable` spares it that.
+objects of an application and a thousand streams, half a second with thousands of streams. Most of these objects were
+made by imports and at the start, and live as long as the process. `gc.freeze` makes the collector skip them. It is
+called when the application has started, and again whenever there are thousands of streams more.
+
+While imports make objects, the collector would look at all of them again and again, and find nothing to free. So it is
+off meanwhile (`gc.disable`).
 """
 
 import gc
@@ -15,12 +17,12 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI  # which is imported while the collector pauses
+    from fastapi import FastAPI  # for types only: the import itself must come while the collector is paused
 
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """No automatic collections, for as long as an import takes. Unless they are off anyway, they are on afterwards."""
+    """Turn automatic collections off while imports run, and on again afterwards if they were on before."""
     if not gc.isenabled():
         yield
         return
@@ -32,10 +34,10 @@ def paused() -> Iterator[None]:
 
 
 def freeze_when_started(app: "FastAPI") -> None:
-    """Freeze what is there when the application has started, its own lifespan's start included, until it ends.
+    """Freeze all objects when the application has started, its own lifespan included, until it ends.
 
-    Does nothing where the process is no server's but a test's, say, or a notebook's: that comes and goes with many
-    applications. A server is told by its handler of SIGTERM.
+    It does nothing in a process that is no server, such as that of tests or a notebook: many applications come and go
+    there, and frozen garbage would stay. A process counts as a server if it has a handler for SIGTERM.
     """
     inner = app.router.lifespan_context
 
@@ -52,20 +54,20 @@ def freeze_when_started(app: "FastAPI") -> None:
 
 
 def freeze_again() -> None:
-    """Freeze what has been made since the start as well, if what was there then is frozen.
+    """Freeze the objects that were made since the start too. It does nothing if none were frozen at the start.
 
-    Everything waits for a full collection meanwhile, which also frees what has become garbage since it was frozen.
+    It runs a full collection first, for which everything waits. That also frees frozen objects that are garbage by now.
     """
     _frozen.renew()
 
 
 def _is_server() -> bool:
-    is_main = threading.current_thread() is threading.main_thread()
+    is_main = threading.current_thread() is threading.main_thread()  # a test client runs applications in other threads
     return is_main and callable(signal.getsignal(signal.SIGTERM))
 
 
 class _Frozen:
-    """How many services rely on what is frozen: the collector is the process's, which may have several."""
+    """Counts the services that rely on frozen objects, since a process can have several services and one collector."""
 
     def __init__(self) -> None:
         self._services = 0
@@ -84,7 +86,7 @@ class _Frozen:
     def renew(self) -> None:
         if self._services:
             gc.unfreeze()
-            gc.collect()  # else garbage would be kept, too
+            gc.collect()  # garbage that is frozen would never be freed
             gc.freeze()
 
 

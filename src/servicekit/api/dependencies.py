@@ -1,4 +1,4 @@
-"""What an endpoint can ask for."""
+"""Dependencies of endpoints: the scheduler of the application."""
 
 from typing import Annotated
 
@@ -11,10 +11,10 @@ from servicekit.engine.scheduler import Scheduler
 
 
 async def get_scheduler(request: Request) -> Scheduler:
-    """The scheduler of the application that serves this request, or of the one in which that is mounted.
+    """The scheduler of the application that serves this request, or of the application in which that one is mounted.
 
-    A dependency: `scheduler: Annotated[Scheduler, Depends(get_scheduler)]`, or `SchedulerDependency` for short. Tests
-    replace it in `app.dependency_overrides`, and the job routes follow.
+    It is a dependency: `scheduler: Annotated[Scheduler, Depends(get_scheduler)]`, or `SchedulerDependency` for short.
+    If a test replaces it in `app.dependency_overrides`, the job routes use the replacement too.
     """
     return find_service(request).require_scheduler()
 
@@ -23,9 +23,9 @@ SchedulerDependency = Annotated[Scheduler, Depends(get_scheduler)]
 
 
 def find_scheduler(request: Request) -> Scheduler | None:
-    """What an endpoint of this request would get for `get_scheduler`; `None` if something else is to stand for it.
+    """What `get_scheduler` would give to an endpoint of this request; `None` if the application overrides it.
 
-    Each level of dependencies takes FastAPI some 10 us: this one is left out.
+    It is called directly, since each level of dependencies costs a request some 10 us in FastAPI.
     """
     if get_scheduler in getattr(request.app, "dependency_overrides", ()):
         return None
@@ -33,7 +33,7 @@ def find_scheduler(request: Request) -> Scheduler | None:
 
 
 async def solve_scheduler(request: Request) -> Scheduler:
-    """What stands for `get_scheduler` in the application of this request."""
+    """What FastAPI gives for `get_scheduler` in the application of this request, with overrides."""
     solved = await solve_dependencies(
         request=request,
         dependant=get_dependant(path=request.url.path, call=_get_scheduler),

@@ -1,4 +1,4 @@
-"""Where errors become HTTP: the one place that knows both."""
+"""Errors as HTTP responses: the only module that knows both."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ from servicekit.errors import (
 
 _COME_BACK = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
-_FOLDER: Final = str(Path(__file__).parent.parent) + os.sep
+_FOLDER: Final = str(Path(__file__).parent.parent) + os.sep  # by it, code of servicekit is told from the user's
 
 _log = logging.getLogger("servicekit.api")
 
@@ -58,30 +58,31 @@ _RESPONSES: dict[type[ServicekitError], tuple[HTTPStatus, str | None]] = {
 
 
 def add_error_handlers(app: Starlette) -> None:
-    """Answer our errors from any endpoint of the application, with the guide's texts, unless it has its own answers."""
+    """Add handlers for servicekit's errors in all endpoints. Handlers that the application has already are kept."""
     for error_type in _RESPONSES:
         app.exception_handlers.setdefault(error_type, _respond)
     app.exception_handlers.setdefault(ResponseValidationError, _explain_coroutine)
 
 
 def mistake(location: tuple[str, ...], text: str, **more: object) -> RequestValidationError:
-    """What FastAPI would say of a client's mistake at this place."""
+    """FastAPI's own error (422) for a client's mistake at this place of the request."""
     return RequestValidationError([{"type": "value_error", "loc": location, "msg": text, **more}])
 
 
 async def _respond(_request: Request, error: Exception) -> JSONResponse:
     status, detail = next(response for kind, response in _RESPONSES.items() if isinstance(error, kind))
     if isinstance(error, StoreUnavailable):
-        _log.error("%s", error)  # which file it is, and why, is not for clients
+        _log.error("%s", error)  # clients must not see the path of the file
+    # Five seconds, the longest pause between two tries of a store (`servicekit.jobs.backoff`): it may work by then.
     headers = {"Retry-After": "5"} if status in _COME_BACK else None
     return JSONResponse({"detail": detail or str(error)}, status_code=status, headers=headers)
 
 
 async def _explain_coroutine(request: Request, error: Exception) -> NoReturn:
-    """Say what is behind a response that makes no sense, if an endpoint has returned a coroutine of ours."""
+    """Raise `NotAwaited` if the invalid response is a coroutine of servicekit: the endpoint has forgotten `await`."""
     found = [each.get("input") for each in error.errors()] if isinstance(error, ResponseValidationError) else []
     for value in filter(iscoroutine, found):
         if value.cr_code.co_filename.startswith(_FOLDER):
-            value.close()  # else Python warns as well, and later
+            value.close()  # Python would else warn too, later and without the endpoint's name
             raise NotAwaited(f"{request.method} {request.url.path}", value.__qualname__) from error
     raise error

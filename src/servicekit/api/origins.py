@@ -1,14 +1,15 @@
-"""Whose pages may change something.
+"""Protection against pages of other sites (cross-site request forgery).
 
-For any page that asks, a browser sends a request with its visitor's cookies, from within its visitor's network. The
-page cannot read the answer, but a job would be canceled, or submitted. So what may change something is refused if a
-page of another site asks for it, that of another subdomain included, unless its origin is trusted: by CORS, or by
-`trusted_origins`.
+Any page can make its visitor's browser send a request to this service, with the visitor's cookies and from within the
+visitor's network. The page cannot read the answer, but a job would be canceled or submitted. So a request that can
+change something is refused if a page of another site, or of another subdomain, has made it. An origin can be trusted by
+CORS, or by `trusted_origins`.
 
-A browser tells by `Sec-Fetch-Site` what it knows of page and address, whatever proxies do on the way. It leaves that
-out where it talks in clear text to another machine, as old browsers always do. Then `Origin` must name the host that
-was asked for, by `Host` or, behind a proxy that changes this, by `X-Forwarded-Host`, which no page can set. What sends
-neither header is no browser, and nobody's cookies are with it.
+A browser sends `Sec-Fetch-Site`, which says whether the page is of the same origin as the address, whatever proxies do
+on the way. It leaves this header out if it talks to another machine without TLS; old browsers always do. Then `Origin`
+must name the host that was asked for: that of `Host`, or of `X-Forwarded-Host` behind a proxy that changes `Host`. A
+page can set neither. A request with neither `Sec-Fetch-Site` nor `Origin` is not from a page, and has no cookies of
+anybody.
 """
 
 import re
@@ -26,22 +27,22 @@ from servicekit.errors import ConfigurationError
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 SITE_HEADERS: Final = (b"sec-fetch-site", b"origin")
-"""A request without these is no page's."""
+"""A request without these is not from a page."""
 _OWN_SITES: Final = (b"same-origin", b"none")
 _PORTS: Final = {"http": 80, "https": 443}
 
 
 async def refuse_other_sites(request: Request) -> None:
-    """A dependency that answers 403 to what a page of another site asks for, unless its method changes nothing.
+    """A dependency that answers 403 to a request that a page of another site makes, unless its method is a safe one.
 
-    The service's own routes and `SubmitJob` do so by themselves. For endpoints that change something in other ways:
-    `APIRouter(dependencies=[Depends(refuse_other_sites)])`.
+    servicekit's own routes and `SubmitJob` have this protection. Add it to endpoints that change something in other
+    ways: `APIRouter(dependencies=[Depends(refuse_other_sites)])`.
     """
     check_site(request.scope)
 
 
 def check_site(scope: Scope) -> None:
-    """Raise what is answered by 403 if the request may change something, and comes from a page of another site."""
+    """Answer 403 if the request can change something, and comes from a page of another site."""
     if scope["method"] in _SAFE_METHODS:
         return
     headers = dict(scope["headers"])
@@ -59,7 +60,7 @@ def check_site(scope: Scope) -> None:
 
 
 def check_origins(option: str, origins: Sequence[str]) -> frozenset[str]:
-    """The origins that an option names; `ConfigurationError` for what is none."""
+    """The origins of an option, in lower case. `ConfigurationError` if one of them is no origin."""
     if isinstance(origins, str) or not all(origin in ("*", "null") or _is_origin(origin) for origin in origins):
         raise ConfigurationError(option, origins, "a list of origins such as ['https://app.example.com'], or ['*']")
     return frozenset(origin.lower() for origin in origins)
@@ -70,7 +71,7 @@ def _is_origin(text: str) -> bool:
 
 
 def _is_asked_for(origin: bytes, headers: Mapping[bytes, bytes]) -> bool:
-    """Whether the origin is the host that the browser has asked for, as far as the server is told."""
+    """Whether the origin is the host that the browser has asked for, by the headers that name it."""
     scheme, _, page = origin.decode("latin-1").partition("://")
     name, port = _split(page)
     hosts = [headers.get(b"host", b""), *headers.get(b"x-forwarded-host", b"").split(b",")]
@@ -83,7 +84,7 @@ def _split(host: str) -> tuple[str | None, int | None]:
     try:
         split = urlsplit(f"//{host}")
         return split.hostname, split.port
-    except ValueError:  # it is neither a name nor an address, or has no such port
+    except ValueError:  # not a name or an address, or a port that cannot be
         return None, None
 
 
@@ -95,11 +96,11 @@ def _is_trusted(origin: str, request: Request) -> bool:
 
 
 def _lets_in(origin: str, middleware: Middleware) -> bool:
-    """Whether this is CORS, by the builder or the user's own, and lets pages of the origin in."""
+    """Whether this is a CORS middleware, of the builder or the user, that allows the origin."""
     if not (isinstance(middleware.cls, type) and issubclass(middleware.cls, CORSMiddleware)):
         return False
     return middleware.cls(_nothing, *middleware.args, **middleware.kwargs).is_allowed_origin(origin)  # type: ignore[arg-type] # whatever it was added with
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    """The application in a middleware that is only asked."""
+    """Stands in for the application of a middleware that is made only to be asked."""

@@ -1,4 +1,4 @@
-"""What all routes of ours have in common."""
+"""The classes of servicekit's own routes."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,9 +13,9 @@ from servicekit.api.sse import STREAM_IN_SCOPE, EventStream
 
 
 class CheapRoute(APIRoute):
-    """Looks whether a request's path can be its own before it compares the two.
+    """A route that looks at the beginning of a path before it compares the whole with a regular expression.
 
-    Every request of the service is asked this by each of our routes: most are not for them.
+    Starlette asks each route for every request of the service, and most requests are not for these routes.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -26,14 +26,14 @@ class CheapRoute(APIRoute):
         return super().matches(scope) if self._literal_start in scope["path"] else _NO_MATCH
 
 
-# One for all: to make it costs a request as much as to look at the path, and it is only read.
+# One for all requests, since to make it would cost as much as to look at the path. Nobody changes it.
 _NO_MATCH: Final[tuple[Match, Scope]] = (Match.NONE, {})
 _DONE_WITH: Final = ("fastapi_inner_astack", "fastapi_function_astack")
-"""What FastAPI leaves in a request when it is done with it, which thousands of streams need not keep."""
+"""Objects that FastAPI leaves in the scope of a request that it has finished. Thousands of streams would keep them."""
 
 
 class EventStreamRoute(CheapRoute):
-    """Refuses what pages of other sites ask for, and runs an `EventStream` after FastAPI is done with the request."""
+    """Refuses requests of other sites' pages, and runs an `EventStream` after FastAPI has finished the request."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in (self.methods or ()):
@@ -47,6 +47,6 @@ class EventStreamRoute(CheapRoute):
             await stream.run(scope, receive, send)
 
     def _list_methods(self, app: FastAPI) -> set[str]:
-        """What is allowed at this path: each method is a route of its own."""
+        """The methods that are allowed at this path. Each method has a route of its own."""
         same = [route for route in app.routes if isinstance(route, APIRoute) and route.path == self.path]
         return {method for route in same for method in route.methods or ()}

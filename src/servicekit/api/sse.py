@@ -1,19 +1,22 @@
-"""Event streams: the response, and all that are open.
+"""Event streams: the response, and the list of all open streams.
 
-One stream is two tasks: the request's own, which waits for the next event and sends it, and one that waits for the
-disconnect. Everything periodic is done for all streams by a single ticker: a comment to those that have been idle for
-half a minute (three seconds for readers that use httpx), the end of those whose reader has taken nothing for as long,
-and a look whether the server ends without a signal.
+A stream has two tasks: that of the request, which waits for the next event and sends it, and one that waits for the
+disconnect. A single ticker does everything periodic for all streams. It sends a comment on streams that have been idle
+for half a minute (three seconds for readers that use httpx). It ends streams whose reader has taken nothing for half a
+minute. And it looks whether the server ends without a signal.
 
     job changes ──▶ hub ──▶ mailbox ──▶ reader.next_event() ─▶ send
     ticker ────────────────────────────▶ wake ───────────────▶ send a comment
     disconnect, stop signal ───────────▶ close ──────────────▶ the stream ends
 
-What is sent follows the HTML standard's chapter on server-sent events. `id:` comes in the same event as its data, since
-some clients forget one that comes alone. Only data is followed by an empty line: some clients take any other for an
-empty event, so a comment and `retry:` stand right before the next event. After a job's last event the server ends the
-response; a client that comes back with that event's id gets 204, which tells it to stop. The stream of a job with its
-log has a `LogReader` in the place of the `JobReader`, and that of all jobs, which never ends, an `AllJobsReader`.
+The format is that of the HTML standard's chapter on server-sent events, with care for clients that differ from it.
+`id:` comes in the same event as its data, since some clients forget an id that comes alone. Only data is followed by an
+empty line, since some clients take other empty lines for empty events; so a comment and `retry:` stand right before the
+next event. After a job's last event the server ends the response. A client that comes back with that event's id gets
+204, which tells it to stop.
+
+The reader of a stream is a `JobReader`; with the job's log, a `LogReader`; for all jobs, whose stream never ends, an
+`AllJobsReader`.
 """
 
 import asyncio
@@ -42,34 +45,35 @@ Reader = JobReader | LogReader | AllJobsReader
 
 _log = logging.getLogger("servicekit.api")
 
-RETRY_MILLISECONDS: Final = 1_000
+RETRY_MILLISECONDS: Final = 1_000  # the default of browsers is three to five seconds, long for a restart of the service
 _KEEP_ALIVE: Final = b": keep-alive\n"
 _HEADERS: Final = (
     (b"content-type", b"text/event-stream"),
-    # The development servers of JavaScript, among others, compress what they pass on, and then keep it until it ends.
+    # Some proxies, such as the development servers of JavaScript, compress what they pass on, and so hold it back until
+    # the stream ends. `no-transform` forbids that.
     (b"cache-control", b"no-cache, no-transform"),
-    (b"x-accel-buffering", b"no"),
+    (b"x-accel-buffering", b"no"),  # nginx would else buffer the response
 )
-_STOP_SECONDS: Final = 1.0
+_STOP_SECONDS: Final = 1.0  # a reader that works takes what is left in this time; the server waits for the others
 _WOKEN_AT_ONCE: Final = 50  # which takes a millisecond
 STREAM_IN_SCOPE: Final = "servicekit.stream"
 
 
 class Closable(Protocol):
-    """What can be told to end."""
+    """Something that requests wait for, and that can be told to end."""
 
     def close(self) -> None:
-        """Let whoever waits for it go on. May be called again."""
+        """Let the waiting request go on. It may be called more than once."""
         ...
 
 
 class OpenStreams:
-    """All streams of one application that are open.
+    """All open streams of one application.
 
-    One to which nothing has been sent for `keep_alive_seconds` gets a comment, since proxies close connections that
-    are silent for a minute; for a reader that uses httpx these are `httpx_keep_alive_seconds`. A comment comes up to
-    `tick_seconds` later than that. One whose reader has taken nothing for `stall_seconds` is ended. When there are
-    `freeze_count` of them, and whenever they have doubled since, the garbage collector is spared them.
+    A stream that has been idle for `keep_alive_seconds` gets a comment, since proxies close connections that are silent
+    for a minute. For readers that use httpx, which gives up after five seconds, it is `httpx_keep_alive_seconds`. A
+    comment can be `tick_seconds` late. A stream whose reader has taken nothing for `stall_seconds` is ended. When there
+    are `freeze_count` streams, and whenever their number has doubled, they are frozen: see `servicekit.api.collector`.
     """
 
     def __init__(
@@ -86,7 +90,7 @@ class OpenStreams:
         self.stall_seconds = stall_seconds
         self.tick_seconds = tick_seconds
         self._freeze_count = self._next_freeze_count = freeze_count
-        # One queue for each interval. In each, the one to which nothing has been sent for longest comes first.
+        # One queue for each interval between comments. In each, the stream that has been idle for longest comes first.
         self._queues: dict[float, OrderedDict[EventStream, None]] = {}
         self._ticker: asyncio.Task[None] | None = None
         self._listener: StopListener | None = None
@@ -101,7 +105,7 @@ class OpenStreams:
         return chain.from_iterable(self._queues.values())
 
     def add(self, stream: "EventStream") -> None:
-        if self._listener is None:  # a mounted application has no lifespan that would have called `start`
+        if self._listener is None:  # a mounted application has no lifespan, so nothing has called `start`
             self._listener = StopListener(self.stop)
         self._queues.setdefault(stream.keep_alive_seconds, OrderedDict())[stream] = None
         if self._is_stopping:
@@ -121,18 +125,18 @@ class OpenStreams:
                 self._ticker = None
 
     def sent(self, stream: "EventStream") -> None:
-        """Something has been sent on this stream."""
+        """Note that something was sent on this stream."""
         self._queues[stream.keep_alive_seconds].move_to_end(stream)
 
     def start(self, on_stop: Callable[[], None] | None = None) -> None:
-        """The service starts: streams may be opened. When it is told to stop they end, and `on_stop` is called."""
+        """The service starts, and streams may be opened. When it is told to stop, they end, and `on_stop` is called."""
         self._is_stopping = False
         self._on_stop = on_stop
         self._listener = StopListener(self.stop)
 
     @contextmanager
     def close_at_stop(self, closable: Closable) -> Iterator[None]:
-        """Close what is no stream, but what a request waits for, when the service stops."""
+        """Close what a request waits for when the service stops, though the request is no stream."""
         self._waits[closable] = None
         if self._is_stopping:
             closable.close()
@@ -142,14 +146,14 @@ class OpenStreams:
             del self._waits[closable]
 
     def end(self) -> None:
-        """The service has stopped."""
+        """The service has stopped: end everything, and give the signals back."""
         self.stop()
         if self._listener is not None:
             self._listener.remove()
             self._listener = None
 
     def stop(self) -> None:
-        """The service stops: end every stream, and each that is opened from now on. Clients come back by themselves."""
+        """The service stops: end all streams, and those that are opened from now on. Their clients connect again."""
         self._is_stopping = True
         if self._on_stop is not None:
             self._on_stop()
@@ -173,15 +177,16 @@ class OpenStreams:
                     await asyncio.sleep(0)  # thousands that send at once would hold up everything else
 
     def _list_due(self) -> list["EventStream"]:
-        # To all that come after the first one that is not due, something has been sent later.
+        # A queue is in order of the last sending, so all streams after the first one that is not due are not due
+        # either.
         return [stream for queue in self._queues.values() for stream in takewhile(EventStream.is_due, queue)]
 
 
 class EventStream(Response):
-    """Sends what there is to read, until the last event, the client's disconnect, or the service's stop.
+    """Sends the events of a reader until the last event, the client's disconnect, or the stop of the service.
 
-    Called by FastAPI it only asks its route to run it later, when the request's dependencies have been ended: a stream
-    may stay open for hours, and a database session with it.
+    When FastAPI calls it, it only asks its route to run it later, after the request's dependencies have ended. A stream
+    can be open for hours, and a database session would be held as long.
     """
 
     def __init__(
@@ -214,10 +219,10 @@ class EventStream(Response):
         try:
             async with self._opening as self._reader:
                 await self._send_events(self._reader, send)
-        except JobNotFound as error:  # deleted since the request was accepted
+        except JobNotFound as error:  # the job was deleted after the request was accepted
             deleted = JobEvent(error.job_id, None)
             await send({"type": "http.response.body", "body": self._encode(deleted), "more_body": True})
-        except (StoreUnavailable, RecordUnreadable) as error:  # the stream ends, and its client comes back by itself
+        except (StoreUnavailable, RecordUnreadable) as error:  # the stream ends, and its client connects again
             _log.error("%s", error)
         finally:
             disconnect.cancel()
@@ -225,16 +230,16 @@ class EventStream(Response):
             await send({"type": "http.response.body", "body": b""})
 
     def close(self) -> None:
-        """End the stream after what is still to be sent."""
+        """End the stream after the events that are still to be sent."""
         if self._reader is not None:
             self._reader.close()
 
     def is_due(self) -> bool:
-        """Whether nothing has been sent for so long that it is to be tended."""
+        """Whether the stream has been idle for so long that `tend` must be called."""
         return time.monotonic() - self._last_sent_at >= self.keep_alive_seconds
 
     def tend(self) -> None:
-        """Do what the passing of time asks for."""
+        """Send a comment on an idle stream; end a stream whose reader has taken nothing for too long."""
         if self._sending_since is not None:
             if time.monotonic() - self._sending_since >= self._streams.stall_seconds:
                 self.drop()
@@ -243,9 +248,9 @@ class EventStream(Response):
             self._reader.wake()
 
     def drop(self) -> None:
-        """End the stream if its reader takes nothing: stop waiting for it.
+        """End the stream if its reader takes nothing.
 
-        The server then logs that the response was not completed, which is so.
+        The server then logs that the response was not completed, which is true.
         """
         if self.is_stalled and self._task is not None:
             self._is_reader_gone = self._has_stalled = True
@@ -253,7 +258,7 @@ class EventStream(Response):
 
     @property
     def is_stalled(self) -> bool:
-        """Whether it is waiting for its reader to take something."""
+        """Whether the stream waits for its reader to take something."""
         return self._sending_since is not None
 
     async def _send_events(self, reader: Reader, send: Send) -> None:
@@ -262,7 +267,8 @@ class EventStream(Response):
         self._streams.add(self)
         try:
             await self._send(send, b"retry: %d\n" % RETRY_MILLISECONDS)
-            while True:  # no more calls within calls than needed: each is an object, in each of thousands of streams
+            # As few calls within calls as possible: each is a coroutine object in each of thousands of idle streams.
+            while True:
                 event = await reader.next_event()
                 if self._is_reader_gone or (event is None and reader.is_closed):
                     break
@@ -272,11 +278,11 @@ class EventStream(Response):
                         break
                 elif self._is_comment_due:
                     await self._send(send, _KEEP_ALIVE)
-                event = None  # which would be kept while the stream waits
+                event = None  # the variable would else keep the event while the stream waits for the next
         except asyncio.CancelledError:
             if not self._has_stalled or self._task is None:
                 raise
-            self._task.uncancel()
+            self._task.uncancel()  # `drop` has canceled it, and nobody else: the request ends in order
         finally:
             self._streams.remove(self)
             self._task = None
@@ -300,18 +306,18 @@ class EventStream(Response):
 
 
 def _list_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """The headers of a stream, made when they are sent: while it is open it need not keep them."""
+    """The headers of a stream. They are made when they are sent, so that thousands of streams need not keep them."""
     return [*_HEADERS, (b"connection", b"keep-alive")] if _may_keep_alive(scope) else [*_HEADERS]
 
 
 def _may_keep_alive(scope: Scope) -> bool:
-    """Whether the header of the guide is true of this connection; HTTP/2 forbids it, and HTTP/1.0 has no such thing."""
+    """Whether the connection may have `Connection: keep-alive`: HTTP/2 forbids it, and HTTP/1.0 does not know it."""
     return scope.get("http_version") == "1.1" and (b"connection", b"close") not in scope["headers"]
 
 
 def _is_from_httpx(scope: Scope) -> bool:
-    """Whether the reader is httpx, which gives up after five seconds of silence unless it is told otherwise.
+    """Whether the reader is httpx, which gives up after five seconds of silence by default.
 
-    Not everybody gets a comment that often: with thousands of idle streams that would be most of the work.
+    Other readers do not get comments that often: with thousands of idle streams, that would be most of the work.
     """
     return any(name == b"user-agent" and value.startswith(b"python-httpx") for name, value in scope["headers"])

@@ -1,18 +1,19 @@
-"""Hearing that the server stops, before it waits for open connections.
+"""The stop of the server, noticed before the server waits for open connections.
 
 uvicorn waits for open connections before it runs the lifespan's shutdown, and an event stream is open until its job
-ends. So streams must be ended by the stop signal itself. The server's own handler still runs, after ours.
+ends. So the stop signal itself must end the streams. The server's own handler runs afterwards.
 
-It may also stop without a signal: at a limit of requests, or because a program has set its `should_exit`. To see that,
-somebody has to look at it now and then; it is found as the owner of the handler that stood there before ours. Outside
-of the main thread it has no handlers, and is not found: there it needs uvicorn's `timeout_graceful_shutdown`.
+uvicorn can also stop without a signal: at its limit of requests, or because a program has set its `should_exit`. So the
+ticker of the streams looks at the server every second. The server is found as the owner of the signal handler that was
+installed before. Outside of the main thread it has no signal handlers, and is not found. Then uvicorn's
+`timeout_graceful_shutdown` is needed.
 
-It also waits for connections that are closed but whose reader takes nothing, until all has been written. Those are cut
-off when nothing has been taken for a second.
+uvicorn also waits for connections that are closed but whose reader takes nothing. They are cut off when nothing has
+been taken for a second.
 
-Who sends the same signal again wants the process to end at once. It does: jobs that run are given back by whoever takes
-over, as after an orderly stop. Another signal is not that: Ctrl-C reaches a whole group of processes, whose parent then
-passes on a SIGTERM.
+If the same signal comes again, the process ends at once. Its jobs are given back by the process that takes them over,
+as after an orderly stop. A different signal does not have this effect: Ctrl-C reaches a whole group of processes, and
+their parent then sends a SIGTERM as well.
 """
 
 import asyncio
@@ -24,14 +25,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 1.0  # a reader on a slow line takes something in a second; a stop must not take long
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopListener:
-    """Calls `stop` on the event loop that is running now when the process is told to stop, until it is removed.
+    """Calls `stop` on the present event loop when the process is told to stop, until it is removed.
 
-    Only in the main thread can signals be heard; elsewhere (a test client, say) this does nothing.
+    Python allows signal handlers in the main thread only. In another thread (a test client's) this does nothing.
     """
 
     def __init__(self, stop: Callable[[], None]) -> None:
@@ -42,12 +43,12 @@ class StopListener:
             self._listeners = [_SignalListener(number, self._hear) for number in _SIGNALS]
 
     def remove(self) -> None:
-        """Give the signals back to the handlers that were there before."""
+        """Give the signals back to the handlers that were installed before."""
         for listener in reversed(self._listeners):
             listener.restore()
 
     def look(self) -> None:
-        """Call `stop` if the server stops and no signal has told so."""
+        """Call `stop` if the server stops without a signal."""
         server = self._find_server()
         is_serving = all(listening.is_serving() for listening in getattr(server, "servers", ()))
         if getattr(server, "should_exit", False) or not is_serving:
@@ -62,7 +63,7 @@ class StopListener:
         self._loop.call_later(_LOOK_SECONDS, self._cut_off_stalled, {})
 
     def _cut_off_stalled(self, before: dict[asyncio.Transport, int]) -> None:
-        """End the closed connections of which as much waits to be taken as a second ago; do so every second."""
+        """End closed connections whose reader has taken nothing since the last look; look again every second."""
         transports = self._list_transports()
         waiting = {transport: _waiting_bytes(transport) for transport in transports if transport.is_closing()}
         for transport, count in waiting.items():
@@ -77,33 +78,35 @@ class StopListener:
         return [transport for transport in transports if transport is not None]
 
     def _find_server(self) -> object:
-        # uvicorn has no interface for this. Of another server, or another uvicorn, there is nothing to be seen.
+        # uvicorn has no interface for this, so its attributes are looked at. Another server, or a uvicorn whose
+        # attributes have changed, is not found, and nothing is done.
         owners = (getattr(listener.last_handler(), "__self__", None) for listener in self._listeners)
         return next((owner for owner in owners if hasattr(owner, "server_state")), None)
 
 
 class _SignalListener:
-    """Stands before the handler that was installed, and passes every signal on to it."""
+    """A signal handler in front of the one that was installed before, to which it passes every signal on."""
 
     def __init__(self, number: signal.Signals, hear: Callable[[], None]) -> None:
         self._number = number
         self._hear = hear
         self._has_heard = False
         self._next = signal.getsignal(number)
-        if callable(self._next):  # else the signal ends the process or is ignored, and is not ours to hear
+        if callable(self._next):  # else the signal ends the process or is ignored, and that must stay so
             signal.signal(number, self._pass_on)
 
     def restore(self) -> None:
-        if signal.getsignal(self._number) == self._pass_on:  # not if somebody stands before us by now
+        # If other code has installed a handler since, it may call this one, which must then stay.
+        if signal.getsignal(self._number) == self._pass_on:
             signal.signal(self._number, self._next)
 
     def last_handler(self) -> object:
-        """The server's own handler: another service of this process may stand between."""
+        """The server's own handler, behind those of other services of this process."""
         owner = getattr(self._next, "__self__", None)
         return owner.last_handler() if isinstance(owner, _SignalListener) else self._next
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        if self._has_heard:
+        if self._has_heard:  # the same signal again: end at once, as if there were no handlers
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self._has_heard = True
@@ -113,13 +116,14 @@ class _SignalListener:
 
 
 def _waiting_bytes(transport: asyncio.Transport) -> int:
-    """How much of what was written its reader has not taken yet, as far as can be told."""
+    """How many bytes the reader has not taken yet, as far as the system tells that."""
     count = transport.get_write_buffer_size()
     if sys.platform == "linux":
         import fcntl
         import termios
 
-        # The kernel can hold megabytes, and lets a slow reader take a third of them before it asks us for more.
+        # The kernel can hold megabytes of these bytes, and asks for more only when a reader has taken a third of them.
+        # So a slow reader would look like one that takes nothing.
         with suppress(OSError, AttributeError):
             held = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
             count += struct.unpack("i", held)[0]

@@ -1,4 +1,4 @@
-"""Submitting a job from an endpoint, and the answer to it."""
+"""Submissions from endpoints, and their responses."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
@@ -39,18 +39,18 @@ P = ParamSpec("P")
 
 _KEY_HEADER: Final = "Idempotency-Key"
 _HEADERS: Final = frozenset({b"idempotency-key", b"prefer", *SITE_HEADERS})
-"""Those that a submission heeds."""
+"""The headers that a submission reads."""
 _ULID: Final = "01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
 _ABSENT: Final = ...
 
 
-# Asked for every answer, by a call that is not Python's.
+# pydantic calls these for every response. A `partial` of a function in C costs less than a function in Python.
 _is_none: Final = partial(is_, None)
 _is_absent: Final = partial(is_, _ABSENT)
 
 
 class JobSubmitted(BaseModel):
-    """The answer to an accepted job: where to look for it. If it was waited for and has ended, also what came of it."""
+    """The response to an accepted job: where to look for it. If the client waited for its end, also how it ended."""
 
     job_id: str = Field(description="The job's ULID.", examples=[_ULID])
     message: str = Field(description="For people.", examples=["Job submitted. Stream real-time status..."])
@@ -69,18 +69,18 @@ class JobSubmitted(BaseModel):
     error: str | None = Field(default=None, exclude_if=_is_none, description="Why it failed, if it did.")
 
     def with_message(self, message: str) -> Self:
-        """The same answer with another text for people."""
+        """The same response with another `message`."""
         return self.model_copy(update={"message": message})
 
 
 class JobSubmitter:
-    """Submits a job for an endpoint, and makes the response say so: 202, and `Location` of the job.
+    """Submits a job for an endpoint, and sets the response: status 202, and the job's `Location`.
 
     @app.post("/train", status_code=202)
     async def train(model: Model, submit: SubmitJob) -> JobSubmitted:
         return await submit(train_model, model.name)
 
-    A client that sends `Prefer: wait=5` is answered when the job has ended, with 200, or after so many seconds.
+    A client that sends `Prefer: wait=5` gets the response when the job has ended, with status 200, or after 5 seconds.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class JobSubmitter:
         self._wait = wait
 
     def with_options(self, **options: Unpack[OptionChanges]) -> "JobSubmitter":
-        """A submitter of jobs with these options (see `JobOptions`), which go before the request's own.
+        """A submitter that gives jobs these options (see `JobOptions`). They replace those of the request.
 
-        A value that makes no sense is taken for the client's mistake, and answered by 422. An option that does not
+        A value that makes no sense counts as the client's mistake, and is answered by 422. An option that does not
         exist is the endpoint's own mistake: `ConfigurationError`.
         """
         try:
@@ -120,7 +120,7 @@ class JobSubmitter:
     async def __call__(self, target: JobTarget, /, *args: Any, **kwargs: Any) -> JobSubmitted:
         """Submit like `Scheduler.add_job`, with its errors. Arguments that do not fit are answered by 422.
 
-        With an idempotency key, of the request or of `with_options`, the job may be one that was submitted before.
+        With an idempotency key, of the request or of `with_options`, the job can be one that was submitted before.
         """
         scheduler = self._scheduler.with_options(**self._options) if self._options else self._scheduler
         try:
@@ -131,14 +131,15 @@ class JobSubmitter:
         return await self._answer(job_id)
 
     async def earlier(self) -> JobSubmitted | None:
-        """The answer to this request if an earlier one with its idempotency key has submitted a job already.
+        """The response to this request if an earlier one with the same idempotency key has submitted a job already.
 
         For endpoints that do something of their own before they submit, such as to insert a row: ask first, and if
-        there is an answer, return it and do nothing. `None` if there is no such job, or no key. What the two requests
-        ask for is not compared.
+        there is a response, return it and do nothing else. `None` if there is no such job, or no key. The contents of
+        the two requests are not compared.
 
-        Of two requests at once both can get `None`, and both insert their row. Then the second that submits gets the
-        first one's job, if the arguments are the same, or else `IdempotencyConflict`: remove its row, and ask again.
+        Two requests at the same time can both get `None`, and both insert their row. Then the second one that submits
+        gets the first one's job if the arguments are the same, else `IdempotencyConflict`: remove its row, and ask
+        again.
         """
         key = self._options.get("idempotency_key")
         job_id = None if key is None else await self._scheduler.find_by_key(key)
@@ -151,7 +152,7 @@ class JobSubmitter:
     async def _wait_for_end(self, submitted: JobSubmitted, wait: PreferredWait) -> JobSubmitted:
         job_id = submitted.job_id
         self._response.headers["preference-applied"] = f"wait={wait.seconds}"
-        # That it was accepted is said whatever has happened since.
+        # The job was accepted, so the client gets this response even if the job cannot be read or was deleted.
         with suppress(JobNotFound, RecordUnreadable, StoreUnavailable):
             await wait_for_end(self._request, self._scheduler, job_id, wait.seconds_left)
             record = await self._scheduler.get_record(job_id)
@@ -164,18 +165,18 @@ class JobSubmitter:
     async def _find_result(self, job_id: str) -> object:
         try:
             return from_json(result_json(job_id, await self._scheduler.get_result(job_id)))
-        except (ResultUnavailable, ValueError):  # numbers with thousands of digits, or nested too deeply
+        except (ResultUnavailable, ValueError):  # `ValueError`: a number of thousands of digits, or nested too deeply
             return _ABSENT
 
 
 class JobSubmitterSync:
-    """`JobSubmitter` for `def` endpoints, which run in threads: the same calls, each of which blocks its thread.
+    """`JobSubmitter` for `def` endpoints, which run in threads. It has the same calls, and each blocks its thread.
 
     @app.post("/train", status_code=202)
     def train(model: Model, submit: SubmitJobSync) -> JobSubmitted:
         return submit(train_model, model.name)
 
-    In an `async def` endpoint they raise `WouldBlock`.
+    In an `async def` endpoint, the calls raise `WouldBlock`.
     """
 
     def __init__(self, submitter: JobSubmitter, loop: asyncio.AbstractEventLoop) -> None:
@@ -193,7 +194,7 @@ class JobSubmitterSync:
     def __call__(self, target: Coroutine[Any, Any, object] | Command, /) -> JobSubmitted: ...
 
     def __call__(self, target: JobTarget, /, *args: Any, **kwargs: Any) -> JobSubmitted:
-        """Submit, as `JobSubmitter` does. A client that wants to wait (`Prefer`) holds the thread meanwhile."""
+        """Submit like `JobSubmitter`. If the client wants to wait (`Prefer`), the thread is blocked meanwhile."""
         check_may_block("SubmitJobSync", "`SubmitJob`")
         submit: Callable[..., Coroutine[Any, Any, JobSubmitted]] = self._submitter.__call__
         return wait_for(start_on(self._loop, submit(target, *args, **kwargs)))
@@ -205,10 +206,10 @@ class JobSubmitterSync:
 
 
 def answer_submission(request: Request, response: Response, job_id: str) -> JobSubmitted:
-    """Say that the job is accepted, and where it is."""
+    """Set the response for an accepted job, and return its body."""
     url = f"{jobs_path(request)}/{job_id}"
     response.status_code = 202
-    if response.raw_headers:  # there may be one already, of another job or of the endpoint's own
+    if response.raw_headers:  # there can be a `Location` already, of another job or of the endpoint
         response.headers["location"] = url
     else:
         response.raw_headers.append((b"location", url.encode("latin-1")))
@@ -218,10 +219,10 @@ def answer_submission(request: Request, response: Response, job_id: str) -> JobS
 
 async def get_submitter(request: Request, response: Response) -> JobSubmitter:
     """The dependency behind `SubmitJob`."""
-    # As parameters for FastAPI the headers would cost every submission as much as the job itself does.
+    # The headers are read here: as parameters of FastAPI they would cost each submission as much as the job itself.
     headers = [header for header in request.scope["headers"] if header[0] in _HEADERS]
-    if headers:  # a request of a program that is no browser often has none of these
-        check_site(request.scope)  # before anything of the user's is called
+    if headers:  # requests of programs that are no browsers often have none of these
+        check_site(request.scope)  # before the user's code is called, which could change something
     scheduler = find_scheduler(request) or await solve_scheduler(request)
     if not headers:
         return JobSubmitter(scheduler, request, response)
@@ -251,7 +252,7 @@ def _find_idempotency_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 def _decode(value: bytes) -> str:
-    """A header's text: UTF-8 from most programs, Latin-1 from browsers."""
+    """The text of a header. Most programs send UTF-8, and browsers send Latin-1."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -262,7 +263,7 @@ SubmitJobSync = Annotated[JobSubmitterSync, Depends(get_sync_submitter)]
 
 
 def document_submissions(app: FastAPI) -> None:
-    """Let the application's OpenAPI document have what goes with every answer that is a `JobSubmitted`."""
+    """Add the headers and responses of submissions to every operation of the document that returns `JobSubmitted`."""
     extend_document(app, _document_all)
 
 

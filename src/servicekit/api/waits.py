@@ -12,26 +12,26 @@ from fastapi import Request
 from servicekit.api.state import find_service
 from servicekit.engine.scheduler import Scheduler
 
-MAX_WAIT_SECONDS: Final = 60
-_MOST_DIGITS: Final = 9
+MAX_WAIT_SECONDS: Final = 60  # proxies close connections that are silent for a minute
+_MOST_DIGITS: Final = 9  # a longer number is above the maximum, and Python refuses to read thousands of digits
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"?')
 
 
 @dataclass(frozen=True, slots=True)
 class PreferredWait:
-    """How long a client wants to wait for what its request makes: `Prefer: wait=5`, as RFC 7240 has it."""
+    """How long a client wants to wait for the end of its job: `Prefer: wait=5` of RFC 7240."""
 
     seconds: int
     until: float
-    """A time of the event loop."""
+    """The end of the wait, as a time of the event loop."""
 
     @classmethod
     def of(cls, headers: Iterable[tuple[bytes, bytes]]) -> Self | None:
-        """What the headers say, but no more than `MAX_WAIT_SECONDS`; `None` if they say nothing, or make no sense."""
+        """The wait that the headers ask for, at most `MAX_WAIT_SECONDS`; `None` if there is none that makes sense."""
         lines = [str(value, "latin-1") for name, value in headers if name == b"prefer"]
         for preference in _QUOTED.sub(_unquote, ",".join(lines)).split(",") if lines else ():
             name, _, value = preference.partition(";")[0].partition("=")
-            if name.strip().lower() == "wait":  # only the first one counts
+            if name.strip().lower() == "wait":  # by the RFC, only the first one counts
                 return cls._parse(value.strip())
         return None
 
@@ -45,12 +45,12 @@ class PreferredWait:
 
     @property
     def seconds_left(self) -> float:
-        """How much of it is left for the end of a job."""
+        """How many seconds of the wait are left: the submission itself has taken some."""
         return max(0.0, self.until - asyncio.get_running_loop().time())
 
 
 def _unquote(quoted: re.Match[str]) -> str:
-    """A quoted number as it is; of other quoted texts nothing, since they may contain what separates preferences."""
+    """A quoted number without its quotes. Other quoted texts are dropped, since they can contain commas."""
     return quoted[1] if quoted[1].isdigit() else ""
 
 
