@@ -1,7 +1,8 @@
-"""What a web service needs: the builder, its features, and what endpoints ask for."""
+"""The web service: the builder, its features, and the dependencies of endpoints."""
 
 from servicekit.api.collector import paused
 
+# These imports make objects that live as long as the process. The garbage collector would look at them again and again.
 with paused():
     from servicekit.api.builder import ServiceBuilder
     from servicekit.api.checks import HealthCheck, Notice

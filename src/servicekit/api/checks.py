@@ -1,27 +1,27 @@
-"""Health checks: what they say, and one that many share."""
+"""Health checks: their answers, and a check whose answer many requests share."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-_HEALTHY_SECONDS: Final = 5.0
+_HEALTHY_SECONDS: Final = 5.0  # spares the store all but one of many askers, and a new problem is still seen soon
 
 HealthCheck = Callable[[], Awaitable[str | None] | str | None]
-"""Says what is wrong, or `None` if all is well. A plain function runs in a thread."""
+"""Returns what is wrong, or `None` if all is well. A plain function runs in a thread."""
 
 
 class Notice(str):
-    """What a health check has found where the service is fit for work all the same."""
+    """The text of a health check that has found something wrong, though the service can work."""
 
     __slots__ = ()
 
 
 class SharedCheck:
-    """A check that costs something, for all who ask at about the same time.
+    """A check whose answer is shared, since it costs something.
 
-    Those who ask while it is under way get its answer. That all is well holds for five seconds; that something is wrong
-    holds for nobody else, so that the end of the trouble is seen at once.
+    Requests that come while it runs get its answer. The answer that all is well is kept for five seconds. The answer
+    that something is wrong is not kept, so that the end of the problem is seen at once.
     """
 
     def __init__(self, check: Callable[[], Awaitable[str | None]]) -> None:
@@ -30,12 +30,12 @@ class SharedCheck:
         self._well_until = 0.0
 
     async def ask(self) -> str | None:
-        """What is wrong, or `None`."""
+        """What is wrong, or `None` if all is well."""
         if time.monotonic() < self._well_until:
             return None
         if self._asked is None or self._asked.done() or self._asked.get_loop() is not asyncio.get_running_loop():
             self._asked = asyncio.create_task(self._try(), name="servicekit health")
-        return await asyncio.shield(self._asked)  # who asks may go away, the others want to know
+        return await asyncio.shield(self._asked)  # one request can be canceled, and others wait for the same answer
 
     async def _try(self) -> str | None:
         problem = await self._check()

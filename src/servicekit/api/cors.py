@@ -1,4 +1,4 @@
-"""The CORS feature: pages from other origins."""
+"""The CORS feature: it allows pages of other origins."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,9 @@ class Cors(Passive):
     """Lets pages of other origins call the service and open its streams.
 
     - `allow_origins`: such as `["https://app.example.com"]`; `["*"]` for every origin.
-    - `allow_credentials`: whether cookies are sent along. Browsers demand named origins for that.
+    - `allow_credentials`: whether browsers send cookies along. They demand named origins for that.
+
+    `ConfigurationError` for origins that are no list, and for `"*"` with credentials.
     """
 
     def __init__(self, *, allow_origins: Sequence[str], allow_credentials: bool = False) -> None:

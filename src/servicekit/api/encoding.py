@@ -22,17 +22,17 @@ _DELETED: Final = b'data: {"status": "deleted"}\n\n'
 
 
 def record_json(record: JobRecord, *, expose_traceback: bool) -> bytes:
-    """The record as JSON on one line; its traceback only if that may be seen."""
+    """The record as JSON on one line, with its traceback only if `expose_traceback`."""
     if expose_traceback or record.error_traceback is None:
         return _RECORD.dump_json(record)
     return _RECORD.dump_json(replace(record, error_traceback=None))
 
 
 def result_json(job_id: str, result: object) -> bytes:
-    """The result of a completed job as JSON; `ResultDropped` for what is kept in memory and is none."""
+    """The result of a completed job as JSON. `ResultDropped` if it cannot be written as JSON, as can be in memory."""
     try:
         return show_result(result)
-    except Exception as error:  # it may call the user's code
+    except Exception as error:  # it can be the user's code, called for a value of a class of its own
         raise ResultDropped(job_id, JobStatus.COMPLETED) from error
 
 
@@ -42,7 +42,7 @@ def list_json(records: Sequence[JobSummary]) -> bytes:
 
 
 def encode_event(event: JobEvent | LogEvent | JobChange, *, expose_traceback: bool) -> bytes:
-    """The event as a stream sends it: of one job, of one job with its log, or of all."""
+    """The event as a stream sends it: a stream of one job, of one job with its log, or of all jobs."""
     if isinstance(event, JobChange):
         return _encode_change(event, expose_traceback=expose_traceback)
     if isinstance(event, LogEvent):
@@ -67,7 +67,7 @@ def _encode_change(change: JobChange, *, expose_traceback: bool) -> bytes:
 
 
 def _encode_log_event(event: LogEvent, *, expose_traceback: bool) -> bytes:
-    """Each line as an event of its own type; a change as in a stream without the log, but for its `id:`."""
+    """Each line as an event of type `log`. A change is as in a stream without the log, but has another `id:`."""
     if isinstance(event.told, list):
         return b"".join(_encode_line(event.version, line) for line in event.told)
     change = encode_event(event.told, expose_traceback=expose_traceback)
@@ -85,9 +85,9 @@ def _with_id(number: int, json: bytes) -> bytes:
 
 
 def _on_one_line(json: bytes) -> bytes:
-    """Escape what JSON leaves as it is, and readers that split text as `str.splitlines` does take for a line's end.
+    """Escape characters that JSON allows, but at which `str.splitlines` breaks a line, as httpx's `iter_lines` does.
 
-    httpx's `iter_lines` is one. CR and LF, which alone end a line of an event stream, are escaped by JSON.
+    By the standard, only CR and LF end a line of an event stream, and JSON escapes these.
     """
     if not json.isascii():
         for character in ("\u0085", "\u2028", "\u2029"):

@@ -1,4 +1,4 @@
-"""The health feature: is the service fit to work?"""
+"""The health feature: `/health` says whether the service can work."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -25,25 +25,25 @@ class HealthStatus(StrEnum):
 
 
 class CheckResult(BaseModel):
-    """What one check has found."""
+    """The result of one check."""
 
     state: HealthStatus
     message: Annotated[str | None, Field(description="What is wrong.", examples=[None])] = None
 
 
 class HealthReport(BaseModel):
-    """The service's health, and that of its parts."""
+    """The health of the service and of its parts."""
 
     status: Annotated[HealthStatus, Field(examples=[HealthStatus.HEALTHY])]
     checks: dict[str, CheckResult]
 
 
 class Health(Passive):
-    """`GET /health`: 503 if a check finds the service unfit for work, else 200.
+    """`GET /health`: 503 if a check finds that the service cannot work, else 200.
 
-    A check is a function that says what is wrong, or `None`; one that raises has found something, too. A plain function
-    runs in a thread, an `async` one on the event loop. A `Notice` says what is wrong with a part that the rest works
-    without: `degraded`, and 200. `ConfigurationError` for a check that cannot be called.
+    A check is a function that returns what is wrong, or `None`. If it raises, the error is what is wrong. A plain
+    function runs in a thread, an `async` one on the event loop. If it returns a `Notice`, the service can work without
+    what is wrong: the status is `degraded`, with 200. `ConfigurationError` for a check that cannot be called.
     """
 
     def __init__(self, *, path: str = "/health", checks: Mapping[str, HealthCheck] | None = None) -> None:
@@ -69,7 +69,7 @@ class Health(Passive):
 
 
 async def get_health(request: Request, response: Response) -> HealthReport:
-    """Whether the service is fit to work, and what is wrong if it is not."""
+    """Whether the service can work, and what is wrong."""
     found = {name: await _run_check(check) for name, check in service_state(request.app).health_checks.items()}
     response.status_code = 200 if all(is_fit for _, is_fit in found.values()) else 503
     checks = {name: check for name, (check, _) in found.items()}
@@ -80,17 +80,17 @@ async def get_health(request: Request, response: Response) -> HealthReport:
 async def _call(check: HealthCheck) -> object:
     if iscoroutinefunction(check):
         return await check()
-    found = await run_in_threadpool(check)  # it may block
+    found = await run_in_threadpool(check)  # a plain function may block
     return await found if isawaitable(found) else found
 
 
 async def _run_check(check: HealthCheck) -> tuple[CheckResult, bool]:
-    """What the check has found, and whether the service is fit for work."""
+    """The result of the check, and whether the service can work."""
     found: object = None
     try:
         found = await _call(check)
         problem = None if found is None else clip(str.__str__(str(found)), MAX_ERROR_CHARACTERS)
-    except Exception as error:  # the check is the user's code; that it failed is what it found
+    except Exception as error:  # a check is the user's code, and its error means that something is wrong
         problem = describe_error(error)
     result = CheckResult(state=HealthStatus.DEGRADED if problem else HealthStatus.HEALTHY, message=problem)
     return result, not problem or isinstance(found, Notice)

@@ -1,4 +1,4 @@
-"""What a service says of itself."""
+"""The name and the description of a service."""
 
 import re
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class ServiceInfo(BaseModel):
-    """A service's name and description. Only `display_name` is needed. They head the page at `/docs`."""
+    """A service's name and description, which the page at `/docs` shows. Only `display_name` is required."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

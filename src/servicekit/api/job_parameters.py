@@ -1,4 +1,4 @@
-"""What the job routes can be asked with."""
+"""The parameters of the job routes."""
 
 import re
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from servicekit.jobs.options import MAX_TEXT_CHARACTERS
 from servicekit.jobs.query import JobFilter
 from servicekit.jobs.status import JobStatus
 
-MAX_JOB_IDS: Final = 100
+MAX_JOB_IDS: Final = 100  # a page of a list; and a URL must stay below 8 KiB, which proxies allow
 
-# Told, and not checked by FastAPI: the guide answers 400 to what is no ULID, not 422.
+# In the document only: FastAPI would answer 422 to a text that is no ULID, and these routes answer 400.
 _ULID: Final[dict[str, JsonValue]] = {"pattern": "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"}
 
 
@@ -55,13 +55,14 @@ async def parse_cursor(
 
 
 class EventId(NamedTuple):
-    """What a reader has had of a job."""
+    """How far a client has read a job's stream."""
 
     version: int
     line_number: int
-    """Of the log; 0 if it was not asked for."""
+    """The newest line of the log that it has had; 0 if it reads no log."""
 
 
+# Of 17 digits at most, so that they fit into the integers of a file.
 _EVENT_ID: Final = re.compile(r"([0-9]{1,17})(?:\.([0-9]{1,17}))?")
 _LastEventId = Annotated[
     str | None, Header(description="The last `id:` that the client has had. `EventSource` sends it by itself.")
@@ -75,13 +76,13 @@ _LastEventIdInQuery = Annotated[
 async def _parse_last_job_event_id(
     last_event_id: _LastEventId = None, in_query: _LastEventIdInQuery = None
 ) -> EventId | None:
-    """The last event of a job that a client has seen. What is none is ignored, as the client cannot mend it."""
+    """The last event of a job that a client has had. A wrong id is ignored: `EventSource` would send it for ever."""
     match = _EVENT_ID.fullmatch(last_event_id or in_query or "")
     return match and EventId(int(match[1]), int(match[2] or 0))
 
 
 async def _parse_last_event_id(last_event_id: _LastEventId = None, in_query: _LastEventIdInQuery = None) -> int | None:
-    """The same of the stream of all jobs."""
+    """The last event of the stream of all jobs that a client has had."""
     event_id = await _parse_last_job_event_id(last_event_id, in_query)
     return event_id and event_id.version
 
@@ -90,12 +91,12 @@ Text = Annotated[str, Query(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
 _Entry = Annotated[str, StringConstraints(pattern=r"^[^:]+:", max_length=2 * MAX_TEXT_CHARACTERS + 1)]
 
 
-# What clients take for the name of a parameter. Others that are unknown are ignored: some tools add one of their own.
+# Names that clients use by mistake for a parameter. Other unknown names are ignored, since some tools add their own.
 _MISNOMERS: Final = {"status": "status_filter", "state": "status_filter", "tags": "tag"}
 
 
 def _refuse_misnomers(request: Request) -> None:
-    """A filter that was meant and not heeded would show all jobs."""
+    """Answer 422 to a wrong name of a filter: it would else be ignored, and all jobs would be shown."""
     for name, right_name in _MISNOMERS.items():
         if name in request.query_params:
             text = f"There is no parameter of this name. Use {right_name}"

@@ -1,4 +1,4 @@
-"""What the job routes can answer, for the OpenAPI document."""
+"""The responses of the job routes, for the OpenAPI document."""
 
 from typing import Any, Final
 
@@ -89,11 +89,11 @@ _EVENT_DATA: Final = {
 
 
 def _event_stream(number: str, example: str) -> dict[str, Any]:
-    """The content of a response that is an event stream, whose events' `id:` is this."""
+    """The content of a response that is an event stream. `number` describes the `id:` of its events."""
     return {
         "text/event-stream": {
-            "schema": _EVENT_DATA,  # of each event: clients are generated from this
-            "x-itemSchema": {  # OpenAPI 3.2 has it without the x-
+            "schema": _EVENT_DATA,  # of the data of one event: generators of clients make a class from it
+            "x-itemSchema": {  # `itemSchema` in OpenAPI 3.2; FastAPI writes 3.1
                 "type": "object",
                 "properties": {
                     "id": {"type": "string", "description": number},

@@ -1,4 +1,4 @@
-"""The routes to look at jobs, stream, cancel, repeat and delete them. Submitting is up to the service's endpoints."""
+"""The routes to list, read, stream, cancel, repeat and delete jobs. Endpoints of the service submit jobs."""
 
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
@@ -36,7 +36,7 @@ from servicekit.jobs.query import JobFilter
 from servicekit.jobs.record import JobRecord, JobSummary
 from servicekit.jobs.status import JobStatus
 
-DEFAULT_POLL_SECONDS: Final = 0.5
+DEFAULT_POLL_SECONDS: Final = 0.5  # smooth for a progress bar, and two events a second for each of thousands of readers
 
 
 class JobStats(BaseModel):
@@ -51,7 +51,7 @@ class JobStats(BaseModel):
 
 
 def add_job_routes(app: FastAPI, prefix: str) -> None:
-    """Add the routes to the application itself: an included router costs every request of the application."""
+    """Add the routes to the application itself, since an included router would cost every request some time."""
     add = partial(
         app.router.add_api_route,
         tags=["jobs"],
@@ -61,7 +61,7 @@ def add_job_routes(app: FastAPI, prefix: str) -> None:
     stats, stream_of_all = f"{prefix}/$stats", f"{prefix}/$stream"
     job, stream = f"{prefix}/{{job_id}}", f"{prefix}/{{job_id}}/$stream"
     add(prefix, list_jobs, summary="List jobs", response_model=list[JobSummary], responses=LIST)
-    # Before the routes that would take these for a job's id.
+    # Before the routes with `{job_id}`, which would take `$stats` for an id.
     add(stats, count_jobs, summary="Count jobs", response_model=JobStats, responses=STATS)
     add(stream_of_all, stream_jobs, summary="Watch all jobs live", response_class=Response, responses=STREAM_OF_ALL)
     add(stream_of_all, stream_jobs, methods=["HEAD"], include_in_schema=False)
@@ -143,10 +143,10 @@ async def stream_jobs(
         ),
     ] = DEFAULT_POLL_SECONDS,
 ) -> Response:
-    """What becomes of all jobs that the filter lets through, pushed, for a page that shows many of them.
+    """The changes of all jobs that match the filter, as they happen, for a page that shows many jobs.
 
-    It begins with the newest, as they are; a client that comes back with `Last-Event-ID` gets what has changed since.
-    That a job was deleted is told whatever the filter, but for `id`.
+    It begins with the newest jobs as they are. A client that comes back with `Last-Event-ID` gets the changes since
+    then. Every deletion of a job is sent, whatever the filter; only with `id`, just those of these jobs.
     """
     state = service_state(request.app)
     feed = scheduler.follow(wanted, last_event_id, poll_interval, job_ids=job_ids)
@@ -167,7 +167,7 @@ async def get_job(
         ),
     ] = None,
 ) -> Response:
-    """Everything that is known about the job now, or when it has ended."""
+    """The job's record, now or when the job has ended."""
     if wait:
         await wait_for_end(request, scheduler, job_id, wait)
     return _answer(request, await scheduler.get_record(job_id))
@@ -200,7 +200,7 @@ async def cancel_job(request: Request, scheduler: SchedulerDependency, job_id: J
 async def retry_job(
     request: Request, response: Response, scheduler: SchedulerDependency, job_id: JobId
 ) -> JobSubmitted:
-    """Submit the target and arguments of a job that has ended again: as a new job, whose `retry_of` names this one."""
+    """Submit the target and arguments of an ended job again, as a new job whose `retry_of` is the old one."""
     return answer_submission(request, response, await scheduler.retry(job_id))
 
 
@@ -223,12 +223,13 @@ async def stream_job(
         ),
     ] = DEFAULT_POLL_SECONDS,
 ) -> Response:
-    """The job's changes as they happen, pushed, for `EventSource`, `curl -N` and every other reader of event streams.
+    """The job's changes as they happen, for `EventSource`, `curl -N` and every other reader of event streams.
 
-    A client that comes back with `Last-Event-ID` gets what it has missed.
+    A client that comes back with `Last-Event-ID` gets the changes that it has missed.
     """
     version, line_number = last_event_id or (None, 0)
-    # The stream will end at once and its client come back; at a 503 many never do.
+    # An error here is not answered: the stream begins, ends at once, and its client comes back. After a 503, many
+    # clients never come back.
     with suppress(StoreUnavailable, RecordUnreadable):
         record = await scheduler.get_record(job_id)
         if record.status.is_terminal and version == record.version:
@@ -245,5 +246,5 @@ async def stream_job(
 
 
 async def delete_job(scheduler: SchedulerDependency, job_id: JobId) -> None:
-    """Forget the job at once, and stop it if it runs. Open streams get `{"status": "deleted"}` and end."""
+    """Delete the job at once, and stop it if it runs. Open streams get `{"status": "deleted"}` and end."""
     await scheduler.delete(job_id)

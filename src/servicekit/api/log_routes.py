@@ -1,4 +1,4 @@
-"""The route to read a job's log. With `logs=true` the job's stream sends it live."""
+"""The route to read a job's log. The job's stream sends the log live with `logs=true`."""
 
 from enum import StrEnum
 from functools import partial
@@ -18,12 +18,12 @@ from servicekit.api.state import jobs_path
 from servicekit.jobs.log_lines import LogLine, LogPage
 from servicekit.jobs.terminal import strip_escapes
 
-MAX_LINES: Final = 10_000
-_LARGEST_NUMBER: Final = 2**53 - 1
+MAX_LINES: Final = 10_000  # one response is built in memory
+_LARGEST_NUMBER: Final = 2**53 - 1  # the largest whole number that JavaScript has, and far below a file's
 
 
 class LogFormat(StrEnum):
-    """How a log is answered."""
+    """The form of the response."""
 
     JSON = "json"
     TEXT = "text"
@@ -49,7 +49,7 @@ LOG: Final[Responses] = {
 
 
 def add_log_routes(app: FastAPI, prefix: str) -> None:
-    """Add the route to the application itself: an included router costs every request of the application."""
+    """Add the route to the application itself, since an included router would cost every request some time."""
     add = partial(
         app.router.add_api_route,
         tags=["jobs"],
@@ -72,7 +72,7 @@ async def get_job_log(
     limit: Annotated[int, Query(ge=1, le=MAX_LINES, description="The most lines at once.")] = 1_000,
     format: Annotated[LogFormat, Query(description="`text`: for a terminal, without colours.")] = LogFormat.JSON,  # noqa: A002
 ) -> Response:
-    """What the job has printed and logged, from the oldest line that is kept."""
+    """The lines that the job has printed and logged, from the oldest one that is kept."""
     if tail is None:
         page = await scheduler.get_log(job_id, after=after or 0, limit=limit)
     elif after is None:
@@ -89,6 +89,7 @@ async def get_job_log(
 def _answer(page: LogPage, after: int, log_format: LogFormat) -> Response:
     if log_format is LogFormat.TEXT:
         text = "".join(f"{strip_escapes(line.text)}\n" for line in page.lines)
+        # `nosniff`, since a browser could else take a log with HTML in it for a page, and run its scripts.
         return Response(text, media_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})
     next_after = page.lines[-1].number if page.lines else after
     log = JobLog(lines=page.lines, next_after=next_after, has_more=not page.is_last, dropped=page.dropped)

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Monitoring(Passive):
-    """`GET /metrics` in Prometheus's text format.
+    """`GET /metrics` in the text format of Prometheus.
 
-    `jobs_submitted_total`, `jobs_finished_total` by status, `jobs_deleted_total`, `job_duration_seconds`,
-    `jobs_pending`, `jobs_running`, `job_streams_open`, and what the process uses. The metrics live in a registry of
-    this application's own, so that two services in one process, or your own metrics in the default registry, do not
-    meet; pass `registry` to use yours.
+    The metrics are `jobs_submitted_total`, `jobs_finished_total` by status, `jobs_deleted_total`,
+    `job_duration_seconds`, `jobs_pending`, `jobs_running`, `job_streams_open`, and those of the process. They are in a
+    registry of this application, so that two services in one process do not mix, nor do your own metrics in the default
+    registry. Pass `registry` to use yours.
 
-    Needs the extra `monitoring`.
+    It needs the extra `monitoring`: `MissingExtra` without it.
     """
 
     def __init__(self, *, path: str = "/metrics", registry: "CollectorRegistry | None" = None) -> None:

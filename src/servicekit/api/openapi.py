@@ -1,4 +1,4 @@
-"""The application's OpenAPI document: names for generated clients, and the user's own endpoints first."""
+"""The application's OpenAPI document: names for generated clients, and the order of the paths."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -17,13 +17,13 @@ _TAGS: Final = {
 
 
 def name_operation(route: APIRoute) -> str:
-    """`list_jobs` -> `listJobs`: what the operation is called in generated clients, wherever the routes are."""
+    """The operation's name in generated clients, which does not depend on the path: `list_jobs` gives `listJobs`."""
     first, *others = route.name.split("_")
     return "".join([first, *(word.title() for word in others)])
 
 
 def extend_document(app: FastAPI, change: Callable[[Document], None]) -> None:
-    """Let `change` have its way with the document whenever it is asked for: also with what it has changed before."""
+    """Call `change` with the document whenever the document is asked for. It can get a document that it has changed."""
     describe = app.openapi
 
     def openapi() -> Document:
@@ -35,7 +35,7 @@ def extend_document(app: FastAPI, change: Callable[[Document], None]) -> None:
 
 
 def arrange_document(app: FastAPI) -> None:
-    """Let the document begin with the user's own endpoints, and say what our tags are about."""
+    """Put the user's own endpoints first in the document, and describe the tags of servicekit's routes."""
 
     def arrange(document: Document) -> None:
         ours = {route.path_format for route in app.routes if isinstance(route, APIRoute) and _is_ours(route)}
@@ -50,7 +50,7 @@ def _is_ours(route: APIRoute) -> bool:
 
 
 def _with_our_tags(document: Document) -> list[dict[str, Any]]:
-    """The tags that are described, and those of ours that operations have, unless the user describes them."""
+    """The document's tags, with those of servicekit that operations have and the user has not described."""
     operations = [operation for item in document["paths"].values() for operation in item.values()]
     used = {tag for operation in operations for tag in operation.get("tags", ())}
     described = document.get("tags", [])

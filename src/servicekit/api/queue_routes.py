@@ -1,4 +1,4 @@
-"""The routes to look at queues, pause and resume them."""
+"""The routes to list, pause and resume queues."""
 
 from functools import partial
 from typing import Annotated, Final
@@ -18,7 +18,7 @@ _CHANGED: Final[Responses] = {**UNAVAILABLE, **OTHER_SITE}
 
 
 def add_queue_routes(app: FastAPI, prefix: str) -> None:
-    """Add the routes to the application itself: an included router costs every request of the application."""
+    """Add the routes to the application itself, since an included router would cost every request some time."""
     add = partial(
         app.router.add_api_route,
         tags=["queues"],
@@ -46,7 +46,7 @@ async def list_queues(scheduler: SchedulerDependency) -> list[QueueRecord]:
 
 
 async def pause_queue(scheduler: SchedulerDependency, name: _Name) -> QueueRecord:
-    """Start no more jobs of this queue, in any process, until it is resumed. What runs already goes on."""
+    """Start no more jobs of this queue, in any process, until it is resumed. Running jobs go on."""
     await scheduler.queues.pause(name)
     return await _get(scheduler, name)
 

@@ -1,4 +1,4 @@
-"""What the schedule routes answer."""
+"""The responses of the schedule routes."""
 
 from datetime import datetime
 from typing import Final, Self
@@ -20,13 +20,13 @@ class CronTimetable(BaseModel):
 
 
 class EveryTimetable(BaseModel):
-    """Times that are so far apart."""
+    """Times that are a number of seconds apart."""
 
     every_seconds: float = Field(description="How many seconds.", examples=[60])
 
 
 class ScheduleRecord(BaseModel):
-    """What is known about one schedule."""
+    """A schedule and its state."""
 
     name: str = Field(description="The schedule's name.", examples=["nightly"])
     timetable: CronTimetable | EveryTimetable | None = Field(

@@ -1,4 +1,4 @@
-"""The routes to look at schedules, pause, resume and remove them. Adding them is up to the service's code."""
+"""The routes to list, read, pause, resume and remove schedules. The code of the service adds them."""
 
 from functools import partial
 from typing import Annotated
@@ -15,7 +15,7 @@ _Name = Annotated[str, Path(description="The schedule's name.", examples=["night
 
 
 def add_schedule_routes(app: FastAPI, prefix: str) -> None:
-    """Add the routes to the application itself: an included router costs every request of the application."""
+    """Add the routes to the application itself, since an included router would cost every request some time."""
     add = partial(
         app.router.add_api_route,
         tags=["schedules"],
@@ -36,20 +36,20 @@ async def list_schedules(scheduler: SchedulerDependency) -> list[ScheduleRecord]
 
 
 async def get_schedule(scheduler: SchedulerDependency, name: _Name) -> ScheduleRecord:
-    """When it submits a job the next time, and which was the last."""
+    """One schedule, with its next tick and its last job."""
     return ScheduleRecord.of(await scheduler.schedules.get(name))
 
 
 async def pause_schedule(scheduler: SchedulerDependency, name: _Name) -> ScheduleRecord:
-    """Submit no more jobs until it is resumed, in any process. What was submitted goes on."""
+    """Submit no more jobs of the schedule, in any process, until it is resumed. Jobs that were submitted go on."""
     return ScheduleRecord.of(await scheduler.schedules.pause(name))
 
 
 async def resume_schedule(scheduler: SchedulerDependency, name: _Name) -> ScheduleRecord:
-    """Go on with the first tick from now. What passed meanwhile is not made up for."""
+    """Go on with the first tick from now. Ticks that passed during the pause get no jobs."""
     return ScheduleRecord.of(await scheduler.schedules.resume(name))
 
 
 async def remove_schedule(scheduler: SchedulerDependency, name: _Name) -> None:
-    """Forget the schedule. It is back after the next start of a service whose code adds it: pause it instead."""
+    """Remove the schedule. If the service's code adds it, it is back after the next start: pause it instead."""
     await scheduler.schedules.remove(name)

@@ -1,4 +1,4 @@
-"""The logging feature: structured lines, with the request's id in each."""
+"""The logging feature: structured lines, each with the id of its request."""
 
 import logging
 import time
@@ -15,14 +15,14 @@ _access_log = logging.getLogger("servicekit.access")
 
 
 class Logging(Passive):
-    """Structured logging, one JSON object a line, on standard error; a line for each request, and for what becomes of
-    each job, unless `with_jobs(log_jobs=False)` says otherwise.
+    """Structured logging on standard error, one JSON object a line. Each request has a line, and so has each step in
+    the life of a job, unless `with_jobs(log_jobs=False)` turns these off.
 
-    The lines of a request, also those of your own loggers, carry its `request_id`: that of its `X-Request-ID` header,
-    or a new one; the response has it in the same header. Lines from inside a job carry its `job_id`. Handlers that the
-    root logger has already are left as they are.
+    The lines of a request, also those of your own loggers, have its `request_id`: that of its `X-Request-ID` header, or
+    a new one. The response has it in the same header. Lines that a job logs have its `job_id`. If the root logger has
+    handlers already, they are kept, and none is added.
 
-    Needs the extra `logging`.
+    It needs the extra `logging`: `MissingExtra` without it.
     """
 
     def __init__(self, *, level: int | str = logging.INFO) -> None:
@@ -34,9 +34,9 @@ class Logging(Passive):
 
 
 class RequestLog:
-    """Middleware that gives each request an id, and logs it when it has been answered.
+    """Middleware that gives each request an id, and logs the request when it has been answered.
 
-    Not Starlette's BaseHTTPMiddleware: that one would stand between a stream and its reader's disconnect.
+    It is not made of Starlette's `BaseHTTPMiddleware`, which would hide the disconnect of a stream's reader.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -56,14 +56,14 @@ class RequestLog:
 
 
 class _Exchange:
-    """One request and its response, as far as they are logged."""
+    """The facts of a request and its response that are logged."""
 
     __slots__ = ("_send", "_started_at", "_status", "request_id")
 
     def __init__(self, request_id: str, send: Send) -> None:
         self.request_id = request_id
         self._send = send
-        self._status = HTTPStatus.INTERNAL_SERVER_ERROR.value  # unless a response says otherwise
+        self._status = HTTPStatus.INTERNAL_SERVER_ERROR.value  # the server answers so if the application sends nothing
         self._started_at = time.perf_counter()
 
     async def send(self, message: Message) -> None:
