@@ -1,4 +1,4 @@
-"""What only this process can run: the file has no words for it."""
+"""What only this process can run: no database has words for it."""
 
 import logging
 from typing import Final

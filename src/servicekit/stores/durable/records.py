@@ -1,6 +1,6 @@
 """Records as rows, and rows as records.
 
-A newer version of servicekit, at work on the same file, may have words that this one does not know. What is beside the
+A newer version of servicekit, at work on the same jobs, may have words that this one does not know. What is beside the
 point is then left out of a record; without a status there is none, and whoever reads many leaves that job out.
 """
 
@@ -29,7 +29,7 @@ RECORD_COLUMNS: Final = (
 
 _NUMBERS: Final = frozenset({"attempt", "version", "priority"})
 _TEXT: Final = (str, type(None))
-# Another program can have put anything into the file: SQLite takes numbers for texts, but bytes for both.
+# Another program can have put anything there: SQLite takes numbers for texts, but bytes for both.
 _RECORD_KINDS: Final = tuple(int if name in _NUMBERS else _TEXT for name in RECORD_COLUMNS.split(", "))
 
 Row = Sequence[Any]

@@ -46,7 +46,7 @@ class ClaimedJob(NamedTuple):
 
 
 class ProcessForgotten(Exception):
-    """Others took this process for dead, because the file that it holds locked is gone: its jobs are theirs now."""
+    """Others took this process for dead: its jobs are theirs now."""
 
 
 class ClaimRequest(NamedTuple):
@@ -214,9 +214,9 @@ class PruneGroup(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A process that works on the file, or did."""
+    """A process that works on the jobs, or did."""
 
     id: int
     lock: str | None
-    """The name of the file that it holds locked; `None` if it is not on the list, and jobs of its are there."""
+    """What it holds locked, if it is on the list; `None` as well for one that only its jobs tell of."""
     pid: int | None
