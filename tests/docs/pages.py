@@ -25,7 +25,21 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOTES = frozenset(
-    ["drawing", "file", "job", "log", "output", "rooms", "runs until Ctrl-C", "serve", "shows", "test", "transitions"]
+    [
+        "drawing",
+        "file",
+        "job",
+        "log",
+        "output",
+        "rooms",
+        "walk",
+        "runs until Ctrl-C",
+        "serve",
+        "shows",
+        "test",
+        "transitions",
+        "walk",
+    ]
 )
 
 _NOTE = re.compile(r"<!-- (?P<name>[^:]+?)(?:: (?P<value>.*))? -->")
