@@ -32,7 +32,6 @@ NOTES = frozenset(
         "log",
         "output",
         "rooms",
-        "walk",
         "runs until Ctrl-C",
         "serve",
         "shows",
