@@ -18,14 +18,12 @@ from servicekit.jobs.submission import Claim, JobTarget
 from servicekit.ports import JobStore
 from servicekit.stores.memory import MemoryStore
 from servicekit.testing.stores import (
-    FAILURES_ARE_KEPT_LONGER,
     KEY,
-    MAX_PENDING,
     SCAN_LIMIT,
-    SHORT_LOGS,
     BoundedContract,
     BoundsByStatus,
     JobStoreContract,
+    StoreSetting,
     StoreTests,
     with_status,
 )
@@ -65,11 +63,20 @@ class Thing:
     """Something that a job was called with, or has returned."""
 
 
-class TestMemoryStore(JobStoreContract):
-    @pytest.fixture
-    async def store(self, clock: ManualClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
-        yield MemoryStore(publisher, clock, Retention(), scan_limit=SCAN_LIMIT)
+class InMemory:
+    """How the suite makes a store."""
 
+    def create_store(self, setting: StoreSetting) -> JobStore:
+        return MemoryStore(
+            setting.publisher,
+            setting.clock,
+            setting.retention,
+            max_pending=setting.max_pending,
+            scan_limit=setting.scan_limit,
+        )
+
+
+class TestMemoryStore(InMemory, JobStoreContract):
     async def test_pending_jobs_are_canceled_when_it_is_retired(self, store: JobStore) -> None:
         running, waiting = await self.insert(store, 2)
         claim = await self.claim(store)
@@ -248,29 +255,18 @@ class TestSignalsOfTheMemoryStore(StoreTests):
         assert signals.take()
 
 
-class TestBoundedMemoryStore(BoundedContract):
-    @pytest.fixture
-    async def store(self, clock: ManualClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
-        yield MemoryStore(publisher, clock, SHORT_LOGS, max_pending=MAX_PENDING)
+class TestBoundedMemoryStore(InMemory, BoundedContract):
+    """Its bounds."""
 
 
-class TestBoundsByStatusInMemory(BoundsByStatus):
-    @pytest.fixture
-    async def store(self, clock: ManualClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
-        yield MemoryStore(publisher, clock, FAILURES_ARE_KEPT_LONGER)
+class TestBoundsByStatusInMemory(InMemory, BoundsByStatus):
+    """Its bounds by status."""
 
 
-class TestRetentionInMemory(JobStoreContract):
+class TestRetentionInMemory(InMemory, JobStoreContract):
     """The whole contract again, with as little kept as its tests allow, and the bounds themselves."""
 
-    @pytest.fixture
-    async def store(self, clock: ManualClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
-        yield MemoryStore(
-            publisher,
-            clock,
-            Retention(max_count=4, max_age=timedelta(seconds=60), max_result_bytes=10_000),
-            scan_limit=SCAN_LIMIT,
-        )
+    retention = Retention(max_count=4, max_age=timedelta(seconds=60), max_result_bytes=10_000)
 
     async def test_the_oldest_finished_go_first_when_there_are_too_many(self, store: JobStore) -> None:
         (pending,) = await self.insert(store)

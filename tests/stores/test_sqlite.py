@@ -42,13 +42,12 @@ from servicekit.stores.sqlite.database import find_migrations
 from servicekit.stores.sqlite.processes import is_alive
 from servicekit.stores.sqlite.store import SqliteStore
 from servicekit.testing.stores import (
-    FAILURES_ARE_KEPT_LONGER,
     MAX_PENDING,
-    SCAN_LIMIT,
-    SHORT_LOGS,
     BoundedContract,
     BoundsByStatus,
     JobStoreContract,
+    SharedStoreContract,
+    StoreSetting,
     StoreTests,
 )
 from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals, submission
@@ -103,13 +102,26 @@ def die(store: SqliteStore) -> None:
     store.file.registration.lock.close()
 
 
-class TestBoundsByStatusInAFile(BoundsByStatus):
-    @pytest.fixture
-    async def store(self, clock: ManualClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
-        store = SqliteStore(path, publisher, clock, FAILURES_ARE_KEPT_LONGER)
-        await store.liveness.open(RecordingSignals())
-        yield store
-        await store.liveness.close()
+class InAFile:
+    """How the suite makes a store."""
+
+    def create_store(self, setting: StoreSetting) -> JobStore:
+        return SqliteStore(
+            setting.folder / "jobs.db",
+            setting.publisher,
+            setting.clock,
+            setting.retention,
+            max_pending=setting.max_pending,
+            scan_limit=setting.scan_limit,
+        )
+
+
+class TestBoundsByStatusInAFile(InAFile, BoundsByStatus):
+    """Its bounds by status."""
+
+
+class TestASharedFile(InAFile, SharedStoreContract):
+    """What holds for two processes."""
 
 
 class Child:
@@ -133,14 +145,7 @@ class Child:
         os.waitpid(self._process, 0)
 
 
-class TestSqliteStore(JobStoreContract):
-    @pytest.fixture
-    async def store(self, clock: ManualClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
-        store = SqliteStore(path, publisher, clock, Retention(), scan_limit=SCAN_LIMIT)
-        await store.liveness.open(RecordingSignals())
-        yield store
-        await store.liveness.close()
-
+class TestSqliteStore(InAFile, JobStoreContract):
     async def test_a_released_attempt_ends_the_job_where_nobody_else_could_run_it(
         self, store: JobStore, publisher: RecordingPublisher
     ) -> None:
@@ -289,14 +294,7 @@ class TestSqliteStore(JobStoreContract):
         assert len(await store.attempts.claim(1, (), 1)) == 1
 
 
-class TestBoundsInAFile(BoundedContract):
-    @pytest.fixture
-    async def store(self, clock: ManualClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
-        store = SqliteStore(path, publisher, clock, SHORT_LOGS, max_pending=MAX_PENDING, scan_limit=SCAN_LIMIT)
-        await store.liveness.open(RecordingSignals())
-        yield store
-        await store.liveness.close()
-
+class TestBoundsInAFile(InAFile, BoundedContract):
     async def test_the_bound_holds_for_all_processes_together(
         self, store: JobStore, path: Path, clock: ManualClock
     ) -> None:
@@ -309,13 +307,8 @@ class TestBoundsInAFile(BoundedContract):
         await other.liveness.close()
 
 
-class TestRetentionInAFile(StoreTests):
-    @pytest.fixture
-    async def store(self, clock: ManualClock, publisher: RecordingPublisher, path: Path) -> AsyncIterator[JobStore]:
-        store = SqliteStore(path, publisher, clock, Retention(max_count=4), scan_limit=SCAN_LIMIT)
-        await store.liveness.open(RecordingSignals())
-        yield store
-        await store.liveness.close()
+class TestRetentionInAFile(InAFile, StoreTests):
+    retention = Retention(max_count=4)
 
     async def test_the_oldest_finished_go_first_with_all_that_is_theirs(
         self, store: JobStore, clock: ManualClock, path: Path

@@ -1,20 +1,32 @@
-"""What every job store promises, as tests.
+"""What every job store promises, as tests for those who write a store.
 
-A store's own test module subclasses `JobStoreContract` and provides `store`; and `BoundsByStatus` and `BoundedContract`
-with stores that have the bounds which these name.
+    JobStoreContract     what every store promises
+    BoundsByStatus       what it promises where failed jobs are kept for longer
+    BoundedContract      what it promises where few jobs may wait, and where logs are short
+    SharedStoreContract  what it promises where several processes work on the same jobs
+    StoreSetting         what a store under test is made with
+
+A store's own test module has a class for each of these that overrides `create_store`, the same for all: a mixin, say.
+`skips` names tests that are left out, each with the reason. The tests need pytest, and pytest-asyncio in its `auto`
+mode: the extra `testing`.
 """
 
-import pytest
+from servicekit.errors import MissingExtra
+
+try:
+    import pytest
+except ModuleNotFoundError as error:
+    raise MissingExtra("The suite for stores", "testing") from error
 
 # pytest shows what an `assert` has compared only in modules that it knows before they are imported.
 pytest.register_assert_rewrite(
     *(
         f"servicekit.testing.stores.{name}"
-        for name in ("base", "bounds", "families", "life", "logs", "retries", "schedules", "waiting")
+        for name in ("base", "bounds", "families", "life", "logs", "retries", "schedules", "shared", "waiting")
     )
 )
 
-from servicekit.testing.stores.base import SCAN_LIMIT, StoreTests, with_status
+from servicekit.testing.stores.base import SCAN_LIMIT, StoreSetting, StoreTests, with_status
 from servicekit.testing.stores.bounds import (
     FAILURES_ARE_KEPT_LONGER,
     MAX_PENDING,
@@ -27,11 +39,12 @@ from servicekit.testing.stores.life import KEY, LifeContract
 from servicekit.testing.stores.logs import LogContract
 from servicekit.testing.stores.retries import ResubmitContract, RetryContract
 from servicekit.testing.stores.schedules import ScheduleContract
+from servicekit.testing.stores.shared import SharedStoreContract
 from servicekit.testing.stores.waiting import KeyContract, QueueContract, TimeContract
 
 __all__ = [
     "FAILURES_ARE_KEPT_LONGER", "KEY", "MAX_PENDING", "SCAN_LIMIT", "SHORT_LOGS", "BoundedContract", "BoundsByStatus",
-    "JobStoreContract", "StoreTests", "with_status",
+    "JobStoreContract", "SharedStoreContract", "StoreSetting", "StoreTests", "with_status",
 ]  # fmt: skip
 
 

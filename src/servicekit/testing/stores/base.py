@@ -1,8 +1,11 @@
 """What tests of stores share."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from typing import Final, Unpack
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Final, Unpack
 
 import pytest
 
@@ -11,10 +14,11 @@ from servicekit.jobs.options import DEFAULT_OPTIONS, OptionChanges, RunnerKind, 
 from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.query import ALL_JOBS, JobChange, JobFilter
 from servicekit.jobs.record import JobRecord
+from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import Claim, JobTarget
-from servicekit.ports import JobStore
-from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, noop, submission
+from servicekit.ports import EventRelay, JobSignals, JobStore
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals, noop, submission
 
 COROUTINE: Final = RunnerKind.COROUTINE
 THREAD: Final = RunnerKind.THREAD
@@ -26,10 +30,46 @@ def with_status(*statuses: JobStatus) -> JobFilter:
     return JobFilter(statuses=frozenset(statuses))
 
 
-class StoreTests:
-    """What tests of stores share. A subclass provides `store`, which looks at no more than `SCAN_LIMIT` jobs a page."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSetting:
+    """What a store under test is made with: the same for all stores of one test."""
 
+    folder: Path
+    """The place of the jobs: a folder of this test alone, empty at first. Stores of one place share their jobs, if they
+    can. A store that is elsewhere, in a database say, can derive a name from the folder's."""
+    publisher: EventRelay
+    clock: ManualClock
+    """The time of the store; where that is a database's, the suite needs one that goes by this clock."""
+    retention: Retention
+    max_pending: int | None
+    scan_limit: int
+    """How many jobs the store may look at for one page."""
+
+
+class StoreTests:
+    """What tests of stores share. A subclass says how a store is made, and what of the suite it leaves out."""
+
+    skips: ClassVar[Mapping[str, str]] = {}
+    """Tests that are left out, by name, with the reason, which pytest shows."""
+    retention: ClassVar[Retention] = Retention()
+    max_pending: ClassVar[int | None] = None
     ids = JobIds()
+
+    def __init_subclass__(cls) -> None:
+        for name in cls.skips:
+            if not hasattr(cls, name):
+                raise TypeError(f"{cls.__name__} skips {name}, which is none of its tests")
+
+    def create_store(self, setting: StoreSetting) -> JobStore:
+        """A new store, which is not open yet."""
+        raise NotImplementedError
+
+    @pytest.fixture(autouse=True)
+    def skip_with_reason(self, request: pytest.FixtureRequest) -> None:
+        """Leave out what `skips` names."""
+        reason = self.skips.get(request.function.__name__)
+        if reason is not None:
+            pytest.skip(reason)
 
     @pytest.fixture
     def clock(self) -> ManualClock:
@@ -40,9 +80,31 @@ class StoreTests:
         return RecordingPublisher()
 
     @pytest.fixture
-    async def store(self, clock: ManualClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
-        raise NotImplementedError
-        yield
+    def setting(self, tmp_path: Path, clock: ManualClock, publisher: RecordingPublisher) -> StoreSetting:
+        return StoreSetting(
+            folder=tmp_path,
+            publisher=publisher,
+            clock=clock,
+            retention=self.retention,
+            max_pending=self.max_pending,
+            scan_limit=SCAN_LIMIT,
+        )
+
+    @pytest.fixture
+    async def store(self, setting: StoreSetting) -> AsyncIterator[JobStore]:
+        """A store that is open, of the engine `RecordingSignals`."""
+        async with self.open_store(setting) as store:
+            yield store
+
+    @asynccontextmanager
+    async def open_store(self, setting: StoreSetting, signals: JobSignals | None = None) -> AsyncIterator[JobStore]:
+        """A store, open until the end of the block."""
+        store = self.create_store(setting)
+        await store.liveness.open(signals or RecordingSignals())
+        try:
+            yield store
+        finally:
+            await store.liveness.close()
 
     async def insert(self, store: JobStore, count: int = 1, runner: RunnerKind = COROUTINE) -> list[str]:
         job_ids = [self.ids.next_id() for _ in range(count)]

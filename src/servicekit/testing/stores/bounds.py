@@ -28,7 +28,9 @@ SHORT_LOGS: Final = Retention(max_log_bytes=MAX_LOG_BYTES)
 
 
 class BoundsByStatus(StoreTests):
-    """What a store with `FAILURES_ARE_KEPT_LONGER` promises."""
+    """What a store promises whose jobs are kept for longer when they have failed."""
+
+    retention = FAILURES_ARE_KEPT_LONGER
 
     async def test_each_status_has_its_own_bounds(self, store: JobStore, clock: ManualClock) -> None:
         failed = [await self.end(store, failure(ValueError())) for _ in range(3)]
@@ -50,7 +52,10 @@ class BoundsByStatus(StoreTests):
 
 
 class BoundedContract(StoreTests):
-    """What a store with `MAX_PENDING` and `SHORT_LOGS` promises."""
+    """What a store promises in which few jobs may wait, and whose logs are short."""
+
+    retention = SHORT_LOGS
+    max_pending = MAX_PENDING
 
     async def fill(self, store: JobStore) -> list[str]:
         """Have as many jobs wait as may."""

@@ -1,0 +1,82 @@
+"""What a store promises where several processes work on the same jobs: two stores of one place stand for them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from servicekit.errors import JobNotFound
+from servicekit.jobs.outcome import completion
+from servicekit.jobs.status import JobStatus
+from servicekit.ports import JobStore
+from servicekit.testing.stores.base import StoreSetting, StoreTests
+from servicekit.testing.stores.fakes import RecordingSignals
+
+
+class SharedStoreContract(StoreTests):
+    """For a store that is durable. `create_store` is called twice with the same setting."""
+
+    @pytest.fixture
+    def signals(self) -> RecordingSignals:
+        """What the engine of `store` was told."""
+        return RecordingSignals()
+
+    @pytest.fixture
+    async def store(self, setting: StoreSetting, signals: RecordingSignals) -> AsyncIterator[JobStore]:
+        async with self.open_store(setting, signals) as store:
+            yield store
+
+    @pytest.fixture
+    async def other(self, setting: StoreSetting, store: JobStore) -> AsyncIterator[JobStore]:
+        async with self.open_store(setting) as other:
+            yield other
+
+    async def test_it_says_that_it_is_durable(self, store: JobStore) -> None:
+        assert store.liveness.is_durable
+
+    async def test_a_job_is_there_for_all(self, store: JobStore, other: JobStore) -> None:
+        (job_id,) = await self.insert(store)
+        assert await self.list_ids(other) == [job_id]
+        claim = await self.claim(other)
+        assert await self.status_of(store, job_id) is JobStatus.RUNNING
+        await other.attempts.end_attempt(claim, completion(42))
+        assert await self.status_of(store, job_id) is JobStatus.COMPLETED
+        assert await store.reads.get_result(job_id) == 42
+
+    async def test_a_job_is_claimed_by_one(self, store: JobStore, other: JobStore) -> None:
+        job_ids = await self.insert(store, 10) + await self.insert(other, 10)
+        claims = await asyncio.gather(*(self.claim_ids(each, 5) for each in (store, other) * 4))
+        assert sorted(job_id for some in claims for job_id in some) == sorted(job_ids)
+
+    async def test_a_limit_holds_for_all_together(self, store: JobStore, other: JobStore) -> None:
+        await self.insert(store, 5)
+        first = await store.attempts.claim(5, (), 2, {})
+        assert len(first) == 2
+        assert await other.attempts.claim(5, (), 2, {}) == []
+        await store.attempts.end_attempt(first[0], completion(None))
+        assert len(await other.attempts.claim(5, (), 2, {})) == 1
+
+    async def test_a_deleted_job_is_gone_for_all(self, store: JobStore, other: JobStore) -> None:
+        (job_id,) = await self.insert(store)
+        await other.submissions.delete(job_id)
+        with pytest.raises(JobNotFound):
+            await store.reads.get_record(job_id)
+
+    async def test_a_job_is_asked_to_stop_where_it_runs(
+        self, store: JobStore, other: JobStore, signals: RecordingSignals
+    ) -> None:
+        (job_id,) = await self.insert(store)
+        await self.claim(store)
+        await other.submissions.request_cancel(job_id)
+        assert await asyncio.wait_for(signals.canceled.get(), 60) == job_id
+
+    async def test_a_new_job_is_told_to_all(self, store: JobStore, other: JobStore, signals: RecordingSignals) -> None:
+        signals.woken.clear()
+        await self.insert(other)
+        await asyncio.wait_for(signals.woken.wait(), 60)
+
+    async def test_a_job_of_a_store_that_has_closed_is_there_for_the_next(self, setting: StoreSetting) -> None:
+        async with self.open_store(setting) as store:
+            (job_id,) = await self.insert(store)
+        async with self.open_store(setting) as store:
+            assert await self.claim_ids(store) == [job_id]
