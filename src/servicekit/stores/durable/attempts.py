@@ -83,8 +83,9 @@ class DurableAttempts:
                 await asyncio.sleep(backoff.next_seconds())
             else:
                 if is_left:
-                    text = "A job is left to another process, which may be able to run it: %s"
-                    self._session.failures.warn(text, error)
+                    self._session.failures.warn(
+                        "A job is left to another process, which may be able to run it: %s", error
+                    )
                 return is_left
 
     async def make_due(self) -> datetime | None:

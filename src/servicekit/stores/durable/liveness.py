@@ -94,8 +94,9 @@ class DurableLiveness:
             except StoreUnavailable as error:
                 if not self._database.is_busy(error) or signals.is_stopping:
                     raise
-                text = "The start waits until another program gives back its lock on %s."
-                _log.warning(text, self._database.location)
+                _log.warning(
+                    "The start waits until another program gives back its lock on %s.", self._database.location
+                )
             else:
                 return
 
