@@ -356,10 +356,9 @@ class Scheduler:
             yield feed
 
     async def set_max_concurrency(self, max_concurrency: int | None) -> None:
-        """Change how many jobs may run at once; `None` is no limit. Running jobs go on.
+        """Change how many jobs may run at once, in all processes together; `None` is no limit. Running jobs go on.
 
-        It holds for this process only, which then claims no more jobs. Other processes that share the store have their
-        own number.
+        Only this process uses the new number when it claims jobs. Other processes that share the store keep theirs.
         """
         check_count("max_concurrency", max_concurrency)
         self._worker.set_max_concurrency(max_concurrency)
