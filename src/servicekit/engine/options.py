@@ -15,30 +15,29 @@ from servicekit.ports import Clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerOptions:
-    """What can be chosen for a scheduler, besides where its jobs are kept. They are the keywords of `create_scheduler`.
+    """The options of a scheduler, besides the place of its jobs. They are the keywords of `create_scheduler`.
 
     - `max_concurrency`: how many jobs run at once, in all processes that share the file; `None` is no limit.
     - `max_concurrency_per_process`: how many jobs run at once in this process; `None` is no limit.
     - `max_threads`, `max_processes`: how many plain functions, and how many processes and commands, run in this
       process at once if there is no limit of jobs; 256 and 64 by default.
-    - `queues`: how many jobs of a queue run at once, in all processes: `{"gpu": 1, "io": 20}`; `None` is no limit.
-      Where queues are named here, a job in another one (but `default`) is logged as a warning, once per name.
+    - `queues`: how many jobs of a queue run at once, in all processes: `{"gpu": 1, "io": 20}`; `None` is no limit. If
+      queues are named here, a job in another queue, except `default`, is logged as a warning, once per name.
     - `max_pending`: how many jobs may wait in each queue; more are refused with `QueueFull`. `None` is no limit.
-    - `retention`: how long finished jobs are kept; by default a week, and 20,000 of them.
+    - `retention`: how long, and how many, ended jobs are kept; by default a week, and 20,000 of them.
     - `shutdown_grace`: how long running jobs have to end when the service stops; 5 seconds by default.
-    - `capture_output`: whether what coroutines and threads print and log is kept in the logs of their jobs; that of
-      processes and commands always is.
-    - `log_jobs`: whether the service's own log says what becomes of jobs, on the logger `servicekit.jobs`: a failed one
-      is an error with its traceback, an attempt that failed and will be followed by another a warning, the rest `INFO`.
-    - `preload`: modules that are imported once for all jobs with `runner="process"`, which find them imported. That
-      begins at the start.
+    - `capture_output`: whether the logs of jobs have what coroutines and threads print and log. They always have the
+      output of processes and commands.
+    - `log_jobs`: whether the life of jobs is logged, on the logger `servicekit.jobs`: a failed job as `ERROR` with its
+      traceback, an attempt that failed and will be followed by another one as `WARNING`, the rest as `INFO`.
+    - `preload`: modules that are imported once for all jobs with `runner="process"`, when the scheduler starts.
     - `result_hooks`: what sees the results of jobs before they are written, and may replace them: see `ResultHook`.
     - `run_jobs`: whether this process runs jobs, or only accepts them for others.
-    - `service`: what the service is called: another one that starts with the same file is warned. The name of the
-      application, where there is one.
+    - `service`: the name of the service. Another service that starts with the same file is warned. In a web service it
+      is the name of the application.
     - `hub`, `clock`: parts to use instead of new ones.
 
-    `ConfigurationError` for what makes no sense.
+    `ConfigurationError` for a value that makes no sense.
     """
 
     max_concurrency: int | None = None
