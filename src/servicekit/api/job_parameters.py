@@ -34,8 +34,8 @@ async def _parse_ids(
         list[Annotated[str, Field(json_schema_extra=_ULID)]] | None,
         Query(
             max_length=MAX_JOB_IDS,
-            description="Only the job with this id, or those with these if it is repeated: one stream for all of a "
-            "page. It begins with each of them; one that is not there is told as deleted.",
+            description="Only the job with this id, or the jobs with these ids if it is repeated: one stream for all "
+            "jobs of a page. It begins with each of them. One that does not exist comes as deleted.",
             examples=[["01JQRS7XK5N8Z3VQ2M4T6W8Y0A"]],
         ),
     ] = None,
@@ -122,8 +122,8 @@ async def _parse_filter(
         list[_Entry] | None,
         Query(
             max_length=MAX_METADATA_KEYS,
-            description="Only jobs with this in their metadata, as `key:value`: a text as it is, a whole number or a "
-            "boolean as JSON has it. If it is repeated, with all of these.",
+            description="Only jobs with this key and value in their metadata, as `key:value`: a text as it is, a whole "
+            "number or a boolean as in JSON. If it is repeated, only jobs with all of these.",
             examples=[["customer:c-17"]],
         ),
     ] = None,

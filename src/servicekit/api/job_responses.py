@@ -33,7 +33,7 @@ NO_JOB: Final[Responses] = {
 OTHER_SITE: Final[Responses] = {
     403: {
         "model": ErrorBody,
-        "description": "A page of another site, which is not trusted, has asked for it.",
+        "description": "A page of another site has made the request, and its origin is not trusted.",
         "content": {"application/json": {"example": {"detail": "A page of another site may not do this."}}},
     },
 }
@@ -126,15 +126,15 @@ STREAM_OF_ALL: Final[Responses] = {
         "description": "An event stream (Server-Sent Events). Each event's data is a job record as JSON, or "
         '`{"id": "...", "status": "deleted"}`; the first are the newest jobs as they are, at most 100, '
         "or those that `id` names. It ends only with the service.",
-        "content": _event_stream("Where in the order of all changes this one stands.", _STREAM_OF_ALL_EXAMPLE),
+        "content": _event_stream("The position in the order of all changes.", _STREAM_OF_ALL_EXAMPLE),
     },
     400: _INVALID_ID[400],
 }
 CANCEL: Final[Responses] = {
     200: {"description": "The work has stopped, and the job is canceled."},
     202: {
-        "description": "It was asked to stop, and has not yet: `cancel_requested_at` says since when. Of a job whose "
-        "record cannot be read there is only a `detail`."
+        "description": "The job was asked to stop, at `cancel_requested_at`, and has not stopped yet. If its record "
+        "cannot be read, there is only a `detail`."
     },
     **NO_JOB,
     **OTHER_SITE,
@@ -147,7 +147,7 @@ CANCEL: Final[Responses] = {
 KEY_TAKEN: Final[Responses] = {
     409: {
         "model": ErrorBody,
-        "description": "The `Idempotency-Key` was used for something else.",
+        "description": "The `Idempotency-Key` was used for another call.",
         "content": {
             "application/json": {
                 "example": {
@@ -161,7 +161,7 @@ KEY_TAKEN: Final[Responses] = {
 FULL: Final[Responses] = {
     429: {
         "model": ErrorBody,
-        "description": "As many jobs wait as may. `Retry-After` says when to come back.",
+        "description": "Too many jobs wait in the queue. `Retry-After` says when to come back.",
         "content": {
             "application/json": {
                 "example": {"detail": "The queue 'default' is full: 1,000 jobs wait in it. Try again."}
@@ -178,8 +178,8 @@ RETRY: Final[Responses] = {
     **OTHER_SITE,
     409: {
         "model": ErrorBody,
-        "description": "The job has not ended, or it is not kept how it was called: then only whoever has submitted it "
-        "can do so again.",
+        "description": "The job has not ended, or its call is not kept, so that only its submitter can submit it "
+        "again.",
         "content": {
             "application/json": {
                 "example": {"detail": "Job 01JQ... cannot be submitted again (status=running): it has not ended"}

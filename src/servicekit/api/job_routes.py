@@ -138,8 +138,8 @@ async def stream_jobs(
             ge=0.05,
             le=60,
             allow_inf_nan=False,
-            description="The shortest time between two looks at what has happened, in seconds. A job that changes more "
-            "often is told as what it has become.",
+            description="The shortest time between two looks for changes, in seconds. If a job changes more often, its "
+            "newest state is sent.",
         ),
     ] = DEFAULT_POLL_SECONDS,
 ) -> Response:
@@ -163,7 +163,7 @@ async def get_job(
             ge=0,
             le=MAX_WAIT_SECONDS,
             allow_inf_nan=False,
-            description="Answer when the job has ended, or after so many seconds: whatever comes first.",
+            description="Answer when the job has ended, or after so many seconds, whichever comes first.",
         ),
     ] = None,
 ) -> Response:

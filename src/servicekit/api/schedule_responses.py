@@ -16,7 +16,7 @@ class CronTimetable(BaseModel):
     """The times that match a cron expression."""
 
     cron: str = Field(description="The expression.", examples=["0 3 * * *"])
-    time_zone: str = Field(description="Whose clocks it is about.", examples=["Europe/Berlin"])
+    time_zone: str = Field(description="The time zone of the expression.", examples=["Europe/Berlin"])
 
 
 class EveryTimetable(BaseModel):
@@ -34,13 +34,13 @@ class ScheduleRecord(BaseModel):
     )
     target_name: str = Field(description="The name of what its jobs run.", examples=["train_model"])
     missed: MissedTicks = Field(
-        description="What becomes of ticks at which no process was there: they are skipped, one job stands for all, or "
-        "each gets its job.",
+        description="The policy for missed ticks, at which no process was there: they get no jobs, one job for all, or "
+        "a job each.",
         examples=[MissedTicks.ONCE],
     )
     overlap: Overlap = Field(
-        description="What becomes of a tick while the last job has not ended: it is skipped, its job waits, or it is "
-        "allowed to run beside it.",
+        description="The policy for a tick while the last job has not ended: it gets no job, its job waits, or both "
+        "jobs run.",
         examples=[Overlap.SKIP],
     )
     is_paused: bool = Field(description="Whether no jobs are submitted until it is resumed.", examples=[False])
@@ -48,8 +48,8 @@ class ScheduleRecord(BaseModel):
     last_at: datetime | None = Field(description="The last tick for which a job was submitted (UTC).")
     last_job_id: str | None = Field(description="That job.", examples=["01JQRS7XK5N8Z3VQ2M4T6W8Y0A"])
     problem: str | None = Field(
-        description="Why this process submits no jobs of it: it cannot read the schedule, or not import what its jobs "
-        "run. `null` if nothing is wrong.",
+        description="Why this process submits no jobs of it: it cannot read the schedule, or cannot import the target. "
+        "`null` if nothing is wrong.",
         examples=[None],
     )
 

@@ -15,8 +15,8 @@ from servicekit.ports import JobChanges, JobReads, JobStore
 
 FIRST_JOBS: Final = 100  # a page of a list
 _CHANGES_AT_ONCE: Final = 500  # a reader keeps one such page, and there can be thousands of readers
-_YIELD_EVERY: Final = 50
-_BEFORE_ALL: Final = 0
+_YIELD_EVERY: Final = 50  # events: seldom enough to cost nothing, and often enough for other readers
+_BEFORE_ALL: Final = 0  # below every position of a store
 _SHOWN_AT_ONCE: Final = 10_000  # bounds the memory of one reader
 
 

@@ -16,7 +16,7 @@ from servicekit.ports import JobReads
 
 _LOOK_INTERVAL_SECONDS: Final = 0.1  # at once to a person, and ten looks a second at most however fast a job writes
 _LINES_AT_ONCE: Final = 200  # at most 400,000 characters: all that one reader holds in memory
-_PAGE: Final = 1_000
+_PAGE: Final = 1_000  # lines of a tail that are in memory at once, besides the tail itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ P = ParamSpec("P")
 
 _CANCEL_WAIT_SECONDS = 1.0  # most targets stop in this time, and a request that cancels must not hang
 _YIELD_EVERY = 200  # seldom enough to cost nothing, and often enough that nobody waits for long
-_PAGE = 1_000
+_PAGE = 1_000  # a longer list is read in pages, since one would hold up the reader of a file for others
 
 
 class Scheduler:

@@ -22,7 +22,7 @@ Key = int | str
 """An argument's position, or its name if it is given by keyword."""
 
 NO_ARGUMENTS: Final = '{"args": [], "kwargs": {}}'
-_FORM: Final = 2
+_FORM: Final = 2  # 1 is that of `"typed"`, which had no number
 
 
 class ArgumentNotKept(Exception):

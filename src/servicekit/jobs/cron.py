@@ -15,7 +15,8 @@ from cronsim import CronSim, CronSimError
 
 _SECOND: Final = timedelta(seconds=1)
 _DAY: Final = timedelta(days=1)
-_ANY_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ANY_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)  # only checks an expression
+# The lengths of the fields. A longer step would match the first value only, which nobody means.
 _LONGEST_STEPS: Final = {"minute": 60, "hour": 24, "day-of-month": 31, "month": 12, "day-of-week": 7}
 
 

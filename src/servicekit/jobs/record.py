@@ -18,14 +18,14 @@ class Progress:
     done: Annotated[int | float, Field(description="How much is done, in the job's own unit.", examples=[12])]
     total: Annotated[int | float | None, Field(description="How much there is to do, if known.", examples=[30])] = None
     message: Annotated[str | None, Field(description="What is being done.", examples=["step 12 of 30"])] = None
-    reported_at: Annotated[datetime | None, Field(description="When it said so (UTC).")] = None
+    reported_at: Annotated[datetime | None, Field(description="When the job reported it (UTC).")] = None
 
 
 @dataclass(frozen=True, slots=True)
 class PastAttempt:
     """An attempt that was followed by another one, or that will be."""
 
-    attempt: Annotated[int, Field(description="Which one, from 1.", examples=[1])]
+    attempt: Annotated[int, Field(description="The number of the attempt, from 1.", examples=[1])]
     started_at: Annotated[datetime, Field(description="When it began (UTC).")]
     finished_at: Annotated[datetime, Field(description="When it ended, or was found to have ended (UTC).")]
     error: Annotated[str | None, Field(description="Why it failed; `null` if its process was stopped or died.")]
@@ -58,14 +58,16 @@ class JobSummary:
     version: Annotated[
         int, Field(description="How many changes it has seen; the `id:` of its stream's events.", examples=[2])
     ]
-    progress: Annotated[Progress | None, Field(description="How far it says it is.")]
-    tags: Annotated[tuple[str, ...], Field(description="Words to find it by.", examples=[["nightly"]])]
+    progress: Annotated[Progress | None, Field(description="The job's newest report of progress.")]
+    tags: Annotated[tuple[str, ...], Field(description="Words by which the job is found.", examples=[["nightly"]])]
     cancel_requested_at: Annotated[
         datetime | None,
-        Field(description="When it was asked to stop (UTC). It is `canceled` once it has.", examples=[None]),
+        Field(description="When it was asked to stop (UTC). It is `canceled` when it has stopped.", examples=[None]),
     ]
     queue: Annotated[str, Field(description="The queue in which it waits, or has waited.", examples=["default"])]
-    priority: Annotated[int, Field(description="Higher ones are started first in their queue.", examples=[0])]
+    priority: Annotated[
+        int, Field(description="Jobs with a higher one are started first in their queue.", examples=[0])
+    ]
     scheduled_at: Annotated[
         datetime | None,
         Field(description="When it may start, or start again, at the earliest (UTC).", examples=[None]),
@@ -83,7 +85,7 @@ class JobSummary:
     parent: Annotated[str | None, Field(description="The job that submitted it.", examples=[None])]
     metadata: Annotated[
         dict[str, object],
-        Field(description="What its submitter keeps with it, a JSON object.", examples=[{"customer": "c-17"}]),
+        Field(description="A JSON object that its submitter keeps with it.", examples=[{"customer": "c-17"}]),
     ] = field(hash=False)
     process: Annotated[
         str | None,
@@ -100,9 +102,7 @@ class JobSummary:
     ] = field(compare=False)
     remaining_seconds: Annotated[
         float | None,
-        Field(
-            description="How much longer it will run, if it goes on at the pace that it has reported.", examples=[8.4]
-        ),
+        Field(description="How much longer it will run if it goes on at its reported pace.", examples=[8.4]),
     ] = field(compare=False)
 
 
