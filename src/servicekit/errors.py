@@ -50,7 +50,7 @@ class ServicekitError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are unpickled by calling the class with the text, but these classes take facts. The error would
-        # break the process that reads it: whoever waits for a `multiprocessing.Pool`, say, would wait for ever.
+        # break the process that reads it: a `multiprocessing.Pool`, for example, would never answer.
         return _restore, (type(self), self.args, vars(self))
 
 

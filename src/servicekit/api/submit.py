@@ -300,7 +300,7 @@ _PREFER_PARAMETER: Final = {
     "required": False,
     "schema": {"type": "string"},
     "description": "`wait=5`: answer when the job has ended, with 200 and what came of it, or after so many seconds "
-    f"(at most {MAX_WAIT_SECONDS}), with 202 as ever.",
+    f"(at most {MAX_WAIT_SECONDS}), with 202.",
     "example": "wait=5",
 }
 _RESPONSES: Final = {

@@ -1,4 +1,4 @@
-"""What can be chosen for a scheduler."""
+"""The options of a scheduler."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -107,7 +107,7 @@ class SchedulerOptionChanges(TypedDict, total=False):
 
 
 def check_names(options: Mapping[str, object], others: Iterable[str] = ("url",)) -> None:
-    """`ConfigurationError` for what is no option of a scheduler; those have these `others` beside them."""
+    """`ConfigurationError` for a name that is no option of a scheduler. Its sentence also names these `others`."""
     names = {each.name for each in fields(SchedulerOptions)}
     known = sorted({*names, *others})
     for name in options:

@@ -46,7 +46,7 @@ class JobFilter:
 
     @property
     def is_search(self) -> bool:
-        """Whether there are conditions beside status and time. Jobs are in no order that would lead to those."""
+        """Whether there are conditions besides status and time. No order of the jobs leads to what they ask for."""
         texts = (self.name, self.tag, self.parent, self.search)
         return bool(self.metadata) or any(text is not None for text in texts)
 
@@ -76,7 +76,7 @@ class JobFilter:
         parent: str | None,
         metadata: Mapping[str, object],
     ) -> bool:
-        """Whether a job with these values fulfils all conditions beside those of status and time."""
+        """Whether a job with these values fulfils all conditions besides those of status and time."""
         return (
             (self.name is None or name == self.name)
             and (self.tag is None or self.tag in tags)

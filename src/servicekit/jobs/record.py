@@ -1,4 +1,4 @@
-"""What is known about one job: a frozen snapshot."""
+"""The record of a job: all that is known about it at one moment, frozen."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
