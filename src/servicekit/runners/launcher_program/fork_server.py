@@ -16,10 +16,6 @@ from .processes import list_children, send_signal
 
 # A job begins within this time after its request. To fork the next job's processes earlier would slow it down.
 _SPARE_SECONDS: Final = 0.002
-# These signals are meant for the service, even if they come here: systemd sends them to each process of a service.
-# They are blocked, not ignored, and forked processes inherit that. So a signal that is sent to a job's work too early
-# waits until the work can take it.
-_HELD_BACK: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 class ForkServer:
@@ -136,7 +132,6 @@ class ForkServer:
 
 def run(requests: int, parent: int) -> None:
     """Serve the service at the other end of the socket `requests`, and end this process when the service has ended."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
     # The end of the socket tells the same. But a module that was imported may have closed the socket, or may hang.
     die_with_parent()
     if os.getppid() != parent:  # the service ended before the line above, and no signal will come

@@ -49,7 +49,7 @@ class Operation(Generic[A, R]):
     def __init__(self, rank: Rank, write: Callable[[Any, list[A]], Sequence[R | Exception]]) -> None:
         self.rank = rank
         self.write = write
-        """What it answers a caller with; an exception is raised to it."""
+        """For each argument the answer to its caller. An exception is raised there."""
         self.then: Callable[[Aftermath, A, R], None] | None = None
         """Done with each answer, also if nobody waits for that any more."""
         self.if_abandoned: Callable[[Aftermath, A, R], None] | None = None

@@ -77,7 +77,7 @@ def _read_version(connection: sqlite3.Connection) -> int:
 
 
 class Writer(DatabaseThread):
-    """Answers calls of `writes`, and reports what has been committed, by this process and by others."""
+    """Performs operations, and reports what has been committed, by this process and by others."""
 
     def __init__(self, path: Path, report: Callable[[News], None], publisher: EventRelay) -> None:
         self._report = report
