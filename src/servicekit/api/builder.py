@@ -1,4 +1,4 @@
-"""The builder: a service in one expression."""
+"""The builder: it makes a service in one expression."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ Hook = Callable[[FastAPI], Awaitable[None] | None]
 
 
 class ServiceBuilder:
-    """Collects what a service shall have, and builds the application. Each `with_x` is told by its feature's class."""
+    """Collects the features of a service, and builds the application. Each feature's class documents its options."""
 
     def __init__(self, *, info: ServiceInfo) -> None:
         self._info = info
@@ -42,7 +42,7 @@ class ServiceBuilder:
         self._overrides: dict[Callable[..., Any], Callable[..., Any]] = {}
 
     def with_feature(self, feature: Feature) -> Self:
-        """Add a feature, one of yours perhaps."""
+        """Add a feature, such as one of your own."""
         self._features.append(feature)
         return self
 
@@ -97,7 +97,7 @@ class ServiceBuilder:
         return self.with_feature(Monitoring(path=path, registry=registry))
 
     def with_cors(self, *, allow_origins: Sequence[str], allow_credentials: bool = False) -> Self:
-        """Let pages of other origins in: see `Cors`."""
+        """Allow pages of other origins: see `Cors`."""
         return self.with_feature(Cors(allow_origins=allow_origins, allow_credentials=allow_credentials))
 
     def include_router(self, router: APIRouter) -> Self:
@@ -116,14 +116,15 @@ class ServiceBuilder:
         return self
 
     def override_dependency(self, dependency: Callable[..., Any], override: Callable[..., Any]) -> Self:
-        """Let endpoints get `override` where they ask for `dependency`: for tests, mostly."""
+        """Give endpoints `override` instead of `dependency`, mostly for tests."""
         self._overrides[dependency] = override
         return self
 
     def build(self) -> FastAPI:
-        """The application, ready to be served. Every call builds another one, with objects of its own.
+        """The application, ready to be served. Every call builds a new one, with objects of its own.
 
-        `ConfigurationError`, `InvalidTarget` or `InvalidArguments` if what was collected makes no sense together.
+        `ConfigurationError`, `InvalidTarget` or `InvalidArguments` if the features contradict each other, or a schedule
+        cannot be run.
         """
         info = self._info
         app = FastAPI(
@@ -144,7 +145,7 @@ class ServiceBuilder:
 
 
 class _Hooks:
-    """What is called when the service starts and stops."""
+    """The functions that are called when the service starts and stops."""
 
     def __init__(self, startup: Sequence[Hook], shutdown: Sequence[Hook]) -> None:
         self._startup = startup

@@ -1,4 +1,4 @@
-"""What a feature is, and how one is added to an application."""
+"""Features, and how they are added to an application."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -10,29 +10,32 @@ from servicekit.api.state import service_state
 
 
 class Feature(Protocol):
-    """One thing that a service can do, with its own options. Keeps nothing of an application in itself."""
+    """One thing that a service can do, with its own options.
+
+    It keeps no objects of an application, since it can be installed in several.
+    """
 
     def install(self, app: FastAPI) -> None:
         """Add routes, middleware and shared objects. The application does not run yet."""
         ...
 
     def lifespan(self, app: FastAPI) -> AbstractAsyncContextManager[None]:
-        """What is to be done around the time in which the application runs."""
+        """A context manager around the run of the application: what the feature starts and ends."""
         ...
 
 
 class Passive:
-    """A base for features that have nothing to start and nothing to end."""
+    """A base for features that start and end nothing."""
 
     def lifespan(self, app: FastAPI) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
         return nullcontext()
 
 
 def install(app: FastAPI, *features: Feature) -> None:
-    """Add features to an application, with the builder or without it; in any order, all at once or one by one.
+    """Add features to an application, in any order, all at once or one by one.
 
     They start before the application's own lifespan and end after it, so that its start-up can submit jobs.
-    `ConfigurationError` if they do not go together.
+    `ConfigurationError` if they contradict each other.
     """
     for feature in features:
         feature.install(app)

@@ -1,4 +1,4 @@
-"""The jobs feature: a scheduler in the application, and the routes to look at its jobs."""
+"""The jobs feature: a scheduler for the application, and the routes of its jobs."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
@@ -27,7 +27,7 @@ from servicekit.observability.console import show_on_uvicorn
 _OWN_OPTIONS: Final = (
     "url", "expose_tracebacks", "expose_logs", "trusted_origins", "freeze_gc", "prefix",
 )  # fmt: skip
-"""Those of `Jobs` that are not the scheduler's."""
+"""The options of `Jobs` that are not options of the scheduler."""
 _NO_TITLE: Final = "FastAPI"  # what FastAPI calls an application that has no name
 
 
@@ -36,15 +36,15 @@ class Jobs:
 
     - `max_concurrency`: how many jobs run at once, in all processes that share the file; `None` is no limit.
     - `url`: where jobs are kept: `sqlite:///jobs.db`, `sqlite:////srv/jobs.db`, or `memory://`, which keeps nothing. By
-      default what the environment's `SERVICEKIT_JOBS_URL` says, or else the file `jobs.db` in the working directory.
+      default the environment variable `SERVICEKIT_JOBS_URL`, or else the file `jobs.db` in the working directory.
     - `expose_tracebacks`: whether responses contain `error_traceback`. Turn it off for a public service.
-    - `expose_logs`: whether jobs' logs can be read and streamed. Turn it off where they are not for clients.
-    - `trusted_origins`: pages of these origins may change something, besides the service's own and those that CORS lets
-      in: `["https://app.example.com"]`; `["*"]` for any.
-    - `freeze_gc`: whether the garbage collector leaves alone what is there when the service has started
-      (`gc.freeze`), so that its full collections do not hold requests up. Turn it off if your code does that itself.
-    - `prefix`: where the routes are; those of queues and schedules are beside them.
-    - `options`: how long jobs are kept, which queues there are and so on: see `SchedulerOptions`.
+    - `expose_logs`: whether clients can read and stream the logs of jobs. Turn it off if the logs are not for clients.
+    - `trusted_origins`: origins whose pages may change something, besides the service's own pages and those that CORS
+      allows: `["https://app.example.com"]`; `["*"]` for all.
+    - `freeze_gc`: whether the garbage collector skips the objects that exist when the service has started
+      (`gc.freeze`), so that its full collections do not delay requests. Turn it off if your code does that itself.
+    - `prefix`: the path of the routes. The routes of queues and schedules are beside it.
+    - `options`: how long jobs are kept, which queues there are, and so on: see `SchedulerOptions`.
     """
 
     def __init__(
@@ -112,9 +112,9 @@ class Jobs:
                     try:
                         yield
                     finally:
-                        state.streams.stop()  # before the running jobs have their grace time, which no stream need see
+                        state.streams.stop()  # now, since streams must not stay open for the jobs' grace time
         finally:
-            state.streams.end()  # until here a second signal is listened for
+            state.streams.end()  # last, since it ends the listening for a second signal
 
     def _show_lines(self) -> AbstractContextManager[None]:
         return show_on_uvicorn() if SchedulerOptions().changed(self._options).log_jobs else nullcontext()
@@ -126,14 +126,14 @@ def _make_check(state: ServiceState) -> HealthCheck:
     async def check() -> str | None:
         try:
             return await find_problem() or await state.find_notice()
-        except StoreUnavailable as error:  # without the path, which clients need not know
+        except StoreUnavailable as error:  # told without the path of the file, which clients must not see
             return f"Jobs cannot be kept at the moment: {error.reason}"
 
     return check
 
 
 def _list_mounted(app: Starlette) -> list[Starlette]:
-    """The applications that are mounted in this one, and in those; but for services that have jobs of their own."""
+    """The applications that are mounted in this one, at any depth, except services with jobs of their own."""
     own = [route.app for route in app.routes if isinstance(route, Mount) and isinstance(route.app, Starlette)]
     return [each for mounted in own if not _has_jobs(mounted) for each in (mounted, *_list_mounted(mounted))]
 

@@ -20,8 +20,8 @@ P = ParamSpec("P")
 class Recurring(Passive):
     """A job that is submitted at every tick of a timetable while the service runs.
 
-    `Recurring("nightly", Cron("0 3 * * *"), clean_up, days=7)` is `scheduler.schedules.add` with the same arguments,
-    at the service's start: what that says of schedules holds. `with_options` gives its jobs options.
+    `Recurring("nightly", Cron("0 3 * * *"), clean_up, days=7)` calls `scheduler.schedules.add` with the same arguments
+    at the service's start; see there for the rules of schedules. `with_options` gives its jobs options.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Recurring(Passive):
         self._options: OptionChanges = {}
 
     def with_options(self, **options: Unpack[OptionChanges]) -> Self:
-        """Give its jobs these options, which go before those of the target: see `JobOptions`."""
+        """Give its jobs these options, which replace those of the target: see `JobOptions`."""
         self._options = {**self._options, **options}
         return self
 
@@ -52,7 +52,7 @@ class Recurring(Passive):
         declared.append(self)
 
     def lifespan(self, app: FastAPI) -> AbstractAsyncContextManager[None]:
-        service_state(app).require_scheduler()  # else it would be left out in silence
+        service_state(app).require_scheduler()  # an error here, since the schedule would else be ignored in silence
         return super().lifespan(app)
 
     def check(self, schedules: Schedules) -> None:

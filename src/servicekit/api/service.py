@@ -1,4 +1,4 @@
-"""What a feature may use of the service that it is a part of."""
+"""The part of a service that its features may use."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,36 +17,35 @@ from servicekit.events.hub import Listener
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What a feature may use of the service that it is a part of: `Service.of(app)` in a feature, `get_service` in a
-    route.
+    """The service, as its features may use it: `Service.of(app)` in a feature, `get_service` in a route.
 
-    Features are installed in any order, so that jobs may be missing in a feature's `install`; when its `lifespan`
-    begins, all are there.
+    Features are installed in any order, so there may be no jobs yet in a feature's `install`. When its `lifespan`
+    begins, all features are installed.
     """
 
     _state: ServiceState
 
     @classmethod
     def of(cls, app: Application) -> Self:
-        """The service that this application is."""
+        """The service of this application."""
         return cls(service_state(app))
 
     @property
     def has_jobs(self) -> bool:
-        """Whether jobs are set up, by now."""
+        """Whether jobs are set up already."""
         return self._state.scheduler is not None
 
     @property
     def scheduler(self) -> Scheduler:
-        """The service's scheduler: in a test with `servicekit.testing`, the test's.
+        """The service's scheduler. In a test with `servicekit.testing` it is that of the test.
 
-        Ask for it whenever it is needed. `ConfigurationError` if no jobs are set up.
+        Do not keep it, but ask for it whenever you need it. `ConfigurationError` if no jobs are set up.
         """
         return self._state.require_scheduler()
 
     @property
     def jobs_prefix(self) -> str:
-        """Where the routes of jobs are in the application, `/api/v1/jobs` as a rule."""
+        """The path of the job routes in the application, `/api/v1/jobs` by default."""
         self._state.require_scheduler()
         return self._state.jobs_prefix
 
@@ -56,7 +55,7 @@ class Service:
         return len(self._state.streams)
 
     def path_beside_jobs(self, name: str) -> str:
-        """Where a feature's own routes may be, beside those of jobs: `artifacts` -> `/api/v1/artifacts`."""
+        """A path for a feature's own routes, beside the job routes: for `artifacts`, `/api/v1/artifacts`."""
         return sibling(self.jobs_prefix, name)
 
     def job_url(self, request: Request, job_id: str) -> str:
@@ -65,7 +64,7 @@ class Service:
         return f"{jobs_path(request)}/{job_id}"
 
     def add_health_check(self, name: str, check: HealthCheck) -> None:
-        """Show the check in `/health`, where the service has that: see `Health`.
+        """Show the check in `/health`, if the service has the feature `Health`.
 
         `ConfigurationError` if there is a check of this name.
         """
@@ -76,30 +75,30 @@ class Service:
     def add_listener(self, listener: Listener) -> None:
         """Call `listener(event)` for every event of every job of this process from now on, on the event loop.
 
-        It must be quick. What it raises is logged, and changes nothing.
+        It must be quick. Its errors are logged, and do no harm.
         """
         self._state.hub.add_listener(listener)
 
     def add_result_hook(self, hook: ResultHook) -> None:
-        """Show the hook how every attempt of this process ends, before that is written: see `ResultHook`.
+        """Call the hook with the end of every attempt of this process, before it is written: see `ResultHook`.
 
         Hooks are called in the order in which they were added.
         """
         self._state.result_hooks.append(hook)
 
     def close_at_stop(self, closable: Closable) -> AbstractContextManager[None]:
-        """Within the block, close what a request waits for as soon as the service is told to stop.
+        """Within the block, close `closable`, which a request waits for, as soon as the service is told to stop.
 
-        A server waits for open requests before it stops, so one that may take long must end by itself. If the service
-        is stopping already, it is closed at once.
+        A server waits for open requests before it stops, so a request that can take long must end by itself. If the
+        service is stopping already, `closable` is closed at once.
         """
         return self._state.streams.close_at_stop(closable)
 
 
 async def get_service(request: Request) -> Service:
-    """The service of the application that serves this request, or of the one in which that is mounted.
+    """The service of the application that serves this request, or of the application in which that one is mounted.
 
-    A dependency, such as `get_scheduler`; `ServiceDependency` for short.
+    It is a dependency, as `get_scheduler` is; `ServiceDependency` for short.
     """
     return Service(find_service(request))
 

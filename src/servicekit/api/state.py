@@ -1,4 +1,4 @@
-"""What a running service keeps: on its application's state, so that two services in one process just work."""
+"""The objects of a running service. They are in its application's state, so that one process can have two services."""
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
@@ -24,11 +24,11 @@ _SCOPE_KEY: Final = "servicekit.service"
 
 
 class DeclaredSchedule(Protocol):
-    """A recurring job that is declared with the service, and scheduled when that starts."""
+    """A recurring job that is declared with the service, and added when the service starts."""
 
     @property
     def name(self) -> str:
-        """The name of the schedule: of each there is one."""
+        """The name of the schedule. No two schedules of a service have the same."""
         ...
 
     def check(self, schedules: Schedules) -> None:
@@ -50,32 +50,32 @@ class ServiceState:
     scheduler: Scheduler | None = None
     max_concurrency: int | None = None
     scheduler_options: SchedulerOptionChanges = field(default_factory=SchedulerOptionChanges)
-    """With these the scheduler was made, and a test makes one of its own."""
+    """The options with which the scheduler was made. A test makes its own scheduler with them."""
     result_hooks: list[ResultHook] = field(default_factory=list)
-    """Those of features and those of `Jobs`; the scheduler has this very list."""
+    """The hooks of features and of `Jobs`. The scheduler has the same list object, so that hooks can be added later."""
     declared_schedules: list[DeclaredSchedule] = field(default_factory=list)
     jobs_prefix: str = ""
     trusted_origins: frozenset[str] = frozenset()
     middleware: Sequence[Middleware] = ()
-    """That of the application: it may say which other origins are let in."""
+    """The middleware of the application. A CORS middleware in it tells which other origins are allowed."""
     expose_tracebacks: bool = True
     expose_logs: bool = True
 
     def check_schedules(self) -> None:
-        """Raise what is wrong with a schedule that was declared, as soon as there is a scheduler to ask."""
+        """Raise the error of a declared schedule that makes no sense. There must be a scheduler."""
         schedules = self.require_scheduler().schedules
         for declared in self.declared_schedules:
             declared.check(schedules)
 
     async def find_problem(self) -> str | None:
-        """What keeps jobs from being accepted and run. It is tried out, which writes to the file."""
+        """A problem that keeps jobs from being accepted or run, or `None`. To find out, it writes to the store."""
         return await self.require_scheduler().find_problem()
 
     async def find_notice(self) -> str | None:
-        """What keeps schedules from submitting jobs, or is not as it was asked for, while the rest works."""
+        """Schedules that submit no jobs, and what else is not as it was asked for, while the rest works; or `None`."""
         scheduler = self.require_scheduler()
         broken = [
-            # Of a schedule that cannot be read, its problem is a sentence that names it.
+            # If a schedule cannot be read, its problem is a whole sentence with its name.
             problem if state.timetable is None else f"Schedule {state.name!r} submits no jobs here: {problem}"
             for state in await scheduler.schedules.list()
             if (problem := state.problem) is not None
@@ -91,13 +91,13 @@ class ServiceState:
 
 
 class Application(Protocol):
-    """Whatever has a state: FastAPI, Starlette, and what `request.app` is said to be."""
+    """Any object with a state: FastAPI, Starlette, and the declared type of `request.app`."""
 
     state: State
 
 
 def service_state(app: Application) -> ServiceState:
-    """The state of this application, made when it is first asked for."""
+    """The state of this application. It is made at the first call."""
     state = getattr(app.state, "servicekit", None)
     if not isinstance(state, ServiceState):
         state = app.state.servicekit = ServiceState()
@@ -114,13 +114,13 @@ def check_path(option: str, path: object) -> None:
 
 
 def check_free(option: str, path: str, app: FastAPI) -> None:
-    """`ConfigurationError` if the application has a route at the path, which would hide the new one."""
+    """`ConfigurationError` if the application has a route at this path already, since that would hide the new one."""
     if any(getattr(route, "path", None) == path for route in app.routes):
         raise ConfigurationError(option, path, "a path where the application has no route yet")
 
 
 class ServiceScope:
-    """Middleware that tells every request which service it is in: also those that a mounted application answers."""
+    """Middleware that tells every request its service, also the requests that a mounted application answers."""
 
     def __init__(self, app: ASGIApp, *, state: ServiceState) -> None:
         self._app = app
@@ -128,16 +128,16 @@ class ServiceScope:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         scope[_SCOPE_KEY] = (self._state, scope.get("root_path", ""))
-        return self._app(scope, receive, send)  # awaited by who calls: a coroutine more would cost every request
+        return self._app(scope, receive, send)  # not awaited here: another coroutine would cost every request some time
 
 
 def find_service(request: Request) -> ServiceState:
-    """The service that this request is in: that of its application, or of the one in which this is mounted."""
+    """The service of this request: that of its application, or of the application in which that one is mounted."""
     return _find(request)[0]
 
 
 def jobs_path(request: Request) -> str:
-    """Where the job routes are for the client of this request: behind a proxy or a mount, that comes first."""
+    """The path of the job routes for the client of this request, with the path of a proxy or a mount in front."""
     state, root_path = _find(request)
     return f"{root_path}{state.jobs_prefix}"
 
@@ -148,5 +148,5 @@ def _find(request: Request) -> tuple[ServiceState, str]:
 
 
 def sibling(jobs_prefix: str, name: str) -> str:
-    """Where other routes are, beside those of the jobs: `/api/v1/jobs` -> `/api/v1/queues`."""
+    """The path of other routes beside the job routes: for `/api/v1/jobs` and `queues`, `/api/v1/queues`."""
     return f"{jobs_prefix.rpartition('/')[0]}/{name}"
