@@ -17,8 +17,6 @@ from time import time_ns
 from typing import Any, Final
 
 from servicekit.errors import (
-    JobFailed,
-    JobNotFinished,
     JobNotFound,
     QueueFull,
     ResultDropped,
@@ -43,7 +41,7 @@ from servicekit.jobs.record import (
     seconds_remaining,
 )
 from servicekit.jobs.restartable import as_accepted, describe_call, find_restart_problem, fingerprint
-from servicekit.jobs.results import WrittenResult, read_result
+from servicekit.jobs.results import WrittenResult, check_completed, read_result
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState, judge_tick, options_of_tick
 from servicekit.jobs.status import JobStatus, Transition, move_of
@@ -108,7 +106,7 @@ class _KeptSchedule:
         return ScheduleState(
             name=schedule.name,
             timetable=schedule.timetable,
-            target_name=name_of(schedule.target),
+            target_name=self.submission.name,
             missed=schedule.missed,
             overlap=schedule.overlap,
             is_paused=self.is_paused,
@@ -249,7 +247,7 @@ class SketchStore:
         if job.is_pending:
             self._end(job, CANCELED, cancel_requested_at=self._moment_after(job))
         elif job.is_running and job.record.cancel_requested_at is None:
-            self._write(job, cancel_requested_at=self.now())
+            self._write(job, cancel_requested_at=self._moment_after(job))
         return self._show(job.record)
 
     async def delete(self, job_id: str) -> None:
@@ -410,16 +408,13 @@ class SketchStore:
 
     async def get_result(self, job_id: str) -> object:
         job = self._get(job_id)
-        status = job.record.status
-        if not status.is_terminal:
-            raise JobNotFinished(job_id, status)
-        if status is not JobStatus.COMPLETED:
-            raise JobFailed(job_id, status, job.record.error)
+        check_completed(job_id, job.record.status, job.record.error)
         if not isinstance(job.result, WrittenResult):
             return job.result
-        if job.result.text is None:
-            raise ResultDropped(job_id, status)
-        return read_result(job.result.text)
+        try:
+            return read_result(job.result.text or "")
+        except ValueError:
+            raise ResultDropped(job_id, job.record.status) from None
 
     async def list_records(self, wanted: JobFilter, limit: int, before: str | None) -> JobPage:
         candidates = self._candidates(wanted, before)

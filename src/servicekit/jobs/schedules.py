@@ -33,6 +33,7 @@ class ScheduleState:
     timetable: Timetable | None
     """`None` if this process cannot read it: see `problem`."""
     target_name: str
+    """The name of its jobs: the one that its options give, or else the target's."""
     missed: MissedTicks
     overlap: Overlap
     is_paused: bool

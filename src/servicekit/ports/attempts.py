@@ -66,8 +66,8 @@ class AttemptStore(Protocol):
         ended it. Return when to look again, by `StoreLiveness.now`; `None` if no job waits for a time.
 
         Waits that are a duration (a delay, the pause before a retry, a `queue_timeout`) stay as long however the clock
-        is set meanwhile: the store moves their ends by as much (`ClockSetting`). A `start_at` is a time of the clock,
-        and is not moved.
+        is set meanwhile: the store moves their ends by as much (`ClockSetting`), and the record's `scheduled_at`, which
+        is no change of the record. A `start_at` is a time of the clock, and is not moved.
         """
         ...
 
@@ -78,15 +78,17 @@ class AttemptStore(Protocol):
 
         - `COMPLETE`, `FAIL`, `CANCEL`: the job has ended. The record gets what the outcome says. The result is kept if
           it can be: `ResultDropped` for those who ask for one that could not be written or is too large.
-        - `RETRY`: the attempt joins `attempts` with its error, and the job is pending until `retry_at`. Then it stands
-          behind what is ready, and needs a slot of its key again. Its `queue_timeout` begins then.
+        - `RETRY`: the attempt joins `attempts` with its error, and the job is pending until `retry_at`, which is its
+          `scheduled_at`. Then it stands behind what is ready, and needs a slot of its key again, which others have had
+          first. Its `queue_timeout` begins then. If that time has come already, it does not wait for `make_due`.
         - `RELEASE` of what had not begun: the job is ready again in its old place, as if it had not been claimed, with
-          the slot of its key and what is left of its `queue_timeout`. That start does not count as a failure.
+          the slot of its key; its `queue_timeout` has gone on. That start does not count as a failure.
         - `RELEASE` with its process: the attempt joins `attempts`, and the job is ready again in its old place, with
           the slot of its key. Its `queue_timeout` begins anew. A stop in order costs the job no restart.
 
-        What the job held is free in the same step, and the worker is woken for what became ready by that. An attempt
-        whose job was deleted frees what that held, too.
+        A job that is pending again has no `started_at`, `process`, `progress` or error. What a job held that does not
+        have it any more is free in the same step, and the worker is woken for what became ready by that. An attempt
+        whose job was deleted frees what that held, too, and is told `None`.
 
         `None`: the write was not this attempt's any more, and nothing but that was changed. So it is as well if the
         same end is written again because no answer came.
@@ -104,6 +106,7 @@ class AttemptStore(Protocol):
         """Add lines to the job's log, if the attempt still runs, and tell its readers (`notify_log`).
 
         Lines count from 1 over all attempts of a job. The newest `Retention.max_log_bytes` of them are kept, but at
-        least the last line. It is no change of the record.
+        least the last line: a line counts as its text in UTF-8, and some bytes that the store adds for the rest of it.
+        It is no change of the record.
         """
         ...

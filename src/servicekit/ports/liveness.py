@@ -61,8 +61,8 @@ class StoreLiveness(Protocol):
     async def prune(self, limit: int) -> bool:
         """Drop up to `limit` ended jobs that retention does not allow; say whether there may be more.
 
-        The oldest go first, by the time of their end. Statuses with bounds of their own count by themselves. A store
-        may drop sooner what is too much. Nothing is published: it is no change.
+        The oldest go first, by the time of their end; of jobs with the same time, any. Statuses with bounds of their
+        own count by themselves. A store may drop sooner what is too much. Nothing is published: it is no change.
         """
         ...
 
@@ -84,8 +84,8 @@ class StoreLiveness(Protocol):
     async def close(self) -> None:
         """Leave in order, after `retire` and after the attempts of this process, and let go of everything.
 
-        An attempt that was not ended by then is given back as not begun, unless the engine still works on it. A durable
-        store that is closed raises `StoreUnavailable` when it is asked; one that forgets can still be read. To close
-        what is not open does nothing.
+        An attempt that was not ended by then is given back as not begun, unless the engine still works on it. In a
+        store that forgets, such a job ends as in `retire`, and can still be read. A durable store that is closed raises
+        `StoreUnavailable` when it is asked. To close what is not open does nothing.
         """
         ...

@@ -8,13 +8,13 @@ from servicekit.jobs.queues import QueueRecord
 class QueueStore(Protocol):
     """Tells of queues, and pauses them. What holds for all parts is in `ports.store`.
 
-    Nobody makes a queue: it is there when a job names it, and forgotten when there is nothing to say of it.
+    Nobody makes a queue: it is there when a job names it, and may be forgotten when there is nothing to say of it.
     """
 
     async def list_queues(self) -> list[QueueRecord]:
         """The queues that have jobs pending or running, or are paused, by name.
 
-        A deleted job counts for as long as it still runs.
+        A deleted job counts for as long as it still runs. `max_concurrency` is not for the store to say.
         """
         ...
 

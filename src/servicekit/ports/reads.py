@@ -24,7 +24,8 @@ class JobReads(Protocol):
         """The result of a completed job. `JobNotFound`; otherwise a `ResultUnavailable` says why there is none.
 
         `JobNotFinished`; `JobFailed`, also for a canceled job; `ResultDropped` if it could not be written, was too
-        large, or had to make room.
+        large, or had to make room, or if `read_result` cannot read what a job's own process has written
+        (`jobs.results.WrittenResult`).
         """
         ...
 

@@ -25,7 +25,7 @@ class SubmissionStore(Protocol):
         1. Its time, if it has one (`JobOptions.scheduled_at`): until `AttemptStore.make_due`.
         2. A slot of its concurrency key, if it has one. Each job with the key that is ready or running has a slot. The
            job gets one if fewer than its own `concurrency_limit` are taken. A slot that is given back goes to the
-           waiting job that has the highest priority, and of these to the one submitted first.
+           waiting job that has the highest priority, and of these to the one that has waited for the key for longest.
 
         Ready jobs stand in a line, in the order in which they became ready: a flood with one key delays no other job.
         A ready job whose queue is paused or full gives its slot to a job that waits for the key in another queue and
@@ -51,10 +51,10 @@ class SubmissionStore(Protocol):
     async def request_cancel(self, job_id: str) -> JobRecord | None:
         """Cancel a pending job at once, mark a running job, and leave one that has ended. Return the record then.
 
-        A pending job ends with `outcome.CANCELED`, and its call is discarded. A running job gets `cancel_requested_at`,
-        once, and goes on until its attempt ends. If another process runs it, that process's store tells its engine
-        (`JobSignals.cancel`), within a fraction of a second. A race with a claim has one winner: the job ends, or it
-        runs and is marked.
+        A pending job ends with `outcome.CANCELED`, also gets `cancel_requested_at`, and its call is discarded. A
+        running job only gets `cancel_requested_at`, once, and goes on until its attempt ends. If another process runs
+        it, that process's store tells its engine (`JobSignals.cancel`), within a fraction of a second. A race with a
+        claim has one winner: the job ends, or it runs and is marked.
 
         `JobNotFound`. If the record cannot be read, the same is done and `None` is returned; `RecordUnreadable` if the
         status cannot be read either, or the job has ended.

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from itertools import islice
+from itertools import count, islice
 from typing import Final, TypeVar
 
 from servicekit.stores.memory.job import Job
@@ -23,6 +23,8 @@ class KeySlots:
 
     def __init__(self) -> None:
         self._keys: dict[str, _Key] = {}
+        self._turns = count()
+        """Who began to wait for a key later, or became ready later, has a higher one."""
         self._contested: OrderedDict[str, None] = OrderedDict()
         """Those that jobs wait for, perhaps while one that could not start has a place."""
 
@@ -33,9 +35,9 @@ class KeySlots:
             places = self._keys[key] = _Key()
         if places.taken < job.options.concurrency_limit:
             places.taken += 1
-            places.ready[job] = None
+            places.ready[job] = next(self._turns)
             return True
-        places.wait(job)
+        places.wait(job, next(self._turns))
         self._contested[key] = None
         return False
 
@@ -50,13 +52,13 @@ class KeySlots:
 
     def stop(self, key: str, job: Job) -> None:
         """The job, which has a place, does not run after all, but is ready again."""
-        self._keys[key].ready[job] = None
+        self._keys[key].ready[job] = next(self._turns)
         self._contested[key] = None
 
     def give_back(self, key: str, job: Job) -> Job | None:
         """Give the job's place back; the job that has it from now on, if one has waited for it.
 
-        Of several that is one with the highest priority, and of these the oldest.
+        Of several that is one with the highest priority, and of these the one that has waited for longest.
         """
         places = self._keys[key]
         places.ready.pop(job, None)
@@ -66,7 +68,7 @@ class KeySlots:
             if places.taken == 0:
                 del self._keys[key]
             return None
-        places.give(following)
+        places.give(following, next(self._turns))
         self._contested[key] = None
         return following
 
@@ -88,7 +90,7 @@ class KeySlots:
             self._contested.move_to_end(key)
             pair = places.find_heir(is_open)
             if pair is not None:
-                places.pass_on(*pair)
+                places.pass_on(*pair, next(self._turns))
                 passed.append(pair)
         return passed
 
@@ -100,17 +102,18 @@ class _Key:
 
     def __init__(self) -> None:
         self.taken = 0
-        self.ready: dict[Job, None] = {}
-        self._by_limit: dict[int, PriorityQueue[tuple[int, str], Job]] = {}
-        self._by_queue: dict[str, PriorityQueue[tuple[int, str], Job]] = {}
+        self.ready: dict[Job, int] = {}
+        """With their turns."""
+        self._by_limit: dict[int, PriorityQueue[tuple[int, int], Job]] = {}
+        self._by_queue: dict[str, PriorityQueue[tuple[int, int], Job]] = {}
 
     @property
     def is_contested(self) -> bool:
         """Whether there are ready jobs with a place, and others in another queue that wait for one."""
         return any(len(self._by_queue) > (job.options.queue in self._by_queue) for job in self.ready)
 
-    def wait(self, job: Job) -> None:
-        place = (-job.options.priority, job.id)
+    def wait(self, job: Job, turn: int) -> None:
+        place = (-job.options.priority, turn)
         self._by_limit.setdefault(job.options.concurrency_limit, PriorityQueue()).put(job, place)
         self._by_queue.setdefault(job.options.queue, PriorityQueue()).put(job, place)
 
@@ -124,10 +127,10 @@ class _Key:
         first = None if waiting is None else waiting.first()
         return None if first is None else first[1]
 
-    def give(self, job: Job) -> None:
+    def give(self, job: Job, turn: int) -> None:
         """Give a place to a job that waits for one."""
         self.stop_waiting(job)
-        self.ready[job] = None
+        self.ready[job] = turn
 
     def find_heir(self, is_open: Callable[[Job], bool]) -> tuple[Job, Job] | None:
         """A ready job that cannot start, and one that could if it had its place."""
@@ -142,13 +145,13 @@ class _Key:
         ]
         return (stuck[0], min(heirs)[1]) if heirs else None
 
-    def pass_on(self, job: Job, heir: Job) -> None:
-        del self.ready[job]
-        self.give(heir)
-        self.wait(job)
+    def pass_on(self, job: Job, heir: Job, turn: int) -> None:
+        old_turn = self.ready.pop(job)
+        self.give(heir, turn)
+        self.wait(job, old_turn)
 
 
-def _discard(waiting: dict[Kept, PriorityQueue[tuple[int, str], Job]], kept: Kept, job: Job) -> None:
+def _discard(waiting: dict[Kept, PriorityQueue[tuple[int, int], Job]], kept: Kept, job: Job) -> None:
     line = waiting[kept]
     line.discard(job)
     if not line:

@@ -2,19 +2,22 @@
 
 from typing import Final
 
-from servicekit.jobs.endings import end_abandoned
+from servicekit.jobs.endings import NOT_BEGUN, end_abandoned
 from servicekit.jobs.status import Transition, move_of
-from servicekit.ports import JobSignals
+from servicekit.jobs.submission import Claim
+from servicekit.ports import AttemptStore, JobSignals
 from servicekit.stores.memory.kept_jobs import KeptJobs
 
+_RUNNING: Final = move_of(Transition.CLAIM).target
 _PENDING: Final = move_of(Transition.RELEASE).target
 
 
 class MemoryLiveness:
     """The `StoreLiveness` of a store in memory."""
 
-    def __init__(self, kept: KeptJobs) -> None:
+    def __init__(self, kept: KeptJobs, attempts: AttemptStore) -> None:
         self._kept = kept
+        self._attempts = attempts
         self.now = kept.now
 
     @property
@@ -46,4 +49,16 @@ class MemoryLiveness:
 
     async def close(self) -> None:
         """What is kept can still be looked at; what has become pending again since `retire` will not run any more."""
+        for claim in self._list_strays():
+            await self._attempts.end_attempt(claim, NOT_BEGUN)
         await self.retire()
+
+    def _list_strays(self) -> list[Claim]:
+        """The attempts that the engine does not know any more. Their jobs would be running for ever."""
+        signals = self._kept.signals
+        running = [job for job in (*self._kept.by_id.values(), *self._kept.deleted.values()) if job.status is _RUNNING]
+        return [
+            Claim(job.submission, job.attempt)
+            for job in running
+            if job.submission is not None and signals is not None and not signals.is_running(job.id, job.attempt)
+        ]

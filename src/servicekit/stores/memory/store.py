@@ -44,4 +44,4 @@ class MemoryStore:
         self.changes: JobChanges = MemoryChanges(kept)
         self.queues: QueueStore = MemoryQueues(kept)
         self.schedules: ScheduleStore = MemorySchedules(kept)
-        self.liveness: StoreLiveness = MemoryLiveness(kept)
+        self.liveness: StoreLiveness = MemoryLiveness(kept, self.attempts)

@@ -151,7 +151,7 @@ _RETRY: Final = f"""
                     attempts = {_past("json_extract(value, '$[1]')", "json_extract(value, '$[2]')",
                                       "json_extract(value, '$[3]')")},
                     scheduled_at = json_extract(value, '$[4]'), expires_at = json_extract(value, '$[6]'),
-                    waits_for = iif(json_extract(value, '$[5]'), NULL, 'time'),
+                    waits_for = iif(json_extract(value, '$[5]'), iif(concurrency_key IS NULL, NULL, 'key'), 'time'),
                     turn = iif(json_extract(value, '$[5]'), (SELECT last + 1 FROM turns), turn)
     FROM json_each(?)
     WHERE jobs.id = json_extract(value, '$[0]')
@@ -172,7 +172,7 @@ def _columns_of_retry(end: AttemptEnd, ending: Outcome) -> list[object]:
 
 _PUT_BACK: Final = f"""
     UPDATE jobs SET status = '{_TARGETS[Transition.RELEASE]}', version = version + 1, started_at = NULL,
-                    process = NULL, owner = iif(target IS NULL, owner, NULL), spared = spared + 1
+                    progress = NULL, process = NULL, owner = iif(target IS NULL, owner, NULL), spared = spared + 1
     WHERE id IN (SELECT value FROM json_each(?))
 """
 

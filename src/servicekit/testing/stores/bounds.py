@@ -33,7 +33,10 @@ class BoundsByStatus(StoreTests):
     retention = FAILURES_ARE_KEPT_LONGER
 
     async def test_each_status_has_its_own_bounds(self, store: JobStore, clock: ManualClock) -> None:
-        failed = [await self.end(store, failure(ValueError())) for _ in range(3)]
+        failed = []
+        for _ in range(3):
+            failed.append(await self.end(store, failure(ValueError())))
+            clock.advance(1)
         await self.end(store, completion(None))
         await self.end(store, CANCELED)
         clock.advance(30)

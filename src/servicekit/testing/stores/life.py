@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from ulid import ULID
 
-from servicekit.errors import IdempotencyConflict, JobFailed, JobNotFinished, JobNotFound
+from servicekit.errors import IdempotencyConflict, JobFailed, JobNotFinished, JobNotFound, ResultDropped
 from servicekit.jobs.endings import GIVEN_BACK
 from servicekit.jobs.options import JobOptions
 from servicekit.jobs.outcome import CANCELED, Outcome, completion, failure
 from servicekit.jobs.query import ALL_JOBS, JobFilter
 from servicekit.jobs.record import JobRecord, Progress
+from servicekit.jobs.results import WrittenResult
 from servicekit.jobs.status import EndedBy, JobStatus, Transition
 from servicekit.jobs.submission import Claim, Submission
 from servicekit.ports import JobStore
@@ -97,6 +98,15 @@ class LifeContract(StoreTests):
         assert (record.status, record.error) == (JobStatus.FAILED, "ValueError: Invalid input")
         assert record.error_traceback
         with pytest.raises(JobFailed, match="ValueError: Invalid input"):
+            await store.reads.get_result(job_id)
+
+    @pytest.mark.parametrize("text", [None, "", "[1, nonsense", "[" * 100_000])
+    async def test_a_result_that_a_process_could_not_write_is_not_given(
+        self, store: JobStore, text: str | None
+    ) -> None:
+        job_id = await self.end(store, completion(WrittenResult(text)))
+        assert await self.status_of(store, job_id) is JobStatus.COMPLETED
+        with pytest.raises(ResultDropped):
             await store.reads.get_result(job_id)
 
     async def test_a_pending_job_is_canceled_at_once_and_never_claimed(self, store: JobStore) -> None:

@@ -16,7 +16,7 @@ from servicekit.jobs.submission import Claim, Submission
 from servicekit.ports import JobStore
 from servicekit.stores.process_name import name_of_process
 from servicekit.testing.stores.base import COROUTINE, THREAD, StoreTests
-from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, noop, submission
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals, noop, submission
 
 
 def failed(number: int = 1) -> Outcome:
@@ -69,6 +69,19 @@ class UnclaimContract(StoreTests):
         await store.attempts.end_attempt(claim, NOT_BEGUN)
         assert await self.claim_ids(store, a=1) == [claim.submission.id]
         assert await self.claim_ids(store, a=1) == []
+
+    async def test_an_attempt_that_nobody_works_on_is_given_back_at_the_close(self, store: JobStore) -> None:
+        """A store that forgets ends the job."""
+        await store.liveness.open(RecordingSignals())
+        claim = await self.start(store)
+        await store.attempts.report_progress(claim, Progress(1))
+        await store.liveness.retire()
+        await store.liveness.close()
+        await store.liveness.open(RecordingSignals())
+        record = await store.reads.get_record(claim.submission.id)
+        expected = JobStatus.PENDING if store.liveness.is_durable else JobStatus.CANCELED
+        assert (record.status, record.progress, record.process) == (expected, None, None)
+        assert not await store.attempts.end_attempt(claim, completion("late"))
 
     async def test_a_job_that_could_not_begin_waits_no_longer_than_it_may(
         self, store: JobStore, clock: ManualClock

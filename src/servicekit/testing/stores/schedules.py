@@ -55,6 +55,11 @@ class ScheduleContract(StoreTests):
         assert await self.list_ids(store) == before
         return fired
 
+    async def test_a_schedule_shows_the_name_of_its_jobs(self, store: JobStore) -> None:
+        await store.schedules.put_schedule(schedule(options=JobOptions(name="backup")), TICK)
+        state = await store.schedules.get_schedule("nightly")
+        assert state.target_name == (await self.fire(store)).name == "backup"
+
     async def test_a_schedule_is_kept(self, store: JobStore) -> None:
         timetable = Cron("0 3 * * *", "Europe/Berlin", missed="all", overlap="wait")
         new = schedule(timetable=timetable, missed=MissedTicks.ALL, overlap=Overlap.WAIT)

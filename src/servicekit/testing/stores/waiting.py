@@ -207,6 +207,17 @@ class TimeContract(StoreTests):
         await store.attempts.make_due()
         assert [await self.status_of(store, job_id) for job_id in (blocked, resting)] == [JobStatus.FAILED] * 2
 
+    async def test_the_record_tells_when_a_delay_ends_by_the_clock_as_it_is_set(
+        self, store: JobStore, clock: ManualClock
+    ) -> None:
+        delayed = await self.submit(store, delay=60)
+        wanted = later(clock, 7_200)
+        starting = await self.submit(store, start_at=wanted)
+        clock.set_by(3_600)
+        assert await store.attempts.make_due() == later(clock, 60)
+        records = [await store.reads.get_record(job_id) for job_id in (delayed, starting)]
+        assert [(record.scheduled_at, record.version) for record in records] == [(later(clock, 60), 1), (wanted, 1)]
+
 
 class KeyContract(StoreTests):
     """What every store promises of concurrency keys."""
@@ -340,6 +351,29 @@ class KeyContract(StoreTests):
         assert await self.claim_ids(store) == []
         await store.attempts.end_attempt(claim, completion(None))
         assert await self.claim_ids(store) == [delayed]
+
+    @pytest.mark.parametrize("how", ["delay", "retry"])
+    async def test_who_has_waited_longest_for_a_key_is_next(
+        self, store: JobStore, clock: ManualClock, how: str
+    ) -> None:
+        """Not who was submitted first: that one has waited for its time meanwhile, or has had its turn."""
+        if how == "delay":
+            claim = await self.start(store, concurrency_key="k")
+            late = await self.submit(store, concurrency_key="k", delay=60)
+            early = await self.submit(store, concurrency_key="k")
+            clock.advance(60)
+            await store.attempts.make_due()
+        else:
+            again = await self.start(store, concurrency_key="k")
+            late, first, early = again.submission.id, *[await self.submit(store, concurrency_key="k") for _ in "12"]
+            await store.attempts.end_attempt(again, failure(ValueError()).to_be_retried(clock.now()))
+            claim = await self.claim(store)
+            assert claim.submission.id == first
+        await store.attempts.end_attempt(claim, completion(None))
+        claim = await self.claim(store)
+        assert claim.submission.id == early
+        await store.attempts.end_attempt(claim, completion(None))
+        assert await self.claim_ids(store) == [late]
 
     async def test_a_retried_job_needs_its_key_again(self, store: JobStore, clock: ManualClock) -> None:
         first = await self.start(store, concurrency_key="k")
