@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -13,7 +14,6 @@ from servicekit.jobs.outcome import CANCELED, Outcome
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.jobs.submission import JobTarget
 from servicekit.ports import Runner
-from tests.hindering import without_descriptors, without_threads
 from tests.runners import odd_targets, targets
 from tests.runners.trial import Trial
 
@@ -74,8 +74,8 @@ ASYNC_FUNCTIONS = PythonTargets(
 )
 
 
-class RunnerContract:
-    """For any runner. A subclass creates it, and says what it is tried with."""
+class RunnerTests:
+    """What tests of runners share. A subclass creates the runner, and says what it is tried with."""
 
     kind: ClassVar[RunnerKind]
     targets: ClassVar[Targets]
@@ -97,6 +97,10 @@ class RunnerContract:
 
     def trial(self, runner: Runner, target: JobTarget) -> Trial:
         return Trial(runner, target, kind=self.kind)
+
+
+class RunnerContract(RunnerTests):
+    """What every runner promises."""
 
     async def test_what_a_target_returns_is_the_result(self, runner: Runner) -> None:
         outcome = await self.trial(runner, self.targets.completing).end()
@@ -161,21 +165,6 @@ class RunnerContract:
             trial.cancel()
         assert [await trial.end() for trial in trials] == [CANCELED] * 5
 
-    async def test_what_cannot_begin_has_not_failed_and_begins_when_it_can(self) -> None:
-        if self.kind is RunnerKind.COROUTINE:
-            return  # a coroutine needs nothing to begin
-        runner = self.create_runner()  # which has no idle thread
-        hinder = without_threads if self.kind is RunnerKind.THREAD else without_descriptors
-        with hinder():
-            trial = self.trial(runner, self.targets.completing)
-            outcome = await trial.end()
-        assert (outcome.transition, trial.has_begun) == (Transition.RELEASE, False)
-        assert outcome.error
-        trial = self.trial(runner, self.targets.completing)
-        assert (await trial.end()).result == self.result
-        assert trial.has_begun
-        runner.close()
-
     def test_a_runner_can_be_used_on_one_event_loop_after_the_other(self, runner: Runner) -> None:
         async def run() -> Outcome:
             return await self.trial(runner, self.targets.completing).end()
@@ -186,6 +175,26 @@ class RunnerContract:
         runner.close()
         runner.close()
         assert (await self.trial(runner, self.targets.completing).end()).result == self.result
+
+
+class StartProblemContract(RunnerTests):
+    """What a runner promises whose work can fail to begin, for want of a thread or a process, say."""
+
+    def hinder(self) -> AbstractContextManager[None]:
+        """Until the end of the block, nothing can begin that this process runs."""
+        raise NotImplementedError
+
+    async def test_what_cannot_begin_has_not_failed_and_begins_when_it_can(self) -> None:
+        runner = self.create_runner()  # it has no idle thread
+        with self.hinder():
+            trial = self.trial(runner, self.targets.completing)
+            outcome = await trial.end()
+        assert (outcome.transition, trial.has_begun) == (Transition.RELEASE, False)
+        assert outcome.error
+        trial = self.trial(runner, self.targets.completing)
+        assert (await trial.end()).result == self.result
+        assert trial.has_begun
+        runner.close()
 
 
 class PythonRunnerContract(RunnerContract):

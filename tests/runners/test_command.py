@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from shlex import quote
 from typing import ClassVar
@@ -18,7 +19,8 @@ from servicekit.jobs.status import EndedBy, Transition
 from servicekit.ports import Runner
 from servicekit.runners.command import CommandRunner
 from servicekit.runners.launcher import Launcher
-from tests.runners.contract import RunnerContract, Targets
+from tests.hindering import without_descriptors
+from tests.runners.contract import RunnerContract, StartProblemContract, Targets
 from tests.runners.trial import JOB_ID, Trial, is_running
 
 
@@ -31,7 +33,7 @@ SLEEP = 'sleep 1000 & until read name </proc/$!/comm && [ "$name" = sleep ]; do 
 WAIT = f"{SLEEP}; echo began; wait"
 
 
-class TestCommandRunner(RunnerContract):
+class TestCommandRunner(RunnerContract, StartProblemContract):
     kind = RunnerKind.COMMAND
     result: ClassVar[object] = {"exit_code": 0, "output": "given\n"}
     error = "CommandFailed: echo: exited with code 3: no"
@@ -46,6 +48,9 @@ class TestCommandRunner(RunnerContract):
     @classmethod
     def create_runner(cls) -> Runner:
         return CommandRunner(Launcher())
+
+    def hinder(self) -> AbstractContextManager[None]:
+        return without_descriptors()
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -24,20 +25,24 @@ from servicekit.runners.calls import check_isolatable
 from servicekit.runners.launcher import Launcher
 from servicekit.runners.outcomes import MAX_RESULT_BYTES
 from servicekit.runners.process import ProcessRunner
+from tests.hindering import without_descriptors
 from tests.runners import odd_targets, targets
-from tests.runners.contract import ASYNC_FUNCTIONS, FUNCTIONS, PythonRunnerContract
+from tests.runners.contract import ASYNC_FUNCTIONS, FUNCTIONS, PythonRunnerContract, StartProblemContract
 from tests.runners.trial import DROPPED, JOB_ID, Trial, block_until_gone, is_running, parent_of
 
 WITHOUT_OUTCOME = " and told no outcome, having called os._exit or closed the descriptors of its process"
 
 
-class TestProcessRunner(PythonRunnerContract):
+class TestProcessRunner(PythonRunnerContract, StartProblemContract):
     kind = RunnerKind.PROCESS
     targets = FUNCTIONS
 
     @classmethod
     def create_runner(cls) -> Runner:
         return ProcessRunner(Launcher())
+
+    def hinder(self) -> AbstractContextManager[None]:
+        return without_descriptors()
 
 
 class TestProcessRunnerWithAsyncFunctions(TestProcessRunner):

@@ -1,4 +1,5 @@
 import threading
+from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
 
 import pytest
@@ -8,16 +9,20 @@ from servicekit.ports import Runner
 from servicekit.runners import thread_pool
 from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.thread import ThreadRunner
-from tests.runners.contract import ASYNC_FUNCTIONS, FUNCTIONS, PythonRunnerContract
+from tests.hindering import without_threads
+from tests.runners.contract import ASYNC_FUNCTIONS, FUNCTIONS, PythonRunnerContract, StartProblemContract
 
 
-class TestThreadRunner(PythonRunnerContract):
+class TestThreadRunner(PythonRunnerContract, StartProblemContract):
     kind = RunnerKind.THREAD
     targets = FUNCTIONS
 
     @classmethod
     def create_runner(cls) -> Runner:
         return ThreadRunner(CoroutineRunner())
+
+    def hinder(self) -> AbstractContextManager[None]:
+        return without_threads()
 
 
 class TestThreadRunnerWithCoroutines(TestThreadRunner):
