@@ -27,28 +27,6 @@ class LeavingWhenRead:
         return sys.exit, ("install more",)
 
 
-class Odd(BaseException):
-    """An error that has its own idea of everything."""
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        raise ZeroDivisionError
-
-    def __str__(self) -> str:
-        raise SystemExit
-
-    def __reduce__(self) -> NoReturn:
-        raise KeyboardInterrupt
-
-
-def raise_odd() -> None:
-    raise Odd
-
-
-async def raise_odd_async() -> None:
-    raise Odd
-
-
 def give_many(count: int) -> list[int]:
     return list(range(count))
 

@@ -19,9 +19,10 @@ from servicekit.jobs.status import EndedBy, Transition
 from servicekit.ports import Runner
 from servicekit.runners.command import CommandRunner
 from servicekit.runners.launcher import Launcher
+from servicekit.testing.runners.contract import RunnerContract, StartProblemContract, Targets
+from servicekit.testing.runners.trial import JOB_ID
 from tests.hindering import without_descriptors
-from tests.runners.contract import RunnerContract, StartProblemContract, Targets
-from tests.runners.trial import JOB_ID, Trial, is_running
+from tests.runners.trial import Trial, is_running
 
 
 def shell(script: str) -> Command:

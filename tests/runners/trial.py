@@ -1,141 +1,23 @@
-"""One run of a target, made as the engine makes it."""
+"""One run of a target that tells the number of its process, and what becomes of that process."""
 
 import asyncio
 import os
-import re
 import select
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from servicekit.jobs.current import JobCall, RunningJob
-from servicekit.jobs.log_lines import NewLine
-from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind
-from servicekit.jobs.outcome import Outcome
-from servicekit.jobs.record import Progress
-from servicekit.jobs.results import WrittenResult, read_result
-from servicekit.jobs.submission import JobTarget, Submission, name_of
-from servicekit.ports import Runner
+from servicekit.testing.runners.trial import Trial as AnyTrial
 
-JOB_ID = "01JQRS7X0000000000000000AB"
-DROPPED: Final = object()
-"""Instead of a result that was not kept."""
 HAS_ENDED: Final = (FileNotFoundError, ProcessLookupError)
 """How /proc says that a process is no more: to `open`, or to `read` if it has ended in between."""
 
 
-class Trial:
-    """A job of a runner, in a task of its own: started, watched, asked to stop."""
-
-    def __init__(
-        self,
-        runner: Runner,
-        target: JobTarget,
-        *args: object,
-        kind: RunnerKind = RunnerKind.PROCESS,
-        options: JobOptions = DEFAULT_OPTIONS,
-        kill_grace: float = 30.0,
-        **kwargs: object,
-    ) -> None:
-        self._submission = Submission(JOB_ID, name_of(target), target, args, kwargs, kind, options)
-        self.job = RunningJob(self._submission, 1, self)
-        self.job.kill_grace_seconds = kill_grace
-        self.calls: list[JobCall] = []
-        self.refusal: Exception | None = None
-        self.has_begun = False
-        self.lines: list[NewLine] = []
-        self.progress: list[Progress] = []
-        self._loop = asyncio.get_running_loop()
-        self._heard = asyncio.Condition()
-        self._runner = runner
-        self.task: asyncio.Task[Outcome] | None = None
-
-    def start(self) -> "Trial":
-        self.task = self._loop.create_task(self._run())
-        return self
-
-    def cancel(self) -> None:
-        self.job.request_cancel()
-        if self.job.is_interruptible and self.task is not None:
-            self.task.cancel()
-
-    async def end(self) -> Outcome:
-        """Wait for the end; start it, if that was not done."""
-        if self.task is None:
-            self.start()
-        assert self.task is not None
-        outcome = await asyncio.shield(self.task)
-        self.job.finish_log()
-        self._take_reports()
-        result = outcome.result
-        if type(result) is not WrittenResult:
-            return outcome
-        return outcome._replace(result=DROPPED if result.text is None else read_result(result.text))
-
-    async def wait_line(self, pattern: str, count: int = 1) -> str:
-        """Wait for so many lines like this, and return the last one's first group, or all of it."""
-        found: list[re.Match[str]] = []
-
-        def is_there() -> bool:
-            found[:] = [match for line in self.lines if (match := re.fullmatch(pattern, line.text))]
-            return len(found) >= count
-
-        await self._wait_heard(is_there)
-        return found[-1].group(found[-1].re.groups and 1)
-
-    async def wait_progress(self, done: float) -> Progress:
-        await self._wait_heard(lambda: any(progress.done == done for progress in self.progress))
-        return next(progress for progress in self.progress if progress.done == done)
+class Trial(AnyTrial):
+    """A job whose lines tell the numbers of processes."""
 
     async def wait_pid(self, who: str) -> int:
         """Wait for the line in which somebody tells the number of its process."""
         return int(await self.wait_line(rf"{who} (\d+)"))
-
-    def abandon(self) -> None:
-        """Forget the task, whose event loop may be gone."""
-        self.task = None
-
-    def texts(self, source: str | None = None) -> list[str]:
-        return [line.text for line in self.lines if source in (None, line.source)]
-
-    def notify_begun(self, job: RunningJob) -> None:
-        self.has_begun = True
-
-    def notify_report(self, job: RunningJob) -> None:
-        self._loop.call_soon_threadsafe(lambda: self._loop.create_task(self._hear()))
-
-    async def submit_for(self, job: RunningJob, call: JobCall) -> str:
-        """Take note of the call, and give the job the number of it for an id."""
-        if self.refusal is not None:
-            raise self.refusal
-        self.calls.append(call)
-        return f"job {len(self.calls)}"
-
-    def submit_blocking_for(self, job: RunningJob, call: JobCall) -> str:
-        return asyncio.run_coroutine_threadsafe(self.submit_for(job, call), self._loop).result()
-
-    async def _wait_heard(self, condition: Callable[[], bool]) -> None:
-        async with self._heard:
-            await self._heard.wait_for(condition)
-
-    async def _hear(self) -> None:
-        async with self._heard:
-            self._take_reports()
-            self._heard.notify_all()
-
-    def _take_reports(self) -> None:
-        progress = self.job.take_progress()
-        if progress is not None:
-            self.progress.append(progress)
-        self.lines += self.job.take_lines()
-
-    async def _run(self) -> Outcome:
-        outcome = await self._runner.run(self._submission, self.job)
-        await asyncio.sleep(0)  # no request to stop is left over to hit what the engine does next
-        task = asyncio.current_task()
-        assert task is not None
-        assert not task.cancelling()
-        return outcome
 
 
 async def wait_gone(*pids: int) -> None:

@@ -205,7 +205,9 @@ def _is_group_large(error: BaseException) -> bool:
 
 
 def _is_ours(frame: TracebackType) -> bool:
-    return str(frame.tb_frame.f_globals.get("__name__")).startswith("servicekit.")
+    """Whether the frame stands between the engine and a target. The targets of our suites do not."""
+    name = str(frame.tb_frame.f_globals.get("__name__"))
+    return name.startswith("servicekit.") and not name.startswith("servicekit.testing.")
 
 
 def _fit(text: str, limit: int) -> str:

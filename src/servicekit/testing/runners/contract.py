@@ -14,8 +14,8 @@ from servicekit.jobs.outcome import CANCELED, Outcome
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.jobs.submission import JobTarget
 from servicekit.ports import Runner
-from tests.runners import odd_targets, targets
-from tests.runners.trial import Trial
+from servicekit.testing.runners import targets
+from servicekit.testing.runners.trial import Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ FUNCTIONS = PythonTargets(
     reporting=targets.report,
     leaving=targets.leave,
     interrupting=targets.interrupt,
-    failing_oddly=odd_targets.raise_odd,
+    failing_oddly=targets.raise_odd,
     failing_late=targets.fail_when_asked,
     forking=targets.fork_and_return,
 )
@@ -68,7 +68,7 @@ ASYNC_FUNCTIONS = PythonTargets(
     reporting=targets.report_async,
     leaving=targets.leave_async,
     interrupting=targets.interrupt_async,
-    failing_oddly=odd_targets.raise_odd_async,
+    failing_oddly=targets.raise_odd_async,
     failing_late=targets.fail_when_asked_async,
     forking=targets.fork_and_return_async,
 )
@@ -234,4 +234,4 @@ class PythonRunnerContract(RunnerContract):
         assert outcome.error_traceback is not None
         first, place, *_ = outcome.error_traceback.splitlines()
         assert first == "Traceback (most recent call last):"
-        assert "tests/runners/targets.py" in place
+        assert "servicekit/testing/runners/targets.py" in place
