@@ -11,36 +11,34 @@ from servicekit.engine.factory import make_parts
 from servicekit.engine.options import SchedulerOptions
 from servicekit.jobs.retention import Retention
 from servicekit.ports import JobStore
-from servicekit.testing.stores import (
-    FAILURES_ARE_KEPT_LONGER,
-    MAX_PENDING,
-    SCAN_LIMIT,
-    SHORT_LOGS,
-    BoundedContract,
-    BoundsByStatus,
-    JobStoreContract,
-)
-from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher
+from servicekit.testing.stores import BoundedContract, BoundsByStatus, JobStoreContract, StoreSetting
 from tests.fakes import Gate, noop
 from tests.stores.sketch import SketchStore
 
 
-class TestSketchStore(JobStoreContract):
-    @pytest.fixture
-    async def store(self, clock: ManualClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
-        yield SketchStore(publisher, clock, Retention(), scan_limit=SCAN_LIMIT)
+class AsASketch:
+    """How the suite makes a store. It is not durable, so that no other process can share it."""
+
+    def create_store(self, setting: StoreSetting) -> JobStore:
+        return SketchStore(
+            setting.publisher,
+            setting.clock,
+            setting.retention,
+            max_pending=setting.max_pending,
+            scan_limit=setting.scan_limit,
+        )
 
 
-class TestBoundedSketchStore(BoundedContract):
-    @pytest.fixture
-    async def store(self, clock: ManualClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
-        yield SketchStore(publisher, clock, SHORT_LOGS, max_pending=MAX_PENDING)
+class TestSketchStore(AsASketch, JobStoreContract):
+    """What every store promises."""
 
 
-class TestSketchStoreByStatus(BoundsByStatus):
-    @pytest.fixture
-    async def store(self, clock: ManualClock, publisher: RecordingPublisher) -> AsyncIterator[JobStore]:
-        yield SketchStore(publisher, clock, FAILURES_ARE_KEPT_LONGER)
+class TestBoundedSketchStore(AsASketch, BoundedContract):
+    """What it promises where few jobs may wait, and where logs are short."""
+
+
+class TestSketchStoreByStatus(AsASketch, BoundsByStatus):
+    """What it promises where failed jobs are kept for longer."""
 
 
 class TestSchedulerOnASketch:
