@@ -19,8 +19,7 @@ from servicekit.jobs.status import EndedBy, Transition
 from servicekit.ports import Runner
 from servicekit.runners.command import CommandRunner
 from servicekit.runners.launcher import Launcher
-from servicekit.testing.runners.contract import RunnerContract, StartProblemContract, Targets
-from servicekit.testing.runners.trial import JOB_ID
+from servicekit.testing.runners import JOB_ID, RunnerContract, RunnerTargets, StartProblemContract
 from tests.hindering import without_descriptors
 from tests.runners.trial import Trial, is_running
 
@@ -38,7 +37,7 @@ class TestCommandRunner(RunnerContract, StartProblemContract):
     kind = RunnerKind.COMMAND
     result: ClassVar[object] = {"exit_code": 0, "output": "given\n"}
     error = "CommandFailed: echo: exited with code 3: no"
-    targets = Targets(
+    targets = RunnerTargets(
         completing=Command(["echo", "given"]),
         failing=shell("echo no >&2; exit 3"),
         obeying=shell(f"trap 'echo tidied up; exit 1' TERM; {WAIT}"),

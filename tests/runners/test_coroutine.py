@@ -1,7 +1,7 @@
 from servicekit.jobs.options import RunnerKind
 from servicekit.ports import Runner
 from servicekit.runners.coroutine import CoroutineRunner
-from servicekit.testing.runners.contract import ASYNC_FUNCTIONS, PythonRunnerContract
+from servicekit.testing.runners import ASYNC_FUNCTIONS, PythonRunnerContract
 
 
 class TestCoroutineRunner(PythonRunnerContract):

@@ -25,8 +25,14 @@ from servicekit.runners.calls import check_isolatable
 from servicekit.runners.launcher import Launcher
 from servicekit.runners.outcomes import MAX_RESULT_BYTES
 from servicekit.runners.process import ProcessRunner
-from servicekit.testing.runners.contract import ASYNC_FUNCTIONS, FUNCTIONS, PythonRunnerContract, StartProblemContract
-from servicekit.testing.runners.trial import DROPPED, JOB_ID
+from servicekit.testing.runners import (
+    ASYNC_FUNCTIONS,
+    DROPPED,
+    FUNCTIONS,
+    JOB_ID,
+    PythonRunnerContract,
+    StartProblemContract,
+)
 from tests.hindering import without_descriptors
 from tests.runners import odd_targets, targets
 from tests.runners.trial import Trial, block_until_gone, is_running, parent_of

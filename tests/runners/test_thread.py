@@ -9,7 +9,7 @@ from servicekit.ports import Runner
 from servicekit.runners import thread_pool
 from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.thread import ThreadRunner
-from servicekit.testing.runners.contract import ASYNC_FUNCTIONS, FUNCTIONS, PythonRunnerContract, StartProblemContract
+from servicekit.testing.runners import ASYNC_FUNCTIONS, FUNCTIONS, PythonRunnerContract, StartProblemContract
 from tests.hindering import without_threads
 
 

@@ -6,7 +6,7 @@ import select
 from contextlib import suppress
 from typing import Final
 
-from servicekit.testing.runners.trial import Trial as AnyTrial
+from servicekit.testing.runners import Trial as AnyTrial
 
 HAS_ENDED: Final = (FileNotFoundError, ProcessLookupError)
 """How /proc says that a process is no more: to `open`, or to `read` if it has ended in between."""

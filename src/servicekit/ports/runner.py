@@ -8,21 +8,50 @@ from servicekit.jobs.submission import Submission
 
 
 class Runner(Protocol):
-    """Runs one attempt to its end, whatever the target does."""
+    """Runs one attempt to its end, whatever the target does.
+
+    It runs several attempts at once, and can be used on one event loop after another. A runner passes the suite in
+    `servicekit.testing.runners`.
+
+    What a target does. Where it runs, `current_job()` is its job (`jobs.current`). What it reports and logs comes to
+    `job` while it runs, and in order. All of it has come when `run` returns.
+
+    What the outcome is (`jobs.outcome` makes each of them):
+
+    - the target returns: `completion`. If the work is in another process, the result can be a `WrittenResult` instead.
+    - the target raises: `failure`, which names all classes of the error. That holds for every `BaseException`, and for
+      an error whose own methods raise errors. It ends nothing but the attempt. The traceback begins in the target.
+    - the job was asked to stop, and the target then ends by `CancelledError` or `JobCanceled`, or a program by the
+      signal: `CANCELED`. If it returns or raises another error all the same, that is the outcome.
+    - the work was killed, or ended without an outcome: a `CANCEL` by `EndedBy.KILL`, or a `failure` by
+      `EndedBy.CRASH`.
+    - the work could not begin, through no fault of its own: `not_begun`, and the target has done nothing.
+
+    A child that the target forks and that returns from it ends there, with exit code 0, that of its `SystemExit`, or 1.
+    """
 
     async def run(self, submission: Submission, job: RunningJob) -> Outcome:
-        """Run the target and say how it ended.
+        """Run the target and say how it ended. It returns when the work has really ended, and not before.
 
-        While `job.is_interruptible`, the task that awaits this may be canceled: that asks the target to stop, and
-        `run` goes on until it has. Raises nothing, unless the task is canceled at another time.
+        The engine asks a job to stop by `job.request_cancel()`. That can happen at any time, and more than once: before
+        this is called, while the work begins, and while it ends. A job that was asked before its start does not start:
+        it is `CANCELED`, and `submission.discard()` closes a coroutine object.
 
-        What could not begin for no fault of its own, for want of a thread or a process, say, is `not_begun`; where
-        that can be, `job.note_begun` is called when it has.
+        With each request, the engine cancels the task that awaits this if `job.is_interruptible`. The runner sets that
+        while it takes a cancellation as a request to the target. `run` goes on until the target has stopped, and leaves
+        no cancellation to the task.
+
+        Raises nothing, unless the task is canceled at another time.
+
+        A runner that can return `not_begun` calls `job.note_begun` when the work has begun.
         """
         ...
 
     def find_outcome(self, job: RunningJob) -> Outcome | None:
-        """How an attempt ended whose task was cut off: `None` while its work goes on. Forgets it by telling."""
+        """How an attempt ended whose task was cut off: `None` while its work goes on. Forgets it by telling.
+
+        `CUT_OFF` if its work has ended with its task, or is ended by this call.
+        """
         ...
 
     def find_notice(self) -> str | None:
@@ -32,10 +61,10 @@ class Runner(Protocol):
     def open(self) -> None:
         """Jobs may come: keep ready what they need to begin, until `close`. Without it they are run as well.
 
-        Takes no time: what does is begun.
+        Takes no time: what does is begun. A runner that was closed can be opened again.
         """
         ...
 
     def close(self) -> None:
-        """Let go of what is kept ready for the next job. Should one come all the same, it is run."""
+        """Let go of what is kept ready for the next job. It can be called again. A job that comes later is run."""
         ...

@@ -1,4 +1,4 @@
-"""What every runner promises, as tests. A runner's own test module subclasses these, and says what it runs."""
+"""What every runner promises, as tests."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,21 +9,24 @@ from typing import ClassVar
 
 import pytest
 
+import servicekit.testing.runners.targets as targets
 from servicekit.jobs.options import RunnerKind
-from servicekit.jobs.outcome import CANCELED, Outcome
+from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.jobs.submission import JobTarget
 from servicekit.ports import Runner
-from servicekit.testing.runners import targets
 from servicekit.testing.runners.trial import Trial
+from servicekit.testing.suite import Suite
 
 
 @dataclass(frozen=True, kw_only=True)
-class Targets:
-    """What a runner is tried with."""
+class RunnerTargets:
+    """What a runner is tried with. The texts are lines of the job's log."""
 
     completing: JobTarget
+    """Returns `result`, which the subclass of the suite gives."""
     failing: JobTarget
+    """Ends with an error. The subclass of the suite gives its text as `error`."""
     obeying: JobTarget
     """Says "began", and when it is asked to stop, "tidied up", and stops."""
     finishing: JobTarget
@@ -33,7 +36,7 @@ class Targets:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PythonTargets(Targets):
+class PythonTargets(RunnerTargets):
     """What a runner of functions is tried with: `completing` returns "given", `failing` raises `ValueError("no")`."""
 
     leaving: JobTarget
@@ -41,11 +44,11 @@ class PythonTargets(Targets):
     interrupting: JobTarget
     """Raises `KeyboardInterrupt`."""
     failing_oddly: JobTarget
-    """Raises `Odd`."""
+    """Raises an error whose text, class and pickling raise other errors."""
     failing_late: JobTarget
     """Says "began", and when it is asked to stop, raises `ValueError("could not tidy up")`."""
     forking: JobTarget
-    """Returns how three children of its own ended: one that returned, `sys.exit(7)`, and an `exec` that failed."""
+    """Forks three children: one returns, one calls `sys.exit(7)`, the `exec` of one fails. Returns their exit codes."""
 
 
 FUNCTIONS = PythonTargets(
@@ -60,6 +63,7 @@ FUNCTIONS = PythonTargets(
     failing_late=targets.fail_when_asked,
     forking=targets.fork_and_return,
 )
+"""For a runner that calls functions. Another process imports them by their names."""
 ASYNC_FUNCTIONS = PythonTargets(
     completing=partial(targets.give_async, "given"),
     failing=partial(targets.fail_async, "no"),
@@ -72,20 +76,25 @@ ASYNC_FUNCTIONS = PythonTargets(
     failing_late=targets.fail_when_asked_async,
     forking=targets.fork_and_return_async,
 )
+"""The same for a runner that awaits coroutines."""
 
 
-class RunnerTests:
-    """What tests of runners share. A subclass creates the runner, and says what it is tried with."""
+class RunnerTests(Suite):
+    """What tests of runners share. A subclass creates the runner, and says what it is tried with and leaves out."""
 
     kind: ClassVar[RunnerKind]
-    targets: ClassVar[Targets]
+    """What the submissions say of the runner that they need."""
+    patience_seconds: ClassVar[float | None] = 60.0  # of what takes a second: a machine may be very busy
+    """How long a test waits for an end, a line or progress until it fails; `None`: without end."""
+    targets: ClassVar[RunnerTargets]
     result: ClassVar[object]
     """What `completing` returns."""
     error: ClassVar[str]
-    """What comes of `failing`."""
+    """The text of the error of `failing`."""
 
     @classmethod
     def create_runner(cls) -> Runner:
+        """A new runner, which is not open. The tests of a class share one, and close it."""
         raise NotImplementedError
 
     @pytest.fixture(scope="class")
@@ -96,7 +105,8 @@ class RunnerTests:
         runner.close()
 
     def trial(self, runner: Runner, target: JobTarget) -> Trial:
-        return Trial(runner, target, kind=self.kind)
+        """A job that the runner shall run."""
+        return Trial(runner, target, kind=self.kind, patience_seconds=self.patience_seconds)
 
 
 class RunnerContract(RunnerTests):
@@ -141,6 +151,22 @@ class RunnerContract(RunnerTests):
         trial.cancel()
         assert await trial.end() == CANCELED
 
+    async def test_the_end_of_a_job_whose_task_was_cut_off_is_known_when_its_work_has_ended(
+        self, runner: Runner
+    ) -> None:
+        trial = self.trial(runner, self.targets.obeying).start()
+        await trial.wait_line("began")
+        outcome = await trial.end_cut_off()
+        assert outcome in (CANCELED, CUT_OFF)
+        assert outcome == CUT_OFF or trial.texts() == ["began", "tidied up"]
+
+    async def test_an_open_runner_runs_jobs_and_can_be_opened_again(self) -> None:
+        runner = self.create_runner()
+        for _ in range(2):
+            runner.open()
+            assert (await self.trial(runner, self.targets.completing).end()).result == self.result
+            runner.close()
+
     async def test_a_target_that_completes_all_the_same_has_completed(self, runner: Runner) -> None:
         trial = self.trial(runner, self.targets.finishing).start()
         await trial.wait_line("began")
@@ -178,10 +204,10 @@ class RunnerContract(RunnerTests):
 
 
 class StartProblemContract(RunnerTests):
-    """What a runner promises whose work can fail to begin, for want of a thread or a process, say."""
+    """What a runner promises whose work can fail to begin, because there is no thread or no process, for example."""
 
     def hinder(self) -> AbstractContextManager[None]:
-        """Until the end of the block, nothing can begin that this process runs."""
+        """A block in which this runner cannot begin a job."""
         raise NotImplementedError
 
     async def test_what_cannot_begin_has_not_failed_and_begins_when_it_can(self) -> None:

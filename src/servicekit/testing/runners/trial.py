@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Self
 
 from servicekit.jobs.current import JobCall, RunningJob
@@ -20,7 +21,10 @@ DROPPED: Final = object()
 
 
 class Trial:
-    """A job of a runner, in a task of its own: started, watched, asked to stop."""
+    """A job of a runner, in a task of its own: started, watched, asked to stop.
+
+    A wait of more than `patience_seconds` is an `AssertionError`; `None`: it has no limit.
+    """
 
     def __init__(
         self,
@@ -30,26 +34,33 @@ class Trial:
         kind: RunnerKind = RunnerKind.PROCESS,
         options: JobOptions = DEFAULT_OPTIONS,
         kill_grace: float = 30.0,
+        patience_seconds: float | None = None,
         **kwargs: object,
     ) -> None:
         self._submission = Submission(JOB_ID, name_of(target), target, args, kwargs, kind, options)
         self.job = RunningJob(self._submission, 1, self)
         self.job.kill_grace_seconds = kill_grace
         self.calls: list[JobCall] = []
+        """The jobs that the job has submitted."""
         self.refusal: Exception | None = None
+        """What a job gets instead that wants to submit another one."""
         self.has_begun = False
+        """Whether the runner has called `RunningJob.note_begun`."""
         self.lines: list[NewLine] = []
         self.progress: list[Progress] = []
         self._loop = asyncio.get_running_loop()
         self._heard = asyncio.Condition()
         self._runner = runner
+        self._patience_seconds = patience_seconds
         self.task: asyncio.Task[Outcome] | None = None
 
     def start(self) -> Self:
+        """Have the runner begin."""
         self.task = self._loop.create_task(self._run())
         return self
 
     def cancel(self) -> None:
+        """Ask the job to stop, as the engine does."""
         self.job.request_cancel()
         if self.job.is_interruptible and self.task is not None:
             self.task.cancel()
@@ -59,13 +70,29 @@ class Trial:
         if self.task is None:
             self.start()
         assert self.task is not None
-        outcome = await asyncio.shield(self.task)
+        done, _ = await asyncio.wait({self.task}, timeout=self._patience_seconds)
+        assert done, f"the attempt has not ended within {self._patience_seconds} seconds"
+        outcome = self.task.result()
         self.job.finish_log()
         self._take_reports()
         result = outcome.result
         if type(result) is not WrittenResult:
             return outcome
         return outcome._replace(result=DROPPED if result.text is None else read_result(result.text))
+
+    async def end_cut_off(self) -> Outcome:
+        """Cut the task off, as `asyncio.run` does at its end, ask the job to stop, and wait until its end is known."""
+        assert self.task is not None
+        self.task.cancel()
+        self.job.request_cancel()
+        done, _ = await asyncio.wait({self.task}, timeout=self._patience_seconds)
+        if not (done and self.task.cancelled()):
+            return await self.end()
+        async with asyncio.timeout(self._patience_seconds):
+            while (outcome := self._runner.find_outcome(self.job)) is None:  # noqa: ASYNC110 # a runner does not tell
+                await asyncio.sleep(0.001)
+        self._take_reports()
+        return outcome
 
     async def wait_line(self, pattern: str, count: int = 1) -> str:
         """Wait for so many lines like this, and return the last one's first group, or all of it."""
@@ -75,11 +102,12 @@ class Trial:
             found[:] = [match for line in self.lines if (match := re.fullmatch(pattern, line.text))]
             return len(found) >= count
 
-        await self._wait_heard(is_there)
+        await self._wait_heard(f"The line {pattern!r}", is_there)
         return found[-1].group(found[-1].re.groups and 1)
 
     async def wait_progress(self, done: float) -> Progress:
-        await self._wait_heard(lambda: any(progress.done == done for progress in self.progress))
+        """Wait for a report that so much is done."""
+        await self._wait_heard(f"The progress {done}", lambda: any(progress.done == done for progress in self.progress))
         return next(progress for progress in self.progress if progress.done == done)
 
     def abandon(self) -> None:
@@ -87,13 +115,15 @@ class Trial:
         self.task = None
 
     def texts(self, source: str | None = None) -> list[str]:
+        """The lines that have come, of that source alone if it is given."""
         return [line.text for line in self.lines if source in (None, line.source)]
 
     def notify_begun(self, job: RunningJob) -> None:
         self.has_begun = True
 
     def notify_report(self, job: RunningJob) -> None:
-        self._loop.call_soon_threadsafe(lambda: self._loop.create_task(self._hear()))
+        with suppress(RuntimeError):  # the event loop is closed: a job can report after its end
+            self._loop.call_soon_threadsafe(lambda: self._loop.create_task(self._hear()))
 
     async def submit_for(self, job: RunningJob, call: JobCall) -> str:
         """Take note of the call, and give the job the number of it for an id."""
@@ -105,9 +135,13 @@ class Trial:
     def submit_blocking_for(self, job: RunningJob, call: JobCall) -> str:
         return asyncio.run_coroutine_threadsafe(self.submit_for(job, call), self._loop).result()
 
-    async def _wait_heard(self, condition: Callable[[], bool]) -> None:
-        async with self._heard:
-            await self._heard.wait_for(condition)
+    async def _wait_heard(self, what: str, condition: Callable[[], bool]) -> None:
+        try:
+            async with self._heard, asyncio.timeout(self._patience_seconds):
+                await self._heard.wait_for(condition)
+        except TimeoutError:
+            told = f"its lines are {self.texts()}, its progress is {self.progress}"
+            raise AssertionError(f"{what} did not come within {self._patience_seconds} seconds: {told}") from None
 
     async def _hear(self) -> None:
         async with self._heard:

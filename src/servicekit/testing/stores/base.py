@@ -1,7 +1,7 @@
 """What tests of stores share."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import Claim, JobTarget
 from servicekit.ports import EventRelay, JobSignals, JobStore
 from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals, noop, submission
+from servicekit.testing.suite import Suite
 
 COROUTINE: Final = RunnerKind.COROUTINE
 THREAD: Final = RunnerKind.THREAD
@@ -46,30 +47,16 @@ class StoreSetting:
     """How many jobs the store may look at for one page."""
 
 
-class StoreTests:
+class StoreTests(Suite):
     """What tests of stores share. A subclass says how a store is made, and what of the suite it leaves out."""
 
-    skips: ClassVar[Mapping[str, str]] = {}
-    """Tests that are left out, by name, with the reason, which pytest shows."""
     retention: ClassVar[Retention] = Retention()
     max_pending: ClassVar[int | None] = None
     ids = JobIds()
 
-    def __init_subclass__(cls) -> None:
-        for name in cls.skips:
-            if not hasattr(cls, name):
-                raise TypeError(f"{cls.__name__} skips {name}, which is none of its tests")
-
     def create_store(self, setting: StoreSetting) -> JobStore:
         """A new store, which is not open yet."""
         raise NotImplementedError
-
-    @pytest.fixture(autouse=True)
-    def skip_with_reason(self, request: pytest.FixtureRequest) -> None:
-        """Leave out what `skips` names."""
-        reason = self.skips.get(request.function.__name__)
-        if reason is not None:
-            pytest.skip(reason)
 
     @pytest.fixture
     def clock(self) -> ManualClock:
