@@ -17,7 +17,7 @@ from servicekit.stores.sqlite import claims, inserts, log_lines, times, writes
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@for_each(Rank.WISH)
+@for_each(Rank.DELETE)
 def halve(connection: str, number: int) -> float:
     if number % 2:
         raise JobNotFound(f"{connection} {number}")
@@ -49,6 +49,7 @@ def test_what_frees_slots_and_fills_the_queue_comes_before_a_claim_and_reports_b
     submissions, ends = (inserts.insert.rank, inserts.resubmit.rank), (writes.end_attempts.rank, writes.delete.rank)
     assert max(*submissions, *ends, times.make_due.rank) < claims.claim.rank
     assert max(log_lines.append.rank, writes.report_progress.rank) < writes.end_attempts.rank
+    assert writes.request_cancel.rank < writes.delete.rank
 
 
 async def test_what_waits_is_done_in_the_order_of_the_ranks_and_everyone_gets_the_own_answer() -> None:

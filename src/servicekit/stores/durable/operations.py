@@ -32,10 +32,14 @@ class Rank(IntEnum):
     """What an attempt says."""
     END = auto()
     """What an attempt has come to."""
-    WISH = auto()
-    """What is wished for a job: that it be canceled, or deleted."""
-    DEPARTURE = auto()
-    """What becomes of the jobs of a process that goes."""
+    CANCEL = auto()
+    DELETE = auto()
+    """Comes after the requests to cancel, which do not find a deleted job."""
+    TAKE_OVER = auto()
+    """What becomes of the jobs of a process that has died ..."""
+    RETIRE = auto()
+    """... and of one that stops, before it is removed from the list of processes."""
+    LEAVE = auto()
     TIME = auto()
     PRUNE = auto()
     CLAIM = auto()

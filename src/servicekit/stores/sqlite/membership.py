@@ -64,7 +64,7 @@ def introduce(connection: sqlite3.Connection, service: str) -> list[str]:
     return sorted({name for (name,) in before + others if isinstance(name, str)} - {service})
 
 
-@for_each(Rank.DEPARTURE)
+@for_each(Rank.RETIRE)
 def retire(connection: sqlite3.Connection, departure: Departure) -> Step:
     """This process claims no more: end some of what waits for it alone."""
     connection.execute("UPDATE processes SET is_stopping = 1 WHERE id = ?", [departure.process])
@@ -72,7 +72,7 @@ def retire(connection: sqlite3.Connection, departure: Departure) -> Step:
     return Step(len(failed) < _STEP, failed, len(failed))
 
 
-@for_each(Rank.DEPARTURE)
+@for_each(Rank.LEAVE)
 def leave(connection: sqlite3.Connection, process: int) -> bool:
     """Strike this process off the list, unless attempts of its are still running, or jobs wait for it."""
     is_free = not any(_list_owned(connection, status, process) for status in (_PENDING, _RUNNING))
@@ -81,7 +81,7 @@ def leave(connection: sqlite3.Connection, process: int) -> bool:
     return is_free
 
 
-@for_each(Rank.DEPARTURE)
+@for_each(Rank.TAKE_OVER)
 def take_over(connection: sqlite3.Connection, departure: Departure) -> Step:
     """Give up some jobs of a process that has ended."""
     if departure.process == _NOBODY:

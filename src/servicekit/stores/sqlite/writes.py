@@ -289,7 +289,7 @@ def report_progress(connection: sqlite3.Connection, reports: list[ProgressReport
     return [None] * len(reports)
 
 
-@for_each(Rank.WISH)
+@for_each(Rank.CANCEL)
 def request_cancel(connection: sqlite3.Connection, request: JobRequest) -> JobRecord | None:
     """Cancel a pending job, mark a running one; `None` if nothing but its status can be read."""
     query = "SELECT status, cancel_requested_at FROM jobs WHERE id = ? AND NOT is_deleted"
@@ -316,7 +316,7 @@ def request_cancel(connection: sqlite3.Connection, request: JobRequest) -> JobRe
         return None
 
 
-@for_each(Rank.WISH)
+@for_each(Rank.DELETE)
 def delete(connection: sqlite3.Connection, request: JobRequest) -> None:
     """Forget a job; one that runs is hidden until its attempt has ended. It need not be readable."""
     row = connection.execute("SELECT status FROM jobs WHERE id = ? AND NOT is_deleted", [request.id]).fetchone()

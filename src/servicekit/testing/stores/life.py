@@ -303,6 +303,14 @@ class LifeContract(StoreTests):
         assert (await store.reads.list_records(ALL_JOBS, 3, first.next_before)).next_before is None
         assert await store.reads.list_records(ALL_JOBS, 3, job_ids[0]) == ([], None)
 
+    async def test_a_request_to_cancel_finds_a_job_that_is_deleted_right_after_it(self, store: JobStore) -> None:
+        (job_id,) = await self.insert(store)
+        await store.attempts.claim(1, ())
+        asked = (store.submissions.request_cancel(job_id), store.submissions.delete(job_id))
+        canceled, _ = await asyncio.gather(*asked)
+        assert canceled is not None
+        assert canceled.cancel_requested_at is not None
+
     async def test_a_page_goes_on_where_a_deleted_job_was(self, store: JobStore) -> None:
         job_ids = await self.insert(store, 300)
         gone = [job_ids[0], job_ids[128], job_ids[150]]
