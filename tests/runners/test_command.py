@@ -19,7 +19,7 @@ from servicekit.jobs.status import EndedBy, Transition
 from servicekit.ports import Runner
 from servicekit.runners.command import CommandRunner
 from servicekit.runners.launcher import Launcher
-from servicekit.testing.runners import JOB_ID, RunnerContract, RunnerTargets, StartProblemContract
+from servicekit.testing.runners import JOB_ID, KillContract, RunnerContract, RunnerTargets, StartProblemContract
 from tests.hindering import without_descriptors
 from tests.runners.trial import Trial, is_running
 
@@ -33,7 +33,7 @@ SLEEP = 'sleep 1000 & until read name </proc/$!/comm && [ "$name" = sleep ]; do 
 WAIT = f"{SLEEP}; echo began; wait"
 
 
-class TestCommandRunner(RunnerContract, StartProblemContract):
+class TestCommandRunner(RunnerContract, StartProblemContract, KillContract):
     kind = RunnerKind.COMMAND
     result: ClassVar[object] = {"exit_code": 0, "output": "given\n"}
     error = "CommandFailed: echo: exited with code 3: no"
@@ -44,6 +44,8 @@ class TestCommandRunner(RunnerContract, StartProblemContract):
         finishing=shell(f"trap 'exit 0' TERM; {WAIT}"),
         reporting=shell(f"trap 'exit 0' TERM; {SLEEP}; printf 'one\\n::progress 3/4 three of four\\ntwo\\n'; wait"),
     )
+
+    ignoring = shell(f"trap '' TERM; {WAIT}")
 
     @classmethod
     def create_runner(cls) -> Runner:

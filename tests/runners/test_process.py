@@ -30,6 +30,8 @@ from servicekit.testing.runners import (
     DROPPED,
     FUNCTIONS,
     JOB_ID,
+    CrashContract,
+    KillContract,
     PythonRunnerContract,
     StartProblemContract,
 )
@@ -40,7 +42,7 @@ from tests.runners.trial import Trial, block_until_gone, is_running, parent_of
 WITHOUT_OUTCOME = " and told no outcome, having called os._exit or closed the descriptors of its process"
 
 
-class TestProcessRunner(PythonRunnerContract, StartProblemContract):
+class TestProcessRunner(PythonRunnerContract, StartProblemContract, KillContract, CrashContract):
     kind = RunnerKind.PROCESS
     targets = FUNCTIONS
 
@@ -176,17 +178,6 @@ async def test_what_does_not_stop_is_killed_after_its_grace_time(runner: Runner,
     outcome = await trial.end()
     assert (outcome.transition, outcome.ended_by) == (Transition.CANCEL, EndedBy.KILL)
     assert not is_running(pid)
-
-
-async def test_a_shorter_grace_time_counts_at_once(runner: Runner) -> None:
-    trial = Trial(runner, targets.swallow_everything, kill_grace=1_000).start()
-    await trial.wait_pid("work")
-    trial.cancel()
-    for _ in range(3):
-        await asyncio.sleep(0)
-    trial.job.kill_grace_seconds = 0.1
-    trial.cancel()
-    assert (await trial.end()).ended_by is EndedBy.KILL
 
 
 async def test_a_killed_job_leaves_no_children(runner: Runner) -> None:

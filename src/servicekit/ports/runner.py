@@ -41,6 +41,9 @@ class Runner(Protocol):
         while it takes a cancellation as a request to the target. `run` goes on until the target has stopped, and leaves
         no cancellation to the task.
 
+        A runner that can kill its work does so if that still goes on `job.kill_grace_seconds` after a request. They can
+        be fewer at the next request, and then that counts.
+
         Raises nothing, unless the task is canceled at another time.
 
         A runner that can return `not_begun` calls `job.note_begun` when the work has begun.

@@ -3,6 +3,8 @@
     RunnerContract        what every runner promises
     PythonRunnerContract  the same, and what a runner of functions promises as well
     StartProblemContract  what a runner promises whose work can fail to begin
+    KillContract          what a runner promises that can kill its work
+    CrashContract         what a runner of functions promises whose work can end with no outcome
     RunnerTargets         what a runner is tried with
     PythonTargets         what a runner of functions is tried with: `FUNCTIONS` and `ASYNC_FUNCTIONS` are there
     Trial                 one job of a runner, for tests of your own
@@ -26,6 +28,8 @@ pytest.register_assert_rewrite("servicekit.testing.runners.contract", "serviceki
 from servicekit.testing.runners.contract import (
     ASYNC_FUNCTIONS,
     FUNCTIONS,
+    CrashContract,
+    KillContract,
     PythonRunnerContract,
     PythonTargets,
     RunnerContract,
@@ -36,6 +40,6 @@ from servicekit.testing.runners.contract import (
 from servicekit.testing.runners.trial import DROPPED, JOB_ID, Trial
 
 __all__ = [
-    "ASYNC_FUNCTIONS", "DROPPED", "FUNCTIONS", "JOB_ID", "PythonRunnerContract", "PythonTargets", "RunnerContract",
-    "RunnerTargets", "RunnerTests", "StartProblemContract", "Trial",
+    "ASYNC_FUNCTIONS", "DROPPED", "FUNCTIONS", "JOB_ID", "CrashContract", "KillContract", "PythonRunnerContract",
+    "PythonTargets", "RunnerContract", "RunnerTargets", "RunnerTests", "StartProblemContract", "Trial",
 ]  # fmt: skip

@@ -223,6 +223,47 @@ class StartProblemContract(RunnerTests):
         runner.close()
 
 
+class KillContract(RunnerTests):
+    """What a runner promises that can kill its work."""
+
+    ignoring: ClassVar[JobTarget] = targets.ignore_requests
+    """Says "began", and does not stop when it is asked to."""
+
+    async def test_what_does_not_stop_is_killed_after_its_grace_time(self, runner: Runner) -> None:
+        trial = await self._start_ignoring(runner, kill_grace_seconds=0.1)
+        trial.cancel()
+        outcome = await trial.end()
+        assert (outcome.transition, outcome.ended_by) == (Transition.CANCEL, EndedBy.KILL)
+
+    async def test_a_shorter_grace_time_counts_with_the_next_request(self, runner: Runner) -> None:
+        trial = await self._start_ignoring(runner, kill_grace_seconds=1_000)
+        trial.cancel()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        trial.job.kill_grace_seconds = 0.1
+        trial.cancel()
+        assert (await trial.end()).ended_by is EndedBy.KILL
+
+    async def _start_ignoring(self, runner: Runner, *, kill_grace_seconds: float) -> Trial:
+        trial = self.trial(runner, type(self).ignoring)  # of the instance, a function would be a method
+        trial.job.kill_grace_seconds = kill_grace_seconds
+        await trial.start().wait_line("began")
+        return trial
+
+
+class CrashContract(RunnerTests):
+    """What a runner of functions promises whose work can end with no outcome."""
+
+    crashing: ClassVar[JobTarget] = targets.crash
+    """Ends the process that it runs in, at once."""
+
+    async def test_work_that_ends_with_no_outcome_has_crashed_alone(self, runner: Runner) -> None:
+        outcome = await self.trial(runner, type(self).crashing).end()
+        assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.CRASH)
+        assert outcome.error
+        assert (await self.trial(runner, self.targets.completing).end()).result == self.result
+
+
 class PythonRunnerContract(RunnerContract):
     """For runners of functions in Python."""
 

@@ -6,6 +6,7 @@ Another process imports them by their names.
 import asyncio
 import os
 import sys
+import time
 from contextlib import suppress
 from typing import NoReturn
 
@@ -104,6 +105,19 @@ def fail_when_asked() -> None:
 async def fail_when_asked_async() -> None:
     await finish_anyway_async()
     raise ValueError("could not tidy up")
+
+
+def ignore_requests() -> None:
+    """Goes on, whatever happens to it."""
+    while True:
+        with suppress(BaseException):
+            current_job().log("began")
+            time.sleep(1_000)
+
+
+def crash() -> NoReturn:
+    """Ends the process that it runs in, with no outcome."""
+    os._exit(3)
 
 
 def fork_and_return() -> list[int]:
