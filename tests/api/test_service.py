@@ -125,6 +125,20 @@ def test_two_health_checks_of_one_name_are_refused() -> None:
         Service.of(app).add_health_check("oven", lambda: None)
 
 
+def test_what_is_no_function_is_refused_when_it_is_added() -> None:
+    service = Service.of(FastAPI())
+    with pytest.raises(ConfigurationError, match="check must be a function"):
+        service.add_health_check("oven", "no")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="listener must be a function"):
+        service.add_listener("no")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("feature", [Health, object()])
+def test_what_is_no_feature_is_refused(feature: object) -> None:
+    with pytest.raises(ConfigurationError, match="an object, not a class, with the methods install and lifespan"):
+        ServiceBuilder(info=INFO).with_feature(feature).build()  # type: ignore[arg-type]
+
+
 async def test_what_a_request_waits_for_is_closed_when_the_service_stops_and_at_once_afterwards() -> None:
     app = ServiceBuilder(info=INFO).with_jobs(url="memory://").build()
     service, waited, late, left = Service.of(app), Closing(), Closing(), Closing()

@@ -50,6 +50,11 @@ def test_no_retention_is_the_one_that_is_the_default() -> None:
     assert kept.changed({"retention": None, "max_threads": 2}).retention == Retention(max_count=3)
 
 
+def test_what_belongs_to_another_way_of_making_a_scheduler_is_not_offered_again() -> None:
+    with pytest.raises(ConfigurationError, match=r"^There is no option 'url' here\. The options are capture_output"):
+        InMemoryScheduler(url="memory://")  # type: ignore[call-arg]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from fastapi import FastAPI
 
 from servicekit.api.state import service_state
+from servicekit.errors import ConfigurationError
 
 
 class Feature(Protocol):
@@ -38,11 +39,18 @@ def install(app: FastAPI, *features: Feature) -> None:
     `ConfigurationError` if they contradict each other.
     """
     for feature in features:
+        _check_feature(feature)
         feature.install(app)
         _wrap_lifespan(app, feature)
     state = service_state(app)
     if state.scheduler is not None:
         state.check_schedules()
+
+
+def _check_feature(feature: object) -> None:
+    has_methods = all(callable(getattr(feature, name, None)) for name in ("install", "lifespan"))
+    if isinstance(feature, type) or not has_methods:
+        raise ConfigurationError("feature", feature, "an object, not a class, with the methods install and lifespan")
 
 
 def _wrap_lifespan(app: FastAPI, feature: Feature) -> None:

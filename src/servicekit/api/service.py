@@ -66,17 +66,22 @@ class Service:
     def add_health_check(self, name: str, check: HealthCheck) -> None:
         """Show the check in `/health`, if the service has the feature `Health`.
 
-        `ConfigurationError` if there is a check of this name.
+        `ConfigurationError` if there is a check of this name, or if it cannot be called.
         """
         if name in self._state.health_checks:
-            raise ConfigurationError("name", name, "the name of one health check")
+            sentence = f"There is a health check {name!r} already. Give this one another name."
+            raise ConfigurationError("name", name, sentence=sentence)
+        if not callable(check):
+            raise ConfigurationError("check", check, "a function that says what is wrong, or returns None")
         self._state.health_checks[name] = check
 
     def add_listener(self, listener: Listener) -> None:
         """Call `listener(event)` for every event of every job of this process from now on, on the event loop.
 
-        It must be quick. Its errors are logged, and do no harm.
+        It must be quick. Its errors are logged, and do no harm. `ConfigurationError` if it cannot be called.
         """
+        if not callable(listener):
+            raise ConfigurationError("listener", listener, "a function that takes an event")
         self._state.hub.add_listener(listener)
 
     def add_result_hook(self, hook: ResultHook) -> None:

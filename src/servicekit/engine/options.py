@@ -114,9 +114,10 @@ def check_names(options: Mapping[str, object], others: Iterable[str] = ("url",))
         if name not in names:
             from difflib import get_close_matches  # for a mistake only
 
-            near = get_close_matches(name, known, 1)
+            near = get_close_matches(name, known, 1) if name not in known else ()
             guess = f"Did you mean {near[0]!r}? " if near else ""
-            sentence = f"There is no option {name!r}. {guess}The options are {', '.join(known)}."
+            here = " here" if name in known else ""
+            sentence = f"There is no option {name!r}{here}. {guess}The options are {', '.join(known)}."
             raise ConfigurationError("options", name, sentence=sentence)
 
 

@@ -56,7 +56,8 @@ class StoreTests(Suite):
 
     def create_store(self, setting: StoreSetting) -> JobStore:
         """A new store, which is not open yet."""
-        raise NotImplementedError
+        name = type(self).__name__
+        raise NotImplementedError(f"{name} has no create_store. Name the class that has it before the contract.")
 
     @pytest.fixture
     def clock(self) -> ManualClock:
