@@ -1,9 +1,11 @@
 """Hooks that see how an attempt has ended before that is written, with every store and every runner."""
 
 import asyncio
+import os
 import sqlite3
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import closing, nullcontext, suppress
 from pathlib import Path
@@ -25,6 +27,8 @@ from servicekit import (
     current_job,
 )
 from servicekit.api import Service, ServiceBuilder, ServiceInfo
+from servicekit.engine import result_hooks, running_attempts
+from servicekit.engine.attempt import Attempt
 from servicekit.testing import TestScheduler, running
 from tests.fakes import noop
 
@@ -201,8 +205,25 @@ async def test_a_failure_of_which_nothing_could_be_kept_stays_what_it_is(
         assert f"could keep nothing of job {record.id}" in caplog.text
 
 
-@pytest.mark.parametrize("error", [asyncio.CancelledError, asyncio.TimeoutError])
-async def test_whatever_a_hook_raises_its_slot_is_free_again(url: str, error: type[BaseException]) -> None:
+class Unspeakable(BaseException):
+    def __str__(self) -> str:
+        raise SystemExit("it has no text")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncio.CancelledError(),
+        TimeoutError(),
+        SystemExit(3),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        Unspeakable(),
+        BaseExceptionGroup("two", [SystemExit(1), ValueError("no")]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_whatever_a_hook_raises_its_slot_is_free_again(url: str, error: BaseException) -> None:
     class Odd(ResultHook):
         async def keep_result(self, attempt: EndedAttempt, result: Any) -> Any:
             raise error
@@ -211,9 +232,9 @@ async def test_whatever_a_hook_raises_its_slot_is_free_again(url: str, error: ty
             raise error
 
     async with hooked(url, Odd(), max_concurrency=1) as scheduler:
-        for target in (noop, fail):
+        for target, name in ((noop, "ResultNotKept"), (fail, "ValueError")):
             record = await scheduler.wait(await scheduler.add_job(target), timeout=60)
-            assert record.status is JobStatus.FAILED
+            assert (record.status, str(record.error).partition(":")[0]) == (JobStatus.FAILED, name)
 
 
 async def test_a_hook_is_the_job_that_it_works_for(url: str) -> None:
@@ -287,7 +308,176 @@ def test_a_thread_that_ends_after_its_event_loop_is_shown_to_the_hooks_of_the_ne
     assert [result for _, result in hook.results] == ["done"]
 
 
+async def test_a_child_that_a_hook_forks_ends_when_it_leaves_the_hook(url: str) -> None:
+    class Forking(ResultHook):
+        async def keep_result(self, attempt: EndedAttempt, result: Any) -> Any:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # this process has threads
+                pid = os.fork()
+            if pid == 0:
+                sys.exit(3)
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])  # noqa: ASYNC222 # the child ends at once
+
+    async with hooked(url, Forking()) as scheduler:
+        job_id = await scheduler.add_job(noop)
+        await scheduler.wait(job_id)
+        assert await scheduler.get_result(job_id) == 3
+
+
+class Hanging(ResultHook):
+    """Answers when it is told to, and counts how often it is asked."""
+
+    def __init__(self, max_seconds: float | None = None, kept: str | None = None) -> None:
+        self.max_seconds = max_seconds
+        self.kept = kept
+        self.calls = 0
+        self.goes_on = False
+
+    async def keep_result(self, attempt: EndedAttempt, result: Any) -> Any:
+        self.calls += 1
+        while not self.goes_on:
+            await asyncio.sleep(0.01)
+        return result
+
+    async def keep_failure(self, attempt: EndedAttempt) -> str | None:
+        await self.keep_result(attempt, None)
+        return self.kept
+
+
+async def begin_showing(scheduler: Scheduler, hook: Hanging) -> str:
+    """A job whose hook is asked and does not answer."""
+    calls = hook.calls
+    job_id = await scheduler.with_options(name="shown").add_job(noop)
+    while hook.calls == calls:
+        await asyncio.sleep(0.01)
+    return job_id
+
+
+def test_other_jobs_begin_while_a_hook_is_asked_again_after_its_event_loop_has_ended(url: str) -> None:
+    hook = Hanging()
+    scheduler = hooked(url, hook)
+    shown = asyncio.run(begin_showing(scheduler, hook))
+
+    async def go_on() -> None:
+        job_id = await scheduler.add_job(noop)
+        async for record in scheduler.stream(job_id):
+            if record.status is JobStatus.RUNNING:
+                hook.goes_on = True
+        assert (await scheduler.wait(shown)).status is JobStatus.COMPLETED
+        assert (await scheduler.get_record(job_id)).parent is None  # what the hook works for is nobody else's job
+        await scheduler.close()
+
+    asyncio.run(asyncio.wait_for(go_on(), 60))
+    assert hook.calls == 3  # twice for the first job, once for the second
+
+
+def test_a_stop_does_not_wait_for_a_hook_and_does_not_ask_it_again(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(running_attempts, "_CANCEL_SECONDS", 0.01)
+    hook = Hanging()
+    scheduler = hooked(url, hook)
+    asyncio.run(begin_showing(scheduler, hook))
+
+    async def stop() -> None:
+        await begin_showing(scheduler, hook)
+        while hook.calls < 3:  # the first one's is asked again on this event loop
+            await asyncio.sleep(0.01)
+        for task in asyncio.all_tasks():
+            if task.get_coro().__qualname__ == "Attempt._run":  # type: ignore[union-attr] # a coroutine has one
+                task.cancel()  # somebody else's doing
+        await asyncio.wait_for(scheduler.close(), 60)
+
+    asyncio.run(stop())
+    assert hook.calls <= 5  # those two once more, within the grace time
+    assert caplog.text.count("its process stops before that could be written") == 2
+
+
+@pytest.mark.parametrize("is_in_file", [False, True])
+async def test_what_is_kept_of_a_canceled_job_counts_though_the_service_stops_meanwhile(
+    tmp_path: Path, is_in_file: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_attempts, "_CANCEL_SECONDS", 60)
+    url = f"sqlite:///{tmp_path}/jobs.db" if is_in_file else "memory://"
+    hook = Hanging(kept=ULID)
+    stop = Attempt.stop
+
+    def stop_and_tell(attempt: Attempt) -> None:
+        stop(attempt)
+        hook.goes_on = True
+
+    monkeypatch.setattr(Attempt, "stop", stop_and_tell)
+    async with hooked(url, hook) as scheduler:
+        job_id = await scheduler.add_job(asyncio.sleep, 3_600)
+        async for record in scheduler.stream(job_id):
+            if record.status is JobStatus.RUNNING:
+                break
+        canceling = asyncio.create_task(scheduler.cancel(job_id))
+        while not hook.calls:
+            await asyncio.sleep(0.01)
+    with suppress(Exception):  # the store is closed
+        await canceling
+    async with create_scheduler(url, run_jobs=False) if is_in_file else nullcontext(scheduler) as after:
+        record = await after.get_record(job_id)
+    assert (record.status, record.ended_by, record.artifact_id) == (JobStatus.CANCELED, EndedBy.CANCEL, ULID)
+
+
+async def test_a_hook_that_does_not_answer_is_told_of(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(result_hooks, "_SLOW_SECONDS", 0.0)
+    hook = Hanging()
+    async with hooked(url, hook) as scheduler:
+        job_id = await begin_showing(scheduler, hook)
+        while (notice := scheduler.find_notice()) is None:
+            await asyncio.sleep(0.01)
+        assert notice == "The end of a job cannot be written yet: the hook Hanging has not answered."
+        assert await scheduler.find_problem() is None  # other jobs run
+        hook.goes_on = True
+        await scheduler.wait(job_id)
+        assert scheduler.find_notice() is None
+        assert caplog.text.count(f"The end of job {job_id} waits for the hook Hanging") == 1
+
+
+async def test_an_attempt_fails_when_a_hook_takes_longer_than_it_may(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with TestScheduler(url=url, result_hooks=[Hanging(max_seconds=0.01)]) as scheduler:
+        retry = Retry(attempts=2, only=[TimeoutError])
+        kept = await scheduler.with_options(retry=retry).add_job(noop)
+        failed = await scheduler.add_job(fail)
+        await scheduler.drain()
+        record = await scheduler.get_record(kept)
+        assert (record.status, record.attempt) == (JobStatus.FAILED, 2)
+        assert str(record.error).endswith("by Hanging: TimeoutError: It took longer than 0.01 seconds.")
+        assert (await scheduler.get_record(failed)).error == "ValueError: Invalid input"
+        assert f"Hanging could keep nothing of job {failed}" in caplog.text
+
+
+async def test_a_job_that_was_deleted_while_it_ran_is_shown_too(url: str) -> None:
+    hook = Recorder()
+    async with hooked(url, hook) as scheduler:
+        job_id = await scheduler.add_job(asyncio.sleep, 3_600)
+        async for record in scheduler.stream(job_id):
+            if record.status is JobStatus.RUNNING:
+                break
+        await scheduler.delete(job_id)
+        while not hook.failures:
+            await asyncio.sleep(0.01)
+        assert [(attempt.job_id, attempt.status) for attempt in hook.failures] == [(job_id, JobStatus.CANCELED)]
+
+
+def test_a_limit_that_makes_no_sense_is_refused() -> None:
+    for seconds in (-1, "1", float("nan")):
+        with pytest.raises(ConfigurationError, match="max_seconds"):
+            create_scheduler("memory://", result_hooks=[Hanging(max_seconds=seconds)])  # type: ignore[arg-type] # that is what is wrong with it
+
+
 def test_what_is_no_hook_is_refused() -> None:
+    app = ServiceBuilder(info=ServiceInfo(display_name="x")).build()
+    for hook in (3, print, Recorder):
+        with pytest.raises(ConfigurationError, match="derived from ResultHook"):
+            Service.of(app).add_result_hook(hook)  # type: ignore[arg-type] # that is what is wrong with it
     for hooks in (3, [print], [Recorder], {Recorder()}):
         with pytest.raises(ConfigurationError, match="derived from ResultHook"):
             create_scheduler("memory://", result_hooks=hooks)  # type: ignore[arg-type] # that is what is wrong with it

@@ -167,6 +167,12 @@ def test_what_was_stopped_with_its_process_goes_back() -> None:
     assert choose(FAILED, is_stopped=True) is FAILED
 
 
+def test_a_canceled_job_whose_process_stops_too_ends_with_what_is_kept_of_it() -> None:
+    outcome = CANCELED._replace(artifact_id="01JQRS7XK5N8Z3VQ2M4T6W8Y0A")
+    assert choose(outcome, is_stopped=True, is_canceled=True) is outcome
+    assert choose(outcome, is_stopped=True, is_canceled=True, has_begun=False) is outcome
+
+
 def test_a_job_that_failed_as_it_could_submit_nothing_any_more_goes_back() -> None:
     assert choose(REFUSED, is_refused=True) is GIVEN_BACK
     assert choose(FAILED, is_refused=True) is FAILED

@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from servicekit.api.checks import HealthCheck
 from servicekit.api.sse import Closable
 from servicekit.api.state import Application, ServiceState, find_service, jobs_path, service_state, sibling
-from servicekit.engine.result_hooks import ResultHook
+from servicekit.engine.result_hooks import ResultHook, check_hooks
 from servicekit.engine.scheduler import Scheduler
 from servicekit.errors import ConfigurationError
 from servicekit.events.hub import Listener
@@ -87,8 +87,9 @@ class Service:
     def add_result_hook(self, hook: ResultHook) -> None:
         """Call the hook with the end of every attempt of this process, before it is written: see `ResultHook`.
 
-        Hooks are called in the order in which they were added.
+        Hooks are called in the order in which they were added. `ConfigurationError` for what is none.
         """
+        check_hooks("hook", [hook])
         self._state.result_hooks.append(hook)
 
     def close_at_stop(self, closable: Closable) -> AbstractContextManager[None]:

@@ -13,7 +13,7 @@ from servicekit.engine.bridge import start_on, wait_for
 from servicekit.engine.late_end import LateEnd
 from servicekit.engine.limits import TimeLimits
 from servicekit.engine.reports import JobReports
-from servicekit.engine.result_hooks import ResultHook, show_to_hooks
+from servicekit.engine.result_hooks import HookCalls, ResultHook
 from servicekit.errors import (
     JobNotFound,
     NoCurrentJob,
@@ -142,7 +142,7 @@ class Attempt:
     __slots__ = (
         "_began_at", "_exceeded", "_host", "_is_canceled", "_is_left", "_is_shown", "_is_stopped", "_is_told",
         "_limits", "_outcome", "_reports", "_runner", "_store", "_tries", "_watcher", "claim", "has_begun",
-        "is_hurried", "is_refused", "job", "late_end", "loop", "task",
+        "hook_calls", "is_hurried", "is_refused", "job", "late_end", "loop", "task",
     )  # fmt: skip
 
     task: asyncio.Task[None]
@@ -165,6 +165,8 @@ class Attempt:
         self._tries = 0  # to write the end
         self._is_left = False
         self._is_shown = False  # to the hooks
+        self.hook_calls: HookCalls | None = None
+        """Made when there are hooks to which the end is shown."""
         self.late_end: LateEnd | None = None
         """Made when the end could not be written at the first try."""
         self.is_hurried = False
@@ -206,9 +208,9 @@ class Attempt:
             self._watcher = self.loop.create_task(self._watch(limits), name=f"limits of {self.job.id}")
 
     async def _watch(self, limits: TimeLimits) -> None:
-        """Ask the target to stop when it exceeds a limit, unless it was asked before."""
+        """Ask the target to stop when it exceeds a limit, unless it was asked before or has ended."""
         error = await limits.wait_exceeded()
-        if not (self._is_canceled or self._is_stopped):
+        if not (self._is_canceled or self._is_stopped or self._outcome is not None):
             self._exceeded = error
             self._ask_to_stop()
 
@@ -236,18 +238,26 @@ class Attempt:
         if self.job.is_interruptible and not self.loop.is_closed():
             self.task.cancel()
 
-    async def settle(self) -> None:
-        """Write the end if the task was cut off before it could: with its event loop, or before its first step."""
+    async def settle(self, *, may_show: bool) -> None:
+        """Write the end if the task was cut off before it could: with its event loop, or before its first step.
+
+        If hooks have to see it first, a new task does both, since they are code of users, which may take long. Unless
+        it `may_show` the end to them, the end is left.
+        """
         if not (self.task.done() or self.loop.is_closed()):
             return
         if self._outcome is None:
             outcome = self._runner.find_outcome(self.job)
             is_lost = outcome is CUT_OFF and self._is_waiting
             self._outcome = not_begun("its task was ended from outside") if is_lost else outcome
-        if self._outcome is not None and self._host.result_hooks:
-            self._outcome = await self._show_to_hooks(self._outcome)
-        if self._outcome is not None and await self._try_to_write(self._outcome):
-            self._host.on_end(self)
+        if self._outcome is None:
+            return
+        if self._is_shown or not self._host.result_hooks:
+            if await self._try_to_write(self._outcome):
+                self._host.on_end(self)
+        elif may_show:
+            self.loop, self._is_left, self._watcher = asyncio.get_running_loop(), False, None
+            self.task = asyncio.Task(self._run(), loop=self.loop, name=self.job.id)
 
     @property
     def _is_waiting(self) -> bool:
@@ -259,15 +269,17 @@ class Attempt:
         if not self.task.done():
             self._made_reports().start()
 
-    async def _run(self) -> None:
+    async def _run(self) -> None:  # noqa: C901 # in parts, each job would pay for more coroutines
         # This is the hot path of every job. What few jobs need is tested here, so that the others save the call.
-        try:
-            self._outcome = outcome = await self._runner.run(self.claim.submission, self.job)
-            if outcome.transition is Transition.RELEASE:
-                self._host.on_start_problem(self, outcome.error or "")  # nothing has begun: it is tried again later
-        except Exception as error:  # a bug of a runner, which would hold the slot for ever
-            self._host.failures.exception(f"Job {self.job.id} could not be run", error)
-            self._outcome = outcome = failure(error, EndedBy.CRASH)
+        outcome = self._outcome
+        if outcome is None:  # else `settle` goes on with what another task has begun
+            try:
+                self._outcome = outcome = await self._runner.run(self.claim.submission, self.job)
+                if outcome.transition is Transition.RELEASE:
+                    self._host.on_start_problem(self, outcome.error or "")  # nothing has begun: it is tried again later
+            except Exception as error:  # a bug of a runner, which would hold the slot for ever
+                self._host.failures.exception(f"Job {self.job.id} could not be run", error)
+                self._outcome = outcome = failure(error, EndedBy.CRASH)
         if self._watcher is not None:
             self._watcher.cancel()
             self._watcher = None  # the task holds its error, whose traceback holds this attempt: a circle
@@ -292,7 +304,8 @@ class Attempt:
             self._outcome = outcome = failure(self._exceeded, EndedBy.TIME_LIMIT)
             self._exceeded = None
         if self._choose_ending(outcome).transition is not Transition.RELEASE:
-            outcome = await show_to_hooks(self._host.result_hooks, self.job, outcome, self._host.failures)
+            self.hook_calls = HookCalls(self._host.result_hooks, self.job, self._host.failures)
+            outcome = await self.hook_calls.show(outcome)
         self._outcome, self._is_shown = outcome, True
         return outcome
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any, TypedDict
 
-from servicekit.engine.result_hooks import ResultHook
+from servicekit.engine.result_hooks import ResultHook, check_hooks
 from servicekit.errors import ConfigurationError, check_count, check_seconds
 from servicekit.events.hub import EventHub
 from servicekit.jobs.options import check_text
@@ -67,7 +67,7 @@ class SchedulerOptions:
             if type(value) is not int or value < 1:
                 raise ConfigurationError(option, value, "a whole number of at least 1")
         _check_queues(self.queues)
-        _check_hooks(self.result_hooks)
+        check_hooks("result_hooks", self.result_hooks)
         object.__setattr__(self, "preload", _check_preload(self.preload))
         object.__setattr__(self, "shutdown_grace", check_seconds("shutdown_grace", self.shutdown_grace))
 
@@ -127,11 +127,6 @@ def _check_queues(queues: object) -> None:
     for name, limit in queues.items():
         check_text("queues", name)
         check_count(f"queues[{name!r}]", limit)
-
-
-def _check_hooks(hooks: object) -> None:
-    if not isinstance(hooks, Sequence) or not all(isinstance(hook, ResultHook) for hook in hooks):
-        raise ConfigurationError("result_hooks", hooks, "a list of objects of classes that are derived from ResultHook")
 
 
 def _check_preload(preload: Collection[str]) -> Collection[str]:

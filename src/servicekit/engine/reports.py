@@ -47,9 +47,11 @@ class JobReports:
         self._is_stopped = True
         self._cancel_timer()
         task, self._task = self._task, None  # see `AttemptHost`
-        if task is not None and self._is_writing:
+        if task is None or task.get_loop() is not asyncio.get_running_loop():
+            return  # nothing can be under way: an earlier event loop has ended, and its tasks with it
+        if self._is_writing:
             await asyncio.wait([task])
-        elif task is not None:
+        else:
             task.cancel()
 
     def _cancel_timer(self) -> None:

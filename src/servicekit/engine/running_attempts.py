@@ -25,16 +25,23 @@ class RunningAttempts:
         """What keeps single jobs from ending here, though others begin and end; or `None`."""
         ends = [attempt.late_end for attempt in self._by_job.values() if attempt.late_end is not None]
         late = [problem for end in ends if (problem := end.find_problem()) is not None]
+        calls = [attempt.hook_calls for attempt in self._by_job.values() if attempt.hook_calls is not None]
+        slow = [call.slow_hook for call in calls if call.slow_hook is not None]
+        notices = []
         if late:
-            which = "The end of a job" if len(late) == 1 else f"The ends of {len(late):,} jobs"
-            return f"{which} cannot be written, and it is tried again: {late[0]}"
-        return None
+            notices.append(f"{_count_ends(late)} cannot be written, and it is tried again: {late[0]}")
+        if slow:
+            notices.append(f"{_count_ends(slow)} cannot be written yet: the hook {slow[0]} has not answered.")
+        return " ".join(notices) or None
 
-    async def settle(self) -> None:
-        """Write the ends of attempts whose tasks were cut off: with their event loop, or by somebody else."""
+    async def settle(self, *, may_show: bool = True) -> None:
+        """Write the ends of attempts whose tasks were cut off: with their event loop, or by somebody else.
+
+        What hooks have to see first goes on in a task of its own; unless it `may_show` that to them, it is left.
+        """
         for attempt in list(self._by_job.values()):
             try:
-                await attempt.settle()
+                await attempt.settle(may_show=may_show)
             except Exception as error:  # a bug must not keep the others from their end
                 self._failures.exception(f"The end of job {attempt.job.id} cannot be written", error)
 
@@ -47,7 +54,7 @@ class RunningAttempts:
             for attempt in list(self._by_job.values()):
                 attempt.stop()
             await self._wait(_CANCEL_SECONDS)
-            await self.settle()
+            await self.settle(may_show=False)  # no time is left for hooks
         for attempt in self._by_job.values():
             attempt.leave()
 
@@ -57,3 +64,7 @@ class RunningAttempts:
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
         return not self._by_job
+
+
+def _count_ends(problems: list[str]) -> str:
+    return "The end of a job" if len(problems) == 1 else f"The ends of {len(problems):,} jobs"

@@ -4,6 +4,8 @@ import logging
 import time
 from typing import Final
 
+from servicekit.jobs.outcome import describe_error
+
 _FIRST_SECONDS: Final = 0.5  # another program that locks the file has mostly finished by then
 _LONGEST_SECONDS: Final = 5.0  # after a store has recovered, work must go on at most this much later
 _QUIET_SECONDS: Final = 60.0  # often enough for somebody who watches the log, and too rare to fill it
@@ -43,10 +45,11 @@ class FailureLog:
 
     def exception(self, message: str, error: BaseException) -> None:
         """Log an error with its traceback; at DEBUG and without it if the same one was logged in the last minute."""
-        if self._is_news(f"{message}: {type(error).__name__}: {error}"):
+        told = f"{message}: {describe_error(error)}"  # it can be the user's error, whose `__str__` may raise
+        if self._is_news(told):
             self._log.error(message, exc_info=error)
         else:
-            self._log.debug("%s: %s: %s", message, type(error).__name__, error)
+            self._log.debug("%s", told)
 
     def _is_news(self, told: str) -> bool:
         now = time.monotonic()

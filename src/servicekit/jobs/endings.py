@@ -47,7 +47,8 @@ def choose_ending(
     `failures` counts this attempt, if it has failed. `is_canceled`: the job was asked to stop; `is_stopped`: its
     process was; `is_refused`: the target could submit nothing any more.
     """
-    was_stopped = is_stopped and outcome.transition is Transition.CANCEL
+    # A job that was canceled as well ends as such, with what hooks have kept of it.
+    was_stopped = is_stopped and not is_canceled and outcome.transition is Transition.CANCEL
     if was_stopped and not has_begun:
         return NOT_BEGUN
     if was_stopped or (is_refused and _failed_by_refusal(outcome)):
@@ -80,6 +81,12 @@ class AttemptFacts(NamedTuple):
     """How many attempts have been lost because their processes died, this one included."""
     is_kept: bool = True
     """Whether the store keeps the job when the process ends."""
+
+
+def check_return(ending: Outcome) -> None:
+    """`ValueError` for a `RETRY` that does not say when. Stores ask this of each ending that gives a job back."""
+    if ending.transition is Transition.RETRY and ending.retry_at is None:
+        raise ValueError("An attempt that ends with RETRY needs retry_at: when the next one may begin.")
 
 
 def decide_end(ending: Outcome, job: AttemptFacts) -> Outcome | None:

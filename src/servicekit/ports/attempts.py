@@ -81,6 +81,8 @@ class AttemptStore(Protocol):
         - `RETRY`: the attempt joins `attempts` with its error, and the job is pending until `retry_at`, which is its
           `scheduled_at`. Then it stands behind what is ready, and needs a slot of its key again, which others have had
           first. Its `queue_timeout` begins then. If that time has come already, it does not wait for `make_due`.
+          Without `retry_at` it is refused, also for a claim that does not hold any more: `ValueError`
+          (`endings.check_return`).
         - `RELEASE` of what had not begun: the job is ready again in its old place, as if it had not been claimed, with
           the slot of its key; its `queue_timeout` has gone on. That start does not count as a failure.
         - `RELEASE` with its process: the attempt joins `attempts`, and the job is ready again in its old place, with

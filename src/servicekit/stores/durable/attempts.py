@@ -7,6 +7,7 @@ from typing import Final
 
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.backoff import Backoff
+from servicekit.jobs.endings import check_return
 from servicekit.jobs.log_lines import NewLine
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import Outcome
@@ -112,6 +113,7 @@ class DurableAttempts:
         return await self._session.database.write(self._statements.writes.end_attempts, end)
 
     async def _prepare_return(self, claim: Claim, ending: Outcome) -> AttemptEnd:
+        check_return(ending)
         submission, expires_at = claim.submission, None
         if ending.retry_at is not None or ending.is_lost:  # the job has a time from now on, or another one
             await self._session.heed_clock()

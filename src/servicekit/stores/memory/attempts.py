@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from servicekit.jobs.endings import AttemptFacts, decide_end, end_expired
+from servicekit.jobs.endings import AttemptFacts, check_return, decide_end, end_expired
 from servicekit.jobs.log_lines import NewLine
 from servicekit.jobs.options import RunnerKind, seconds_of
 from servicekit.jobs.outcome import Outcome
@@ -74,11 +74,14 @@ class MemoryAttempts:
         return self._kept.pending.next_moment()
 
     async def end_attempt(self, claim: Claim, ending: Outcome) -> Transition | None:
+        gives_back = ending.transition in _GIVING_BACK
+        if gives_back:
+            check_return(ending)
         job = self._kept.find_running(claim)
         if job is None:
             self._kept.let_go_of_deleted(claim)
             return None
-        if ending.transition in _GIVING_BACK:
+        if gives_back:
             return self._give_back(job, ending)
         self._kept.pending.end(job)
         self._kept.end(job, ending)

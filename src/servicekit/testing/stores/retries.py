@@ -158,6 +158,15 @@ class RetryContract(UnclaimContract):
     def soon(self, clock: ManualClock) -> datetime:
         return clock.now() + timedelta(seconds=60)
 
+    async def test_a_retry_that_does_not_say_when_is_refused(self, store: JobStore) -> None:
+        claim = await self.start(store)
+        retry = failed()._replace(transition=Transition.RETRY)
+        with pytest.raises(ValueError, match="retry_at"):
+            await store.attempts.end_attempt(claim, retry)
+        assert await store.attempts.end_attempt(claim, completion(None))
+        with pytest.raises(ValueError, match="retry_at"):
+            await store.attempts.end_attempt(claim, retry)
+
     async def test_a_retried_job_waits_for_its_next_attempt(self, store: JobStore, clock: ManualClock) -> None:
         began, claim = clock.now(), await self.start(store)
         await store.attempts.report_progress(claim, Progress(1, 2))
