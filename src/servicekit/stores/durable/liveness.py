@@ -22,7 +22,9 @@ from servicekit.stores.durable.times import time_text
 _log = logging.getLogger("servicekit.stores")
 
 _DAY: Final = timedelta(days=1)
+# A process that stood still for so long asks anew for what it follows. Until then it may need the events of ended jobs.
 _YOUNG: Final = timedelta(seconds=2 * LATE_SECONDS)
+# `/health` must answer before those who ask give up, and a transaction takes milliseconds.
 _CHECK_SECONDS: Final = 3.0
 
 

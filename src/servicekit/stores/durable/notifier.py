@@ -1,4 +1,4 @@
-"""What has been committed, passed on: to who asked for it, to those who read of it, and to the engine."""
+"""Passes on what has been committed: answers to callers, events to readers, and news to the engine."""
 
 import asyncio
 from contextlib import suppress
@@ -22,7 +22,12 @@ from servicekit.stores.durable.times import time_text
 
 
 class CommitNotifier:
-    """Takes a database's reports, and passes them on on the event loop where it was made."""
+    """Takes the reports of a database from any thread, and passes them on, on the event loop where it was made.
+
+    All that one commit has changed is passed on in one turn of the loop: first what other processes did, since it was
+    committed earlier, then the events of this process, then the answers. So a caller that has its answer and begins to
+    read misses nothing and gets nothing twice.
+    """
 
     def __init__(self, publisher: EventRelay, clock: Clock, local: LocalJobs, signals: JobSignals) -> None:
         self._publisher = publisher
@@ -46,7 +51,7 @@ class CommitNotifier:
             self._loop.call_soon_threadsafe(self._pass_on, news)
 
     def _pass_on(self, news: News) -> None:
-        for row in news.others:  # they happened before ours, and readers want them in order
+        for row in news.others:  # they were committed before ours, and a reader gets events in their order
             self._take_from_elsewhere(row)
         for row in news.ours:
             if self._publisher.is_watched(row.job_id) and (event := self._event(row)):
@@ -57,9 +62,10 @@ class CommitNotifier:
         self._tell(news)
 
     def _tell(self, news: News) -> None:
+        # A commit of another process may have freed a slot that all processes share, without an event of ours.
         if news.others or news.is_foreign or news.is_ready:
             self.signals.wake()
-        if news.is_foreign:
+        if news.is_foreign:  # lines of a log make no event, so any job may have new ones
             self._publisher.notify_log(None)
         if news.is_change:
             self._publisher.notify()
@@ -72,7 +78,7 @@ class CommitNotifier:
         if row.is_last:
             self._local.forget(row.job_id)
         if row.is_unwanted:
-            # Not before the worker has got the claims that were answered a moment ago.
+            # In the next turn of the loop: only then the worker has the claims that were answered in this one.
             self._loop.call_soon(self.signals.cancel, row.job_id)
 
     def _event(self, row: EventRow) -> JobEvent | None:
@@ -113,12 +119,12 @@ class CommitNotifier:
             asked.add_done_callback(partial(self._put_back_again, end, backoff))
 
     def _put_back_again(self, end: AttemptEnd, backoff: Backoff, asked: "asyncio.Future[Any]") -> None:
-        """Nobody runs the job, and as long as this process lives, only this process can say so."""
+        """Try again: nobody runs the job, and no other process may take it over while this one lives."""
         if not asked.cancelled() and isinstance(asked.exception(), StoreUnavailable):
             self._loop.call_later(backoff.next_seconds(), self._put_back, end, backoff)
 
     def _ask_for_followed(self) -> None:
-        """See whether jobs that are watched have been removed while this process stood still."""
+        """Find out which followed jobs were deleted while this process stood still: their events may be gone by now."""
         if self._serving is not None:
             database, statements = self._serving
             for job_id in list(self._publisher.followed):

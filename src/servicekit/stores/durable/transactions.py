@@ -1,4 +1,4 @@
-"""What is done in one transaction, and in which order."""
+"""The order of the operations in one transaction."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from servicekit.stores.durable.operations import Operation
 
 
 def perform(connection: object, calls: list[Call]) -> list[Answer]:
-    """Do all that is asked, in the order of the operations' ranks, each operation once for all who ask for it."""
+    """Perform all calls, in the order of the operations' ranks. Calls of one operation are one call of its `write`."""
     answers: list[Answer] = []
     for operation, asked in sorted(_by_operation(calls).items(), key=lambda item: item[0].rank):
         results = operation.write(connection, [call.argument for call in asked])

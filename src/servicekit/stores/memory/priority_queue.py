@@ -7,6 +7,8 @@ from typing import Final, Generic, TypeVar
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=tuple[int | datetime, int | str])
 
+# Keys that were taken out stay in the heap until they are more than those that count, and so many more. So the heap is
+# made anew seldom, and a short one never.
 _SLACK: Final = 32
 
 

@@ -12,7 +12,8 @@ from servicekit.stores.durable.requests import ClaimedJob, ClaimRequest, Process
 from servicekit.stores.sqlite import keys, turns
 from servicekit.stores.sqlite.ready import READY, Kind, read_first
 
-# One statement says all that must be known before: each one costs the interpreter's lock.
+# One statement reads all that a claim must know first. Each statement gives up Python's lock and gets it back, and on a
+# busy event loop that takes longer than the statement.
 _SITUATION: Final = f"""
     SELECT
         EXISTS (SELECT 1 FROM processes WHERE id = ?),
@@ -32,17 +33,18 @@ _CLAIM: Final = f"""
 
 
 class _Situation(NamedTuple):
-    """What is to be known before a claim."""
+    """What a claim must know first."""
 
     is_known: int
-    """Whether the process is on the list."""
+    """Whether the process is on the list of processes. If others took it for dead, they have taken its jobs over."""
     running: int
-    """The jobs that run of all queues, if that counts."""
+    """How many jobs of all queues run in all processes, if there is a limit for that."""
     queue: str | None
-    """One with ready jobs."""
+    """A queue with ready jobs; `None` if there is none."""
     has_rivals: int
-    """Whether there may be others."""
+    """Whether other queues may have ready jobs as well, so that they take turns."""
     running_there: int
+    """How many jobs of that queue run in all processes."""
     is_paused: int
     has_contested_keys: int
 
@@ -63,6 +65,8 @@ def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> list[Claime
     if request.is_first:
         connection.execute("UPDATE processes SET runs_jobs = 1 WHERE id = ?", (request.process,))
     jobs = _start_next(connection, request, situation)
+    # Ready jobs that cannot start, say in a paused queue, may hold slots of keys for which jobs elsewhere wait. They
+    # are passed on after the claim, to jobs that can start; then there may be more to claim.
     if situation.has_contested_keys and keys.pass_on(connection, request.queue_limits) and len(jobs) < request.limit:
         request = request._replace(limit=request.limit - len(jobs))
         jobs += _start_next(connection, request, _look(connection, request))
@@ -90,7 +94,7 @@ def _take(connection: sqlite3.Connection, request: ClaimRequest, situation: _Sit
     kinds = [Kind(owner, runner) for owner in (0, request.process) for runner in runners]
     if situation.queue is None or most <= 0 or not kinds:
         return []
-    if situation.has_rivals:
+    if situation.has_rivals:  # else the queues need not be compared, which nearly every service is spared
         return turns.take(connection, kinds, most, request.queue_limits)
     if situation.queue in request.queue_limits:
         most = min(most, request.queue_limits[situation.queue] - situation.running_there)

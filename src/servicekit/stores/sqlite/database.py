@@ -15,8 +15,11 @@ from servicekit.stores.sqlite.ownership import check_ownership
 OLDEST_SQLITE: Final = (3, 35, 0)
 """The first with RETURNING."""
 
+# "SvKj" in ASCII. It stands in the file's header, so that a file of another program is not taken for ours.
 _APPLICATION_ID: Final = 0x53764B6A
+# Our transactions take milliseconds. If the lock is held for longer, another program holds it, and callers are told.
 _BUSY_MILLISECONDS: Final = 5_000
+# After a burst SQLite cuts its write-ahead log to this size. To make the log grow anew costs more than to keep it.
 _LARGEST_WAL_BYTES: Final = 64 * 1024 * 1024
 
 _REASONS: Final = {

@@ -22,6 +22,7 @@ _log = logging.getLogger("servicekit.stores")
 A = TypeVar("A")
 R = TypeVar("R")
 
+# So many calls are answered in one transaction. All wait for the last of them, and other processes wait for the lock.
 _MOST_CALLS: Final = 2_000
 
 

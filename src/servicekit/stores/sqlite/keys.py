@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 from servicekit.jobs.status import Transition, move_of
 from servicekit.stores.sqlite.turns import RUNNING
 
+# So many contested keys and queues are looked at in one claim, so that their number does not make a claim dearer.
+# The next claim looks at the rest.
 _MOST_AT_ONCE: Final = 20
 _MOST_QUEUES: Final = 100
 _ALL: Final = -1

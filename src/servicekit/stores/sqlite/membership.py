@@ -15,6 +15,7 @@ from servicekit.stores.durable.requests import Departure, Member, OwnedJob, Step
 from servicekit.stores.sqlite.rows import IS_ID
 from servicekit.stores.sqlite.writes import end_jobs, give_up
 
+# So many jobs of a process that has gone are taken over in one transaction, for which other processes wait.
 _STEP: Final = 500
 _PENDING: Final = JobStatus.PENDING.value
 _RUNNING: Final = JobStatus.RUNNING.value

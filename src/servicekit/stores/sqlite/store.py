@@ -46,7 +46,7 @@ class SqliteStore(DurableStore):
         service: str | None = None,
     ) -> None:
         self.file = JobsFile(path, publisher, service)
-        """Of no use to others."""
+        """Internal: for the tests of this store."""
         super().__init__(
             self.file, _STATEMENTS, publisher, clock, retention,
             max_pending=max_pending, scan_limit=scan_limit, service=service,

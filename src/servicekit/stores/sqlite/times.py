@@ -11,6 +11,7 @@ from servicekit.stores.durable.operations import Rank, for_each
 from servicekit.stores.sqlite.rows import IS_ID
 from servicekit.stores.sqlite.writes import end_jobs
 
+# So many jobs at most become due in one transaction, for which other processes wait.
 _STEP: Final = 500
 _PENDING: Final = move_of(Transition.CLAIM).sources[0].value
 

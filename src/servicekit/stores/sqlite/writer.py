@@ -25,19 +25,27 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 _EVENTS: Final = "SELECT * FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
+# A page of events is passed to the event loop in one piece. After a long sleep there can be very many events.
 _EVENTS_AT_ONCE: Final = 500
 _UNKNOWN: Final = -1
 _BUSY: Final = "SQLITE_BUSY"
-# How often the writer looks for what other processes have done. Waking up is what costs, more than looking. Who is
-# alone only has to notice that another process has come.
+# How often the writer looks for commits of other processes. To wake up costs more than to look. A process that is alone
+# only has to notice that another one has come.
 _POLL_SECONDS: Final = 0.025
 _IDLE_POLL_SECONDS: Final = 0.1
+# After a change another one is likely, also by another process. So the writer goes on looking often for a while.
 _ACTIVE_SECONDS: Final = 2.0
 
+# Our transactions take milliseconds. If the lock is held for longer, another program holds it, and callers are told.
 _PATIENCE_SECONDS: Final = 5.0
+# A process that stops must be gone in time. Another process finds what it could not write.
 _LAST_PATIENCE_SECONDS: Final = 0.3
+# To read so many events within the transaction takes less time than to begin a read after it.
 _FEW_EVENTS: Final = 20
+# For so long `/health` tells of a failed write, unless a later one succeeds: a problem that is gone shall not stay.
 _TROUBLE_SECONDS: Final = 30.0
+# The pause between two tries to get the lock, chosen at random so that two processes do not try at the same moments for
+# ever. It is shorter than most transactions, which include a sync of the disk.
 _PAUSE_SECONDS: Final = (0.0003, 0.0015)
 
 
