@@ -1,7 +1,6 @@
 """Whether two values are the same: of the same types, to any depth."""
 
 import dataclasses
-import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Set
 from datetime import datetime, time
@@ -57,7 +56,7 @@ _LOOKS: Final[dict[type, Callable[[Any], list[object]]]] = {
     BaseModel: _look_at_model,
     int: lambda value: [hex(value)],
     Fraction: lambda value: [hex(value.numerator), hex(value.denominator)],
-    float: lambda value: [repr(float(value)), math.copysign(1, value)],
+    float: lambda value: [repr(float(value))],  # which tells -0.0 from 0.0; the sign of a NaN says nothing (IEEE 754)
     complex: lambda value: [repr(value)],
     datetime: _look_at_moment,
     time: _look_at_moment,
