@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
+# Time servers correct a clock by less than that. A jump by more means that somebody has set it.
 SET_SECONDS: Final = 1.0
 
 

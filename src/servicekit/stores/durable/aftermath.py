@@ -1,4 +1,4 @@
-"""What is to be done when a write is committed, whoever waits for its answer."""
+"""Reactions to committed writes. They do not depend on a caller that still waits for the answer."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from servicekit.stores.durable.requests import AttemptEnd, ClaimedJob, ClaimRequ
 
 
 class Aftermath(Protocol):
-    """What can be done about something that is committed. It belongs to the event loop."""
+    """The possible reactions to a committed write. It belongs to the event loop."""
 
     def notify_log(self, job_id: str) -> None:
         """The job has new lines in its log."""
@@ -19,23 +19,23 @@ class Aftermath(Protocol):
         ...
 
     def put_back(self, job_id: str, attempt: int) -> None:
-        """The attempt does not begin: make its job ready again, as soon as that can be written."""
+        """The attempt will not begin. Make its job ready again, as soon as that can be written."""
         ...
 
 
 def keep_if_pending(aftermath: Aftermath, end: AttemptEnd, written: Transition | None) -> None:
-    """After the end of an attempt: the job may be pending again, and perhaps only this process can run it."""
+    """Reaction to the end of an attempt: the job may be pending again, and only this process may be able to run it."""
     if written is not None and written.gives_back and end.submission is not None:
         aftermath.keep(end.submission)
 
 
 def notify_of_lines(aftermath: Aftermath, lines: NewLines, is_added: bool) -> None:
-    """After lines were to be added to a log."""
+    """Reaction to an attempt to add lines to a log."""
     if is_added:
         aftermath.notify_log(lines.id)
 
 
 def put_back(aftermath: Aftermath, _: ClaimRequest, jobs: list[ClaimedJob]) -> None:
-    """After a claim for which nobody waits any more."""
+    """Reaction to a claim whose caller does not wait any more."""
     for job in jobs:
         aftermath.put_back(job.id, job.attempt)

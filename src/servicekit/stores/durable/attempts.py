@@ -37,7 +37,7 @@ _ANOTHER_LOOK: Final = timedelta(seconds=1)
 
 
 class DurableAttempts:
-    """The `AttemptStore` of a database. `join_again` is called if others took this process for dead."""
+    """The `AttemptStore` of a database. It calls `join_again` if others took this process for dead."""
 
     def __init__(self, session: StoreSession, retention: Retention, join_again: Callable[[], Awaitable[None]]) -> None:
         self._session = session
@@ -122,7 +122,7 @@ class DurableAttempts:
         return AttemptEnd(submission.id, claim.attempt, ending, self._session.now_text(), expires_at, submission)
 
     def _encode(self, job: Submission, ending: Outcome) -> Outcome:
-        """The ending with its result as JSON; without it, and with a warning, if that is none or is too large."""
+        """The ending with its result as JSON. A result that is not JSON or too large is left out, with a warning."""
         result, reason = encode_result(ending.result, self._retention.max_result_bytes)
         if result.text is None:
             self._session.failures.warn("The result of job %s (%s) is not kept: %s", job.name, job.id, reason)

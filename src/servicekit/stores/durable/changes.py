@@ -1,4 +1,4 @@
-"""What has become of the jobs of a store."""
+"""The changes of the jobs of a store."""
 
 from servicekit.jobs.query import ChangePage
 from servicekit.stores.durable.requests import ChangesRequest

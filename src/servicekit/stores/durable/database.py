@@ -1,4 +1,4 @@
-"""The seam between a store and its database: what a database has to offer beside its statements."""
+"""The seam between a store and its database: what a database offers besides its statements."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,63 +13,63 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 Query = Callable[[Any, A], R]
-"""What is read at once, on what is committed: it gets the connection, and the argument."""
+"""A read of committed data. It gets the connection and the argument."""
 
 
 class Database(Protocol):
-    """Where jobs are kept. From `start` to `stop` it belongs to the event loop on which it was started."""
+    """A database of jobs. From `start` to `stop` it belongs to the event loop on which it was started."""
 
     @property
     def location(self) -> str:
-        """Where that is, for people."""
+        """The place of the jobs, for people."""
         ...
 
     @property
     def registration(self) -> "Registration": ...
 
     def start(self, report: Callable[[News], None]) -> None:
-        """Open it, as soon as it is asked for something. `report` gets all news, also from other threads."""
+        """Start to take calls. The database is opened at the first one. `report` gets all news, from any thread."""
         ...
 
     def stop(self) -> None:
-        """Do all that was asked so far, and close it."""
+        """Finish all calls that were made so far, and close the database."""
         ...
 
     def forget_parent(self) -> None:
-        """In a forked child: leave what the parent has opened alone, and be a process of one's own."""
+        """In a forked child: do not touch what the parent has opened, and become a process of its own."""
         ...
 
     def write(self, operation: Operation[A, R], argument: A) -> "asyncio.Future[R]":
-        """Have it written with all others that wait; the answer is reported when it is committed.
+        """Write in one transaction with all calls that wait. The answer is reported when it is committed.
 
-        `StoreUnavailable` if it could not be, or if that is not known.
+        `StoreUnavailable` if the write failed, or if that is not known.
         """
         ...
 
     def read(self, query: Query[A, R], argument: A) -> "asyncio.Future[R]": ...
 
     def hurry(self) -> None:
-        """The process is about to end: wait no longer than a moment for anything."""
+        """The process is about to end: from now on, wait only a moment for a lock."""
         ...
 
     def find_trouble(self) -> str | None:
-        """What was wrong with the last thing that was to be written, if that was not long ago."""
+        """Why the last write failed, if that was not long ago; or `None`."""
         ...
 
     def is_busy(self, error: StoreUnavailable) -> bool:
-        """Whether all that is wrong is that somebody else works on it for so long."""
+        """Whether the only problem is a lock that another program holds."""
         ...
 
 
 class Registration(Protocol):
-    """This process among those that work on the jobs, and the way to see whether the others live."""
+    """The entry of this process in the list of processes, and the means to see which of the others live."""
 
     runs_jobs: bool
-    """Whether others know that jobs can be left to this process; they do from its first claim on."""
+    """Whether other processes may leave jobs to this one: from its first claim on."""
 
     @property
     def number(self) -> int:
-        """This process's; 0: it has none."""
+        """The number of this process in the list; 0 if it is not on it."""
         ...
 
     @property
@@ -78,37 +78,37 @@ class Registration(Protocol):
         ...
 
     def prepare(self) -> bool:
-        """Make ready to work on the jobs, and say whether that was not so before; `StoreUnavailable`."""
+        """Get ready to be registered. Return whether this was not done before. `StoreUnavailable` if it fails."""
         ...
 
     async def take(self, database: Database, now: str) -> None:
-        """Have a number, or keep the one that there is."""
+        """Register this process, unless it is registered already."""
         ...
 
     async def take_another(self, database: Database, now: str) -> None:
-        """Have a new number: others took this process for dead, and its jobs are theirs."""
+        """Register this process anew: others took it for dead, and have taken its jobs over."""
         ...
 
     async def renew(self, database: Database, now: str) -> None:
-        """Mend what shows others that this process lives, if somebody has removed it."""
+        """Restore the sign of life of this process, if somebody has removed it."""
         ...
 
     async def list_dead(self, database: Database) -> list[Member]:
-        """The processes whose jobs somebody has to take over."""
+        """The processes that have died and whose jobs must be taken over."""
         ...
 
     def forget(self, member: Member) -> None:
-        """Its jobs are taken over: remove what it has left."""
+        """Remove what a dead process has left. Its jobs have been taken over."""
         ...
 
     def remove_leftovers(self) -> None:
-        """Remove what processes have left that nobody knows any more."""
+        """Remove what is left of processes that are not on the list."""
         ...
 
     async def leave(self, database: Database) -> None:
-        """Give the number up, unless attempts still run: nobody may start those again while this process lives."""
+        """Leave the list, unless attempts still run: no other process may start those again while this one lives."""
         ...
 
     def abandon(self) -> None:
-        """Let others see that this process works no more."""
+        """Take the sign of life away: this process works no more."""
         ...

@@ -1,4 +1,4 @@
-"""What options mean for a row."""
+"""The times that follow from a job's options."""
 
 import json
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from servicekit.stores.durable.times import time_text
 
 
 def expiry_after(options: JobOptions, moment: datetime) -> str | None:
-    """When a job that may start from this moment on has waited too long."""
+    """The moment at which a job that may start now has waited for longer than its `queue_timeout`."""
     return (
         None
         if options.queue_timeout is None
@@ -17,6 +17,6 @@ def expiry_after(options: JobOptions, moment: datetime) -> str | None:
 
 
 def expiry_after_text(text: str | None, moment: datetime) -> str | None:
-    """The same for options as they are written, also if this version does not know all of them."""
+    """The same for written options. This version need not know all of them."""
     seconds = None if text is None else json.loads(text).get("queue_timeout")
     return None if seconds is None else time_text(moment + timedelta(seconds=seconds))

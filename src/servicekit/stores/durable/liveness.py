@@ -59,7 +59,7 @@ class DurableLiveness:
                 self._session.notifier.signals = signals
 
     def _forget_parent(self) -> None:
-        """In a forked child: be a process of one's own, if that may be."""
+        """In a forked child: become a process of its own, if the store allows it."""
         self._pid, self._loop = os.getpid(), None
         self._database.forget_parent()
         self._session.local, self._session.notifier = LocalJobs(), None
@@ -81,7 +81,7 @@ class DurableLiveness:
             raise
 
     async def _join(self, signals: JobSignals) -> None:
-        """Be one of the processes at work, as soon as the database is free.
+        """Join the processes at work, as soon as the database is free.
 
         Another program's lock is waited for, without a bound: another process may migrate a large one, and whoever
         starts this one knows how long it may take. If it is told to stop meanwhile, it does not start.
@@ -103,14 +103,14 @@ class DurableLiveness:
                 return
 
     async def join_again(self) -> None:
-        """Others took this process for dead: be another one of those at work."""
+        """Join the processes at work anew: others took this process for dead."""
         assert self._opening is not None
         async with self._opening:
             if self._session.notifier is not None:
                 await self._database.registration.take_another(self._database, self._session.now_text())
 
     async def _introduce(self) -> None:
-        """Say whose the jobs are, and warn if they are another service's as well."""
+        """Write the name of the service, and warn if another service uses the same jobs."""
         others = [] if self._service is None else await self._database.write(self._members.introduce, self._service)
         if others:
             _log.warning(
@@ -121,7 +121,7 @@ class DurableLiveness:
             )  # fmt: skip
 
     async def _settle(self, signals: JobSignals) -> None:
-        """Let the database and the engine agree on what runs here, after another event loop has ended between them."""
+        """Make the database and the engine agree on what runs here, after an event loop has ended."""
         number = self._database.registration.number
         for job in await self._database.read(self._members.list_running, number):
             if not signals.is_running(job.id, job.attempt):
@@ -143,7 +143,7 @@ class DurableLiveness:
             self._session.wake()
 
     async def _in_steps(self, operation: Operation[Departure, Step], process: int) -> tuple[int, int]:
-        """How many jobs were taken from the process, and how many of these have failed."""
+        """Take the jobs in steps. Return how many were taken, and how many of these have failed."""
         is_last, all_taken, all_failed = False, 0, 0
         while not is_last:
             step = await self._database.write(operation, Departure(process, self._session.now_text()))
@@ -199,6 +199,6 @@ class DurableLiveness:
         return None if trouble is None else self._tell(trouble)
 
     def _tell(self, reason: str) -> str:
-        """What is wrong, in words for clients, who need not know where the jobs are; the log says that."""
+        """The problem in words for clients. They need not know the place of the jobs, which the log tells."""
         self._session.failures.warn("The job store %s is not well: %s", self._database.location, reason)
         return f"Jobs cannot be kept at the moment: {reason}"

@@ -1,4 +1,4 @@
-"""From what was written down to what can be run."""
+"""Makes submissions of rows."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
@@ -11,14 +11,14 @@ from servicekit.jobs.submission import CallDescription, Submission, check_target
 from servicekit.stores.durable.requests import ClaimedJob
 
 _NO_TEXT: Final = "\ufffd"
-"""What `read_leniently` has put in the place of what is none; our own JSON has but ASCII."""
+"""The mark that `read_leniently` puts in the place of bytes that are not UTF-8. Our own JSON is ASCII."""
 
 Decline = Callable[[ClaimedJob, BaseException], Awaitable[bool]]
-"""Leaves a job to another process, for this reason; `False` if there is none."""
+"""Leaves a job to another process, for this reason; `False` if there is no such process."""
 
 
 def load_submission(job: ClaimedJob, decline: Decline) -> Submission:
-    """What was submitted, ready to be run; or, if this process cannot, ready to be declined, or else to fail."""
+    """The submission of a row. If this process cannot run it, its target declines the job, or else fails."""
     options = DEFAULT_OPTIONS
     call = None
     try:
@@ -39,7 +39,7 @@ def load_submission(job: ClaimedJob, decline: Decline) -> Submission:
 
 
 class _Unrunnable:
-    """What runs in the place of a target that this process cannot run, and another may be able to.
+    """Runs in place of a target that this process cannot run, but perhaps another one can.
 
     Whoever gets the job has its next attempt, so that nothing which becomes of this one is written any more.
     """

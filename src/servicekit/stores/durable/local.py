@@ -1,4 +1,4 @@
-"""What only this process can run: no database has words for it."""
+"""Submissions that only this process can run, since they cannot be written."""
 
 import logging
 from typing import Final
@@ -6,13 +6,13 @@ from typing import Final
 from servicekit.jobs.submission import CallProblem, Submission
 
 _MOST_WARNINGS: Final = 1_000
-"""For so many targets it is remembered that they were warned of: what is made anew for each job has many names."""
+"""So many targets are remembered for which a warning was logged. A closure can have a new name for each job."""
 
 _log = logging.getLogger("servicekit.stores")
 
 
 class LocalJobs:
-    """The submissions of pending jobs that no other process could make anything of."""
+    """The submissions of pending jobs that no other process could run."""
 
     def __init__(self) -> None:
         self._submissions: dict[str, Submission] = {}
@@ -22,7 +22,7 @@ class LocalJobs:
         self._submissions[submission.id] = submission
 
     def warn(self, submission: Submission, problem: CallProblem) -> None:
-        """Tell whoever runs the service, once for each target."""
+        """Log a warning, once for each target."""
         if submission.name not in self._warned and len(self._warned) < _MOST_WARNINGS:
             self._warned.add(submission.name)
             _log.warning(
@@ -32,12 +32,12 @@ class LocalJobs:
             )
 
     def put_back(self, submission: Submission) -> None:
-        """The job is pending again: keep its submission, if it is one of these."""
+        """Keep the submission of a job that is pending again, if only this process can run it."""
         if isinstance(submission.description, CallProblem):
             self.add(submission)
 
     def take(self, job_id: str) -> Submission | None:
-        """The submission of a job that is started, if it is one of these."""
+        """Take out the submission of a job that starts, if only this process can run it."""
         return self._submissions.pop(job_id, None)
 
     def forget(self, job_id: str) -> None:

@@ -48,11 +48,11 @@ class NewJob(NamedTuple):
     restart_problem: str | None
     max_pending: int | None
     words: Mapping[str, str]
-    """What its metadata can be found by."""
+    """The words by which its metadata is found."""
 
     @property
     def is_plain(self) -> bool:
-        """Whether all columns after `max_restarts` are what they are by default."""
+        """Whether all columns after `max_restarts` have their default values."""
         others = (self.options, self.retry_of, self.schedule, self.parent, self.restart_problem)
         return others == (None, None, None, None, None)
 
@@ -75,7 +75,7 @@ def new_job(
 ) -> NewJob:
     """The row of a job that is submitted now.
 
-    A job with a concurrency key starts as waiting for it; a trigger makes the job ready if a place is free.
+    A job with a concurrency key starts as waiting; a trigger makes it ready if a slot is free.
     """
     key = options.concurrency_key
     scheduled_at, metadata = options.scheduled_at(now), metadata_of(options.metadata)
@@ -99,7 +99,7 @@ def _wait_of(concurrency_key: str | None, *, is_due: bool) -> str | None:
 def accept(
     jobs: list[NewJob], first_uses: dict[str, FirstUse], pending: dict[str, int]
 ) -> tuple[list[NewJob], list[str | Exception]]:
-    """The jobs that are to be kept, and the answer to each who has submitted one.
+    """The jobs to keep, and the answer to each caller.
 
     - `first_uses`: of the jobs' idempotency keys, as far as they have been used. Those that are used here are added.
     - `pending`: how many jobs wait in each queue where that is limited. Those that are accepted are added.
@@ -136,7 +136,7 @@ class EndedJob(NamedTuple):
 
 
 def repeat(ended: EndedJob, request: Resubmission) -> NewJob:
-    """The job once more; `RetryUnavailable`, `RecordUnreadable`."""
+    """The row of a repetition. `RetryUnavailable`, `RecordUnreadable`."""
     name, runner, target, arguments, options_text, parent, status, problem = ended
     if not read_status(request.job_id, status).is_terminal:
         raise RetryUnavailable(request.job_id, status, "it has not ended.")

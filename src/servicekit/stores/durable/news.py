@@ -1,4 +1,4 @@
-"""What a database is asked, and what it reports: answers, and what has become of jobs."""
+"""Calls of a database, and its reports: answers, and changes of jobs."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,14 +7,14 @@ from typing import Any, Final, NamedTuple
 from servicekit.stores.durable.records import EventRow
 
 LATE_SECONDS: Final = 5.0
-"""After so long without a look, a process that stood still asks for what it watches anew."""
+"""A process that has not looked for so long asks anew for the jobs that it follows."""
 
 
 class Call(NamedTuple):
-    """Something to do in a thread, and the future of whoever waits for it."""
+    """A call for a thread, and the future of its caller."""
 
     operation: Any
-    """An `Operation`, or what a `Reader` is to call."""
+    """An `Operation`, or the function that a `Reader` shall call."""
     argument: Any
     future: "asyncio.Future[Any]"
 
@@ -40,13 +40,13 @@ class News(NamedTuple):
 
     answers: Sequence[Answer] = ()
     ours: Sequence[EventRow] = ()
-    """Events that this process has made, if somebody wants them."""
+    """Events that this process has made; none if nobody reads or counts events."""
     others: Sequence[EventRow] = ()
     is_change: bool = False
-    """Whether anything has happened to any job."""
+    """Whether any job has changed."""
     is_ready: bool = False
-    """Whether this process has made jobs ready that were waiting for something."""
+    """Whether this process has made waiting jobs ready."""
     is_foreign: bool = False
-    """Whether another process has committed something: it may have freed a slot of all processes without an event."""
+    """Whether another process has committed. It may have freed a slot without an event."""
     is_late: bool = False
-    """Whether nobody has looked for so long that what happened meanwhile may be forgotten by now."""
+    """Whether the last look was so long ago that events since then may be gone."""

@@ -1,4 +1,4 @@
-"""What makes no sense: a newer version may have written it, or another program."""
+"""Data that makes no sense here: a newer version or another program has written it."""
 
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -11,7 +11,7 @@ NONSENSE: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowErro
 
 
 def lenient(read: Callable[[P], R], otherwise: R) -> Callable[[P], R]:
-    """Read a part of a record; something else if that makes no sense."""
+    """A function that reads as `read` does, and returns `otherwise` for data that makes no sense."""
 
     def try_to_read(part: P) -> R:
         try:

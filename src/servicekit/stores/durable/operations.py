@@ -1,4 +1,4 @@
-"""The writes that a store can be asked for. Each is declared once, beside its statement.
+"""The kinds of writes of a store. Each is declared once, beside its statement.
 
 What waits at the same time is written in one transaction, operation by operation, in the order of their ranks. An
 operation says as well what is to be done when that is committed.
@@ -24,14 +24,14 @@ class Rank(IntEnum):
     """
 
     PROCESS = auto()
-    """Who works on the jobs, and how the clock is set."""
+    """The list of processes, and the setting of the clock."""
     SETTING = auto()
     """Schedules and queues."""
     SUBMIT = auto()
     REPORT = auto()
-    """What an attempt says."""
+    """Progress and log lines of attempts."""
     END = auto()
-    """What an attempt has come to."""
+    """The ends of attempts."""
     CANCEL = auto()
     DELETE = auto()
     """Comes after the requests to cancel, which do not find a deleted job."""
@@ -46,7 +46,7 @@ class Rank(IntEnum):
 
 
 class Operation(Generic[A, R]):
-    """One kind of write: `write` does it in a transaction, for all who ask for it."""
+    """One kind of write. `write` performs it in a transaction, for all callers at once."""
 
     __slots__ = ("if_abandoned", "rank", "then", "write")
 
@@ -55,23 +55,23 @@ class Operation(Generic[A, R]):
         self.write = write
         """For each argument the answer to its caller. An exception is raised there."""
         self.then: Callable[[Aftermath, A, R], None] | None = None
-        """Done with each answer, also if nobody waits for that any more."""
+        """Called with each answer, also if its caller does not wait any more."""
         self.if_abandoned: Callable[[Aftermath, A, R], None] | None = None
-        """Done if nobody waits any more."""
+        """Called with an answer whose caller does not wait any more."""
 
     def afterwards(self, then: Callable[[Aftermath, A, R], None]) -> Callable[[Aftermath, A, R], None]:
-        """A decorator: what is done with each answer."""
+        """A decorator for the function that is called with each answer."""
         self.then = then
         return then
 
     def abandoned(self, then: Callable[[Aftermath, A, R], None]) -> Callable[[Aftermath, A, R], None]:
-        """A decorator: what is done with an answer for which nobody waits any more."""
+        """A decorator for the function that is called if the caller does not wait any more."""
         self.if_abandoned = then
         return then
 
 
 def for_all(rank: Rank) -> Callable[[Callable[[W, list[A]], Sequence[R | Exception]]], Operation[A, R]]:
-    """Declare a write that is done for many callers at once."""
+    """Declare a write that handles many callers in one call."""
 
     def declare(write: Callable[[W, list[A]], Sequence[R | Exception]]) -> Operation[A, R]:
         return Operation(rank, write)
@@ -80,7 +80,7 @@ def for_all(rank: Rank) -> Callable[[Callable[[W, list[A]], Sequence[R | Excepti
 
 
 def for_each(rank: Rank) -> Callable[[Callable[[W, A], R]], Operation[A, R]]:
-    """Declare a write that is done for one caller after the other. Our own errors are for that caller alone."""
+    """Declare a write that handles one caller after the other. One of our own errors concerns that caller alone."""
 
     def declare(write: Callable[[W, A], R]) -> Operation[A, R]:
         def write_each(connection: W, arguments: list[A]) -> list[R | Exception]:

@@ -1,4 +1,4 @@
-"""What is known of the jobs of a store."""
+"""Reads of the jobs of a store."""
 
 from servicekit.jobs.log_lines import LogPage
 from servicekit.jobs.query import ALL_JOBS, JobFilter, JobPage

@@ -34,11 +34,12 @@ _RECORD_KINDS: Final = tuple(int if name in _NUMBERS else _TEXT for name in RECO
 
 Row = Sequence[Any]
 
+# Enough to recognise a wrong value. It stands in an error, and can be megabytes.
 _MISFIT_CHARACTERS: Final = 100
 
 
 class EventRow(NamedTuple):
-    """An event, with what it needs of its job."""
+    """An event, with the columns of its job that it shows."""
 
     position: int
     job_id: str
@@ -65,13 +66,13 @@ class EventRow(NamedTuple):
     parent: str | None
     metadata: str | None
     process: str | None
-    """Of the attempt, if it is the job's last one."""
+    """The error of the attempt, if it is the job's last one."""
     attempts: str | None
     restart_problem: str | None
 
     @property
     def is_sound(self) -> bool:
-        """Whether its numbers are numbers. JSON has nothing but texts beside them."""
+        """Whether its numbers are numbers. The JSON has only numbers and texts."""
         return type(self.version) is type(self.attempt) is type(self.priority) is int
 
     @property
@@ -80,7 +81,7 @@ class EventRow(NamedTuple):
 
     @property
     def is_last(self) -> bool:
-        """Whether nothing can come after it, as far as this version knows."""
+        """Whether no event can follow it, as far as this version knows."""
         return self.status is None or self.status in _TERMINAL
 
     @property
@@ -117,7 +118,7 @@ def _read_record(row: Row, now: datetime) -> JobRecord:
 
 
 def _find_misfit(row: Row) -> str:
-    """Which column has a value that is none of its kind, in words."""
+    """Names the column whose value has the wrong type."""
     columns = zip(RECORD_COLUMNS.split(", "), row, _RECORD_KINDS, strict=True)
     name, value = next((name, value) for name, value, kind in columns if not isinstance(value, kind))
     return f"its {name} is {clip(repr(value), _MISFIT_CHARACTERS)}"
@@ -180,7 +181,7 @@ def read_records(rows: Iterable[Row], now: datetime) -> list[JobRecord]:
 
 
 def read_changes(events: Iterable[EventRow], now: datetime | None) -> list[JobChange]:
-    """What jobs were at these events, without those that cannot be read."""
+    """The records of jobs at these events, without those that cannot be read."""
     changes = []
     for event in events:
         with suppress(RecordUnreadable):

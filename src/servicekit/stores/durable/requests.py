@@ -1,4 +1,4 @@
-"""What is asked of a database, and what it answers, where that is more than one value. Times are texts."""
+"""Requests to a database, and its answers, if they are more than one value. Times are texts."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -12,14 +12,14 @@ from servicekit.ports import ClockSetting
 
 
 class RecordRequest(NamedTuple):
-    """Which job, and when it is asked for."""
+    """A job, and the time of the request."""
 
     id: str
     now: datetime
 
 
 class Resubmission(NamedTuple):
-    """The wish to have a job once more."""
+    """A request to submit a job once more."""
 
     job_id: str
     new_id: str
@@ -28,7 +28,7 @@ class Resubmission(NamedTuple):
 
 
 class ClaimedJob(NamedTuple):
-    """A job with its place among others: those of higher priority sort first, then those whose turn is lower."""
+    """A claimed job with its place in the order: higher priorities sort first, then lower turns."""
 
     rank: int
     turn: float
@@ -46,7 +46,7 @@ class ClaimedJob(NamedTuple):
 
 
 class ProcessForgotten(Exception):
-    """Others took this process for dead: its jobs are theirs now."""
+    """Others took this process for dead, and have taken its jobs over."""
 
 
 class ClaimRequest(NamedTuple):
@@ -58,7 +58,7 @@ class ClaimRequest(NamedTuple):
     now: str
     process_name: str
     is_first: bool = False
-    """Whether others are to know from now on that jobs can be left to this process."""
+    """Whether other processes may leave jobs to this one from now on."""
 
 
 class AttemptEnd(NamedTuple):
@@ -70,13 +70,13 @@ class AttemptEnd(NamedTuple):
     """Its result is a `WrittenResult`, if it has one."""
     now: str
     expires_at: str | None = None
-    """When it has waited too long, if it is retried."""
+    """The end of its `queue_timeout`, if it is retried."""
     submission: Submission | None = None
-    """Of a job that may be given back: perhaps only this process has it."""
+    """The submission of a job that may be given back: perhaps only this process has it."""
 
 
 class Decline(NamedTuple):
-    """A claim that this process can make nothing of."""
+    """A claim of a job that this process cannot run."""
 
     id: str
     attempt: int
@@ -89,7 +89,7 @@ class ProgressReport(NamedTuple):
 
 
 class JobRequest(NamedTuple):
-    """Something that is asked about one job, at a time."""
+    """A request about one job, with its time."""
 
     id: str
     now: str
@@ -107,7 +107,7 @@ class LogRow(NamedTuple):
 
 
 class NewLines(NamedTuple):
-    """Lines of one attempt, and how much its job may keep."""
+    """Lines of one attempt, and how many bytes its job's log may have."""
 
     id: str
     attempt: int
@@ -157,7 +157,7 @@ class SchedulePause(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """A schedule's tick that has come, and the id of its job if it shall have one."""
+    """A tick that has come, and the id of its job; `None` if the tick is skipped."""
 
     name: str
     tick: str
@@ -173,19 +173,19 @@ class ClockReading(NamedTuple):
 
 
 class Departure(NamedTuple):
-    """A process, and the time at which it is known to go, or to have gone."""
+    """A process that stops or has died, and the time at which this is known."""
 
     process: int
     now: str
 
 
 class Step(NamedTuple):
-    """What was done about the jobs of a process that goes, or has gone."""
+    """The result of one step for the jobs of a process that stops or has died."""
 
     is_last: bool
     failed: list[str]
     taken: int
-    """How many jobs are not that process's any more, those that have failed included."""
+    """How many jobs were taken from the process, those that have failed included."""
 
 
 class OwnedJob(NamedTuple):
@@ -199,9 +199,9 @@ class Prune(NamedTuple):
     groups: Sequence["PruneGroup"]
     limit: int
     ended_before: str
-    """What ended later is kept in any case: other processes may not have seen it yet."""
+    """A job that ended later is kept in any case: other processes may not have seen it yet."""
     tomorrow: str
-    """What ended later has not ended yet, unless somebody has set the clock."""
+    """A job cannot have ended later than this, unless somebody has set the clock."""
     deletions_before: str
 
 
@@ -218,5 +218,5 @@ class Member(NamedTuple):
 
     id: int
     lock: str | None
-    """What it holds locked, if it is on the list; `None` as well for one that only its jobs tell of."""
+    """Its lock, if it is on the list. `None` as well if only its jobs name it."""
     pid: int | None

@@ -1,4 +1,4 @@
-"""Results, as a database keeps them."""
+"""Results as a database keeps them."""
 
 from servicekit.jobs.outcome import describe_error
 from servicekit.jobs.results import WrittenResult, write_result
@@ -13,7 +13,7 @@ def encode_result(result: object, max_bytes: int | None) -> tuple[WrittenResult,
 
 
 def _exceeds(text: str, limit: int) -> bool:
-    """Whether it has more bytes than that, as UTF-8; it has no fewer than characters."""
+    """Whether it has more bytes in UTF-8 than `limit`. It never has fewer bytes than characters."""
     return len(text) > limit or (not text.isascii() and len(text.encode()) > limit)
 
 

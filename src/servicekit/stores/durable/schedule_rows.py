@@ -49,7 +49,7 @@ _NO_TEXT: Final = "\ufffd"
 class FoundSchedule(NamedTuple):
     state: ScheduleState
     target: str
-    """What its jobs run, as `module:name`."""
+    """The target of its jobs, as `module:name`."""
 
 
 def read_state(row: tuple[Any, ...]) -> FoundSchedule:

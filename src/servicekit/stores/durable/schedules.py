@@ -33,7 +33,7 @@ class DurableSchedules:
         return await self._examine(await self._database.read(self._schedules.get_schedule, name))
 
     async def _examine(self, found: FoundSchedule) -> ScheduleState:
-        """The schedule, with what keeps this process from submitting its jobs."""
+        """The schedule, with the problem that keeps this process from submitting its jobs."""
         problem = found.state.problem or await self._targets.find_problem(found.target)
         return found.state if problem is None else replace(found.state, problem=problem)
 

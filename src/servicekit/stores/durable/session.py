@@ -1,4 +1,4 @@
-"""What the parts of a store share."""
+"""The state that the parts of a store share."""
 
 import logging
 from contextlib import suppress
@@ -17,7 +17,7 @@ _log = logging.getLogger("servicekit.stores")
 
 
 class StoreSession:
-    """A database with its statements, what only this process has, and whom they tell."""
+    """A database with its statements, the submissions of this process alone, and the receivers of news."""
 
     def __init__(self, database: Database, statements: Statements, publisher: EventRelay, clock: Clock) -> None:
         self.database = database
@@ -44,7 +44,7 @@ class StoreSession:
         self._setting = None
 
     async def heed_clock(self) -> None:
-        """Have what waits for so long wait neither longer nor shorter, if somebody has set the clock."""
+        """If somebody has set the clock, move the ends of waits, so that each stays as long as it was."""
         setting = self.clock.setting()
         if not setting.is_like(self._setting):
             await self.database.write(self.statements.clock.heed, ClockReading(setting, self.now()))

@@ -1,4 +1,4 @@
-"""What a database must have statements for. Each protocol is a module of the database's own, of that name."""
+"""The statements that a database needs. Each protocol describes one of its modules, of that name."""
 
 from typing import NamedTuple, Protocol
 
@@ -49,7 +49,7 @@ class InsertStatements(Protocol):
 
 
 class WriteStatements(Protocol):
-    """What becomes of jobs that are there."""
+    """Changes of existing jobs."""
 
     @property
     def end_attempts(self) -> Operation[AttemptEnd, Transition | None]: ...
@@ -69,7 +69,7 @@ class ClaimStatements(Protocol):
 
 
 class TimeStatements(Protocol):
-    """What waits for a time."""
+    """Jobs that wait for a time."""
 
     @property
     def find_next(self) -> Query[None, str | None]: ...
@@ -85,7 +85,7 @@ class LogStatements(Protocol):
 
 
 class QueryStatements(Protocol):
-    """What is known of jobs."""
+    """Reads of jobs."""
 
     @property
     def get_record(self) -> Query[RecordRequest, JobRecord]: ...

@@ -26,7 +26,7 @@ from servicekit.stores.durable.submissions import DurableSubmissions
 
 
 class DurableStore:
-    """A `JobStore` whose jobs outlive their process: what each database makes of it, its package's page says."""
+    """A `JobStore` whose jobs outlive their process. The page of a database's package has its promises."""
 
     def __init__(
         self,

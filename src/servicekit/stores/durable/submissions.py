@@ -1,4 +1,4 @@
-"""How jobs come into a store, and what those who have submitted them may do to them."""
+"""Submissions, and the requests of those who made them."""
 
 from servicekit.errors import IdempotencyConflict, StoreUnavailable
 from servicekit.jobs.record import JobRecord
@@ -39,7 +39,7 @@ class DurableSubmissions:
         return job_id
 
     def _describe(self, submission: Submission) -> NewJob:
-        """The row of the job. If no other process could run it, what was submitted is kept here."""
+        """The row of the job. If no other process could run it, its submission is kept here."""
         described = describe_call(submission)
         call, problem = (None, described) if isinstance(described, CallProblem) else (described, None)
         options, local = submission.options, self._session.local
@@ -55,7 +55,7 @@ class DurableSubmissions:
         )  # fmt: skip
 
     async def _is_repetition(self, submission: Submission, job_id: str) -> bool:
-        """Whether it is the call of that job, which an earlier version has kept, so that their fingerprints differ."""
+        """Whether it is the call of that job. An earlier version kept that one, so that their fingerprints differ."""
         call = await self._session.database.read(self._statements.queries.find_old_call, job_id)
         return call is not None and is_same_call(submission, call)
 

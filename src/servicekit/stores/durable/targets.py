@@ -14,7 +14,7 @@ _PATIENCE_SECONDS: Final = 5.0  # nobody waits longer for a list of schedules
 
 
 class Targets:
-    """Finds out what is against running a target here, and remembers it for a minute: importing may take long."""
+    """Finds out whether a target can be imported here. It remembers a problem for a minute: an import may take long."""
 
     def __init__(self) -> None:
         self._problems: dict[str, tuple[float, str]] = {}
@@ -68,6 +68,6 @@ def _try(reference: str) -> str | None:
 
 
 def _is_loaded(reference: str) -> bool:
-    """Whether to import it takes no time. What another thread is importing is on Python's list already."""
+    """Whether its import takes no time. A module that another thread is importing is on Python's list already."""
     module = sys.modules.get(reference.partition(":")[0])
     return module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False)

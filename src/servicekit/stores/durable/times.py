@@ -1,4 +1,4 @@
-"""Times as they are stored, and read."""
+"""Writes and reads times."""
 
 from datetime import UTC, datetime
 from typing import Final

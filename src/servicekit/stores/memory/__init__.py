@@ -1,4 +1,4 @@
-"""Jobs in the memory of one process, which forgets them with it. What is kept of finished ones is bounded.
+"""Jobs in the memory of one process. They are lost with it, and what is kept of finished jobs is bounded.
 
 A job is one mutable `Job` with everything inline, and the frozen record is made when somebody looks: at 100,000 kept
 jobs the garbage collector walks one object for each of them instead of a handful, and a job that nobody watches never

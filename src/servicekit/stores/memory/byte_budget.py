@@ -1,4 +1,4 @@
-"""What jobs keep besides their records, bounded all together."""
+"""A bound on what all jobs keep besides their records."""
 
 from collections import OrderedDict
 
@@ -20,7 +20,7 @@ class ByteBudget:
         self._sizes: OrderedDict[Job, int] = OrderedDict()
 
     def weigh(self, job: Job) -> None:
-        """Count what the job keeps besides its record and its call, which has changed."""
+        """Count anew what the job keeps besides its record and its call."""
         size = job.cargo_bytes
         if size or job in self._sizes:
             self._bytes += size - self._sizes.pop(job, 0)

@@ -1,15 +1,16 @@
-"""Which jobs have changed last."""
+"""The latest changes of jobs."""
 
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+# A reader that missed more begins again with the present. docs/streams.md promises so many.
 _CHANGES_KEPT: Final = 10_000
 
 
 class ChangeLog:
-    """Which jobs have changed last. A change's position is the number of the one before, and one more.
+    """The latest changes of jobs. Positions count up by one.
 
     The first position is the time in microseconds. No process makes a change in each of them, so that a position of an
     earlier process is never taken for one of this: it is before all that is known.

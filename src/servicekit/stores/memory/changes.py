@@ -1,4 +1,4 @@
-"""What has become of the jobs in memory, in one order."""
+"""The changes of jobs in memory, in one order."""
 
 from servicekit.jobs.query import ChangePage, JobChange
 from servicekit.stores.memory.kept_jobs import KeptJobs

@@ -8,7 +8,7 @@ J = TypeVar("J")
 
 
 class IndexBlock(Generic[J]):
-    """Jobs submitted one after the other, and how many of them have each status (whoever changes one counts it)."""
+    """Jobs in order of submission, and how many have each status. The code that changes a status counts it here."""
 
     __slots__ = ("counts", "first_id", "jobs")
 

@@ -29,8 +29,9 @@ from servicekit.stores.memory.log_lines import JobLog
 from servicekit.stores.memory.queue import Queue
 
 DROPPED: Final = object()
-"""Instead of a result that is not kept."""
+"""Stands for a result that is not kept."""
 _RUNNING: Final = move_of(Transition.CLAIM).target
+# An estimate of what one record takes besides its texts. It counts against the bound on what is kept.
 _RECORD_BYTES: Final = 500
 _NO_ARGUMENTS: Final[dict[str, object]] = {}
 _SCALARS: Final = frozenset({bool, int, float, str, bytes})
@@ -98,18 +99,18 @@ class Job:
         """`None` once the job has ended: its call is in the next four then, if it can be made again."""
         self.target: JobTarget | None = None
         self.call: CallDescription | None = None
-        """Instead of arguments that somebody could change."""
+        """The written call: the arguments themselves could be changed."""
         self.args: tuple[object, ...] = ()
         self.kwargs = _NO_ARGUMENTS
         self.why_not_again = _NOT_ENDED
         self.restart_problem: str | None = _UNKNOWN
         self.status = JobStatus.PENDING
         self.turn: int | None = None
-        """Its place in its queue, while it is ready; of one that runs, the place that it had."""
+        """Its place in its queue while it is ready. A running job remembers the place that it had."""
         self.submitted_at = submitted_at
         self.scheduled_at: datetime | None = None
         self.expires_at: datetime | None = None
-        """When it has waited too long; also while it runs, since it may not begin."""
+        """The end of its `queue_timeout`. It counts while the job runs too, since the attempt may not begin."""
         self.started_at: datetime | None = None
         self.finished_at: datetime | None = None
         self.cancel_requested_at: datetime | None = None
@@ -181,7 +182,7 @@ class Job:
             self.submission.discard()
 
     def end(self, outcome: Outcome, now: datetime) -> None:
-        """Note how the job has ended."""
+        """Write the end of the job."""
         earliest = self.started_at or self.submitted_at
         self.finished_at = now if now > earliest else earliest
         self.ended_by = outcome.ended_by
@@ -204,7 +205,7 @@ class Job:
             self.args, self.kwargs = submission.args, submission.kwargs or _NO_ARGUMENTS
 
     def repeat(self, new_id: str) -> Submission:
-        """The same call again, at once; `RetryUnavailable` if it cannot be made."""
+        """A submission of the same call, due at once; `RetryUnavailable` if the call is not kept."""
         if self.target is None:
             raise RetryUnavailable(self.id, self.status, self.why_not_again)
         repetition = Submission(
@@ -223,7 +224,7 @@ class Job:
 
     @property
     def call_bytes(self) -> int:
-        """What the arguments of an ended job take in memory."""
+        """The bytes that the arguments of an ended job take."""
         if self.call is not None:
             return getsizeof(self.call.arguments)
         values = (*self.args, *self.kwargs.values())
@@ -235,7 +236,7 @@ class Job:
 
     @property
     def cargo_bytes(self) -> int:
-        """What the job keeps besides its record and its call."""
+        """The bytes that the job keeps besides its record and its call."""
         size = self.result_bytes
         if self.error_traceback is not None:
             size += getsizeof(self.error_traceback)

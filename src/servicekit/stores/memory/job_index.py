@@ -54,7 +54,7 @@ class JobIndex:
     def newest(
         self, wanted: JobFilter, limit: int, before: str | None, scan_limit: int
     ) -> tuple[list[Job], str | None]:
-        """The newest jobs that are wanted, and the id before which to go on if there may be more."""
+        """The newest jobs that `wanted` lets through. The id says where to go on, if there may be more."""
         statuses = wanted.statuses or _ALL_STATUSES
         is_search = wanted.is_search
         left = sum(self.counts[status] for status in statuses)

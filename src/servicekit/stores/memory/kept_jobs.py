@@ -1,4 +1,4 @@
-"""The jobs in memory, and what is done to them whichever part of the store is asked."""
+"""The jobs in memory, and the changes that several parts of the store make."""
 
 from datetime import timedelta
 from typing import Final
@@ -25,7 +25,7 @@ _RUNNING: Final = _MOVES[Transition.CLAIM].target
 
 
 class KeptJobs:
-    """All jobs, in every order in which they are looked for. The parts of the store share it.
+    """All jobs, in every order in which a part of the store looks for them.
 
     A change of status goes through `move`, and any other change of a record through `touch`: these publish it.
     """
@@ -44,13 +44,13 @@ class KeptJobs:
         self.index = JobIndex()
         self.pending = PendingJobs(self.wake)
         self.deleted: dict[str, Job] = {}
-        """Those that still run, and hold what they took until they stop."""
+        """Deleted jobs that still run. They hold their slots until they stop."""
         self.finished: dict[JobStatus, FinishedJobs] = {}
         for statuses, bounds in retention.groups():
             self.finished |= dict.fromkeys(statuses, FinishedJobs(bounds))
         self.byte_budget = ByteBudget(retention.max_result_bytes)
         self.first_uses: dict[str, FirstUse] = {}
-        """Of idempotency keys, by jobs that are kept."""
+        """The first uses of idempotency keys, by jobs that are kept."""
         self.changes = ChangeLog(self.now(), publisher.notify)
         self.note_change = self.changes.add
         self._clock, self._setting = clock, clock.setting()
@@ -74,7 +74,7 @@ class KeptJobs:
         return self.max_pending is not None and self.pending.count_pending(queue) >= self.max_pending
 
     def heed_clock(self) -> None:
-        """If somebody has set the clock, what waits for so long waits neither longer nor shorter."""
+        """If somebody has set the clock, move the ends of waits, so that each stays as long as it was."""
         setting, before = self._clock.setting(), self._setting
         if not setting.is_like(before):
             self._setting = setting
@@ -150,7 +150,7 @@ class KeptJobs:
             del self.first_uses[job.options.idempotency_key]
 
     def let_go_of_deleted(self, claim: Claim) -> None:
-        """If the attempt has run a job that was deleted meanwhile, others may have what that held."""
+        """If the attempt ran a job that was deleted meanwhile, give its slots to others."""
         job = self.deleted.get(claim.submission.id)
         if job is not None and job.attempt == claim.attempt:
             del self.deleted[job.id]
@@ -162,6 +162,6 @@ class KeptJobs:
         return job_id in self.deleted or (job is not None and not job.status.is_terminal)
 
     def wake(self) -> None:
-        """Have the worker look for jobs."""
+        """Wake the worker: there may be jobs to claim."""
         if self.signals is not None:
             self.signals.wake()

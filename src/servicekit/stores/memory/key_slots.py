@@ -15,7 +15,7 @@ _MOST_AT_ONCE: Final = 100
 
 
 class KeySlots:
-    """The places of every concurrency key, and the jobs that wait for one.
+    """The slots of every concurrency key, and the jobs that wait for one.
 
     How many places there are is for each job to say (`concurrency_limit`). Of the jobs that wait for a key none has a
     limit above the number of places taken; so a place that is given back is one for a job whose limit is that number.
@@ -24,12 +24,12 @@ class KeySlots:
     def __init__(self) -> None:
         self._keys: dict[str, _Key] = {}
         self._turns = count()
-        """Who began to wait for a key later, or became ready later, has a higher one."""
+        """A job that began to wait for a key later, or became ready later, has a higher number."""
         self._contested: OrderedDict[str, None] = OrderedDict()
-        """Those that jobs wait for, perhaps while one that could not start has a place."""
+        """Keys with waiting jobs, where perhaps a job that cannot start holds a slot."""
 
     def take(self, key: str, job: Job) -> bool:
-        """Give the job a place, or have it wait for one."""
+        """Give the job a slot, or let it wait for one."""
         places = self._keys.get(key)
         if places is None:
             places = self._keys[key] = _Key()
@@ -47,16 +47,16 @@ class KeySlots:
         return bool(self._contested)
 
     def start(self, key: str, job: Job) -> None:
-        """The job, which has a place, runs from now on."""
+        """The job, which holds a slot, runs from now on."""
         del self._keys[key].ready[job]
 
     def stop(self, key: str, job: Job) -> None:
-        """The job, which has a place, does not run after all, but is ready again."""
+        """The job, which holds a slot, is ready again: its attempt did not begin."""
         self._keys[key].ready[job] = next(self._turns)
         self._contested[key] = None
 
     def give_back(self, key: str, job: Job) -> Job | None:
-        """Give the job's place back; the job that has it from now on, if one has waited for it.
+        """Give the job's slot back. Return the job that gets it, if one waits for it.
 
         Of several that is one with the highest priority, and of these the one that has waited for longest.
         """
@@ -73,11 +73,11 @@ class KeySlots:
         return following
 
     def stop_waiting(self, key: str, job: Job) -> None:
-        """The job, which waits for a place, needs none any more."""
+        """The job, which waits for a slot, needs none any more."""
         self._keys[key].stop_waiting(job)
 
     def pass_on(self, is_open: Callable[[Job], bool], *, of_all: bool = False) -> list[tuple[Job, Job]]:
-        """Take places from ready jobs that cannot start, and give them to jobs that can: each one with its heir.
+        """Move slots from ready jobs that cannot start to waiting jobs that can. Return these pairs.
 
         It is done for some keys, and for others the next time, unless for all.
         """
@@ -96,7 +96,7 @@ class KeySlots:
 
 
 class _Key:
-    """The places of one key, the ready jobs that have one, and those that wait for one: by limit, and by queue."""
+    """The slots of one key, the ready jobs that hold one, and the waiting jobs: by limit, and by queue."""
 
     __slots__ = ("_by_limit", "_by_queue", "ready", "taken")
 
@@ -109,7 +109,7 @@ class _Key:
 
     @property
     def is_contested(self) -> bool:
-        """Whether there are ready jobs with a place, and others in another queue that wait for one."""
+        """Whether ready jobs hold slots while jobs in other queues wait for one."""
         return any(len(self._by_queue) > (job.options.queue in self._by_queue) for job in self.ready)
 
     def wait(self, job: Job, turn: int) -> None:
@@ -122,18 +122,18 @@ class _Key:
         _discard(self._by_queue, job.options.queue, job)
 
     def find_first(self) -> Job | None:
-        """Who is next, if a place is given back."""
+        """The next job to get a slot that is given back."""
         waiting = self._by_limit.get(self.taken)
         first = None if waiting is None else waiting.first()
         return None if first is None else first[1]
 
     def give(self, job: Job, turn: int) -> None:
-        """Give a place to a job that waits for one."""
+        """Give a slot to a waiting job."""
         self.stop_waiting(job)
         self.ready[job] = turn
 
     def find_heir(self, is_open: Callable[[Job], bool]) -> tuple[Job, Job] | None:
-        """A ready job that cannot start, and one that could if it had its place."""
+        """A ready job that cannot start, and a waiting job that could if it had its slot."""
         stuck = [job for job in self.ready if job.options.concurrency_limit <= self.taken and not is_open(job)]
         if not stuck:
             return None

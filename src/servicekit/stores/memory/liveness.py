@@ -48,7 +48,7 @@ class MemoryLiveness:
             self._kept.end_waiting(job, end_abandoned(is_in_order=True, is_kept=False))
 
     async def close(self) -> None:
-        """What is kept can still be looked at; what has become pending again since `retire` will not run any more."""
+        """Kept jobs can still be read. Jobs that became pending again since `retire` will not run any more."""
         for claim in self._list_strays():
             await self._attempts.end_attempt(claim, NOT_BEGUN)
         await self.retire()

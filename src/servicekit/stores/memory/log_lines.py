@@ -1,4 +1,4 @@
-"""What a job has said, its newest lines."""
+"""The newest lines of a job's log."""
 
 from collections import deque
 from itertools import islice
@@ -7,7 +7,7 @@ from typing import Final
 from servicekit.jobs.log_lines import LogLine, LogPage, NewLine
 
 _LINE_BYTES: Final = 50
-"""What the rest of a line takes in a file beside its text."""
+"""The bytes that a line takes in a file besides its text."""
 _OBJECT_BYTES: Final = 200
 
 

@@ -12,7 +12,7 @@ from servicekit.stores.memory.ready_queues import ReadyQueues
 
 
 class PendingJobs:
-    """Where pending jobs wait: for their time, then for a place of their concurrency key, and then in their queue.
+    """The waits of pending jobs: for their time, then for a slot of their concurrency key, then for their turn.
 
     A place is held from the moment when its job is ready until that has ended, or waits for another time. A ready job
     whose queue is paused or full loses it to one that waits for it in another queue, which is not. `on_ready` is called
@@ -71,7 +71,7 @@ class PendingJobs:
         return jobs
 
     def _pass_places_on(self, *, of_all: bool = False) -> bool:
-        """Have jobs that can start take the places of jobs that cannot; whether there were any."""
+        """Give slots of jobs that cannot start to jobs that can. Return whether there were any."""
         passed = self._key_slots.pass_on(self._queues.has_room_for, of_all=of_all)
         for job, heir in passed:
             self._queues.make_unready(job)
@@ -87,7 +87,7 @@ class PendingJobs:
             self._give_place_back(job.options.concurrency_key, job)
 
     def put_back(self, job: Job) -> None:
-        """The job, which was taken, could not begin: it is ready as before, and holds its place."""
+        """The job, which was taken, could not begin. It is ready as before, and holds its slot."""
         self._queues.put_back(job)
         if job.options.concurrency_key is not None:
             self._key_slots.stop(job.options.concurrency_key, job)
@@ -101,14 +101,14 @@ class PendingJobs:
             self._on_ready()
 
     def make_due(self, now: datetime) -> None:
-        """Let those go on that have waited for a time that has come."""
+        """Let the jobs go on whose time has come."""
         while (first := self._not_due.first()) is not None and first[0][0] <= now:
             self._not_due.discard(first[1])
             self._seek_place(first[1])
             self._on_ready()
 
     def move(self, duration: timedelta) -> None:
-        """The clock was set by so much: what waits for so long does so still. What waits for a time is left alone."""
+        """The clock was set by so much. Move the ends of waits with it; a `start_at` stays as it is."""
         is_asked_for = {job.id for _, job in self._not_due.list() if job.scheduled_at == job.options.start_at}
         for (moment, job_id), job in self._not_due.list():
             if job_id not in is_asked_for:
@@ -125,7 +125,7 @@ class PendingJobs:
         return first[1] if first is not None and first[0][0] <= now else None
 
     def next_moment(self) -> datetime | None:
-        """The next time for which something waits, or until which."""
+        """The next moment at which a wait ends."""
         firsts = [first[0][0] for queue in (self._not_due, self._expiring) if (first := queue.first()) is not None]
         return min(firsts, default=None)
 

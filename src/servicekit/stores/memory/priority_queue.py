@@ -13,7 +13,7 @@ _SLACK: Final = 32
 
 
 class PriorityQueue(Generic[Key, Item]):
-    """Items in the order of their keys, no two alike; each can be taken out, or given another key, at any time.
+    """Items in the order of their keys, which are all different. An item can be taken out or moved at any time.
 
     It is a heap of keys. Those of what was taken out stay in it until they come up, or until there are more of them
     than of the rest.
@@ -53,7 +53,7 @@ class PriorityQueue(Generic[Key, Item]):
         return list(self._items.items())
 
     def first(self) -> tuple[Key, Item] | None:
-        """What has the smallest key, which stays where it is."""
+        """The item with the smallest key. It is not taken out."""
         heap = self._heap
         while heap:
             item = self._items.get(heap[0])

@@ -9,7 +9,7 @@ from servicekit.jobs.options import JobOptions, RunnerKind
 
 
 class Queued(Protocol):
-    """What a queue knows of a job. So the job can know its queue, and the queue not what a job is."""
+    """What a queue must know of a job. So a job can know its queue without a circle of imports."""
 
     turn: int | None
 
@@ -24,7 +24,7 @@ J = TypeVar("J", bound=Queued)
 
 
 class Line(Generic[J]):
-    """Jobs by priority, and those of the same in the order in which they came."""
+    """Jobs by priority, and within a priority in the order in which they became ready."""
 
     __slots__ = ("_by_priority", "priorities")
 
@@ -44,7 +44,7 @@ class Line(Generic[J]):
         jobs[job.id] = job
 
     def put_back(self, job: J) -> None:
-        """Take a job in again that was taken. Those of its priority that go before it were put back as well."""
+        """Put a taken job back. The taken jobs before it, of the same priority, are put back as well."""
         turn, earlier = job.turn, list[J]()
         jobs = self._by_priority.get(job.options.priority, OrderedDict[str, J]())
         for other in jobs.values():
@@ -84,7 +84,7 @@ class Queue(Generic[J]):
     def __init__(self, name: str, served: int) -> None:
         self.name = name
         self.served = served
-        """When it was served last, counted; or came to be."""
+        """The number of the claim that served it last, or at which it was made."""
         self.is_paused = False
         self.pending = 0
         self.ready = 0
@@ -94,7 +94,7 @@ class Queue(Generic[J]):
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is nothing to say of it."""
+        """Whether it has no jobs and is not paused."""
         return not (self.pending or self.running or self.is_paused)
 
     def serve(self, most: int, excluding: Collection[RunnerKind], number: int) -> list[J]:

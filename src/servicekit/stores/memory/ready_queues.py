@@ -11,7 +11,7 @@ from servicekit.stores.memory.queue import Line, Queue
 from servicekit.stores.memory.turns import QueueTurns
 
 _MOST_IDLE: Final = 100
-"""So many queues are kept also while there is nothing to say of them: they are likely to be used again."""
+"""So many idle queues are kept, since they are likely to be used again."""
 
 
 class ReadyQueues:
@@ -41,7 +41,7 @@ class ReadyQueues:
         return 0 if queue is None else queue.pending
 
     def enter(self, job: Job) -> None:
-        """The job is pending from now on; whether it is ready is another question."""
+        """The job is pending from now on. It may be ready or not."""
         queue = job.queue = self._get(job.options.queue)
         queue.pending += 1
 
@@ -73,7 +73,7 @@ class ReadyQueues:
         line.add(job)
 
     def take(self, limit: int, excluding: Collection[RunnerKind], limits: Mapping[str, int]) -> list[Job]:
-        """Take ready jobs to run them: at most `limit`, and of each queue only so many that no more run than may."""
+        """Take ready jobs to run: at most `limit`, and of no queue more than its limit allows."""
         if limits is not self._limits:
             self._moved |= self._full
             self._full.clear()
@@ -143,7 +143,7 @@ class ReadyQueues:
         return queue
 
     def _settle(self, queue: Queue[Job]) -> None:
-        """Forget the queue if it is one idle queue too many; else it will be given its place when that is needed."""
+        """Forget an idle queue if there are too many. Another one gets its place when that is needed."""
         if len(self._queues) <= _MOST_IDLE or not queue.is_idle:
             self._moved.add(queue)
             return

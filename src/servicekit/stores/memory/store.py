@@ -36,7 +36,7 @@ class MemoryStore:
         max_pending: int | None = None,
     ) -> None:
         self.kept = kept = KeptJobs(publisher, clock, retention, max_pending=max_pending)
-        """What the parts share; of no use to others."""
+        """Internal: the state that the parts share."""
         self.location = "memory://"
         self.submissions: SubmissionStore = MemorySubmissions(kept)
         self.attempts: AttemptStore = MemoryAttempts(kept)

@@ -1,4 +1,4 @@
-"""How jobs come into the store in memory."""
+"""Submissions to the store in memory."""
 
 from typing import Final
 
@@ -38,7 +38,7 @@ class MemorySubmissions:
         return submission.id
 
     def _find_first(self, key: str, submission: Submission) -> str:
-        """The job that this submission is a repetition of."""
+        """The job that this submission repeats."""
         first = self._kept.first_uses[key]
         submission.discard()
         conflict = first.find_conflict(key, fingerprint(submission))

@@ -1,4 +1,4 @@
-"""The turns of queues: whose is next."""
+"""The turns of queues."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -17,7 +17,7 @@ class QueueTurns:
 
     def __init__(self) -> None:
         self.moved: set[Queue[Job]] = set()
-        """Those whose place among the others has still to be found: it is, when somebody asks whose turn it is."""
+        """Queues whose place must still be found. It is found at the next claim."""
         self._by_kind: defaultdict[RunnerKind, PriorityQueue[tuple[int, int], Queue[Job]]] = defaultdict(PriorityQueue)
         """For each kind of runner, those with jobs for it."""
 
@@ -46,7 +46,7 @@ class QueueTurns:
         self._take_out(queue)
 
     def _arrange(self, queue: Queue[Job]) -> None:
-        """Put the queue in its place among those that take turns."""
+        """Give the queue its place among those that take turns."""
         for kind, line in queue.lines.items():
             if line.priorities and not queue.is_paused:
                 self._by_kind[kind].put(queue, (queue.running, queue.served))

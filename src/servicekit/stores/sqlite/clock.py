@@ -1,4 +1,4 @@
-"""A wait for so long stays that long, however the clock is set meanwhile.
+"""Keeps waits as long as they were when somebody sets the clock.
 
 The file has times alone. It also says how the clock was set when they were written (`Clock.setting`): who finds it set
 otherwise moves the ends of all such waits by as much, once for all processes, before it writes others. Where the two
@@ -79,7 +79,7 @@ def _move(connection: sqlite3.Connection, duration: timedelta) -> None:
 
 
 def _moved(text: str | None, duration: timedelta) -> str | None:
-    """The time as much later, or earlier; as it is if there is none."""
+    """The time moved by so much; `None` stays `None`."""
     try:
         return time_text(datetime.fromisoformat(text or "") + duration)
     except NONSENSE:

@@ -36,7 +36,7 @@ _REASONS: Final = {
 
 
 def create_file(path: Path) -> None:
-    """Make the file if it is not there, readable only for its owner: arguments and results may be nobody else's."""
+    """Make the file if it is not there, readable only for its owner: arguments and results may be secret."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         for left_over in (_beside(path, "-wal"), _beside(path, "-shm")):  # of a file that was removed without them
@@ -87,12 +87,12 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def is_busy(error: StoreUnavailable) -> bool:
-    """Whether all that is wrong is another program's lock."""
+    """Whether the only problem is a lock that another program holds."""
     return "SQLITE_BUSY" in error.reason
 
 
 def is_full(error: StoreUnavailable) -> bool:
-    """Whether the disk has no room, or reports errors: then little things may be written still, and jobs not."""
+    """Whether the disk is full or reports errors. A few bytes may still be written then, but no jobs."""
     return "SQLITE_FULL" in error.reason or "SQLITE_IOERR" in error.reason
 
 

@@ -1,4 +1,4 @@
-"""The two threads that hold a connection each: one writes, for all at once; one reads."""
+"""Two threads with a connection each: one writes, for all callers at once; the other one reads."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ _MOST_CALLS: Final = 2_000
 
 
 class DatabaseThread:
-    """A thread with a connection of its own, and the queue of what it is asked on the event loop that made it."""
+    """A thread with a connection of its own, and the queue of its calls, which come from one event loop."""
 
     def __init__(self, path: Path, name: str) -> None:
         self._path = path
@@ -37,7 +37,7 @@ class DatabaseThread:
         self._files = (0, 0)
         self._failures = FailureLog(_log)
         self._asked: list[Call] = []
-        """What was asked in this turn of the event loop."""
+        """The calls of this turn of the event loop."""
         self._calls: SimpleQueue[list[Call] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -59,7 +59,7 @@ class DatabaseThread:
             self._asked = []
 
     def stop(self) -> None:
-        """End the thread after all that it was asked so far, and wait for that."""
+        """End the thread after all calls that were made so far, and wait for its end."""
         self._hand_over()
         self._calls.put(None)
         self._thread.join()
@@ -77,7 +77,7 @@ class DatabaseThread:
             self._disconnect()
 
     def _take(self) -> list[Call] | None:
-        """All that is asked now; nothing if nobody asks for a while, and `None` at the end."""
+        """All calls that wait; no call if none comes for a while, and `None` at the end."""
         calls: list[Call] = []
         with suppress(Empty):
             asked = self._calls.get(timeout=self._patience_seconds)
@@ -92,7 +92,7 @@ class DatabaseThread:
         return calls
 
     def _take_waiting(self) -> list[Call]:
-        """What was asked meanwhile."""
+        """The calls that came meanwhile."""
         calls: list[Call] = []
         with suppress(Empty):
             while (asked := self._calls.get_nowait()) is not None:
@@ -113,7 +113,7 @@ class DatabaseThread:
         raise NotImplementedError
 
     def _connect(self) -> sqlite3.Connection:
-        """The connection, to the file that is at the path: `StoreUnavailable` if that has gone or is another."""
+        """The connection. `StoreUnavailable` if the file at the path has gone or is another one."""
         if self._connection is None:
             check_is_there(self._path)
             self._connection = connect(self._path)
@@ -127,7 +127,7 @@ class DatabaseThread:
         return self._connection
 
     def _disconnect(self) -> None:
-        """Let go of the connection; the next call opens another, in case that helps."""
+        """Close the connection. The next call opens another one, in case that helps."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(sqlite3.Error):
@@ -135,10 +135,10 @@ class DatabaseThread:
 
 
 class Reader(DatabaseThread):
-    """Answers `function(connection, argument)`, each on the newest state that is committed."""
+    """Answers `function(connection, argument)`. Each answer is about the newest committed state."""
 
     def ask(self, function: Callable[[sqlite3.Connection, A], R], argument: A) -> "asyncio.Future[R]":
-        """Have the thread answer a call; what it raises, or `StoreUnavailable`, comes out of the future."""
+        """Let the thread answer a call. The future gets the answer, or the error."""
         return self._put(function, argument)
 
     def _answer(self, calls: list[Call]) -> None:
@@ -170,5 +170,5 @@ class Reader(DatabaseThread):
 
 
 def read_leniently(connection: sqlite3.Connection) -> None:
-    """Have a mark in the place of what is no UTF-8 in a text. One such text would keep others from who reads them."""
+    """Put a mark in place of bytes that are not UTF-8. Else one wrong text would make the whole read fail."""
     connection.text_factory = partial(str, encoding="utf-8", errors="replace")

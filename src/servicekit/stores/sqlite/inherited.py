@@ -23,7 +23,7 @@ _REASON: Final = (
 
 
 class Connection(sqlite3.Connection):
-    """One that is known here for as long as it is there."""
+    """A connection that is known here until it is closed."""
 
     file: Identity
 

@@ -42,7 +42,7 @@ _WORDS: Final = """
 
 @for_all(Rank.SUBMIT)
 def insert(connection: sqlite3.Connection, jobs: list[NewJob]) -> list[str | Exception]:
-    """Keep new jobs; the ids, or those of the jobs that had their idempotency keys before."""
+    """Keep new jobs. Return their ids, or those of the first jobs with their idempotency keys."""
     first_uses = _find_first_uses(connection, [job.idempotency_key for job in jobs if job.idempotency_key is not None])
     pending = _count_pending(connection, {job.queue for job in jobs if job.max_pending is not None})
     accepted, answers = accept(jobs, first_uses, pending)
@@ -89,7 +89,7 @@ def _count_pending(connection: sqlite3.Connection, queues: set[str]) -> dict[str
 
 @for_each(Rank.SUBMIT)
 def resubmit(connection: sqlite3.Connection, request: Resubmission) -> str:
-    """Keep a new job like one that has ended; its id."""
+    """Keep a repetition of an ended job. Return its id."""
     query = (
         "SELECT name, runner, target, arguments, options, parent, status, restart_problem FROM jobs "
         "WHERE id = ? AND NOT is_deleted"
@@ -101,7 +101,7 @@ def resubmit(connection: sqlite3.Connection, request: Resubmission) -> str:
 
 
 def insert_one(connection: sqlite3.Connection, job: NewJob) -> str:
-    """Keep a new job; what is against it is raised."""
+    """Keep one new job, or raise the error that refuses it."""
     (answer,) = insert.write(connection, [job])
     if isinstance(answer, Exception):
         raise answer

@@ -1,4 +1,4 @@
-"""The file of jobs as a store's database: its two threads, and this process's place in it."""
+"""The file of jobs as a `Database`: its two threads, and the registration of this process."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 class JobsFile:
-    """A `Database` in one file, which is that of the service of this name."""
+    """A `Database` in one file, for the service of this name."""
 
     def __init__(self, path: Path, publisher: EventRelay, service: str | None) -> None:
         self._path = path.resolve()  # the locks are beside the file itself, whatever leads to it

@@ -16,7 +16,7 @@ from servicekit.stores.sqlite.turns import RUNNING
 # The next claim looks at the rest.
 _MOST_AT_ONCE: Final = 20
 _MOST_QUEUES: Final = 100
-_ALL: Final = -1
+_ALL: Final = -1  # for SQLite's LIMIT: no limit
 _PENDING: Final = move_of(Transition.CLAIM).sources[0].value
 
 _SEEKER: Final = """
@@ -72,7 +72,7 @@ _TAKE: Final = "UPDATE jobs SET waits_for = 'key' WHERE id = ?"
 
 
 class _Holder(NamedTuple):
-    """A ready job with a place."""
+    """A ready job that holds a slot."""
 
     id: str
     queue: str
@@ -80,7 +80,7 @@ class _Holder(NamedTuple):
 
 
 def pass_on(connection: sqlite3.Connection, queue_limits: Mapping[str, int], *, of_all: bool = False) -> bool:
-    """Give places of jobs that cannot start to jobs that can, and say whether there were any."""
+    """Give slots of jobs that cannot start to jobs that can. Return whether there were any."""
     has_paused, text = connection.execute(_KEYS, (_ALL if of_all else _MOST_AT_ONCE,)).fetchone()
     keys: list[tuple[str, int]] = json.loads(text)
     forgotten = [key for key, is_contested in keys if not is_contested]
@@ -119,6 +119,6 @@ def _find_open(connection: sqlite3.Connection, queues: set[str], queue_limits: M
 
 
 def _find_heir(connection: sqlite3.Connection, key: str, taken: int, queues: set[str]) -> str | None:
-    """The job in these queues that is next to have a place."""
+    """The job in these queues that gets the next slot."""
     row = connection.execute(_HEIR, {"key": key, "taken": taken, "queues": json.dumps(sorted(queues))}).fetchone()
     return None if row is None else row[0]

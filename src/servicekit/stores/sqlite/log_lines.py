@@ -1,4 +1,4 @@
-"""What jobs have to say: their logs, each bounded by dropping its oldest lines."""
+"""The logs of jobs. Each is bounded: its oldest lines are dropped."""
 
 import json
 import sqlite3
@@ -14,7 +14,7 @@ from servicekit.stores.sqlite.queries import check_exists
 from servicekit.stores.sqlite.writes import find_running
 
 _LINE_BYTES: Final = 64
-"""What a line costs beside its text."""
+"""The bytes that a line takes besides its text."""
 
 
 _LAST: Final = """
@@ -35,7 +35,7 @@ _DROP: Final = """
 
 @for_all(Rank.REPORT)
 def append(connection: sqlite3.Connection, batches: list[NewLines]) -> list[bool]:
-    """Add lines to logs, each batch only if its attempt runs; say whether it was added."""
+    """Add lines to logs, each batch only if its attempt still runs. Return which were added."""
     claims = sorted({(batch.id, batch.attempt) for batch in batches})
     held = {claims[index] for index, job in find_running(connection, claims).items() if not job.is_deleted}
     accepted = [batch for batch in batches if (batch.id, batch.attempt) in held]
@@ -71,7 +71,7 @@ class _Log:
             yield [batch.id, batch.attempt, self._number, self._size, *line]
 
     def drop_oldest(self, connection: sqlite3.Connection, max_bytes: int | None) -> None:
-        """Keep what fits into so many bytes, and the newest line in any case."""
+        """Drop the oldest lines, until the rest fits into so many bytes. The newest line stays in any case."""
         if max_bytes is not None and self._size > max_bytes:
             values = {"job_id": self._job_id, "most": self._number - 1, "excess": self._size - max_bytes}
             connection.execute(_DROP, values)
@@ -95,7 +95,7 @@ def list_log(connection: sqlite3.Connection, request: LogRequest) -> LogPage:
 
 
 def _read_page(connection: sqlite3.Connection, request: LogRequest) -> tuple[list[LogLine], int, bool]:
-    """The lines among so many rows, the number of the last of these, and whether no more follow."""
+    """The lines of a page of rows, the number of the last row, and whether it is the last page."""
     rows = connection.execute(
         f"SELECT number, at, attempt, level, source, text FROM logs WHERE job_id = ? AND number > ? AND {_IS_LINE} "
         "ORDER BY number LIMIT ?",

@@ -1,4 +1,4 @@
-"""Which processes work on the file, and what becomes of the jobs of one that has gone.
+"""The list of processes that work on the file, and the jobs of processes that stop or have died.
 
 Many jobs are given up in steps, each a transaction of its own, so that nobody else waits long for the writer's lock.
 The process is struck off the list with the last step: whoever finds it there goes on.
@@ -44,7 +44,7 @@ class RegistrationRequest(NamedTuple):
 
 @for_each(Rank.PROCESS)
 def register(connection: sqlite3.Connection, registration: RegistrationRequest) -> int:
-    """Enter this process, or enter it again, into the list of those that work on the file."""
+    """Put this process on the list, or put it there anew."""
     connection.execute(
         "INSERT INTO processes (id, pid, lock, started_at, service) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (id) DO UPDATE SET is_stopping = 0, lock = excluded.lock",
@@ -56,7 +56,7 @@ def register(connection: sqlite3.Connection, registration: RegistrationRequest) 
 
 @for_each(Rank.PROCESS)
 def introduce(connection: sqlite3.Connection, service: str) -> list[str]:
-    """Note that the file is this service's; the other services whose it is, or was until now."""
+    """Note the name of this service. Return the other services that use the file, or did until now."""
     before = connection.execute("SELECT name FROM service").fetchall()
     others = connection.execute("SELECT DISTINCT service FROM processes WHERE service IS NOT NULL").fetchall()
     if before != [(service,)]:
@@ -67,7 +67,7 @@ def introduce(connection: sqlite3.Connection, service: str) -> list[str]:
 
 @for_each(Rank.RETIRE)
 def retire(connection: sqlite3.Connection, departure: Departure) -> Step:
-    """This process claims no more: end some of what waits for it alone."""
+    """This process claims no more. End some of the pending jobs that only it could run."""
     connection.execute("UPDATE processes SET is_stopping = 1 WHERE id = ?", [departure.process])
     failed = _end_waiting(connection, departure, is_in_order=True)
     return Step(len(failed) < _STEP, failed, len(failed))
@@ -75,7 +75,7 @@ def retire(connection: sqlite3.Connection, departure: Departure) -> Step:
 
 @for_each(Rank.LEAVE)
 def leave(connection: sqlite3.Connection, process: int) -> bool:
-    """Strike this process off the list, unless attempts of its are still running, or jobs wait for it."""
+    """Take this process off the list, unless its attempts still run, or jobs wait for it."""
     is_free = not any(_list_owned(connection, status, process) for status in (_PENDING, _RUNNING))
     if is_free:
         connection.execute("DELETE FROM processes WHERE id = ?", [process])
@@ -84,7 +84,7 @@ def leave(connection: sqlite3.Connection, process: int) -> bool:
 
 @for_each(Rank.TAKE_OVER)
 def take_over(connection: sqlite3.Connection, departure: Departure) -> Step:
-    """Give up some jobs of a process that has ended."""
+    """Take over some jobs of a process that has died."""
     if departure.process == _NOBODY:
         connection.execute(_FIND_ODD)
     row = connection.execute("SELECT is_stopping FROM processes WHERE id = ?", [departure.process]).fetchone()
@@ -101,7 +101,7 @@ def take_over(connection: sqlite3.Connection, departure: Departure) -> Step:
 
 
 def _end_waiting(connection: sqlite3.Connection, departure: Departure, *, is_in_order: bool) -> list[str]:
-    """End some of what waits for that process alone."""
+    """End some of the pending jobs that only that process could run."""
     connection.execute(_HAND_BACK, [departure.process])
     waiting = _list_owned(connection, _PENDING, departure.process)
     if waiting:
@@ -118,19 +118,19 @@ def _list_owned(connection: sqlite3.Connection, status: str, process: int) -> li
 
 @for_each(Rank.PROCESS)
 def touch(connection: sqlite3.Connection, process: int) -> None:
-    """Write something, to see whether that is possible."""
+    """Write a few bytes, to see whether that is possible."""
     for step in (1, -1):  # SQLite writes nothing for a value that stays the same
         connection.execute("UPDATE processes SET pid = pid + ? WHERE id = ?", [step, process])
 
 
 def count_processes(connection: sqlite3.Connection) -> int:
-    """How many work on the file, this one included, and those that have died and were not struck off yet."""
+    """How many processes are on the list, this one and dead ones included."""
     (count,) = connection.execute("SELECT count(*) FROM processes").fetchone()
     return int(count)
 
 
 def list_running(connection: sqlite3.Connection, process: int) -> list[OwnedJob]:
-    """What this process runs, by the file."""
+    """The jobs that this process runs, as the file has it."""
     query = (
         f"SELECT id, attempt, is_deleted OR cancel_requested_at IS NOT NULL FROM {_OWNED} AND status = ? AND owner = ?"
     )

@@ -1,4 +1,4 @@
-"""Whose the file is: whoever can write to it can have the service call any function that it can import."""
+"""The owner of the file. Who can write to it can make the service call any function that it can import."""
 
 import logging
 import os
@@ -29,7 +29,7 @@ def check_ownership(path: Path) -> None:
 
 
 def warn_of_stranger(path: Path) -> None:
-    """Tell root that the file is somebody else's."""
+    """Log a warning if root uses somebody else's file."""
     if os.geteuid() == _ROOT:
         for problem in _find_strangers(path):
             _log.warning("The job store %s: %s", path, problem)

@@ -1,4 +1,4 @@
-"""Which processes are alive, told by locks that die with them."""
+"""Locks that show which processes live. A lock dies with its process."""
 
 import fcntl
 import glob
@@ -37,7 +37,7 @@ class ProcessLock:
         return self.path.exists()
 
     def release(self) -> None:
-        """Let others see that this process works no more."""
+        """Take the sign of life away: this process works no more."""
         with suppress(FileNotFoundError):
             self.path.unlink()
         self.close()
@@ -49,7 +49,7 @@ class ProcessLock:
 
 
 def is_alive(path: Path, pid: int | None = None) -> bool:
-    """Whether the process that made this file still holds its lock; taken for granted where that cannot be seen.
+    """Whether the process that made this file still holds its lock. `True` where that cannot be seen.
 
     A file that is gone proves nothing, since somebody may have tidied up: then it counts whether there is a process
     with its number. If it lives it makes another file as soon as it notices.

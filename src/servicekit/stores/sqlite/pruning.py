@@ -1,4 +1,4 @@
-"""Removing what need not be kept any more, in small steps."""
+"""Removes old jobs and events, in small steps."""
 
 import json
 import sqlite3
@@ -26,7 +26,7 @@ _OLDEST: Final = """
 
 @for_each(Rank.PRUNE)
 def prune(connection: sqlite3.Connection, request: Prune) -> bool:
-    """Remove finished jobs that are too many or too old, the oldest first; say whether there may be more."""
+    """Remove finished jobs that are too many or too old, the oldest first. Return whether there may be more."""
     left = request.limit
     for group in request.groups:
         left -= _remove_doomed(connection, group, request, left)
@@ -40,7 +40,7 @@ def prune(connection: sqlite3.Connection, request: Prune) -> bool:
 
 
 def _remove_doomed(connection: sqlite3.Connection, group: PruneGroup, request: Prune, limit: int) -> int:
-    """Remove those that have to go, at most so many; how many these are.
+    """Remove at most so many jobs that are not to be kept. Return how many.
 
     By the place in which they ended, since their ids may be none that could be named.
     """

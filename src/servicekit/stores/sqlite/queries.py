@@ -1,4 +1,4 @@
-"""What is read. Everything here runs in the reader's thread, on what is committed."""
+"""Reads. Everything here runs in the reader's thread, on committed data."""
 
 import json
 import sqlite3
@@ -48,7 +48,7 @@ def find_by_key(connection: sqlite3.Connection, idempotency_key: str) -> str | N
 
 
 def find_old_call(connection: sqlite3.Connection, job_id: str) -> CallDescription | None:
-    """The call of a job if its arguments are written as earlier versions did where JSON had no word for them."""
+    """The call of a job whose arguments an earlier version has written in its own way."""
     query = "SELECT target, arguments FROM jobs WHERE id = ? AND target IS NOT NULL AND instr(arguments, '\"typed\"')"
     row = connection.execute(query, [job_id]).fetchone()
     return None if row is None else CallDescription(*row)
@@ -73,7 +73,7 @@ def get_result(connection: sqlite3.Connection, job_id: str) -> object:
 
 
 def list_records(connection: sqlite3.Connection, request: ListRequest) -> JobPage:
-    """One page, the newest first, by the index that leads closest; the rest is searched for within bounds."""
+    """One page, the newest jobs first, by the most selective index. The rest is a bounded search."""
     wanted, limit, before, scan_limit, now = request
     candidates, values = _candidates(wanted, before)
     conditions, more_values = _conditions(wanted)
@@ -95,7 +95,7 @@ def list_records(connection: sqlite3.Connection, request: ListRequest) -> JobPag
 
 
 def _candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, Any]]:
-    """A query for the ids that an index leads to, the newest first, and its values."""
+    """A query for the ids that an index finds, the newest first, and the query's values."""
     above = wanted.above_id if before is None else min(before, wanted.above_id)
     values: dict[str, Any] = {"above": above, "lowest": wanted.lowest_id, "tag": wanted.tag, "name": wanted.name,
                               "parent": wanted.parent}  # fmt: skip
@@ -149,7 +149,7 @@ def _conditions(wanted: JobFilter) -> tuple[str, dict[str, Any]]:
 
 
 def count_wanted(connection: sqlite3.Connection, request: CountRequest) -> dict[JobStatus, int]:
-    """How many of the newest jobs to which an index leads are wanted, by their status."""
+    """How many of the newest jobs that an index finds pass the filter, by status."""
     candidates, values = _candidates(request.wanted, None)
     conditions, more_values = _conditions(request.wanted)
     rows = connection.execute(

@@ -1,4 +1,4 @@
-"""What is known about queues beside their jobs, and how many of these there are."""
+"""Queues: their pauses, and how many jobs they have."""
 
 import sqlite3
 from typing import Final
@@ -33,7 +33,7 @@ def list_queues(connection: sqlite3.Connection, _: None) -> list[QueueRecord]:
 
 @for_each(Rank.SETTING)
 def set_paused(connection: sqlite3.Connection, pause: Pause) -> None:
-    """Let no job of the queue be claimed, or let them be again."""
+    """Pause or resume a queue."""
     connection.execute(
         "INSERT INTO queues (name, is_paused) VALUES (?, ?) "
         "ON CONFLICT (name) DO UPDATE SET is_paused = excluded.is_paused",

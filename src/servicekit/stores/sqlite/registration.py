@@ -1,4 +1,4 @@
-"""This process among those that work on the file."""
+"""The registration of this process in the file."""
 
 import os
 from contextlib import suppress
@@ -14,15 +14,15 @@ from servicekit.stores.sqlite.processes import ProcessLock, is_alive, is_lock_of
 
 
 class ProcessRegistration:
-    """A number in the file, and a lock by which others see that its process lives."""
+    """A number in the file's list of processes, and a lock that shows others that this process lives."""
 
     def __init__(self, path: Path, service: str | None = None) -> None:
         self._path = path
         self._service = service
         self.runs_jobs = False
-        """Whether others know that jobs can be left to this process; they do from its first claim on."""
+        """Whether other processes may leave jobs to this one: from its first claim on."""
         self.number = 0
-        """0: there is none."""
+        """0: this process is not on the list."""
         self.lock: ProcessLock | None = None
 
     @property
@@ -30,7 +30,7 @@ class ProcessRegistration:
         return None if self.lock is None else self.lock.descriptor
 
     def prepare(self) -> bool:
-        """Hold a lock from now on, and make the file if it is not there; say whether the lock is new.
+        """Take the lock, and make the file if there is none. Return whether the lock is new.
 
         `StoreUnavailable` if that fails.
         """
@@ -47,36 +47,36 @@ class ProcessRegistration:
         return is_new
 
     async def take(self, database: Database, now: str) -> None:
-        """Have a number, or keep the one that there is."""
+        """Register this process, unless it is registered already."""
         assert self.lock is not None
         registration = RegistrationRequest(self.number or None, os.getpid(), self.lock.path.name, now, self._service)
         self.number = await database.write(register, registration)
 
     async def take_another(self, database: Database, now: str) -> None:
-        """Have a new number: others took this process for dead, and its jobs are theirs."""
+        """Register this process anew: others took it for dead, and have taken its jobs over."""
         self.number, self.runs_jobs = 0, False
         await self.take(database, now)
 
     async def renew(self, database: Database, now: str) -> None:
-        """Make another lock if somebody has removed the file by which others see that this process lives."""
+        """Make a new lock file if somebody has removed it."""
         if self.lock is not None and not self.lock.is_there:
             old, self.lock = self.lock, ProcessLock(self._path)
             await self.take(database, now)
             old.close()
 
     async def leave(self, database: Database) -> None:
-        """Give it up, unless attempts still run: nobody may start those again while this process lives."""
+        """Leave the list, unless attempts still run: no other process may start those again while this one lives."""
         if await database.write(leave, self.number):
             self.abandon()
 
     def abandon(self) -> None:
-        """Let others see that this process works no more."""
+        """Take the sign of life away: this process works no more."""
         if self.lock is not None:
             self.lock.release()
         self.lock, self.number, self.runs_jobs = None, 0, False
 
     async def list_dead(self, database: Database) -> list[Member]:
-        """The processes whose jobs somebody has to take over."""
+        """The processes that have died and whose jobs must be taken over."""
         members = await database.read(list_members, None)
         return [member for member in members if member.id != self.number and not self._is_alive(member)]
 

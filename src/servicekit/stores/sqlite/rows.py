@@ -1,4 +1,4 @@
-"""Rows of the file as this version reads them, whatever another program has put there."""
+"""Reads rows of the file, whatever another program has written there."""
 
 import json
 import sqlite3
@@ -28,12 +28,12 @@ _NO_TEXT: Final = "Could not decode to UTF-8"  # Python has no other name for th
 
 
 def is_about_values(error: sqlite3.Error) -> bool:
-    """Whether it may be about what stands in a row: that has but a general code, and a full disk its own."""
+    """Whether the error may be about a value in a row. Such errors have only SQLite's general code."""
     return getattr(error, "sqlite_errorname", _GENERAL) == _GENERAL
 
 
 def is_too_strict(connection: sqlite3.Connection, error: sqlite3.Error) -> bool:
-    """Whether there is a text that is no UTF-8, and the connection may read it with a mark in its place."""
+    """Whether a text is not UTF-8, and the connection may read it with a mark in place of the wrong bytes."""
     return _NO_TEXT in str(error) and connection.text_factory is str
 
 

@@ -30,7 +30,7 @@ _STATE: Final = (
 
 @for_each(Rank.SETTING)
 def put(connection: sqlite3.Connection, row: ScheduleRow) -> None:
-    """Keep a schedule in the place of one of the same name."""
+    """Keep a schedule. It replaces one of the same name."""
     connection.execute(_PUT, row)
 
 
@@ -47,7 +47,7 @@ def get_schedule(connection: sqlite3.Connection, name: str) -> FoundSchedule:
 
 @for_each(Rank.SETTING)
 def set_paused(connection: sqlite3.Connection, pause: SchedulePause) -> FoundSchedule:
-    """Let a schedule rest, or go on."""
+    """Pause or resume a schedule."""
     connection.execute(
         "UPDATE schedules SET is_paused = ?, next_at = ? WHERE name = ?", [pause.is_paused, pause.next_at, pause.name]
     )
@@ -56,7 +56,7 @@ def set_paused(connection: sqlite3.Connection, pause: SchedulePause) -> FoundSch
 
 @for_each(Rank.SETTING)
 def remove(connection: sqlite3.Connection, name: str) -> None:
-    """Forget a schedule; also one whose name is no text, by the name that is shown of it."""
+    """Remove a schedule. One whose name is no text is found by the name that is shown."""
     if connection.execute("DELETE FROM schedules WHERE name = ?", [name]).rowcount:
         return
     names = [found for (found,) in connection.execute("SELECT CAST(name AS BLOB) FROM schedules").fetchall()]
@@ -68,7 +68,7 @@ def remove(connection: sqlite3.Connection, name: str) -> None:
 
 @for_each(Rank.SUBMIT)
 def fire(connection: sqlite3.Connection, tick: Tick) -> FiredSchedule:
-    """Let a tick pass, and keep its job, unless somebody else has."""
+    """Move a schedule past a tick, and keep the tick's job, unless another process has done so."""
     query = (
         "SELECT next_at, is_paused, overlap, target_name, runner, target, arguments, options, EXISTS "
         "(SELECT 1 FROM jobs WHERE id = last_job_id AND finished_at IS NULL) FROM schedules WHERE name = ?"

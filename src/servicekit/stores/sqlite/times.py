@@ -53,7 +53,7 @@ def find_next(connection: sqlite3.Connection, _: None) -> str | None:
 
 @for_each(Rank.TIME)
 def make_due(connection: sqlite3.Connection, now: str) -> list[str]:
-    """Make some jobs ready that have come due, and fail some that have waited too long: return these."""
+    """Make some jobs ready that have come due, and fail some that have waited too long. Return the failed ones."""
     (text,) = connection.execute(_EXPIRED, [now, _STEP]).fetchone()
     expired: Mapping[str, float | None] = json.loads(text)
     for seconds in {each or 0.0 for each in expired.values()}:

@@ -74,18 +74,18 @@ _SERVE: Final = f"""
 
 
 class _Place(NamedTuple):
-    """The place of a queue among others. The one that sorts first has its turn."""
+    """The place of a queue among others. The queue that sorts first has its turn."""
 
     running: int
     served: int
-    """Whose number is lower was served longer ago."""
+    """A queue with a lower number was served longer ago."""
     queue: str
 
 
 def take(
     connection: sqlite3.Connection, kinds: Collection[Kind], most: int, queue_limits: Mapping[str, int]
 ) -> list[ClaimedJob]:
-    """The jobs that are next, one of a queue after the other."""
+    """The next jobs, one of each queue in turn."""
     for statement in (_FORGET, _WELCOME, _TAKE_OUT, _PUT_IN, _ARRANGED):
         connection.execute(statement)
     taken, strangers = _take(connection, kinds, most, queue_limits)
@@ -102,7 +102,7 @@ def take(
 def _take(
     connection: sqlite3.Connection, kinds: Collection[Kind], most: int, queue_limits: Mapping[str, int]
 ) -> tuple[list[tuple[str, ClaimedJob]], list[tuple[int, int]]]:
-    """The same jobs, each with its queue; and the places that lead to none, since another program has written them."""
+    """The same jobs, each with its queue; and the places without a job, which another program has written."""
     lines = _find_lines(connection, kinds, most, queue_limits)
     taken = list(islice(_take_in_turn(lines), most))
     return taken, [place[:2] for place, line in lines.items() if line.is_empty]
@@ -137,7 +137,7 @@ def _take_in_turn(lines: "Mapping[_Place, _Line]") -> Iterator[tuple[str, Claime
 
 
 class _Line:
-    """What a process can run of one queue, in order. It is read in portions, each as long as all before it."""
+    """The jobs of one queue that a process can run, in order. They are read in portions that double."""
 
     def __init__(
         self, connection: sqlite3.Connection, queue: str, kinds: Collection[Kind], room: int, portion: int
@@ -153,11 +153,11 @@ class _Line:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it was looked for its first job, and there was none."""
+        """Whether its first job was looked for and not found."""
         return self._read > 0 and not self._has_any
 
     def take_one(self) -> ClaimedJob | None:
-        """The next job, unless there is none, or no room for it."""
+        """The next job; `None` if there is none, or no room for it."""
         if not self._waiting and self._read < self._room:
             count = min(self._room, 2 * self._read or self._portion)
             jobs = read_first(self._connection, self._queue, self._kinds, count)

@@ -1,4 +1,4 @@
-"""The writer's thread: one transaction for all that waits, and a look at what other processes have done."""
+"""The writer's thread: one transaction for all calls that wait, and a look at the commits of other processes."""
 
 import asyncio
 import random
@@ -50,12 +50,12 @@ _PAUSE_SECONDS: Final = (0.0003, 0.0015)
 
 
 class Marks(NamedTuple):
-    """How far the file has come."""
+    """The state of the file's counters."""
 
     position: int
-    """Of the newest event."""
+    """The position of the newest event."""
     readied: int
-    """How many times a job has become ready that was there before."""
+    """How many times a job that was waiting has become ready."""
 
 
 class Commit(NamedTuple):
@@ -95,21 +95,21 @@ class Writer(DatabaseThread):
         self._data_version = _UNKNOWN
         self._looked_at = time.monotonic()
         self._is_alone = False
-        """Whether no other process was there at the last look."""
+        """Whether this process was alone at the last look."""
         self._patience_for_lock = _PATIENCE_SECONDS
         self._trouble: tuple[float, StoreUnavailable] | None = None
         super().__init__(path, "servicekit writer")
 
     def ask(self, operation: Operation[A, R], argument: A) -> "asyncio.Future[R]":
-        """Have a call written with all others that wait; what it answers with comes out of the future."""
+        """Write in one transaction with all calls that wait. The future gets the answer."""
         return self._put(operation, argument)
 
     def hurry(self) -> None:
-        """The process is about to end: wait no longer than a moment for a lock."""
+        """The process is about to end: from now on, wait only a moment for a lock."""
         self._patience_for_lock = _LAST_PATIENCE_SECONDS
 
     def find_trouble(self) -> str | None:
-        """What was wrong with the last thing that was to be written, if that was not long ago."""
+        """Why the last write failed, if that was not long ago; or `None`."""
         trouble = self._trouble
         is_recent = trouble is not None and time.monotonic() - trouble[0] < _TROUBLE_SECONDS
         return trouble[1].reason if trouble is not None and is_recent else None
@@ -146,7 +146,7 @@ class Writer(DatabaseThread):
             self._try_to_look()
 
     def _answer_alone(self, calls: list[Call], error: StoreUnavailable) -> None:
-        """Let what failed together fail, or not, one by one; unless each would wait for the same lock."""
+        """Try calls that failed together one by one, unless each would wait for the same lock."""
         is_locked = is_busy(error)
         if is_locked:
             calls = [*calls, *self._take_waiting()]  # they have waited for the same lock
@@ -161,6 +161,8 @@ class Writer(DatabaseThread):
         if connection is not None and connection.in_transaction:
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
+        # A lock and a full disk pass, and the connection is as good as before. Other errors may be those of this
+        # connection, also an error of the disk, which `is_full` counts as well.
         if not (is_busy(error) or "SQLITE_FULL" in error.reason):
             self._disconnect()
 
@@ -168,6 +170,7 @@ class Writer(DatabaseThread):
         try:
             connection = self._connect()
             self._begin(connection)
+            # Nobody else can write between these two reads, so the events between them are ours alone.
             before = _read_marks(connection)
             answers = perform(connection, calls)
             after = _read_marks(connection)
@@ -194,7 +197,7 @@ class Writer(DatabaseThread):
             if version != self._data_version:
                 newest = _read_marks(connection)
                 self._tell(Commit([], newest, newest, []), is_foreign=True)
-                self._data_version = version
+                self._data_version = version  # after all is told, so that a look that failed is repeated
             self._is_alone = membership.count_processes(connection) <= 1
         now = time.monotonic()
         if now - self._looked_at > LATE_SECONDS:
@@ -202,7 +205,7 @@ class Writer(DatabaseThread):
         self._looked_at = now
 
     def _tell(self, done: Commit, *, is_foreign: bool = False) -> None:
-        """Report the answers, and all events since the last time: those that came before the commit are of others."""
+        """Report the answers, and all events since the last report. Those before our commit are of other processes."""
         answers, before, after, ours = done
         self._tell_of_others(before.position)
         if ours is None and not self._publisher.is_idle:

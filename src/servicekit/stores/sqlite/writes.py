@@ -1,4 +1,4 @@
-"""What becomes of jobs that are there. Everything here runs inside the writer's transaction."""
+"""Changes of existing jobs. Everything here runs inside the writer's transaction."""
 
 import json
 import sqlite3
@@ -27,6 +27,7 @@ _PENDING: Final = JobStatus.PENDING.value
 _RUNNING: Final = JobStatus.RUNNING.value
 _TARGETS: Final = {transition: move_of(transition).target.value for transition in Transition}
 _REMOVE: Final = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
+# Larger results are written one by one: JSON of all together would hold up the other threads for milliseconds.
 _LARGE_RESULT: Final = 100_000
 
 
@@ -41,7 +42,7 @@ _HELD: Final = f"""
 
 
 def find_running(connection: sqlite3.Connection, claims: Sequence[tuple[object, ...]]) -> dict[int, AttemptFacts]:
-    """Which claims, given as id and attempt, still hold, by index. Of one that is there twice, the first does."""
+    """The claims, given as id and attempt, that still hold, by index. Of equal claims the first one does."""
     (found,) = connection.execute(_HELD, [json.dumps(claims)]).fetchone()
     held = {index: AttemptFacts(*facts) for index, *facts in json.loads(found)}
     first = {claims[index]: index for index in sorted(held, reverse=True)}
@@ -50,7 +51,7 @@ def find_running(connection: sqlite3.Connection, claims: Sequence[tuple[object, 
 
 @for_all(Rank.END)
 def end_attempts(connection: sqlite3.Connection, ends: list[AttemptEnd]) -> list[Transition | None]:
-    """Write how attempts ended, each only if it is the one that runs its job: what has become of the jobs."""
+    """Write how attempts ended, each only if it still runs its job. Return what has become of the jobs."""
     if len(ends) == 1 and not ends[0].ending.transition.gives_back and _end_alone(connection, ends[0]):
         return [ends[0].ending.transition]
     held = find_running(connection, [end[:2] for end in ends])
@@ -100,7 +101,7 @@ _KEEP_RESULT: Final = "INSERT OR REPLACE INTO results (job_id, value)"
 
 
 def _end_alone(connection: sqlite3.Connection, end: AttemptEnd) -> bool:
-    """Write how an attempt ended, if it is the one that runs its job, and say whether it is."""
+    """Write how an attempt ended, if it still runs its job. Return whether it does."""
     job_id, attempt, ending, now = end[:4]
     is_written = connection.execute(_END_ALONE, [*_columns_of(ending, now), job_id, attempt]).rowcount > 0
     if is_written and isinstance(ending.result, WrittenResult):
@@ -128,7 +129,7 @@ def _remove(connection: sqlite3.Connection, job_ids: list[str]) -> None:
 
 
 def _past(now: str, error: str, ended_by: str) -> str:
-    """The past attempts and one more; its parts are given in SQL. Those that are none are left out."""
+    """The past attempts and one more, whose parts are given in SQL. Entries that make no sense are left out."""
     past = _list_of("attempts")
     earlier = f"iif(json_array_length({past}) >= {MAX_PAST_ATTEMPTS}, json_remove({past}, '$[0]'), {past})"
     started_at = "CAST(started_at AS TEXT)"
@@ -178,7 +179,7 @@ _PUT_BACK: Final = f"""
 
 
 def _put_back(connection: sqlite3.Connection, job_ids: list[str]) -> None:
-    """Give jobs back that were claimed and never began: they are ready again, in their old places."""
+    """Give back jobs whose attempts did not begin. They are ready again, in their old places."""
     if job_ids:
         connection.execute(_PUT_BACK, [json.dumps(job_ids)])
 
@@ -214,9 +215,9 @@ _OTHER: Final = f"""
 
 @for_each(Rank.END)
 def decline(connection: sqlite3.Connection, request: Decline) -> bool:
-    """Leave a job that this process has claimed, and can make nothing of, to another that has not tried.
+    """Leave a claimed job that this process cannot run to another process that has not tried.
 
-    `False`: there is no such process, and the job has to end here.
+    `False`: there is no such process, and the job must end here.
     """
     job = find_running(connection, [request]).get(0)
     if job is None:
@@ -235,7 +236,7 @@ def _give_up_attempt(connection: sqlite3.Connection, end: AttemptEnd) -> Outcome
 def give_up(connection: sqlite3.Connection, job_id: str, ending: Outcome, now: str) -> Outcome | None:
     """End the attempt of a job that went with its process: what was written, or `None` if the job is forgotten.
 
-    A job of which something makes no sense fails, and does not hold up the others.
+    A job whose row makes no sense fails, and does not hold up the others.
     """
     connection.execute("SAVEPOINT job")
     try:
@@ -291,7 +292,7 @@ def report_progress(connection: sqlite3.Connection, reports: list[ProgressReport
 
 @for_each(Rank.CANCEL)
 def request_cancel(connection: sqlite3.Connection, request: JobRequest) -> JobRecord | None:
-    """Cancel a pending job, mark a running one; `None` if nothing but its status can be read."""
+    """Cancel a pending job, or mark a running one. `None` if only its status can be read."""
     query = "SELECT status, cancel_requested_at FROM jobs WHERE id = ? AND NOT is_deleted"
     row = connection.execute(query, [request.id]).fetchone()
     if row is None:
@@ -318,7 +319,7 @@ def request_cancel(connection: sqlite3.Connection, request: JobRequest) -> JobRe
 
 @for_each(Rank.DELETE)
 def delete(connection: sqlite3.Connection, request: JobRequest) -> None:
-    """Forget a job; one that runs is hidden until its attempt has ended. It need not be readable."""
+    """Delete a job, readable or not. A running one is hidden until its attempt has ended."""
     row = connection.execute("SELECT status FROM jobs WHERE id = ? AND NOT is_deleted", [request.id]).fetchone()
     if row is None:
         raise JobNotFound(request.id)
