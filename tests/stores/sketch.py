@@ -23,7 +23,7 @@ from servicekit.errors import (
     RetryUnavailable,
     ScheduleNotFound,
 )
-from servicekit.jobs.endings import NOT_BEGUN, AttemptFacts, decide_end, end_abandoned, end_expired
+from servicekit.jobs.endings import NOT_BEGUN, AttemptFacts, check_return, decide_end, end_abandoned, end_expired
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.idempotency import FirstUse
 from servicekit.jobs.log_lines import LogLine, LogPage, NewLine
@@ -332,6 +332,7 @@ class SketchStore:
         return min((moment for job in pending for moment in (job.due, job.expires) if moment is not None), default=None)
 
     async def end_attempt(self, claim: Claim, ending: Outcome) -> Transition | None:
+        check_return(ending)
         job = self._find_attempt(claim)
         if job is None:
             return None
