@@ -55,7 +55,8 @@ def end_attempts(connection: sqlite3.Connection, ends: list[AttemptEnd]) -> list
     if len(ends) == 1 and not ends[0].ending.transition.gives_back and _end_alone(connection, ends[0]):
         return [ends[0].ending.transition]
     held = find_running(connection, [end[:2] for end in ends])
-    lost = {index: _give_up_attempt(connection, ends[index]) for index in held if ends[index].ending.is_lost}
+    gone = {index: ends[index] for index in held if ends[index].ending.is_lost}
+    lost = {index: give_up(connection, end.id, end.ending, end.now) for index, end in gone.items()}
     decided = {index: decide_end(ends[index].ending, job) for index, job in held.items() if index not in lost}
     _write(connection, [(ends[index], fate) for index, fate in decided.items()])
     fates = lost | decided
@@ -227,10 +228,6 @@ def decline(connection: sqlite3.Connection, request: Decline) -> bool:
     if other is not None:
         connection.execute(_DECLINE, [*other, request.id])
     return other is not None
-
-
-def _give_up_attempt(connection: sqlite3.Connection, end: AttemptEnd) -> Outcome | None:
-    return give_up(connection, end.id, end.ending, end.now)
 
 
 def give_up(connection: sqlite3.Connection, job_id: str, ending: Outcome, now: str) -> Outcome | None:
