@@ -24,8 +24,8 @@ from servicekit.errors import (
 )
 from servicekit.jobs.backoff import FailureLog
 from servicekit.jobs.current import JobCall, RunningJob
-from servicekit.jobs.endings import choose_ending
-from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind, seconds_of
+from servicekit.jobs.endings import choose_ending, heed_limit
+from servicekit.jobs.options import DEFAULT_OPTIONS, OUTSIDE, JobOptions, seconds_of
 from servicekit.jobs.outcome import CUT_OFF, Outcome, failure, not_begun
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.jobs.submission import Claim
@@ -37,9 +37,6 @@ from servicekit.ports import AttemptStore, Clock, JobReads, Runner
 _TRIES_WITH_REPORT: Final = 3
 # Half of the second that a stop of the service waits for what it has canceled, so that the kill is seen within it.
 _KILL_GRACE_AT_STOP_SECONDS: Final = 0.5
-
-_OUTSIDE: Final = (RunnerKind.PROCESS, RunnerKind.COMMAND)
-"""The runners whose work is in other processes, and may go on for a moment after this one has ended."""
 
 Submit = Callable[[JobCall, str], Coroutine[Any, Any, str]]
 """Submits a job. The text is the id of its parent."""
@@ -183,12 +180,12 @@ class Attempt:
             self._host.lines.started(self.claim)
         # Not by the loop's create_task: with an eager task factory, it would run the first step here.
         self.task = asyncio.Task(self._run(), loop=loop, name=self.job.id)
-        if self.claim.submission.runner in _OUTSIDE:
+        if self.claim.submission.runner in OUTSIDE:
             self.job.guard = self._store.guard
         options = self.claim.submission.options
         if options is not DEFAULT_OPTIONS:
             self.job.kill_grace_seconds = seconds_of(options.kill_grace)
-            if self.claim.submission.runner not in _OUTSIDE:
+            if self.claim.submission.runner not in OUTSIDE:
                 self._set_limits(options)
 
     def note_begun(self) -> None:
@@ -196,7 +193,7 @@ class Attempt:
         self.has_begun = True
         # Its time counts from now: until then the job has waited for the launcher. The runner can hear this after the
         # event loop is closed, when it ends work that was cut off.
-        if self.claim.submission.runner in _OUTSIDE and not self.loop.is_closed():
+        if self.claim.submission.runner in OUTSIDE and not self.loop.is_closed():
             self._set_limits(self.claim.submission.options)
 
     def _set_limits(self, options: JobOptions) -> None:
@@ -262,7 +259,7 @@ class Attempt:
     @property
     def _is_waiting(self) -> bool:
         """Whether it is certain that nothing of the work has begun."""
-        return self.claim.submission.runner in _OUTSIDE and not self.has_begun
+        return self.claim.submission.runner in OUTSIDE and not self.has_begun
 
     def start_reports(self) -> None:
         """Write what the job has said, unless it has ended since."""
@@ -300,9 +297,8 @@ class Attempt:
         """Let the hooks see and change the outcome, once. The attempt keeps what they return."""
         if self._is_shown:
             return outcome
-        if self._exceeded is not None and outcome.transition is not Transition.RELEASE:
-            self._outcome = outcome = failure(self._exceeded, EndedBy.TIME_LIMIT)
-            self._exceeded = None
+        self._outcome = outcome = heed_limit(outcome, self._exceeded)
+        self._exceeded = None  # the hooks have the last word
         if self._choose_ending(outcome).transition is not Transition.RELEASE:
             self.hook_calls = HookCalls(self._host.result_hooks, self.job, self._host.failures)
             outcome = await self.hook_calls.show(outcome)
@@ -315,11 +311,7 @@ class Attempt:
             if self._reports is not None or self.job.has_report:
                 await self._write_last_report()
             if outcome.transition is not Transition.COMPLETE or self._exceeded is not None:
-                # A target that was asked to stop by a limit may end in any way: the limit counts. But work that could
-                # not begin has exceeded nothing.
-                if self._exceeded is not None and outcome.transition is not Transition.RELEASE:
-                    outcome = failure(self._exceeded, EndedBy.TIME_LIMIT)
-                outcome = self._choose_ending(outcome)
+                outcome = self._choose_ending(heed_limit(outcome, self._exceeded))
             written = await self._store.end_attempt(self.claim, outcome)
             if written is not None and (self._is_told or written is not Transition.COMPLETE):
                 await self._host.tell_end(self.claim, outcome, written, self._began_at, is_told=self._is_told)

@@ -1,15 +1,11 @@
 """The checks of a call before it becomes a job."""
 
-from typing import Final
-
 from servicekit.errors import InvalidTarget
 from servicekit.jobs.borrowed import check_borrowed
-from servicekit.jobs.options import JobOptions, RunnerKind
+from servicekit.jobs.options import OUTSIDE, JobOptions, RunnerKind
 from servicekit.jobs.signatures import signature_of
 from servicekit.jobs.submission import JobTarget, check_target, name_of
 from servicekit.runners.calls import check_isolatable
-
-_INSIDE: Final = (RunnerKind.COROUTINE, RunnerKind.THREAD)  # in the service's own memory
 
 
 def check_call(
@@ -32,7 +28,7 @@ def check_call(
         )
     if runner is RunnerKind.PROCESS:
         check_isolatable(target)
-    if options.max_memory_bytes is not None and runner in _INSIDE:
+    if options.max_memory_bytes is not None and runner not in OUTSIDE:
         reason = f"max_memory_bytes bounds processes and commands, and it runs as a {runner}. Use runner='process'."
         raise InvalidTarget(target, reason)
     return runner, (signature and signature.name) or name_of(target)

@@ -4,7 +4,7 @@ from typing import Final
 
 from servicekit.engine.options import SchedulerOptions
 from servicekit.engine.start_problems import StartProblems
-from servicekit.jobs.options import RunnerKind
+from servicekit.jobs.options import OUTSIDE, RunnerKind
 
 # So many jobs are written in one transaction, and started before the event loop turns to anything else.
 _BATCH: Final = 100
@@ -12,7 +12,6 @@ _BATCH: Final = 100
 # gone again before there are so many that it looks for circles (700 in Python 3.11, 2,000 in others).
 _BATCH_IN_MEMORY: Final = 32
 _IN_THREADS: Final = (RunnerKind.THREAD,)
-_OUTSIDE: Final = (RunnerKind.PROCESS, RunnerKind.COMMAND)
 
 
 class Slots:
@@ -53,7 +52,7 @@ class Slots:
             return least, ()
         full: tuple[RunnerKind, ...] = ()
         hindered = (((kind,), most - taken[kind]) for kind, most in self._start_problems.list_most())
-        for kinds, room in ((_IN_THREADS, threads), (_OUTSIDE, outside), *hindered):
+        for kinds, room in ((_IN_THREADS, threads), (OUTSIDE, outside), *hindered):
             if room > 0:
                 free = min(free, room)
             else:

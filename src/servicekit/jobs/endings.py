@@ -15,7 +15,15 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from servicekit.errors import JobLost, NotRestartable, ProcessDied, ProcessStopped, QueueTimeout, SchedulerClosed
+from servicekit.errors import (
+    JobLost,
+    NotRestartable,
+    ProcessDied,
+    ProcessStopped,
+    QueueTimeout,
+    SchedulerClosed,
+    TimeLimitExceeded,
+)
 from servicekit.jobs.outcome import CANCELED, STOPPED, Outcome, failure
 from servicekit.jobs.references import name_in_full
 from servicekit.jobs.retry import LONGEST_WAIT_SECONDS, Retry
@@ -29,6 +37,16 @@ GIVEN_BACK: Final = Outcome(Transition.RELEASE, ended_by=EndedBy.STOP)
 """The attempt was stopped with its process. The job loses no attempt by that."""
 LOST: Final = Outcome(Transition.RELEASE, ended_by=EndedBy.CRASH)
 """The attempt was lost, since its process has died."""
+
+
+def heed_limit(outcome: Outcome, exceeded: TimeLimitExceeded | None) -> Outcome:
+    """The outcome of an attempt that may have exceeded a limit. However its target ended then, the limit counts.
+
+    But work that could not begin has exceeded nothing.
+    """
+    if exceeded is None or outcome.transition is Transition.RELEASE:
+        return outcome
+    return failure(exceeded, EndedBy.TIME_LIMIT)
 
 
 def choose_ending(

@@ -35,6 +35,10 @@ class RunnerKind(StrEnum):
     __hash__ = str.__hash__
 
 
+OUTSIDE: Final = (RunnerKind.PROCESS, RunnerKind.COMMAND)
+"""The kinds whose work is in other processes. It may fail to begin, and may go on for a moment after this process."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
     """The options of one job. Texts are one line of at most 200 characters; durations are seconds or `timedelta`.
