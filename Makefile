@@ -62,7 +62,7 @@ clean: ## Remove environments, caches and builds
 # What users of the package have ...
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing servicekit into $(VENV); the first time this takes a minute."
-	@$(RUN) pip install --quiet --editable ".[all]"
+	@$(RUN) pip install --quiet --editable ".[logging,monitoring,standard]"
 	@touch $@
 
 # ... and the tools of its developers with it.
