@@ -63,6 +63,10 @@ def test_what_belongs_to_another_way_of_making_a_scheduler_is_not_offered_again(
         ("max_threads", 0, "max_threads must be a whole number of at least 1"),
         ("queues", ["gpu"], "queues must be numbers by the names of queues"),
         ("preload", "pandas", "preload must be names of modules"),
+        ("preload", None, "preload must be names of modules"),
+        ("preload", ["pandas", 3], "preload must be names of modules"),
+        ("hub", 5, "hub must be an EventHub, or None"),
+        ("clock", 5, "clock must be an object with the methods of Clock, or None"),
         ("shutdown_grace", -1, "shutdown_grace must be"),
         (
             "max_thread",

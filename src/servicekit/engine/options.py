@@ -68,6 +68,7 @@ class SchedulerOptions:
                 raise ConfigurationError(option, value, "a whole number of at least 1")
         _check_queues(self.queues)
         check_hooks("result_hooks", self.result_hooks)
+        _check_parts(self)
         object.__setattr__(self, "preload", _check_preload(self.preload))
         object.__setattr__(self, "shutdown_grace", check_seconds("shutdown_grace", self.shutdown_grace))
 
@@ -129,10 +130,16 @@ def _check_queues(queues: object) -> None:
         check_count(f"queues[{name!r}]", limit)
 
 
-def _check_preload(preload: Collection[str]) -> Collection[str]:
-    names = () if isinstance(preload, str) else (*preload,)
-    if isinstance(preload, str) or not all(
-        isinstance(name, str) and all(part.isidentifier() for part in name.split(".")) for name in names
-    ):
-        raise ConfigurationError("preload", preload, 'names of modules, such as ["pandas", "myapp.models"]')
-    return names
+def _check_parts(options: SchedulerOptions) -> None:
+    if not isinstance(options.hub, EventHub | None):
+        raise ConfigurationError("hub", options.hub, "an EventHub, or None for a new one")
+    if options.clock is not None and not all(hasattr(options.clock, name) for name in ("now", "monotonic", "sleep")):
+        raise ConfigurationError("clock", options.clock, "an object with the methods of Clock, or None")
+
+
+def _check_preload(preload: object) -> Collection[str]:
+    if isinstance(preload, Collection) and not isinstance(preload, str):
+        names = (*preload,)
+        if all(isinstance(name, str) and all(part.isidentifier() for part in name.split(".")) for name in names):
+            return names
+    raise ConfigurationError("preload", preload, 'names of modules, such as ["pandas", "myapp.models"]')
