@@ -31,6 +31,12 @@
     │   ├── TargetUnavailable                        the target cannot be imported any more
     │   └── ArgumentsUnfit                           the arguments do not fit the program any more
     ├── ResultNotKept         (also a RuntimeError)  in records: a hook could not keep what the target returned
+    ├── ArtifactNotFound      (also a KeyError)      no artifact has this id
+    ├── InvalidArtifactId     (also a ValueError)    the text is not a ULID
+    ├── ArtifactConflict      (also a ValueError)    the artifact cannot be there, or not be deleted
+    ├── InvalidContent        (also a ValueError)    the artifact's content, or what describes it, cannot be kept
+    ├── ContentTooLarge       (also a ValueError)    the artifact's content is larger than it may be
+    ├── ArtifactsUnavailable  (also an OSError)      the folder of artifacts cannot be read or written
     ├── MissingExtra          (also an ImportError)  a feature's package is not installed
     ├── NoCurrentJob          (also a RuntimeError)  called outside of a job
     ├── WouldBlock            (also a RuntimeError)  called on an event loop, which it would block
@@ -332,6 +338,65 @@ class ArgumentsUnfit(JobLost):
     def __init__(self, reference: str, reason: str) -> None:
         super().__init__(f"the arguments do not fit {reference} any more: {reason}")
         self.reference = reference
+        self.reason = reason
+
+
+class ArtifactNotFound(ServicekitError, KeyError):
+    """No artifact has this id: it never existed, was deleted, or was dropped by retention."""
+
+    def __init__(self, artifact_id: str) -> None:
+        super().__init__(artifact_id)
+        self.artifact_id = artifact_id
+
+    def __str__(self) -> str:
+        return f"Artifact not found: {self.artifact_id}"
+
+
+class InvalidArtifactId(ServicekitError, ValueError):
+    """The text is not a ULID."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"Not an artifact id: {text[:40]!r}; an artifact id is a ULID of 26 characters.")
+        self.text = text
+
+
+class ArtifactConflict(ServicekitError, ValueError):
+    """The artifact cannot be saved or deleted like this, and nothing was changed.
+
+    Its id is taken, its kind may not stand there, or it has others below it.
+    """
+
+    def __init__(self, artifact_id: str | None, reason: str) -> None:
+        """`artifact_id`: of the artifact that is in the way; `None` if none is."""
+        super().__init__(reason)
+        self.artifact_id = artifact_id
+        self.reason = reason
+
+
+class InvalidContent(ServicekitError, ValueError):
+    """The content of an artifact, or what describes it, cannot be kept. Nothing was saved."""
+
+    def __init__(self, place: tuple[str | int, ...], reason: str) -> None:
+        """`place`: which part is wrong, such as `("data", "rows", 3)` or `("name",)`."""
+        super().__init__(f"{'.'.join(map(str, place))}: {reason}")
+        self.place = place
+        self.reason = reason
+
+
+class ContentTooLarge(ServicekitError, ValueError):
+    """The content of an artifact is larger than it may be. Nothing was saved."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The content is larger than it may be: at most {limit:,} bytes.")
+        self.limit = limit
+
+
+class ArtifactsUnavailable(ServicekitError, OSError):
+    """Artifacts cannot be read or written now. Nothing was changed; those that were saved before are kept."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"The artifacts in {place} cannot be used: {reason}")
+        self.place = place
         self.reason = reason
 
 
