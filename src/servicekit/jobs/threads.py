@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from servicekit.jobs.outcome import describe_error
@@ -24,6 +25,11 @@ def start_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     To cancel the future does not stop the call. If the function raises what would end the event loop, such as
     `SystemExit`, the future has a `RuntimeError` instead.
     """
+    return start_call(_start_thread, partial(function, *args, **kwargs))
+
+
+def start_call(start: Callable[[Callable[[], None]], None], function: Callable[[], T]) -> "asyncio.Future[T]":
+    """Like `start_in_thread`, in a thread in which `start` runs what it is given."""
     loop, context = asyncio.get_running_loop(), copy_context()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -39,7 +45,7 @@ def start_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         result: T | None = None
         found: Exception | None = None
         try:
-            result = context.run(function, *args, **kwargs)
+            result = context.run(function)
         except BaseException as error:
             # A future refuses `StopIteration`, and an error that is no `Exception` would end the event loop.
             if isinstance(error, Exception) and not isinstance(error, StopIteration):
@@ -49,11 +55,15 @@ def start_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         with suppress(RuntimeError):  # the event loop may be closed by now; then nobody waits for the result
             loop.call_soon_threadsafe(settle, result, found)
 
+    start(call)
+    return future
+
+
+def _start_thread(call: Callable[[], None]) -> None:
     try:
         threading.Thread(target=call, name="servicekit-call", daemon=True).start()
     except MemoryError as error:  # Python has two errors for one cause, and callers must know only one
         raise RuntimeError("no memory for a thread") from error
-    return future
 
 
 async def call_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

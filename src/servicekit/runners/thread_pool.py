@@ -17,7 +17,9 @@ class ThreadPool:
     threads are daemons, and end by themselves after ten idle seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "servicekit-job") -> None:
+        """`name`: of the threads, for those who look at all of a process."""
+        self._name = name
         self._begin()
 
     def _begin(self) -> None:
@@ -34,7 +36,7 @@ class ThreadPool:
             is_new = self._free == 0
             self._free -= not is_new
         if is_new:
-            threading.Thread(target=self._serve, name="servicekit-job", daemon=True).start()
+            threading.Thread(target=self._serve, name=self._name, daemon=True).start()
         self._work.put(work)
 
     def _serve(self) -> None:
