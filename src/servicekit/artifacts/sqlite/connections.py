@@ -1,0 +1,210 @@
+"""The connections to the index: one that writes for all callers that wait, and some that read."""
+
+import random
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+from servicekit.artifacts.sqlite.database import connect, is_busy, is_there, translated_errors
+from servicekit.errors import ArtifactsUnavailable
+from servicekit.stores.sqlite.inherited import Connection
+
+R = TypeVar("R")
+
+Operation = Callable[[sqlite3.Connection], R]
+
+# So many calls share a transaction. All wait for the last of them, and other processes wait for the lock.
+_MOST_CALLS: Final = 1_000
+# Our transactions take milliseconds. If the lock is held for longer, another program holds it, and callers are told.
+_PATIENCE_SECONDS: Final = 5.0
+# SQLite itself asks again only after up to a tenth of a second, in which a busy process gets the lock again and again.
+# Chosen at random, so that two processes do not try at the same moments for ever.
+_PAUSE_SECONDS: Final = (0.0003, 0.0015)
+# More questions at once are answered too, but their connections are closed afterwards.
+_MOST_IDLE_READERS: Final = 8
+
+
+class _Call(Generic[R]):
+    """An operation that waits for the writer, and then its answer."""
+
+    __slots__ = ("error", "is_answered", "is_first", "operation", "result")
+
+    def __init__(self, operation: Operation[R], is_first: bool) -> None:
+        self.operation = operation
+        self.is_first = is_first
+        self.is_answered = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def settle(self, result: Any, error: BaseException | None = None) -> None:
+        self.result, self.error, self.is_answered = result, error, True
+
+
+class IndexConnections:
+    """Writes and reads one file. Every method may be called from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._waiting: deque[_Call[Any]] = deque()
+        self._writer: Connection | None = None
+        self._readers: list[Connection] = []
+        self._was_there = False
+
+    def write(self, operation: Operation[R], *, is_first: bool = False) -> R:
+        """Let the operation change the index, in a transaction with those that wait at the same time.
+
+        With `is_first` it comes before those that are not: so it sees only what is committed.
+
+        There is no thread that writes: of all callers, who gets the lock writes for those that wait by then. Syncing a
+        commit takes far longer than the operations of many callers.
+        """
+        call = _Call(operation, is_first)
+        self._waiting.append(call)
+        with self._lock:
+            while not call.is_answered:
+                self._answer([self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_CALLS))])
+        if call.error is not None:
+            raise call.error
+        result: R = call.result
+        return result
+
+    def read(self, question: Operation[R]) -> R:
+        """The answer, about the newest committed state. A question is one statement, which sees one state."""
+        with translated_errors(self._path):
+            connection = self._take_reader()
+            try:
+                answer = question(connection)
+            except sqlite3.Error:
+                connection.close()
+                raise
+            except BaseException:
+                self._give_back(connection)
+                raise
+        self._give_back(connection)
+        return answer
+
+    def close(self) -> None:
+        """Close what is open. The next call opens it again, whatever is there then."""
+        with self._lock:
+            self._close_writer()
+            while self._readers:
+                self._readers.pop().close()
+            self._was_there = False
+
+    def _take_reader(self) -> Connection:
+        try:
+            connection = self._readers.pop()
+        except IndexError:
+            return self._connect()
+        self._check_file(connection)
+        return connection
+
+    def _give_back(self, connection: Connection) -> None:
+        if len(self._readers) < _MOST_IDLE_READERS:
+            self._readers.append(connection)
+        else:
+            connection.close()
+
+    def _connect(self) -> Connection:
+        if self._was_there and not self._path.exists():  # an empty one in its place would hide that
+            reason = "the index was removed. Put it back, or start the service again with an empty one."
+            raise ArtifactsUnavailable(str(self._path.parent), reason)
+        connection = connect(self._path)
+        self._was_there = True
+        return connection
+
+    def _check_file(self, connection: Connection) -> None:
+        """`ArtifactsUnavailable` if the file was removed: what is written to it now would be gone with the process."""
+        if not is_there(self._path, connection.file):
+            connection.close()
+            reason = "the index was removed or replaced while in use. It is opened again."
+            raise ArtifactsUnavailable(str(self._path.parent), reason)
+
+    def _answer(self, calls: list[_Call[Any]]) -> None:
+        try:
+            with translated_errors(self._path):
+                self._perform(calls)
+        except BaseException as error:
+            self._abandon(error)
+            if isinstance(error, ArtifactsUnavailable) and is_busy(error):
+                calls += [self._waiting.popleft() for _ in range(len(self._waiting))]  # they waited for the same lock
+            refusal = error if isinstance(error, ArtifactsUnavailable) else self._refuse(error)
+            for call in calls:
+                call.settle(None, refusal)
+            if not isinstance(error, Exception):  # somebody ends this thread's work, and that alone
+                raise
+
+    def _perform(self, calls: list[_Call[Any]]) -> None:
+        connection = self._take_writer()
+        calls.sort(key=lambda call: not call.is_first)
+        self._begin(connection)
+        answers = [self._try(connection, call) for call in calls]
+        connection.execute("COMMIT")
+        for call, (result, error) in zip(calls, answers, strict=True):
+            call.settle(result, error)
+
+    def _try(self, connection: sqlite3.Connection, call: _Call[Any]) -> tuple[Any, Exception | None]:
+        """The answer to one call. If it fails, nothing of it is kept, and the others go on."""
+        connection.execute("SAVEPOINT call")
+        try:
+            answer = call.operation(connection)
+        except Exception as error:
+            if not connection.in_transaction:  # SQLite itself has given everything up
+                raise
+            connection.execute("ROLLBACK TO call")
+            connection.execute("RELEASE call")
+            return None, self._translate(error)
+        connection.execute("RELEASE call")
+        return answer, None
+
+    def _translate(self, error: Exception) -> Exception:
+        try:
+            with translated_errors(self._path):
+                raise error
+        except Exception as translated:
+            return translated
+
+    def _refuse(self, error: BaseException) -> ArtifactsUnavailable:
+        return ArtifactsUnavailable(str(self._path.parent), f"{type(error).__name__}: {error}")
+
+    def _take_writer(self) -> Connection:
+        if self._writer is None:
+            self._writer = self._connect()
+            self._writer.execute("PRAGMA busy_timeout = 0")  # `_begin` waits instead
+        else:
+            self._check_file(self._writer)
+        return self._writer
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Get SQLite's lock for writers."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                name = getattr(error, "sqlite_errorname", "")
+                if not name.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+                    raise
+            else:
+                return
+            time.sleep(random.uniform(*_PAUSE_SECONDS))
+
+    def _abandon(self, error: BaseException) -> None:
+        """Give the transaction up. Other errors than a held lock may be those of this connection: open a new one."""
+        with suppress(sqlite3.Error):
+            if self._writer is not None and self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+        if not (isinstance(error, ArtifactsUnavailable) and is_busy(error)):
+            self._close_writer()
+
+    def _close_writer(self) -> None:
+        connection, self._writer = self._writer, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()

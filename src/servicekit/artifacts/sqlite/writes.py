@@ -1,0 +1,179 @@
+"""What is written into the index. Each function is one call within a transaction."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final, NamedTuple
+
+from servicekit.artifacts.hierarchy import Hierarchy
+from servicekit.artifacts.ports import Added, Removed
+from servicekit.artifacts.record import Artifact, Changes, NewArtifact
+from servicekit.artifacts.sqlite.rows import COLUMNS, artifact_of, now_in_microseconds, row_of, write_tags
+from servicekit.errors import ArtifactConflict, ArtifactNotFound
+
+_INSERT: Final = f"INSERT INTO artifacts ({COLUMNS}, json_text) VALUES ({', '.join('?' * 19)})"
+_SUBTREE: Final = """
+    WITH RECURSIVE below (id) AS (
+        SELECT value FROM json_each(?)
+        UNION SELECT artifacts.id FROM artifacts JOIN below ON artifacts.parent_id = below.id
+    )
+    SELECT number, sha256 FROM artifacts JOIN below USING (id)
+"""
+# By the tags that stand in the rows: the table has no index of numbers.
+_DELETE_TAGS: Final = """
+    DELETE FROM tags WHERE (tag, number) IN (
+        SELECT tag.value, artifacts.number FROM json_each(?) AS number
+        JOIN artifacts ON artifacts.number = number.value JOIN json_each(artifacts.tags) AS tag
+    )
+"""
+
+
+class _Place(NamedTuple):
+    """Where an artifact stands."""
+
+    level: int
+    label: str | None
+
+
+def declare(connection: sqlite3.Connection, hierarchies: Sequence[Hierarchy]) -> None:
+    for each in hierarchies:
+        rows = [(kind, each.name, above) for kind, above in zip(each.kinds, (None, *each.kinds), strict=False)]
+        there = connection.execute("SELECT * FROM hierarchies WHERE hierarchy = ?", [each.name]).fetchall()
+        if set(there) == set(rows):  # as usual: then there is nothing to sync to the disk
+            continue
+        connection.execute("DELETE FROM hierarchies WHERE hierarchy = ?", [each.name])
+        connection.executemany("INSERT OR REPLACE INTO hierarchies VALUES (?, ?, ?)", rows)
+
+
+def add(connection: sqlite3.Connection, new: NewArtifact, place: Callable[[], None]) -> Added:
+    stand = _find_place(connection, new)
+    released = _make_room(connection, new, stand)
+    place()  # before the row, so that there is never a row without its blob
+    row = row_of(new, *stand)
+    number = connection.execute(_INSERT, row).lastrowid
+    _insert_tags(connection, number, new.tags)
+    return Added(artifact_of(row, new.json_text), released)
+
+
+def _find_place(connection: sqlite3.Connection, new: NewArtifact) -> _Place:
+    parent = None
+    if new.parent_id is not None:
+        parent = connection.execute("SELECT kind, level FROM artifacts WHERE id = ?", [new.parent_id]).fetchone()
+        if parent is None:
+            raise ArtifactNotFound(new.parent_id)
+    rule = connection.execute("SELECT hierarchy, parent_kind FROM hierarchies WHERE kind = ?", [new.kind]).fetchone()
+    if rule is not None:
+        hierarchy, parent_kind = rule
+        _check_rule(new, hierarchy, parent_kind, None if parent is None else parent[0])
+    return _Place(0 if parent is None else parent[1] + 1, new.kind if rule is not None else None)
+
+
+def _check_rule(new: NewArtifact, hierarchy: str, expected: str | None, found: str | None) -> None:
+    if expected == found:
+        return
+    wanted = "has no parent" if expected is None else f"stands directly below one of the kind {expected!r}"
+    there = "this one has none" if found is None else f"the parent's kind is {found!r}"
+    reason = f"In the hierarchy {hierarchy!r}, an artifact of the kind {new.kind!r} {wanted}, but {there}."
+    raise ArtifactConflict(new.parent_id, reason)
+
+
+def _make_room(connection: sqlite3.Connection, new: NewArtifact, stand: _Place) -> list[str]:
+    """Remove what an earlier attempt of the same job has saved under this id. Return its blob."""
+    query = "SELECT number, job_id, attempt, parent_id, kind, sha256 FROM artifacts WHERE id = ?"
+    there = connection.execute(query, [new.id]).fetchone()
+    if there is None:
+        return []
+    number, job_id, attempt, parent_id, kind, sha256 = there
+    if new.job_id is None or job_id != new.job_id or attempt >= new.attempt:
+        raise ArtifactConflict(new.id, f"There is an artifact {new.id} already.")
+    if (parent_id, kind) != (new.parent_id, new.kind) and _has_children(connection, new.id):
+        reason = f"The artifact {new.id} of an earlier attempt has others below it, so its place cannot change."
+        raise ArtifactConflict(new.id, reason)
+    if _is_below(connection, stand, new):
+        raise ArtifactConflict(new.id, f"The artifact {new.id} would stand below itself.")
+    _delete(connection, [number])
+    return [sha256.hex()]
+
+
+def _is_below(connection: sqlite3.Connection, stand: _Place, new: NewArtifact) -> bool:
+    """Whether the new parent is the artifact of this id, or stands below it."""
+    if stand.level == 0:
+        return False
+    query = _SUBTREE.replace("SELECT number, sha256", "SELECT 1") + " WHERE id = ?"
+    return connection.execute(query, [json.dumps([new.id]), new.parent_id]).fetchone() is not None
+
+
+def update(connection: sqlite3.Connection, artifact_id: str, changes: Changes) -> Artifact:
+    query = f"SELECT {COLUMNS}, json_text, number FROM artifacts WHERE id = ?"
+    row = connection.execute(query, [artifact_id]).fetchone()
+    if row is None:
+        raise ArtifactNotFound(artifact_id)
+    values: dict[str, Any] = {"updated_at": now_in_microseconds()}
+    if changes.metadata is not None:
+        values["metadata"] = changes.metadata
+    if changes.tags is not None:
+        values["tags"] = write_tags(changes.tags)
+        _delete_tags(connection, [row[-1]])
+        _insert_tags(connection, row[-1], changes.tags)
+    if changes.is_pinned is not None:
+        values["keep"] = "always" if changes.is_pinned else None if row[14] == "always" else row[14]
+    columns = ", ".join(f"{name} = ?" for name in values)
+    connection.execute(f"UPDATE artifacts SET {columns} WHERE number = ?", [*values.values(), row[-1]])
+    row = connection.execute(query, [artifact_id]).fetchone()
+    return artifact_of(row, row[-2])
+
+
+def remove(connection: sqlite3.Connection, artifact_id: str, recursive: bool) -> Removed:
+    if connection.execute("SELECT 1 FROM artifacts WHERE id = ?", [artifact_id]).fetchone() is None:
+        raise ArtifactNotFound(artifact_id)
+    if not recursive and _has_children(connection, artifact_id):
+        reason = f"The artifact {artifact_id} has others below it. Delete it with recursive=True, and them with it."
+        raise ArtifactConflict(artifact_id, reason)
+    return _remove_all(connection, [artifact_id])
+
+
+def remove_kept(connection: sqlite3.Connection, job_ids: Collection[str]) -> Removed:
+    query = "SELECT id FROM artifacts WHERE keep = 'job' AND job_id IN (SELECT value FROM json_each(?))"
+    return _remove_all(connection, [row[0] for row in connection.execute(query, [json.dumps([*job_ids])])])
+
+
+def remove_expired(connection: sqlite3.Connection, artifact_ids: Collection[str]) -> Removed:
+    query = """
+        SELECT id FROM artifacts WHERE id IN (SELECT value FROM json_each(?)) AND keep IS NOT 'always'
+        AND NOT EXISTS (SELECT 1 FROM artifacts AS child WHERE child.parent_id = artifacts.id)
+    """
+    return _remove_all(connection, [row[0] for row in connection.execute(query, [json.dumps([*artifact_ids])])])
+
+
+def release(connection: sqlite3.Connection, blobs: Collection[str], remove: Callable[[str], None]) -> int:
+    query = "SELECT 1 FROM artifacts WHERE sha256 = ? AND json_text IS NULL LIMIT 1"
+    unused = [each for each in blobs if connection.execute(query, [bytes.fromhex(each)]).fetchone() is None]
+    for each in unused:  # nobody can refer to it meanwhile, since this connection has the lock
+        remove(each)
+    return len(unused)
+
+
+def _remove_all(connection: sqlite3.Connection, artifact_ids: Sequence[str]) -> Removed:
+    """Remove these, and all that stands below them."""
+    rows = connection.execute(_SUBTREE, [json.dumps([*artifact_ids])]).fetchall()
+    _delete(connection, [number for number, _ in rows])
+    return Removed(len(rows), [each.hex() for each in {sha256 for _, sha256 in rows}])
+
+
+def _delete(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
+    _delete_tags(connection, numbers)
+    query = "DELETE FROM artifacts WHERE number IN (SELECT value FROM json_each(?))"
+    connection.execute(query, [json.dumps([*numbers])])
+
+
+def _delete_tags(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
+    connection.execute(_DELETE_TAGS, [json.dumps([*numbers])])
+
+
+def _insert_tags(connection: sqlite3.Connection, number: int | None, tags: Sequence[str]) -> None:
+    if tags:
+        connection.executemany("INSERT INTO tags VALUES (?, ?)", [(tag, number) for tag in tags])
+
+
+def _has_children(connection: sqlite3.Connection, artifact_id: str) -> bool:
+    return connection.execute("SELECT 1 FROM artifacts WHERE parent_id = ?", [artifact_id]).fetchone() is not None
