@@ -1,0 +1,126 @@
+"""`Artifacts`: what users hold."""
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from servicekit.artifacts.aio import AsyncArtifacts
+from servicekit.artifacts.blocking import BlockingArtifacts
+from servicekit.artifacts.directory import DirectoryBlobs
+from servicekit.artifacts.hierarchy import Hierarchy, check_hierarchies
+from servicekit.artifacts.ports import ArtifactIndex, BlobStore
+from servicekit.artifacts.retention import ArtifactRetention
+from servicekit.artifacts.sqlite.index import SqliteIndex
+from servicekit.artifacts.storage import ArtifactStorage
+from servicekit.errors import check_count
+from servicekit.jobs.this_process import this_process
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+MAX_UPLOAD_BYTES: Final = 5 * 1024**3
+MAX_DATA_BYTES: Final = 16 * 1024**2
+
+_FEATURE: Final = "servicekit.artifacts.feature"
+
+
+class Artifacts(BlockingArtifacts):
+    """Contents with what is known of them, in a directory: `artifacts = Artifacts("artifacts")`.
+
+    It is an object of a module, as a rule: a job's own process imports it too. To make it opens nothing; the first call
+    makes the directory, for its owner alone. It may be used from plain functions, threads and processes at once;
+    coroutines use `artifacts.aio`, which has the same calls. `.with_artifacts(artifacts)` adds its routes to a service.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str] = "artifacts",
+        *,
+        hierarchy: Hierarchy | Sequence[Hierarchy] = (),
+        retention: ArtifactRetention | None = None,
+        max_upload_bytes: int | None = MAX_UPLOAD_BYTES,
+        max_data_bytes: int = MAX_DATA_BYTES,
+        prefix: str | None = None,
+        blobs: BlobStore | None = None,
+        index: ArtifactIndex | None = None,
+    ) -> None:
+        """`directory`: relative to the working directory of now.
+
+        `hierarchy`: which kinds stand below which; all processes that use the directory obey it. `retention`: what the
+        service drops by itself; nothing without it. `max_upload_bytes`: the largest content that clients may send;
+        `max_data_bytes`: the largest JSON that they may send or get within the record. `prefix`: where the routes are,
+        `/api/v1/artifacts` beside the jobs if it is left out. `blobs`, `index`: other places than the directory.
+
+        `ConfigurationError` for what makes no sense.
+        """
+        super().__init__(self._find_storage_of_process)
+        self.address = str(Path(directory).absolute())
+        """By this, `Artifacts.at` opens the same in any process."""
+        self.retention = retention
+        self.max_upload_bytes = max_upload_bytes
+        self.max_data_bytes = max_data_bytes
+        self.prefix = prefix
+        self.aio = AsyncArtifacts(self, self.address)
+        """The same calls for coroutines."""
+        self._hierarchies = [hierarchy] if isinstance(hierarchy, Hierarchy) else [*hierarchy]
+        self._blobs = blobs
+        self._index = index
+        self._storages: dict[int, ArtifactStorage] = {}
+        """By the id of the process. A forked child must leave alone what its parent has open."""
+        check_hierarchies(self._hierarchies)
+        check_count("max_upload_bytes", max_upload_bytes)
+        check_count("max_data_bytes", max_data_bytes)
+
+    @classmethod
+    def at(cls, address: str) -> "Artifacts":
+        """The artifacts in the directory of this `address`, for another process. It obeys the same hierarchies."""
+        return cls(address)
+
+    def __repr__(self) -> str:
+        return f"Artifacts({self.address!r})"
+
+    @property
+    def storage(self) -> ArtifactStorage:
+        """The index and the blobs, as this process has them open. Their calls block."""
+        return self._find_storage_of_process()
+
+    def add_hierarchy(self, hierarchy: Hierarchy) -> None:
+        """Let this hierarchy hold as well, as those that were given when this was made. For features, at start-up.
+
+        It may be added twice. `ConfigurationError` if its name or a kind of it stands in another one.
+        """
+        if hierarchy not in self._hierarchies:
+            check_hierarchies([*self._hierarchies, hierarchy])
+            self._hierarchies.append(hierarchy)
+            if this_process.id in self._storages:
+                self.storage.index.declare([hierarchy])
+
+    def close(self) -> None:
+        """Give back what this process has open. The next call opens it again."""
+        storage = self._storages.pop(this_process.id, None)
+        if storage is not None:
+            storage.index.close()
+
+    def install(self, app: "FastAPI") -> None:
+        """Add the routes to an application: see `servicekit.api.Feature`."""
+        # By its name: that module knows this class, and a job's own process has no use for the routes.
+        import_module(_FEATURE).install(self, app)
+
+    def lifespan(self, app: "FastAPI") -> AbstractAsyncContextManager[None]:
+        """What happens around the run of an application: retention, and sweeping up."""
+        around: AbstractAsyncContextManager[None] = import_module(_FEATURE).lifespan(self, app)
+        return around
+
+    def _find_storage_of_process(self) -> ArtifactStorage:
+        storage = self._storages.get(this_process.id)
+        if storage is None:
+            directory = Path(self.address)
+            index = self._index or SqliteIndex(directory)
+            storage = ArtifactStorage(self._blobs or DirectoryBlobs(directory), index)
+            if self._hierarchies:
+                index.declare(self._hierarchies)
+            storage = self._storages.setdefault(this_process.id, storage)
+        return storage

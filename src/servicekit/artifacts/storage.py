@@ -1,0 +1,88 @@
+"""Blobs and index together: the order in which they are written, see `ports`."""
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from io import BytesIO
+from itertools import islice
+from typing import BinaryIO, Final
+
+from servicekit.artifacts.ports import ArtifactIndex, BlobStore, Removed, StagedBlob
+from servicekit.artifacts.record import Artifact, NewArtifact, Swept
+from servicekit.errors import ArtifactNotFound, ArtifactsUnavailable
+
+# So many blobs are looked up at once: neither the memory nor the lock of the index is held for long.
+_AT_ONCE: Final = 500
+
+
+class ArtifactStorage:
+    """Keeps artifacts in one process: the parts, and what takes both. It may be used from any thread."""
+
+    def __init__(self, blobs: BlobStore, index: ArtifactIndex) -> None:
+        self.blobs = blobs
+        self.index = index
+
+    def add(self, new: NewArtifact, staged: StagedBlob | None) -> Artifact:
+        """Save an artifact whose content is in `new`, or staged and finished."""
+        try:
+            artifact, released = self.index.add(new, (lambda: self.blobs.place(staged)) if staged else _do_nothing)
+        except BaseException:
+            if staged:  # it may be placed already, and the row not be there
+                with suppress(ArtifactsUnavailable):
+                    self._release([new.sha256])
+            raise
+        self._release(released)
+        return artifact
+
+    def remove(self, artifact_id: str, *, recursive: bool) -> int:
+        """Remove an artifact, and what is below it. Return how many there were."""
+        return self._finish(self.index.remove(artifact_id, recursive=recursive))
+
+    def remove_kept(self, job_ids: Collection[str]) -> int:
+        """Remove what was saved with `keep="job"` by these jobs, and what is below it. Return how many there were."""
+        return self._finish(self.index.remove_kept(job_ids))
+
+    def remove_expired(self, artifact_ids: Collection[str]) -> int:
+        """Remove those of these that are not pinned and have no children. Return how many there were."""
+        return self._finish(self.index.remove_expired(artifact_ids))
+
+    def open_content(self, artifact: Artifact) -> BinaryIO:
+        """The content, open for reading. `ArtifactNotFound` if the artifact was deleted meanwhile."""
+        for _ in range(2):
+            if artifact.json_text is not None:
+                return BytesIO(artifact.json_text.encode())
+            try:
+                return self.blobs.open(artifact.sha256)
+            except FileNotFoundError:
+                found = self.index.get(artifact.id)  # it raises if the artifact was deleted
+                if found.sha256 == artifact.sha256:
+                    raise ArtifactsUnavailable(self.blobs.location, f"the blob {found.sha256} is missing.") from None
+                artifact = found  # a later attempt of its job has saved it again
+        raise ArtifactNotFound(artifact.id)
+
+    def sweep(self) -> Swept:
+        """Remove what a crash has left: temporary files of dead processes, and blobs without a row."""
+        files = self.blobs.sweep()
+        blobs = 0
+        for some in _batches(self.blobs.list(), _AT_ONCE):
+            unknown = set(some) - self.index.find_blobs(some)
+            if unknown:  # asked once more under the lock: they may be saved just now
+                blobs += self.index.release(unknown, self.blobs.remove)
+        return Swept(files, blobs)
+
+    def _finish(self, removed: Removed) -> int:
+        self._release(removed.released)
+        return removed.count
+
+    def _release(self, blobs: Collection[str]) -> None:
+        if blobs:
+            self.index.release(blobs, self.blobs.remove)
+
+
+def _do_nothing() -> None:
+    """The content is in the row."""
+
+
+def _batches(blobs: Iterable[str], size: int) -> Iterator[list[str]]:
+    iterator = iter(blobs)
+    while some := list(islice(iterator, size)):
+        yield some
