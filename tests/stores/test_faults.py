@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import resource
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -48,6 +47,7 @@ from servicekit.stores.sqlite import writer as writer_module
 from servicekit.stores.sqlite.store import SqliteStore
 from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals, submission
 from servicekit.testing.stores.schedules import NEXT, TICK, schedule
+from tests.disks import fill, finally_run, remount, small_disk
 from tests.fakes import Gate
 from tests.service import ROOT, run_service
 from tests.stores.event_log import check_events
@@ -502,43 +502,6 @@ async def test_the_database_may_not_grow(path: Path, monkeypatch: pytest.MonkeyP
         gate.open()
         most_pages = 1 << 30
         await check_recovered(scheduler, path, ended, running)
-
-
-@contextmanager
-def finally_run(script: str, folder: Path) -> Iterator[None]:
-    """Have a shell undo what was done, also if this process is killed."""
-    command = ["sh", "-c", f"read _; {script}", str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as undoing:
-        yield
-    assert undoing.returncode == 0
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A disk of this size, where the system lets us have one."""
-    folder.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, check=False
-    )
-    if not mounted or mounted.returncode:
-        pytest.skip("needs the right to mount a disk")
-    with finally_run('umount --lazy "$0"', folder):
-        yield folder
-
-
-def remount(folder: Path, option: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{option}", folder], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Leave no room on the disk."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file, suppress(OSError):
-        for size in (4096, 1):
-            with suppress(OSError):
-                while True:
-                    file.write(bytes(size))
-    return ballast
 
 
 async def test_the_disk_is_full(tmp_path: Path) -> None:
