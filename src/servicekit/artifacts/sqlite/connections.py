@@ -50,8 +50,9 @@ class IndexConnections:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._waiting: deque[_Call[Any]] = deque()
+        self._is_writing = False
         self._writer: Connection | None = None
         self._readers: list[Connection] = []
         self._was_there = False
@@ -61,14 +62,17 @@ class IndexConnections:
 
         With `is_first` it comes before those that are not: so it sees only what is committed.
 
-        There is no thread that writes: of all callers, who gets the lock writes for those that wait by then. Syncing a
-        commit takes far longer than the operations of many callers.
+        There is no thread that writes: if nobody does, a caller writes for all that wait by then. To sync a commit
+        takes far longer than the operations of many callers.
         """
         call = _Call(operation, is_first)
-        self._waiting.append(call)
-        with self._lock:
+        with self._changed:
+            self._waiting.append(call)
             while not call.is_answered:
-                self._answer([self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_CALLS))])
+                if self._is_writing:
+                    self._changed.wait()
+                else:
+                    self._write_for_all()
         if call.error is not None:
             raise call.error
         result: R = call.result
@@ -91,11 +95,24 @@ class IndexConnections:
 
     def close(self) -> None:
         """Close what is open. The next call opens it again, whatever is there then."""
-        with self._lock:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_writing)
             self._close_writer()
             while self._readers:
                 self._readers.pop().close()
             self._was_there = False
+
+    def _write_for_all(self) -> None:
+        """Answer the calls that wait, while others come. Only one thread at a time does this."""
+        calls = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_CALLS))]
+        self._is_writing = True
+        self._changed.release()
+        try:
+            self._answer(calls)
+        finally:
+            self._changed.acquire()
+            self._is_writing = False
+            self._changed.notify_all()
 
     def _take_reader(self) -> Connection:
         try:

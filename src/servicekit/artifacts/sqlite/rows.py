@@ -2,7 +2,7 @@
 
 import json
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from servicekit.artifacts.record import Artifact, NewArtifact, Origin
@@ -13,13 +13,14 @@ COLUMNS: Final = (
 )
 """What lists have of each artifact."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ORIGINS: Final = {str(origin): origin for origin in Origin}
 
 Row = tuple[Any, ...]
 
 
 def artifact_of(row: Row, json_text: str | None = None) -> Artifact:
-    """The artifact of a row that begins with `COLUMNS`."""
+    """The artifact of a row that begins with `COLUMNS`. A page has a thousand of them, so each must be quick."""
+    created_at = time_of(row[15])
     return Artifact(
         id=row[0],
         parent_id=row[1],
@@ -34,10 +35,10 @@ def artifact_of(row: Row, json_text: str | None = None) -> Artifact:
         tags=() if row[10] == "[]" else tuple(json.loads(row[10])),
         job_id=row[11],
         attempt=row[12],
-        origin=Origin(row[13]),
+        origin=_ORIGINS[row[13]],
         keep=row[14],
-        created_at=time_of(row[15]),
-        updated_at=time_of(row[16]),
+        created_at=created_at,
+        updated_at=created_at if row[16] == row[15] else time_of(row[16]),
         is_table=bool(row[17]),
         json_text=json_text,
     )
@@ -60,7 +61,8 @@ def write_tags(tags: tuple[str, ...]) -> str:
 
 def time_of(microseconds: int) -> datetime:
     """A time as it stands in a row."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    # A float is exact enough: until the year 2242 its steps are less than a microsecond.
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
 
 
 def now_in_microseconds() -> int:
