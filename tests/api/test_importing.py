@@ -25,7 +25,13 @@ def test_a_garbage_collector_that_is_off_stays_off() -> None:
     assert run("import gc; gc.disable(); import servicekit.api; print(gc.isenabled())") == ["False"]
 
 
-@pytest.mark.parametrize("module", ["cronsim", "difflib", "prometheus_client", "sqlite3"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "cronsim", "difflib", "prometheus_client", "sqlite3",
+        "servicekit.artifacts", "servicekit.ml", "servicekit.tasks",
+    ],
+)  # fmt: skip
 def test_what_few_services_need_is_imported_by_these_only(module: str) -> None:
     program = "import fastapi, sys; before = {*sys.modules}; import servicekit.api; print({*sys.modules} - before)"
     assert repr(module) not in " ".join(run(program))

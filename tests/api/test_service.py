@@ -1,8 +1,10 @@
 """What a feature may use of its service: one that is written with public names alone."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI, Request
@@ -39,6 +41,10 @@ class Closing:
 
     def close(self) -> None:
         self.closed.set()
+
+
+def list_imported(names: list[str]) -> list[str]:
+    return [name for name in names if name in sys.modules]
 
 
 class Bakery:
@@ -137,6 +143,47 @@ def test_what_is_no_function_is_refused_when_it_is_added() -> None:
 def test_what_is_no_feature_is_refused(feature: object) -> None:
     with pytest.raises(ConfigurationError, match="an object, not a class, with the methods install and lifespan"):
         ServiceBuilder(info=INFO).with_feature(feature).build()  # type: ignore[arg-type]
+
+
+class Preloading:
+    """A feature that has modules imported for the processes of jobs."""
+
+    def __init__(self, *modules: str) -> None:
+        self.modules = modules
+
+    def install(self, app: FastAPI) -> None:
+        Service.of(app).preload(*self.modules)
+
+    def lifespan(self, app: FastAPI) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
+
+async def test_features_have_modules_preloaded_whenever_they_are_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["preloaded_early", "preloaded_by_jobs", "preloaded_late"]
+    for name in names:
+        (tmp_path / f"{name}.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    builder = ServiceBuilder(info=INFO).with_feature(Preloading(names[0]))
+    builder.with_jobs(url="memory://", preload=names[1:2]).with_feature(Preloading(names[2], names[1]))
+    app = builder.build()
+    async with running(app) as jobs:
+        job_id = await jobs.with_options(runner="process").add_job(list_imported, names)
+        (record,) = await jobs.drain()
+        assert record.status is JobStatus.COMPLETED
+        assert await jobs.get_result(job_id) == names
+        assert jobs.find_notice() is None
+    with pytest.raises(ConfigurationError, match="call preload in the feature's install"):
+        Service.of(app).preload("json")
+    async with running(builder.build()) as jobs:  # a service of its own, with a list of its own
+        assert jobs.find_notice() is None
+
+
+def test_only_names_of_modules_are_preloaded() -> None:
+    for name in ("", "no-module", "a..b", 7):
+        with pytest.raises(ConfigurationError, match="names of modules"):
+            Service.of(FastAPI()).preload(name)  # type: ignore[arg-type]
 
 
 async def test_what_a_request_waits_for_is_closed_when_the_service_stops_and_at_once_afterwards() -> None:

@@ -107,6 +107,10 @@ async def fail() -> None:
     raise ValueError("no")
 
 
+async def name_artifact() -> None:
+    current_job().artifact("01JQRS7XK5N8Z3VQ2M4T6W8Y0A")
+
+
 async def advance() -> None:
     current_job().progress(3, 4)
 
@@ -305,3 +309,10 @@ async def test_a_report_that_is_being_written_when_its_job_ends_is_written_once(
         record = await scheduler.wait(job_id)
     assert reports == [1]
     assert (record.status, record.version, record.progress and record.progress.done) == (JobStatus.COMPLETED, 4, 1)
+
+
+async def test_a_job_whose_end_cannot_be_written_leads_to_what_it_has_named(store: OddStore) -> None:
+    store.odd.mistakes["end name_artifact"] = 1
+    async with make_scheduler(store) as scheduler:
+        record = await scheduler.wait(await scheduler.add_job(name_artifact))
+        assert (record.status, record.artifact_id) == (JobStatus.FAILED, "01JQRS7XK5N8Z3VQ2M4T6W8Y0A")

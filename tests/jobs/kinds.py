@@ -9,7 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FilePath, FutureDatetime, PrivateAttr, RootModel
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FilePath,
+    FutureDatetime,
+    PrivateAttr,
+    RootModel,
+    Secret,
+    SecretStr,
+)
 from pydantic import field_validator as validator
 
 T = TypeVar("T")
@@ -74,6 +85,15 @@ class Twice(BaseModel):
     @classmethod
     def double(cls, value: int) -> int:
         return value * 2
+
+
+class Token(SecretStr):
+    """A secret with code of its own."""
+
+
+class Login(BaseModel):
+    password: SecretStr
+    pin: Secret[int] = Secret(4711)
 
 
 class Page(BaseModel, Generic[T]):

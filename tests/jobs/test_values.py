@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from pydantic import AnyUrl, HttpUrl, PostgresDsn, SecretStr, TypeAdapter
+from pydantic import AnyUrl, HttpUrl, PostgresDsn, Secret, SecretBytes, SecretStr, TypeAdapter
 from ulid import ULID
 
 from servicekit.jobs.classes import CannotKeep, CannotRead
@@ -78,6 +78,7 @@ VALUES = [
     Patch.model_construct(name=b"not valid"),
     Point(1, (2, {3})), kinds.Span(date(2026, 1, 1), date(2026, 1, 2)), kinds.Counted([1, 2]), Box[int](1),
     Pair((1, 2)), Pair(Pair(1), {"a": Order(itemId=1)}), text(), basket(), kinds.Table(a=(1,)),
+    SecretStr("hunter2"), SecretBytes(b"\xff"), Secret((1, "a")), kinds.Login(password=SecretStr("hunter2")),
     int, Patch, Page[int], list[int],
 ]  # fmt: skip
 
@@ -157,7 +158,7 @@ def cyclic() -> list[object]:
         (len, "a function cannot be kept in a file"),
         (lambda: None, "a function cannot be kept in a file"),
         (Lock(), "a lock cannot be kept in a file"),
-        (SecretStr("x"), "a SecretStr is not written to a file"),
+        (kinds.Token("hunter2"), "a Token cannot be kept in a file: its class is one of your own"),
         (defaultdict(lambda: 1), "the function with which a defaultdict makes its defaults"),
         (kinds.make_local_class()(), "its class is make_local_class.<locals>.Local, defined inside of a function"),
         (nest(150), "it contains itself, or is nested too deeply"),

@@ -126,6 +126,23 @@ async def test_a_command_can_take_what_was_forked_for_a_function_and_the_other_w
     processes.close()
 
 
+async def test_commands_do_not_wait_for_what_is_preloaded_also_if_it_was_named_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "preloaded_for_ever.py").write_text("import time\ntime.sleep(1_000)")
+    monkeypatch.syspath_prepend(tmp_path)
+    preload: list[str] = []
+    launcher = Launcher(preload)
+    processes, commands = ProcessRunner(launcher), CommandRunner(launcher)
+    preload.append("preloaded_for_ever")
+    for runner in (processes, commands):
+        runner.open()
+    outcome = await Trial(commands, Command(["true"]), kind=RunnerKind.COMMAND).end()
+    assert outcome.transition is Transition.COMPLETE
+    for runner in (processes, commands):
+        runner.close()
+
+
 class Modules:
     """Modules that tell in a file who has imported them."""
 

@@ -407,6 +407,9 @@ class SketchStore:
     async def get_record(self, job_id: str) -> JobRecord:
         return self._show(self._get(job_id).record)
 
+    async def find_missing(self, job_ids: Collection[str]) -> set[str]:
+        return set(job_ids) - {job.record.id for job in self._kept()}
+
     async def get_result(self, job_id: str) -> object:
         job = self._get(job_id)
         check_completed(job_id, job.record.status, job.record.error)

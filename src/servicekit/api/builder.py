@@ -24,6 +24,8 @@ from servicekit.jobs.timetable import Timetable
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from servicekit.artifacts import Artifacts
+
 P = ParamSpec("P")
 
 Hook = Callable[[FastAPI], Awaitable[None] | None]
@@ -83,6 +85,20 @@ class ServiceBuilder:
     ) -> Self:
         """Submit a job at every tick of a timetable, with these arguments of the target: see `Recurring`."""
         return self.with_feature(Recurring(name, timetable, target, *args, **kwargs))
+
+    def with_artifacts(self, artifacts: "Artifacts") -> Self:
+        """Keep what jobs produce, and serve it: see `servicekit.artifacts.Artifacts`."""
+        return self.with_feature(artifacts)
+
+    def with_tasks(self, tasks: Feature) -> Self:
+        """Offer functions and commands by name: see `servicekit.tasks.Tasks`."""
+        return self.with_feature(tasks)
+
+    def with_ml(self, *models: Feature) -> Self:
+        """Train models and predict with them: see `servicekit.ml.Model` and `servicekit.ml.CommandModel`."""
+        for model in models:
+            self.with_feature(model)
+        return self
 
     def with_health(self, *, path: str = "/health", checks: Mapping[str, HealthCheck] | None = None) -> Self:
         """Add `/health`: see `Health`."""

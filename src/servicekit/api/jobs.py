@@ -77,8 +77,10 @@ class Jobs:
             raise ConfigurationError("jobs", "a second time", sentence=sentence)
         name = None if app.title == _NO_TITLE else app.title
         options: SchedulerOptionChanges = {"hub": state.hub, "service": name, **self._options}
-        state.result_hooks.extend(SchedulerOptions().changed(options).result_hooks)
-        options["result_hooks"] = state.result_hooks
+        chosen = SchedulerOptions().changed(options)
+        state.result_hooks.extend(chosen.result_hooks)
+        state.preload.extend(chosen.preload)
+        options["result_hooks"], options["preload"] = state.result_hooks, state.preload
         state.scheduler = create_scheduler(self._url, max_concurrency=self._max_concurrency, **options)
         state.max_concurrency, state.scheduler_options = self._max_concurrency, options
         state.jobs_prefix = self._prefix
@@ -105,6 +107,7 @@ class Jobs:
             declared.declare(scheduler.schedules)
         for mounted in _list_mounted(app):
             add_error_handlers(mounted)
+        state.has_started = True
         state.streams.start(on_stop=scheduler.pause)
         try:
             with self._show_lines():

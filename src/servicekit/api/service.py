@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from servicekit.api.checks import HealthCheck
 from servicekit.api.sse import Closable
 from servicekit.api.state import Application, ServiceState, find_service, jobs_path, service_state, sibling
+from servicekit.engine.options import check_preload
 from servicekit.engine.result_hooks import ResultHook, check_hooks
 from servicekit.engine.scheduler import Scheduler
 from servicekit.errors import ConfigurationError
@@ -91,6 +92,18 @@ class Service:
         """
         check_hooks("hook", [hook])
         self._state.result_hooks.append(hook)
+
+    def preload(self, *modules: str) -> None:
+        """Import these modules once for all jobs with `runner="process"`, as `with_jobs(preload=...)` does.
+
+        For `install`. `ConfigurationError` if these are no names of modules, or if the service has started: then it
+        is too late.
+        """
+        check_preload(modules)
+        if self._state.has_started:
+            sentence = "Modules are preloaded when the service starts: call preload in the feature's install."
+            raise ConfigurationError("preload", modules, sentence=sentence)
+        self._state.preload.extend(modules)
 
     def close_at_stop(self, closable: Closable) -> AbstractContextManager[None]:
         """Within the block, close `closable`, which a request waits for, as soon as the service is told to stop.

@@ -53,6 +53,10 @@ class ServiceState:
     """The options with which the scheduler was made. A test makes its own scheduler with them."""
     result_hooks: list[ResultHook] = field(default_factory=list)
     """The hooks of features and of `Jobs`. The scheduler has the same list object, so that hooks can be added later."""
+    preload: list[str] = field(default_factory=list)
+    """The modules that features and `Jobs` want preloaded. The scheduler has the same list object."""
+    has_started: bool = False
+    """Whether its jobs were started at least once."""
     declared_schedules: list[DeclaredSchedule] = field(default_factory=list)
     jobs_prefix: str = ""
     trusted_origins: frozenset[str] = frozenset()

@@ -12,7 +12,6 @@ from servicekit.artifacts.checks import (
     check_media_type,
     check_name,
     check_tags,
-    parse_artifact_id,
     write_metadata,
 )
 from servicekit.artifacts.content import Content, describe_content, read_content
@@ -34,7 +33,7 @@ from servicekit.artifacts.record import (
 from servicekit.artifacts.storage import ArtifactStorage
 from servicekit.errors import ArtifactsUnavailable, InvalidContent
 from servicekit.jobs.current import check_may_block, running_job
-from servicekit.jobs.ids import JobIds
+from servicekit.jobs.ids import JobIds, parse_artifact_id
 from servicekit.jobs.texts import is_short_text
 
 if TYPE_CHECKING:

@@ -7,11 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from ulid import ULID
-
 from servicekit.artifacts.strict_json import write_json
-from servicekit.errors import InvalidArtifactId, InvalidContent, InvalidJobId
-from servicekit.jobs.ids import parse_job_id
+from servicekit.errors import InvalidContent
 from servicekit.jobs.texts import MAX_TEXT_CHARACTERS, is_short_text
 
 MAX_METADATA_BYTES: Final = 16 * 1024  # lists have it for every artifact
@@ -28,14 +25,6 @@ _MEDIA_TYPE: Final = re.compile(rf"{_NAME}/{_NAME}(?:{_PARAMETER})*")
 def is_kind(value: object) -> bool:
     """Whether the value is a kind, or the name of a hierarchy."""
     return isinstance(value, str) and _KIND.fullmatch(value) is not None
-
-
-def parse_artifact_id(value: "str | ULID") -> str:
-    """Return the id in its canonical spelling (upper case); `InvalidArtifactId` if it is no ULID."""
-    try:
-        return parse_job_id(value)
-    except InvalidJobId as error:
-        raise InvalidArtifactId(error.text) from None
 
 
 def check_kind(kind: object) -> str:

@@ -312,6 +312,8 @@ class Attempt:
                 await self._write_last_report()
             if outcome.transition is not Transition.COMPLETE or self._exceeded is not None:
                 outcome = self._choose_ending(heed_limit(outcome, self._exceeded))
+            if self.job.artifact_id is not None:
+                outcome = outcome._replace(artifact_id=self.job.artifact_id)
             written = await self._store.end_attempt(self.claim, outcome)
             if written is not None and (self._is_told or written is not Transition.COMPLETE):
                 await self._host.tell_end(self.claim, outcome, written, self._began_at, is_told=self._is_told)
@@ -325,8 +327,9 @@ class Attempt:
 
     async def _write_failure(self, reason: Exception) -> bool:
         """Write that the job has failed, since its real end cannot be written."""
+        failed = failure(reason, EndedBy.CRASH)._replace(artifact_id=self.job.artifact_id)
         try:
-            await self._store.end_attempt(self.claim, failure(reason, EndedBy.CRASH))
+            await self._store.end_attempt(self.claim, failed)
         except Exception as error:
             self._note_late(error)
             return False

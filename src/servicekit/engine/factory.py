@@ -71,13 +71,11 @@ def make_parts(url: str, options: SchedulerOptions) -> SchedulerParts:
 def _create_runners(preload: Collection[str]) -> dict[RunnerKind, Runner]:
     """A runner for each kind of target."""
     coroutines, launcher = CoroutineRunner(), Launcher(preload)
-    # Commands need nothing that is imported, and do not wait for it.
-    commands = Launcher() if preload else launcher
     return {
         RunnerKind.COROUTINE: coroutines,
         RunnerKind.THREAD: ThreadRunner(coroutines),
         RunnerKind.PROCESS: ProcessRunner(launcher),
-        RunnerKind.COMMAND: CommandRunner(commands),
+        RunnerKind.COMMAND: CommandRunner(launcher),
     }
 
 

@@ -69,7 +69,7 @@ class SchedulerOptions:
         _check_queues(self.queues)
         check_hooks("result_hooks", self.result_hooks)
         _check_parts(self)
-        object.__setattr__(self, "preload", _check_preload(self.preload))
+        object.__setattr__(self, "preload", check_preload(self.preload))
         object.__setattr__(self, "shutdown_grace", check_seconds("shutdown_grace", self.shutdown_grace))
 
     def changed(self, changes: "SchedulerOptionChanges") -> "SchedulerOptions":
@@ -137,9 +137,13 @@ def _check_parts(options: SchedulerOptions) -> None:
         raise ConfigurationError("clock", options.clock, "an object with the methods of Clock, or None")
 
 
-def _check_preload(preload: object) -> Collection[str]:
+def check_preload(preload: object) -> Collection[str]:
+    """The names. A list is given back itself: the features of a service add to it until the service starts.
+
+    `ConfigurationError` if they are no names of modules.
+    """
     if isinstance(preload, Collection) and not isinstance(preload, str):
-        names = (*preload,)
+        names = preload if isinstance(preload, list) else (*preload,)
         if all(isinstance(name, str) and all(part.isidentifier() for part in name.split(".")) for name in names):
             return names
     raise ConfigurationError("preload", preload, 'names of modules, such as ["pandas", "myapp.models"]')

@@ -70,7 +70,8 @@ class ResultHook:
         """The target has failed or was canceled. Return the id of what is kept all the same, a ULID, or `None`.
 
         It becomes the record's `artifact_id` if the job has ended with this attempt; of several hooks, the first id
-        counts. What this raises is logged, and the job ends as it would have.
+        counts, and before it one that the target has named (`current_job().artifact`). What this raises is logged, and
+        the job ends as it would have.
         """
         return None
 

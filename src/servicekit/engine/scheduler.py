@@ -1,9 +1,10 @@
 """The scheduler, for users."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
+from itertools import islice
 from types import TracebackType
 from typing import Any, ParamSpec, Self, Unpack, overload
 
@@ -194,6 +195,18 @@ class Scheduler:
         return await (await self._engine.open()).reads.list_records(
             wanted, limit, None if before is None else str(before)
         )
+
+    async def find_missing(self, job_ids: Iterable[str | ULID]) -> set[str]:
+        """Those of these ids that belong to no job any more: it was deleted, was dropped by `Retention`, or never was.
+
+        For what is kept elsewhere because of a job. Each 1,000 ids are one read.
+        """
+        reads = (await self._engine.open()).reads
+        missing: set[str] = set()
+        asked = iter(map(str, job_ids))
+        while some := list(islice(asked, _PAGE)):
+            missing |= await reads.find_missing(some)
+        return missing
 
     async def get_all_records(self) -> list[JobRecord]:
         """Every job that is kept, the newest first."""

@@ -7,8 +7,11 @@ from contextvars import ContextVar
 from math import isfinite
 from typing import Any, NamedTuple, ParamSpec, Protocol, Unpack, overload
 
+from ulid import ULID
+
 from servicekit.errors import JobCanceled, NoCurrentJob, WouldBlock
 from servicekit.jobs.command import Command
+from servicekit.jobs.ids import parse_artifact_id
 from servicekit.jobs.log_lines import LineBuffer, NewLine
 from servicekit.jobs.metadata import metadata_of
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, OptionChanges, changed, options_of
@@ -58,7 +61,7 @@ class RunningJob:
     """The running job, for the engine and its runner. A target gets a `CurrentJob`, which shows a part of it."""
 
     __slots__ = (
-        "_canceled", "_host", "_is_notified", "_lines", "_progress", "_taken", "attempt", "guard",
+        "_canceled", "_host", "_is_notified", "_lines", "_progress", "_taken", "artifact_id", "attempt", "guard",
         "id", "is_cancel_requested", "is_interruptible", "kill_grace_seconds", "submission",
     )  # fmt: skip
 
@@ -66,6 +69,8 @@ class RunningJob:
         self.id = submission.id
         self.submission = submission
         self.attempt = attempt
+        self.artifact_id: str | None = None
+        """The artifact that the attempt has named. It becomes the record's, however the job ends."""
         self.is_cancel_requested = False
         """Whether the job was asked to stop. A coroutine gets `CancelledError` as well; a thread has only this."""
         self.is_interruptible = False
@@ -102,6 +107,10 @@ class RunningJob:
         (self._lines or self._made_lines()).add(_exact(text), str(level).lower(), source)
         if not self._is_notified:
             self._notify()
+
+    def name_artifact(self, artifact_id: str | ULID) -> None:
+        """See `CurrentJob.artifact`."""
+        self.artifact_id = parse_artifact_id(artifact_id)
 
     def log_piece(self, text: str, level: str, source: str) -> None:
         """Add a printed text to the log. Its last line goes on with the next piece."""
@@ -289,6 +298,17 @@ class CurrentJob(_Parent):
     def log(self, text: str, level: str = "info", source: str = "log") -> None:
         """Add one or more lines to the job's log. If they come faster than they are kept, the oldest are left out."""
         self._running.log(text, level, source)
+
+    def artifact(self, id: str | ULID) -> None:  # noqa: A002 # what users call it
+        """Name the job's artifact: the record's `artifact_id` from the end of the job on, however it ends.
+
+        So a job leads to what it has kept also if it fails, is canceled, exceeds a time limit or is killed. The last
+        call counts, before a ULID that the target returns, and before what a `ResultHook` returns. The next attempt
+        starts without a name. If the process of the service dies, the name is lost with it.
+
+        `InvalidArtifactId` if it is no ULID. Nobody checks that something is kept by this id.
+        """
+        self._running.name_artifact(id)
 
     def with_options(self, **options: Unpack[OptionChanges]) -> "CurrentJobWithOptions":
         """An object whose `submit` gives jobs these options (see `JobOptions`). They replace those of the target.

@@ -7,8 +7,10 @@
     RELEASE, its process stops         CANCEL                     RELEASE, or FAIL if it must not begin again
     RELEASE, its process has died      CANCEL                     RELEASE, or FAIL if it has been lost too often
 
-A deleted job is forgotten in each case. A store reads what it knows of the job in the same atomic step in which it
-writes what was decided, and only for the attempt that runs the job.
+A deleted job is forgotten in each case. Whatever else becomes of it, the artifact that the attempt has named is kept.
+
+A store reads what it knows of the job in the same atomic step in which it writes what was decided, and only for the
+attempt that runs the job.
 """
 
 from collections.abc import Callable
@@ -114,7 +116,7 @@ def decide_end(ending: Outcome, job: AttemptFacts) -> Outcome | None:
     if not ending.transition.gives_back:
         return ending
     if job.is_asked_to_stop:
-        return CANCELED if ending.transition is Transition.RELEASE else _as_failure(ending)
+        return _instead(ending, CANCELED) if ending.transition is Transition.RELEASE else _as_failure(ending)
     return _end_lost(ending, job) if ending.is_lost else ending
 
 
@@ -140,6 +142,11 @@ def end_unreadable(reason: Exception) -> Outcome:
     return failure(reason, EndedBy.CRASH)
 
 
+def _instead(ending: Outcome, other: Outcome) -> Outcome:
+    """Another ending, with the artifact that the attempt has named."""
+    return other if ending.artifact_id is None else other._replace(artifact_id=ending.artifact_id)
+
+
 def _as_failure(ending: Outcome) -> Outcome:
     return ending._replace(transition=Transition.FAIL, retry_at=None)
 
@@ -147,9 +154,9 @@ def _as_failure(ending: Outcome) -> Outcome:
 def _end_lost(ending: Outcome, job: AttemptFacts) -> Outcome:
     """A job goes back if another process can run it and it may be restarted once more. A stop costs no restart."""
     if not job.is_kept:
-        return STOPPED
+        return _instead(ending, STOPPED)
     obstacle = _find_obstacle(ending, job)
-    return ending if obstacle is None else failure(obstacle, ending.ended_by)
+    return ending if obstacle is None else _instead(ending, failure(obstacle, ending.ended_by))
 
 
 def _find_obstacle(ending: Outcome, job: AttemptFacts) -> JobLost | None:

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from ulid import ULID
 
-from servicekit.errors import InvalidJobId
+from servicekit.errors import InvalidArtifactId, InvalidJobId
 from servicekit.jobs.this_process import this_process
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -25,18 +25,29 @@ _DRAWS = 128
 
 def parse_job_id(value: "str | ULID") -> str:
     """Return the id in its canonical spelling (upper case); `InvalidJobId` if it is no ULID."""
+    parsed = _parse(value)
+    if parsed is None:
+        raise InvalidJobId(str(value))
+    return parsed
+
+
+def parse_artifact_id(value: "str | ULID") -> str:
+    """Return the id in its canonical spelling (upper case); `InvalidArtifactId` if it is no ULID."""
+    parsed = _parse(value)
+    if parsed is None:
+        raise InvalidArtifactId(str(value))
+    return parsed
+
+
+def _parse(value: "str | ULID") -> str | None:
     if isinstance(value, ULID):
         return str(value)
     try:
         # By the specification, case does not count, but python-ulid reads upper case only. It also takes digits of
         # other scripts, as `int` does, so these are refused here.
-        return str(ULID.from_str(value.upper())) if value.isascii() else _refuse(value)
+        return str(ULID.from_str(value.upper())) if value.isascii() else None
     except (ValueError, AttributeError):
-        return _refuse(value)
-
-
-def _refuse(value: object) -> str:
-    raise InvalidJobId(str(value)) from None
+        return None
 
 
 class JobIds:

@@ -52,7 +52,14 @@ class JobSummary:
             examples=[None],
         ),
     ]
-    artifact_id: Annotated[str | None, Field(description="The job's result, if that is a ULID.", examples=[None])]
+    artifact_id: Annotated[
+        str | None,
+        Field(
+            description="The ULID of what the job has left: of the artifact that it has named, or else its result if "
+            "that is a ULID. `null` unless it has ended.",
+            examples=[None],
+        ),
+    ]
     name: Annotated[str, Field(description="The name of what runs.", examples=["train_model"])]
     attempt: Annotated[int, Field(description="How many times it has been started.", examples=[1])]
     version: Annotated[

@@ -328,6 +328,14 @@ _KINDS: Final[dict[Any, _Kind]] = {
     UUID: _Kind("uuid", lambda _, value: str(value), UUID),
     ULID: _Kind("ulid", lambda _, value: str(value), ULID.from_str),
     re.Pattern: _Kind("pattern", _write_pattern, _read_pattern),
+    SecretStr: _Kind("secretstr", lambda _, value: value.get_secret_value(), SecretStr),
+    SecretBytes: _Kind(
+        "secretbytes", lambda _, value: b64encode(value.get_secret_value()).decode(),
+        lambda text: SecretBytes(b64decode(text)),
+    ),
+    Secret: _Kind(
+        "secret", lambda writer, value: writer.write(value.get_secret_value()), lambda data: Secret(read_value(data))
+    ),
     Url: _Kind("url", lambda _, value: str(value), Url),
     MultiHostUrl: _Kind("multihosturl", lambda _, value: str(value), MultiHostUrl),
     **{
@@ -398,10 +406,7 @@ def _explain(value: object) -> str:
     """Why a value cannot be kept in a file, and what to pass instead."""
     kind = type(value)
     if isinstance(value, SecretStr | SecretBytes | Secret):
-        return (
-            f"a {kind.__name__} is not written to a file. Pass the name under which the target finds it, or what it "
-            "hides, if that may stand in the file"
-        )
+        return f"a {kind.__name__} cannot be kept in a file: its class is one of your own. Pass a SecretStr"
     what = f"{_article(kind.__qualname__)} {kind.__qualname__}"
     if isinstance(value, FunctionType | BuiltinFunctionType | MethodType):
         return "a function cannot be kept in a file"

@@ -76,8 +76,9 @@ class AttemptStore(Protocol):
 
         In one atomic step the store reads what it knows of the job, asks `endings.decide_end`, and writes the answer.
 
-        - `COMPLETE`, `FAIL`, `CANCEL`: the job has ended. The record gets what the outcome says. The result is kept if
-          it can be: `ResultDropped` for those who ask for one that could not be written or is too large.
+        - `COMPLETE`, `FAIL`, `CANCEL`: the job has ended. The record gets what the outcome says, and so it does if the
+          job ends instead of what was asked for (`decide_end`). The result is kept if it can be: `ResultDropped` for
+          those who ask for one that could not be written or is too large.
         - `RETRY`: the attempt joins `attempts` with its error, and the job is pending until `retry_at`, which is its
           `scheduled_at`. Then it stands behind what is ready, and needs a slot of its key again, which others have had
           first. Its `queue_timeout` begins then. If that time has come already, it does not wait for `make_due`.

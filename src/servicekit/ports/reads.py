@@ -1,5 +1,6 @@
 """What is known of jobs."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 from servicekit.jobs.log_lines import LogPage
@@ -18,6 +19,10 @@ class JobReads(Protocol):
 
     async def get_record(self, job_id: str) -> JobRecord:
         """The record as it is now, frozen. `JobNotFound` if there is none."""
+        ...
+
+    async def find_missing(self, job_ids: Collection[str]) -> set[str]:
+        """Those of these ids for which `get_record` would raise `JobNotFound`. Its cost is that of so many look-ups."""
         ...
 
     async def get_result(self, job_id: str) -> object:

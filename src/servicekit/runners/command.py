@@ -42,22 +42,22 @@ class CommandRunner:
         stderr = OutputTail(MAX_ERROR_CHARACTERS, OutputLog(job, "stderr", "info"))
         try:
             plan = WorkPlan(_describe(command, submission, job), partial(_encode, command.stdin), stdout, stderr)
-            end = await self._launcher.run(plan, job)
+            end = await self._launcher.without_preload.run(plan, job)
         except OSError as error:  # the system has no more descriptors, for example
             return not_begun(str(error))
         return _judge(end, command, submission.options.max_memory_bytes, stdout.text, stderr.last_line)
 
     def find_outcome(self, job: RunningJob) -> Outcome | None:
-        return CUT_OFF if self._launcher.end_cut_off(job) else None
+        return CUT_OFF if self._launcher.without_preload.end_cut_off(job) else None
 
     def find_notice(self) -> str | None:
         return None
 
     def open(self) -> None:
-        self._launcher.open()
+        self._launcher.without_preload.open()
 
     def close(self) -> None:
-        self._launcher.close()
+        self._launcher.without_preload.close()
 
 
 def _describe(command: Command, submission: Submission, job: RunningJob) -> dict[str, object]:

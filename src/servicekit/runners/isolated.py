@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
+from ulid import ULID
+
 from servicekit.errors import JobCanceled, NoCurrentJob
 from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.options import JobOptions, RunnerKind
@@ -26,7 +28,7 @@ from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.functions import call_target, is_coroutine
 from servicekit.runners.outcomes import write_outcome
 from servicekit.runners.printing import log_records, open_output
-from servicekit.runners.reports import dump_line, dump_progress
+from servicekit.runners.reports import dump_artifact, dump_line, dump_progress
 from servicekit.runners.submissions import SubmissionClient
 
 # Twenty times a second look continuous. More would cost a quick loop and the service time.
@@ -86,6 +88,11 @@ class IsolatedJob(RunningJob):
     def log(self, text: str, level: str = "info", source: str = "log") -> None:
         for line in str(text).removesuffix("\n").split("\n"):
             self._send(dump_line(line, str(level).lower(), source))
+
+    def name_artifact(self, artifact_id: str | ULID) -> None:
+        super().name_artifact(artifact_id)
+        # At once: the process may be killed, and then nobody would know.
+        self._send(dump_artifact(str(self.artifact_id)))
 
     def notify_begun(self, job: RunningJob) -> None:
         """Nothing to do: the service knows it from the supervisor."""

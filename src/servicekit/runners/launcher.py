@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
@@ -35,15 +35,27 @@ class Launcher:
     service. A forked child of the service begins without it, and without the jobs.
     """
 
-    def __init__(self, preload: Iterable[str] = ()) -> None:
-        """`preload`: the modules that are imported in that process once, for all functions."""
-        self._preload = tuple(preload)
+    def __init__(self, preload: Collection[str] = ()) -> None:
+        """`preload`: the modules that are imported in that process once, for all functions. It may grow until the first
+        job, or `open`.
+        """
+        self._preload = preload
+        self._without: Launcher | None = None
         self._notice: str | None = None
         self._link: LauncherLink | None = None
         self._works: dict[RunningJob, Work] = {}
         self._reserve = DescriptorReserve()
         self._is_open = False
         os.register_at_fork(after_in_child=partial(_forget_in_child, weakref.ref(self)))
+
+    @property
+    def without_preload(self) -> "Launcher":
+        """The launcher for programs, which need nothing that is imported and do not wait for it: another one if this
+        one preloads.
+        """
+        if self._without is None and self._preload:
+            self._without = Launcher()
+        return self._without or self
 
     async def run(self, plan: WorkPlan, job: RunningJob) -> WorkEnd:
         """Run the work of a job until nothing of it is left.
@@ -129,7 +141,7 @@ class Launcher:
         _log.warning("%s", problem)
 
     def preload_failed(self, reason: str) -> None:
-        modules, self._preload = ", ".join(self._preload), ()
+        modules, self._preload = ", ".join(dict.fromkeys(self._preload)), ()
         self._notice = (
             f"Each job in a process of its own imports {modules} by itself, which was to be done once: {reason}."
         )

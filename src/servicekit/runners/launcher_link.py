@@ -51,7 +51,7 @@ class LauncherLink:
 
     def __init__(self, preload: Collection[str], listener: LauncherListener) -> None:
         """`preload`: what to import besides servicekit itself."""
-        self._preload = list(preload)
+        self._preload = list(dict.fromkeys(preload))
         self._listener = listener
         self._imports: ImportRequest | None = None
         self._is_closed = False

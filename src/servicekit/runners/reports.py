@@ -1,4 +1,4 @@
-"""The progress and the log lines that a job's own process reports: short messages, each read in one piece."""
+"""What a job's own process reports: progress, lines and its artifact, in short messages, each read in one piece."""
 
 import json
 from contextlib import suppress
@@ -21,6 +21,10 @@ def dump_progress(progress: Progress) -> bytes:
     return _dump("progress", progress.done, progress.total, progress.message)
 
 
+def dump_artifact(artifact_id: str) -> bytes:
+    return _dump("artifact", artifact_id)
+
+
 def take_report(job: RunningJob, data: bytes) -> None:
     """Report to the service's own object of the job what was reported in the job's process.
 
@@ -33,6 +37,8 @@ def take_report(job: RunningJob, data: bytes) -> None:
             job.log(text, level[:_MOST_CHARACTERS], source[:_MOST_CHARACTERS])
         elif kind == "progress":
             job.progress(*values)
+        elif kind == "artifact":
+            job.name_artifact(*values)
 
 
 def _dump(*message: object) -> bytes:

@@ -1,5 +1,7 @@
 """Reads of the jobs of a store."""
 
+from collections.abc import Collection
+
 from servicekit.jobs.log_lines import LogPage
 from servicekit.jobs.query import ALL_JOBS, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
@@ -25,6 +27,9 @@ class DurableReads:
 
     async def get_record(self, job_id: str) -> JobRecord:
         return await self._database.read(self._queries.get_record, RecordRequest(job_id, self._session.now()))
+
+    async def find_missing(self, job_ids: Collection[str]) -> set[str]:
+        return await self._database.read(self._queries.find_missing, list(job_ids))
 
     async def get_result(self, job_id: str) -> object:
         return await self._database.read(self._queries.get_result, job_id)

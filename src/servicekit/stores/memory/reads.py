@@ -1,5 +1,6 @@
 """What is known of jobs in memory."""
 
+from collections.abc import Collection
 from typing import Final
 
 from servicekit.errors import ResultDropped
@@ -25,6 +26,9 @@ class MemoryReads:
 
     async def get_record(self, job_id: str) -> JobRecord:
         return self._kept.get(job_id).record(self._now())
+
+    async def find_missing(self, job_ids: Collection[str]) -> set[str]:
+        return {job_id for job_id in job_ids if job_id not in self._kept.by_id}
 
     async def get_result(self, job_id: str) -> object:
         job = self._kept.get(job_id)

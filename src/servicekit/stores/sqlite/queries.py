@@ -41,6 +41,15 @@ def check_exists(connection: sqlite3.Connection, job_id: str) -> None:
         raise JobNotFound(job_id)
 
 
+def find_missing(connection: sqlite3.Connection, job_ids: list[str]) -> set[str]:
+    """Those of these ids that are not kept."""
+    query = (
+        "SELECT asked.value FROM json_each(?) AS asked "
+        "WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = asked.value AND NOT is_deleted)"
+    )
+    return {job_id for (job_id,) in connection.execute(query, [json.dumps(job_ids)])}
+
+
 def find_by_key(connection: sqlite3.Connection, idempotency_key: str) -> str | None:
     # A job that was deleted while it runs has no key any more.
     row = connection.execute("SELECT id FROM jobs WHERE idempotency_key = ?", [idempotency_key]).fetchone()

@@ -47,6 +47,8 @@ class PythonTargets(RunnerTargets):
     """Raises an error whose text, class and pickling raise other errors."""
     failing_late: JobTarget
     """Says "began", and when it is asked to stop, raises `ValueError("could not tidy up")`."""
+    naming: JobTarget
+    """Names `targets.ARTIFACT` as its artifact, after another one."""
     forking: JobTarget
     """Forks three children: one returns, one calls `sys.exit(7)`, the `exec` of one fails. Returns their exit codes."""
 
@@ -61,6 +63,7 @@ FUNCTIONS = PythonTargets(
     interrupting=targets.interrupt,
     failing_oddly=targets.raise_odd,
     failing_late=targets.fail_when_asked,
+    naming=targets.name_artifact,
     forking=targets.fork_and_return,
 )
 """For a runner that calls functions. Another process imports them by their names."""
@@ -74,6 +77,7 @@ ASYNC_FUNCTIONS = PythonTargets(
     interrupting=targets.interrupt_async,
     failing_oddly=targets.raise_odd_async,
     failing_late=targets.fail_when_asked_async,
+    naming=targets.name_artifact_async,
     forking=targets.fork_and_return_async,
 )
 """The same for a runner that awaits coroutines."""
@@ -255,12 +259,14 @@ class CrashContract(RunnerTests):
     """What a runner of functions promises whose work can end with no outcome."""
 
     crashing: ClassVar[JobTarget] = targets.crash
-    """Ends the process that it runs in, at once."""
+    """Names `targets.ARTIFACT`, and ends the process that it runs in, at once."""
 
     async def test_work_that_ends_with_no_outcome_has_crashed_alone(self, runner: Runner) -> None:
-        outcome = await self.trial(runner, type(self).crashing).end()
+        trial = self.trial(runner, type(self).crashing)
+        outcome = await trial.end()
         assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.CRASH)
         assert outcome.error
+        assert trial.job.artifact_id == targets.ARTIFACT
         assert (await self.trial(runner, self.targets.completing).end()).result == self.result
 
 
@@ -284,6 +290,11 @@ class PythonRunnerContract(RunnerContract):
         outcome = await self.trial(runner, self.targets.failing_oddly).end()
         assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.TARGET)
         assert str(outcome.error).startswith("Odd: (its text cannot be shown")
+
+    async def test_the_artifact_that_a_target_names_last_is_known(self, runner: Runner) -> None:
+        trial = self.trial(runner, self.targets.naming)
+        assert (await trial.end()).transition is Transition.COMPLETE
+        assert trial.job.artifact_id == targets.ARTIFACT
 
     async def test_a_forked_child_that_comes_to_the_end_of_the_target_ends_there(self, runner: Runner) -> None:
         outcome = await self.trial(runner, self.targets.forking).end()

@@ -13,6 +13,8 @@ from typing import NoReturn
 from servicekit.errors import JobCanceled
 from servicekit.jobs.current import current_job
 
+ARTIFACT = "01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
+
 
 def give(value: object = None) -> object:
     return value
@@ -115,8 +117,18 @@ def ignore_requests() -> None:
             time.sleep(1_000)
 
 
+def name_artifact() -> None:
+    current_job().artifact("01JQRS7XK5N8Z3VQ2M4T6W8Y0B")
+    current_job().artifact(ARTIFACT.lower())
+
+
+async def name_artifact_async() -> None:
+    name_artifact()
+
+
 def crash() -> NoReturn:
     """Ends the process that it runs in, with no outcome."""
+    current_job().artifact(ARTIFACT)
     os._exit(3)
 
 

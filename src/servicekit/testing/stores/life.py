@@ -9,7 +9,7 @@ import pytest
 from ulid import ULID
 
 from servicekit.errors import IdempotencyConflict, JobFailed, JobNotFinished, JobNotFound, ResultDropped
-from servicekit.jobs.endings import GIVEN_BACK
+from servicekit.jobs.endings import GIVEN_BACK, NOT_BEGUN
 from servicekit.jobs.options import JobOptions
 from servicekit.jobs.outcome import CANCELED, Outcome, completion, failure
 from servicekit.jobs.query import ALL_JOBS, JobFilter
@@ -22,6 +22,7 @@ from servicekit.testing.stores.base import COROUTINE, SCAN_LIMIT, THREAD, StoreT
 from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, noop, submission, wait_healthy
 
 KEY = "a key"
+ARTIFACT = "01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
 
 
 async def another(*args: object) -> None:
@@ -91,6 +92,51 @@ class LifeContract(StoreTests):
         assert [claim.submission.id for claim in await store.attempts.claim(2, (THREAD,))] == [coroutine]
         assert (await store.reads.get_record(threaded)).status is JobStatus.PENDING
         assert [claim.submission.id for claim in await store.attempts.claim(2, ())] == [threaded]
+
+    @pytest.mark.parametrize("outcome", [completion(None), completion(1), failure(ValueError("no")), CANCELED])
+    async def test_what_an_attempt_has_left_is_in_the_record_however_it_ends(
+        self, store: JobStore, outcome: Outcome
+    ) -> None:
+        job_id = await self.end(store, outcome._replace(artifact_id=ARTIFACT))
+        record = await store.reads.get_record(job_id)
+        assert (record.artifact_id, record.status.is_terminal) == (ARTIFACT, True)
+        life = await store.reads.list_transitions(job_id, 0)
+        assert [each.artifact_id for each in life] == [None, None, ARTIFACT]
+
+    async def test_an_end_that_becomes_another_one_keeps_what_the_attempt_has_left(
+        self, store: JobStore, clock: ManualClock
+    ) -> None:
+        again = failure(ValueError("no")).to_be_retried(clock.now())
+        for ending in (NOT_BEGUN, GIVEN_BACK, again):
+            claim = await self.start(store)
+            await store.submissions.request_cancel(claim.submission.id)
+            await store.attempts.end_attempt(claim, ending._replace(artifact_id=ARTIFACT))
+            assert (await store.reads.get_record(claim.submission.id)).artifact_id == ARTIFACT
+        claim = await self.start(store, max_restarts=0)
+        await store.attempts.end_attempt(claim, GIVEN_BACK._replace(artifact_id=ARTIFACT))
+        assert (await store.reads.get_record(claim.submission.id)).artifact_id == ARTIFACT
+
+    async def test_the_next_attempt_begins_without_what_the_last_one_has_left(
+        self, store: JobStore, clock: ManualClock
+    ) -> None:
+        claim = await self.start(store)
+        again = failure(ValueError("no")).to_be_retried(clock.now())
+        await store.attempts.end_attempt(claim, again._replace(artifact_id=ARTIFACT))
+        assert (await store.reads.get_record(claim.submission.id)).artifact_id is None
+        await store.attempts.end_attempt(await self.claim(store), completion(None))
+        assert (await store.reads.get_record(claim.submission.id)).artifact_id is None
+
+    async def test_of_many_ids_it_is_told_which_belong_to_no_job(self, store: JobStore) -> None:
+        pending = await self.insert(store, 3)
+        gone = [await self.end(store, completion(None)), pending.pop()]
+        never = [self.ids.next_id(), "no id", ""]
+        running = await self.claim(store)
+        for job_id in (*gone, running.submission.id):
+            await store.submissions.delete(job_id)
+        pending.remove(running.submission.id)
+        asked = [*pending, *gone, *never, running.submission.id]
+        assert await store.reads.find_missing(asked) == {*gone, *never, running.submission.id}
+        assert await store.reads.find_missing(pending) == await store.reads.find_missing([]) == set()
 
     async def test_a_failure_is_recorded(self, store: JobStore) -> None:
         job_id = await self.end(store, failure(ValueError("Invalid input")))
