@@ -42,6 +42,7 @@ FACTS: dict[str, tuple[object, ...]] = {
     "InvalidContent": (("data", "rows", 3), "NaN is no JSON."),
     "ContentTooLarge": (1_000,),
     "ArtifactsUnavailable": ("artifacts", "the disk is full."),
+    "ConfigNotFound": ("a config",),
     "MissingExtra": ("metrics", "monitoring"),
     "NotAwaited": ("submit", "add_job"),
     "WouldBlock": ("submit()", "submit_async()"),

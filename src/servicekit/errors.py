@@ -37,6 +37,7 @@
     ├── InvalidContent        (also a ValueError)    the artifact's content, or what describes it, cannot be kept
     ├── ContentTooLarge       (also a ValueError)    the artifact's content is larger than it may be
     ├── ArtifactsUnavailable  (also an OSError)      the folder of artifacts cannot be read or written
+    ├── ConfigNotFound        (also a KeyError)      no config of a model has this id
     ├── MissingExtra          (also an ImportError)  a feature's package is not installed
     ├── NoCurrentJob          (also a RuntimeError)  called outside of a job
     ├── WouldBlock            (also a RuntimeError)  called on an event loop, which it would block
@@ -398,6 +399,17 @@ class ArtifactsUnavailable(ServicekitError, OSError):
         super().__init__(f"The artifacts in {place} cannot be used: {reason}")
         self.place = place
         self.reason = reason
+
+
+class ConfigNotFound(ServicekitError, KeyError):
+    """No config of a model has this id: it never existed, or was deleted."""
+
+    def __init__(self, config_id: str) -> None:
+        super().__init__(config_id)
+        self.config_id = config_id
+
+    def __str__(self) -> str:
+        return f"Config not found: {self.config_id}"
 
 
 class MissingExtra(ServicekitError, ImportError):

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.applications import Starlette
 
 from servicekit.errors import (
+    ConfigNotFound,
     IdempotencyConflict,
     InvalidArguments,
     InvalidJobId,
@@ -46,6 +47,7 @@ _RESPONSES: dict[type[ServicekitError], tuple[HTTPStatus, str | None]] = {
     InvalidJobId: (HTTPStatus.BAD_REQUEST, "Invalid job ID format"),
     JobNotFound: (HTTPStatus.NOT_FOUND, "Job not found"),
     ScheduleNotFound: (HTTPStatus.NOT_FOUND, "Schedule not found"),
+    ConfigNotFound: (HTTPStatus.NOT_FOUND, "Config not found"),
     ResultUnavailable: (HTTPStatus.CONFLICT, None),
     RetryUnavailable: (HTTPStatus.CONFLICT, None),
     IdempotencyConflict: (HTTPStatus.CONFLICT, None),
