@@ -136,5 +136,5 @@ async def test_a_later_attempt_takes_the_place_of_an_earlier_one(artifacts: Arti
         record = await scheduler.wait(job_id, 60)
     assert (record.status, record.artifact_id) == (JobStatus.COMPLETED, job_id), record.error
     saved = await artifacts.aio.get(job_id)
-    assert (saved.data, saved.attempt) == ({"attempt": 2}, 2)
+    assert (await artifacts.aio.load(job_id), saved.attempt) == ("attempt 2", 2)
     await asyncio.to_thread(check_files, artifacts)

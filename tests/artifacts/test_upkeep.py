@@ -6,22 +6,25 @@ import pytest
 
 from servicekit.artifacts import Artifact, Artifacts, KindStats
 from servicekit.artifacts.record import NewArtifact, Origin
+from servicekit.errors import ArtifactConflict, ArtifactsUnavailable
 from servicekit.jobs.ids import JobIds
 from tests.artifacts.files import check_files, list_blobs
 
 ids = JobIds()
 
 
-def save_for(artifacts: Artifacts, job_id: str, content: bytes) -> Artifact:
-    """Save as the first attempt of this job."""
+def save_for(
+    artifacts: Artifacts, job_id: str, content: bytes, *, artifact_id: str | None = None, attempt: int = 1
+) -> Artifact:
+    """Save as an attempt of this job."""
     storage = artifacts.storage
     with storage.blobs.stage() as staged:
         staged.write(content)
         staged.finish()
         new = NewArtifact(
-            id=ids.next_id(), parent_id=None, kind="model", name=None, media_type="text/plain", size=staged.size,
-            sha256=staged.sha256, metadata="{}", tags=(), job_id=job_id, attempt=1, origin=Origin.JOB, keep="job",
-            is_table=False, json_text=None,
+            id=artifact_id or ids.next_id(), parent_id=None, kind="model", name=None, media_type="text/plain",
+            size=staged.size, sha256=staged.sha256, metadata="{}", tags=(), job_id=job_id, attempt=attempt,
+            origin=Origin.JOB, keep="job", is_table=False, json_text=None,
         )  # fmt: skip
         return storage.add(new, staged)
 
@@ -67,6 +70,39 @@ def test_what_is_kept_for_a_job_goes_with_it(artifacts: Artifacts) -> None:
     assert list_blobs(artifacts) == {other.sha256}
     assert second.sha256 not in list_blobs(artifacts)
     check_files(artifacts)
+
+
+def test_what_cannot_take_the_place_of_an_earlier_attempt_leaves_it_there(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = ids.next_id()
+    first = save_for(artifacts, job_id, b"first", artifact_id=job_id)
+
+    def fail(*_: object) -> None:
+        raise ArtifactsUnavailable("blobs", "the disk reports an error.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(artifacts.storage.blobs, "place", fail)
+        with pytest.raises(ArtifactsUnavailable):
+            save_for(artifacts, job_id, b"second", artifact_id=job_id, attempt=2)
+    assert artifacts.get(job_id) == first
+    assert artifacts.load(job_id) == "first"
+    with pytest.raises(ArtifactConflict, match="below itself"):
+        save_below_itself(artifacts, job_id, first)
+    child = artifacts.save(b"child", parent=first)
+    with pytest.raises(ArtifactConflict, match="has others below it"):
+        save_below_itself(artifacts, job_id, child)
+    second = save_for(artifacts, job_id, b"second", artifact_id=job_id, attempt=2)
+    assert [each.id for each in artifacts.tree(second.id).artifacts] == [second.id, child.id]
+    check_files(artifacts)
+
+
+def save_below_itself(artifacts: Artifacts, job_id: str, parent: Artifact) -> None:
+    new = NewArtifact(
+        id=job_id, parent_id=parent.id, kind="model", name=None, media_type="application/json", size=1, sha256="00",
+        metadata="{}", tags=(), job_id=job_id, attempt=2, origin=Origin.JOB, keep=None, is_table=False, json_text="1",
+    )  # fmt: skip
+    artifacts.storage.add(new, None)
 
 
 def test_a_sweep_removes_what_a_crash_has_left_and_nothing_else(artifacts: Artifacts) -> None:

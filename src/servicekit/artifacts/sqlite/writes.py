@@ -47,7 +47,7 @@ def declare(connection: sqlite3.Connection, hierarchies: Sequence[Hierarchy]) ->
 
 def add(connection: sqlite3.Connection, new: NewArtifact, place: Callable[[], None]) -> Added:
     stand = _find_place(connection, new)
-    released = _make_room(connection, new, stand)
+    released = _make_room(connection, new)
     place()  # before the row, so that there is never a row without its blob
     row = row_of(new, *stand)
     number = connection.execute(_INSERT, row).lastrowid
@@ -57,6 +57,8 @@ def add(connection: sqlite3.Connection, new: NewArtifact, place: Callable[[], No
 
 def _find_place(connection: sqlite3.Connection, new: NewArtifact) -> _Place:
     parent = None
+    if new.parent_id == new.id:
+        raise ArtifactConflict(new.id, f"The artifact {new.id} would stand below itself.")
     if new.parent_id is not None:
         parent = connection.execute("SELECT kind, level FROM artifacts WHERE id = ?", [new.parent_id]).fetchone()
         if parent is None:
@@ -77,7 +79,7 @@ def _check_rule(new: NewArtifact, hierarchy: str, expected: str | None, found: s
     raise ArtifactConflict(new.parent_id, reason)
 
 
-def _make_room(connection: sqlite3.Connection, new: NewArtifact, stand: _Place) -> list[str]:
+def _make_room(connection: sqlite3.Connection, new: NewArtifact) -> list[str]:
     """Remove what an earlier attempt of the same job has saved under this id. Return its blob."""
     query = "SELECT number, job_id, attempt, parent_id, kind, sha256 FROM artifacts WHERE id = ?"
     there = connection.execute(query, [new.id]).fetchone()
@@ -89,18 +91,8 @@ def _make_room(connection: sqlite3.Connection, new: NewArtifact, stand: _Place) 
     if (parent_id, kind) != (new.parent_id, new.kind) and _has_children(connection, new.id):
         reason = f"The artifact {new.id} of an earlier attempt has others below it, so its place cannot change."
         raise ArtifactConflict(new.id, reason)
-    if _is_below(connection, stand, new):
-        raise ArtifactConflict(new.id, f"The artifact {new.id} would stand below itself.")
     _delete(connection, [number])
     return [sha256.hex()]
-
-
-def _is_below(connection: sqlite3.Connection, stand: _Place, new: NewArtifact) -> bool:
-    """Whether the new parent is the artifact of this id, or stands below it."""
-    if stand.level == 0:
-        return False
-    query = _SUBTREE.replace("SELECT number, sha256", "SELECT 1") + " WHERE id = ?"
-    return connection.execute(query, [json.dumps([new.id]), new.parent_id]).fetchone() is not None
 
 
 def update(connection: sqlite3.Connection, artifact_id: str, changes: Changes) -> Artifact:
