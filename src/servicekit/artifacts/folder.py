@@ -4,7 +4,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
+from errno import EACCES, EDQUOT, EEXIST, ENOSPC, ENOTDIR, EPERM, EROFS
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,8 @@ _REASONS: Final = {
     EACCES: "access is denied. Look at the permissions of the folder and of what is in it.",
     EPERM: "access is denied. Look at the permissions of the folder and of what is in it.",
     EROFS: "the disk is mounted read-only.",
+    EEXIST: "a file is where a folder should be. Move it away.",
+    ENOTDIR: "a file is where a folder should be. Move it away.",
 }
 
 
