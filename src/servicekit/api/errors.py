@@ -14,9 +14,15 @@ from pydantic import BaseModel, Field
 from starlette.applications import Starlette
 
 from servicekit.errors import (
+    ArtifactConflict,
+    ArtifactNotFound,
+    ArtifactsUnavailable,
     ConfigNotFound,
+    ContentTooLarge,
     IdempotencyConflict,
     InvalidArguments,
+    InvalidArtifactId,
+    InvalidContent,
     InvalidJobId,
     JobNotFound,
     NotAwaited,
@@ -56,6 +62,12 @@ _RESPONSES: dict[type[ServicekitError], tuple[HTTPStatus, str | None]] = {
     RecordUnreadable: (HTTPStatus.SERVICE_UNAVAILABLE, None),
     SchedulerClosed: (HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping and takes no more jobs"),
     StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "Jobs cannot be read or written at the moment"),
+    InvalidArtifactId: (HTTPStatus.BAD_REQUEST, "Invalid artifact ID format"),
+    ArtifactNotFound: (HTTPStatus.NOT_FOUND, "Artifact not found"),
+    ArtifactConflict: (HTTPStatus.CONFLICT, None),
+    ContentTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, None),
+    InvalidContent: (HTTPStatus.UNPROCESSABLE_ENTITY, None),
+    ArtifactsUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "Artifacts cannot be read or written at the moment"),
 }
 
 
@@ -66,14 +78,14 @@ def add_error_handlers(app: Starlette) -> None:
     app.exception_handlers.setdefault(ResponseValidationError, _explain_coroutine)
 
 
-def mistake(location: tuple[str, ...], text: str, **more: object) -> RequestValidationError:
+def mistake(location: tuple[str | int, ...], text: str, **more: object) -> RequestValidationError:
     """FastAPI's own error (422) for a client's mistake at this place of the request."""
     return RequestValidationError([{"type": "value_error", "loc": location, "msg": text, **more}])
 
 
 async def _respond(_request: Request, error: Exception) -> JSONResponse:
     status, detail = next(response for kind, response in _RESPONSES.items() if isinstance(error, kind))
-    if isinstance(error, StoreUnavailable):
+    if isinstance(error, StoreUnavailable | ArtifactsUnavailable):
         _log.error("%s", error)  # clients must not see the path of the file
     # Five seconds, the longest pause between two tries of a store (`servicekit.jobs.backoff`): it may work by then.
     headers = {"Retry-After": "5"} if status in _COME_BACK else None

@@ -98,6 +98,8 @@ class Jobs:
         arrange_document(app)
         if self._freeze_gc:
             freeze_when_started(app)
+        for act in state.when_jobs:
+            act()
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:

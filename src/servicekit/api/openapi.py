@@ -12,6 +12,7 @@ _TAGS: Final = {
     "jobs": "What was submitted: look at it, watch it live, cancel, repeat and delete it.",
     "queues": "Where jobs wait: how many do, and whether they are paused.",
     "schedules": "Jobs that are submitted again and again.",
+    "artifacts": "What jobs have made, and what clients have sent: find it, read it, download it.",
     "service": "The service itself.",
 }
 

@@ -1,5 +1,6 @@
 """The part of a service that its features may use."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Annotated, Self
@@ -58,6 +59,16 @@ class Service:
     def path_beside_jobs(self, name: str) -> str:
         """A path for a feature's own routes, beside the job routes: for `artifacts`, `/api/v1/artifacts`."""
         return sibling(self.jobs_prefix, name)
+
+    def when_jobs_are_set_up(self, act: Callable[[], None]) -> None:
+        """Call `act()` now if jobs are set up, else as soon as they are.
+
+        For `install`, where the jobs may come later, and routes beside theirs must be added before the service starts.
+        """
+        if self.has_jobs:
+            act()
+        else:
+            self._state.when_jobs.append(act)
 
     def job_url(self, request: Request, job_id: str) -> str:
         """The path of a job for the client of this request, which may be behind a proxy or in a mounted application."""

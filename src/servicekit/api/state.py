@@ -1,6 +1,6 @@
 """The objects of a running service. They are in its application's state, so that one process can have two services."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -48,6 +48,8 @@ class ServiceState:
     streams: OpenStreams = field(default_factory=OpenStreams)
     health_checks: dict[str, HealthCheck] = field(default_factory=dict)
     scheduler: Scheduler | None = None
+    when_jobs: list[Callable[[], None]] = field(default_factory=list)
+    """What features do as soon as there is a scheduler."""
     max_concurrency: int | None = None
     scheduler_options: SchedulerOptionChanges = field(default_factory=SchedulerOptionChanges)
     """The options with which the scheduler was made. A test makes its own scheduler with them."""
