@@ -1,0 +1,59 @@
+"""Artifacts as a feature of a service: routes, a health check, and what goes by itself.
+
+Here is what `Artifacts.install` and `Artifacts.lifespan` do. A job's own process imports `Artifacts` too, and has no
+use for any of this.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+
+from servicekit.api import Service
+from servicekit.api.state import check_path
+from servicekit.artifacts.artifacts import Artifacts
+from servicekit.artifacts.health import make_check
+from servicekit.artifacts.routes import add_artifact_routes
+from servicekit.artifacts.state import ArtifactsState, find_state, state_of
+from servicekit.artifacts.state import artifacts_of as artifacts_of
+from servicekit.artifacts.upkeep import Upkeep
+from servicekit.errors import ConfigurationError
+from servicekit.jobs.threads import call_in_thread
+
+
+def install(artifacts: Artifacts, app: FastAPI) -> None:
+    """Add the routes as soon as there are jobs, and the health check.
+
+    `ConfigurationError` if the application has artifacts already.
+    """
+    if find_state(app) is not None:
+        sentence = "This application has artifacts already: one with_artifacts(...) is enough."
+        raise ConfigurationError("artifacts", artifacts, sentence=sentence)
+    if artifacts.prefix is not None:
+        check_path("prefix", artifacts.prefix)
+    service = Service.of(app)
+    state = app.state.servicekit_artifacts = ArtifactsState(artifacts, Upkeep(artifacts))
+    service.add_listener(state.upkeep.observe)
+    service.add_health_check("artifacts", make_check(artifacts))
+
+    def add_routes() -> None:
+        state.prefix = artifacts.prefix or service.path_beside_jobs("artifacts")
+        add_artifact_routes(app, state.prefix)
+
+    service.when_jobs_are_set_up(add_routes)
+
+
+@asynccontextmanager
+async def lifespan(artifacts: Artifacts, app: FastAPI) -> AsyncIterator[None]:
+    """Let go what goes by itself while the service runs. `ConfigurationError` if there are no jobs."""
+    scheduler, upkeep = Service.of(app).scheduler, state_of(app).upkeep
+    task = asyncio.create_task(upkeep.run(scheduler), name="servicekit artifacts")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await upkeep.finish()
+        await call_in_thread(artifacts.close)
