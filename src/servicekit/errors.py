@@ -38,6 +38,9 @@
     ├── ContentTooLarge       (also a ValueError)    the artifact's content is larger than it may be
     ├── ArtifactsUnavailable  (also an OSError)      the folder of artifacts cannot be read or written
     ├── ConfigNotFound        (also a KeyError)      no config of a model has this id
+    ├── ModelUnusable         (also a ValueError)    the artifact is no model that can predict
+    │   └── ModelNotReady                            its training has not ended yet
+    ├── ModelNotTrusted       (also a RuntimeError)  to read the model could run somebody else's code
     ├── MissingExtra          (also an ImportError)  a feature's package is not installed
     ├── NoCurrentJob          (also a RuntimeError)  called outside of a job
     ├── WouldBlock            (also a RuntimeError)  called on an event loop, which it would block
@@ -410,6 +413,32 @@ class ConfigNotFound(ServicekitError, KeyError):
 
     def __str__(self) -> str:
         return f"Config not found: {self.config_id}"
+
+
+class ModelUnusable(ServicekitError, ValueError):
+    """The artifact cannot be used as a model: it is none, another model has made it, or its training has failed."""
+
+    def __init__(self, artifact_id: str, reason: str) -> None:
+        """`reason`: the end of a sentence that begins with the artifact."""
+        super().__init__(f"Artifact {artifact_id} {reason}")
+        self.artifact_id = artifact_id
+        self.reason = reason
+
+
+class ModelNotReady(ModelUnusable):
+    """The model's training has not ended yet: wait for its job, and try again."""
+
+    def __init__(self, job_id: str, status: str) -> None:
+        super().__init__(job_id, f"is not there yet: its training is {status}. Wait for job {job_id}, and try again.")
+        self.job_id = job_id
+        self.status = status
+
+
+class ModelNotTrusted(ServicekitError, RuntimeError):
+    """The model was not read, since that could run code, or make objects, that nobody of this service has trusted."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
 
 
 class MissingExtra(ServicekitError, ImportError):
