@@ -13,6 +13,7 @@ _TAGS: Final = {
     "queues": "Where jobs wait: how many do, and whether they are paused.",
     "schedules": "Jobs that are submitted again and again.",
     "artifacts": "What jobs have made, and what clients have sent: find it, read it, download it.",
+    "models": "Train models and predict with them; the settings with which they are trained.",
     "service": "The service itself.",
 }
 

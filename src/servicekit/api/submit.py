@@ -1,6 +1,7 @@
 """Submissions from endpoints, and their responses."""
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
@@ -270,18 +271,22 @@ def document_submissions(app: FastAPI) -> None:
 def _document_all(document: Document) -> None:
     for path, operations in document.get("paths", {}).items():
         for operation in operations.values():
-            if _submits(operation) and not path.endswith("/$retry"):
-                _document(operation)
+            schema = _find_schema(operation)
+            if schema is not None and not path.endswith("/$retry"):
+                _document(operation, schema)
 
 
-def _submits(operation: dict[str, Any]) -> bool:
-    return any("#/components/schemas/JobSubmitted" in str(response) for response in operation["responses"].values())
+def _find_schema(operation: dict[str, Any]) -> str | None:
+    """The schema of the response to a submission: `JobSubmitted`, or one of the user's whose name ends so."""
+    found = _SUBMITTED.search(str(operation["responses"]))
+    return None if found is None else found[0]
 
 
-def _document(operation: dict[str, Any]) -> None:
+def _document(operation: dict[str, Any], schema: str) -> None:
     parameters = operation.setdefault("parameters", [])
     parameters += [each for each in (_KEY_PARAMETER, _PREFER_PARAMETER) if each not in parameters]
-    for status, response in _RESPONSES.items():
+    ended = {**_ENDED, "content": {"application/json": {"schema": {"$ref": schema}}}}
+    for status, response in {"200": ended, **_RESPONSES}.items():
         operation["responses"].setdefault(status, response)
 
 
@@ -303,22 +308,20 @@ _PREFER_PARAMETER: Final = {
     f"(at most {MAX_WAIT_SECONDS}), with 202.",
     "example": "wait=5",
 }
+_SUBMITTED: Final = re.compile(r"#/components/schemas/\w*JobSubmitted\b")
+_ENDED: Final = {
+    "description": "The job has ended within the time that the client wanted to wait (`Prefer`).",
+    "headers": {"Preference-Applied": {"description": "`wait=5`", "schema": {"type": "string"}}},
+}
 _RESPONSES: Final = {
-    "200": {
-        "description": "The job has ended within the time that the client wanted to wait (`Prefer`).",
-        "headers": {"Preference-Applied": {"description": "`wait=5`", "schema": {"type": "string"}}},
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobSubmitted"}}},
-    },
-    **{
-        str(status): {
-            "description": response["description"],
-            "content": {
-                "application/json": {
-                    "schema": {"$ref": "#/components/schemas/ErrorBody"},
-                    **response["content"]["application/json"],
-                },
+    str(status): {
+        "description": response["description"],
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/ErrorBody"},
+                **response["content"]["application/json"],
             },
-        }
-        for status, response in {**OTHER_SITE, **KEY_TAKEN, **FULL, **UNAVAILABLE}.items()
-    },
+        },
+    }
+    for status, response in {**OTHER_SITE, **KEY_TAKEN, **FULL, **UNAVAILABLE}.items()
 }

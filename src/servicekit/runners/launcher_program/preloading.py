@@ -10,6 +10,8 @@ from .beginning import ISOLATED
 from .messages import Request
 
 _LOADING: Final = "SERVICEKIT_IS_LOADING"  # as in `calls`
+# pyarrow, which pandas imports, would start a thread for its allocator, and beside threads no process is forked.
+_THREADLESS: Final = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
 def preload(request: Request) -> list[str]:
@@ -20,6 +22,7 @@ def preload(request: Request) -> list[str]:
     sys.path[:], sys.argv[:] = request["path"], request["program"]
     problems = []
     os.environ[_LOADING] = "1"
+    os.environ.update(_THREADLESS)  # each job has the environment of the service instead
     for name in (ISOLATED, *request["imports"], *request["preload"]):
         try:
             importlib.import_module(name)
