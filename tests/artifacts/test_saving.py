@@ -1,6 +1,7 @@
 """Saving and reading."""
 
 import asyncio
+import gc
 import hashlib
 import io
 import json
@@ -356,9 +357,21 @@ def test_to_make_the_object_makes_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert artifacts.stats().count == 1
 
 
-def test_the_address_leads_to_the_same(artifacts: Artifacts) -> None:
+def test_the_address_leads_to_the_same_and_nothing_stays_open(artifacts: Artifacts) -> None:
     saved = artifacts.save(b"content")
-    assert Artifacts.at(artifacts.address).load(saved.id) == b"content"
+    artifacts.close()
+    gc.disable()
+    try:
+        before = count_descriptors()
+        assert Artifacts.at(artifacts.address).load(saved.id) == b"content"
+        Artifacts.at(artifacts.address).save(b"more")
+        assert count_descriptors() == before
+    finally:
+        gc.enable()
+
+
+def count_descriptors() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
 
 
 async def test_on_an_event_loop_calls_are_awaited(artifacts: Artifacts) -> None:

@@ -25,19 +25,35 @@ T = TypeVar("T")
 _THREADS: Final = 32
 
 
+class ArtifactThreads:
+    """The threads in which the calls of coroutines run."""
+
+    def __init__(self, location: str) -> None:
+        self._location = location
+        # Of daemons, so that a disk that hangs does not keep a service from ending.
+        self._pool = ThreadPool("servicekit-artifacts")
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the function in a thread, and wait for it. `ArtifactsUnavailable` if there is no thread."""
+        turns = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_THREADS))
+        async with turns:
+            try:
+                calling = start_call(self._pool.start, partial(function, *args, **kwargs))
+            except (RuntimeError, MemoryError) as error:
+                raise ArtifactsUnavailable(self._location, "the system gives no more threads. Try again.") from error
+            return await calling
+
+
 class AsyncArtifacts:
     """`BlockingArtifacts` for coroutines: `await artifacts.aio.save(...)`. The calls run in a few threads of their own.
 
     If the coroutine is canceled, the call goes on: what was being saved may be there afterwards.
     """
 
-    def __init__(self, blocking: BlockingArtifacts, location: str) -> None:
+    def __init__(self, blocking: BlockingArtifacts, threads: ArtifactThreads) -> None:
         self._blocking = blocking
-        self._location = location
-        self._pool = ThreadPool(
-            "servicekit-artifacts"
-        )  # of daemons, so that a disk that hangs does not keep a service from ending
-        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self._call = threads.call
 
     async def stage(self) -> StagedBlob:
         """See `BlockingArtifacts.stage`. To write blocks: do it in a thread."""
@@ -110,12 +126,3 @@ class AsyncArtifacts:
     async def sweep(self) -> Swept:
         """See `BlockingArtifacts.sweep`."""
         return await self._call(self._blocking.sweep)
-
-    async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        turns = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_THREADS))
-        async with turns:
-            try:
-                calling = start_call(self._pool.start, partial(function, *args, **kwargs))
-            except (RuntimeError, MemoryError) as error:
-                raise ArtifactsUnavailable(self._location, "the system gives no more threads. Try again.") from error
-            return await calling

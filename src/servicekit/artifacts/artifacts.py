@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from servicekit.artifacts.aio import AsyncArtifacts
+from servicekit.artifacts.aio import ArtifactThreads, AsyncArtifacts
 from servicekit.artifacts.blocking import BlockingArtifacts
 from servicekit.artifacts.directory import DirectoryBlobs
 from servicekit.artifacts.hierarchy import Hierarchy, check_hierarchies
@@ -56,15 +56,14 @@ class Artifacts(BlockingArtifacts):
 
         `ConfigurationError` for what makes no sense.
         """
-        super().__init__(self._find_storage_of_process)
+        super().__init__()
         self.address = str(Path(directory).absolute())
         """By this, `Artifacts.at` opens the same in any process."""
         self.retention = retention
         self.max_upload_bytes = max_upload_bytes
         self.max_data_bytes = max_data_bytes
         self.prefix = prefix
-        self.aio = AsyncArtifacts(self, self.address)
-        """The same calls for coroutines."""
+        self._threads = ArtifactThreads(self.address)
         self._hierarchies = [hierarchy] if isinstance(hierarchy, Hierarchy) else [*hierarchy]
         self._blobs = blobs
         self._index = index
@@ -83,9 +82,22 @@ class Artifacts(BlockingArtifacts):
         return f"Artifacts({self.address!r})"
 
     @property
+    def aio(self) -> AsyncArtifacts:
+        """The same calls for coroutines."""
+        # Made when it is asked for: to keep it would make a circle, and what is open be closed who knows when.
+        return AsyncArtifacts(self, self._threads)
+
+    @property
     def storage(self) -> ArtifactStorage:
-        """The index and the blobs, as this process has them open. Their calls block."""
-        return self._find_storage_of_process()
+        storage = self._storages.get(this_process.id)
+        if storage is None:
+            directory = Path(self.address)
+            index = self._index or SqliteIndex(directory)
+            storage = ArtifactStorage(self._blobs or DirectoryBlobs(directory), index)
+            if self._hierarchies:
+                index.declare(self._hierarchies)
+            storage = self._storages.setdefault(this_process.id, storage)
+        return storage
 
     def add_hierarchy(self, hierarchy: Hierarchy) -> None:
         """Let this hierarchy hold as well, as those that were given when this was made. For features, at start-up.
@@ -113,14 +125,3 @@ class Artifacts(BlockingArtifacts):
         """What happens around the run of an application: retention, and sweeping up."""
         around: AbstractAsyncContextManager[None] = import_module(_FEATURE).lifespan(self, app)
         return around
-
-    def _find_storage_of_process(self) -> ArtifactStorage:
-        storage = self._storages.get(this_process.id)
-        if storage is None:
-            directory = Path(self.address)
-            index = self._index or SqliteIndex(directory)
-            storage = ArtifactStorage(self._blobs or DirectoryBlobs(directory), index)
-            if self._hierarchies:
-                index.declare(self._hierarchies)
-            storage = self._storages.setdefault(this_process.id, storage)
-        return storage

@@ -1,9 +1,11 @@
 """The connections to the index: one that writes for all callers that wait, and some that read."""
 
+import os
 import random
 import sqlite3
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -45,16 +47,37 @@ class _Call(Generic[R]):
         self.result, self.error, self.is_answered = result, error, True
 
 
+class _Opened:
+    """The connections that are open. They are closed with the object that uses them, unless a fork has copied it."""
+
+    def __init__(self) -> None:
+        self.writer: Connection | None = None
+        self.readers: list[Connection] = []
+        self._pid = os.getpid()
+
+    def close(self) -> None:
+        if self._pid == os.getpid():  # else they are the parent's: see `stores.sqlite.inherited`
+            self.close_writer()
+            while self.readers:
+                self.readers.pop().close()
+
+    def close_writer(self) -> None:
+        connection, self.writer = self.writer, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+
 class IndexConnections:
     """Writes and reads one file. Every method may be called from any thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._opened = _Opened()
+        weakref.finalize(self, self._opened.close)
         self._changed = threading.Condition()
         self._waiting: deque[_Call[Any]] = deque()
         self._is_writing = False
-        self._writer: Connection | None = None
-        self._readers: list[Connection] = []
         self._was_there = False
 
     def write(self, operation: Operation[R], *, is_first: bool = False) -> R:
@@ -97,9 +120,7 @@ class IndexConnections:
         """Close what is open. The next call opens it again, whatever is there then."""
         with self._changed:
             self._changed.wait_for(lambda: not self._is_writing)
-            self._close_writer()
-            while self._readers:
-                self._readers.pop().close()
+            self._opened.close()
             self._was_there = False
 
     def _write_for_all(self) -> None:
@@ -116,15 +137,15 @@ class IndexConnections:
 
     def _take_reader(self) -> Connection:
         try:
-            connection = self._readers.pop()
+            connection = self._opened.readers.pop()
         except IndexError:
             return self._connect()
         self._check_file(connection)
         return connection
 
     def _give_back(self, connection: Connection) -> None:
-        if len(self._readers) < _MOST_IDLE_READERS:
-            self._readers.append(connection)
+        if len(self._opened.readers) < _MOST_IDLE_READERS:
+            self._opened.readers.append(connection)
         else:
             connection.close()
 
@@ -191,12 +212,13 @@ class IndexConnections:
         return ArtifactsUnavailable(str(self._path.parent), f"{type(error).__name__}: {error}")
 
     def _take_writer(self) -> Connection:
-        if self._writer is None:
-            self._writer = self._connect()
-            self._writer.execute("PRAGMA busy_timeout = 0")  # `_begin` waits instead
+        opened = self._opened
+        if opened.writer is None:
+            opened.writer = self._connect()
+            opened.writer.execute("PRAGMA busy_timeout = 0")  # `_begin` waits instead
         else:
-            self._check_file(self._writer)
-        return self._writer
+            self._check_file(opened.writer)
+        return opened.writer
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Get SQLite's lock for writers."""
@@ -215,13 +237,7 @@ class IndexConnections:
     def _abandon(self, error: BaseException) -> None:
         """Give the transaction up. Other errors than a held lock may be those of this connection: open a new one."""
         with suppress(sqlite3.Error):
-            if self._writer is not None and self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
+            if self._opened.writer is not None and self._opened.writer.in_transaction:
+                self._opened.writer.execute("ROLLBACK")
         if not (isinstance(error, ArtifactsUnavailable) and is_busy(error)):
-            self._close_writer()
-
-    def _close_writer(self) -> None:
-        connection, self._writer = self._writer, None
-        if connection is not None:
-            with suppress(sqlite3.Error):
-                connection.close()
+            self._opened.close_writer()
