@@ -9,12 +9,13 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from servicekit.api import Service
+from servicekit.api import JobEvent, Service
 from servicekit.artifacts import Hierarchy
 from servicekit.artifacts.feature import artifacts_of
 from servicekit.artifacts.promises import PROMISE
 from servicekit.errors import ConfigurationError
 from servicekit.jobs.options import OptionChanges, job_options
+from servicekit.ml.directories import sweep_directories
 from servicekit.ml.home import find_home
 from servicekit.ml.jobs import DATA_KIND, PREDICTION_KIND
 from servicekit.ml.learner import Learner, LearnerJob
@@ -23,6 +24,7 @@ from servicekit.ml.state import models_of
 from servicekit.ml.trust import MODEL_KIND
 
 LEVELS: Final = Hierarchy("ml", [DATA_KIND, MODEL_KIND, PREDICTION_KIND])
+_TAG: Final = "ml"  # of the jobs of all models
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")  # it is part of a file's name, and of tags
 
 
@@ -42,6 +44,8 @@ def install_learner(app: FastAPI, learner: Learner, likely_modules: Iterable[str
     _set_options(learner.predictor, name, "predict", options.prediction, {"runner": options.prediction_runner})
     service = Service.of(app)
     service.preload(*modules)
+    if len(models_of(app).learners) == 1:
+        service.add_listener(_sweep_after_job)
     service.when_jobs_are_set_up(partial(add_model_routes, app))
 
 
@@ -53,11 +57,19 @@ async def run_learners(app: FastAPI) -> AsyncIterator[None]:
         raise ConfigurationError("jobs", None, sentence=sentence)
     artifacts = artifacts_of(app)
     await asyncio.to_thread(artifacts.add_hierarchy, LEVELS)
+    await asyncio.to_thread(sweep_directories)
     try:
         yield
     finally:
         for named in models_of(app):
             await asyncio.to_thread(named.learner.predictor.close)
+
+
+def _sweep_after_job(event: JobEvent) -> None:
+    """Remove the directory of a job of a model whose process was killed, and could not do so itself."""
+    record = event.record
+    if record is not None and record.status.is_terminal and _TAG in record.tags:
+        asyncio.get_running_loop().run_in_executor(None, sweep_directories)
 
 
 def _check_name(name: str) -> str:
@@ -72,7 +84,7 @@ def _set_options(job: LearnerJob, name: str, verb: str, chosen: OptionChanges, o
         "name": f"{verb} {name}",
         **chosen,
         **own,
-        "tags": (*chosen.get("tags", ()), "ml", f"{verb}:{name}"),
+        "tags": (*chosen.get("tags", ()), _TAG, f"{verb}:{name}"),
         "metadata": {**chosen.get("metadata", {}), **dict([PROMISE])},
     }
     job_options(**options)(job)

@@ -109,6 +109,7 @@ class TrainingJob(_LearnerJob):
             metadata=fit_metadata(facts),
         )
         _attach(store, saved.id, trained.attachments)
+        current_job().artifact(saved.id)  # a command has named its output, for the case that it fails
         return saved.id
 
 
@@ -163,6 +164,7 @@ class PredictionJob(_LearnerJob):
             metadata=fit_metadata(facts),
         )
         _attach(store, saved.id, predicted.attachments)
+        current_job().artifact(saved.id)
         return saved.id
 
 

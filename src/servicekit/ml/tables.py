@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from servicekit.artifacts import Artifact, Artifacts, Table
 from servicekit.errors import InvalidContent, MissingExtra
@@ -38,7 +38,23 @@ class GivenTable:
         return to_frame(self._table)
 
     def write_csv(self, path: Path) -> None:
-        path.write_text(self._table.to_csv(), encoding="utf-8")
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(_LineFeeds(file))
+            writer.writerow(self._table.columns)
+            writer.writerows(self._table.data)
+
+
+class _LineFeeds:
+    """Ends lines with a line feed alone, as programs of Unix expect it: for awk a CR is a part of the last cell.
+
+    `csv.writer` would do so as well, but then it would not quote a cell that has a CR in it.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, line: str) -> None:
+        self._file.write(line.removesuffix("\r\n") + "\n")
 
 
 class StoredTable:
