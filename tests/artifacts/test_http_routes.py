@@ -70,6 +70,8 @@ async def test_bytes_are_saved_as_they_are(artifacts: Artifacts) -> None:
         ({}, {}, "application/octet-stream"),
         ({"name": "a.csv"}, {}, "text/csv"),
         ({"name": "a.csv.gz"}, {}, "application/octet-stream"),
+        ({"name": "a.csv"}, {"Content-Type": "application/octet-stream"}, "text/csv"),
+        ({"name": "a.csv", "media_type": "application/octet-stream"}, {}, "application/octet-stream"),
         ({}, {"Content-Type": "application/x-www-form-urlencoded"}, "application/octet-stream"),
         ({"name": "a.csv"}, {"Content-Type": "text/plain; charset=utf-8"}, "text/plain; charset=utf-8"),
         ({"media_type": "text/x-r"}, {"Content-Type": "text/plain"}, "text/x-r"),

@@ -14,6 +14,8 @@ import servicekit
 import servicekit.api
 from servicekit import InMemoryScheduler, Retention
 from servicekit.api import ServiceBuilder, ServiceInfo
+from servicekit.artifacts import Artifacts
+from servicekit.artifacts.responses import ArtifactRecord
 from servicekit.engine.options import SchedulerOptions
 from servicekit.jobs.current import CurrentJob
 from servicekit.jobs.options import JobOptions
@@ -77,8 +79,9 @@ def test_the_list_of_transitions_is_complete() -> None:
     }
 
 
-def test_the_routes_page_has_every_route_parameter_and_status() -> None:
-    app = ServiceBuilder(info=ServiceInfo(display_name="Any")).with_jobs().with_health().with_monitoring().build()
+def test_the_routes_page_has_every_route_parameter_and_status(tmp_path: Path) -> None:
+    builder = ServiceBuilder(info=ServiceInfo(display_name="Any")).with_jobs().with_health().with_monitoring()
+    app = builder.with_artifacts(Artifacts(tmp_path)).build()
     sections = dict(re.findall(r"^## (.+?)$(.*?)(?=^## |\Z)", (DOCS / "api.md").read_text(), re.MULTILINE | re.DOTALL))
     for path, operations in app.openapi()["paths"].items():
         for method, operation in operations.items():
@@ -91,8 +94,13 @@ def test_the_routes_page_has_every_route_parameter_and_status() -> None:
 
 
 def test_the_routes_page_has_every_field_of_a_record() -> None:
-    fields = re.findall(r"^\| `(\w+)` \| ", (DOCS / "api.md").read_text().partition("## The record")[2], re.MULTILINE)
-    assert fields == list(servicekit.JobRecord.__match_args__)
+    _, of_jobs, of_artifacts = (DOCS / "api.md").read_text().split("\n## The record")
+    assert _fields_in(of_jobs) == list(servicekit.JobRecord.__match_args__)
+    assert _fields_in(of_artifacts) == list(ArtifactRecord.model_fields)
+
+
+def _fields_in(section: str) -> list[str]:
+    return re.findall(r"^\| `(\w+)` \| ", section, re.MULTILINE)
 
 
 def test_the_guide_has_every_option_and_metric() -> None:

@@ -25,8 +25,9 @@ from servicekit.jobs.threads import call_in_thread
 
 _FORM: Final = "multipart/form-data"
 _JSON: Final = "application/json"
-_NO_TYPE: Final = "application/x-www-form-urlencoded"  # what curl says of any bytes if it is told nothing
 _BYTES: Final = "application/octet-stream"
+# What clients say of any bytes if they are told nothing. A name says more.
+_NO_TYPES: Final = ("", "application/x-www-form-urlencoded", _BYTES)
 _FORM_BYTES: Final = 1024 * 1024  # more than all of a form but its file can have: see `multipart`
 
 
@@ -54,7 +55,7 @@ async def receive_raw(
 
 
 def _check_media_type(request: Request) -> str | None:
-    if _content_type(request) in ("", _NO_TYPE):
+    if _content_type(request) in _NO_TYPES:
         return None
     try:
         return check_media_type(request.headers["content-type"])
@@ -85,7 +86,8 @@ async def _receive_form(
         form.finish()
         fields = validate(ArtifactFields, {**query, **fields_of_form(form.fields)}, "body")
         with answered("body"):
-            return await call_in_thread(upload.save, fields, form.file_name, form.media_type)
+            media_type = None if form.media_type in _NO_TYPES else form.media_type
+            return await call_in_thread(upload.save, fields, form.file_name, media_type)
 
 
 async def _receive_envelope(
