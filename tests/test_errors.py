@@ -52,6 +52,12 @@ FACTS: dict[str, tuple[object, ...]] = {
     "ResultUnavailable": ("a job", JobStatus.RUNNING, "there is none."),
     "TimeLimitExceeded": ("run_timeout", 3.0, "it took too long"),
     "JobCanceled": ("a job",),
+    "InvalidParameters": ("add", [{"type": "missing", "loc": ("parameters", "a"), "msg": "Field required"}]),
+    "TaskNotFound": ("add",),
+    "TaskDisabled": ("add",),
+    "TaskConflict": ("add", "there is one of this name"),
+    "TaskForbidden": ("add", "it is part of the code"),
+    "TasksUnavailable": ("the disk is full.",),
 }
 
 

@@ -15,6 +15,7 @@
     ├── QueueFull             (also a RuntimeError)  too many jobs wait already
     ├── IdempotencyConflict   (also a ValueError)    the key was used for another call
     ├── InvalidArguments      (also a TypeError)     the arguments do not fit the target
+    │   └── InvalidParameters                        the parameters do not fit the task
     ├── RetryUnavailable      (also a RuntimeError)  the job cannot be submitted again
     ├── ScheduleNotFound      (also a KeyError)      no schedule has this name
     ├── TimeLimitExceeded     (also a TimeoutError)  in records: the job took too long
@@ -41,6 +42,11 @@
     ├── ModelUnusable         (also a ValueError)    the artifact is no model that can predict
     │   └── ModelNotReady                            its training has not ended yet
     ├── ModelNotTrusted       (also a RuntimeError)  to read the model could run somebody else's code
+    ├── TaskNotFound          (also a KeyError)      no task has this name
+    ├── TaskDisabled          (also a RuntimeError)  the task must not be executed now
+    ├── TaskConflict          (also a ValueError)    the task's name is taken, or it does not fit the service any more
+    ├── TaskForbidden         (also a ValueError)    clients may not do that with the task
+    ├── TasksUnavailable      (also an OSError)      the file of tasks cannot be read or written
     ├── MissingExtra          (also an ImportError)  a feature's package is not installed
     ├── NoCurrentJob          (also a RuntimeError)  called outside of a job
     ├── WouldBlock            (also a RuntimeError)  called on an event loop, which it would block
@@ -53,6 +59,7 @@ Errors know nothing of HTTP: `servicekit.api.errors` maps them to responses.
 """
 
 from datetime import timedelta
+from typing import Any
 
 
 class ServicekitError(Exception):
@@ -216,6 +223,16 @@ class InvalidArguments(ServicekitError, TypeError):
         self.target = target
         self.argument = argument
         self.reason = reason
+
+
+class InvalidParameters(InvalidArguments):
+    """The parameters do not fit the task. Nothing was submitted."""
+
+    def __init__(self, task: str, problems: list[dict[str, Any]]) -> None:
+        """`problems`: each has a `type`, the place `loc`, and the text `msg`, as FastAPI answers them."""
+        reason = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems)
+        super().__init__(task, None, reason)
+        self.problems = problems
 
 
 class RetryUnavailable(ServicekitError, RuntimeError):
@@ -439,6 +456,51 @@ class ModelNotTrusted(ServicekitError, RuntimeError):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
+
+
+class TaskNotFound(ServicekitError, KeyError):
+    """No task has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"Task not found: {self.name}"
+
+
+class TaskDisabled(ServicekitError, RuntimeError):
+    """The task was disabled. Nothing was submitted."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The task {name!r} is disabled.")
+        self.name = name
+
+
+class TaskConflict(ServicekitError, ValueError):
+    """The name of the task is taken, or its template does not fit the service any more. Nothing was changed."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"The task {name!r} cannot be used: {reason}.")
+        self.name = name
+        self.reason = reason
+
+
+class TaskForbidden(ServicekitError, ValueError):
+    """Clients may not do that with the task. Nothing was changed."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"The task {name!r} is refused: {reason}.")
+        self.name = name
+        self.reason = reason
+
+
+class TasksUnavailable(ServicekitError, OSError):
+    """What is kept of tasks cannot be read or written now. Nothing was changed or submitted."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Tasks cannot be read or written at the moment: {reason}")
+        self.reason = reason
 
 
 class MissingExtra(ServicekitError, ImportError):

@@ -36,6 +36,11 @@ from servicekit.errors import (
     SchedulerClosed,
     ServicekitError,
     StoreUnavailable,
+    TaskConflict,
+    TaskDisabled,
+    TaskForbidden,
+    TaskNotFound,
+    TasksUnavailable,
 )
 
 _COME_BACK = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -62,6 +67,11 @@ _RESPONSES: dict[type[ServicekitError], tuple[HTTPStatus, str | None]] = {
     ModelUnusable: (HTTPStatus.CONFLICT, None),
     ModelNotTrusted: (HTTPStatus.CONFLICT, None),
     InvalidArguments: (HTTPStatus.UNPROCESSABLE_ENTITY, None),
+    TaskNotFound: (HTTPStatus.NOT_FOUND, "Task not found"),
+    TaskDisabled: (HTTPStatus.CONFLICT, None),
+    TaskConflict: (HTTPStatus.CONFLICT, None),
+    TaskForbidden: (HTTPStatus.FORBIDDEN, None),
+    TasksUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, None),
     QueueFull: (HTTPStatus.TOO_MANY_REQUESTS, None),
     RecordUnreadable: (HTTPStatus.SERVICE_UNAVAILABLE, None),
     SchedulerClosed: (HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping and takes no more jobs"),
@@ -89,7 +99,7 @@ def mistake(location: tuple[str | int, ...], text: str, **more: object) -> Reque
 
 async def _respond(_request: Request, error: Exception) -> JSONResponse:
     status, detail = next(response for kind, response in _RESPONSES.items() if isinstance(error, kind))
-    if isinstance(error, StoreUnavailable | ArtifactsUnavailable):
+    if isinstance(error, StoreUnavailable | ArtifactsUnavailable | TasksUnavailable):
         _log.error("%s", error)  # clients must not see the path of the file
     # Five seconds, the longest pause between two tries of a store (`servicekit.jobs.backoff`): it may work by then.
     headers = {"Retry-After": "5"} if status in _COME_BACK else None
