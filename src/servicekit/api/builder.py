@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from servicekit.artifacts import Artifacts
+    from servicekit.tasks import Tasks
 
 P = ParamSpec("P")
 
@@ -90,7 +91,7 @@ class ServiceBuilder:
         """Keep what jobs produce, and serve it: see `servicekit.artifacts.Artifacts`."""
         return self.with_feature(artifacts)
 
-    def with_tasks(self, tasks: Feature) -> Self:
+    def with_tasks(self, tasks: "Tasks") -> Self:
         """Offer functions and commands by name: see `servicekit.tasks.Tasks`."""
         return self.with_feature(tasks)
 

@@ -11,6 +11,7 @@ Document = dict[str, Any]
 _TAGS: Final = {
     "jobs": "What was submitted: look at it, watch it live, cancel, repeat and delete it.",
     "queues": "Where jobs wait: how many do, and whether they are paused.",
+    "tasks": "What the service can do by name: list, execute, enable and disable it.",
     "schedules": "Jobs that are submitted again and again.",
     "artifacts": "What jobs have made, and what clients have sent: find it, read it, download it.",
     "models": "Train models and predict with them; the settings with which they are trained.",
