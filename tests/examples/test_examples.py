@@ -20,7 +20,7 @@ from playwright.sync_api import Page, Route, expect, sync_playwright
 from examples import controlled_work_api, job_notes_api, job_scheduler_api, job_scheduler_sse_api
 from tests.chromium import CHROMIUM_OPTIONS
 from tests.needs import needs, program
-from tests.service import STOP_SECONDS
+from tests.service import STOP_SECONDS, run_service
 
 ROOT = Path(__file__).parents[2]
 STEP_SECONDS = 0.05
@@ -200,6 +200,53 @@ def test_the_queue_and_the_schedule_are_there(work_client: TestClient) -> None:
     ]
     (schedule,) = work_client.get("/api/v1/schedules").json()
     assert schedule["next_at"].endswith("-12-31T23:00:00Z")
+
+
+# --- examples/task_execution_api.py ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def task_client(tmp_path: Path) -> Iterator[httpx.Client]:
+    example = "examples/task_execution_api.py"
+    # In a folder of its own, where it keeps its files.
+    with (
+        run_service(example, cwd=tmp_path, environment={"STEP_SECONDS": str(STEP_SECONDS)}) as service,
+        httpx.Client(base_url=service.url, timeout=STOP_SECONDS) as client,
+    ):
+        yield client
+
+
+def test_tasks_are_listed_executed_watched_canceled_and_made(task_client: httpx.Client) -> None:
+    assert [task["name"] for task in task_client.get("/api/v1/tasks").json()] == ["count_words", "countdown"]
+    words = {"parameters": {"text": "to be or not to be", "most": 1}}
+    answer = task_client.post("/api/v1/tasks/count_words/$execute", json=words, headers=TO_THE_END)
+    assert answer.json()["result"] == {"to": 2}
+
+    submitted = task_client.post("/api/v1/tasks/countdown/$execute", json={"parameters": {"seconds": 3}}).json()
+    stream = task_client.get(submitted["stream_url"], params={"logs": True}).text
+    assert [told["text"] for told in read_records(stream) if "text" in told] == ["3", "2", "1", "Go!"]
+    record = task_client.get(f"/api/v1/jobs/{submitted['job_id']}").json()
+    assert (record["progress"]["done"], record["progress"]["total"]) == (2, 3)
+    artifact = task_client.get(f"/api/v1/artifacts/{record['artifact_id']}").json()["data"]
+    assert (artifact["exit_code"], artifact["stdout"].splitlines()[-1]) == (0, "Go!")
+
+    parameters = {"seconds": 3600, "last_word": "; reboot"}
+    job_id = task_client.post("/api/v1/tasks/countdown/$execute", json={"parameters": parameters}).json()["job_id"]
+    with task_client.stream("GET", f"/api/v1/jobs/{job_id}/$stream?logs=true") as lines:
+        assert any('"text":"3600"' in line for line in lines.iter_lines())
+    task_client.post(f"/api/v1/jobs/{job_id}/$cancel")
+    record = task_client.get(f"/api/v1/jobs/{job_id}?wait=30").json()
+    assert record["status"] == "canceled"
+    artifact = task_client.get(f"/api/v1/artifacts/{record['artifact_id']}").json()["data"]
+    assert artifact["stdout"].startswith("::progress 0/3600 3600 to go\n3600\n")
+    assert artifact["task"]["parameters"] == parameters
+
+    template = {"name": "hamlet", "task_type": "python", "command": "count_words", "parameters": {"text": "to be"}}
+    assert task_client.post("/api/v1/tasks", json=template).status_code == 201
+    answer = task_client.post("/api/v1/tasks/hamlet/$execute", headers=TO_THE_END)
+    assert answer.json()["result"] == {"to": 1, "be": 1}
+    assert len(task_client.get("/api/v1/jobs?tag=task:countdown").json()) == 2
+    assert "<title>Tasks</title>" in task_client.get("/tasks").text
 
 
 # --- make demo, and the page in a browser ------------------------------------------------------------------------
