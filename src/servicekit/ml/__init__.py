@@ -18,10 +18,12 @@ From below:
     tables         tables that come with a request, or from an artifact
     serializers    how trained models are kept; trust: which may be read; cache: those in memory
     functions      which values the user's functions want; metrics: what they report
-    model          models in Python
+    directories    temporary ones, which are gone afterwards; workspace: what a command finds in one; archives
+    model          models in Python; command_model, command_files: models that are commands
     jobs           what runs in the process of a training, and in the thread of a prediction
+    configs, info  what clients keep, and what the service tells of itself; registration: to whom it tells that
     requests       what clients send; submissions: from a request to a job
-    routes, feature
+    routes, config_routes, feature
 """
 
 from importlib import import_module
@@ -29,6 +31,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from servicekit.artifacts.table import Table
+    from servicekit.ml.command_model import CommandModel
     from servicekit.ml.configs import BaseConfig
     from servicekit.ml.info import AssessedStatus, MLServiceInfo, ModelMetadata, PeriodType
     from servicekit.ml.learner import Diagnostic
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AssessedStatus",
     "BaseConfig",
+    "CommandModel",
     "Custom",
     "Diagnostic",
     "Json",
@@ -60,6 +64,7 @@ __all__ = [
 _MODULES: Final = {
     "AssessedStatus": "servicekit.ml.info",
     "BaseConfig": "servicekit.ml.configs",
+    "CommandModel": "servicekit.ml.command_model",
     "Custom": "servicekit.ml.serializers",
     "Diagnostic": "servicekit.ml.learner",
     "Json": "servicekit.ml.serializers",
