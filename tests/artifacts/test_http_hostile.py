@@ -56,6 +56,8 @@ async def test_json_of_a_hundred_megabytes_is_413_before_it_is_read(client: http
 async def test_what_is_no_number_is_told_with_its_place(client: httpx.AsyncClient, number: str) -> None:
     body = b'{"data": {"rows": [1, {"loss": %b}]}}' % number.encode()
     assert places_of(await post(client, body, JSON)) == [["body", "data", "rows", 1, "loss"]]
+    large = b'{"data": ["%b", %b, 1e999]}' % (b"x" * 100_000, number.encode())
+    assert places_of(await post(client, large, JSON)) == [["body", "data", 1]]
     body = b'{"data": 1, "metadata": {"a": [%b]}}' % number.encode()
     assert places_of(await post(client, body, JSON)) == [["body", "metadata", "a", 0]]
 

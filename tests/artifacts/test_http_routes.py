@@ -43,7 +43,9 @@ async def test_json_is_saved_with_what_is_said_of_it(artifacts: Artifacts) -> No
         assert (await client.get(f"{URL}/{told['id']}")).json() == {**told, "data": {"loss": [0.5, None]}}
 
 
-@pytest.mark.parametrize("value", [None, 0, "text", [], {}, True, LARGE, {"a": [1, 2.5, {"b": "\u2028"}]}])
+@pytest.mark.parametrize(
+    "value", [None, 0, "text", [], {}, True, LARGE, ["NaN", LARGE], {"a": [1, 2.5, {"b": "\u2028"}]}]
+)
 async def test_any_json_comes_back_as_data(artifacts: Artifacts, value: object) -> None:
     async with connect(artifacts) as client:
         for _ in range(2):  # the second time it is known to be JSON

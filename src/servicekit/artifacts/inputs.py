@@ -1,6 +1,6 @@
 """What clients say: fields of a query, a form or JSON, with the place of every mistake."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from tempfile import SpooledTemporaryFile, gettempdir
@@ -19,6 +19,7 @@ from servicekit.errors import InvalidContent
 from servicekit.jobs.threads import call_in_thread
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 FIELD_BYTES: Final = 64 * 1024  # for all fields but the content; metadata have at most 16 KiB
 _MEMORY_BYTES: Final = 256 * 1024  # what has more is in a temporary file while it comes: many clients may send at once
@@ -71,16 +72,16 @@ def validate(model: type[M], fields: Mapping[str, object], place: str) -> M:
         return model.model_validate(fields)
 
 
-async def read_body(request: Request, service: Service, model: type[M], max_bytes: int) -> M:
-    """The model that the body has as JSON. It is read, and parsed, away from the event loop.
+async def use_body(request: Request, service: Service, use: Callable[[bytes], T], max_bytes: int) -> T:
+    """What `use` returns for the whole body. It is called in a thread, and what it finds wrong is a 422.
 
-    `ContentTooLarge`, before anything is parsed, if the body has more than `max_bytes`.
+    `ContentTooLarge`, before it is called, if the body has more than `max_bytes`.
     """
     file = SpooledTemporaryFile(_MEMORY_BYTES)  # noqa: SIM115 # it is closed in a thread
     try:
         await take_body(request, service, partial(_write, file), max_bytes)
         with answered("body"):
-            return await call_in_thread(_parse, file, model)
+            return await call_in_thread(_use, file, use)
     finally:
         await call_in_thread(file.close)
 
@@ -90,9 +91,9 @@ def _write(file: IO[bytes], piece: bytes) -> None:
         file.write(piece)
 
 
-def _parse(file: IO[bytes], model: type[M]) -> M:
+def _use(file: IO[bytes], use: Callable[[bytes], T]) -> T:
     file.seek(0)
-    return model.model_validate_json(file.read())
+    return use(file.read())
 
 
 @contextmanager

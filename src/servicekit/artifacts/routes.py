@@ -28,7 +28,7 @@ from servicekit.artifacts.artifacts import Artifacts
 from servicekit.artifacts.downloads import Wanted, download, open_exactly
 from servicekit.artifacts.encoding import around_data, list_json, summary_json, tree_json, upper_part
 from servicekit.artifacts.file_response import FileResponse
-from servicekit.artifacts.inputs import FIELD_BYTES, answered, parse_fields, read_body, refuse_misnomer
+from servicekit.artifacts.inputs import FIELD_BYTES, answered, parse_fields, refuse_misnomer, use_body
 from servicekit.artifacts.promises import find_artifact
 from servicekit.artifacts.ranges import Part
 from servicekit.artifacts.record import Artifact
@@ -207,7 +207,8 @@ async def update_artifact(
     request: Request, service: ServiceDependency, artifacts: ArtifactsDependency, artifact_id: ArtifactId
 ) -> Response:
     """Change the metadata, the tags, or both. Content never changes: save another artifact."""
-    changes = await answer_transfer(read_body(request, service, ArtifactChanges, FIELD_BYTES))
+    read = ArtifactChanges.model_validate_json
+    changes = await answer_transfer(use_body(request, service, read, FIELD_BYTES))
     with answered("body"):
         artifact = await artifacts.aio.update(artifact_id, metadata=changes.metadata, tags=changes.tags)
     return _json(summary_json(artifact))

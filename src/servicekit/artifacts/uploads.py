@@ -1,25 +1,30 @@
 """What clients send: bytes as they are, a form with a file, or JSON with what is said of it."""
 
 import mimetypes
+import re
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from fastapi import HTTPException, Request
+from pydantic_core import to_json
 
 from servicekit.api import Service
 from servicekit.api.errors import mistake
 from servicekit.artifacts.artifacts import Artifacts
 from servicekit.artifacts.blocking import Options
 from servicekit.artifacts.bodies import take_body
+from servicekit.artifacts.checked_json import CheckedJson
 from servicekit.artifacts.checks import check_kind, check_media_type, check_tags, write_metadata
 from servicekit.artifacts.file_headers import clean_name
-from servicekit.artifacts.inputs import answered, fields_of_form, read_body, validate
+from servicekit.artifacts.inputs import answered, fields_of_form, use_body, validate
 from servicekit.artifacts.multipart import FormReader
 from servicekit.artifacts.ports import StagedBlob
-from servicekit.artifacts.record import Artifact, Origin
+from servicekit.artifacts.record import MAX_INLINE_BYTES, Artifact, Origin, is_json
 from servicekit.artifacts.responses import ArtifactEnvelope, ArtifactFields
+from servicekit.artifacts.state import state_of
 from servicekit.errors import ContentTooLarge, InvalidContent, MissingExtra
 from servicekit.jobs.threads import call_in_thread
 
@@ -28,6 +33,7 @@ _JSON: Final = "application/json"
 _BYTES: Final = "application/octet-stream"
 # What clients say of any bytes if they are told nothing. A name says more.
 _NO_TYPES: Final = ("", "application/x-www-form-urlencoded", _BYTES)
+_NO_NUMBERS: Final = re.compile(b"NaN|Infinity")
 _FORM_BYTES: Final = 1024 * 1024  # more than all of a form but its file can have: see `multipart`
 
 
@@ -94,16 +100,27 @@ async def _receive_envelope(
     request: Request, service: Service, artifacts: Artifacts, query: Mapping[str, object]
 ) -> Artifact:
     validate(ArtifactFields, query, "query")
-    envelope = await read_body(request, service, ArtifactEnvelope, artifacts.max_data_bytes)
-    said = envelope.model_dump(exclude_unset=True, exclude={"data"})
-    fields = ArtifactFields.model_validate({**query, **said})
-    with answered("body"):
-        return await call_in_thread(_save_value, artifacts, envelope.data, fields)
+    save = partial(_save_envelope, artifacts, state_of(request.app).checked, query)
+    return await use_body(request, service, save, artifacts.max_data_bytes)
+
+
+def _save_envelope(artifacts: Artifacts, checked: CheckedJson, query: Mapping[str, object], body: bytes) -> Artifact:
+    with checked.turn(len(body)):
+        envelope = ArtifactEnvelope.model_validate_json(body)
+        said = envelope.model_dump(exclude_unset=True, exclude={"data"})
+        fields = ArtifactFields.model_validate({**query, **said})
+        artifact = _save_value(artifacts, envelope.data, fields)
+    checked.note(artifact.sha256)
+    return artifact
 
 
 def _save_value(artifacts: Artifacts, value: object, fields: ArtifactFields) -> Artifact:
     options = _options(fields, None, _JSON)
-    options["as_json"] = True
+    # Python's own writer would take several times as long, and nothing else runs meanwhile.
+    text = to_json(value, inf_nan_mode="constants")
+    if len(text) > MAX_INLINE_BYTES and is_json(fields.media_type or _JSON) and not _NO_NUMBERS.search(text):
+        return artifacts.save(text, **options)
+    options["as_json"] = True  # it finds the place of what is no number
     return artifacts.save(value, **options)
 
 
