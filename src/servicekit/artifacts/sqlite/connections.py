@@ -53,11 +53,15 @@ class _Opened:
     def __init__(self) -> None:
         self.writer: Connection | None = None
         self.readers: list[Connection] = []
+        """Those that nobody uses now."""
+        self.is_writing = False
         self._pid = os.getpid()
 
     def close(self) -> None:
+        """Close what nobody uses now. At the end of the program, a thread may still be writing."""
         if self._pid == os.getpid():  # else they are the parent's: see `stores.sqlite.inherited`
-            self.close_writer()
+            if not self.is_writing:
+                self.close_writer()
             while self.readers:
                 self.readers.pop().close()
 
@@ -77,7 +81,6 @@ class IndexConnections:
         weakref.finalize(self, self._opened.close)
         self._changed = threading.Condition()
         self._waiting: deque[_Call[Any]] = deque()
-        self._is_writing = False
         self._was_there = False
 
     def write(self, operation: Operation[R], *, is_first: bool = False) -> R:
@@ -92,7 +95,7 @@ class IndexConnections:
         with self._changed:
             self._waiting.append(call)
             while not call.is_answered:
-                if self._is_writing:
+                if self._opened.is_writing:
                     self._changed.wait()
                 else:
                     self._write_for_all()
@@ -119,20 +122,20 @@ class IndexConnections:
     def close(self) -> None:
         """Close what is open. The next call opens it again, whatever is there then."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._is_writing)
+            self._changed.wait_for(lambda: not self._opened.is_writing)
             self._opened.close()
             self._was_there = False
 
     def _write_for_all(self) -> None:
         """Answer the calls that wait, while others come. Only one thread at a time does this."""
         calls = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_CALLS))]
-        self._is_writing = True
+        self._opened.is_writing = True
         self._changed.release()
         try:
             self._answer(calls)
         finally:
             self._changed.acquire()
-            self._is_writing = False
+            self._opened.is_writing = False
             self._changed.notify_all()
 
     def _take_reader(self) -> Connection:
