@@ -7,7 +7,7 @@
     NotDrained           how a test fails whose jobs do not end
 
 `servicekit.testing.fixtures` has the pytest fixture `jobs`. `servicekit.testing.stores` is the suite for stores,
-`servicekit.testing.runners` the one for runners.
+`servicekit.testing.runners` the one for runners, and `servicekit.testing.artifacts` the ones for places of artifacts.
 
 Time. Jobs really run, and everything that they wait for by time (a delay, the wait before a retry, a time limit, the
 tick of a schedule) waits by the clock. That jumps from one moment at which somebody waits to the next, and rests at
