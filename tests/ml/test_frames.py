@@ -6,6 +6,7 @@ from io import BytesIO
 import pandas as pd
 import pytest
 
+from servicekit.api import Service
 from tests.ml.frames import careful_forest, forest, linear
 from tests.ml.samples import TRAINING, Client, make_app
 
@@ -30,6 +31,13 @@ def test_a_table_is_read_as_json_and_as_parquet(client: Client) -> None:
         predicted = client.predict(model_id)["result"]
         assert predicted["columns"] == ["rain", "sample_0"]
         assert [row[1] for row in predicted["data"]] == [pytest.approx(50), pytest.approx(60)]
+
+
+def test_a_training_finds_its_packages_loaded(client: Client) -> None:
+    """Unless importing them leaves something that makes a fork unsafe. `find_notice` would say so."""
+    client.train(model="linear")
+    scheduler = Service.of(client.app).scheduler  # type: ignore[arg-type] # it is a FastAPI
+    assert scheduler.find_notice() is None
 
 
 def test_a_missing_value_is_sent_as_null(client: Client) -> None:

@@ -34,7 +34,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 # Its parts take a second to import, and every training would. What else the program imports may start threads, and is
 # for the user to choose.
 _SKLEARN: Final = "sklearn"
-_PRELOADED: Final = ("servicekit.api", "servicekit.ml.model", "servicekit.artifacts.artifacts")
+# What the module of a model imports in any case: its process makes the application anew, and with it the routes.
+_PRELOADED: Final = ("servicekit.ml.feature", "servicekit.artifacts.routes", "servicekit.ml.model")
+_OF_FASTAPI: Final = "pydantic.v1"  # FastAPI imports it with its first route
 
 
 class Model:
@@ -135,6 +137,8 @@ class Model:
                 sentence = f"The model has no function to {role}: decorate one with @model.{role}."
                 raise ConfigurationError("model", self, sentence=sentence)
         modules = [*_PRELOADED, *self._serializer.prepare()]
+        if _OF_FASTAPI in sys.modules:
+            modules.append(_OF_FASTAPI)
         if not any(function.needs_pandas for function in self._functions.values()):
             return modules
         check_pandas("A model that works with DataFrames")

@@ -75,7 +75,7 @@ def add_model_routes(app: FastAPI) -> None:
 
 
 class ModelService:
-    """What the routes need: a dependency."""
+    """What the routes need."""
 
     def __init__(self, request: Request) -> None:
         app = request.app
@@ -92,7 +92,11 @@ class ModelService:
         return await read_request(kind, request, self.service, self.artifacts.max_data_bytes)
 
 
-_Models = Annotated[ModelService, Depends(ModelService)]
+async def _get_model_service(request: Request) -> ModelService:
+    return ModelService(request)  # not the class itself: FastAPI would call it in a thread, for every request
+
+
+_Models = Annotated[ModelService, Depends(_get_model_service)]
 
 
 def _router() -> APIRouter:
