@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from servicekit import Retention
+from servicekit import Retention, create_scheduler
 from servicekit.api import Service, ServiceBuilder, ServiceInfo
-from servicekit.artifacts import ArtifactBounds, ArtifactRetention, Artifacts
+from servicekit.artifacts import ArtifactBounds, ArtifactRetention, Artifacts, expiry
 from servicekit.artifacts.expiry import drop_expired
 from servicekit.errors import ConfigurationError
 from tests.artifacts.served import URL, connect, files_in, service
@@ -42,11 +42,12 @@ def test_what_is_too_old_goes(artifacts: Artifacts) -> None:
     assert drop(artifacts, max_age=AT_ONCE) == []
 
 
-def test_the_oldest_go_first_if_there_is_too_much(artifacts: Artifacts) -> None:
-    for number in range(1_200):  # more than one page
+def test_the_oldest_go_first_if_there_is_too_much(artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiry, "_BATCH", 3)  # so that there are several pages
+    for number in range(10):
         artifacts.save(b"%04d" % number)
-    assert drop(artifacts, max_bytes=12) == [b"1197", b"1198", b"1199"]
-    assert drop(artifacts, max_bytes=11) == [b"1198", b"1199"]
+    assert drop(artifacts, max_bytes=12) == [b"0007", b"0008", b"0009"]
+    assert drop(artifacts, max_bytes=11) == [b"0008", b"0009"]
     assert files_in(artifacts) == sorted(
         f"blobs/{each.sha256[:2]}/{each.sha256}" for each in artifacts.list().artifacts
     )
@@ -146,29 +147,44 @@ async def test_a_job_that_is_deleted_as_the_service_stops_takes_its_artifacts_al
     assert (await artifacts.aio.list()).artifacts == ()
 
 
-@pytest.mark.parametrize("jobs", ["memory", "sqlite"])
-async def test_what_is_kept_with_a_job_goes_when_retention_drops_the_job(tmp_path: Path, jobs: str) -> None:
-    # The retention of artifacts drops nothing here. It lets the service look after its jobs all the time.
-    artifacts = Artifacts(
-        tmp_path / "artifacts", retention=ArtifactRetention(by_kind={"none": ArtifactBounds(max_age=AT_ONCE)})
-    )
+OFTEN = ArtifactRetention(by_kind={"none": ArtifactBounds(max_age=AT_ONCE)})
+"""It drops nothing here, and lets the service look after its jobs all the time."""
+
+
+async def test_what_is_kept_with_a_job_goes_when_retention_drops_the_job(tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path, retention=OFTEN)
 
     async def make() -> None:
         await artifacts.aio.save("with the job", keep="job")
         await artifacts.aio.save("kept")
 
-    url = "memory://" if jobs == "memory" else f"sqlite:///{tmp_path / 'jobs.db'}"
-    builder = ServiceBuilder(info=ServiceInfo(display_name="Short")).with_feature(artifacts)
-    app = builder.with_jobs(url=url, retention=Retention(max_age=timedelta(milliseconds=1))).build()
+    builder = ServiceBuilder(info=ServiceInfo(display_name="Short")).with_artifacts(artifacts)
+    app = builder.with_jobs(url="memory://", retention=Retention(max_age=timedelta(milliseconds=1))).build()
     async with connect(app):
         await Service.of(app).scheduler.add_job(make)
         await until(lambda: [artifacts.load(each.id) for each in artifacts.list().artifacts] == ["kept"])
 
 
+async def test_what_is_kept_with_a_job_goes_when_another_process_deletes_the_job(tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path / "artifacts", retention=OFTEN)
+    url = f"sqlite:///{tmp_path / 'jobs.db'}"
+
+    async def make() -> None:
+        await artifacts.aio.save("with the job", keep="job")
+        await artifacts.aio.save("kept")
+
+    app = service(artifacts, jobs_url=url)
+    async with connect(app), create_scheduler(url, run_jobs=False) as other:
+        scheduler = Service.of(app).scheduler
+        job_id = await scheduler.add_job(make)
+        await scheduler.wait(job_id)
+        await other.delete(job_id)  # nobody tells the listeners of the service
+        await until(lambda: [artifacts.load(each.id) for each in artifacts.list().artifacts] == ["kept"])
+
+
 async def test_jobs_of_another_process_in_memory_are_left_alone(tmp_path: Path) -> None:
     """Each process of a service with `memory://` knows only its own jobs, and all have the same artifacts."""
-    often = ArtifactRetention(by_kind={"none": ArtifactBounds(max_age=AT_ONCE)})
-    one, other = Artifacts(tmp_path), Artifacts(tmp_path, retention=often)
+    one, other = Artifacts(tmp_path), Artifacts(tmp_path, retention=OFTEN)
 
     async def make() -> str:
         return (await one.aio.save("with the job", keep="job")).id
