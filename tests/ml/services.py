@@ -7,9 +7,9 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from servicekit.api import Feature, ServiceBuilder
+from servicekit.api import ServiceBuilder
 from servicekit.artifacts import Artifacts
-from servicekit.ml import MLServiceInfo
+from servicekit.ml import CommandModel, MLServiceInfo, Model
 
 PATIENCE_SECONDS = 60
 
@@ -75,7 +75,7 @@ class ModelClient:
 
 
 @contextmanager
-def run_models(folder: Path, *models: Feature, info: MLServiceInfo | None = None) -> Iterator[ModelClient]:
+def run_models(folder: Path, *models: Model | CommandModel, info: MLServiceInfo | None = None) -> Iterator[ModelClient]:
     """A client of a service with these models."""
     artifacts = Artifacts(folder / "artifacts")
     builder = ServiceBuilder(info=info or MLServiceInfo(display_name="Model"))

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from servicekit.api import Feature
-from servicekit.ml import AssessedStatus, MLServiceInfo, ModelMetadata, PeriodType
+from servicekit.ml import AssessedStatus, CommandModel, MLServiceInfo, Model, ModelMetadata, PeriodType
 from tests.ml.chap_client import ChapClient
 from tests.ml.command_models import failing, means
 from tests.ml.python_model import means_in_python
@@ -23,7 +22,7 @@ INFO = MLServiceInfo(
 
 
 @pytest.mark.parametrize("model", [means_in_python, means], ids=["Model", "CommandModel"])
-def test_chap_finds_trains_and_uses_a_model(tmp_path: Path, model: Feature) -> None:
+def test_chap_finds_trains_and_uses_a_model(tmp_path: Path, model: Model | CommandModel) -> None:
     with run_models(tmp_path, model, info=INFO) as client:
         chap = ChapClient(client.http)
         assert chap.is_healthy()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from servicekit.artifacts import Artifacts
+    from servicekit.ml import CommandModel, Model
     from servicekit.tasks import Tasks
 
 P = ParamSpec("P")
@@ -95,7 +96,7 @@ class ServiceBuilder:
         """Offer functions and commands by name: see `servicekit.tasks.Tasks`."""
         return self.with_feature(tasks)
 
-    def with_ml(self, *models: Feature) -> Self:
+    def with_ml(self, *models: "Model | CommandModel") -> Self:
         """Train models and predict with them: see `servicekit.ml.Model` and `servicekit.ml.CommandModel`."""
         for model in models:
             self.with_feature(model)

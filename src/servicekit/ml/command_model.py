@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from importlib import import_module
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final, Unpack
 
@@ -71,6 +72,8 @@ _STOP_SHARE: Final = 0.8
 _MAX_NAMED: Final = 5  # of the files that are not kept: a line of the log stays short
 
 _log = logging.getLogger("servicekit.ml")
+
+_FEATURE: Final = "servicekit.ml.feature"
 
 
 class CommandModel:
@@ -151,14 +154,12 @@ class CommandModel:
         )
 
     def install(self, app: "FastAPI") -> None:
-        from servicekit.ml.feature import install_learner  # a job's own process needs no FastAPI
-
-        install_learner(app, self, [self._module])
+        # By its name: that module knows all of the api, and a job's own process has no use for it.
+        import_module(_FEATURE).install_learner(app, self, [self._module])
 
     def lifespan(self, app: "FastAPI") -> AbstractAsyncContextManager[None]:
-        from servicekit.ml.feature import run_learners
-
-        return run_learners(app)
+        around: AbstractAsyncContextManager[None] = import_module(_FEATURE).run_learners(app)
+        return around
 
     def prepare(self) -> Sequence[str]:
         """See `Learner`. A program that is not installed is only a warning: jobs may run in other processes."""

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from servicekit.artifacts import Artifact, Table
@@ -37,6 +38,8 @@ _SKLEARN: Final = "sklearn"
 # What the module of a model imports in any case: its process makes the application anew, and with it the routes.
 _PRELOADED: Final = ("servicekit.ml.feature", "servicekit.artifacts.routes", "servicekit.ml.model")
 _OF_FASTAPI: Final = "pydantic.v1"  # FastAPI imports it with its first route
+
+_FEATURE: Final = "servicekit.ml.feature"
 
 
 class Model:
@@ -122,14 +125,12 @@ class Model:
         return self._add("validate", function)
 
     def install(self, app: "FastAPI") -> None:
-        from servicekit.ml.feature import install_learner  # a job's own process needs no FastAPI
-
-        install_learner(app, self, {function.module for function in self._functions.values()})
+        # By its name: that module knows all of the api, and a job's own process has no use for it.
+        import_module(_FEATURE).install_learner(app, self, {function.module for function in self._functions.values()})
 
     def lifespan(self, app: "FastAPI") -> AbstractAsyncContextManager[None]:
-        from servicekit.ml.feature import run_learners
-
-        return run_learners(app)
+        around: AbstractAsyncContextManager[None] = import_module(_FEATURE).run_learners(app)
+        return around
 
     def prepare(self) -> Sequence[str]:
         for role in ("train", "predict"):
