@@ -8,4 +8,9 @@
 `python -m tests.crash --seconds 600 --seed 1`, or `make crash-test SECONDS=600`, runs it for as long as one likes and
 prints the figures; `test_crash.py` is a short form of it. Randomness comes from one seed; what the scheduler of the
 operating system makes of it is another matter, so that a seed helps and does not repeat.
+
+Jobs, commands, trainings and clients also keep artifacts, with the same contents again and again, and clients delete
+some. In the end every row must have its content, every completed job its artifact, and after a sweep no blob may be
+without a row. With `--uploads`, thirty clients do little else than to upload megabytes and to train models, at four
+services.
 """

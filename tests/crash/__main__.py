@@ -3,12 +3,13 @@
 import argparse
 import asyncio
 import random
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.crash.checks import Findings, check
-from tests.crash.storm import Storm
+from tests.crash.checks import check
+from tests.crash.storm import Storm, StormOfUploads
 
 
 def main() -> None:
@@ -16,12 +17,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--kills", type=int, help="end before that, after so many kills")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    parser.add_argument("--uploads", action="store_true", help="many uploads and trainings at four services instead")
     parser.add_argument("--folder", type=Path, help="where to leave the files; else they are removed if all is well")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="crash-test-"))
     folder.mkdir(parents=True, exist_ok=True)
     print(f"seed {options.seed}, files in {folder}", flush=True)
-    findings = asyncio.run(_run(folder, options.seed, options.seconds, options.kills))
+    storm = (StormOfUploads if options.uploads else Storm)(folder, options.seed)
+    asyncio.run(storm.rage(options.seconds, lambda: bool(options.kills) and storm.story.kills >= options.kills))
+    findings = check(storm)
     for name, value in findings.figures.items():
         print(f"{name}: {value}")
     print(f"violations: {len(findings.problems)}")
@@ -30,15 +34,7 @@ def main() -> None:
     if findings.problems:
         sys.exit(1)
     if options.folder is None:
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
-
-
-async def _run(folder: Path, seed: int, seconds: float, kills: int | None) -> Findings:
-    storm = Storm(folder, seed)
-    await storm.rage(seconds, lambda: kills is not None and storm.story.kills >= kills)
-    return check(storm)
+        shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from servicekit.jobs.status import TRANSITIONS
+from tests.crash.keeping import check_artifacts
 from tests.crash.members import MAX_CONCURRENCY, Place
 from tests.crash.readers import Reader, Seen
 from tests.crash.storm import Storm
@@ -63,7 +64,10 @@ def check(storm: Storm) -> Findings:
     problems += [f"left behind: {path.name}" for path in storm.place.folder.glob("*-process-*")]
     problems += [f"{left} processes are still on the list"] if left else []
     problems += _check_log(storm.place)
-    findings.figures = _count(storm, jobs, runs) | {"transitions": transitions}
+    story = storm.story
+    kept, wrong = check_artifacts(storm.place.folder, jobs, story.accepted, story.uploaded, story.deleted_artifacts)
+    problems += wrong
+    findings.figures = _count(storm, jobs, runs) | {"transitions": transitions} | kept
     return findings
 
 
@@ -134,13 +138,18 @@ def _check_runs(storm: Storm, jobs: dict[str, sqlite3.Row], runs: list[Run]) -> 
     for job_id, attempts in by_job.items():
         kind = storm.story.accepted.get(job_id)
         problems += [f"{job_id} ({kind}) {problem}" for problem in _check_attempts(attempts, jobs.get(job_id), kind)]
-    completed = [job_id for job_id, job in jobs.items() if job["status"] == "completed"]
+    completed = [job_id for job_id, job in jobs.items() if job["status"] == "completed" and _is_journaled(job)]
     problems += [f"{job_id} is completed and has never run" for job_id in completed if job_id not in by_job]
     keyed = [run for run in runs if storm.story.accepted.get(run.job_id) in KEYED]
     problems += ["two jobs with one key have run at once"] if _most_at_once(keyed) > 1 else []
     problems += _check_ticks(jobs)
     most = _most_at_once(runs)
     return problems + ([f"{most} jobs have run at once"] if most > MAX_CONCURRENCY else [])
+
+
+def _is_journaled(job: sqlite3.Row) -> bool:
+    """Whether its runs are in the journal: all but those of models, whose functions are not told where it is."""
+    return "model" not in (job["target"] or "")
 
 
 def _check_ticks(jobs: dict[str, sqlite3.Row]) -> list[str]:
@@ -230,6 +239,8 @@ def _count(storm: Storm, jobs: dict[str, sqlite3.Row], runs: list[Run]) -> dict[
         "cancels asked": len(story.canceled),
         "deletions asked": len(story.deleted),
         "idempotency keys": len(story.keys),
+        "uploads begun": story.uploads_begun,
+        "most uploads at once": story.most_uploads_at_once,
         "readers": len(story.readers),
         "readers that reconnected": sum(reader.connections > 1 for reader in story.readers),
         "readers' ends": dict(Counter(str(reader.end) for reader in story.readers)),

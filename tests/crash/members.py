@@ -25,7 +25,9 @@ from servicekit import Every, Retention, Scheduler, create_scheduler
 from servicekit.api import JobSubmitted, ServiceBuilder, ServiceInfo, SubmitJob
 from servicekit.api.dependencies import SchedulerDependency
 from servicekit.errors import StoreUnavailable
-from tests.crash.targets import KINDS, MEMBER, SCHEDULE, WEIGHTS, append_line, find_call, tick
+from tests.crash.journal import MEMBER, append_line
+from tests.crash.keeping import artifacts_at, make_tasks, model
+from tests.crash.targets import KINDS, SCHEDULE, WEIGHTS, find_call, tick
 
 MAX_CONCURRENCY: Final = 16
 GRACE_SECONDS: Final = 0.3
@@ -33,7 +35,9 @@ LONGEST_JOB_SECONDS: Final = 0.8
 _KEEP_ALL: Final = Retention(max_age=None, max_count=None, max_result_bytes=None)
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([__name__])
+# With what features import when they are installed, which would else take each service a second.
+_ROUTES: Final = [f"servicekit.{module}" for module in ("artifacts.routes", "tasks.routes", "ml.routes", "ml.feature")]
+_context.set_forkserver_preload([__name__, "servicekit.stores.sqlite.store", "pydantic.v1", *_ROUTES])
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,9 @@ def create_app(place: Place) -> FastAPI:
         ServiceBuilder(info=ServiceInfo(display_name="Crash test"))
         .with_jobs(url=place.url, max_concurrency=MAX_CONCURRENCY, shutdown_grace=GRACE_SECONDS, retention=_KEEP_ALL)
         .with_health()
+        .with_artifacts(artifacts_at(place.folder))
+        .with_tasks(make_tasks(place.folder))
+        .with_ml(model)
         .with_schedule(SCHEDULE, Every(1), tick, str(place.journal), 0.0)
         .build()
     )

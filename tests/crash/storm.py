@@ -5,16 +5,17 @@ import random
 import signal
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, ClassVar, Final
 
 import httpx
 
 from servicekit import create_scheduler
 from servicekit.errors import JobNotFound
+from tests.crash.keeping import CONTENTS, hash_of
 from tests.crash.members import Member, Members, Place, random_kind, random_seconds
 from tests.crash.readers import Reader
 
@@ -39,6 +40,12 @@ class Story:
     canceled: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
     """Jobs whose deletion was asked for, whether that was answered or not."""
+    uploaded: dict[str, str] = field(default_factory=dict)
+    """The hash of each upload that was acknowledged."""
+    deleted_artifacts: set[str] = field(default_factory=set)
+    """Artifacts whose deletion was asked for, whether that was answered or not."""
+    uploads_begun: int = 0
+    most_uploads_at_once: int = 0
     readers: list[Reader] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     kills: int = 0
@@ -49,6 +56,11 @@ class Story:
 class Storm:
     """Random processes, random signals, random requests, for a time; then calm."""
 
+    slots: ClassVar[Sequence[str]] = SLOTS
+    clients: ClassVar[int] = _CLIENTS
+    mean_life_seconds: ClassVar[float] = _MEAN_LIFE_SECONDS
+    largest_upload: ClassVar[int] = 300_000
+
     def __init__(self, folder: Path, seed: int) -> None:
         self.place = Place(folder)
         self.story = Story()
@@ -58,14 +70,16 @@ class Storm:
         self._reading: set[asyncio.Task[None]] = set()
         self._keys = 0
         self._waiting = 0
+        self._uploading = 0
+        self._config_id: str | None = None
 
     async def rage(self, seconds: float, is_enough: Callable[[], bool] = lambda: False) -> None:
         """Go on for this long, or until there was enough of it; then let everything come to its end."""
         async with httpx.AsyncClient(timeout=30) as self._http, asyncio.TaskGroup() as self._readers:
             async with asyncio.TaskGroup() as tasks:
-                for kind in SLOTS:
+                for kind in self.slots:
                     tasks.create_task(self._fill_slot(kind))
-                clients = [tasks.create_task(self._be_client()) for _ in range(_CLIENTS)]
+                clients = [tasks.create_task(self._be_client()) for _ in range(self.clients)]
                 tasks.create_task(self._watch_load())
                 await self._wait_for_end(time.monotonic() + seconds, is_enough)
                 self._is_calm.set()
@@ -103,7 +117,7 @@ class Storm:
                 await self._pass(self._chance.uniform(0, 0.4))  # it may not even have begun
             else:
                 await starting
-                await self._pass(self._chance.expovariate(1 / _MEAN_LIFE_SECONDS))
+                await self._pass(self._chance.expovariate(1 / self.mean_life_seconds))
             await self._end(member)
             await starting
 
@@ -146,22 +160,26 @@ class Storm:
 
     async def _be_client(self) -> None:
         """Ask for one thing after the other."""
-        actions: list[Callable[[], Awaitable[object]]] = [
-            self._submit, self._submit_with_key, self._cancel, self._delete, self._look,
-        ]  # fmt: skip
+        actions = self._actions()
         while not self._is_calm.is_set():
             await self._pass(self._chance.uniform(0, 0.08))
-            action = self._chance.choices(actions, [12, 2, 1, 1, 2])[0]
+            (action,) = self._chance.choices(list(actions), list(actions.values()))
             try:
                 await action()
             except httpx.TransportError:
                 await asyncio.sleep(0.01)  # the service is dead, and may not be known to be for a moment
 
-    async def _request(self, method: str, path: str, *expected: int, **options: object) -> httpx.Response | None:
+    def _actions(self) -> dict[Callable[[], Awaitable[object]], int]:
+        """What a client asks for, and how often."""
+        return {
+            self._submit: 12, self._submit_with_key: 2, self._cancel: 1, self._delete: 1, self._look: 2,
+            self._upload: 3, self._delete_artifact: 1, self._read_artifact: 1, self._execute: 2, self._train: 1,
+        }  # fmt: skip
+
+    async def _request(self, method: str, path: str, *expected: int, **options: Any) -> httpx.Response | None:
         member = await self.members.find_service()
         url = f"http://127.0.0.1:{member.port}{path}"
-        headers = options.get("headers")
-        response = await self._http.request(method, url, headers=headers if isinstance(headers, dict) else None)
+        response = await self._http.request(method, url, **options)
         if response.status_code in expected:
             return response
         if response.status_code != 503:
@@ -208,6 +226,62 @@ class Storm:
         if job_id is not None and job_id not in self._keyed():
             self.story.deleted.add(job_id)
             await self._request("DELETE", f"/api/v1/jobs/{job_id}", 204, 404)
+
+    async def _upload(self) -> None:
+        """A content that others upload and save as well, or one of its own."""
+        own = self._chance.randbytes(8) * self._chance.randrange(1, self.largest_upload // 8)
+        content = self._chance.choice([*CONTENTS, own, own, own])
+        self.story.uploads_begun += 1
+        self._uploading += 1
+        self.story.most_uploads_at_once = max(self.story.most_uploads_at_once, self._uploading)
+        try:
+            response = await self._request("POST", "/api/v1/artifacts/$upload?kind=upload", 201, content=content)
+        finally:
+            self._uploading -= 1
+        if response is not None:
+            self.story.uploaded[response.json()["id"]] = hash_of(content)
+
+    async def _delete_artifact(self) -> None:
+        artifact_id = self._any_artifact()
+        if artifact_id is not None:
+            self.story.deleted_artifacts.add(artifact_id)
+            await self._request("DELETE", f"/api/v1/artifacts/{artifact_id}", 204, 404)
+
+    async def _read_artifact(self) -> None:
+        artifact_id = self._any_artifact()
+        if artifact_id is None:
+            return
+        response = await self._request("GET", f"/api/v1/artifacts/{artifact_id}/$download", 200, 404)
+        if response is None or artifact_id in self.story.deleted_artifacts:
+            return
+        if response.status_code == 404:
+            self.story.problems.append(f"{artifact_id} was uploaded and is not there")
+        elif hash_of(response.content) != self.story.uploaded[artifact_id]:
+            self.story.problems.append(f"{artifact_id} is given with another content")
+
+    def _any_artifact(self) -> str | None:
+        newest = list(self.story.uploaded)[-30:]
+        return self._chance.choice(newest) if newest else None
+
+    async def _execute(self) -> None:
+        parameters = {"journal": str(self.place.journal), "seconds": random_seconds(self._chance)}
+        await self._begin("script", "/api/v1/tasks/script/$execute", {"parameters": parameters})
+
+    async def _train(self) -> None:
+        if self._config_id is None:
+            body = {"name": "crash test", "data": {"prediction_periods": 3}}
+            response = await self._request("POST", "/api/v1/configs", 201, json=body)
+            self._config_id = None if response is None else response.json()["id"]
+            return
+        rows = [["2026-01", "north", self._chance.randrange(100)] for _ in range(100)]
+        data = {"columns": ["time_period", "location", "disease_cases"], "data": rows}
+        await self._begin("training", "/api/v1/ml/$train", {"config_id": self._config_id, "data": data})
+
+    async def _begin(self, kind: str, path: str, body: dict[str, object]) -> None:
+        if self._waiting <= _MOST_WAITING:
+            response = await self._request("POST", path, 202, json=body)
+            if response is not None:
+                self.story.accepted[response.json()["job_id"]] = kind
 
     def _keyed(self) -> set[str]:
         """A key lives as long as its job: those jobs are left alone, so that it can be said what a key must give."""
@@ -264,3 +338,15 @@ class Storm:
 async def _quietly(reading: Coroutine[object, object, None]) -> None:
     with suppress(asyncio.CancelledError):
         await reading
+
+
+class StormOfUploads(Storm):
+    """Many uploads of megabytes and many trainings at once, at four services, which are killed one after the other."""
+
+    slots = ("service",) * 4
+    clients = 30
+    mean_life_seconds = 4.0
+    largest_upload = 20_000_000
+
+    def _actions(self) -> dict[Callable[[], Awaitable[object]], int]:
+        return {self._upload: 20, self._train: 6, self._read_artifact: 3, self._delete_artifact: 1}

@@ -1,44 +1,18 @@
 """What the jobs of the crash test do. Each notes in the journal when an attempt starts, and how it ends."""
 
 import asyncio
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from servicekit import Command, Retry, current_job, job_options
 from servicekit.jobs.submission import JobTarget
+from tests.crash.journal import PROGRAM, journaled
+from tests.crash.keeping import keep_blob, keep_in_process, keep_note
 
 KEY: Final = "one at a time"
-MEMBER: Final = "CRASH_TEST_MEMBER"
-"""The environment's variable with the name of this process."""
-
-
-@contextmanager
-def journaled(journal: str) -> Iterator[None]:
-    """Note that the attempt starts, and whether it returned or raised. What is missing did not live to say it."""
-    job = current_job()
-    note = partial(append_line, Path(journal), job.id, job.attempt, os.environ[MEMBER])
-    note("start", time.monotonic_ns())
-    try:
-        yield
-    except BaseException:
-        note("raised", time.monotonic_ns())
-        raise
-    note("returned", time.monotonic_ns())
-
-
-def append_line(path: Path, *words: object) -> None:
-    """One write, so that lines of several processes do not mix. A killed process does not lose what it has written."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    try:
-        os.write(descriptor, f"{' '.join(map(str, words))}\n".encode())
-    finally:
-        os.close(descriptor)
 
 
 async def quick(journal: str, _seconds: float) -> None:
@@ -132,33 +106,21 @@ def _closure(journal: str, seconds: float) -> JobTarget:
     return closure
 
 
-# A program that notes what `journaled` would, and leaves the sleeping to a child.
-_PROGRAM: Final = """
-import os, subprocess, sys, time
-def note(what):
-    words = os.environ["SERVICEKIT_JOB_ID"], os.environ["SERVICEKIT_ATTEMPT"], os.environ["CRASH_TEST_MEMBER"], what
-    journal = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(journal, f"{' '.join(words)} {time.monotonic_ns()}\\n".encode())
-note("start")
-subprocess.run(["sleep", sys.argv[2]])
-note("returned")
-"""
-
-
 def _command(journal: str, seconds: float) -> JobTarget:
-    return Command([sys.executable, "-S", "-E", "-c", _PROGRAM, journal, str(seconds)])
+    return Command([sys.executable, "-S", "-E", "-c", PROGRAM, journal, str(seconds)])
 
 
 _IMPORTABLE: Final[dict[str, Callable[[str, float], object]]] = {
     target.__name__: target
     for target in (
         quick, slow, report, fail, thread, stubborn, once, once_in_thread, process, flaky, keyed, keyed_in_thread,
+        keep_note, keep_blob, keep_in_process,
     )
 }  # fmt: skip
 _LOCAL: Final[dict[str, Callable[[str, float], JobTarget]]] = {"closure": _closure, "coroutine": slow}
 
 KINDS: Final = (*_IMPORTABLE, *_LOCAL, "command")
-WEIGHTS: Final = (8, 4, 3, 2, 3, 1, 3, 2, 2, 3, 2, 2, 2, 1, 2)
+WEIGHTS: Final = (8, 4, 3, 2, 3, 1, 3, 2, 2, 3, 2, 2, 3, 3, 2, 2, 1, 2)
 PLANNED: Final = ("fail", "flaky", "keyed_in_thread")
 """Those that may fail because they were told to."""
 KEYED: Final = ("keyed", "keyed_in_thread")

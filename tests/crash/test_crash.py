@@ -1,5 +1,6 @@
 """The crash test in a short form: see the package."""
 
+import asyncio
 import random
 from pathlib import Path
 
@@ -22,7 +23,7 @@ async def test_nothing_is_lost_or_run_twice_while_processes_are_killed(tmp_path:
         return storm.story.kills >= KILLS and any(reader.connections > 1 for reader in storm.story.readers)
 
     await storm.rage(MOST_SECONDS, is_enough)
-    findings = check(storm)
+    findings = await asyncio.to_thread(check, storm)  # it reads files, and artifacts do not let it do so here
     print(findings.figures)
     assert findings.problems == []
     assert is_enough()
