@@ -14,7 +14,7 @@ from benchmarks.against import checked_out
 from benchmarks.cases import CASES
 from benchmarks.contestants import CLIENTS_CORE, Contestants, pin_to
 from benchmarks.figures import Table
-from benchmarks.peer import EMBEDDED, SERVICEKIT, find_available
+from benchmarks.peer import EMBEDDED, MODULES, SERVICEKIT, find_available
 
 
 def main() -> None:
@@ -59,7 +59,8 @@ def find_contestants(options: argparse.Namespace, older_source: Path | None) -> 
         return Contestants(None, older_source=older_source)
     peer = dict(find_available((SERVICEKIT,), create=not options.quick))
     embedded = dict(find_available(EMBEDDED, create=not options.quick))
-    return Contestants(peer.get(SERVICEKIT.name), embedded, older_source)
+    modules = dict(find_available((MODULES,), create=not options.quick))
+    return Contestants(peer.get(SERVICEKIT.name), embedded, older_source, modules.get(MODULES.name))
 
 
 def describe_environment() -> dict[str, str]:
@@ -73,7 +74,7 @@ def describe_environment() -> dict[str, str]:
         "packages": ", ".join(f"{name} {version(name)}" for name in packages),
         "sqlite": sqlite3.sqlite_version,
         "commit": describe_commit(),
-        "peers": ", ".join(peer.requirement for peer in (SERVICEKIT, *EMBEDDED)),
+        "peers": ", ".join(peer.requirement for peer in (SERVICEKIT, MODULES, *EMBEDDED)),
     }
 
 

@@ -18,9 +18,13 @@ _OPENED_AT_ONCE = 200
 _RUNNING, _ENDED = b'running"', b'completed"'
 
 
-def request_of(method: str, path: str) -> bytes:
-    length = "Content-Length: 0\r\n" if method == "POST" else ""
-    return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{length}\r\n".encode()
+def request_of(
+    method: str, path: str, body: bytes = b"", media_type: str = "application/json", **headers: str
+) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *(f"{name}: {value}" for name, value in headers.items())]
+    if method == "POST":
+        lines += [f"Content-Type: {media_type}"] * bool(body) + [f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def length_of_response(data: bytes) -> int | None:
@@ -53,15 +57,30 @@ class Connection:
     def post(self, path: str) -> Any:
         return json.loads(self.exchange(request_of("POST", path)))
 
+    def count(self, request: bytes) -> int:
+        """Send a request; how many bytes the body of its answer has, without keeping them."""
+        self._socket.sendall(request)
+        head, length = b"", None
+        while length is None:
+            head += self._receive()
+            length = length_of_response(head)
+        received = len(head)
+        while received < length:
+            received += len(self._receive())
+        return length - head.index(b"\r\n\r\n") - 4
+
+    def _receive(self) -> bytes:
+        chunk = self._socket.recv(1 << 20)
+        if not chunk:
+            raise ConnectionError("closed before the answer was complete")
+        return chunk
+
     def exchange(self, request: bytes) -> bytes:
         """Send a request; the body of its answer."""
         self._socket.sendall(request)
         data, length = b"", None
         while length is None or len(data) < length:
-            chunk = self._socket.recv(1 << 20)
-            if not chunk:
-                raise ConnectionError("closed before the answer was complete")
-            data += chunk
+            data += self._receive()
             length = length or length_of_response(data)
         return data.partition(b"\r\n\r\n")[2]
 

@@ -73,6 +73,8 @@ class Contestants:
     """The interpreters of the peers that keep jobs in a file, by their names."""
     older_source: Path | None = None
     """Our own package as it was at the commit to compare with."""
+    modules_python: str | None = None
+    """The interpreter of the peer that has artifacts and models."""
 
     def __iter__(self) -> Iterator[Contestant]:
         """Ours, the limit, and the peer of our name: all of them have a service and a scheduler in memory."""
@@ -94,6 +96,11 @@ class Contestants:
     @property
     def limit(self) -> Contestant:
         return Contestant(LIMIT, sys.executable)
+
+    @property
+    def with_modules(self) -> list[Contestant]:
+        """Ours, and the peer that has artifacts and models too."""
+        return [self.ours, *([Contestant(PEER, self.modules_python)] if self.modules_python else [])]
 
     @property
     def embedded_peers(self) -> list[Contestant]:

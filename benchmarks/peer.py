@@ -24,6 +24,8 @@ class Peer:
     folder: Path
     python: str | None = None
     """The version that it needs, `3.13` say; by default it gets the interpreter of the benchmarks."""
+    more: tuple[str, ...] = ()
+    """What else its programs here need."""
 
     def find(self, *, create: bool) -> str:
         """Its interpreter. With `create`, its environment is made if there is none, or one of another release."""
@@ -41,7 +43,9 @@ class Peer:
         shutil.rmtree(self.folder, ignore_errors=True)
         try:
             subprocess.run([base, "-m", "venv", self.folder], check=True, stdout=sys.stderr)
-            subprocess.run([python, "-m", "pip", "install", "-qq", self.requirement], check=True, stdout=sys.stderr)
+            subprocess.run(
+                [python, "-m", "pip", "install", "-qq", self.requirement, *self.more], check=True, stdout=sys.stderr
+            )
         except subprocess.CalledProcessError as error:
             raise PeerUnavailableError(f"its installation failed: {error}") from error
 
@@ -56,6 +60,14 @@ class Peer:
 
 
 SERVICEKIT = Peer("peer", "servicekit==3.0.1", _HERE / ".peer", python="3.13")
+MODULES = Peer(
+    "chapkit",
+    "chapkit==2.4.1",
+    _HERE / ".peer-chapkit",
+    python="3.13",
+    more=("pandas>=2.2.3", "scikit-learn>=1.6", "uvicorn[standard]>=0.50"),
+)
+"""It has artifacts and models. Our own modules are measured beside it, over HTTP alone."""
 EMBEDDED = tuple(
     Peer(name, requirement, _HERE / f".peer-{name}")
     for name, requirement in [

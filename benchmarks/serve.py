@@ -1,4 +1,4 @@
-"""One contestant's service under uvicorn: `python -m benchmarks.serve NAME`.
+"""One contestant's service under uvicorn: `python -m benchmarks.serve NAME [APP]`.
 
 Prints its port and ends with its stdin, so that no server is left when the benchmark itself is killed.
 """
@@ -18,7 +18,7 @@ _BACKLOG = 4096
 
 
 def main() -> None:
-    name = sys.argv[1]
+    name = sys.argv[-1]  # of the contestant, unless another application is named
     pin_to(SERVERS_CORE)
     raise_open_files_limit()
     end_with_stdin()

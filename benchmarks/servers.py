@@ -36,6 +36,16 @@ class Server:
         lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
         return sum(int(line.split()[1]) for line in lines if line.startswith(("Anonymous:", "Swap:"))) * 1024
 
+    def reset_peak_bytes(self) -> int:
+        """Forget how much memory it has held at most. How much it holds now."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        return self.peak_bytes()
+
+    def peak_bytes(self) -> int:
+        """How much memory it has held at most since it was asked to forget that, files that it has mapped included."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+
 
 def cpu_seconds_of(pid: int) -> float:
     """CPU time that the threads of a process have used, user and system, to the nanosecond."""
@@ -44,9 +54,9 @@ def cpu_seconds_of(pid: int) -> float:
 
 
 @contextmanager
-def serving(contestant: Contestant, **environment: str) -> Iterator[Server]:
-    """The contestant's service while the block runs; it answers requests from the first line on."""
-    process = contestant.start("benchmarks.serve", **environment)
+def serving(contestant: Contestant, app: str | None = None, **environment: str) -> Iterator[Server]:
+    """The contestant's service, or another `app`, while the block runs; it answers requests from the first line on."""
+    process = contestant.start("benchmarks.serve", *filter(None, [app]), **environment)
     try:
         yield _server_of(process)
     finally:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.cases import (
     across_processes,
+    artifacts,
     busy_service,
     controlled,
     durable_jobs,
@@ -18,11 +19,13 @@ from benchmarks.cases import (
     in_process,
     jobs_kept,
     memory,
+    models,
     over_http,
     reporting,
     restart,
     runners,
     start_up,
+    tasks,
 )
 from benchmarks.contestants import Contestants
 from benchmarks.figures import Figure
@@ -48,6 +51,9 @@ CASES: dict[str, Callable[..., Iterator[Figure]]] = {
     "controlled": controlled.measure,
     "fairness": fairness.measure,
     "start-up": start_up.measure,
+    "artifacts": artifacts.measure,
+    "tasks": tasks.measure,
+    "models": models.measure,
 }
 
 __all__ = ["CASES", "Contestants"]
