@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from servicekit import Retention
 from servicekit.artifacts import Artifacts, Hierarchy, Origin, Table
 from servicekit.artifacts.strict_json import read_json, write_json
 from servicekit.errors import (
@@ -233,6 +234,7 @@ def test_everything_that_is_said_of_an_artifact_comes_back(artifacts: Artifacts)
         ({"tags": ["ok", ""]}, ("tags", 1)),
         ({"tags": ["a\x00"]}, ("tags", 0)),
         ({"tags": [3]}, ("tags", 0)),
+        ({"tags": ["ok", []]}, ("tags", 1)),
         ({"tags": list(map(str, range(51)))}, ("tags",)),
         ({"metadata": []}, ("metadata",)),
         ({"metadata": {1: 2}}, ("metadata",)),
@@ -420,8 +422,9 @@ def test_options_of_nonsense_are_refused() -> None:
             Artifacts(hierarchy=hierarchy)
     with pytest.raises(ConfigurationError, match="share no kind"):
         Artifacts(hierarchy=one).add_hierarchy(other)
-    with pytest.raises(ConfigurationError, match="max_upload_bytes"):
-        Artifacts(max_upload_bytes=0)
+    for options in ({"max_upload_bytes": 0}, {"retention": Retention()}, {"hierarchy": ["model"]}):
+        with pytest.raises(ConfigurationError, match=next(iter(options))):
+            Artifacts(**options)
 
 
 def test_a_process_of_a_job_imports_no_web_framework() -> None:

@@ -15,7 +15,7 @@ from servicekit.artifacts.ports import ArtifactIndex, BlobStore
 from servicekit.artifacts.retention import ArtifactRetention
 from servicekit.artifacts.sqlite.index import SqliteIndex
 from servicekit.artifacts.storage import ArtifactStorage
-from servicekit.errors import check_count
+from servicekit.errors import ConfigurationError, check_count
 from servicekit.jobs.this_process import this_process
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class Artifacts(BlockingArtifacts):
         check_hierarchies(self._hierarchies)
         check_count("max_upload_bytes", max_upload_bytes)
         check_count("max_data_bytes", max_data_bytes)
+        if retention is not None and not isinstance(retention, ArtifactRetention):  # that of jobs is another one
+            raise ConfigurationError("retention", retention, "an ArtifactRetention, or None")
 
     @classmethod
     def at(cls, address: str) -> "Artifacts":

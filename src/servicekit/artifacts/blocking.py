@@ -94,11 +94,11 @@ class BlockingArtifacts:
         text, and never a path. A DataFrame is saved as a Parquet file if pyarrow is there, else as a `Table`.
 
         JSON is strict: NaN and infinite numbers are `InvalidContent`, which names their place, and so is what is nested
-        more than 200 deep.
+        more than 200 deep. Bytes and texts are kept as they are, whatever `media_type` says, unless `as_json` is given.
 
         Within a job, the artifact has the job's id and the number of the attempt. `ArtifactConflict` if there is an
         artifact with this `id`, unless an earlier attempt of this job has saved it: then the new one takes its place.
-        So that is also for a kind that a `Hierarchy` has at another place. `ArtifactNotFound` if there is no `parent`.
+        `ArtifactConflict` also for a kind that a `Hierarchy` has elsewhere; `ArtifactNotFound` if there is no `parent`.
         """
         storage = self._open("save")
         found = describe_content(content, as_json=options.get("as_json", False))

@@ -52,10 +52,11 @@ def check_tags(tags: object) -> tuple[str, ...]:
     """Return the tags, each once; `InvalidContent` unless they are short texts."""
     if isinstance(tags, str) or not isinstance(tags, Iterable):
         raise InvalidContent(("tags",), "it must be a list of texts")
-    found = tuple(dict.fromkeys(tags))
-    for place, tag in enumerate(found):
+    given = list(tags)
+    for place, tag in enumerate(given):
         if not tag or not is_short_text(tag):
             raise InvalidContent(("tags", place), f"it must be one line of 1 to {MAX_TEXT_CHARACTERS} characters")
+    found = tuple(dict.fromkeys(given))
     if len(found) > MAX_TAGS:
         raise InvalidContent(("tags",), f"there are more than {MAX_TAGS}")
     return found

@@ -39,7 +39,9 @@ class Hierarchy:
 
 
 def check_hierarchies(hierarchies: Sequence[Hierarchy]) -> None:
-    """`ConfigurationError` if two hierarchies have the same name or share a kind."""
+    """`ConfigurationError` if they are none, have the same name, or share a kind."""
+    if not all(isinstance(each, Hierarchy) for each in hierarchies):
+        raise ConfigurationError("hierarchy", hierarchies, "a Hierarchy, or a list of them")
     names = [each.name for each in hierarchies]
     if len(set(names)) < len(names):
         raise ConfigurationError("hierarchy", names, "hierarchies with different names")
