@@ -30,9 +30,9 @@ class Login(BaseModel):
     password: SecretStr
 
 
-def serve(tasks: Tasks) -> TestClient:
+def serve(tasks: Tasks, url: str = "memory://") -> TestClient:
     """A client of a service with these tasks, which keeps artifacts beside their file."""
-    builder = ServiceBuilder(info=ServiceInfo(display_name="Any")).with_jobs()
+    builder = ServiceBuilder(info=ServiceInfo(display_name="Any")).with_jobs(url=url)
     return TestClient(builder.with_tasks(tasks).with_artifacts(Artifacts(tasks.path.parent / "artifacts")).build())
 
 
@@ -277,6 +277,25 @@ def test_a_failed_attempt_is_followed_by_another_with_an_artifact_of_its_own(tas
         saved = (client.get(f"/api/v1/artifacts?job={run.record['id']}")).json()
     assert (run.record["status"], run.artifact["stdout"]) == ("completed", "True\n")
     assert [each["attempt"] for each in saved] == [2, 1]
+
+
+def test_a_command_is_kept_in_a_file_so_that_any_process_can_run_it(tmp_path: Path) -> None:
+    tasks = Tasks(tmp_path / "tasks.db")
+    tasks.add_command("login", [*PYTHON, SHOW, "{user}"], parameters=Login, env={"PASSWORD": "{password}"})
+    parameters, key = {"user": "ada", "password": "open-sesame"}, {"Idempotency-Key": "once"}
+    with serve(tasks, f"sqlite:///{tmp_path / 'jobs.db'}") as client:
+        path = f"{TASKS}/login/$execute"
+        answers = [client.post(path, json={"parameters": parameters}, headers=key) for _ in range(2)]
+        (job_id,) = {answer.json()["job_id"] for answer in answers}
+        run = look(client, job_id)
+        again = client.post(f"/api/v1/jobs/{job_id}/$retry").json()["job_id"]
+        repeated = look(client, again)
+        other = client.post(path, json={"parameters": {**parameters, "user": "eve"}}, headers=key)
+    assert run.record["restart_problem"] is None
+    assert run.artifact["stdout"] == repeated.artifact["stdout"]
+    assert repeated.record["artifact_id"] not in (None, run.record["artifact_id"])
+    assert other.status_code == 409
+    assert "sesame" not in json.dumps([run.record, run.artifact, run.log, other.json()])
 
 
 # --- Commands of clients

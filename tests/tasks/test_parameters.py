@@ -117,6 +117,15 @@ def test_a_generator_is_no_task(tasks: Tasks) -> None:
         tasks.task(numbers_of)
 
 
+@pytest.mark.parametrize("options", [{"runner": "coroutine"}, {"max_memory_bytes": 1_000}])
+def test_options_with_which_a_function_cannot_run_are_refused_at_once(options: Any, tasks: Tasks) -> None:
+    def plain() -> None: ...
+
+    with pytest.raises(InvalidTarget):
+        tasks.task(**options)(plain)
+    assert not tasks.by_name
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a/b", ".", "-a", "$stats", "ä", "a" * 101])
 def test_a_name_that_cannot_be_part_of_a_path_is_refused(name: str, tasks: Tasks) -> None:
     with pytest.raises(ConfigurationError):

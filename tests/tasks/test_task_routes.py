@@ -14,10 +14,11 @@ import pytest
 from fastapi import FastAPI
 from openapi_spec_validator import validate
 
-from servicekit import Cron, Retry
+from servicekit import Cron, Retry, job_options
 from servicekit.api import ServiceBuilder, ServiceInfo
 from servicekit.artifacts import Artifacts
 from servicekit.errors import ConfigurationError, InvalidParameters, TaskNotFound
+from servicekit.jobs.options import options_of
 from servicekit.tasks import Tasks
 from tests.tasks.conftest import Serve, connect_to
 from tests.tasks.targets import add, add_later, describe, fail, login, tags
@@ -243,6 +244,7 @@ async def test_a_template_is_changed_disabled_and_deleted(client: httpx.AsyncCli
         ({"task_type": "python", "command": "add", "parameters": {"a": "x"}}, ("parameters", "a")),
         ({"task_type": "python", "command": "add", "parameters": {"c": 1}}, ("parameters", "c")),
         ({"task_type": "python", "command": "add", "tags": ["a\nb"]}, ("body",)),
+        ({"task_type": "python", "command": "fail", "parameters": {"text": "x" * 70_000}}, ("body",)),
         ({"task_type": "other", "command": "add"}, ("body", "task_type")),
         ({"task_type": "python", "command": "add", "name": "a/b"}, ("body", "name")),
         ({"task_type": "python", "command": "add", "schedule": "daily"}, ("body", "schedule")),
@@ -355,14 +357,15 @@ async def test_a_result_is_saved_if_the_task_asks_for_it(tasks: Tasks, serve: Se
 
 async def test_a_function_is_still_a_function_with_its_options(tasks: Tasks) -> None:
     @tasks.task("named", tags=["demo"], run_timeout=5)
+    @job_options(tags=["own"], run_timeout=3, priority=7, name="other")
     def double(number: int) -> int:
         return 2 * number
 
-    from servicekit.jobs.options import options_of
-
     assert double(4) == 8
-    assert (options_of(double).name, options_of(double).tags) == ("named", ("demo", "task:named"))
-    assert tasks.by_name["named"].options.run_timeout == 5
+    options = options_of(double)
+    assert (options.name, options.tags) == ("named", ("demo", "own", "task:named"))
+    assert (options.run_timeout, options.priority) == (5, 7)
+    assert tasks.by_name["named"].options == options
 
 
 async def test_schedules_execute_tasks(tasks: Tasks, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The tasks of one application: those of its code, and those that clients have made."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from servicekit.errors import (
     ConfigurationError,
@@ -14,6 +14,9 @@ from servicekit.errors import (
 from servicekit.jobs.ids import JobIds
 from servicekit.tasks.definitions import CommandTask, FunctionTask, FunctionTemplate, Task, make_client_command
 from servicekit.tasks.ports import StoredTask, TaskStore, Template
+
+_MAX_TEMPLATE_BYTES: Final = 64 * 1024  # each process holds all templates in memory
+_MOST_BUILT: Final = 1_000
 
 CodeTasks = Mapping[str, FunctionTask | CommandTask]
 
@@ -131,6 +134,10 @@ class Catalog:
 
     def _check(self, name: str, template: Template) -> None:
         """Raise what is wrong with a new template."""
+        size = len(template.model_dump_json())
+        if size > _MAX_TEMPLATE_BYTES:
+            text = f"A template has at most {_MAX_TEMPLATE_BYTES:,} bytes, and this one has {size:,}"
+            raise InvalidParameters(name, [{"type": "value_error", "loc": ("body",), "msg": text}])
         try:
             self._make(name, template)
         except ConfigurationError as error:
@@ -144,6 +151,8 @@ class Catalog:
             task = self._make(stored.name, template)
         except (ConfigurationError, InvalidParameters) as error:  # the code has changed since the template was made
             raise TaskConflict(stored.name, f"the template does not fit the service any more: {error}") from error
+        if len(self._built) >= _MOST_BUILT:  # of templates that were deleted too
+            self._built.clear()
         self._built[stored.name] = (stored, task)
         return task
 

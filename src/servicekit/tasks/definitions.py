@@ -9,9 +9,10 @@ from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
 
-from servicekit.errors import ConfigurationError, InvalidParameters
+from servicekit.errors import ConfigurationError, InvalidParameters, InvalidTarget
 from servicekit.jobs.options import (
     DEFAULT_OPTIONS,
+    OUTSIDE,
     JobOptions,
     OptionChanges,
     changed,
@@ -72,7 +73,6 @@ class FunctionTask:
     task_type: TaskType = "python"
 
     def __init__(self, name: str, function: Callable[..., object], *, artifact: bool) -> None:
-        check_target(function, (), {})
         self.name = name
         self.function = function
         self.command = name
@@ -254,6 +254,14 @@ def set_options(function: Callable[..., object], name: str, options: OptionChang
     tags = [*present.get("tags", ()), *options.get("tags", ()), tag_of(name)]
     merged: OptionChanges = {**present, **options, "name": name, "tags": tags}  # type: ignore[typeddict-item]
     job_options(**merged)(function)
+
+
+def check_function(function: Callable[..., object]) -> None:
+    """`InvalidTarget` if the function cannot be run with its options."""
+    options = options_of(function)
+    runner = check_target(function, (), {}, options.runner)
+    if options.max_memory_bytes is not None and runner not in OUTSIDE:
+        raise InvalidTarget(function, "max_memory_bytes bounds processes: it needs runner='process'.")
 
 
 def show_options(options: JobOptions) -> dict[str, Any]:

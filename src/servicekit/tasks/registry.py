@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from servicekit.errors import ConfigurationError, TaskNotFound, check_count
 from servicekit.jobs.options import OptionChanges
-from servicekit.tasks.definitions import CommandTask, FunctionTask, make_command, set_options
+from servicekit.tasks.definitions import CommandTask, FunctionTask, check_function, make_command, set_options
 from servicekit.tasks.ports import TASK_NAME
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ class Tasks:
         self._check_name(task_name)
         task = FunctionTask(task_name, function, artifact=artifact)
         set_options(function, task_name, options)
+        check_function(function)
         self._tasks[task_name] = task
         return function
 
