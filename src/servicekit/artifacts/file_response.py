@@ -71,7 +71,8 @@ class FileResponse(Response):
     async def _send_file(self, file: BinaryIO, send: Send, leaving: asyncio.Task[None]) -> None:
         left = self._part.stop - self._part.start
         async with Transfer(self._service) as transfer:
-            await _send_piece(send, self._before)
+            if self._before:
+                await _send_piece(send, self._before)
             while left and not leaving.done():
                 piece = await call_in_thread(file.read, min(_PIECE_BYTES, left))
                 if not piece:

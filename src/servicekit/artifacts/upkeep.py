@@ -53,18 +53,23 @@ class Upkeep:
             self._seen.add(event.job_id)
 
     async def run(self, scheduler: Scheduler) -> None:
-        """Do so until canceled. An error is logged, and the next turn tries again."""
+        """Do so until canceled. An error is logged, and the next turn tries again.
+
+        A deletion of a job does not wait for the next turn, which looks at far more than one job.
+        """
         self._woken = asyncio.Event()  # of this event loop: a test can run the application on one after the other
         self._seen = None if scheduler.is_shared else set()
-        next_sweep_at = 0.0
+        next_turn_at = next_sweep_at = 0.0
         while True:
             try:
                 await self._drop_deleted()
-                await self._drop_orphans(scheduler)
-                await self._drop_expired()
                 if time.monotonic() >= next_sweep_at:
                     next_sweep_at = time.monotonic() + _SWEEP_SECONDS
                     await call_in_thread(self._artifacts.sweep)
+                if time.monotonic() >= next_turn_at:
+                    next_turn_at = time.monotonic() + self._interval_seconds
+                    await self._drop_expired()
+                    await self._drop_orphans(scheduler)
             except (ArtifactsUnavailable, StoreUnavailable) as error:
                 _log.debug("Old artifacts could not be dropped: %s", error)
             except Exception as error:
