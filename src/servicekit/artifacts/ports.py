@@ -52,7 +52,11 @@ class StagedBlob(Protocol):
 
 
 class BlobStore(Protocol):
-    """Keeps contents by their SHA-256, in hexadecimal digits. `ArtifactsUnavailable` if it cannot."""
+    """Keeps contents by their SHA-256, in hexadecimal digits. `ArtifactsUnavailable` if it cannot.
+
+    `place` and `remove` are called while nobody else can write to the index, so they must be quick. What takes long,
+    such as sending the content over a network, belongs into `write` and `finish`.
+    """
 
     @property
     def location(self) -> str:
