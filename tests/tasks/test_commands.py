@@ -340,3 +340,16 @@ def test_what_is_no_command_is_refused_when_it_is_made(
 def test_the_programs_of_these_tests_are_there() -> None:
     assert shutil.which("printf")
     assert shutil.which("sleep")
+
+
+def test_a_command_has_the_description_of_its_parameters_and_not_that_of_their_base() -> None:
+    class Described(BaseModel):
+        """Greet somebody.
+
+        In more words.
+        """
+
+    tasks = Tasks()
+    tasks.add_command("greet", ["echo"], parameters=Described)
+    tasks.add_command("login", ["echo", "{user}"], parameters=Login, env={"PASSWORD": "{password}"})
+    assert [task.description for task in tasks.by_name.values()] == ["Greet somebody.", ""]
