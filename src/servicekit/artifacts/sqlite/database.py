@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from servicekit.artifacts.folder import check_owner, make_folder
+from servicekit.artifacts.folder import check_owner, make_folder, sync_folder
 from servicekit.artifacts.folder import translated_errors as translated_disk_errors
 from servicekit.errors import ArtifactsUnavailable, StoreUnavailable
 from servicekit.stores.sqlite.database import OLDEST_SQLITE
@@ -99,6 +99,7 @@ def _create_file(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         for ending in ("-wal", "-shm"):  # of a file that was removed without them
             path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
+        sync_folder(path.parent)  # SQLite does so for the files beside it, but did not make this one
 
 
 def _set_up(connection: sqlite3.Connection, path: Path) -> None:
