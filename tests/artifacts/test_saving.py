@@ -68,6 +68,16 @@ def test_a_file_is_saved_with_its_name_and_type(artifacts: Artifacts, tmp_path: 
     assert artifacts.load(saved.id) == "a,b\n1,2\n"
 
 
+def test_a_path_is_the_services_own_so_a_link_is_followed(artifacts: Artifacts, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link.txt").symlink_to("file")
+    saved = artifacts.save(tmp_path / "artifacts" / ".." / "link.txt")
+    assert (saved.name, artifacts.load(saved.id)) == ("link.txt", "content")
+    path = artifacts.path(saved.id)
+    assert path is not None
+    assert not path.is_symlink()
+
+
 def test_a_name_that_is_no_line_is_not_taken_from_a_file(artifacts: Artifacts, tmp_path: Path) -> None:
     path = tmp_path / "two\nlines"
     path.touch()
