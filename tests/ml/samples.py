@@ -1,6 +1,7 @@
 """Models without DataFrames, and services with models. A job's own process imports this module."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,19 @@ def check_tables(kind: str, config: Config, data: Table | None) -> list[Diagnost
 pickled = Model(config=Config, serializer=Pickle())
 pickled.train(train_tables)
 pickled.predict(predict_tables)
+
+
+apart = Model(serializer=Json(), prediction={"runner": "process"})
+
+
+@apart.train
+def train_nothing(data: Table) -> int:
+    return len(data)
+
+
+@apart.predict
+def predict_process(future: Table) -> Table:
+    return Table(["process"], [[os.getpid()]])
 
 
 def dump_text(model: Any, path: Path) -> None:

@@ -1,15 +1,18 @@
 """Models, trained and asked over HTTP as their users do."""
 
+import json
+import os
 from collections.abc import Iterator
 
 import pytest
+from openapi_spec_validator import validate
 
-from tests.ml.samples import AT_THE_END, FUTURE, TRAINING, Client, custom, make_app, tables
+from tests.ml.samples import AT_THE_END, FUTURE, TRAINING, Client, apart, custom, make_app, tables
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    with Client(make_app(tmp_path_factory.mktemp("models"), tables, custom)) as client:
+    with Client(make_app(tmp_path_factory.mktemp("models"), tables, custom, apart)) as client:
         yield client
 
 
@@ -116,4 +119,30 @@ def test_a_pair_of_functions_keeps_models_in_a_format_of_its_own(client: Client)
 def test_with_several_models_a_request_names_one(client: Client) -> None:
     detail = client.train(422, model=None)["detail"][0]
     assert detail["loc"] == ["body", "model"]
-    assert detail["msg"] == "Name one of the models of this service: tables, custom."
+    assert detail["msg"] == "Name one of the models of this service: tables, custom, apart."
+
+
+def test_a_prediction_runs_in_a_process_of_its_own_if_that_is_asked_for(client: Client) -> None:
+    predicted = client.predict(client.train(model="apart")["artifact_id"])
+    ((process,),) = predicted["result"]["data"]
+    assert process != os.getpid()
+
+
+def test_geo_is_uploaded_once_too(client: Client) -> None:
+    geo_id = client.upload(json.dumps({"rain": 9}).encode(), "application/geo+json")
+    geo = {"artifact_id": geo_id}
+    model_id = client.train(geo=geo)["artifact_id"]
+    assert client.artifact(model_id)["metadata"]["inputs"]["geo"] == geo_id
+    assert client.predict(model_id, geo=geo)["result"]["data"][-1] == [9, None]
+    assert client.check(artifact_id=model_id, future=FUTURE, geo=geo) == []
+
+
+def test_the_document_describes_what_is_sent_and_answered(client: Client) -> None:
+    document = client.get("/openapi.json").json()
+    validate(document)
+    for verb, fields in (("train", {"config_id", "data", "geo"}), ("predict", {"artifact_id", "future", "historic"})):
+        operation = document["paths"][f"/api/v1/ml/${verb}"]["post"]
+        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        assert set(schema["properties"]) >= fields
+        assert {"Idempotency-Key", "Prefer"} <= {each["name"] for each in operation["parameters"]}
+        assert set(operation["responses"]) >= {"200", "202", "404", "409", "413", "422"}

@@ -55,6 +55,16 @@ def test_a_number_that_is_none_is_refused_and_the_answer_says_how_to_send_it(cli
     assert "send null for a missing value" in detail["msg"]
 
 
+def test_geo_that_is_no_json_is_refused_with_the_place(client: Client) -> None:
+    body = json.dumps({"data": TRAINING, "geo": {"features": [{"at": 30.5}]}}).replace("30.5", "NaN")
+    answer = client.post("/api/v1/ml/$train", content=body)
+    (detail,) = answer.json()["detail"]
+    assert (answer.status_code, detail["loc"]) == (422, ["body", "geo", "features", 0, "at"])
+    geo = {"artifact_id": client.upload(b"a,b", "text/csv")}
+    (detail,) = client.train(422, geo=geo)["detail"]
+    assert detail["loc"] == ["body", "geo", "artifact_id"]
+
+
 @pytest.mark.parametrize("body", ["", "{", "[]", "[" * 5_000, '{"data": 1} x', "\xff"])
 def test_a_body_that_is_no_json_object_is_refused(client: Client, body: str) -> None:
     answer = client.post("/api/v1/ml/$train", content=body.encode("latin-1"))

@@ -1,5 +1,6 @@
 """Whose models are read, and whose are not, whatever they say of themselves."""
 
+import base64
 import json
 import os
 import pickle
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from servicekit.artifacts import Artifacts, Origin
+from servicekit.api import Service
+from servicekit.artifacts import Artifact, Artifacts, Origin
+from servicekit.artifacts.feature import artifacts_of
 from servicekit.errors import ModelNotTrusted, ModelUnusable
 from servicekit.ml import Json, Pickle, Serializer
 from servicekit.ml.cache import ModelCache
@@ -130,18 +133,38 @@ def test_a_safe_format_is_read_though_it_was_uploaded(client: Client) -> None:
     assert client.predict(model_id)["result"]["data"] == [[5, 10], [6, 12]]
 
 
-# --- the place that decides ----------------------------------------------------------------------------------------
-
-
-def save(artifacts: Artifacts, path: Path, **facts: Any) -> Any:
+def save(artifacts: Artifacts, content: bytes, **facts: Any) -> Artifact:
     facts = {"kind": "model", **FILE, **facts}
-    return artifacts.save(pickle.dumps(Bomb(path)), **facts)
+    return artifacts.save(content, **facts)
+
+
+def save_as_model(address: str, parent_id: str, content: str) -> str:
+    """A job of the service that keeps what a client has sent, under a name that the client has chosen."""
+    artifacts = Artifacts.at(address)
+    saved = save(artifacts, base64.b64decode(content), parent=parent_id)
+    artifacts.close()
+    return saved.id
+
+
+def test_what_another_job_has_saved_for_a_client_is_not_read(client: Client, proof: Path) -> None:
+    service = Service.of(client.app)  # type: ignore[arg-type] # it is a FastAPI
+    data_id = client.upload(json.dumps(TRAINING).encode(), "application/json", kind="data")
+    content = base64.b64encode(pickle.dumps(Bomb(proof))).decode()
+    address = artifacts_of(client.app).address  # type: ignore[arg-type]
+    assert client.portal is not None
+    job_id = client.portal.call(service.scheduler.add_job, save_as_model, address, data_id, content)
+    record = client.get(f"/api/v1/jobs/{job_id}", params={"wait": 60}).json()
+    assert client.artifact(record["artifact_id"])["origin"] == "job"
+    assert "no training of this service" in client.predict(record["artifact_id"], 409)["detail"]
+
+
+# --- the place that decides ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("origin", [None, Origin.UPLOAD, Origin.CODE, Origin.JOB])
 def test_outside_of_a_job_nobody_saves_what_is_read_as_code(tmp_path: Path, proof: Path, origin: Origin | None) -> None:
     artifacts = Artifacts(tmp_path / "artifacts")
-    artifact = save(artifacts, proof, origin=origin)
+    artifact = save(artifacts, pickle.dumps(Bomb(proof)), origin=origin)
     with pytest.raises(ModelNotTrusted):
         load_model(artifacts, artifact, Pickle(), FILE["name"], ModelCache())
 
@@ -158,7 +181,7 @@ def test_what_is_in_the_cache_is_not_given_for_what_may_not_be_read(tmp_path: Pa
 
 @pytest.mark.parametrize("serializer", [Pickle(), Json()])
 def test_a_model_of_another_learner_is_refused(tmp_path: Path, proof: Path, serializer: Serializer) -> None:
-    artifact = save(Artifacts(tmp_path / "artifacts"), proof, name="other.pickle")
+    artifact = save(Artifacts(tmp_path / "artifacts"), pickle.dumps(Bomb(proof)), name="other.pickle")
     with pytest.raises(ModelUnusable, match="another model has made it"):
         check_model(artifact, file_name=FILE["name"], media_type=serializer.media_type, is_safe=serializer.is_safe)
 

@@ -22,7 +22,7 @@ From below:
     model          models in Python; command_model, command_files: models that are commands
     jobs           what runs in the process of a training, and in the thread of a prediction
     configs, info  what clients keep, and what the service tells of itself; registration: to whom it tells that
-    requests       what clients send; submissions: from a request to a job
+    requests       what clients send; planning: what that names; submissions: from there to a job
     routes, config_routes, feature
 """
 

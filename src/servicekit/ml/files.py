@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from servicekit.artifacts import Artifact, Artifacts
-from servicekit.ml.workspace import make_workspace
+from servicekit.ml.directories import temporary_directory
 
 
 @contextmanager
@@ -19,8 +19,8 @@ def local_file(artifacts: Artifacts, artifact: Artifact) -> Iterator[Path]:
     if path is not None:
         yield path
         return
-    with make_workspace() as workspace, artifacts.open(artifact.id) as content:
-        copy = workspace.scratch / "content"
+    with temporary_directory() as directory, artifacts.open(artifact.id) as content:
+        copy = directory / "content"
         with copy.open("wb") as file:
             shutil.copyfileobj(content, file)
         yield copy

@@ -47,7 +47,7 @@ class TrainingInputs:
     learner: str
     """The learner's name in this service. The file of a model is called so, with the learner's suffix."""
     resources: ExitStack
-    """Closed when the model is saved. Enter here what holds its files until then, such as `make_workspace()`."""
+    """Closed when the model is saved. Enter here what holds its files until then, such as a temporary directory."""
     config: "BaseConfig"
     """An object of the learner's own class of configs."""
     data: TableSource

@@ -12,6 +12,7 @@ from servicekit.jobs.options import DEFAULT_OPTIONS, OptionChanges, changed
 from servicekit.jobs.outcome import describe_error
 from servicekit.ml.cache import MAX_BYTES, MAX_MODELS, ModelCache
 from servicekit.ml.configs import BaseConfig
+from servicekit.ml.directories import temporary_directory
 from servicekit.ml.functions import PREDICT, TRAIN, VALIDATE, ModelFunction, check_pandas
 from servicekit.ml.jobs import PredictionJob, TrainingJob
 from servicekit.ml.learner import (
@@ -25,7 +26,6 @@ from servicekit.ml.learner import (
 )
 from servicekit.ml.serializers import Serializer, Skops
 from servicekit.ml.trust import load_model
-from servicekit.ml.workspace import make_workspace
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -65,7 +65,8 @@ class Model:
     - `targets`: the columns that are to be predicted. If they are given, a prediction needs all other columns that the
       training had, and is refused without them.
     - `max_cached_models`, `max_cached_bytes`: how many trained models are kept in memory.
-    - `prediction`: options of prediction jobs, such as `{"run_timeout": 10}`.
+    - `prediction`: options of prediction jobs, such as `{"run_timeout": 10}`; with `{"runner": "process"}` a prediction
+      runs in a process of its own as well, which loads the model each time.
     - `options`: options of training jobs: `run_timeout`, `max_memory_bytes` and so on, see `JobOptions`.
 
     `ConfigurationError` for what makes no sense.
@@ -99,6 +100,7 @@ class Model:
             targets=_names("targets", targets),
             training=options,
             prediction=prediction or {},
+            prediction_runner="process" if (prediction or {}).get("runner") == "process" else "thread",
             model_suffix=self._serializer.suffix,
             model_media_type=self._serializer.media_type,
             has_safe_models=self._serializer.is_safe,
@@ -151,7 +153,7 @@ class Model:
         )
         if trained is None:
             raise TypeError("The function that trains has returned None. It must return the trained model.")
-        path = inputs.resources.enter_context(make_workspace()).scratch / f"model{self._serializer.suffix}"
+        path = inputs.resources.enter_context(temporary_directory()) / f"model{self._serializer.suffix}"
         self._serializer.dump(trained, path)
         return TrainedModel(content=path, metadata={"serializer": self._serializer.name})
 

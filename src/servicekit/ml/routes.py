@@ -26,9 +26,10 @@ from servicekit.jobs.status import JobStatus
 from servicekit.ml.config_routes import add_config_routes
 from servicekit.ml.info import info_router
 from servicekit.ml.learner import Diagnostic
+from servicekit.ml.planning import Plan, Planner
 from servicekit.ml.requests import ModelRequest, PredictRequest, TrainRequest, ValidateRequest, read_request
 from servicekit.ml.state import models_of
-from servicekit.ml.submissions import Plan, Planner, submit_plan
+from servicekit.ml.submissions import submit_plan
 from servicekit.ml.validation import check_plan
 
 # An answer with more is slow to make on the event loop. The client downloads it instead.
@@ -160,7 +161,7 @@ async def _check(request: Request, models: ModelService) -> list[Diagnostic]:
     except (ArtifactNotFound, ConfigNotFound, ModelNotTrusted, ModelUnusable) as error:
         field = "config_id" if isinstance(error, ConfigNotFound) else "artifact_id"
         return [Diagnostic(severity="error", code=_code_of(error), message=str(error), field=field)]
-    return await check_plan(plan)
+    return await check_plan(plan, models.artifacts)
 
 
 def _as_diagnostic(error: dict[str, Any]) -> Diagnostic:
@@ -194,4 +195,8 @@ _R: Final[dict[int | str, dict[str, Any]]] = {
     404: {"model": ErrorBody, "description": "There is no such config or artifact."},
     409: {"model": ErrorBody, "description": "The artifact is no model that can be used, or not yet."},
     413: {"model": ErrorBody, "description": "The body is too large: upload the table as an artifact first."},
+    422: {
+        "description": "Something in the request is wrong: `loc` says where.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/HTTPValidationError"}}},
+    },
 }

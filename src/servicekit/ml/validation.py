@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import Sequence
 
+from servicekit.artifacts import Artifacts
 from servicekit.ml.learner import Diagnostic, TableSource, ValidationInputs
-from servicekit.ml.submissions import Plan
+from servicekit.ml.planning import Plan
 
 
-async def check_plan(plan: Plan) -> list[Diagnostic]:
+async def check_plan(plan: Plan, artifacts: Artifacts) -> list[Diagnostic]:
     """Ask the learner, in a thread, since it may read tables."""
-    return [*await asyncio.to_thread(_ask, plan)]
+    return [*await asyncio.to_thread(_ask, plan, artifacts)]
 
 
-def _ask(plan: Plan) -> Sequence[Diagnostic]:
+def _ask(plan: Plan, artifacts: Artifacts) -> Sequence[Diagnostic]:
     def source_of(name: str) -> TableSource | None:
         table = plan.tables.get(name)
         return None if table is None else table.source
@@ -24,7 +25,7 @@ def _ask(plan: Plan) -> Sequence[Diagnostic]:
             data=source_of("data"),
             historic=source_of("historic"),
             future=source_of("future"),
-            geo=plan.geo,
+            geo=plan.geo if plan.geo_id is None else artifacts.load(plan.geo_id),
             run_info=plan.run_info,
         )
     )
