@@ -55,6 +55,13 @@ def test_what_is_packed_comes_out_again(tmp_path: Path) -> None:
     }
 
 
+def test_a_training_may_leave_no_file_at_all(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    pack(tmp_path, [], file, LIMITS)
+    unpack(file, tmp_path, LIMITS)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_same_files_make_the_same_bytes(tmp_path: Path) -> None:
     made: list[bytes] = []
     for folder, order in ((tmp_path / "one", ["a", "b"]), (tmp_path / "two", ["b", "a"])):

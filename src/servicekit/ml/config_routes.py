@@ -15,6 +15,7 @@ from servicekit.api.routing import EventStreamRoute
 from servicekit.artifacts.feature import artifacts_of
 from servicekit.errors import InvalidContent
 from servicekit.ml.configs import BaseConfig, Config, Configs
+from servicekit.ml.requests import mistake_at
 from servicekit.ml.state import models_of
 
 _ULID: Final = "01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
@@ -91,7 +92,7 @@ async def add_config(request: Request, body: ConfigBody) -> ConfigRecord:
     try:
         return ConfigRecord.of(await _configs(request).add(body.name, data))
     except InvalidContent as error:
-        raise _explain(error) from error
+        raise _as_mistake(error) from error
 
 
 async def get_config_schema(
@@ -113,7 +114,7 @@ async def replace_config(request: Request, config_id: _Id, body: ConfigBody) -> 
     try:
         return ConfigRecord.of(await _configs(request).replace(config_id, body.name, data))
     except InvalidContent as error:
-        raise _explain(error) from error
+        raise _as_mistake(error) from error
 
 
 async def delete_config(request: Request, config_id: _Id) -> None:
@@ -152,7 +153,7 @@ def _find_class(request: Request, model: str | None) -> type[BaseConfig]:
     return classes.pop() if len(classes) == 1 else BaseConfig
 
 
-def _explain(error: InvalidContent) -> RequestValidationError:
+def _as_mistake(error: InvalidContent) -> RequestValidationError:
     """The same as a 422, at the place where the client has sent it."""
-    place = ("body", *(str(part) for part in error.place if part != "metadata"))
-    return mistake(place, f"{error.reason[:1].upper()}{error.reason[1:]}")
+    place = ("body", *(part for part in error.place if part != "metadata"))
+    return mistake_at(place, f"{error.reason[:1].upper()}{error.reason[1:].rstrip('.')}.")

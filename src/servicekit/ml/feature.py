@@ -15,6 +15,7 @@ from servicekit.artifacts.feature import artifacts_of
 from servicekit.artifacts.promises import PROMISE
 from servicekit.errors import ConfigurationError
 from servicekit.jobs.options import OptionChanges, job_options
+from servicekit.jobs.status import EndedBy
 from servicekit.ml.directories import sweep_directories
 from servicekit.ml.home import find_home
 from servicekit.ml.jobs import DATA_KIND, PREDICTION_KIND
@@ -68,7 +69,9 @@ async def run_learners(app: FastAPI) -> AsyncIterator[None]:
 def _sweep_after_job(event: JobEvent) -> None:
     """Remove the directory of a job of a model whose process was killed, and could not do so itself."""
     record = event.record
-    if record is not None and record.status.is_terminal and _TAG in record.tags:
+    if record is None or not record.status.is_terminal or record.ended_by is EndedBy.TARGET:
+        return
+    if _TAG in record.tags:
         asyncio.get_running_loop().run_in_executor(None, sweep_directories)
 
 
