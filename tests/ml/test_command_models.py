@@ -5,12 +5,16 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from servicekit.errors import ConfigurationError
-from servicekit.ml import CommandModel
+from servicekit.artifacts import Artifacts
+from servicekit.errors import ConfigurationError, ModelNotTrusted
+from servicekit.ml import BaseConfig, CommandModel, Table
+from servicekit.ml.learner import PredictionInputs
+from servicekit.ml.tables import GivenTable
 from tests.ml import command_models
 from tests.ml.command_models import FOLDER
 from tests.ml.services import DATA, ModelClient, run_models
@@ -203,6 +207,23 @@ def test_an_uploaded_archive_is_never_used_as_a_model(client: ModelClient) -> No
     refused = client.http.post("/api/v1/ml/$predict", json={"artifact_id": uploaded.json()["id"], "future": DATA})
     assert refused.status_code == 409
     assert "no training of this service has made it" in refused.json()["detail"]
+
+
+def test_a_job_checks_its_model_as_well(tmp_path: Path) -> None:
+    """The artifact may be another one by then, and a job can be submitted in other ways than by the route."""
+    artifacts = Artifacts(tmp_path / "artifacts")
+    made_up = artifacts.save(b"PK", kind="model", name="means.zip", media_type="application/zip")
+    with ExitStack() as resources:
+        inputs = PredictionInputs(
+            artifacts=artifacts,
+            learner="means",
+            resources=resources,
+            config=BaseConfig(),
+            historic=None,
+            future=GivenTable(Table(["location"], [["north"]])),
+        )
+        with pytest.raises(ModelNotTrusted):
+            command_models.means.run_prediction(made_up, inputs)
 
 
 @pytest.mark.parametrize(

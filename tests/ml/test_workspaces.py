@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -164,16 +166,21 @@ with temporary_directory() as directory:
 """
 
 
+@contextmanager
+def hold_directory() -> Iterator[tuple["subprocess.Popen[str]", Path]]:
+    """Another process that has a directory, and is killed at the end of the block."""
+    process = subprocess.Popen([sys.executable, "-c", _HOLDER], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    try:
+        yield process, Path(process.stdout.readline().strip())
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
 def test_the_directory_of_a_killed_process_is_swept_up_and_that_of_a_living_one_is_not(temporary: Path) -> None:
-    command = [sys.executable, "-c", _HOLDER]
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed,
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as living,
-        temporary_directory() as ours,
-    ):
-        assert killed.stdout
-        assert living.stdout
-        left, used = (Path(stdout.readline().strip()) for stdout in (killed.stdout, living.stdout))
+    with hold_directory() as (killed, left), hold_directory() as (_, used), temporary_directory() as ours:
         assert {each.parent for each in (left, used, ours)} == {temporary}
         assert sweep_directories() == 0
         killed.send_signal(signal.SIGKILL)
@@ -182,7 +189,6 @@ def test_the_directory_of_a_killed_process_is_swept_up_and_that_of_a_living_one_
         assert not left.exists()
         assert (used / "file").exists()
         assert ours.exists()
-        living.kill()
     assert sweep_directories() == 1
     assert list(temporary.iterdir()) == []
 
