@@ -258,5 +258,5 @@ def test_a_pattern_that_names_no_file_is_an_error_when_the_service_is_built() ->
 def test_a_program_that_is_not_installed_is_told_when_the_service_is_built(caplog: pytest.LogCaptureFixture) -> None:
     model = CommandModel(train=["no-such-program"], predict=["./scripts/predict.awk"], folder=FOLDER)
     model.prepare()
-    assert "'no-such-program' of a model is not installed here" in caplog.text
+    assert "The program no-such-program of a model is not installed here" in caplog.text
     assert "predict.awk" not in caplog.text

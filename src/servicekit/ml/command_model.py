@@ -166,7 +166,7 @@ class CommandModel:
         for command in (self._train, self._predict):
             program, files = command.program, self._list_files(command)
             if program.removeprefix("./") not in files and shutil.which(program, path=self._env.get("PATH")) is None:
-                _log.warning("The program %r of a model is not installed here, so its jobs would fail here.", program)
+                _log.warning("The program %s of a model is not installed here, so its jobs would fail here.", program)
         return _PRELOADED
 
     def run_training(self, inputs: TrainingInputs) -> TrainedModel:
