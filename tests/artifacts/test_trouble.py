@@ -18,6 +18,8 @@ from tests.artifacts.files import check_files, list_staged
 from tests.disks import fill, remount, small_disk
 from tests.hindering import without_descriptors, without_threads
 
+HEADER_BYTES = 96  # two copies of what is known of the log: https://www.sqlite.org/walformat.html
+
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,16 +218,16 @@ class Gathering:
         index = artifacts.storage.index
         assert isinstance(index, SqliteIndex)
         self.file = index._file
-        self.calls: list[connections._Call[object]] = []
+        self.calls: list[connections._Call] = []
 
     @contextmanager
     def gather(self) -> Iterator[None]:
-        def wait(_: object, operation: connections.Operation[object], *, is_first: bool = False) -> None:
-            self.calls.append(connections._Call(operation, is_first))
+        def wait(_: object, operation: connections.Operation[object], *, is_last: bool) -> None:
+            self.calls.append(connections._Call(operation, is_last))
             self.file._waiting.append(self.calls[-1])
 
         with self._monkeypatch.context() as patch:
-            patch.setattr(connections.IndexConnections, "write", wait)
+            patch.setattr(connections.IndexConnections, "_write", wait)
             yield
 
 
@@ -283,3 +285,24 @@ def test_migrations_are_numbered_and_every_older_index_is_read(tmp_path: Path) -
         assert artifacts.load("01ARZ3NDEKTSV4RRFFQ69G5FAV") == 17
         assert artifacts.save(18).data == 18
         artifacts.close()
+
+
+def test_a_row_whose_process_was_killed_while_it_was_committed_does_not_come_back_without_its_blob(
+    artifacts: Artifacts, tmp_path: Path
+) -> None:
+    """Its record is in the write-ahead log, and nobody sees it until the log is read anew, when all have died."""
+    kept = artifacts.save(b"kept" * 10_000)
+    shared = index_of(artifacts).with_name("index.db-shm")
+    with open(shared, "rb") as file:
+        told = file.read(HEADER_BYTES)
+    lost = artifacts.save(b"lost" * 10_000)
+    with open(shared, "r+b") as file:  # where SQLite tells all processes of a commit, after it has been synced
+        file.write(told)
+    with pytest.raises(ArtifactNotFound):
+        artifacts.get(lost.id)
+    assert artifacts.sweep().blobs == 1
+    after = tmp_path / "after"
+    shutil.copytree(artifacts.address, after, ignore=shutil.ignore_patterns("*-shm"))
+    with closing(Artifacts(after)) as survived:
+        assert [each.id for each in survived.list().artifacts] == [kept.id]
+        check_files(survived)

@@ -11,7 +11,8 @@ process died at whatever moment. The same content is kept once, and its space is
 it is deleted. Content never changes.
 
 In the directory: `index.db`, the rows, and JSON up to 64 KiB in them; `blobs/ab/abcdef…`, all other contents by their
-SHA-256; `staging/`, what is being written. All of it is for its owner alone (modes 0700 and 0600).
+SHA-256; `staging/`, what is being written; `lock.db`, the lock of writers. All of it is for its owner alone (modes 0700
+and 0600).
 
 Any number of processes of one machine may use a directory at once. `servicekit.artifacts.ports` draws in which order
 they write. Everything here but the routes needs the standard library alone, since a job's own process imports it.

@@ -6,11 +6,12 @@
 A blob exists for as long as a row refers to it. Both orders below keep that, whatever process dies at any moment:
 
     save      content, synced ──▶ [lock: the blob gets its name ──▶ the row] ──▶ commit
-    delete    the row ──▶ commit ──▶ [lock: if no row refers to the blob, it is removed]
+    delete    the row ──▶ commit ──▶ [lock: if no row refers to the blob ──▶ commit, it is removed]
 
 The lock is that of the index for writers, of all processes. So nobody can find a blob and refer to it while somebody
-else removes it. A crash leaves a blob without a row, or a temporary file; `sweep` removes them. It never leaves a row
-without its blob.
+else removes it. That no row refers to it is committed before it is removed: else a row could come back that a killed
+process was about to commit. A crash leaves a blob without a row, or a temporary file; `sweep` removes them. It never
+leaves a row without its blob.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -149,7 +150,7 @@ class ArtifactWrites(Protocol):
         ...
 
     def release(self, blobs: Collection[str], remove: Callable[[str], None]) -> int:
-        """Call `remove` for each of these blobs to which no committed row refers. Return how many there were."""
+        """Call `remove` for each of these blobs to which no row refers, and none can. Return how many there were."""
         ...
 
 

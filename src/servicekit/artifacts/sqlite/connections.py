@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-from servicekit.artifacts.sqlite.database import connect, is_busy, is_there, translated_errors
+from servicekit.artifacts.sqlite.database import connect, connect_lock, is_busy, is_there, translated_errors
 from servicekit.errors import ArtifactsUnavailable
 from servicekit.stores.sqlite.inherited import Connection
 
@@ -31,14 +31,23 @@ _PAUSE_SECONDS: Final = (0.0003, 0.0015)
 _MOST_IDLE_READERS: Final = 8
 
 
-class _Call(Generic[R]):
+class AfterCommit(Generic[R]):
+    """What an operation returns that has more to do when it is committed, before anybody else can write: it is called
+    then, and what it returns is the answer.
+    """
+
+    def __init__(self, action: Callable[[], R]) -> None:
+        self.action = action
+
+
+class _Call:
     """An operation that waits for the writer, and then its answer."""
 
-    __slots__ = ("error", "is_answered", "is_first", "operation", "result")
+    __slots__ = ("error", "is_answered", "is_last", "operation", "result")
 
-    def __init__(self, operation: Operation[R], is_first: bool) -> None:
+    def __init__(self, operation: Operation[Any], is_last: bool) -> None:
         self.operation = operation
-        self.is_first = is_first
+        self.is_last = is_last
         self.is_answered = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -52,6 +61,8 @@ class _Opened:
 
     def __init__(self) -> None:
         self.writer: Connection | None = None
+        self.lock: Connection | None = None
+        """Holds the lock of writers: see `IndexConnections`."""
         self.readers: list[Connection] = []
         """Those that nobody uses now."""
         self.is_writing = False
@@ -66,42 +77,40 @@ class _Opened:
                 self.readers.pop().close()
 
     def close_writer(self) -> None:
-        connection, self.writer = self.writer, None
-        if connection is not None:
+        connections, self.writer, self.lock = (self.writer, self.lock), None, None
+        for connection in filter(None, connections):
             with suppress(sqlite3.Error):
                 connection.close()
 
 
 class IndexConnections:
-    """Writes and reads one file. Every method may be called from any thread."""
+    """Writes and reads one file. Every method may be called from any thread.
+
+    Writers have a lock of their own, in a second file, which they hold for longer than SQLite's: until what follows
+    their commit is done (`AfterCommit`). It is SQLite's lock on an empty database, since that dies with its process, is
+    not inherited by a fork, and counts between two connections of one process too.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._opened = _Opened()
         weakref.finalize(self, self._opened.close)
         self._changed = threading.Condition()
-        self._waiting: deque[_Call[Any]] = deque()
+        self._waiting: deque[_Call] = deque()
         self._was_there = False
 
-    def write(self, operation: Operation[R], *, is_first: bool = False) -> R:
+    def write(self, operation: Operation[R]) -> R:
         """Let the operation change the index, in a transaction with those that wait at the same time.
-
-        With `is_first` it comes before those that are not: so it sees only what is committed.
 
         There is no thread that writes: if nobody does, a caller writes for all that wait by then. To sync a commit
         takes far longer than the operations of many callers.
         """
-        call = _Call(operation, is_first)
-        with self._changed:
-            self._waiting.append(call)
-            while not call.is_answered:
-                if self._opened.is_writing:
-                    self._changed.wait()
-                else:
-                    self._write_for_all()
-        if call.error is not None:
-            raise call.error
-        result: R = call.result
+        result: R = self._write(operation, is_last=False)
+        return result
+
+    def write_then(self, operation: Operation[AfterCommit[R]]) -> R:
+        """The same, with more to do after the commit. The operation comes after those that share the transaction."""
+        result: R = self._write(operation, is_last=True)
         return result
 
     def read(self, question: Operation[R]) -> R:
@@ -125,6 +134,19 @@ class IndexConnections:
             self._changed.wait_for(lambda: not self._opened.is_writing)
             self._opened.close()
             self._was_there = False
+
+    def _write(self, operation: Operation[Any], *, is_last: bool) -> Any:
+        call = _Call(operation, is_last)
+        with self._changed:
+            self._waiting.append(call)
+            while not call.is_answered:
+                if self._opened.is_writing:
+                    self._changed.wait()
+                else:
+                    self._write_for_all()
+        if call.error is not None:
+            raise call.error
+        return call.result
 
     def _write_for_all(self) -> None:
         """Answer the calls that wait, while others come. Only one thread at a time does this."""
@@ -167,7 +189,7 @@ class IndexConnections:
             reason = "the index was removed or replaced while in use. It is opened again."
             raise ArtifactsUnavailable(str(self._path.parent), reason)
 
-    def _answer(self, calls: list[_Call[Any]]) -> None:
+    def _answer(self, calls: list[_Call]) -> None:
         try:
             with translated_errors(self._path):
                 self._perform(calls)
@@ -181,16 +203,21 @@ class IndexConnections:
             if not isinstance(error, Exception):  # somebody ends this thread's work, and that alone
                 raise
 
-    def _perform(self, calls: list[_Call[Any]]) -> None:
-        connection = self._take_writer()
-        calls.sort(key=lambda call: not call.is_first)
-        self._begin(connection)
-        answers = [self._try(connection, call) for call in calls]
-        connection.execute("COMMIT")
+    def _perform(self, calls: list[_Call]) -> None:
+        connection, lock = self._take_writer(), self._take_lock()
+        calls.sort(key=lambda call: call.is_last)
+        _begin(lock)
+        try:
+            _begin(connection)
+            answers = [self._try(connection, call) for call in calls]
+            connection.execute("COMMIT")
+            answers = [self._finish(*answer) for answer in answers]
+        finally:
+            lock.execute("ROLLBACK")  # nothing is ever written there
         for call, (result, error) in zip(calls, answers, strict=True):
             call.settle(result, error)
 
-    def _try(self, connection: sqlite3.Connection, call: _Call[Any]) -> tuple[Any, Exception | None]:
+    def _try(self, connection: sqlite3.Connection, call: _Call) -> tuple[Any, Exception | None]:
         """The answer to one call. If it fails, nothing of it is kept, and the others go on."""
         connection.execute("SAVEPOINT call")
         try:
@@ -203,6 +230,14 @@ class IndexConnections:
             return None, self._translate(error)
         connection.execute("RELEASE call")
         return answer, None
+
+    def _finish(self, result: Any, error: Exception | None) -> tuple[Any, Exception | None]:
+        if not isinstance(result, AfterCommit):
+            return result, error
+        try:
+            return result.action(), None
+        except Exception as failed:
+            return None, self._translate(failed)
 
     def _translate(self, error: Exception) -> Exception:
         try:
@@ -223,19 +258,10 @@ class IndexConnections:
             self._check_file(opened.writer)
         return opened.writer
 
-    def _begin(self, connection: sqlite3.Connection) -> None:
-        """Get SQLite's lock for writers."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                name = getattr(error, "sqlite_errorname", "")
-                if not name.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
-                    raise
-            else:
-                return
-            time.sleep(random.uniform(*_PAUSE_SECONDS))
+    def _take_lock(self) -> Connection:
+        if self._opened.lock is None:
+            self._opened.lock = connect_lock(self._path.with_name("lock.db"))
+        return self._opened.lock
 
     def _abandon(self, error: BaseException) -> None:
         """Give the transaction up. Other errors than a held lock may be those of this connection: open a new one."""
@@ -244,3 +270,18 @@ class IndexConnections:
                 self._opened.writer.execute("ROLLBACK")
         if not (isinstance(error, ArtifactsUnavailable) and is_busy(error)):
             self._opened.close_writer()
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    """Get SQLite's lock for writers."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            name = getattr(error, "sqlite_errorname", "")
+            if not name.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+                raise
+        else:
+            return
+        time.sleep(random.uniform(*_PAUSE_SECONDS))

@@ -54,6 +54,16 @@ def connect(path: Path) -> Connection:
     return connection
 
 
+def connect_lock(path: Path) -> Connection:
+    """Open the empty database whose lock the writers hold, and make it if it is not there."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    check_not_inherited(path)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False, factory=Connection)
+    note_open(connection, path)
+    return connection
+
+
 def is_busy(error: ArtifactsUnavailable) -> bool:
     """Whether the only problem is a lock that another program holds."""
     return "SQLITE_BUSY" in error.reason

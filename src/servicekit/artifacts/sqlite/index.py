@@ -44,9 +44,8 @@ class SqliteIndex:
         return self._file.write(lambda connection: writes.remove_expired(connection, artifact_ids))
 
     def release(self, blobs: Collection[str], remove: Callable[[str], None]) -> int:
-        # A blob that is removed is gone, whatever becomes of the transaction. So the only rows that may be missing are
-        # those of deletions that are committed, and not of those that share the transaction.
-        return self._file.write(lambda connection: writes.release(connection, blobs, remove), is_first=True)
+        # A row that is added in the same transaction may refer to one of them, so they are looked for after it.
+        return self._file.write_then(lambda connection: writes.release(connection, blobs, remove))
 
     def get(self, artifact_id: str) -> Artifact:
         return self._file.read(lambda connection: reads.get(connection, artifact_id))

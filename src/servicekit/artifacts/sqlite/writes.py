@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from servicekit.artifacts.hierarchy import Hierarchy
 from servicekit.artifacts.ports import Added, Removed
 from servicekit.artifacts.record import Artifact, Changes, NewArtifact
+from servicekit.artifacts.sqlite.connections import AfterCommit
 from servicekit.artifacts.sqlite.rows import COLUMNS, artifact_of, now_in_microseconds, row_of, write_tags
 from servicekit.errors import ArtifactConflict, ArtifactNotFound
 
@@ -137,12 +138,23 @@ def remove_expired(connection: sqlite3.Connection, artifact_ids: Collection[str]
     return _remove_all(connection, [row[0] for row in connection.execute(query, [json.dumps([*artifact_ids])])])
 
 
-def release(connection: sqlite3.Connection, blobs: Collection[str], remove: Callable[[str], None]) -> int:
+def release(connection: sqlite3.Connection, blobs: Collection[str], remove: Callable[[str], None]) -> AfterCommit[int]:
     query = "SELECT 1 FROM artifacts WHERE sha256 = ? AND json_text IS NULL LIMIT 1"
     unused = [each for each in blobs if connection.execute(query, [bytes.fromhex(each)]).fetchone() is None]
-    for each in unused:  # nobody can refer to it meanwhile, since this connection has the lock
-        remove(each)
-    return len(unused)
+    if unused:
+        # The log may have a row that nobody sees: of a process that was killed when its commit was in the log, but
+        # before it could tell that to the others. SQLite finds it when it reads the log anew, after the death of all
+        # processes, unless somebody has written in its place. So something is written, the number that stands there,
+        # and the blobs are removed only afterwards: else the row would come back without its blob.
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute(f"PRAGMA user_version = {version}")
+
+    def remove_unused() -> int:
+        for each in unused:  # nobody can refer to it meanwhile, since this process has the lock of writers
+            remove(each)
+        return len(unused)
+
+    return AfterCommit(remove_unused)
 
 
 def _remove_all(connection: sqlite3.Connection, artifact_ids: Sequence[str]) -> Removed:
