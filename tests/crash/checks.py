@@ -62,6 +62,7 @@ def check(storm: Storm) -> Findings:
     for reader in storm.story.readers:
         problems += [f"a reader of {reader.job_id}: {problem}" for problem in _check_reader(storm, reader, lives)]
     problems += [f"left behind: {path.name}" for path in storm.place.folder.glob("*-process-*")]
+    problems += [f"left behind: {path}" for path in storm.place.temporary.iterdir()]
     problems += [f"{left} processes are still on the list"] if left else []
     problems += _check_log(storm.place)
     story = storm.story

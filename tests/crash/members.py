@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import socket
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -66,6 +67,11 @@ class Place:
     @property
     def log(self) -> Path:
         return self.folder / "log"
+
+    @property
+    def temporary(self) -> Path:
+        """Where all processes of the test have their temporary files."""
+        return self.folder / "tmp"
 
 
 def random_kind(chance: random.Random) -> str:
@@ -130,6 +136,8 @@ class Member:
 
 def _prepare(place: Place, name: str) -> None:
     os.environ[MEMBER] = name
+    place.temporary.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(place.temporary)
     form = f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(filename=place.log, level=logging.WARNING, format=form, force=True)
     parent = multiprocessing.parent_process()
