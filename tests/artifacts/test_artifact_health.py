@@ -1,5 +1,7 @@
 """What an operator reads in /health when artifacts cannot be kept."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -7,6 +9,7 @@ import pytest
 
 from servicekit.api import Health
 from servicekit.artifacts import Artifacts, health
+from servicekit.artifacts.sqlite import connections
 from tests.artifacts.served import connect, files_in, service
 
 
@@ -42,6 +45,17 @@ async def test_an_index_that_is_damaged(artifacts: Artifacts) -> None:
     assert message is not None
     assert (status, message.startswith("Artifacts cannot be kept at the moment: ")) == (503, True)
     assert artifacts.address not in message
+
+
+async def test_an_index_that_another_program_has_locked(artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_PATIENCE_SECONDS", 0.05)
+    await artifacts.aio.save(1)
+    with closing(sqlite3.connect(Path(artifacts.address, "index.db"), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        status, message = await ask(artifacts)
+        assert message is not None
+        assert (status, "lock" in message) == (503, True)
+    assert await ask(artifacts) == (200, None)
 
 
 async def test_its_end_is_seen_at_once(tmp_path: Path) -> None:

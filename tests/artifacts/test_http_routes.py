@@ -190,6 +190,7 @@ async def test_a_deep_tree_is_nested_as_far_as_clients_can_read_it(artifacts: Ar
         while node is not None:
             found.append(node["id"])
             node = next(iter(node["children"]), None)
+        assert len(found) == 64
         while "next" in response.links:
             response = await client.get(response.links["next"]["url"])
             found += [each["id"] for each in response.json()]

@@ -69,6 +69,21 @@ def test_kinds_have_bounds_of_their_own(artifacts: Artifacts) -> None:
     assert drop(artifacts, by_kind=by_kind, max_age=AT_ONCE) == ["model", "upload"]
 
 
+def test_kinds_with_bounds_of_their_own_do_not_count_within_the_others(artifacts: Artifacts) -> None:
+    for kind in ("upload", "upload", "other"):
+        artifacts.save(kind, kind=kind)
+    bounds = {"by_kind": {"upload": ArtifactBounds(max_bytes=12)}, "max_bytes": 5}
+    assert drop(artifacts, **bounds) == ["upload", "upload", "other"]
+
+
+def test_what_cannot_go_makes_no_room(artifacts: Artifacts) -> None:
+    root = artifacts.save("x" * 100)
+    artifacts.save("pinned", parent=root, keep="always")
+    artifacts.save("old")
+    artifacts.save("new")
+    assert drop(artifacts, max_bytes=103) == ["x" * 100, "pinned", "new"]
+
+
 def test_what_others_stand_on_goes_after_them(artifacts: Artifacts) -> None:
     root = artifacts.save("root", kind="model")
     artifacts.save("below", parent=root, kind="prediction")
