@@ -146,7 +146,9 @@ async def test_a_body_that_is_too_large_is_not_read_to_its_end(tmp_path: Path, s
 
 
 async def test_the_list_has_what_a_client_needs_to_execute(tasks: Tasks, serve: Serve) -> None:
-    @tasks.task("limited", run_timeout=timedelta(minutes=1), tags=["demo"], retry=Retry(attempts=2))
+    @tasks.task(
+        "limited", run_timeout=timedelta(minutes=1), tags=["demo"], retry=Retry(attempts=2), metadata={"team": "blue"}
+    )
     def limited() -> None:
         """Do little."""
 
@@ -157,6 +159,7 @@ async def test_the_list_has_what_a_client_needs_to_execute(tasks: Tasks, serve: 
         assert found == (await client.get(f"{TASKS}/limited")).json()
     assert found["options"]["run_timeout"] == 60.0
     assert found["options"]["retry"]["attempts"] == 2
+    assert found["options"]["metadata"] == {"team": "blue"}
     assert found["tags"] == ["demo", "task:limited"]
     assert (found["description"], found["source"], found["enabled"]) == ("Do little.", "code", True)
     (listed_add,) = (task for task in listed if task["name"] == "add")
@@ -181,19 +184,23 @@ async def test_a_disabled_task_is_refused_in_every_process_and_after_a_restart(
         assert (await execute(client, "add", a=1))["result"] == 2
 
 
-async def test_what_is_wrong_with_the_file_is_a_clear_503(client: httpx.AsyncClient, tasks: Tasks) -> None:
-    await client.post(f"{TASKS}/add/$disable")
-    with closing(sqlite3.connect(tasks.path)) as connection:
-        connection.execute("PRAGMA user_version = 99")
-    for answer in (
-        await client.get(TASKS),
-        await client.post(f"{TASKS}/add/$execute", json={"parameters": {"a": 1}}),
-        await client.post(f"{TASKS}/add/$enable"),
-    ):
-        assert answer.status_code == 503
-        assert "newer servicekit" in answer.json()["detail"]
-        assert answer.headers["Retry-After"]
-        assert str(tasks.path.parent) not in answer.text
+async def test_what_is_wrong_with_the_file_is_a_clear_503(tasks: Tasks) -> None:
+    app = ServiceBuilder(info=ServiceInfo(display_name="Any")).with_jobs().with_tasks(tasks).with_health().build()
+    async with connect_to(app) as client:
+        await client.post(f"{TASKS}/add/$disable")
+        assert (await client.get("/health")).json()["checks"]["tasks"]["state"] == "healthy"
+        with closing(sqlite3.connect(tasks.path)) as connection:
+            connection.execute("PRAGMA user_version = 99")
+        for answer in (
+            await client.get(TASKS),
+            await client.post(f"{TASKS}/add/$execute", json={"parameters": {"a": 1}}),
+            await client.post(f"{TASKS}/add/$enable"),
+        ):
+            assert answer.status_code == 503
+            assert "newer servicekit" in answer.json()["detail"]
+            assert answer.headers["Retry-After"]
+            assert str(tasks.path.parent) not in answer.text
+        assert "newer servicekit" in (await client.get("/health")).json()["checks"]["tasks"]["message"]
 
 
 # --- Templates of clients

@@ -10,6 +10,7 @@ from servicekit.errors import (
     TaskDisabled,
     TaskForbidden,
     TaskNotFound,
+    TasksUnavailable,
 )
 from servicekit.jobs.ids import JobIds
 from servicekit.tasks.definitions import CommandTask, FunctionTask, FunctionTemplate, Task, make_client_command
@@ -112,6 +113,14 @@ class Catalog:
         """Remove a template of a client. Its jobs stay."""
         await self._check_changeable(name)
         await self._store.remove(name)
+
+    async def find_problem(self) -> str | None:
+        """Why tasks cannot be read now, for `/health`; `None` if they can."""
+        try:
+            await self._store.read()
+        except TasksUnavailable as error:
+            return str(error)
+        return None
 
     async def close(self) -> None:
         await self._store.close()

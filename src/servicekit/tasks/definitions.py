@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from pydantic import BaseModel
 
 from servicekit.errors import ConfigurationError, InvalidParameters, InvalidTarget
+from servicekit.jobs.metadata import Metadata
 from servicekit.jobs.options import (
     DEFAULT_OPTIONS,
     OUTSIDE,
@@ -217,7 +218,7 @@ def make_command(
         template,
         shlex.join(argv),
         _parameters_of_command(name, parameters, places),
-        description=description or _first_line(parameters.__doc__ if parameters else None),
+        description=description or _first_line(getdoc(parameters) if parameters else None),
         env=environment,
         cwd=cwd,
         ok_codes=ok_codes,
@@ -267,7 +268,13 @@ def check_function(function: Callable[..., object]) -> None:
 def show_options(options: JobOptions) -> dict[str, Any]:
     """The options that are not the default, as values that can be written as JSON."""
     shown = {name: value for name, value in _differences(options).items() if name not in ("name", "tags")}
-    return {name: seconds_of(value) if isinstance(value, timedelta) else value for name, value in shown.items()}
+    return {name: _show_option(value) for name, value in shown.items()}
+
+
+def _show_option(value: object) -> object:
+    if isinstance(value, timedelta):
+        return seconds_of(value)
+    return value.as_dict() if isinstance(value, Metadata) else value
 
 
 def with_defaults(schema: Schema, values: Mapping[str, object]) -> Schema:

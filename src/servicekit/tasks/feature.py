@@ -38,6 +38,7 @@ def install(tasks: Tasks, app: FastAPI) -> None:
     service = Service.of(app)
     if _runs_commands(tasks):
         service.preload(*_PRELOADED)
+    service.add_health_check("tasks", catalog.find_problem)
     service.add_result_hook(TaskResults(tasks.by_name, app))
     service.when_jobs_are_set_up(partial(_add_routes, tasks, app, catalog))
 
