@@ -122,6 +122,25 @@ def test_what_json_does_not_know_is_refused(client: ModelClient, value: str) -> 
     assert client.http.get(CONFIGS).json() == []
 
 
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (r'{"name": "\ud800"}', ["body"]),
+        (r'{"name": "odd", "data": {"\ud800": 1}}', ["body"]),
+        ('{"name": "odd", "data": {"prediction_periods": NaN}}', ["body", "data", "prediction_periods"]),
+        ('{"name": NaN}', ["body", "name"]),
+        ('{"name": ' + "[" * 5_000, ["body"]),
+        ("", ["body"]),
+    ],
+)
+def test_any_body_that_is_no_config_is_a_422(client: ModelClient, body: str, place: list[str]) -> None:
+    config = client.http.post(CONFIGS, json={"name": "good"}).json()
+    for answer in (client.http.post(CONFIGS, content=body), client.http.put(f"{CONFIGS}/{config['id']}", content=body)):
+        assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, place)
+    assert client.http.post(CONFIGS, content=b"x" * 1_000_000).status_code == 413
+    assert client.http.get(CONFIGS).json() == [config]
+
+
 def test_a_model_keeps_the_config_that_it_was_trained_with(client: ModelClient) -> None:
     config = client.http.post(CONFIGS, json={"name": "c", "data": {"smoothing": 1.0}}).json()
     trained = client.run(client.train(config_id=config["id"]))

@@ -65,6 +65,16 @@ def test_geo_that_is_no_json_is_refused_with_the_place(client: Client) -> None:
     assert detail["loc"] == ["body", "geo", "artifact_id"]
 
 
+@pytest.mark.parametrize(("value", "place"), [('{"a": [NaN]}', ["run_info", "a", 0]), ("NaN", ["run_info"])])
+def test_what_could_not_be_saved_with_a_model_is_refused_before_it_is_trained(
+    client: Client, value: str, place: list[str | int]
+) -> None:
+    body = json.dumps({"data": TRAINING, "run_info": {}}).replace("{}", value)
+    answer = client.post("/api/v1/ml/$train", content=body)
+    (detail,) = answer.json()["detail"]
+    assert (answer.status_code, detail["loc"]) == (422, ["body", *place])
+
+
 @pytest.mark.parametrize("body", ["", "{", "[]", "[" * 5_000, '{"data": 1} x', "\xff"])
 def test_a_body_that_is_no_json_object_is_refused(client: Client, body: str) -> None:
     answer = client.post("/api/v1/ml/$train", content=body.encode("latin-1"))

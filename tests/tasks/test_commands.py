@@ -333,7 +333,16 @@ def test_a_command_of_a_client_is_split_into_arguments_and_run_by_no_shell(
 
 @pytest.mark.parametrize(
     ("command", "parameters"),
-    [("echo 'open", {}), ("   ", {}), ("{program}", {"program": "sh"}), ("echo", {"unused": 1}), ("a\0b", {})],
+    [
+        ("echo 'open", {}),
+        ("   ", {}),
+        ("{program}", {"program": "sh"}),
+        ("echo", {"unused": 1}),
+        ("a\0b", {}),
+        ("echo {class}", {"class": ""}),
+        ("echo {__class__}", {"__class__": ""}),
+        ("echo {__pydantic_config__}", {"__pydantic_config__": ""}),
+    ],
 )
 def test_what_is_no_command_is_refused_when_it_is_made(
     free_client: TestClient, command: str, parameters: dict[str, object]

@@ -137,8 +137,10 @@ async def test_a_body_that_is_too_large_is_not_read_to_its_end(tmp_path: Path, s
         answer = await client.post(f"{TASKS}/fail/$execute", content=b"x" * 10_000_000)
         assert (answer.status_code, answer.json()) == (
             413,
-            {"detail": "The body of an execution has at most 1,048,576 bytes"},
+            {"detail": "The content is larger than it may be: at most 1,048,576 bytes."},
         )
+        assert (await client.post(TASKS, content=b"x" * 10_000_000)).status_code == 413
+        assert (await client.put(f"{TASKS}/fail", content=b"x" * 10_000_000)).status_code == 413
         assert (await client.post(f"{TASKS}/fail/$execute", content=send())).status_code == 413
 
 
@@ -265,6 +267,26 @@ async def test_a_wrong_template_is_refused_when_it_is_made(
     assert answer.status_code == 422
     assert tuple(answer.json()["detail"][0]["loc"]) == place
     assert (await client.get(f"{TASKS}?enabled=true")).json() == (await client.get(TASKS)).json()
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (r'{"task_type": "python", "command": "\ud800"}', ["body"]),
+        (r'{"task_type": "python", "command": "fail", "parameters": {"text": "\ud800"}}', ["body"]),
+        (r'{"task_type": "python", "command": "fail", "parameters": {"\ud800": "s3cret"}}', ["body"]),
+        ('{"task_type": NaN, "command": "add"}', ["body", "task_type"]),
+        ('{"task_type": "python", "command": "add", "parameters": ' + "[" * 5_000, ["body"]),
+        ('{"task_type": "python", "command": "login", "parameters": ["s3cret"]}', ["body", "parameters"]),
+        ("", ["body"]),
+    ],
+)
+async def test_any_body_that_is_no_template_is_a_422_without_what_was_sent(
+    client: httpx.AsyncClient, body: str, place: list[str]
+) -> None:
+    for answer in (await client.post(TASKS, content=body), await client.put(f"{TASKS}/any", content=body)):
+        assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, place)
+        assert "s3cret" not in answer.text
 
 
 async def test_what_the_code_has_cannot_be_changed_by_clients(client: httpx.AsyncClient) -> None:

@@ -94,7 +94,7 @@ def test_braces_are_written_twice() -> None:
 @pytest.mark.parametrize(
     "argv",
     [[], "program", [""], ["{program}"], ["bin/{program}"], ["a", "{"], ["a", "}"], ["a", "{print $1}"], ["a", "{}"],
-     ["a", "{x...}y"], ["a", "\0"], ["a", 1]],
+     ["a", "{x...}y"], ["a", "\0"], ["a", 1], ["a", "{class}"], ["a", "{__init__}"]],
 )  # fmt: skip
 def test_a_template_that_makes_no_sense_is_refused_at_once(argv: Any, tasks: Tasks) -> None:
     with pytest.raises(ConfigurationError):

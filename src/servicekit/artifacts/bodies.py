@@ -40,6 +40,19 @@ async def take_body(request: Request, service: Service, take: Callable[[bytes], 
             await call_in_thread(take, b"".join(held))
 
 
+async def read_small_body(request: Request, service: Service, max_bytes: int) -> bytes:
+    """All of a body of at most so many bytes, for which there is room in memory. Raises what `take_body` raises."""
+    _check_headers(request, max_bytes)
+    body = bytearray()
+    async with Transfer(service) as transfer:
+        async for chunk in request.stream():
+            transfer.note_move()
+            if len(body) + len(chunk) > max_bytes:
+                raise ContentTooLarge(max_bytes)
+            body += chunk
+    return bytes(body)
+
+
 def _check_headers(request: Request, max_bytes: int | None) -> None:
     length = request.headers.get("content-length", "")
     # No more digits than any file has: Python refuses to read thousands of them.

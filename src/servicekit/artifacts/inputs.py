@@ -13,8 +13,9 @@ from pydantic_core import from_json
 
 from servicekit.api import Service
 from servicekit.api.errors import mistake
-from servicekit.artifacts.bodies import take_body
+from servicekit.artifacts.bodies import read_small_body, take_body
 from servicekit.artifacts.folder import translated_errors
+from servicekit.artifacts.transfers import answer_transfer
 from servicekit.errors import InvalidContent
 from servicekit.jobs.threads import call_in_thread
 
@@ -70,6 +71,17 @@ def validate(model: type[M], fields: Mapping[str, object], place: str) -> M:
     """The model with these fields. What is wrong is a 422, within `place`."""
     with answered(place):
         return model.model_validate(fields)
+
+
+async def read_small(request: Request, service: Service, model: type[M], max_bytes: int) -> M:
+    """The model that a body has as JSON. It is parsed on the event loop, so it must be small.
+
+    Other than a parameter of FastAPI's it has a limit, does not repeat what was sent if that is wrong, and is not
+    waited for when the service stops or the client stands still.
+    """
+    body = await answer_transfer(read_small_body(request, service, max_bytes))
+    with answered("body"):
+        return model.model_validate_json(body)
 
 
 async def use_body(request: Request, service: Service, use: Callable[[bytes], T], max_bytes: int) -> T:

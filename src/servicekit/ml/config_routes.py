@@ -9,10 +9,12 @@ from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 
+from servicekit.api import Service
 from servicekit.api.errors import ErrorBody, mistake
 from servicekit.api.openapi import name_operation
 from servicekit.api.routing import EventStreamRoute
 from servicekit.artifacts.feature import artifacts_of
+from servicekit.artifacts.inputs import FIELD_BYTES, read_small
 from servicekit.errors import InvalidContent
 from servicekit.ml.configs import BaseConfig, Config, Configs
 from servicekit.ml.requests import mistake_at
@@ -34,6 +36,18 @@ class ConfigBody(BaseModel):
 
     name: Annotated[str, Field(min_length=1, max_length=200, description="For people.", examples=["monthly"])]
     data: Annotated[dict[str, Any], Field(description="The settings: see `$schema`.")] = {}
+
+
+_BODY: Final = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": ConfigBody.model_json_schema()}}}
+}
+_WRONG: Final[dict[int | str, dict[str, Any]]] = {
+    413: {"model": ErrorBody, "description": "The body is too large."},
+    422: {
+        "description": "Something in the body is wrong: `loc` says where.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/HTTPValidationError"}}},
+    },
+}
 
 
 class ConfigRecord(ConfigBody):
@@ -64,11 +78,13 @@ def add_config_routes(app: FastAPI, prefix: str) -> None:
     )
     one = f"{prefix}/{{config_id}}"
     add(prefix, list_configs, summary="List configs", responses=_NEXT)
-    add(prefix, add_config, methods=["POST"], status_code=201, summary="Keep a config")
+    body: dict[str, Any] = {"openapi_extra": _BODY, "responses": _WRONG}
+    add(prefix, add_config, methods=["POST"], status_code=201, summary="Keep a config", **body)
     # Before the routes with `{config_id}`, which would take `$schema` for an id.
     add(f"{prefix}/$schema", get_config_schema, summary="Get the JSON Schema of configs")
     add(one, get_config, summary="Get one config", responses=_NOT_FOUND)
-    add(one, replace_config, methods=["PUT"], summary="Change a config", responses=_NOT_FOUND)
+    body = {"openapi_extra": _BODY, "responses": {**_NOT_FOUND, **_WRONG}}
+    add(one, replace_config, methods=["PUT"], summary="Change a config", **body)
     add(one, delete_config, methods=["DELETE"], status_code=204, summary="Delete a config", responses=_NOT_FOUND)
 
 
@@ -86,8 +102,9 @@ async def list_configs(
     return [ConfigRecord.of(config) for config in page.configs]
 
 
-async def add_config(request: Request, body: ConfigBody) -> ConfigRecord:
+async def add_config(request: Request) -> ConfigRecord:
     """Keep a config. What the model's class of configs does not allow is refused."""
+    body = await _read(request)
     data = _check(request, body)
     try:
         return ConfigRecord.of(await _configs(request).add(body.name, data))
@@ -108,8 +125,9 @@ async def get_config(request: Request, config_id: _Id) -> ConfigRecord:
     return ConfigRecord.of(await _configs(request).get(config_id))
 
 
-async def replace_config(request: Request, config_id: _Id, body: ConfigBody) -> ConfigRecord:
+async def replace_config(request: Request, config_id: _Id) -> ConfigRecord:
     """Change a config. Models that were trained with it keep what it was."""
+    body = await _read(request)
     data = _check(request, body)
     try:
         return ConfigRecord.of(await _configs(request).replace(config_id, body.name, data))
@@ -122,6 +140,10 @@ async def delete_config(request: Request, config_id: _Id) -> None:
     await _configs(request).delete(config_id)
 
 
+async def _read(request: Request) -> ConfigBody:
+    return await read_small(request, Service.of(request.app), ConfigBody, FIELD_BYTES)
+
+
 def _configs(request: Request) -> Configs:
     return Configs(artifacts_of(request.app))
 
@@ -131,7 +153,8 @@ def _check(request: Request, body: ConfigBody) -> dict[str, Any]:
     try:
         return _find_class(request, None).model_validate(body.data).model_dump(mode="json")
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False)
+        # Without the input, which can be NaN: FastAPI could not write it.
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**each, "loc": ("body", "data", *each["loc"])} for each in errors]) from None
     except ValueError as error:  # it is nested too deeply to be written again
         raise mistake(("body", "data"), str(error)) from None

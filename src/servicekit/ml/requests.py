@@ -1,6 +1,5 @@
 """What clients send to the routes of models, read and checked."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
@@ -12,7 +11,8 @@ from pydantic_core import from_json
 from servicekit.api import Service
 from servicekit.api.errors import mistake
 from servicekit.artifacts import Table
-from servicekit.artifacts.bodies import take_body
+from servicekit.artifacts.bodies import read_small_body
+from servicekit.artifacts.strict_json import write_json
 from servicekit.artifacts.transfers import answer_transfer
 from servicekit.errors import InvalidContent
 from servicekit.jobs.threads import call_in_thread
@@ -95,12 +95,10 @@ async def read_request(kind: type[R], request: Request, service: Service, max_by
 
     `RequestValidationError` (422), with the place, for whatever is wrong in it; `ContentTooLarge`.
     """
-    length = request.headers.get("content-length", "")
-    if length.isascii() and length.isdigit() and len(length) < 9 and int(length) <= _MOST_AT_ONCE:
-        return _read(kind, await request.body())  # as FastAPI does: each piece in a thread would cost a millisecond
-    body = bytearray()
-    await answer_transfer(take_body(request, service, body.extend, max_bytes))
-    return await call_in_thread(_read, kind, bytes(body))
+    body = await answer_transfer(read_small_body(request, service, max_bytes))
+    if len(body) <= _MOST_AT_ONCE:
+        return _read(kind, body)  # a thread for each would cost a millisecond
+    return await call_in_thread(_read, kind, body)
 
 
 def _read(kind: type[R], body: bytes) -> R:
@@ -114,7 +112,8 @@ def _read(kind: type[R], body: bytes) -> R:
         if value.get(name) is not None and name in kind.model_fields:
             value[name] = _read_source(value[name], ("body", name))
     request = _validate(kind, value)
-    if len(json.dumps(request.run_info)) > _MAX_RUN_INFO_BYTES:
+    # Now, and not when it is saved with the model, after a training of hours.
+    if len(at(("body",), lambda: write_json(request.run_info, "run_info")).encode()) > _MAX_RUN_INFO_BYTES:
         raise mistake(("body", "run_info"), f"It is larger than {_MAX_RUN_INFO_BYTES:,} bytes.")
     return request
 
@@ -123,7 +122,8 @@ def _validate(kind: type[R], value: Mapping[str, Any]) -> R:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False)
+        # Without the input, which can be NaN: FastAPI could not write it.
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in errors]) from None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from servicekit.artifacts import Artifact, Artifacts, Table
-from servicekit.errors import InvalidContent, MissingExtra
+from servicekit.errors import InvalidContent, MissingExtra, ServicekitError
 from servicekit.ml.files import local_file
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _as_invalid(artifact: Artifact) -> Iterator[None]:
     """Make `InvalidContent` of whatever the libraries raise for content that they cannot read."""
     try:
         yield
-    except (OSError, MissingExtra, InvalidContent, MemoryError):
+    except (OSError, ServicekitError, MemoryError):
         raise
     except Exception as error:  # each library has errors of its own, and none says which file it is
         reason = f"artifact {artifact.id} is no {artifact.media_type}: {error}"

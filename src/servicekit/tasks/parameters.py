@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import make_dataclass
+from keyword import iskeyword
 from typing import Annotated, Any, Final, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
@@ -192,13 +193,20 @@ def _reveal(value: object) -> Iterator[str]:
 
 def parameters_of_texts(task: str, texts: Mapping[str, bool]) -> Parameters:
     """Parameters that are texts, all of them required; where it says true, lists of texts."""
-    fields: list[Any] = [(name, list[str] if is_list else str) for name, is_list in texts.items()]
-    return Parameters(task, make_dataclass(task, fields, namespace={"__pydantic_config__": _STRICT}))
+    return _parameters_of(task, [(name, list[str] if is_list else str) for name, is_list in texts.items()])
 
 
 def parameters_of_values(task: str, values: Mapping[str, object]) -> Parameters:
     """Parameters of the types that these values of JSON have, which are their defaults."""
-    fields: list[Any] = [(name, _with_default(_type_of(value), value)) for name, value in values.items()]
+    return _parameters_of(task, [(name, _with_default(_type_of(value), value)) for name, value in values.items()])
+
+
+def _parameters_of(task: str, fields: list[Any]) -> Parameters:
+    for name, _ in fields:
+        # A keyword can be no field of a dataclass, and the others have a meaning of their own there.
+        if iskeyword(name) or name.startswith("__"):
+            sentence = f"The parameter {name!r} of the task {task!r} has a name that Python needs. Choose another one."
+            raise ConfigurationError("parameters", name, sentence=sentence)
     return Parameters(task, make_dataclass(task, fields, namespace={"__pydantic_config__": _STRICT}))
 
 

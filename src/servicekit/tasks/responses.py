@@ -94,6 +94,15 @@ LIST: Final[Responses] = UNAVAILABLE
 ONE: Final[Responses] = {404: _NO_TASK, **UNAVAILABLE}
 SWITCHED: Final[Responses] = {**ONE, **OTHER_SITE}
 CHANGED: Final[Responses] = {**ONE, 403: _FORBIDDEN}
+_BODY: Final[Responses] = {
+    408: _error("The client has sent nothing for a minute.", "Nothing came for 60 seconds."),
+    413: _error("The body is too large.", "The content is larger than it may be: at most 1,048,576 bytes."),
+    422: {
+        "description": "Something in the body is wrong: `loc` says where.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/HTTPValidationError"}}},
+    },
+}
+REPLACED: Final[Responses] = {**CHANGED, **_BODY}
 CREATED: Final[Responses] = {
     201: {
         "description": "The template is kept.",
@@ -101,6 +110,7 @@ CREATED: Final[Responses] = {
     },
     403: _FORBIDDEN,
     409: _error("The name is taken.", "The task 'add' cannot be used: the service's code has this name."),
+    **_BODY,
     **UNAVAILABLE,
 }
 EXECUTED: Final[Responses] = {
@@ -114,5 +124,5 @@ EXECUTED: Final[Responses] = {
         "for another call.",
         "The task 'add' is disabled.",
     ),
-    413: _error("The body is too large.", "The body of an execution has at most 1,048,576 bytes"),
+    **_BODY,
 }

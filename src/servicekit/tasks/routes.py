@@ -2,19 +2,36 @@
 
 from collections.abc import Awaitable
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 
+from servicekit.api import Service
 from servicekit.api.openapi import name_operation
 from servicekit.api.routing import EventStreamRoute
 from servicekit.api.submit import JobSubmitted, SubmitJob
+from servicekit.artifacts.bodies import read_small_body
+from servicekit.artifacts.inputs import read_small
+from servicekit.artifacts.transfers import answer_transfer
 from servicekit.errors import InvalidParameters
 from servicekit.tasks.calls import TaskCall
 from servicekit.tasks.catalog import Catalog, Entry
 from servicekit.tasks.definitions import Task
-from servicekit.tasks.responses import CHANGED, CREATED, EXECUTED, LIST, ONE, SWITCHED, NewTask, TaskChange, TaskRecord
+from servicekit.tasks.responses import (
+    CHANGED,
+    CREATED,
+    EXECUTED,
+    LIST,
+    ONE,
+    REPLACED,
+    SWITCHED,
+    NewTask,
+    TaskChange,
+    TaskRecord,
+)
+
+T = TypeVar("T", bound=TaskChange)
 
 _Name = Annotated[str, Path(description="The task's name.", examples=["add"])]
 # The document gets a schema for each task besides: see `documents`.
@@ -45,9 +62,24 @@ def add_task_routes(app: FastAPI, prefix: str, catalog: Catalog, max_body_bytes:
     )
     one = f"{prefix}/{{name}}"
     add(prefix, routes.list_tasks, summary="List tasks", responses=LIST)
-    add(prefix, routes.create_task, methods=["POST"], summary="Make a task", status_code=201, responses=CREATED)
+    add(
+        prefix,
+        routes.create_task,
+        methods=["POST"],
+        summary="Make a task",
+        status_code=201,
+        responses=CREATED,
+        openapi_extra=_body_of(NewTask),
+    )
     add(one, routes.get_task, summary="Get one task", responses=ONE)
-    add(one, routes.replace_task, methods=["PUT"], summary="Change a template", responses=CHANGED)
+    add(
+        one,
+        routes.replace_task,
+        methods=["PUT"],
+        summary="Change a template",
+        responses=REPLACED,
+        openapi_extra=_body_of(TaskChange),
+    )
     add(one, routes.delete_task, methods=["DELETE"], summary="Delete a template", status_code=204, responses=CHANGED)
     add(f"{one}/$enable", routes.enable_task, methods=["POST"], summary="Enable a task", responses=SWITCHED)
     add(f"{one}/$disable", routes.disable_task, methods=["POST"], summary="Disable a task", responses=SWITCHED)
@@ -77,8 +109,9 @@ class _Routes:
         entries = await self._catalog.list()
         return [TaskRecord.of(entry) for entry in entries if enabled in (None, entry.is_enabled)]
 
-    async def create_task(self, new: NewTask, request: Request, response: Response) -> TaskRecord:
+    async def create_task(self, request: Request, response: Response) -> TaskRecord:
         """Make a task of a function of the service with some values; or of a command, if the service allows that."""
+        new = await self._read_template(NewTask, request)
         entry = await _explained(self._catalog.add(new.name, new.template, is_enabled=new.enabled))
         response.headers["location"] = f"{request.scope.get('root_path', '')}{self._prefix}/{entry.name}"
         return TaskRecord.of(entry)
@@ -87,8 +120,9 @@ class _Routes:
         """One task, with the JSON Schema of its parameters."""
         return TaskRecord.of(await self._catalog.get(name))
 
-    async def replace_task(self, name: _Name, change: TaskChange) -> TaskRecord:
+    async def replace_task(self, name: _Name, request: Request) -> TaskRecord:
         """Put another template in the place of one. Jobs that were submitted before go on as they were."""
+        change = await self._read_template(TaskChange, request)
         entry = await _explained(self._catalog.replace(name, change.template, is_enabled=change.enabled))
         return TaskRecord.of(entry)
 
@@ -119,13 +153,15 @@ class _Routes:
 
     async def _read_body(self, request: Request) -> bytes:
         # Without a model of FastAPI, which would be built and checked once more, and without a limit.
-        pieces, size = [], 0
-        async for piece in request.stream():
-            size += len(piece)
-            if size > self._max_body_bytes:
-                raise HTTPException(413, f"The body of an execution has at most {self._max_body_bytes:,} bytes")
-            pieces.append(piece)
-        return b"".join(pieces)
+        return await answer_transfer(read_small_body(request, Service.of(request.app), self._max_body_bytes))
+
+    async def _read_template(self, kind: type[T], request: Request) -> T:
+        return await read_small(request, Service.of(request.app), kind, self._max_body_bytes)
+
+
+def _body_of(kind: type[TaskChange]) -> dict[str, Any]:
+    """The document of a body that the route reads by itself."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": kind.model_json_schema()}}}}
 
 
 async def _explained(change: Awaitable[Entry]) -> Entry:
