@@ -163,3 +163,11 @@ async def test_other_methods_are_405(client: httpx.AsyncClient) -> None:
     for method in ("PUT", "PATCH", "DELETE"):
         assert (await client.request(method, URL)).status_code == 405
     assert (await client.post(f"{URL}/01JQRS7XK5N8Z3VQ2M4T6W8Y0A")).status_code == 405
+
+
+async def test_a_thousand_mistakes_are_one(client: httpx.AsyncClient) -> None:
+    """A million of them took seconds, in which the service answered nobody."""
+    fields = {f"field {number}": number for number in range(1_000)}
+    response = await client.post(URL, json={"data": 1, **fields})
+    assert (response.status_code, places_of(response)) == (422, [["body"]])
+    assert "1,000 values do not fit" in response.text

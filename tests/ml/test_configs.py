@@ -98,6 +98,7 @@ def test_an_artifact_that_claims_to_be_a_config_does_no_harm(client: ModelClient
         ({"prediction_periods": 0}, ["body", "data", "prediction_periods"]),
         ({"additional_continuous_covariates": "rain"}, ["body", "data", "additional_continuous_covariates"]),
         ({"mine": "x" * 9_000}, ["body", "data"]),
+        ({"additional_continuous_covariates": [1] * 101}, ["body", "data"]),
         ([], ["body", "data"]),
     ],
 )

@@ -23,6 +23,8 @@ M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
 FIELD_BYTES: Final = 64 * 1024  # for all fields but the content; metadata have at most 16 KiB
+# A million of them would take seconds to write down, in which nothing else runs.
+_MOST_MISTAKES: Final = 100
 _MEMORY_BYTES: Final = 256 * 1024  # what has more is in a temporary file while it comes: many clients may send at once
 
 
@@ -109,16 +111,23 @@ def _use(file: IO[bytes], use: Callable[[bytes], T]) -> T:
 
 
 @contextmanager
-def answered(place: str) -> Iterator[None]:
+def answered(*place: str) -> Iterator[None]:
     """Turn what is wrong with what a client says into FastAPI's own error, a 422, within `place`."""
     try:
         yield
     except InvalidContent as error:
-        raise mistake((place, *error.place), error.reason) from error
+        raise mistake((*place, *error.place), error.reason) from error
     except ValidationError as error:
-        # Without the input: it can be the whole content.
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        raise RequestValidationError([{**each, "loc": (place, *each["loc"])} for each in found]) from error
+        raise _as_mistakes(error, place) from error
+
+
+def _as_mistakes(error: ValidationError, place: tuple[str, ...]) -> RequestValidationError:
+    count = error.error_count()
+    if count > _MOST_MISTAKES:
+        return mistake(place, f"{count:,} values do not fit")
+    # Without the input: it can be the whole content, a secret, or NaN, which FastAPI could not write.
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return RequestValidationError([{**each, "loc": (*place, *each["loc"])} for each in found])
 
 
 def _read_object(text: str, place: tuple[str, ...]) -> object:

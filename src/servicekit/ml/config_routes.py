@@ -7,14 +7,14 @@ from urllib.parse import urlencode
 
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from servicekit.api import Service
 from servicekit.api.errors import ErrorBody, mistake
 from servicekit.api.openapi import name_operation
 from servicekit.api.routing import EventStreamRoute
 from servicekit.artifacts.feature import artifacts_of
-from servicekit.artifacts.inputs import FIELD_BYTES, read_small
+from servicekit.artifacts.inputs import FIELD_BYTES, answered, read_small
 from servicekit.errors import InvalidContent
 from servicekit.ml.configs import BaseConfig, Config, Configs
 from servicekit.ml.requests import mistake_at
@@ -151,11 +151,8 @@ def _configs(request: Request) -> Configs:
 def _check(request: Request, body: ConfigBody) -> dict[str, Any]:
     """The data as the class of configs completes it. A 422 with the place for what it does not allow."""
     try:
-        return _find_class(request, None).model_validate(body.data).model_dump(mode="json")
-    except ValidationError as error:
-        # Without the input, which can be NaN: FastAPI could not write it.
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
-        raise RequestValidationError([{**each, "loc": ("body", "data", *each["loc"])} for each in errors]) from None
+        with answered("body", "data"):
+            return _find_class(request, None).model_validate(body.data).model_dump(mode="json")
     except ValueError as error:  # it is nested too deeply to be written again
         raise mistake(("body", "data"), str(error)) from None
 

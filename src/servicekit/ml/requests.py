@@ -1,21 +1,24 @@
 """What clients send to the routes of models, read and checked."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from pydantic_core import from_json
 
 from servicekit.api import Service
 from servicekit.api.errors import mistake
 from servicekit.artifacts import Table
 from servicekit.artifacts.bodies import read_small_body
+from servicekit.artifacts.checked_json import CheckedJson
+from servicekit.artifacts.inputs import answered, use_body
+from servicekit.artifacts.state import state_of
 from servicekit.artifacts.strict_json import write_json
 from servicekit.artifacts.transfers import answer_transfer
 from servicekit.errors import InvalidContent
-from servicekit.jobs.threads import call_in_thread
 from servicekit.ml.tables import read_table
 
 Place = tuple[str | int, ...]
@@ -95,10 +98,20 @@ async def read_request(kind: type[R], request: Request, service: Service, max_by
 
     `RequestValidationError` (422), with the place, for whatever is wrong in it; `ContentTooLarge`.
     """
-    body = await answer_transfer(read_small_body(request, service, max_bytes))
-    if len(body) <= _MOST_AT_ONCE:
-        return _read(kind, body)  # a thread for each would cost a millisecond
-    return await call_in_thread(_read, kind, body)
+    if _is_small(request.headers.get("content-length", "")):
+        # Threads and a file would cost a millisecond.
+        return _read(kind, await answer_transfer(read_small_body(request, service, max_bytes)))
+    read = partial(_read_large, state_of(request.app).checked, kind)
+    return await answer_transfer(use_body(request, service, read, max_bytes))
+
+
+def _is_small(length: str) -> bool:
+    return length.isascii() and length.isdigit() and len(length) < 9 and int(length) <= _MOST_AT_ONCE
+
+
+def _read_large(checked: CheckedJson, kind: type[R], body: bytes) -> R:
+    with checked.turn(len(body)):
+        return _read(kind, body)
 
 
 def _read(kind: type[R], body: bytes) -> R:
@@ -119,12 +132,8 @@ def _read(kind: type[R], body: bytes) -> R:
 
 
 def _validate(kind: type[R], value: Mapping[str, Any]) -> R:
-    try:
+    with answered("body"):
         return kind.model_validate(value)
-    except ValidationError as error:
-        # Without the input, which can be NaN: FastAPI could not write it.
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
-        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in errors]) from None
 
 
 def _read_source(value: object, place: Place) -> Table | TableRef:
