@@ -116,12 +116,10 @@ async def test_a_form_that_is_none_is_422(client: httpx.AsyncClient, artifacts: 
     assert files_in(artifacts) == []
 
 
-@pytest.mark.parametrize(
-    "content_type",
-    ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=" + "b" * 5_000],
-)
-async def test_a_form_without_a_boundary_is_422(client: httpx.AsyncClient, content_type: str) -> None:
-    assert places_of(await post(client, b"--b--", {"Content-Type": content_type})) == [["header", "Content-Type"]]
+@pytest.mark.parametrize("boundary", ["", "; boundary=", f"; boundary={'b' * 71}"])
+async def test_a_form_without_a_boundary_is_422(client: httpx.AsyncClient, boundary: str) -> None:
+    headers = {"Content-Type": f"multipart/form-data{boundary}"}
+    assert places_of(await post(client, b"--b--", headers)) == [["header", "Content-Type"]]
 
 
 async def test_compressed_bodies_are_415(client: httpx.AsyncClient) -> None:

@@ -11,6 +11,7 @@ MAX_PARTS: Final = 32
 MAX_HEADER_BYTES: Final = 8 * 1024  # of one part: as much as servers allow a whole request
 MAX_FIELD_BYTES: Final = 64 * 1024  # of all fields together; metadata have at most 16 KiB
 FILE_PART: Final = "file"
+_BOUNDARY_BYTES: Final = 70  # RFC 2046, section 5.1.1
 
 
 class FormReader:
@@ -32,25 +33,23 @@ class FormReader:
         self._write = write
         self._error = FormParserError
         self._parse_options = parse_options_header
-        boundary = parse_options_header(content_type)[1].get(b"boundary")
-        if not boundary:
-            raise mistake(("header", "Content-Type"), "multipart/form-data must name its boundary")
-        try:
-            self._parser = MultipartParser(
-                boundary,
-                {
-                    "on_part_begin": self._begin_part,
-                    "on_header_field": self._add_header_name,
-                    "on_header_value": self._add_header_value,
-                    "on_header_end": self._end_header,
-                    "on_headers_finished": self._end_headers,
-                    "on_part_data": self._add_data,
-                    "on_part_end": self._end_part,
-                    "on_end": self._end,
-                },
-            )
-        except FormParserError as error:
-            raise mistake(("header", "Content-Type"), str(error)) from error
+        boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+        if not 1 <= len(boundary) <= _BOUNDARY_BYTES:
+            text = f"multipart/form-data must name its boundary, of at most {_BOUNDARY_BYTES} characters"
+            raise mistake(("header", "Content-Type"), text)
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin_part,
+                "on_header_field": self._add_header_name,
+                "on_header_value": self._add_header_value,
+                "on_header_end": self._end_header,
+                "on_headers_finished": self._end_headers,
+                "on_part_data": self._add_data,
+                "on_part_end": self._end_part,
+                "on_end": self._end,
+            },
+        )
         self._has_file = self._has_ended = False
         self._part_count = self._field_bytes = 0
         self._begin_headers()
