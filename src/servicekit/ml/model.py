@@ -35,8 +35,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 # Its parts take a second to import, and every training would. What else the program imports may start threads, and is
 # for the user to choose.
 _SKLEARN: Final = "sklearn"
-# What the module of a model imports in any case: its process makes the application anew, and with it the routes.
-_PRELOADED: Final = ("servicekit.ml.feature", "servicekit.artifacts.routes", "servicekit.ml.model")
+# What the module of a model imports in any case: its process makes the application anew, with the routes and the store.
+_PRELOADED: Final = (
+    "servicekit.ml.feature",
+    "servicekit.ml.model",
+    "servicekit.artifacts.routes",
+    "servicekit.stores.sqlite.store",
+)
 _OF_FASTAPI: Final = "pydantic.v1"  # FastAPI imports it with its first route
 
 _FEATURE: Final = "servicekit.ml.feature"
