@@ -3,8 +3,10 @@
 import csv
 import json
 import shutil
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from math import isfinite
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -82,7 +84,7 @@ class StoredTable:
             return Table.of(self.frame())
         with _as_invalid(self._artifact), self._artifacts.open(self._artifact.id) as file:
             content = file.read()
-            return Table.from_csv(content.decode()) if self._media_type == CSV else read_table(json.loads(content))
+            return Table.from_csv(content.decode("utf-8-sig")) if self._media_type == CSV else read_table(json.loads(content))
 
     def frame(self) -> "DataFrame":
         if self._media_type == JSON:
@@ -100,7 +102,19 @@ class StoredTable:
             GivenTable(self.table()).write_csv(path)
         else:
             with local_file(self._artifacts, self._artifact) as file:
-                shutil.copyfile(file, path)
+                _copy_csv(file, path)
+
+
+def _copy_csv(source: Path, copy: Path) -> None:
+    """Copy the file. If it is as Windows writes it, lines end with a line feed in the copy, and it has no mark before."""
+    with source.open("rb") as lines:
+        first = lines.readline()
+        if not first.startswith(BOM_UTF8) and not first.endswith(b"\r\n"):
+            shutil.copyfile(source, copy)
+            return
+        with copy.open("wb") as file:
+            for line in chain([first.removeprefix(BOM_UTF8)], lines):
+                file.write(line[:-2] + b"\n" if line.endswith(b"\r\n") else line)
 
 
 def read_table(value: object, place: tuple[str | int, ...] = ()) -> Table:
