@@ -1,5 +1,6 @@
 """The parts of models that are no matter of HTTP."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -99,11 +100,14 @@ def test_a_model_that_no_module_has_is_refused() -> None:
         ({"config": dict}, "BaseConfig"),
         ({"targets": "cases"}, "names of columns"),
         ({"run_timeout": -1}, "run_timeout"),
+        ({"serializer": "json"}, "Json()"),
+        ({"serializer": Json}, "Json()"),
+        ({"serialiser": Json()}, "Did you mean 'serializer'?"),
         ({"prediction": {"run_timout": 1}}, "run_timout"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], text: str) -> None:
-    with pytest.raises(ConfigurationError, match=text):
+    with pytest.raises(ConfigurationError, match=re.escape(text)):
         Model(**options)
 
 

@@ -212,3 +212,14 @@ def test_values_that_are_kept_count_where_a_body_has_none() -> None:
         parameters.check_kept({"b": "two"})
     with pytest.raises(InvalidParameters, match="Invalid JSON"):
         parameters.read(b"[", {"a": 1})
+
+
+def test_a_mistyped_option_is_told_its_right_name() -> None:
+    tasks, mistyped = Tasks(), {"run_timout": 1}
+    with pytest.raises(ConfigurationError, match="Did you mean 'run_timeout'"):
+        tasks.task(**mistyped)  # type: ignore[call-overload] # the mistake
+    mistyped = {"paramters": 1}
+    with pytest.raises(ConfigurationError, match="Did you mean 'parameters'"):
+        tasks.add_command("greet", ["echo"], **mistyped)  # type: ignore[arg-type] # the mistake
+    with pytest.raises(ConfigurationError, match="Did you mean 'artifact'"):
+        tasks.task(artifacts=True)  # type: ignore[call-overload] # the mistake

@@ -50,7 +50,8 @@ def install(app: FastAPI, *features: Feature) -> None:
 def _check_feature(feature: object) -> None:
     has_methods = all(callable(getattr(feature, name, None)) for name in ("install", "lifespan"))
     if isinstance(feature, type) or not has_methods:
-        raise ConfigurationError("feature", feature, "an object, not a class, with the methods install and lifespan")
+        expected = 'an object, not a class, with the methods install and lifespan, such as Artifacts("artifacts")'
+        raise ConfigurationError("feature", feature, expected)
 
 
 def _wrap_lifespan(app: FastAPI, feature: Feature) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from servicekit.engine.result_hooks import ResultHook, check_hooks
 from servicekit.errors import ConfigurationError, check_count, check_seconds
 from servicekit.events.hub import EventHub
-from servicekit.jobs.options import check_text
+from servicekit.jobs.options import check_text, unknown_option
 from servicekit.jobs.retention import Retention
 from servicekit.ports import Clock
 
@@ -110,16 +110,9 @@ class SchedulerOptionChanges(TypedDict, total=False):
 def check_names(options: Mapping[str, object], others: Iterable[str] = ("url",)) -> None:
     """`ConfigurationError` for a name that is no option of a scheduler. Its sentence also names these `others`."""
     names = {each.name for each in fields(SchedulerOptions)}
-    known = sorted({*names, *others})
     for name in options:
         if name not in names:
-            from difflib import get_close_matches  # for a mistake only
-
-            near = get_close_matches(name, known, 1) if name not in known else ()
-            guess = f"Did you mean {near[0]!r}? " if near else ""
-            here = " here" if name in known else ""
-            sentence = f"There is no option {name!r}{here}. {guess}The options are {', '.join(known)}."
-            raise ConfigurationError("options", name, sentence=sentence)
+            raise unknown_option(name, {*names, *others})
 
 
 def _check_queues(queues: object) -> None:

@@ -1,6 +1,6 @@
 """Options of a job, given by a decorator on its target, or with a submission."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -218,12 +218,29 @@ def options_of(target: object) -> JobOptions:
     return found if isinstance(found, JobOptions) else DEFAULT_OPTIONS
 
 
+def check_option_names(options: Mapping[str, object], others: Iterable[str] | None = None) -> None:
+    """`ConfigurationError` for a name that is no option of jobs. Its sentence also names these `others`."""
+    names = {field.name for field in fields(JobOptions)}
+    for name in options:
+        if name not in names:
+            raise unknown_option(name, [*names, *(others or ())])
+
+
+def unknown_option(name: str, known: Iterable[str]) -> ConfigurationError:
+    """The error for an option that is none here. It guesses which of the known ones is meant."""
+    from difflib import get_close_matches  # for a mistake only
+
+    options = sorted(known)
+    near = get_close_matches(name, options, 1) if name not in options else ()
+    guess = f"Did you mean {near[0]!r}? " if near else ""
+    here = " here" if name in options else ""
+    sentence = f"There is no option {name!r}{here}. {guess}The options are {', '.join(options)}."
+    return ConfigurationError(UNKNOWN_OPTIONS, name, sentence=sentence)
+
+
 def changed(options: JobOptions, changes: OptionChanges) -> JobOptions:
     """The options with these changes. `ConfigurationError` for an unknown option, or a value that makes no sense."""
-    unknown = set(changes) - {field.name for field in fields(JobOptions)}
-    if unknown:
-        known = ", ".join(field.name for field in fields(JobOptions))
-        raise ConfigurationError(UNKNOWN_OPTIONS, ", ".join(sorted(unknown)), f"some of {known}")
+    check_option_names(changes)
     values: dict[str, Any] = {**changes}
     if not isinstance(values.get("tags", ()), str):
         values = {**values, **({"tags": tuple(values["tags"])} if "tags" in values else {})}

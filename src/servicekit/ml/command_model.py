@@ -14,7 +14,7 @@ from servicekit.artifacts import Artifact
 from servicekit.errors import ConfigurationError
 from servicekit.jobs.command import Command
 from servicekit.jobs.current import current_job
-from servicekit.jobs.options import DEFAULT_OPTIONS, OptionChanges, changed, seconds_of
+from servicekit.jobs.options import DEFAULT_OPTIONS, OptionChanges, changed, check_option_names, seconds_of
 from servicekit.ml.archives import (
     ARCHIVE_MEDIA_TYPE,
     ARCHIVE_SUFFIX,
@@ -128,6 +128,7 @@ class CommandModel:
             raise ConfigurationError("config", config, "a class that is derived from BaseConfig")
         if isinstance(targets, str):
             raise ConfigurationError("targets", targets, 'a list of names of columns, such as ["cases"]')
+        check_option_names(options, CommandModel.__init__.__kwdefaults__)
         name = options.pop("name", None)
         changed(DEFAULT_OPTIONS, options)
         changed(DEFAULT_OPTIONS, prediction or {})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from servicekit.artifacts import Artifact, Table
 from servicekit.errors import ConfigurationError
-from servicekit.jobs.options import DEFAULT_OPTIONS, OptionChanges, changed
+from servicekit.jobs.options import DEFAULT_OPTIONS, OptionChanges, changed, check_option_names
 from servicekit.jobs.outcome import describe_error
 from servicekit.ml.cache import MAX_BYTES, MAX_MODELS, ModelCache
 from servicekit.ml.configs import BaseConfig
@@ -24,7 +24,7 @@ from servicekit.ml.learner import (
     TrainingInputs,
     ValidationInputs,
 )
-from servicekit.ml.serializers import Serializer, Skops
+from servicekit.ml.serializers import Serializer, Skops, check_serializer
 from servicekit.ml.trust import load_model
 
 if TYPE_CHECKING:
@@ -91,10 +91,11 @@ class Model:
     ) -> None:
         if not (isinstance(config, type) and issubclass(config, BaseConfig)):
             raise ConfigurationError("config", config, "a class that is derived from BaseConfig")
+        check_option_names(options, Model.__init__.__kwdefaults__)
         name = options.pop("name", None)
         changed(DEFAULT_OPTIONS, options)
         changed(DEFAULT_OPTIONS, prediction or {})
-        self._serializer = serializer or Skops()
+        self._serializer = check_serializer(serializer or Skops())
         self._cache = ModelCache(max_cached_models, max_cached_bytes)
         self._functions: dict[str, ModelFunction] = {}
         self.trainer = TrainingJob(self)

@@ -42,6 +42,14 @@ class Serializer(Protocol):
     def load(self, path: Path) -> object: ...
 
 
+def check_serializer(serializer: Serializer) -> Serializer:
+    """`ConfigurationError` if it is none, such as the class of one."""
+    members = ("name", "suffix", "media_type", "is_safe", "prepare", "dump", "load")
+    if isinstance(serializer, type) or not all(hasattr(serializer, each) for each in members):
+        raise ConfigurationError("serializer", serializer, "an object such as Skops(), Json(), Pickle() or Custom(...)")
+    return serializer
+
+
 class Skops:
     """Models of scikit-learn and what is like them, in the format of skops. The default; it needs the extra `ml`.
 

@@ -84,7 +84,11 @@ class StoredTable:
             return Table.of(self.frame())
         with _as_invalid(self._artifact), self._artifacts.open(self._artifact.id) as file:
             content = file.read()
-            return Table.from_csv(content.decode("utf-8-sig")) if self._media_type == CSV else read_table(json.loads(content))
+            return (
+                Table.from_csv(content.decode("utf-8-sig"))
+                if self._media_type == CSV
+                else read_table(json.loads(content))
+            )
 
     def frame(self) -> "DataFrame":
         if self._media_type == JSON:
@@ -106,7 +110,7 @@ class StoredTable:
 
 
 def _copy_csv(source: Path, copy: Path) -> None:
-    """Copy the file. If it is as Windows writes it, lines end with a line feed in the copy, and it has no mark before."""
+    """Copy the file. If it is as Windows writes it, the copy has line feeds alone, and no mark before them."""
     with source.open("rb") as lines:
         first = lines.readline()
         if not first.startswith(BOM_UTF8) and not first.endswith(b"\r\n"):

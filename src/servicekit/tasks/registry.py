@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
 from pydantic import BaseModel
 
 from servicekit.errors import ConfigurationError, TaskNotFound, check_count
-from servicekit.jobs.options import OptionChanges
+from servicekit.jobs.options import OptionChanges, check_option_names
 from servicekit.tasks.definitions import CommandTask, FunctionTask, check_function, make_command, set_options
 from servicekit.tasks.ports import TASK_NAME
 
@@ -92,6 +92,7 @@ class Tasks:
         `ConfigurationError` for a name that is taken or cannot be part of a path, and for parameters that cannot be
         given by name or have no JSON Schema. `InvalidTarget` for what cannot be run.
         """
+        check_option_names(options, Tasks.task.__kwdefaults__)
         if callable(name):
             return self._add_function(name, None, artifact=artifact, options=options)
         return lambda function: self._add_function(function, name, artifact=artifact, options=options)
@@ -123,6 +124,7 @@ class Tasks:
         What the program writes becomes an artifact, so that the service needs `.with_artifacts(...)`.
         `ConfigurationError` for what makes no sense.
         """
+        check_option_names(options, Tasks.add_command.__kwdefaults__)
         self._check_name(name)
         self._tasks[name] = make_command(
             name,
