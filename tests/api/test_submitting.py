@@ -183,7 +183,7 @@ async def test_options_that_make_no_sense_are_the_clients_mistake(
 
 async def test_an_option_that_does_not_exist_is_the_endpoints_mistake(connect: Connect) -> None:
     async with connect(service("memory://")) as client:
-        with pytest.raises(ConfigurationError, match="not 'run_timout'"):
+        with pytest.raises(ConfigurationError, match="There is no option 'run_timout'"):
             await client.post("/options", json={"run_timout": 3})
 
 

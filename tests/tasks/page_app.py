@@ -34,9 +34,18 @@ class Color(Enum):
     BLUE = "blue"
 
 
+class Door(BaseModel):
+    floor: Annotated[int, Field(le=9)] = 0
+    names: list[str] = ["nobody"]
+
+
 class Address(BaseModel):
+    """Where it is."""
+
     street: str
     number: int = 1
+    code: SecretStr
+    door: Door = Door(floor=2)
 
 
 class Words(BaseModel):
@@ -58,6 +67,7 @@ def everything(
     note: str | None = None,
     greeting: str = "hello",
     level: int = 5,
+    limits: dict[str, int] | None = None,
 ) -> dict[str, object]:
     """One parameter of each kind: <i>nothing is markup</i>."""
     return {
@@ -65,7 +75,8 @@ def everything(
         "number": number,
         "ratio": ratio,
         "color": color.value,
-        "street": address.street,
+        "address": [address.street, address.number, address.code.get_secret_value()[::-1]],
+        "door": address.door.model_dump(),
         "password": password.get_secret_value()[::-1],
         "labels": labels,
         "numbers": numbers,
@@ -74,6 +85,7 @@ def everything(
         "note": note,
         "greeting": greeting,
         "level": level,
+        "limits": limits,
     }
 
 

@@ -57,7 +57,14 @@ def test_a_form_has_a_field_for_each_parameter_and_its_job_gets_what_was_filled_
     page.get_by_label("number *", exact=True).fill("7")
     page.get_by_label("ratio").fill("0.25")
     page.get_by_label("color").select_option("blue")
-    page.get_by_label("address").fill('{"street": "Main"}')
+    address = page.get_by_role("group", name="address")
+    expect(address.get_by_text("Where it is.")).to_be_visible()
+    address.get_by_label("street").fill("Main")
+    expect(address.get_by_label("code")).to_have_attribute("type", "password")
+    address.get_by_label("code").fill("mellon")
+    expect(address.get_by_role("group", name="door").get_by_label("floor")).to_have_value("2")
+    address.get_by_label("names").fill("Ada\nBob")
+    page.get_by_label("limits").fill('{"a": 1}')
     page.get_by_label("password").fill("sesame")
     page.get_by_label("labels").fill("one\ntwo words")
     page.get_by_label("numbers").fill("1\n2")
@@ -72,7 +79,8 @@ def test_a_form_has_a_field_for_each_parameter_and_its_job_gets_what_was_filled_
         "number": 7,
         "ratio": 0.25,
         "color": "blue",
-        "street": "Main",
+        "address": ["Main", 1, "nollem"],
+        "door": {"floor": 2, "names": ["Ada", "Bob"]},
         "password": "emases",
         "labels": ["one", "two words"],
         "numbers": [1, 2],
@@ -81,6 +89,7 @@ def test_a_form_has_a_field_for_each_parameter_and_its_job_gets_what_was_filled_
         "note": None,
         "greeting": "",
         "level": 5,
+        "limits": {"a": 1},
     }
     assert "sesame" not in page.content()
 
@@ -90,13 +99,23 @@ def test_what_is_wrong_is_told_at_its_field(page: Page) -> None:
     for label, text in (("text", "a"), ("ratio", "1"), ("password", "b"), ("labels", "c"), ("number *", "7")):
         page.get_by_label(label, exact=label.endswith("*")).fill(text)
     page.get_by_label("numbers").fill("many")
-    page.get_by_label("address").fill('{"street": 1}')
+    page.get_by_label("street").fill("Main")
+    page.get_by_label("code").fill("d")
+    page.get_by_label("names").fill("Ada")
+    page.get_by_label("limits").fill('{"a": "b"}')
     page.get_by_role("button", name="Execute").click()
     expect(page.get_by_role("alert")).to_contain_text("Not executed")
-    expect(page.get_by_label("address")).to_have_attribute("aria-invalid", "true")
-    expect(page.get_by_text("street: Input should be a valid string")).to_be_visible()
+    expect(page.get_by_label("limits")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_text("a: Input should be a valid integer")).to_be_visible()
     expect(page.get_by_text("0: Input should be a valid integer")).to_be_visible()
-    page.get_by_label("address").fill("{")
+    page.get_by_label("numbers").fill("1")
+    page.get_by_label("limits").fill("")
+    page.get_by_label("floor").fill("10")
+    page.get_by_label("floor").evaluate("input => input.form.noValidate = true")
+    page.get_by_role("button", name="Execute").click()
+    expect(page.get_by_label("floor")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_text("Input should be less than or equal to 9")).to_be_visible()
+    page.get_by_label("limits").fill("{")
     page.get_by_role("button", name="Execute").click()
     expect(page.get_by_text("This is no JSON")).to_be_visible()
 
