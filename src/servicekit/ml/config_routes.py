@@ -50,10 +50,15 @@ _WRONG: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-class ConfigRecord(ConfigBody):
-    """A config, as it is kept: with the defaults of what was left out."""
+class ConfigRecord(BaseModel):
+    """A config, as it is kept: with the defaults of what was left out.
+
+    It allows more than `ConfigBody`, since clients can change the metadata of a config's artifact.
+    """
 
     id: Annotated[str, Field(examples=[_ULID])]
+    name: Annotated[str, Field(description="For people.", examples=["monthly"])]
+    data: Annotated[dict[str, Any], Field(description="The settings: see `$schema`.")]
     created_at: datetime
     updated_at: datetime
 
