@@ -181,6 +181,15 @@ def test_what_is_nested_too_deeply_is_refused(artifacts: Artifacts) -> None:
     assert artifacts.load(artifacts.save(brackets).id) == brackets
 
 
+def test_a_text_that_ends_within_a_string_is_refused_in_one_pass(artifacts: Artifacts) -> None:
+    # Looked through again from each of its quotes, it would take hours, in which nothing else of the process runs.
+    text = b"[" * 201 + b'"' + b'\\"' * 500_000
+    for content in (text, text + b"\\"):
+        saved = artifacts.save(content, media_type="application/json")
+        with pytest.raises(InvalidContent, match=r"nested more than 200 deep|no JSON"):
+            artifacts.load(saved.id)
+
+
 @settings(max_examples=40)
 @given(JSON)
 def test_any_json_comes_back_or_is_refused(value: object) -> None:

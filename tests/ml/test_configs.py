@@ -168,3 +168,12 @@ def test_pages_of_other_sites_cannot_change_configs(client: ModelClient) -> None
     headers = {"Origin": "https://elsewhere.example", "Sec-Fetch-Site": "cross-site"}
     assert client.http.post(CONFIGS, json={"name": "x"}, headers=headers).status_code == 403
     assert client.http.get(CONFIGS).json() == []
+
+
+@pytest.mark.parametrize("name", ["", "x" * 201])
+def test_what_only_looks_like_a_config_is_none(client: ModelClient, name: str) -> None:
+    kept = client.http.post(CONFIGS, json={"name": "kept"}).json()
+    forged = {"data": 1, "kind": "config", "metadata": {"name": name, "data": {}}}
+    artifact = client.http.post("/api/v1/artifacts", json=forged).json()
+    assert client.http.get(CONFIGS).json() == [kept]
+    assert client.http.get(f"{CONFIGS}/{artifact['id']}").status_code == 404

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from fastapi import FastAPI
 
+from servicekit.artifacts.feature import artifacts_of
 from tests.ml.samples import AT_THE_END, FUTURE, TRAINING, UNKNOWN_ID, Client, make_app, tables
 
 
@@ -219,3 +221,23 @@ def test_a_check_keeps_nothing(client: Client) -> None:
     before = client.get("/api/v1/artifacts").json()
     client.check(data=TRAINING)
     assert client.get("/api/v1/artifacts").json() == before
+
+
+@pytest.mark.parametrize("name", ["future", "historic", "geo"])
+def test_json_that_the_service_would_read_whole_is_bounded(
+    client: Client, model_id: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = json.dumps(table(["rain"], [[0.5]] * 1_000)).encode()
+    artifact_id = client.upload(content, "application/json")
+    monkeypatch.setattr(artifacts_of(cast(FastAPI, client.app)), "max_data_bytes", len(content) - 1)
+    (detail,) = client.predict(model_id, 422, **{name: {"artifact_id": artifact_id}})["detail"]
+    assert detail["loc"] == ["body", name, "artifact_id"]
+    assert f"of which at most {len(content) - 1:,} are read" in detail["msg"]
+
+
+@pytest.mark.parametrize("begin", [b"", b"rain,cases\n"])
+def test_of_a_csv_file_only_the_beginning_is_read(client: Client, begin: bytes) -> None:
+    artifact_id = client.upload(begin + b"rain,cases," * 200_000, "text/csv", kind="data")
+    (detail,) = client.train(422, data={"artifact_id": artifact_id})["detail"]
+    assert detail["loc"] == ["body", "data", "artifact_id"]
+    assert "its first two lines have more than" in detail["msg"].lower()

@@ -886,3 +886,23 @@ async def test_a_service_says_that_it_is_degraded_and_recovers(path: Path) -> No
             assert json.loads(lines[-1].removeprefix("data:"))["status"] == "completed"
             assert (await client.get("/health")).status_code == 200
             assert len((await client.get("/api/v1/jobs")).json()) == 1
+
+
+def test_who_makes_the_file_leaves_alone_what_another_process_has_put_beside_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, memory = path.with_name("jobs.db-wal"), path.with_name("jobs.db-shm")
+    log.write_text("of a file that was removed without it")
+    make = os.open
+
+    def make_slowly(*args: Any) -> int:
+        made = make(*args)
+        memory.write_text("of the process that has opened it in the meantime")
+        return made
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", make_slowly)
+        database.create_file(path)
+    assert path.exists()
+    assert not log.exists()
+    assert memory.exists()

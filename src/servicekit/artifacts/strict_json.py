@@ -16,7 +16,8 @@ from servicekit.errors import InvalidContent
 MAX_DEPTH: Final = 200  # far more than data needs, and what pydantic reads
 
 _TOO_DEEP: Final = f"it is nested more than {MAX_DEPTH} deep"
-_STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+# What begins a string is skipped, also without an end. Else a text without one is looked through from each quote in it.
+_STRINGS: Final = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+"?', re.DOTALL)
 _BRACKETS: Final = b"[]{}"
 _OTHER_BYTES: Final = bytes(byte for byte in range(256) if byte not in _BRACKETS)
 _STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}

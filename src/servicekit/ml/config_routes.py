@@ -16,7 +16,7 @@ from servicekit.api.routing import EventStreamRoute
 from servicekit.artifacts.feature import artifacts_of
 from servicekit.artifacts.inputs import FIELD_BYTES, answered, read_small
 from servicekit.errors import InvalidContent
-from servicekit.ml.configs import BaseConfig, Config, Configs
+from servicekit.ml.configs import MAX_NAME_CHARACTERS, BaseConfig, Config, Configs
 from servicekit.ml.requests import mistake_at
 from servicekit.ml.state import models_of
 
@@ -34,7 +34,9 @@ _Id = Annotated[str, Path(description="The config's ULID.", examples=[_ULID])]
 class ConfigBody(BaseModel):
     """A config, as a client sends it."""
 
-    name: Annotated[str, Field(min_length=1, max_length=200, description="For people.", examples=["monthly"])]
+    name: Annotated[
+        str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS, description="For people.", examples=["monthly"])
+    ]
     data: Annotated[dict[str, Any], Field(description="The settings: see `$schema`.")] = {}
 
 

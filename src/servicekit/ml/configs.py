@@ -17,6 +17,7 @@ from servicekit.artifacts import Artifact, Artifacts
 from servicekit.errors import ArtifactNotFound, ConfigNotFound, InvalidArtifactId, InvalidContent
 
 CONFIG_KIND: Final = "config"
+MAX_NAME_CHARACTERS: Final = 200
 MAX_CONFIG_BYTES: Final = 8 * 1024  # each model has a copy in its metadata, where other facts need some room too
 
 
@@ -103,5 +104,7 @@ def _config_of(artifact: Artifact) -> Config | None:
     """The config in an artifact; `None` if it is another artifact, or one of this kind that a client has made up."""
     name, data = artifact.metadata.get("name"), artifact.metadata.get("data")
     if artifact.kind != CONFIG_KIND or not isinstance(name, str) or not isinstance(data, dict):
+        return None
+    if not 1 <= len(name) <= MAX_NAME_CHARACTERS:
         return None
     return Config(artifact.id, name, data, artifact.created_at, artifact.updated_at)

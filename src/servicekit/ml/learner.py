@@ -27,7 +27,7 @@ class TableSource(Protocol):
 
     @property
     def columns(self) -> list[str]:
-        """The names of the columns. Of a file, only its beginning is read."""
+        """The names of the columns. Of CSV and parquet only the part that has them is read, of JSON all of it."""
         ...
 
     def table(self) -> Table: ...

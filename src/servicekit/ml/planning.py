@@ -191,6 +191,11 @@ class Planner:
         artifact = await _get(self._artifacts, str(geo["artifact_id"]), place)
         if not artifact.is_json:
             raise mistake_at(place, f"Artifact {artifact.id} is no JSON, but {artifact.media_type}.")
+        most = self._artifacts.max_data_bytes
+        if artifact.size > most:
+            raise mistake_at(
+                place, f"Artifact {artifact.id} has {artifact.size:,} bytes, of which at most {most:,} are read."
+            )
         return None, artifact.id
 
 
@@ -202,7 +207,7 @@ async def _get(artifacts: Artifacts, artifact_id: str, place: Place) -> Artifact
 
 
 def _open_table(artifacts: Artifacts, artifact: Artifact) -> tuple[StoredTable, list[str]]:
-    check_readable(artifact)
+    check_readable(artifact, artifacts.max_data_bytes)
     source = StoredTable(artifacts, artifact)
     return source, source.columns
 

@@ -1,6 +1,7 @@
 """Tables that models are given: sent with a request, or kept in an artifact as CSV, parquet or JSON."""
 
 import csv
+import io
 import json
 import shutil
 from codecs import BOM_UTF8
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 CSV: Final = "text/csv"
 PARQUET: Final = "application/vnd.apache.parquet"
 JSON: Final = "application/json"
+_MAX_HEADER_CHARACTERS: Final = 1024 * 1024  # for tens of thousands of columns; a file can be one line of gigabytes
 
 
 class GivenTable:
@@ -160,10 +162,19 @@ def to_frame(table: Table) -> "DataFrame":
     return frame
 
 
-def check_readable(artifact: Artifact) -> None:
-    """`InvalidContent` if the artifact's media type is none of a table; `MissingExtra` if it cannot be read here."""
-    if _media_type_of(artifact) == PARQUET:
+def check_readable(artifact: Artifact, max_json_bytes: int) -> None:
+    """`InvalidContent` if the artifact's media type is none of a table, or it has more JSON, which the service would
+    read whole to learn the columns. `MissingExtra` if it cannot be read here.
+    """
+    media_type = _media_type_of(artifact)
+    if media_type == PARQUET:
         _parquet()
+    if media_type == JSON and artifact.size > max_json_bytes:
+        raise InvalidContent(
+            (),
+            f"the table has {artifact.size:,} bytes of JSON, of which at most {max_json_bytes:,} are read: "
+            f"upload it as {CSV} or {PARQUET}",
+        )
 
 
 def _media_type_of(artifact: Artifact) -> str:
@@ -202,9 +213,13 @@ def _as_invalid(artifact: Artifact) -> Iterator[None]:
 
 def _read_csv_header(path: Path) -> list[str]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(iter(file.readline, ""))
-        columns = next(rows, [])
-        first = next(rows, None)
+        begin = file.read(_MAX_HEADER_CHARACTERS)
+    is_cut = len(begin) == _MAX_HEADER_CHARACTERS
+    rows = csv.reader(io.StringIO(begin.rpartition("\n")[0] if is_cut else begin, newline=""))
+    columns = next(rows, [])
+    first = next(rows, None)
+    if is_cut and first is None:
+        raise InvalidContent((), f"its first two lines have more than {_MAX_HEADER_CHARACTERS:,} characters")
     _check_columns(columns)
     if first is None:
         raise InvalidContent((), "the file has no rows")

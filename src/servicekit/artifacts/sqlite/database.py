@@ -1,9 +1,8 @@
 """Opening the index: settings, migrations, and errors in plain words."""
 
-import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -11,7 +10,7 @@ from typing import Final
 from servicekit.artifacts.folder import check_owner, make_folder, sync_folder
 from servicekit.artifacts.folder import translated_errors as translated_disk_errors
 from servicekit.errors import ArtifactsUnavailable, StoreUnavailable
-from servicekit.stores.sqlite.database import OLDEST_SQLITE
+from servicekit.stores.sqlite.database import OLDEST_SQLITE, create_file
 from servicekit.stores.sqlite.inherited import Connection, check_not_inherited, note_open
 
 # "SvKa" in ASCII. It stands in the file's header, so that a file of another program is not taken for ours.
@@ -56,8 +55,7 @@ def connect(path: Path) -> Connection:
 
 def connect_lock(path: Path) -> Connection:
     """Open the empty database whose lock the writers hold, and make it if it is not there."""
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    create_file(path)
     check_not_inherited(path)
     connection = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False, factory=Connection)
     note_open(connection, path)
@@ -105,10 +103,9 @@ def _create_file(path: Path) -> None:
     if (path.parent / "blobs").exists() and not path.exists():
         reason = "there are blobs, but the index is missing, without which nobody knows what they are. Restore it."
         raise ArtifactsUnavailable(str(path.parent), reason)
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        for ending in ("-wal", "-shm"):  # of a file that was removed without them
-            path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
+    is_new = not path.exists()
+    create_file(path)
+    if is_new:
         sync_folder(path.parent)  # SQLite does so for the files beside it, but did not make this one
 
 

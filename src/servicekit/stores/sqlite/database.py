@@ -37,10 +37,13 @@ _REASONS: Final = {
 
 def create_file(path: Path) -> None:
     """Make the file if it is not there, readable only for its owner: arguments and results may be secret."""
+    # Of a file that was removed without them. What comes when the file is there belongs to it: another process can have
+    # jobs in it before this one goes on.
+    left_over = [each for each in (_beside(path, "-wal"), _beside(path, "-shm")) if each.exists()]
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        for left_over in (_beside(path, "-wal"), _beside(path, "-shm")):  # of a file that was removed without them
-            left_over.unlink(missing_ok=True)
+        for each in left_over:
+            each.unlink(missing_ok=True)
 
 
 def check_is_there(path: Path) -> None:
