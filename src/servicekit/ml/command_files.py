@@ -27,13 +27,15 @@ PREDICTION_NAMES: Final = (
 )  # fmt: skip
 """The placeholders of each command."""
 
+# Characters that JSON takes as they are. For YAML they are none, or end a line. They stand in texts only.
+_NOT_IN_YAML: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _MISSING: Final = ("NA", "NaN", "nan")  # as R and pandas write what is missing
 _MAX_OUTPUT_BYTES: Final = 256 * 1024**2  # of predictions.csv, which is read into memory
 
 
 def write_common(workspace: Workspace, inputs: TrainingInputs | PredictionInputs) -> dict[str, str]:
     """Write the files that both commands get, and return the names of those that are there."""
-    workspace.write(CONFIG_FILE, _write_config(inputs.config.model_dump(mode="json")))
+    workspace.write(CONFIG_FILE, write_config(inputs.config.model_dump(mode="json")))
     files = {"config_file": CONFIG_FILE}
     for placeholder, name, value in (
         ("geo_file", GEO_FILE, inputs.geo),
@@ -58,13 +60,17 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def _write_config(config: Mapping[str, object]) -> str:
+def write_config(config: Mapping[str, object]) -> str:
     """The config as JSON that is YAML too, each setting on a line of its own.
 
     So no package is needed to write it, and readers of JSON and of YAML read the same.
     """
     lines = [f"  {_json(name)}: {_yaml(value)}" for name, value in config.items()]
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    return _NOT_IN_YAML.sub(_escape, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def _yaml(value: object) -> str:
