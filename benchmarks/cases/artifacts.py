@@ -52,13 +52,13 @@ def ask(count: int, contestant: Contestant) -> dict[str, float]:
 def measure_small(servers: Mapping[str, Server], *, quick: bool) -> Iterator[Figure]:
     rounds, count = (1, 100) if quick else (7, 2_000)
     save = request_of("POST", _PATH, json.dumps({"data": CONTENT}).encode())
-    connections = {OURS: CALLERS, PEER: 1}
+    connections, counts = {OURS: CALLERS, PEER: 1}, {OURS: count, PEER: count // 10}
     rates: dict[str, dict[str, list[float]]] = {"saved": {}, "read": {}}
     for number in range(-1, rounds):
         for name, server in servers.items():
             artifact_id = save_one(server, {"data": CONTENT})
             for key, request in (("saved", save), ("read", request_of("GET", f"{_PATH}/{artifact_id}"))):
-                rate = rate_of(server, request, count, connections[name])
+                rate = rate_of(server, request, counts[name], connections[name])
                 if number >= 0:  # the first round is the warm-up
                     rates[key].setdefault(name, []).append(rate)
     for key, values in rates.items():
