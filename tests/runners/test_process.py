@@ -481,6 +481,80 @@ async def test_a_program_that_begins_anew_whenever_it_is_imported_does_not_go_on
     assert b"if __name__ == '__main__':" in output
 
 
+SERVICE_WITH_SCHEDULES = """
+from fastapi.testclient import TestClient
+from servicekit import Every, job_options
+from servicekit.api import Service, ServiceBuilder, ServiceInfo
+from servicekit.artifacts import Artifacts
+from servicekit.tasks import Tasks
+
+@job_options(runner="process")
+def work(number):
+    return number + 1
+
+tasks = Tasks(page=None)
+tasks.add_command("greet", ["echo", "hello"])
+
+app = (
+    ServiceBuilder(info=ServiceInfo(display_name="Test"))
+    .with_jobs(url="memory://")
+    .with_artifacts(Artifacts("artifacts"))
+    .with_tasks(tasks)
+    .with_schedule("work", Every(1_000_000), work, 1)
+    .with_feature(tasks.recurring("greet", Every(1_000_000), "greet"))
+    .build()
+)
+
+@app.post("/work")
+async def start() -> str:
+    return await Service.of(app).scheduler.add_job(work, 2)
+
+if __name__ == "__main__":
+    with TestClient(app) as client:
+        job = client.get(f"/api/v1/jobs/{client.post('/work').json()}?wait=60").json()
+        print(job["status"], job["error"])
+"""
+
+
+async def test_a_service_that_declares_schedules_can_be_imported_by_the_processes_of_its_jobs(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(SERVICE_WITH_SCHEDULES)
+    process = await asyncio.create_subprocess_exec(sys.executable, program, cwd=tmp_path, stdout=subprocess.PIPE)
+    output, _ = await process.communicate()
+    assert output == b"completed None\n"
+
+
+SCHEDULES_WITHOUT_A_GUARD = """
+import asyncio
+from servicekit import Every, InMemoryScheduler, job_options
+
+@job_options(runner="process")
+def work():
+    pass
+
+async def main():
+    scheduler = InMemoryScheduler()
+    scheduler.schedules.declare("work", Every(1), work)
+    async with scheduler:
+        while not (job_id := (await scheduler.schedules.get("work")).last_job_id):
+            await asyncio.sleep(0.05)
+        print((await scheduler.wait(job_id)).error)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_program_that_starts_its_schedules_whenever_it_is_imported_does_not_go_on_for_ever(
+    tmp_path: Path,
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(SCHEDULES_WITHOUT_A_GUARD)
+    process = await asyncio.create_subprocess_exec(sys.executable, program, stdout=subprocess.PIPE)
+    output, _ = await process.communicate()
+    assert output.startswith(b"InvalidTarget: ")
+    assert b"if __name__ == '__main__':" in output
+
+
 class _Unsendable:
     def __init__(self) -> None:
         self.lock = threading.Lock()

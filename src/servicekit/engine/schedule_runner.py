@@ -20,9 +20,11 @@ from urllib.parse import quote
 from servicekit.engine.timekeeper import wait_for_change
 from servicekit.errors import ScheduleNotFound, StoreUnavailable
 from servicekit.jobs.backoff import Backoff, FailureLog
+from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
 from servicekit.jobs.timetable import MissedTicks, next_after_setting
 from servicekit.ports import Clock, ClockSetting, ScheduleStore, StoreLiveness
+from servicekit.runners.calls import refuse_while_loading
 
 MISSED_AFTER: Final = timedelta(seconds=60)  # the finest step of cron: a later tick is one of another minute
 _LONGEST_SECONDS: Final = 30.0  # somebody can set the clock, so a long wait must not be trusted
@@ -77,6 +79,8 @@ class ScheduleRunner:
 
     async def put(self, schedule: Schedule) -> None:
         """Put the schedule into the store, which is open."""
+        if schedule.options.runner is RunnerKind.PROCESS:
+            refuse_while_loading(schedule.target)
         await self._schedules.put_schedule(schedule, schedule.timetable.next_after(self._now()))
         self.wake()
 

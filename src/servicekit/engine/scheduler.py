@@ -33,7 +33,7 @@ from servicekit.jobs.restartable import describe_call, refuse
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import CallProblem, JobTarget, Submission
 from servicekit.observability.job_logging import JobLogging
-from servicekit.runners.calls import check_sendable
+from servicekit.runners.calls import check_sendable, refuse_while_loading
 
 P = ParamSpec("P")
 
@@ -118,6 +118,7 @@ class Scheduler:
             self._ids.next_id(), options.name or name, target, args, kwargs, runner, options, parent=parent
         )
         if runner is RunnerKind.PROCESS:
+            refuse_while_loading(target)
             check_sendable(submission)
         if not self._engine.run_jobs and isinstance(problem := describe_call(submission), CallProblem):
             submission.discard()

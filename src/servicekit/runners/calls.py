@@ -28,13 +28,17 @@ def check_isolatable(target: object) -> None:
 
     `check_sendable` looks at the arguments.
     """
-    if LOADING in os.environ:  # each process would start the next one, without end
-        sentence = "this is the process of such a job, which is still importing its program. Begin the part that "
-        raise InvalidTarget(target, sentence + "starts the program with `if __name__ == '__main__':`.")
     obstacle = _find_obstacle(target)
     if obstacle is not None:
         sentence = f"a process of its own cannot import it: {obstacle}. Define it at the top level of a module."
         raise InvalidTarget(target, sentence)
+
+
+def refuse_while_loading(target: object) -> None:
+    """`InvalidTarget` if this is a job's process that imports its target: each would start the next one, without end."""
+    if LOADING in os.environ:
+        sentence = "this is the process of such a job, which is still importing its program. Begin the part that "
+        raise InvalidTarget(target, sentence + "starts the program with `if __name__ == '__main__':`.")
 
 
 def _find_obstacle(target: object) -> str | None:
