@@ -361,3 +361,16 @@ def test_the_process_of_a_command_imports_nothing_of_a_web_service() -> None:
 def test_the_programs_of_these_tests_are_there() -> None:
     assert shutil.which("printf")
     assert shutil.which("sleep")
+
+
+def test_a_command_has_the_description_of_its_parameters_and_not_that_of_their_base() -> None:
+    class Described(BaseModel):
+        """Greet somebody.
+
+        In more words.
+        """
+
+    tasks = Tasks()
+    tasks.add_command("greet", ["echo"], parameters=Described)
+    tasks.add_command("login", ["echo", "{user}"], parameters=Login, env={"PASSWORD": "{password}"})
+    assert [task.description for task in tasks.by_name.values()] == ["Greet somebody.", ""]

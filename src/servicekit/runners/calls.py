@@ -35,7 +35,7 @@ def check_isolatable(target: object) -> None:
 
 
 def refuse_while_loading(target: object) -> None:
-    """`InvalidTarget` if this is a job's process that imports its target: each would start the next one, without end."""
+    """`InvalidTarget` while this job's process imports its target: each process would start the next one, for ever."""
     if LOADING in os.environ:
         sentence = "this is the process of such a job, which is still importing its program. Begin the part that "
         raise InvalidTarget(target, sentence + "starts the program with `if __name__ == '__main__':`.")

@@ -218,7 +218,7 @@ def make_command(
         template,
         shlex.join(argv),
         _parameters_of_command(name, parameters, places),
-        description=description or _first_line(getdoc(parameters) if parameters else None),
+        description=description or _first_line(parameters.__doc__ if parameters else None),
         env=environment,
         cwd=cwd,
         ok_codes=ok_codes,
