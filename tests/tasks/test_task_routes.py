@@ -144,6 +144,40 @@ async def test_a_body_that_is_too_large_is_not_read_to_its_end(tmp_path: Path, s
         assert (await client.post(f"{TASKS}/fail/$execute", content=send())).status_code == 413
 
 
+async def test_a_body_may_come_in_pieces_that_are_waited_for(client: httpx.AsyncClient) -> None:
+    async def send() -> AsyncIterator[bytes]:
+        for piece in (b'{"parameters"', b': {"a": 1,', b' "b": 4}}'):
+            await asyncio.sleep(0)
+            yield piece
+
+    answer = await client.post(f"{TASKS}/add/$execute", content=send(), headers=TO_THE_END)
+    assert answer.json()["result"] == 5
+
+
+async def test_a_client_that_goes_while_its_body_is_waited_for_submits_nothing(
+    tasks: Tasks, make_app: Callable[[Tasks], FastAPI]
+) -> None:
+    gone = asyncio.Event()
+
+    async def receive() -> dict[str, object]:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    app = make_app(tasks)
+    async with connect_to(app) as client:
+        path = f"{TASKS}/add/$execute"
+        scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": []}
+        asyncio.get_running_loop().call_soon(gone.set)
+        await app(scope, receive, send)
+        assert sent[0]["status"] == 400
+        assert (await client.get("/api/v1/jobs")).json() == []
+
+
 # --- The list
 
 

@@ -1,15 +1,18 @@
 """Request bodies, taken as they come: bounded, in constant memory, and away from the event loop."""
 
-import re
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from types import coroutine
+from typing import Any, Final, TypeVar
 
 from fastapi import HTTPException, Request
+from starlette.requests import ClientDisconnect
 
 from servicekit.api import Service
 from servicekit.artifacts.transfers import Transfer
 from servicekit.errors import ContentTooLarge
 from servicekit.jobs.threads import call_in_thread
+
+T = TypeVar("T")
 
 # A thread for each megabyte costs nothing beside hashing it, and a server gives no more meanwhile than fits its buffer.
 _PIECE_BYTES: Final = 1024 * 1024
@@ -43,20 +46,57 @@ async def take_body(request: Request, service: Service, take: Callable[[bytes], 
 async def read_small_body(request: Request, service: Service, max_bytes: int) -> bytes:
     """All of a body of at most so many bytes, for which there is room in memory. Raises what `take_body` raises."""
     _check_headers(request, max_bytes)
-    body = bytearray()
+    receiving = request.receive()
+    try:
+        waits_for = receiving.send(None)  # type: ignore[attr-defined] # what servers give is a coroutine
+    except StopIteration as end:
+        piece, has_more = _take(end.value)
+        if not has_more and len(piece) <= max_bytes:
+            return piece  # it has come with the headers, as most have: to guard a wait would cost as much as the rest
+        begun: Awaitable[Any] | None = None
+    else:
+        piece, has_more, begun = b"", True, _go_on(receiving, waits_for)  # type: ignore[arg-type]
+    pieces, size = [piece], len(piece)
     async with Transfer(service) as transfer:
-        async for chunk in request.stream():
+        while has_more and size <= max_bytes:
+            piece, has_more = _take(await (begun or request.receive()))
+            begun = None
             transfer.note_move()
-            if len(body) + len(chunk) > max_bytes:
-                raise ContentTooLarge(max_bytes)
-            body += chunk
-    return bytes(body)
+            pieces.append(piece)
+            size += len(piece)
+    if size > max_bytes:
+        raise ContentTooLarge(max_bytes)
+    return b"".join(pieces)
+
+
+def _take(message: Mapping[str, Any]) -> tuple[bytes, bool]:
+    """The piece of the body in a message, and whether there are more."""
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), message.get("more_body", False)
+
+
+@coroutine
+def _go_on(begun: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
+    """Await a coroutine that has begun, and waits for this future."""
+    while True:
+        try:
+            try:
+                sent = yield waits_for
+            except BaseException as error:  # a cancellation, for example, which is for the coroutine
+                waits_for = begun.throw(error)
+            else:
+                waits_for = begun.send(sent)
+        except StopIteration as end:
+            returned: T = end.value
+            return returned
 
 
 def _check_headers(request: Request, max_bytes: int | None) -> None:
-    length = request.headers.get("content-length", "")
+    headers = dict(request.scope["headers"])  # and not as an object of Starlette, since each execution pays for it
+    length = headers.get(b"content-length", b"")
     # No more digits than any file has: Python refuses to read thousands of them.
-    if max_bytes is not None and re.fullmatch("[0-9]+", length) and (len(length) > 18 or int(length) > max_bytes):
+    if max_bytes is not None and length.isdigit() and (len(length) > 18 or int(length) > max_bytes):
         raise ContentTooLarge(max_bytes)
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise HTTPException(415, "A body with a Content-Encoding is not understood: send the bytes as they are.")
