@@ -52,7 +52,8 @@ class Artifacts(BlockingArtifacts):
         `hierarchy`: which kinds stand below which; all processes that use the directory obey it. `retention`: what the
         service drops by itself; nothing without it. `max_upload_bytes`: the largest content that clients may send;
         `max_data_bytes`: the largest JSON that they may send or get within the record. `prefix`: where the routes are,
-        `/api/v1/artifacts` beside the jobs if it is left out. `blobs`, `index`: other places than the directory.
+        `/api/v1/artifacts` beside the jobs if it is left out. `blobs`, `index`: other places than the directory, which
+        models and command tasks cannot use.
 
         `ConfigurationError` for what makes no sense.
         """
@@ -79,6 +80,18 @@ class Artifacts(BlockingArtifacts):
     def at(cls, address: str) -> "Artifacts":
         """The artifacts in the directory of this `address`, for another process. It obeys the same hierarchies."""
         return cls(address)
+
+    def check_address(self) -> None:
+        """`ConfigurationError` if `at` does not open the same, since contents or rows are at a place of the user's own.
+
+        For features whose jobs save by the address.
+        """
+        if self._blobs is not None or self._index is not None:
+            sentence = (
+                "Jobs of models and command tasks open artifacts by their directory, in processes of their own, and "
+                "would save beside `blobs` and `index`: leave these out."
+            )
+            raise ConfigurationError("artifacts", self, sentence=sentence)
 
     def __repr__(self) -> str:
         return f"Artifacts({self.address!r})"

@@ -5,8 +5,9 @@ use for any of this.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 from fastapi import FastAPI
 
@@ -20,6 +21,8 @@ from servicekit.artifacts.state import artifacts_of as artifacts_of
 from servicekit.artifacts.upkeep import Upkeep
 from servicekit.errors import ConfigurationError
 from servicekit.jobs.threads import call_in_thread
+
+_STOP_SECONDS: Final = 5.0  # what is being written takes milliseconds; who has started the service waits ten for it
 
 
 def install(artifacts: Artifacts, app: FastAPI) -> None:
@@ -55,5 +58,12 @@ async def lifespan(artifacts: Artifacts, app: FastAPI) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        await upkeep.finish()
-        await call_in_thread(artifacts.close)
+        await wait_at_stop(upkeep.finish())
+        await wait_at_stop(call_in_thread(artifacts.close))
+
+
+async def wait_at_stop(end: Awaitable[None]) -> None:
+    """Wait for what ends with the service, but not for long: a disk that hangs must not keep it from ending."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_STOP_SECONDS):
+            await end

@@ -11,11 +11,12 @@ from fastapi import FastAPI
 
 from servicekit.api import JobEvent, Service
 from servicekit.artifacts import Hierarchy
-from servicekit.artifacts.feature import artifacts_of
+from servicekit.artifacts.feature import artifacts_of, wait_at_stop
 from servicekit.artifacts.promises import PROMISE
 from servicekit.errors import ConfigurationError
 from servicekit.jobs.options import OptionChanges, job_options
 from servicekit.jobs.status import EndedBy
+from servicekit.jobs.threads import call_in_thread
 from servicekit.ml.directories import sweep_directories
 from servicekit.ml.home import find_home
 from servicekit.ml.jobs import DATA_KIND, PREDICTION_KIND
@@ -57,13 +58,14 @@ async def run_learners(app: FastAPI) -> AsyncIterator[None]:
         sentence = "Models need jobs: add .with_jobs() to the service."
         raise ConfigurationError("jobs", None, sentence=sentence)
     artifacts = artifacts_of(app)
+    artifacts.check_address()
     await asyncio.to_thread(artifacts.add_hierarchy, LEVELS)
     await asyncio.to_thread(sweep_directories)
     try:
         yield
     finally:
         for named in models_of(app):
-            await asyncio.to_thread(named.learner.predictor.close)
+            await wait_at_stop(call_in_thread(named.learner.predictor.close))
 
 
 def _sweep_after_job(event: JobEvent) -> None:

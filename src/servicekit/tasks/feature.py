@@ -11,6 +11,7 @@ from servicekit.api import Service
 from servicekit.api.errors import add_error_handlers
 from servicekit.api.openapi import extend_document
 from servicekit.api.state import check_free, check_path
+from servicekit.artifacts.feature import artifacts_of
 from servicekit.tasks.catalog import Catalog
 from servicekit.tasks.definitions import CommandTask
 from servicekit.tasks.documents import document_tasks
@@ -49,6 +50,8 @@ async def lifespan(tasks: Tasks, app: FastAPI) -> AsyncIterator[None]:
     _ = Service.of(app).scheduler
     if _runs_commands(tasks) or any(task.needs_artifacts for task in tasks.by_name.values()):
         artifacts_address(app)
+    if _runs_commands(tasks):
+        artifacts_of(app).check_address()
     try:
         yield
     finally:
