@@ -88,10 +88,8 @@ def test_an_artifact_that_claims_to_be_a_config_does_no_harm(client: ModelClient
         artifact = client.artifacts.save({}, kind="config", metadata=metadata)
         assert client.http.get(f"{CONFIGS}/{artifact.id}").status_code == 404
     assert client.http.get(CONFIGS).json() == []
-    for name in ("", "x" * 300, "a\nb"):
-        artifact = client.artifacts.save({}, kind="config", metadata={"name": name, "data": {}})
-        assert client.http.get(f"{CONFIGS}/{artifact.id}").json()["name"] == name
-    assert len(client.http.get(CONFIGS).json()) == 3
+    artifact = client.artifacts.save({}, kind="config", metadata={"name": "a\nb", "data": {}})
+    assert [config["id"] for config in client.http.get(CONFIGS).json()] == [artifact.id]
 
 
 @pytest.mark.parametrize(
