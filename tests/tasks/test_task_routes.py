@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
@@ -503,6 +504,9 @@ async def test_the_document_has_an_operation_for_each_task(tasks: Tasks, make_ap
     assert {"202", "404", "409", "413", "422", "429", "503"} <= operation["responses"].keys()
     text = json.dumps(document)
     assert f"{TASKS}/note/$execute" in text
+    kinds = set(re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', text))
+    assert text.count('"$ref"') == text.count('"$ref": "#/components/schemas/')
+    assert kinds <= document["components"]["schemas"].keys()
 
 
 async def test_routes_can_be_elsewhere(tmp_path: Path) -> None:

@@ -161,7 +161,9 @@ class _Routes:
 
 def _body_of(kind: type[TaskChange]) -> dict[str, Any]:
     """The document of a body that the route reads by itself."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": kind.model_json_schema()}}}}
+    schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)  # `TaskRecord` has the same, which FastAPI adds to the document
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 async def _explained(change: Awaitable[Entry]) -> Entry:
