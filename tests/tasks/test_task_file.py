@@ -82,8 +82,22 @@ async def test_templates_are_bounded(file: TaskFile) -> None:
     with patch.object(task_file, "_MOST_TEMPLATES", 2):
         for name in ("a", "b"):
             await file.add(name, ADD, is_enabled=True)
-        with pytest.raises(TaskConflict, match="there are 2 templates already"):
+        with pytest.raises(TaskConflict, match="there may be 2 templates"):
             await file.add("c", ADD, is_enabled=True)
+
+
+async def test_all_templates_together_are_bounded(file: TaskFile) -> None:
+    large = ADD.model_copy(update={"parameters": {"b": "x" * 500}})
+    with patch.object(task_file, "_MOST_CHARACTERS", 1_000):
+        for name in ("a", "b"):
+            await file.add(name, ADD, is_enabled=True)
+        await file.replace("a", large, is_enabled=True)
+        await file.replace("a", large, is_enabled=False)  # in the place of itself
+        for change in (file.add("c", large, is_enabled=True), file.replace("b", large, is_enabled=True)):
+            with pytest.raises(TaskConflict, match="of 1,000 characters together"):
+                await change
+        await file.set_enabled("c", is_enabled=False)
+    assert {name for name, stored in (await file.read()).items() if stored.template == ADD} == {"b"}
 
 
 async def test_a_file_that_was_removed_is_made_anew(

@@ -102,7 +102,11 @@ _BODY: Final[Responses] = {
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/HTTPValidationError"}}},
     },
 }
-REPLACED: Final[Responses] = {**CHANGED, **_BODY}
+_FULL: Final = _error(
+    "The templates of the service are as many, or as large, as they may be.",
+    "The task 'add_one' cannot be used: there may be 1,000 templates, of 2,097,152 characters together.",
+)
+REPLACED: Final[Responses] = {**CHANGED, 409: _FULL, **_BODY}
 CREATED: Final[Responses] = {
     201: {
         "description": "The template is kept.",

@@ -28,7 +28,9 @@ _VERSION: Final = 1
 _BUSY_SECONDS: Final = 5.0  # our writes take milliseconds: if the lock is held for longer, another program holds it
 # A file is removed by hand at most. To look for that costs half as much as to ask whether something was changed.
 _LOOK_SECONDS: Final = 0.1
-_MOST_TEMPLATES: Final = 1_000  # each process holds all of them in memory
+# Each process holds all templates in memory, and the list of tasks has them twice, as values and in their schema.
+_MOST_TEMPLATES: Final = 1_000
+_MOST_CHARACTERS: Final = 2 * 1024 * 1024
 
 _SCHEMA: Final = """
 CREATE TABLE tasks (
@@ -70,27 +72,30 @@ class TaskFile:
         statement = """
             INSERT INTO tasks SELECT :name, :is_enabled, :template, :now, :now
             WHERE (SELECT count(*) FROM tasks WHERE template IS NOT NULL) < :most
+            AND (SELECT total(length(template)) FROM tasks) + length(:template) <= :most_characters
             ON CONFLICT (name) DO UPDATE
             SET template = excluded.template, is_enabled = excluded.is_enabled, updated_at = excluded.updated_at
             WHERE tasks.template IS NULL
         """
         if not await self._write(statement, name, template=template, is_enabled=is_enabled):
-            stored = (await self.read()).get(name)
-            is_taken = stored is not None and stored.template is not None
-            reason = "the name is taken" if is_taken else f"there are {_MOST_TEMPLATES:,} templates already"
-            raise TaskConflict(name, reason)
+            raise TaskConflict(name, "the name is taken" if await self._has_template(name) else _describe_bounds())
 
     async def replace(self, name: str, template: Template, *, is_enabled: bool) -> None:
         statement = """
             UPDATE tasks SET template = :template, is_enabled = :is_enabled, updated_at = :now
-            WHERE name = :name AND template IS NOT NULL
+            WHERE name = :name AND template IS NOT NULL AND length(:template) <= :most_characters
+            - (SELECT total(length(template)) FROM tasks WHERE name <> :name)
         """
         if not await self._write(statement, name, template=template, is_enabled=is_enabled):
-            raise TaskNotFound(name)
+            raise TaskConflict(name, _describe_bounds()) if await self._has_template(name) else TaskNotFound(name)
 
     async def remove(self, name: str) -> None:
         if not await self._write("DELETE FROM tasks WHERE name = :name AND template IS NOT NULL", name):
             raise TaskNotFound(name)
+
+    async def _has_template(self, name: str) -> bool:
+        stored = (await self.read()).get(name)
+        return stored is not None and stored.template is not None
 
     async def _look(self) -> None:
         """Open the file if there is one, and let go of one that somebody has removed or replaced."""
@@ -118,6 +123,7 @@ class TaskFile:
             "template": None if template is None else template.model_dump_json(),
             "now": datetime.now(UTC).isoformat(),
             "most": _MOST_TEMPLATES,
+            "most_characters": _MOST_CHARACTERS,
         }
         return await asyncio.to_thread(self._execute, statement, values)
 
@@ -156,6 +162,10 @@ class _Reader:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _describe_bounds() -> str:
+    return f"there may be {_MOST_TEMPLATES:,} templates, of {_MOST_CHARACTERS:,} characters together"
 
 
 def _identify(path: Path) -> int:
