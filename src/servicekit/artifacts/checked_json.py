@@ -8,6 +8,8 @@ from typing import BinaryIO, Final
 
 from pydantic_core import from_json
 
+from servicekit.artifacts.strict_json import without_collector
+
 _MOST_KEPT: Final = 10_000  # of some hundred bytes each
 # Read JSON takes several times its size of memory. Readers of smaller ones are done before that matters.
 _LARGE_BYTES: Final = 1024 * 1024
@@ -52,7 +54,8 @@ class CheckedJson:
 
 def _is_json(content: bytes) -> bool:
     try:
-        from_json(content, allow_inf_nan=False, cache_strings="none")
+        with without_collector():
+            from_json(content, allow_inf_nan=False, cache_strings="none")
     except ValueError:  # it is no JSON, no UTF-8, or nested too deeply
         return False
     return True

@@ -25,6 +25,7 @@ from servicekit.artifacts.ports import StagedBlob
 from servicekit.artifacts.record import MAX_INLINE_BYTES, Artifact, Origin, is_json
 from servicekit.artifacts.responses import ArtifactEnvelope, ArtifactFields
 from servicekit.artifacts.state import state_of
+from servicekit.artifacts.strict_json import without_collector
 from servicekit.errors import ContentTooLarge, InvalidContent, MissingExtra
 from servicekit.jobs.threads import call_in_thread
 
@@ -106,7 +107,8 @@ async def _receive_envelope(
 
 def _save_envelope(artifacts: Artifacts, checked: CheckedJson, query: Mapping[str, object], body: bytes) -> Artifact:
     with checked.turn(len(body)):
-        envelope = ArtifactEnvelope.model_validate_json(body)
+        with without_collector():
+            envelope = ArtifactEnvelope.model_validate_json(body)
         said = envelope.model_dump(exclude_unset=True, exclude={"data"})
         fields = ArtifactFields.model_validate({**query, **said})
         artifact = _save_value(artifacts, envelope.data, fields)

@@ -16,7 +16,7 @@ from servicekit.artifacts.bodies import read_small_body
 from servicekit.artifacts.checked_json import CheckedJson
 from servicekit.artifacts.inputs import answered, use_body
 from servicekit.artifacts.state import state_of
-from servicekit.artifacts.strict_json import write_json
+from servicekit.artifacts.strict_json import without_collector, write_json
 from servicekit.artifacts.transfers import answer_transfer
 from servicekit.errors import InvalidContent
 from servicekit.ml.tables import read_table
@@ -116,7 +116,8 @@ def _read_large(checked: CheckedJson, kind: type[R], body: bytes) -> R:
 
 def _read(kind: type[R], body: bytes) -> R:
     try:
-        value = from_json(body, allow_inf_nan=True)  # NaN is refused later, with its place
+        with without_collector():
+            value = from_json(body, allow_inf_nan=True)  # NaN is refused later, with its place
     except ValueError as error:
         raise mistake(("body",), f"The body is no JSON: {error}") from None
     if not isinstance(value, dict):
