@@ -153,7 +153,9 @@ def test_an_error_of_a_task_is_a_text(page: Page) -> None:
     page.get_by_label("text").fill("<img src=x onerror=alert(1)>")
     page.get_by_role("button", name="Execute").click()
     expect(page.get_by_role("status")).to_have_text("failed")
-    expect(page.get_by_text("ValueError: <img src=x onerror=alert(1)>")).to_be_visible()
+    expect(page.get_by_text("ValueError: <img src=x onerror=alert(1)>", exact=True)).to_be_visible()
+    page.get_by_text("Traceback", exact=True).click()
+    expect(page.get_by_text("raise ValueError(text)")).to_be_visible()
     assert page.locator("img").count() == 0
 
 
