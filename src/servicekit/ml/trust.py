@@ -28,9 +28,10 @@ def check_model(artifact: Artifact, *, file_name: str, media_type: str, is_safe:
         raise ModelUnusable(artifact.id, f"is no model, but of the kind {artifact.kind!r}. Name the model instead.")
     if (artifact.name, artifact.media_type) != (file_name, media_type):
         described = f"{artifact.name or 'a file without a name'!r} of the type {artifact.media_type}"
-        raise ModelUnusable(
-            artifact.id, f"is {described}, and not {file_name!r} of the type {media_type}: another model has made it."
+        sentence = (
+            f"is {described}, and not {file_name!r} of the type {media_type}: another model has made it, or it was "
         )
+        raise ModelUnusable(artifact.id, sentence + "uploaded as something else.")
     if not is_safe and not _is_made_by_training(artifact):
         raise ModelNotTrusted(
             f"Artifact {artifact.id} is not read as a model: its format can run code, and no training of this service "
