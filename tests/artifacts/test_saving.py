@@ -9,6 +9,7 @@ import os
 import stat
 import subprocess
 import sys
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from math import isfinite
 from pathlib import Path
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from servicekit import Retention
 from servicekit.artifacts import Artifacts, Hierarchy, Origin, Table
-from servicekit.artifacts.strict_json import read_json, write_json
+from servicekit.artifacts.strict_json import read_json, without_collector, write_json
 from servicekit.errors import (
     ArtifactConflict,
     ArtifactNotFound,
@@ -188,6 +189,25 @@ def test_a_text_that_ends_within_a_string_is_refused_in_one_pass(artifacts: Arti
         saved = artifacts.save(content, media_type="application/json")
         with pytest.raises(InvalidContent, match=r"nested more than 200 deep|no JSON"):
             artifacts.load(saved.id)
+
+
+def test_the_collector_goes_on_when_two_threads_have_read_json_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = ExitStack()
+    other.enter_context(without_collector())
+
+    def ask_and_wait() -> bool:
+        with monkeypatch.context() as usual:
+            usual.setattr(gc, "isenabled", is_enabled)
+            answer = is_enabled()
+            other.close()  # the other thread is done, just when this one has asked
+            return answer
+
+    is_enabled = gc.isenabled
+    with monkeypatch.context() as patched:
+        patched.setattr(gc, "isenabled", ask_and_wait)
+        with without_collector():
+            pass
+    assert gc.isenabled()
 
 
 @settings(max_examples=40)

@@ -282,3 +282,15 @@ def test_a_model_that_cannot_be_loaded_is_tried_again() -> None:
     with pytest.raises(ZeroDivisionError):
         cache.get("a", 1, lambda: 1 / 0)
     assert cache.get("a", 1, lambda: "model") == "model"
+
+
+def test_a_model_that_two_threads_load_counts_once() -> None:
+    cache = ModelCache(max_models=10, max_bytes=100)
+
+    def load() -> str:
+        cache._loading.clear()  # as a third thread does, whose load has failed
+        return str(cache.get("a", 60, lambda: "model"))
+
+    assert cache.get("a", 60, load) == "model"
+    assert cache.get("b", 40, lambda: "other") == "other"
+    assert cache.get("a", 60, lambda: "loaded again") == "model"

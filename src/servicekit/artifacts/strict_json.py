@@ -32,13 +32,14 @@ def without_collector() -> Iterator[None]:
     Else it looks through all that was read again and again. For millions of small lists that takes four times as long
     as to read them, and in that time nothing else runs.
     """
-    was_enabled = gc.isenabled()
+    if not gc.isenabled():  # perhaps since another thread is in such a block, and switches it on again at any moment
+        yield
+        return
     gc.disable()
     try:
         yield
     finally:
-        if was_enabled:
-            gc.enable()
+        gc.enable()
 
 
 def write_json(value: object, place: str = "data") -> str:

@@ -58,8 +58,9 @@ class ModelCache:
         if entry.size > self._max_bytes:
             return
         with self._guard:
+            replaced = self._entries.pop(key, None)  # when a load fails, two others can begin at the same time
             self._entries[key] = entry
-            self._bytes += entry.size
+            self._bytes += entry.size - (replaced.size if replaced else 0)
             while len(self._entries) > self._max_models or self._bytes > self._max_bytes:
                 _, dropped = self._entries.popitem(last=False)
                 self._bytes -= dropped.size
