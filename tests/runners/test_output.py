@@ -59,3 +59,45 @@ def test_a_tail_keeps_the_end_and_its_last_line() -> None:
     tail(b" \n")
     assert tail.text == "ine 999\n \n"
     assert tail.last_line == "ine 999"
+
+
+NODE = """/srv/train.js:1
+throw new Error("no rows")
+^
+
+Error: ENOENT: no such file or directory, open 'rows.csv'
+    at Object.openSync (node:fs:573:18)
+    at Module._compile (node:internal/modules/cjs/loader:1521:14) {
+  errno: -2,
+  code: 'ENOENT'
+}
+
+Node.js v20.20.2
+"""
+JAVA = """Exception in thread "main" java.lang.RuntimeException: it failed
+\tat Train.main(Train.java:3)
+Caused by: java.io.IOException: no rows
+\tat Train.read(Train.java:9)
+\t... 1 more
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Error in train() : no rows\nCalls: main -> train\nExecution halted\n", "Error in train() : no rows"),
+        (NODE, "Error: ENOENT: no such file or directory, open 'rows.csv'"),
+        (JAVA, "Caused by: java.io.IOException: no rows"),
+        ("Execution halted\n", "Execution halted"),
+        ("Node.js v20.20.2\n", "Node.js v20.20.2"),
+        (
+            "usage: train\n  at least one row is needed, and there is none.\n  Look into the data.\n",
+            "Look into the data.",
+        ),
+        (" \n\n", ""),
+    ],
+)
+def test_the_last_line_says_what_is_wrong(text: str, said: str) -> None:
+    tail = OutputTail(10_000, lambda _: None)
+    tail(text.encode())
+    assert tail.last_line == said

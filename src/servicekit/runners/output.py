@@ -14,6 +14,10 @@ _NUMBER: Final = rb"\d{1,15}(?:\.\d{1,15})?"
 _PROGRESS: Final = re.compile(_MARK + rb"(%b)(?:/(%b))?(?: (.*?))?\r?" % (_NUMBER, _NUMBER))
 # A longer line is no progress: it could be held back without end.
 _MOST_BYTES: Final = 4_000
+# How R ends when it fails; how Node and Java do; and what these write between the error and the end.
+_HALTED: Final = re.compile(r"Execution halted|Calls: .*")
+_END_OF_TRACE: Final = re.compile(r"Node\.js v\d.*|\s+at .*|\s+\.\.\. \d+ more")
+_WITHIN_TRACE: Final = re.compile(r"\s|\}$|Node\.js v\d")
 
 
 class OutputLog:
@@ -90,9 +94,16 @@ class OutputTail:
 
     @property
     def last_line(self) -> str:
-        """The last line that is not empty, without colours. If a line was overwritten (`\\r`), its last state."""
-        lines = (strip_escapes(line).strip() for line in reversed(self.text.splitlines()))
-        return next((line for line in lines if line), "")
+        """The last line that is not empty, without colours. If a line was overwritten (`\\r`), its last state.
+
+        What R, Node and Java write after the line that says what is wrong does not count.
+        """
+        lines = [line for each in self.text.splitlines() if (line := strip_escapes(each)).strip()]
+        if lines and _END_OF_TRACE.fullmatch(lines[-1]):
+            lines = [line for line in lines if not _WITHIN_TRACE.match(line)] or lines
+        while len(lines) > 1 and _HALTED.fullmatch(lines[-1]):
+            lines.pop()
+        return lines[-1].strip() if lines else ""
 
 
 def _number(digits: bytes) -> float:
