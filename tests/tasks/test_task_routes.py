@@ -12,11 +12,11 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, Request
 from openapi_spec_validator import validate
 
 from servicekit import Cron, Retry, job_options
-from servicekit.api import ServiceBuilder, ServiceInfo
+from servicekit.api import Jobs, ServiceBuilder, ServiceInfo, install
 from servicekit.artifacts import Artifacts
 from servicekit.errors import ConfigurationError, InvalidParameters, TaskNotFound
 from servicekit.jobs.options import options_of
@@ -153,6 +153,17 @@ async def test_a_body_may_come_in_pieces_that_are_waited_for(client: httpx.Async
 
     answer = await client.post(f"{TASKS}/add/$execute", content=send(), headers=TO_THE_END)
     assert answer.json()["result"] == 5
+
+
+async def test_a_dependency_of_the_application_may_read_the_body_before(tasks: Tasks) -> None:
+    async def check_signature(request: Request) -> None:
+        assert await request.body() == b'{"parameters": {"a": 2}}'
+
+    app = FastAPI(dependencies=[Depends(check_signature)])
+    install(app, Jobs(), tasks)
+    async with connect_to(app) as client:
+        answer = await client.post(f"{TASKS}/add/$execute", content=b'{"parameters": {"a": 2}}', headers=TO_THE_END)
+        assert answer.status_code == 200
 
 
 async def test_a_client_that_goes_while_its_body_is_waited_for_submits_nothing(

@@ -1,11 +1,10 @@
 """Request bodies, taken as they come: bounded, in constant memory, and away from the event loop."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator
 from types import coroutine
 from typing import Any, Final, TypeVar
 
 from fastapi import HTTPException, Request
-from starlette.requests import ClientDisconnect
 
 from servicekit.api import Service
 from servicekit.artifacts.transfers import Transfer
@@ -46,34 +45,30 @@ async def take_body(request: Request, service: Service, take: Callable[[bytes], 
 async def read_small_body(request: Request, service: Service, max_bytes: int) -> bytes:
     """All of a body of at most so many bytes, for which there is room in memory. Raises what `take_body` raises."""
     _check_headers(request, max_bytes)
-    receiving = request.receive()
-    try:
-        waits_for = receiving.send(None)  # type: ignore[attr-defined] # what servers give is a coroutine
-    except StopIteration as end:
-        piece, has_more = _take(end.value)
-        if not has_more and len(piece) <= max_bytes:
-            return piece  # it has come with the headers, as most have: to guard a wait would cost as much as the rest
-        begun: Awaitable[Any] | None = None
-    else:
-        piece, has_more, begun = b"", True, _go_on(receiving, waits_for)  # type: ignore[arg-type]
-    pieces, size = [piece], len(piece)
+    # Not `receive`, which would wait for ever if a dependency of the application has read the body before.
+    stream = request.stream()
+    body, waiting = bytearray(), None
+    while waiting is None:
+        step = stream.__anext__()
+        try:
+            waiting = _go_on(step, step.send(None))
+        except StopIteration as end:
+            if not end.value:  # as every stream ends
+                return bytes(body)  # it has come with the headers, as most: to guard a wait would cost as much again
+            _add(body, end.value, max_bytes)
     async with Transfer(service) as transfer:
-        while has_more and size <= max_bytes:
-            piece, has_more = _take(await (begun or request.receive()))
-            begun = None
+        piece = await waiting
+        while piece:
             transfer.note_move()
-            pieces.append(piece)
-            size += len(piece)
-    if size > max_bytes:
+            _add(body, piece, max_bytes)
+            piece = await anext(stream)
+    return bytes(body)
+
+
+def _add(body: bytearray, piece: bytes, max_bytes: int) -> None:
+    if len(body) + len(piece) > max_bytes:
         raise ContentTooLarge(max_bytes)
-    return b"".join(pieces)
-
-
-def _take(message: Mapping[str, Any]) -> tuple[bytes, bool]:
-    """The piece of the body in a message, and whether there are more."""
-    if message["type"] == "http.disconnect":
-        raise ClientDisconnect
-    return message.get("body", b""), message.get("more_body", False)
+    body += piece
 
 
 @coroutine
