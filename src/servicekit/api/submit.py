@@ -297,7 +297,6 @@ _KEY_PARAMETER: Final = {
     "schema": {"type": "string", "maxLength": MAX_TEXT_CHARACTERS},
     "description": "A text of the client's own, such as a UUID. While the job that was submitted with it is kept, the "
     "same request with the same key submits nothing, and is answered with that job.",
-    "example": "3f1c0a52-8f5e-4d3b-9a51-6a3c1f0e7d11",
 }
 _PREFER_PARAMETER: Final = {
     "name": "Prefer",
