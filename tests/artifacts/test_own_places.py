@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from servicekit.api import Feature
 from servicekit.artifacts import Artifacts, StagedBlob, feature
 from servicekit.artifacts.directory import DirectoryBlobs
-from servicekit.errors import ConfigurationError
+from servicekit.errors import ArtifactsUnavailable, ConfigurationError
 from servicekit.ml import Json, Model, Table
 from servicekit.tasks import Tasks
 from tests.artifacts.served import connect, service
@@ -43,6 +44,30 @@ async def test_a_disk_that_hangs_does_not_keep_a_service_from_ending(
         blobs.goes_on.set()
     assert (await artifacts.aio.get((await saving).id)).size == len(b"content")
     artifacts.close()
+
+
+class KeepingBlobs(DirectoryBlobs):
+    """On a disk from which nothing can be removed, for some time."""
+
+    is_well = False
+
+    def remove(self, sha256: str) -> None:
+        if not self.is_well:
+            raise ArtifactsUnavailable(self.location, "the disk reports an error.")
+        super().remove(sha256)
+
+
+def test_what_is_deleted_is_deleted_also_if_its_content_cannot_be_removed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    blobs = KeepingBlobs(tmp_path)
+    with closing(Artifacts(tmp_path, blobs=blobs)) as artifacts:
+        saved = artifacts.save(b"content")
+        assert artifacts.delete(saved.id) == 1
+        assert [each.id for each in artifacts.list().artifacts] == []
+        assert "left for the next sweep" in caplog.text
+        blobs.is_well = True
+        assert artifacts.sweep().blobs == 1
 
 
 def tasks_with_a_command(folder: Path) -> Tasks:

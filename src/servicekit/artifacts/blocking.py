@@ -199,7 +199,7 @@ class BlockingArtifacts:
         """Delete the artifact, with `recursive` and all that stands below it. Return how many were deleted.
 
         `ArtifactConflict` if it has others below it and `recursive` is not given. The space on the disk is free when
-        this returns, unless another artifact has the same content.
+        this returns, unless another artifact has the same content. What the disk does not remove is left for `sweep`.
         """
         return self._open("delete").remove(parse_artifact_id(artifact_id), recursive=recursive)
 

@@ -1,7 +1,7 @@
 """Blobs and index together: the order in which they are written, see `ports`."""
 
+import logging
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
 from io import BytesIO
 from itertools import islice
 from typing import BinaryIO, Final
@@ -12,6 +12,8 @@ from servicekit.errors import ArtifactNotFound, ArtifactsUnavailable
 
 # So many blobs are looked up at once: neither the memory nor the lock of the index is held for long.
 _AT_ONCE: Final = 500
+
+_log = logging.getLogger("servicekit.artifacts")
 
 
 class ArtifactStorage:
@@ -27,8 +29,7 @@ class ArtifactStorage:
             artifact, released = self.index.add(new, (lambda: self.blobs.place(staged)) if staged else _do_nothing)
         except BaseException:
             if staged:  # it may be placed already, and the row not be there
-                with suppress(ArtifactsUnavailable):
-                    self._release([new.sha256])
+                self._release([new.sha256])
             raise
         self._release(released)
         return artifact
@@ -74,8 +75,12 @@ class ArtifactStorage:
         return removed.count
 
     def _release(self, blobs: Collection[str]) -> None:
+        """Remove the blobs to which no row refers. What the caller wanted is committed by then, and has not failed."""
         if blobs:
-            self.index.release(blobs, self.blobs.remove)
+            try:
+                self.index.release(blobs, self.blobs.remove)
+            except ArtifactsUnavailable as error:
+                _log.warning("What no artifact has any more is left for the next sweep: %s", error)
 
 
 def _do_nothing() -> None:
