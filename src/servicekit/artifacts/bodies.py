@@ -54,6 +54,7 @@ async def read_small_body(request: Request, service: Service, max_bytes: int) ->
             waiting = _go_on(step, step.send(None))
         except StopIteration as end:
             if not end.value:  # as every stream ends
+                await stream.aclose()  # else the event loop would make a task that does
                 return bytes(body)  # it has come with the headers, as most: to guard a wait would cost as much again
             _add(body, end.value, max_bytes)
     async with Transfer(service) as transfer:
