@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ class Config(BaseConfig):
 
 # --- tables only ---------------------------------------------------------------------------------------------------
 
+predicting = threading.Event()
+"""Set when a prediction waits until it is canceled."""
+
 tables = Model(config=Config, serializer=Json(), targets=["cases"], tags=["sample"])
 
 
@@ -49,6 +53,9 @@ def train_tables(config: Config, data: Table) -> dict[str, Any]:
 
 @tables.predict
 def predict_tables(model: dict[str, float], future: Table, historic: Table | None, geo: Any) -> Table:
+    if geo is not None and geo.get("waits"):
+        predicting.set()
+        current_job().wait_cancel_requested()
     rows = [[rain, rain * model["slope"]] for rain in future.column("rain")]  # type: ignore[operator]
     extra = [] if historic is None else [[rain, 0.0] for rain in historic.column("rain")]
     return Table(["rain", "sample_0"], [*extra, *rows, *([] if geo is None else [[geo["rain"], None]])])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from openapi_spec_validator import validate
 
-from tests.ml.samples import AT_THE_END, FUTURE, TRAINING, Client, apart, custom, make_app, tables
+from tests.ml.samples import AT_THE_END, FUTURE, TRAINING, Client, apart, custom, make_app, predicting, tables
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,16 @@ def test_a_training_is_canceled(client: Client) -> None:
     assert client.post(f"/api/v1/jobs/{job_id}/$cancel").status_code in (200, 202)
     assert client.get(f"/api/v1/jobs/{job_id}", params={"wait": 60}).json()["status"] == "canceled"
     assert "canceled" in client.predict(job_id, 409)["detail"]
+
+
+def test_a_prediction_that_was_canceled_leaves_nothing(client: Client) -> None:
+    """Its thread cannot be interrupted, and goes on to the end."""
+    body = {"artifact_id": client.train()["artifact_id"], "future": FUTURE, "geo": {"rain": 1, "waits": True}}
+    job_id = client.ask("predict", 202, body)["job_id"]
+    assert predicting.wait(60)
+    client.post(f"/api/v1/jobs/{job_id}/$cancel")
+    assert client.get(f"/api/v1/jobs/{job_id}", params={"wait": 60}).json()["status"] == "canceled"
+    assert client.get(f"/api/v1/artifacts/{job_id}").status_code == 404
 
 
 def test_the_same_key_trains_once_and_keeps_the_data_once(client: Client) -> None:

@@ -99,6 +99,7 @@ class TrainingJob(_LearnerJob):
         self, store: Artifacts, learner: str, data: str, trained: TrainedModel, facts: Mapping[str, object]
     ) -> str:
         options = self._learner.options
+        _check_goes_on()
         saved = store.save(
             trained.content,
             id=current_job().id,
@@ -150,6 +151,7 @@ class PredictionJob(_LearnerJob):
     def _save(self, store: Artifacts, model: str, predicted: Predicted, facts: Mapping[str, object]) -> str:
         content = predicted.content
         table = content if isinstance(content, Table) else Table.of(content)
+        _check_goes_on()
         saved = store.save(
             {
                 "type": "ml_prediction",
@@ -166,6 +168,14 @@ class PredictionJob(_LearnerJob):
         _attach(store, saved.id, predicted.attachments)
         current_job().artifact(saved.id)
         return saved.id
+
+
+def _check_goes_on() -> None:
+    """`JobCanceled` if the job was asked to stop: then it will not complete, and what it promised must not be there.
+
+    A thread is not interrupted, and comes here although its job was canceled, or has exceeded a time limit.
+    """
+    current_job().raise_if_canceled()
 
 
 def list_versions() -> dict[str, str]:
