@@ -294,3 +294,8 @@ def test_a_model_that_two_threads_load_counts_once() -> None:
     assert cache.get("a", 60, load) == "model"
     assert cache.get("b", 40, lambda: "other") == "other"
     assert cache.get("a", 60, lambda: "loaded again") == "model"
+
+
+def test_a_check_that_hangs_does_not_keep_a_service_from_ending() -> None:
+    command = [sys.executable, "-m", "tests.ml.hanging_check"]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 0

@@ -1,6 +1,5 @@
 """The feature of models: how a learner is installed in an application."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ from servicekit.artifacts.promises import PROMISE
 from servicekit.errors import ConfigurationError
 from servicekit.jobs.options import OptionChanges, job_options
 from servicekit.jobs.status import EndedBy
-from servicekit.jobs.threads import call_in_thread
+from servicekit.jobs.threads import call_in_thread, start_in_thread
 from servicekit.ml.directories import sweep_directories
 from servicekit.ml.home import find_home
 from servicekit.ml.jobs import DATA_KIND, PREDICTION_KIND
@@ -59,8 +58,8 @@ async def run_learners(app: FastAPI) -> AsyncIterator[None]:
         raise ConfigurationError("jobs", None, sentence=sentence)
     artifacts = artifacts_of(app)
     artifacts.check_address()
-    await asyncio.to_thread(artifacts.add_hierarchy, LEVELS)
-    await asyncio.to_thread(sweep_directories)
+    await call_in_thread(artifacts.add_hierarchy, LEVELS)
+    await call_in_thread(sweep_directories)
     try:
         yield
     finally:
@@ -74,7 +73,7 @@ def _sweep_after_job(event: JobEvent) -> None:
     if record is None or not record.status.is_terminal or record.ended_by is EndedBy.TARGET:
         return
     if _TAG in record.tags:
-        asyncio.get_running_loop().run_in_executor(None, sweep_directories)
+        start_in_thread(sweep_directories)
 
 
 def _check_name(name: str) -> str:

@@ -1,16 +1,16 @@
 """What the user's own check says of a plan."""
 
-import asyncio
 from collections.abc import Sequence
 
 from servicekit.artifacts import Artifacts
+from servicekit.jobs.threads import call_in_thread
 from servicekit.ml.learner import Diagnostic, TableSource, ValidationInputs
 from servicekit.ml.planning import Plan
 
 
 async def check_plan(plan: Plan, artifacts: Artifacts) -> list[Diagnostic]:
     """Ask the learner, in a thread, since it may read tables."""
-    return [*await asyncio.to_thread(_ask, plan, artifacts)]
+    return [*await call_in_thread(_ask, plan, artifacts)]
 
 
 def _ask(plan: Plan, artifacts: Artifacts) -> Sequence[Diagnostic]:

@@ -7,7 +7,6 @@ done on the event loop, since a thread would cost ten times as much. Writes, and
 made in a thread, each with a connection of its own.
 """
 
-import asyncio
 import os
 import sqlite3
 import time
@@ -20,6 +19,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from servicekit.errors import TaskConflict, TaskNotFound, TasksUnavailable
+from servicekit.jobs.threads import call_in_thread
 from servicekit.tasks.ports import StoredTask, Template
 
 # "SvKt" in ASCII. It stands in the file's header, so that a file of another program is not taken for ours.
@@ -59,7 +59,7 @@ class TaskFile:
                 await self._look()
             return {} if self._reader is None else self._reader.read()
         except sqlite3.Error:  # a lock, which passes; or something for which the thread finds the words
-            return await asyncio.to_thread(self._read_anew)
+            return await call_in_thread(self._read_anew)
 
     async def set_enabled(self, name: str, *, is_enabled: bool) -> None:
         statement = """
@@ -125,7 +125,7 @@ class TaskFile:
             "most": _MOST_TEMPLATES,
             "most_characters": _MOST_CHARACTERS,
         }
-        return await asyncio.to_thread(self._execute, statement, values)
+        return await call_in_thread(self._execute, statement, values)
 
     def _execute(self, statement: str, values: dict[str, object]) -> bool:
         with _translated_errors():
