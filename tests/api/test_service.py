@@ -170,7 +170,7 @@ async def test_features_have_modules_preloaded_whenever_they_are_installed(
     app = builder.build()
     async with running(app) as jobs:
         job_id = await jobs.with_options(runner="process").add_job(list_imported, names)
-        (record,) = await jobs.drain()
+        record = await jobs.wait(job_id)  # and not `drain`, whose patience a slow start of the launcher can exceed
         assert record.status is JobStatus.COMPLETED
         assert await jobs.get_result(job_id) == names
         assert jobs.find_notice() is None
