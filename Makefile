@@ -6,6 +6,7 @@ SECONDS ?= 60
 STEPS ?= 5
 WORKERS ?= 2
 ARGS ?=
+ROOMS ?= api artifacts engine jobs ml runners stores tasks testing
 
 # Another interpreter than the default has an environment of its own: make test PYTHON=python3.13
 VENV := .venv$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON))))
@@ -29,8 +30,8 @@ test: $(VENV)/.equipped programs tests/frontend/node_modules/.installed ## Run t
 test-fast: $(VENV)/.equipped ## Run the tests that need neither browser nor proxies
 	SERVICEKIT_WITHOUT="apache chromium nginx" $(RUN) $(PYTEST)
 
-test-python: $(VENV)/.equipped ## Run the tests of the package itself, for another PYTHON=python3.13
-	$(RUN) $(PYTEST) $(addprefix tests/,api engine jobs runners stores testing)
+test-python: $(VENV)/.equipped ## Run the tests of the package itself, for another PYTHON=python3.13 (ROOMS: some of them)
+	$(RUN) $(PYTEST) $(addprefix tests/,$(ROOMS))
 
 test-oldest: $(OLDEST)/.equipped programs tests/frontend/node_modules/.installed ## Run the suite with the lowest allowed dependencies
 	$(OLDEST)/bin/python -m $(PYTEST)
