@@ -349,8 +349,8 @@ async def test_what_a_user_sees_of_a_job_is_what_is_documented() -> None:
     async with InMemoryScheduler() as scheduler:
         await scheduler.wait(await scheduler.add_job(target))
     assert seen == [
-        "attempt", "id", "is_cancel_requested", "log", "metadata", "name", "parent", "progress", "raise_if_canceled",
-        "submit", "submit_async", "tags", "wait_cancel_requested", "with_options",
+        "artifact", "attempt", "id", "is_cancel_requested", "log", "metadata", "name", "parent", "progress",
+        "raise_if_canceled", "submit", "submit_async", "tags", "wait_cancel_requested", "with_options",
     ]  # fmt: skip
 
 
