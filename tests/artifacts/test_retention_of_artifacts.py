@@ -177,7 +177,7 @@ async def test_what_is_kept_with_a_job_goes_when_retention_drops_the_job(tmp_pat
     app = builder.with_jobs(url="memory://", retention=Retention(max_age=timedelta(milliseconds=1))).build()
     async with connect(app):
         await Service.of(app).scheduler.add_job(make)
-        await until(lambda: [artifacts.load(each.id) for each in artifacts.list().artifacts] == ["kept"])
+        await until(lambda: [each.keep for each in artifacts.list().artifacts] == [None])
 
 
 async def test_what_is_kept_with_a_job_goes_when_another_process_deletes_the_job(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ async def test_what_is_kept_with_a_job_goes_when_another_process_deletes_the_job
         job_id = await scheduler.add_job(make)
         await scheduler.wait(job_id)
         await other.delete(job_id)  # nobody tells the listeners of the service
-        await until(lambda: [artifacts.load(each.id) for each in artifacts.list().artifacts] == ["kept"])
+        await until(lambda: [each.keep for each in artifacts.list().artifacts] == [None])
 
 
 async def test_jobs_of_another_process_in_memory_are_left_alone(tmp_path: Path) -> None:
