@@ -1,12 +1,12 @@
-"""Puts a run into the documentation: `python -m benchmarks.publish bench.json`.
+"""Puts runs into the documentation: `python -m benchmarks.publish bench.json`, or several files, one for each run.
 
-The table and the charts are made from the figures that the run has written, and from nothing else.
+The tables and the charts are made from the figures that the runs have written, and from nothing else.
 """
 
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,18 +19,22 @@ _COLUMNS: Final = ("ours", "before", "limit", "peer", "ours_to_before", "ours_to
 _TITLES: Final = ("ours", "before", "limit", "peer", "ours/before", "ours/limit", "ours/peer")
 
 
-def publish(run: Mapping[str, Any], docs: Path) -> None:
-    """Write the run, its charts, and its table into the page on benchmarks."""
+def publish(runs: Sequence[Mapping[str, Any]], docs: Path) -> None:
+    """Write the runs, their charts, and a table of each into the page on benchmarks. No figure may be in two runs."""
     folder = docs / "benchmarks"
     folder.mkdir(exist_ok=True)
-    (folder / "run.json").write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n")
-    figures = {figure["name"]: figure for figure in run["figures"]}
+    (folder / "runs.json").write_text(json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
+    figures = {figure["name"]: figure for run in runs for figure in run["figures"]}
+    if len(figures) < sum(len(run["figures"]) for run in runs):
+        sys.exit("A figure is in more than one of the runs. Publish each case from one run.")
     drawn = [question for question in QUESTIONS if question.figure in figures]
     for question in drawn:
         (folder / f"{question.file}.svg").write_text(draw(question, figures[question.figure]))
-    charts = [f"![{question.title}](benchmarks/{question.file}.svg)\n" for question in drawn]
+    parts = [f"![{question.title}](benchmarks/{question.file}.svg)\n" for question in drawn]
+    for run in runs:
+        parts += [*describe(run), ""]
     page = docs / "benchmarks.md"
-    page.write_text(_RESULTS.sub(lambda _: "\n".join([*charts, *describe(run), ""]), page.read_text()))
+    page.write_text(_RESULTS.sub(lambda _: "\n".join(parts), page.read_text()))
 
 
 def describe(run: Mapping[str, Any]) -> list[str]:
@@ -54,4 +58,4 @@ def _line(cells: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    publish(json.loads(Path(sys.argv[1]).read_text()), DOCS)
+    publish([json.loads(Path(name).read_text()) for name in sys.argv[1:]], DOCS)

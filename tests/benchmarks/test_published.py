@@ -28,11 +28,17 @@ def test_a_chart_has_a_bar_for_each_contestant_that_was_measured() -> None:
 
 def test_what_the_page_shows_is_what_the_run_has_measured(tmp_path: Path) -> None:
     (tmp_path / "benchmarks.md").write_text((DOCS / "benchmarks.md").read_text())
-    publish(json.loads((DOCS / "benchmarks" / "run.json").read_text()), tmp_path)
+    publish(json.loads((DOCS / "benchmarks" / "runs.json").read_text()), tmp_path)
     published = [Path("benchmarks.md"), *(path.relative_to(tmp_path) for path in tmp_path.glob("benchmarks/*"))]
     assert {path: (tmp_path / path).read_text() for path in published} == {
         path: (DOCS / path).read_text() for path in published
     }
+
+
+def test_no_figure_is_published_from_two_runs(tmp_path: Path) -> None:
+    run = json.loads((DOCS / "benchmarks" / "runs.json").read_text())[0]
+    with pytest.raises(SystemExit, match="more than one"):
+        publish([run, run], tmp_path)
 
 
 def test_an_older_commit_is_measured_with_its_own_sources() -> None:
