@@ -2,6 +2,7 @@
 
 import resource
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,9 +49,9 @@ class Server:
 
 
 def cpu_seconds_of(pid: int) -> float:
-    """CPU time that the threads of a process have used, user and system, to the nanosecond."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    """CPU time of a process, user and system, to the nanosecond, that of threads which have ended included."""
+    # The clock of another process, as clock_getcpuclockid(3) makes its number on Linux. /proc has only the threads of now.
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 @contextmanager
