@@ -50,7 +50,7 @@ class Server:
 
 def cpu_seconds_of(pid: int) -> float:
     """CPU time of a process, user and system, to the nanosecond, that of threads which have ended included."""
-    # The clock of another process, as clock_getcpuclockid(3) makes its number on Linux. /proc has only the threads of now.
+    # The number of another process's clock, as clock_getcpuclockid(3) makes it on Linux; /proc has only threads of now.
     return time.clock_gettime((~pid << 3) | 2)
 
 
