@@ -521,11 +521,11 @@ async def test_the_document_has_an_operation_for_each_task(tasks: Tasks, make_ap
 
 
 async def test_routes_can_be_elsewhere(tmp_path: Path) -> None:
-    tasks = Tasks(tmp_path / "tasks.db", prefix="/work/list", page=None)
+    tasks = Tasks(tmp_path / "tasks.db", prefix="/tools/list", page=None)
     tasks.task(add)
     app = ServiceBuilder(info=ServiceInfo(display_name="Any")).with_jobs(prefix="/jobs").with_tasks(tasks).build()
     async with connect_to(app) as client:
-        assert (await client.get("/work/list/add")).status_code == 200
+        assert (await client.get("/tools/list/add")).status_code == 200
         assert (await client.get("/tasks")).status_code == 404
     with pytest.raises(ConfigurationError, match="page"):
         ServiceBuilder(info=ServiceInfo(display_name="Any")).with_jobs(prefix="/jobs").with_tasks(
