@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from servicekit.errors import ConfigurationError, check_count, check_seconds
-
-_LONGEST_AGE = timedelta(days=36_525)  # a century: it is subtracted from today, which must remain a valid date
+from servicekit.errors import ConfigurationError, check_count
+from servicekit.jobs.retention import check_max_age
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,12 +17,7 @@ class ArtifactBounds:
 
     def __post_init__(self) -> None:
         check_count("retention.max_bytes", self.max_bytes)
-        if self.max_age is not None:
-            if not isinstance(self.max_age, timedelta):
-                raise ConfigurationError("retention.max_age", self.max_age, "a timedelta, or None for no limit")
-            check_seconds("retention.max_age", self.max_age)
-            if self.max_age > _LONGEST_AGE:
-                raise ConfigurationError("retention.max_age", self.max_age, "at most a century, or None for no limit")
+        check_max_age(self.max_age)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,17 @@ _LONGEST_AGE = timedelta(days=36_525)  # a century: the store subtracts it from 
 _TERMINAL = frozenset(status for status in JobStatus if status.is_terminal)
 
 
+def check_max_age(max_age: object) -> None:
+    """`ConfigurationError` unless it is a `timedelta` of at most a century, or `None`."""
+    if max_age is None:
+        return
+    if not isinstance(max_age, timedelta):
+        raise ConfigurationError("retention.max_age", max_age, "a timedelta, or None for no limit")
+    check_seconds("retention.max_age", max_age)
+    if max_age > _LONGEST_AGE:
+        raise ConfigurationError("retention.max_age", max_age, "at most a century, or None for no limit")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
     """How many ended jobs are kept, and for how long. `None` is no limit."""
@@ -20,12 +31,7 @@ class Bounds:
 
     def __post_init__(self) -> None:
         check_count("retention.max_count", self.max_count)
-        if self.max_age is not None:
-            if not isinstance(self.max_age, timedelta):
-                raise ConfigurationError("retention.max_age", self.max_age, "a timedelta, or None for no limit")
-            check_seconds("retention.max_age", self.max_age)
-            if self.max_age > _LONGEST_AGE:
-                raise ConfigurationError("retention.max_age", self.max_age, "at most a century, or None for no limit")
+        check_max_age(self.max_age)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
