@@ -124,14 +124,19 @@ class CommandModel:
         prediction: OptionChanges | None = None,
         **options: Unpack[OptionChanges],
     ) -> None:
-        if not (isinstance(config, type) and issubclass(config, BaseConfig)):
-            raise ConfigurationError("config", config, "a class that is derived from BaseConfig")
-        if isinstance(targets, str):
-            raise ConfigurationError("targets", targets, 'a list of names of columns, such as ["cases"]')
         check_option_names(options, CommandModel.__init__.__kwdefaults__)
         name = options.pop("name", None)
-        changed(DEFAULT_OPTIONS, options)
-        changed(DEFAULT_OPTIONS, prediction or {})
+        self.options = LearnerOptions(
+            name=name,
+            config=config,
+            targets=targets,
+            training=options,
+            prediction=prediction or {},
+            prediction_runner="process",
+            model_suffix=ARCHIVE_SUFFIX,
+            model_media_type=ARCHIVE_MEDIA_TYPE,
+            has_safe_models=False,  # many languages run code when they read a file of theirs
+        )
         check_patterns("include", include)
         self._train = _ModelCommand("train", train, TRAINING_NAMES, options)
         self._predict = _ModelCommand("predict", predict, PREDICTION_NAMES, prediction or {})
@@ -142,17 +147,6 @@ class CommandModel:
         self._limits = ArchiveLimits(max_bytes=max_bytes, max_files=max_files)
         self.trainer = TrainingJob(self)
         self.predictor = PredictionJob(self)
-        self.options = LearnerOptions(
-            name=name,
-            config=config,
-            targets=tuple(targets),
-            training=options,
-            prediction=prediction or {},
-            prediction_runner="process",
-            model_suffix=ARCHIVE_SUFFIX,
-            model_media_type=ARCHIVE_MEDIA_TYPE,
-            has_safe_models=False,  # many languages run code when they read a file of theirs
-        )
 
     def install(self, app: "FastAPI") -> None:
         # By its name: that module knows all of the api, and a job's own process has no use for it.

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from servicekit.artifacts import Artifact, Artifacts, Table
-from servicekit.jobs.options import OptionChanges
+from servicekit.errors import ConfigurationError
+from servicekit.jobs.options import DEFAULT_OPTIONS, OptionChanges, changed
+from servicekit.ml.configs import BaseConfig
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-    from servicekit.ml.configs import BaseConfig
 
 
 class TableSource(Protocol):
@@ -130,11 +130,11 @@ class ValidationInputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearnerOptions:
-    """What the user has chosen for a model before it is trained."""
+    """What the user has chosen for a model before it is trained. `ConfigurationError` for what makes no sense."""
 
     name: str | None = None
     """By it requests choose a model where a service has several. By default the name of the model's variable."""
-    config: "type[BaseConfig]"
+    config: type[BaseConfig]
     """The class of the model's configs."""
     targets: Sequence[str] = ()
     """The columns that are to be predicted. If they are given, all other columns must be in `future`."""
@@ -149,6 +149,15 @@ class LearnerOptions:
     model_media_type: str
     has_safe_models: bool
     """Whether a trained model can be used even if somebody else has made it: nothing in it is run as code."""
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.config, type) and issubclass(self.config, BaseConfig)):
+            raise ConfigurationError("config", self.config, "a class that is derived from BaseConfig")
+        if isinstance(self.targets, str) or not all(isinstance(name, str) for name in self.targets):
+            raise ConfigurationError("targets", self.targets, 'a list of names of columns, such as ["cases"]')
+        object.__setattr__(self, "targets", tuple(self.targets))
+        for options in (self.training, self.prediction):
+            changed(DEFAULT_OPTIONS, options)
 
 
 class LearnerJob(Protocol):

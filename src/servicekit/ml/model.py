@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from servicekit.artifacts import Artifact, Table
 from servicekit.errors import ConfigurationError
-from servicekit.jobs.options import DEFAULT_OPTIONS, OptionChanges, changed, check_option_names
+from servicekit.jobs.options import OptionChanges, check_option_names
 from servicekit.jobs.outcome import describe_error
 from servicekit.ml.cache import MAX_BYTES, MAX_MODELS, ModelCache
 from servicekit.ml.configs import BaseConfig
@@ -89,12 +89,8 @@ class Model:
         prediction: OptionChanges | None = None,
         **options: Unpack[OptionChanges],
     ) -> None:
-        if not (isinstance(config, type) and issubclass(config, BaseConfig)):
-            raise ConfigurationError("config", config, "a class that is derived from BaseConfig")
         check_option_names(options, Model.__init__.__kwdefaults__)
         name = options.pop("name", None)
-        changed(DEFAULT_OPTIONS, options)
-        changed(DEFAULT_OPTIONS, prediction or {})
         self._serializer = check_serializer(serializer or Skops())
         self._cache = ModelCache(max_cached_models, max_cached_bytes)
         self._functions: dict[str, ModelFunction] = {}
@@ -103,7 +99,7 @@ class Model:
         self.options = LearnerOptions(
             name=name,
             config=config,
-            targets=_names("targets", targets),
+            targets=targets,
             training=options,
             prediction=prediction or {},
             prediction_runner="process" if (prediction or {}).get("runner") == "process" else "thread",
@@ -199,12 +195,6 @@ class Model:
 
 
 _ROLES: Final = {"train": TRAIN, "predict": PREDICT, "validate": VALIDATE}
-
-
-def _names(option: str, names: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise ConfigurationError(option, names, 'a list of names of columns, such as ["cases"]')
-    return tuple(names)
 
 
 def _as_diagnostic(found: Diagnostic | str | Mapping[str, Any]) -> Diagnostic:
