@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +11,7 @@ from servicekit.artifacts.folder import translated_errors as translated_disk_err
 from servicekit.errors import ArtifactsUnavailable, StoreUnavailable
 from servicekit.stores.sqlite.database import OLDEST_SQLITE, create_file
 from servicekit.stores.sqlite.inherited import Connection, check_not_inherited, note_open
+from servicekit.stores.sqlite.schema import is_foreign, migrate, read_migrations
 
 # "SvKa" in ASCII. It stands in the file's header, so that a file of another program is not taken for ours.
 _APPLICATION_ID: Final = 0x53764B61
@@ -110,65 +110,25 @@ def _create_file(path: Path) -> None:
 
 
 def _set_up(connection: sqlite3.Connection, path: Path) -> None:
-    _check_is_ours(connection, path)
+    if is_foreign(connection, _APPLICATION_ID):
+        raise ArtifactsUnavailable(str(path.parent), f"{path.name} is the database of another program.")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA fullfsync = ON")  # on macOS, where a plain fsync does not reach the disk
     connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_WAL_BYTES}")
     connection.execute("PRAGMA temp_store = MEMORY")
-    _migrate(connection, path)
-
-
-def _check_is_ours(connection: sqlite3.Connection, path: Path) -> None:
-    if _read_number(connection, "application_id") == _APPLICATION_ID:
-        return
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    # Asked again, since another process may have set it up just now.
-    if tables and _read_number(connection, "application_id") != _APPLICATION_ID:
-        raise ArtifactsUnavailable(str(path.parent), f"{path.name} is the database of another program.")
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     migrations = find_migrations()
-    if _read_number(connection, "user_version") == len(migrations):
-        return
-    connection.execute("BEGIN IMMEDIATE")  # of several processes that start at once, one migrates
-    try:
-        version = _read_number(connection, "user_version")
-        if version > len(migrations):
-            reason = (
-                f"the index was written by a newer servicekit (schema {version}; this one knows {len(migrations)}). "
-                "Install that version again, or use another folder."
-            )
-            raise ArtifactsUnavailable(str(path.parent), reason)
-        for migration in migrations[version:]:
-            for statement in _statements(migration):
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(migrations)}")
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+    migrate(connection, _APPLICATION_ID, migrations, lambda version: _refuse_newer(path, version, len(migrations)))
+
+
+def _refuse_newer(path: Path, version: int, known: int) -> ArtifactsUnavailable:
+    reason = (
+        f"the index was written by a newer servicekit (schema {version}; this one knows {known}). "
+        "Install that version again, or use another folder."
+    )
+    return ArtifactsUnavailable(str(path.parent), reason)
 
 
 def find_migrations() -> list[str]:
     """The texts of all migrations, in order. The first brings a file to schema 1."""
-    folder = files("servicekit.artifacts.sqlite") / "migrations"
-    found = sorted((each for each in folder.iterdir() if each.name.endswith(".sql")), key=lambda each: each.name)
-    return [each.read_text(encoding="utf-8") for each in found]
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script, one by one: `executescript` would commit before the first."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
-def _read_number(connection: sqlite3.Connection, pragma: str) -> int:
-    (number,) = connection.execute(f"PRAGMA {pragma}").fetchone()
-    return int(number)
+    return read_migrations("servicekit.artifacts.sqlite")
