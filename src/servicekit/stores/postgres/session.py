@@ -1,0 +1,88 @@
+"""A connection as statements see it."""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.types.string import StrDumper
+
+DEFAULT_SCHEMA: Final = "servicekit"
+
+# PostgreSQL keeps no text with a NUL in it, and the other stores do. The mark is no character: no text should have it.
+_NUL: Final = "\0"
+_MARK: Final = "\ufdd0"
+_MARK_BYTES: Final = _MARK.encode()
+
+Values = Sequence[object] | Mapping[str, object]
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class Session:
+    """A connection in a transaction, and what that transaction has to tell.
+
+    Statements name each table as one of the schema `servicekit`, which is replaced by the schema of the address. There
+    is no search path: behind a pooler it may be that of another client. Values are `%s` or `%(name)s`.
+    """
+
+    def __init__(self, connection: Connection, schema: str = DEFAULT_SCHEMA) -> None:
+        self.connection = connection
+        adapt(connection)
+        self.number = 0
+        """The number of this process; 0 if it is not registered."""
+        self.shard = 0
+        """Its rows in `counts`."""
+        self.keys: set[str] = set()
+        """Concurrency keys of which this transaction has freed slots, or for which it has jobs that seek one."""
+        self.is_changed = False
+        """Whether this transaction has written events."""
+        self.is_ready = False
+        """Whether this transaction has made waiting jobs ready."""
+        self._schema = schema
+        self._prefix = "" if schema == DEFAULT_SCHEMA else f"{sql.Identifier(schema).as_string(None)}."
+        self._texts: dict[str, str] = {}
+
+    def run(self, statement: str, values: Values = ()) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows. Times and JSON come as the server writes them, in UTC."""
+        cursor = self.connection.execute(self.text_of(statement), values or None)
+        return cursor.fetchall() if cursor.description is not None else []
+
+    def text_of(self, statement: str) -> str:
+        """The statement for the schema of the address."""
+        if not self._prefix:
+            return statement
+        if statement not in self._texts:  # statements are constants, so this is bounded
+            self._texts[statement] = statement.replace(f"{DEFAULT_SCHEMA}.", self._prefix)
+        return self._texts[statement]
+
+    def lock_number(self, purpose: str) -> int:
+        """The number of the advisory lock for this purpose: advisory locks are those of a database, not of a schema."""
+        digest = sha256(f"servicekit {self._schema} {purpose}".encode()).digest()
+        return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def to_text(value: str) -> str:
+    """The text as the server can keep it: for texts that are part of a JSON value. Others are handled by `adapt`."""
+    return value.replace(_NUL, _MARK) if _NUL in value else value
+
+
+class _TextDumper(StrDumper):
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(to_text(obj))
+
+
+class _TextLoader(Loader):
+    def load(self, data: Buffer) -> str:
+        data = bytes(data)
+        text = data.decode()
+        return text.replace(_MARK, _NUL) if _MARK_BYTES in data else text
+
+
+def adapt(connection: Connection) -> None:
+    """Have texts sent and read with a mark in place of each NUL, and times and JSON read as plain texts."""
+    connection.adapters.register_dumper(str, _TextDumper)
+    for kind in ("text", "timestamptz", "json", "jsonb"):
+        connection.adapters.register_loader(kind, _TextLoader)
