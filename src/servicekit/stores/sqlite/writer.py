@@ -17,7 +17,7 @@ from servicekit.stores.durable.records import EventRow
 from servicekit.stores.durable.transactions import perform
 from servicekit.stores.sqlite import membership
 from servicekit.stores.sqlite.database import is_busy, is_full, translated_errors
-from servicekit.stores.sqlite.database_thread import DatabaseThread, read_leniently
+from servicekit.stores.sqlite.database_thread import FileThread, read_leniently
 from servicekit.stores.sqlite.queries import get_position
 from servicekit.stores.sqlite.rows import read_events
 
@@ -84,7 +84,7 @@ def _read_version(connection: sqlite3.Connection) -> int:
     return int(version)
 
 
-class Writer(DatabaseThread):
+class Writer(FileThread):
     """Performs operations, and reports what has been committed, by this process and by others."""
 
     def __init__(self, path: Path, report: Callable[[News], None], publisher: EventRelay) -> None:
