@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from servicekit.errors import StoreUnavailable
@@ -26,6 +27,10 @@ class Database(Protocol):
 
     @property
     def registration(self) -> "Registration": ...
+
+    def now(self) -> datetime:
+        """The time of all that is written: see `StoreLiveness.now`. May be asked from any thread."""
+        ...
 
     def start(self, report: Callable[[News], None]) -> None:
         """Start to take calls. The database is opened at the first one. `report` gets all news, from any thread."""

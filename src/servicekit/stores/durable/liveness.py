@@ -68,7 +68,7 @@ class DurableLiveness:
         session = self._session
         is_new = self._database.registration.prepare()
         session.forget_clock()
-        session.notifier = notifier = CommitNotifier(session.publisher, session.clock, session.local, signals)
+        session.notifier = notifier = CommitNotifier(session.publisher, session.now, session.local, signals)
         self._database.start(notifier.report)
         notifier.serve(self._database, session.statements)
         try:

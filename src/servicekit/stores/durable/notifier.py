@@ -1,7 +1,9 @@
 """Passes on what has been committed: answers to callers, events to readers, and news to the engine."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -10,7 +12,7 @@ from servicekit.jobs.backoff import Backoff
 from servicekit.jobs.endings import NOT_BEGUN
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.submission import Submission
-from servicekit.ports import Clock, EventRelay, JobSignals
+from servicekit.ports import EventRelay, JobSignals
 from servicekit.stores.durable.database import Database
 from servicekit.stores.durable.local import LocalJobs
 from servicekit.stores.durable.news import Answer, News, resolve
@@ -29,9 +31,11 @@ class CommitNotifier:
     read misses nothing and gets nothing twice.
     """
 
-    def __init__(self, publisher: EventRelay, clock: Clock, local: LocalJobs, signals: JobSignals) -> None:
+    def __init__(
+        self, publisher: EventRelay, now: Callable[[], datetime], local: LocalJobs, signals: JobSignals
+    ) -> None:
         self._publisher = publisher
-        self._clock = clock
+        self._now = now
         self._local = local
         self.signals = signals
         self._loop = asyncio.get_running_loop()
@@ -84,7 +88,7 @@ class CommitNotifier:
     def _event(self, row: EventRow) -> JobEvent | None:
         """The event of a row; `None` for one whose job has been deleted since, which has an event of its own."""
         try:
-            record = read_event_record(row, None if row.is_transition else self._clock.now())
+            record = read_event_record(row, None if row.is_transition else self._now())
         except RecordUnreadable:  # a newer version wrote it, and its readers see the next one
             return None
         if record is None and not row.is_deletion:
@@ -109,7 +113,7 @@ class CommitNotifier:
         self._local.put_back(submission)
 
     def put_back(self, job_id: str, attempt: int) -> None:
-        end = AttemptEnd(job_id, attempt, NOT_BEGUN, time_text(self._clock.now()))
+        end = AttemptEnd(job_id, attempt, NOT_BEGUN, time_text(self._now()))
         self._put_back(end, Backoff())
 
     def _put_back(self, end: AttemptEnd, backoff: Backoff) -> None:

@@ -24,7 +24,7 @@ class StoreSession:
         self.statements = statements
         self.publisher = publisher
         self.clock = clock
-        self.now = clock.now
+        self.now = database.now
         self.local = LocalJobs()
         self.failures = FailureLog(_log)
         self.notifier: CommitNotifier | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from servicekit.errors import StoreUnavailable
-from servicekit.ports import EventRelay
+from servicekit.ports import Clock, EventRelay
 from servicekit.stores.durable.database import Query
 from servicekit.stores.durable.news import News
 from servicekit.stores.durable.operations import Operation
@@ -22,10 +22,11 @@ R = TypeVar("R")
 class JobsFile:
     """A `Database` in one file, for the service of this name."""
 
-    def __init__(self, path: Path, publisher: EventRelay, service: str | None) -> None:
+    def __init__(self, path: Path, publisher: EventRelay, clock: Clock, service: str | None) -> None:
         self._path = path.resolve()  # the locks are beside the file itself, whatever leads to it
         self._publisher = publisher
         self._service = service
+        self.now = clock.now
         self.location = str(self._path)
         self.registration = ProcessRegistration(self._path, service)
         self.writer: Writer | None = None

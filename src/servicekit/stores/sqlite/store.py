@@ -45,7 +45,7 @@ class SqliteStore(DurableStore):
         scan_limit: int = SCAN_LIMIT,
         service: str | None = None,
     ) -> None:
-        self.file = JobsFile(path, publisher, service)
+        self.file = JobsFile(path, publisher, clock, service)
         """Internal: for the tests of this store."""
         super().__init__(
             self.file, _STATEMENTS, publisher, clock, retention,
