@@ -77,6 +77,11 @@ EMBEDDED = tuple(
     ]
 )
 """What keeps jobs in an SQLite file and needs no server. Each is driven by the module of its name in `peers`."""
+SERVED = (
+    Peer("procrastinate", "procrastinate==3.10.0", _HERE / ".peer-procrastinate", more=("psycopg[binary]>=3.2",)),
+    Peer("pgqueuer", "pgqueuer==1.6.0", _HERE / ".peer-pgqueuer", more=("asyncpg>=0.30",)),
+)
+"""What keeps jobs in PostgreSQL. Each is driven by the module of its name in `peers`."""
 
 
 def find_available(peers: tuple[Peer, ...], *, create: bool) -> Iterator[tuple[str, str]]:
