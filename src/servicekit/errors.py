@@ -10,7 +10,7 @@
     │   ├── JobFailed                                the job failed or was canceled
     │   └── ResultDropped                            it was too old or too big to keep
     ├── SchedulerClosed       (also a RuntimeError)  the service is stopping
-    ├── StoreUnavailable      (also an OSError)      the file cannot be read or written
+    ├── StoreUnavailable      (also an OSError)      the file or database of jobs cannot be read or written
     ├── RecordUnreadable      (also a RuntimeError)  a newer version has written a record that this one cannot read
     ├── QueueFull             (also a RuntimeError)  too many jobs wait already
     ├── IdempotencyConflict   (also a ValueError)    the key was used for another call
@@ -46,7 +46,7 @@
     ├── TaskDisabled          (also a RuntimeError)  the task must not be executed now
     ├── TaskConflict          (also a ValueError)    the task's name is taken, or it does not fit the service any more
     ├── TaskForbidden         (also a ValueError)    clients may not do that with the task
-    ├── TasksUnavailable      (also an OSError)      the file of tasks cannot be read or written
+    ├── TasksUnavailable      (also an OSError)      the file or database of tasks cannot be read or written
     ├── MissingExtra          (also an ImportError)  a feature's package is not installed
     ├── NoCurrentJob          (also a RuntimeError)  called outside of a job
     ├── WouldBlock            (also a RuntimeError)  called on an event loop, which it would block

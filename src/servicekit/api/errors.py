@@ -100,7 +100,7 @@ def mistake(location: tuple[str | int, ...], text: str, **more: object) -> Reque
 async def _respond(_request: Request, error: Exception) -> JSONResponse:
     status, detail = next(response for kind, response in _RESPONSES.items() if isinstance(error, kind))
     if isinstance(error, StoreUnavailable | ArtifactsUnavailable | TasksUnavailable):
-        _log.error("%s", error)  # clients must not see the path of the file
+        _log.error("%s", error)  # clients must not see the path of the file, or the host of the database
     # Five seconds, the longest pause between two tries of a store (`servicekit.jobs.backoff`): it may work by then.
     headers = {"Retry-After": "5"} if status in _COME_BACK else None
     return JSONResponse({"detail": detail or str(error)}, status_code=status, headers=headers)

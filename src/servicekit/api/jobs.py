@@ -34,9 +34,10 @@ _NO_TITLE: Final = "FastAPI"  # what FastAPI calls an application that has no na
 class Jobs:
     """Jobs for an application: `install(app, Jobs(max_concurrency=5))`, or the builder's `with_jobs`.
 
-    - `max_concurrency`: how many jobs run at once, in all processes that share the file; `None` is no limit.
-    - `url`: where jobs are kept: `sqlite:///jobs.db`, `sqlite:////srv/jobs.db`, or `memory://`, which keeps nothing. By
-      default the environment variable `SERVICEKIT_JOBS_URL`, or else the file `jobs.db` in the working directory.
+    - `max_concurrency`: how many jobs run at once, in all processes that share the jobs; `None` is no limit.
+    - `url`: where jobs are kept: a file, `sqlite:///jobs.db` or `sqlite:////srv/jobs.db`; a PostgreSQL database,
+      `postgresql://ada@db.example/jobs`; or `memory://`, which keeps nothing. By default the environment variable
+      `SERVICEKIT_JOBS_URL`, or else the file `jobs.db` in the working directory.
     - `expose_tracebacks`: whether responses contain `error_traceback`. Turn it off for a public service.
     - `expose_logs`: whether clients can read and stream the logs of jobs. Turn it off if the logs are not for clients.
     - `trusted_origins`: origins whose pages may change something, besides the service's own pages and those that CORS

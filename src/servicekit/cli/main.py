@@ -29,9 +29,9 @@ def _create_parser() -> argparse.ArgumentParser:
     worker = commands.add_parser(
         "worker",
         help="run the jobs of a service in a process of its own",
-        description="Run the jobs that a service accepts, without its HTTP server. Start as many as you like on the "
-        "machine of the service; each runs the application's start-up and shutdown. Ctrl-C or SIGTERM stops it in "
-        "order, a second one at once.",
+        description="Run the jobs that a service accepts, without its HTTP server. Start as many as you like: on the "
+        "machine of the service, or on any machine if the jobs are kept in PostgreSQL. Each runs the application's "
+        "start-up and shutdown. Ctrl-C or SIGTERM stops it in order, a second one at once.",
     )
     worker.add_argument("app", metavar="MODULE:APP", help="the application, as for uvicorn: service:app")
     worker.add_argument("--factory", action="store_true", help="APP is a function that makes the application")

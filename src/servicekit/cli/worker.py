@@ -19,8 +19,8 @@ from servicekit.observability.console import show_by
 def run_worker(place: str, *, app_dir: str, is_factory: bool, max_concurrency: int | None) -> None:
     """Run the jobs of the application at `place` (`module:name`) until the process is told to stop.
 
-    `ConfigurationError` if there is no such application, or its jobs are kept in memory; `StoreUnavailable` if its file
-    cannot be used.
+    `ConfigurationError` if there is no such application, or its jobs are kept in memory; `StoreUnavailable` if the file
+    or database with its jobs cannot be used.
     """
     if max_concurrency is not None and max_concurrency < 1:
         raise ConfigurationError("--max-concurrency", max_concurrency, "a whole number of at least 1")
@@ -28,7 +28,7 @@ def run_worker(place: str, *, app_dir: str, is_factory: bool, max_concurrency: i
     app = load_app(place, is_factory=is_factory)
     scheduler = Service.of(app).scheduler
     if not scheduler.is_shared:
-        raise ConfigurationError("url", "memory://", "a file, so that a worker can share its jobs")
+        raise ConfigurationError("url", "memory://", "a file or a database, so that a worker can share its jobs")
     scheduler.run_jobs(max_concurrency)
     asyncio.run(_run_until_stopped(app, place, scheduler))
 

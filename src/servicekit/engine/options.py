@@ -17,7 +17,7 @@ from servicekit.ports import Clock
 class SchedulerOptions:
     """The options of a scheduler, besides the place of its jobs. They are the keywords of `create_scheduler`.
 
-    - `max_concurrency`: how many jobs run at once, in all processes that share the file; `None` is no limit.
+    - `max_concurrency`: how many jobs run at once, in all processes that share the jobs; `None` is no limit.
     - `max_concurrency_per_process`: how many jobs run at once in this process; `None` is no limit.
     - `max_threads`, `max_processes`: how many plain functions, and how many processes and commands, run in this
       process at once if there is no limit of jobs; 256 and 64 by default.
@@ -33,7 +33,7 @@ class SchedulerOptions:
     - `preload`: modules that are imported once for all jobs with `runner="process"`, when the scheduler starts.
     - `result_hooks`: what sees the results of jobs before they are written, and may replace them: see `ResultHook`.
     - `run_jobs`: whether this process runs jobs, or only accepts them for others.
-    - `service`: the name of the service. Another service that starts with the same file is warned. In a web service it
+    - `service`: the name of the service. Another service that starts with the same jobs is warned. In a web service it
       is the name of the application.
     - `hub`, `clock`: parts to use instead of new ones.
 

@@ -84,8 +84,8 @@ class Scheduler:
         """Accept a job and return its id. The job starts when a slot is free and its turn has come.
 
         The target is an `async def` function, a plain function (which gets a thread of its own), a coroutine object, or
-        a `Command`. All further arguments are the target's. When this returns, the job is kept. In a file, it survives
-        the death of the process.
+        a `Command`. All further arguments are the target's. When this returns, the job is kept. In a file or a
+        database, it survives the death of the process.
 
         `InvalidTarget` if the target cannot be run; `InvalidArguments` if the arguments do not fit it; `QueueFull` if
         too many jobs wait; `SchedulerClosed` if the service is stopping; `StoreUnavailable` if the job cannot be kept.
@@ -389,7 +389,8 @@ class Scheduler:
 
     @property
     def location(self) -> str:
-        """Where the jobs are kept, as a text to show: the full path of the file, or `memory://`."""
+        """Where the jobs are kept, as a text to show: the full path of the file, the URL of the database without a
+        password, or `memory://`."""
         return self._engine.location
 
     def run_jobs(self, max_concurrency_per_process: int | None = None) -> None:

@@ -55,8 +55,8 @@ class Schedules:
 
         The name identifies the schedule. If it is added again unchanged, it goes on as before, so that every process
         can add it at its start. If it has changed, the new form counts from now on. It is kept until it is removed,
-        even if the service does not add it any more. If jobs are kept in a file, any process submits them: it must be
-        able to import the target by its name, and to read the arguments.
+        even if the service does not add it any more. If jobs are kept in a file or a database, any process submits
+        them: it must be able to import the target by its name, and to read the arguments.
 
         `ConfigurationError` for a name or options that make no sense, `InvalidTarget` if the target cannot be run,
         `InvalidArguments` if the arguments do not fit it, `SchedulerClosed`, `StoreUnavailable`.

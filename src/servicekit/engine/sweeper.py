@@ -25,7 +25,7 @@ async def rescue_jobs(liveness: StoreLiveness) -> None:
             await liveness.rescue()
             backoff.reset()
             seconds = _RESCUE_SECONDS
-        except OSError as error:  # from the file (`StoreUnavailable`), or from the lock of another process
+        except OSError as error:  # from the store (`StoreUnavailable`), or from the lock of another process
             _log.debug("It is not known which processes have died: %s", error)
             seconds = backoff.next_seconds()
         await asyncio.sleep(seconds)
@@ -34,8 +34,8 @@ async def rescue_jobs(liveness: StoreLiveness) -> None:
 async def sweep(liveness: StoreLiveness, retention: Retention, attempts: RunningAttempts) -> None:
     """Drop jobs that are too old, and settle attempts that were cut off, until canceled.
 
-    It does so every minute with a store in memory, every two seconds with a file, and more often if jobs are kept for a
-    short time only. An error is logged, and the next turn tries again.
+    It does so every minute with a store in memory, every two seconds with a file or a database, and more often if jobs
+    are kept for a short time only. An error is logged, and the next turn tries again.
     """
     # A tenth of the shortest age: so a job is kept at most a tenth longer than it should.
     ages = [bounds.max_age.total_seconds() / 10 for _, bounds in retention.groups() if bounds.max_age is not None]

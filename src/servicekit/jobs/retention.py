@@ -46,7 +46,7 @@ class Retention:
     max_count: int | None = 20_000
     max_result_bytes: int | None = 64 * 1024 * 1024
     """In memory: the estimated size of all kept results and tracebacks together. The newest one is kept whatever its
-    size. In a file: the size of one result as JSON. A larger one is not kept."""
+    size. In a file or a database: the size of one result as JSON. A larger one is not kept."""
     max_log_bytes: int | None = 256 * 1024
     """How much of one job's log is kept: its newest lines. In memory, logs also count within `max_result_bytes`."""
     by_status: Mapping[JobStatus, Bounds] = field(default_factory=dict)

@@ -243,7 +243,9 @@ def _read_pairs(pairs: Iterable[tuple[object, object]]) -> list[tuple[Any, Any]]
 def _write_default(writer: _Writer, value: "defaultdict[Any, Any]") -> object:
     factory = value.default_factory
     if factory is not None and factory not in _FACTORIES.values():
-        raise CannotKeep("the function with which a defaultdict makes its defaults cannot be kept in a file")
+        raise CannotKeep(
+            "the function with which a defaultdict makes its defaults cannot be kept in a file or a database"
+        )
     return [factory and factory.__name__, writer.write_pairs(value)]
 
 
@@ -403,16 +405,20 @@ _TABLES: Final = ("numpy", "pandas", "polars", "pyarrow", "torch", "xarray", "sc
 
 
 def _explain(value: object) -> str:
-    """Why a value cannot be kept in a file, and what to pass instead."""
+    """Why a value cannot be kept in a file or a database, and what to pass instead."""
     kind = type(value)
     if isinstance(value, SecretStr | SecretBytes | Secret):
-        return f"a {kind.__name__} cannot be kept in a file: its class is one of your own. Pass a SecretStr"
+        return (
+            f"a {kind.__name__} cannot be kept in a file or a database: its class is one of your own. Pass a SecretStr"
+        )
     what = f"{_article(kind.__qualname__)} {kind.__qualname__}"
     if isinstance(value, FunctionType | BuiltinFunctionType | MethodType):
-        return "a function cannot be kept in a file"
+        return "a function cannot be kept in a file or a database"
     if kind.__module__.partition(".")[0] in _TABLES:
-        return f"{what} cannot be kept in a file. Write it to one of your own, and pass its path"
-    return f"{what} cannot be kept in a file: it is neither plain data nor a model, a dataclass or an enum"
+        return f"{what} cannot be kept in a file or a database. Write it to a file of your own, and pass its path"
+    return (
+        f"{what} cannot be kept in a file or a database: it is neither plain data nor a model, a dataclass or an enum"
+    )
 
 
 def _article(name: str) -> str:

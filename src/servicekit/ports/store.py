@@ -51,7 +51,8 @@ class JobStore(Protocol):
 
     @property
     def location(self) -> str:
-        """Where the jobs are kept, for people: the full path of the file, or `memory://`."""
+        """Where the jobs are kept, for people: the full path of the file, the URL of the database without a
+        password, or `memory://`."""
         ...
 
     @property

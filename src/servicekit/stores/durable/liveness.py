@@ -115,8 +115,8 @@ class DurableLiveness:
         if others:
             _log.warning(
                 "The job store %s is also that of %s, and this service is %r: they share their limits, lists and jobs. "
-                "Give each service a file of its own (SERVICEKIT_JOBS_URL, or with_jobs(url=...)), unless they are one "
-                "that was renamed.",
+                "Give each service a file, or a schema of its own in the database (SERVICEKIT_JOBS_URL, or "
+                "with_jobs(url=...)), unless they are one that was renamed.",
                 self._database.location, " and of ".join(map(repr, others)), self._service,
             )  # fmt: skip
 
