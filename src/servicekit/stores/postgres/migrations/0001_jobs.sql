@@ -13,8 +13,17 @@ CREATE TABLE servicekit.processes (
     renewed_at timestamptz NOT NULL,       -- its last sign of life: see `leases.py`
     is_dead boolean NOT NULL DEFAULT false, -- others take its jobs over: nothing that it writes counts any more
     is_stopping boolean NOT NULL DEFAULT false,
-    runs_jobs boolean NOT NULL DEFAULT false -- it has claimed jobs, and may claim more
+    runs_jobs boolean NOT NULL DEFAULT false, -- it has claimed jobs, and may claim more
+    clock_seconds double precision,        -- how the server's clock was set when it last looked, by its own measure ...
+    moves_seen bigint NOT NULL DEFAULT 0   -- ... and how often waits had been moved: see `clock.py`
 ) WITH (fillfactor = 50);
+
+-- How often the ends of waits were moved, since somebody had set the server's clock, in one row.
+CREATE TABLE servicekit.clock (
+    moves bigint NOT NULL
+);
+
+INSERT INTO servicekit.clock VALUES (0);
 
 CREATE SEQUENCE servicekit.turns;
 
