@@ -200,7 +200,7 @@ async def test_a_content_that_is_lost_is_told(artifacts: Artifacts) -> None:
     async with connect(artifacts) as client:
         url = await upload(client, CONTENT)
         artifact = await artifacts.aio.get(url.split("/")[-2])
-        artifacts.storage.blobs.remove(artifact.sha256)
+        artifacts.storage.blobs.plan_removal(artifact.sha256)()
         response = await client.get(url)
         assert (response.status_code, response.headers["retry-after"]) == (503, "5")
         assert artifacts.address not in response.text

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -51,10 +52,10 @@ class KeepingBlobs(DirectoryBlobs):
 
     is_well = False
 
-    def remove(self, sha256: str) -> None:
+    def plan_removal(self, sha256: str) -> Callable[[], None]:
         if not self.is_well:
             raise ArtifactsUnavailable(self.location, "the disk reports an error.")
-        super().remove(sha256)
+        return super().plan_removal(sha256)
 
 
 def test_what_is_deleted_is_deleted_also_if_its_content_cannot_be_removed(

@@ -253,7 +253,7 @@ def test_a_deletion_that_is_not_committed_keeps_its_blob(artifacts: Artifacts, m
     index.remove(first.id, recursive=False)
     with gathering.gather():
         index.remove(second.id, recursive=False)
-        index.release([second.sha256], artifacts.storage.blobs.remove)
+        index.release([second.sha256], lambda sha256: artifacts.storage.blobs.plan_removal(sha256)())
 
     def die(_: sqlite3.Connection) -> None:
         raise SystemExit

@@ -1,7 +1,7 @@
 """Our own places for artifacts pass the suites, and so does one that is no directory."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -55,10 +55,16 @@ class Bucket:
 
     def place(self, staged: StagedBlob) -> None:
         assert isinstance(staged, Staged)
-        self._blobs[staged.sha256] = staged.content
+        self._blobs[staged.sha256] = bytes(bytearray(staged.content))  # an object of its own, as a file has a name
 
-    def remove(self, sha256: str) -> None:
-        self._blobs.pop(sha256, None)
+    def plan_removal(self, sha256: str) -> Callable[[], None]:
+        planned = self._blobs.get(sha256)
+
+        def remove() -> None:
+            if self._blobs.get(sha256) is planned:
+                self._blobs.pop(sha256, None)
+
+        return remove
 
     def open(self, sha256: str) -> BinaryIO:
         if sha256 not in self._blobs:

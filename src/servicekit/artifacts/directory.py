@@ -9,8 +9,9 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
@@ -39,14 +40,18 @@ class DirectoryBlobs:
             raise TypeError("the blob was staged by another store")
         with translated_errors(self.location):
             folder = self._folder_of(staged.sha256)
-            make_folder(folder)
-            staged.path.replace(folder / staged.sha256)
-            staged.is_placed = True
-            sync_folder(folder)
+            if not staged.is_placed:
+                make_folder(folder)
+                staged.path.replace(folder / staged.sha256)
+                staged.is_placed = True
+                sync_folder(folder)
+            elif not self._path_of(staged.sha256).exists():
+                reason = "what was being saved was removed before it had its row. Save it again."
+                raise ArtifactsUnavailable(self.location, reason)
 
-    def remove(self, sha256: str) -> None:
-        with translated_errors(self.location), suppress(FileNotFoundError):
-            self._path_of(sha256).unlink()
+    def plan_removal(self, sha256: str) -> Callable[[], None]:
+        with translated_errors(self.location):
+            return partial(self._remove, sha256, _identify(self._path_of(sha256)))
 
     def open(self, sha256: str) -> BinaryIO:
         try:
@@ -74,6 +79,12 @@ class DirectoryBlobs:
     def sweep(self) -> int:
         with translated_errors(self.location):
             return sum(_remove_if_left(Path(each)) for each in _list_folder(self._staging))
+
+    def _remove(self, sha256: str, file: object) -> None:
+        path = self._path_of(sha256)
+        with translated_errors(self.location), suppress(FileNotFoundError):
+            if file is not None and _identify(path) == file:
+                path.unlink()
 
     def _folder_of(self, sha256: str) -> Path:
         return self._blobs / sha256[:2]
@@ -124,6 +135,15 @@ class StagedFile:
 
 def _open_for_owner(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    """What tells the file at the path from one that is there later; `None` if there is none."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_ctime_ns  # the number of a removed file is soon given to another
 
 
 def _list_folder(path: "os.PathLike[str]") -> list["os.DirEntry[str]"]:

@@ -6,12 +6,14 @@
 A blob exists for as long as a row refers to it. Both orders below keep that, whatever process dies at any moment:
 
     save      content, synced ──▶ [lock: the blob gets its name ──▶ the row] ──▶ commit
-    delete    the row ──▶ commit ──▶ [lock: if no row refers to the blob ──▶ commit, it is removed]
+    delete    the row ──▶ commit ──▶ removal planned ──▶ [lock: if no row refers to the blob ──▶ it is removed]
 
-The lock is that of the index for writers, of all processes. So nobody can find a blob and refer to it while somebody
-else removes it. That no row refers to it is committed before it is removed: else a row could come back that a killed
-process was about to commit. A crash leaves a blob without a row, or a temporary file; `sweep` removes them. It never
-leaves a row without its blob.
+The lock is that of the index for this content, of all processes. So nobody can find a blob and refer to it while
+somebody else removes it. That no row refers to it is committed before it is removed: else a row could come back that a
+killed process was about to commit. A lock that a server holds can be lost while its process goes on. So a removal is
+planned before the lock is taken, and removes only what was there then: not what another process has saved since.
+
+A crash leaves a blob without a row, or a temporary file; `sweep` removes them. It never leaves a row without its blob.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -55,7 +57,7 @@ class StagedBlob(Protocol):
 class BlobStore(Protocol):
     """Keeps contents by their SHA-256, in hexadecimal digits. `ArtifactsUnavailable` if it cannot.
 
-    `place` and `remove` are called while nobody else can write to the index, so they must be quick. What takes long,
+    `place`, and a planned removal, are called while others wait for the index, so they must be quick. What takes long,
     such as sending the content over a network, belongs into `write` and `finish`.
     """
 
@@ -69,11 +71,17 @@ class BlobStore(Protocol):
         ...
 
     def place(self, staged: StagedBlob) -> None:
-        """Give the finished content its name; then it is durable. A blob of the same content is replaced."""
+        """Give the finished content its name; then it is durable. A blob of the same content is replaced.
+
+        It may be called again. `ArtifactsUnavailable` if the content was removed since.
+        """
         ...
 
-    def remove(self, sha256: str) -> None:
-        """Remove a blob, if it is there. Who has it open can read on."""
+    def plan_removal(self, sha256: str) -> Callable[[], None]:
+        """What removes the blob as it is there now, if it still is. One that is placed later is left alone.
+
+        Who has it open can read on.
+        """
         ...
 
     def open(self, sha256: str) -> BinaryIO:
@@ -120,7 +128,7 @@ class Expirable(NamedTuple):
 
 
 class ArtifactWrites(Protocol):
-    """Changes the index. Every call is atomic and durable, and nobody else writes meanwhile, in any process."""
+    """Changes the index. Every call is atomic and durable, also while others write, in any process."""
 
     def declare(self, hierarchies: Sequence[Hierarchy]) -> None:
         """These hierarchies hold from now on, for all processes; others of the same name or with their kinds do not."""
@@ -128,6 +136,9 @@ class ArtifactWrites(Protocol):
 
     def add(self, new: NewArtifact, place: Callable[[], None]) -> Added:
         """Call `place`, then add the row. `ArtifactNotFound` if there is no parent; `ArtifactConflict`.
+
+        Meanwhile nobody releases a blob of this content, in any process. `place` can be called again, if what was
+        written with it is lost.
 
         If the id is that of an artifact of the same job's earlier attempt, the new one takes its place.
         """
@@ -150,7 +161,10 @@ class ArtifactWrites(Protocol):
         ...
 
     def release(self, blobs: Collection[str], remove: Callable[[str], None]) -> int:
-        """Call `remove` for each of these blobs to which no row refers, and none can. Return how many there were."""
+        """Call `remove` for each of these blobs to which no row refers, and none can meanwhile, in any process.
+
+        Return how many there were.
+        """
         ...
 
 

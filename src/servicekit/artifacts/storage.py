@@ -67,7 +67,7 @@ class ArtifactStorage:
         for some in _batches(self.blobs.list(), _AT_ONCE):
             unknown = set(some) - self.index.find_blobs(some)
             if unknown:  # asked once more under the lock: they may be saved just now
-                blobs += self.index.release(unknown, self.blobs.remove)
+                blobs += self._remove_unused(unknown)
         return Swept(files, blobs)
 
     def _finish(self, removed: Removed) -> int:
@@ -78,9 +78,14 @@ class ArtifactStorage:
         """Remove the blobs to which no row refers. What the caller wanted is committed by then, and has not failed."""
         if blobs:
             try:
-                self.index.release(blobs, self.blobs.remove)
+                self._remove_unused(blobs)
             except ArtifactsUnavailable as error:
                 _log.warning("What no artifact has any more is left for the next sweep: %s", error)
+
+    def _remove_unused(self, blobs: Collection[str]) -> int:
+        # Planned before the index is asked: by then, whatever was placed has its row, or never will.
+        removals = {each: self.blobs.plan_removal(each) for each in blobs}
+        return self.index.release(blobs, lambda sha256: removals[sha256]())
 
 
 def _do_nothing() -> None:

@@ -14,8 +14,8 @@ from servicekit.artifacts.record import (
     ArtifactTree,
     KindStats,
 )
-from servicekit.artifacts.sqlite.rows import COLUMNS, artifact_of, time_of
-from servicekit.errors import ArtifactNotFound, InvalidContent
+from servicekit.artifacts.rows import COLUMNS, artifact_of, read_cursor, time_of
+from servicekit.errors import ArtifactNotFound
 
 _GET: Final = f"SELECT {COLUMNS}, json_text FROM artifacts WHERE id = ?"
 
@@ -127,14 +127,6 @@ def sum_bytes(connection: sqlite3.Connection) -> dict[str, int]:
 def list_job_ids(connection: sqlite3.Connection, after: str, limit: int) -> list[str]:
     query = "SELECT DISTINCT job_id FROM artifacts WHERE keep = 'job' AND job_id > ? ORDER BY job_id LIMIT ?"
     return [job_id for (job_id,) in connection.execute(query, [after, limit])]
-
-
-def read_cursor(cursor: str, parts: int) -> list[int]:
-    """The numbers of a cursor that an earlier page has given."""
-    numbers = cursor.split("-")
-    if len(numbers) != parts or not all(each.isascii() and each.isdigit() and len(each) < 19 for each in numbers):
-        raise InvalidContent(("cursor",), "it is none that a page has given")
-    return list(map(int, numbers))
 
 
 def _list(texts: Collection[str]) -> str:

@@ -3,14 +3,25 @@
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final
 
+from servicekit.artifacts.decisions import (
+    Earlier,
+    Parent,
+    Rule,
+    Stand,
+    check_replacement,
+    find_stand,
+    refuse_parent,
+    rules_of,
+    values_of,
+)
 from servicekit.artifacts.hierarchy import Hierarchy
 from servicekit.artifacts.ports import Added, Removed
 from servicekit.artifacts.record import Artifact, Changes, NewArtifact
+from servicekit.artifacts.rows import COLUMNS, artifact_of, now_in_microseconds, row_of
 from servicekit.artifacts.sqlite.connections import AfterCommit
-from servicekit.artifacts.sqlite.rows import COLUMNS, artifact_of, now_in_microseconds, row_of, write_tags
-from servicekit.errors import ArtifactConflict, ArtifactNotFound
+from servicekit.errors import ArtifactNotFound
 
 _INSERT: Final = f"INSERT INTO artifacts ({COLUMNS}, json_text) VALUES ({', '.join('?' * 19)})"
 _SUBTREE: Final = """
@@ -29,16 +40,9 @@ _DELETE_TAGS: Final = """
 """
 
 
-class _Place(NamedTuple):
-    """Where an artifact stands."""
-
-    level: int
-    label: str | None
-
-
 def declare(connection: sqlite3.Connection, hierarchies: Sequence[Hierarchy]) -> None:
     for each in hierarchies:
-        rows = [(kind, each.name, above) for kind, above in zip(each.kinds, (None, *each.kinds), strict=False)]
+        rows = rules_of(each)
         there = connection.execute("SELECT * FROM hierarchies WHERE hierarchy = ?", [each.name]).fetchall()
         if set(there) == set(rows):  # as usual: then there is nothing to sync to the disk
             continue
@@ -50,34 +54,16 @@ def add(connection: sqlite3.Connection, new: NewArtifact, place: Callable[[], No
     stand = _find_place(connection, new)
     released = _make_room(connection, new)
     place()  # before the row, so that there is never a row without its blob
-    row = row_of(new, *stand)
+    row = row_of(new, stand, now_in_microseconds())
     number = connection.execute(_INSERT, row).lastrowid
     _insert_tags(connection, number, new.tags)
     return Added(artifact_of(row, new.json_text), released)
 
 
-def _find_place(connection: sqlite3.Connection, new: NewArtifact) -> _Place:
-    parent = None
-    if new.parent_id == new.id:
-        raise ArtifactConflict(new.id, f"The artifact {new.id} would stand below itself.")
-    if new.parent_id is not None:
-        parent = connection.execute("SELECT kind, level FROM artifacts WHERE id = ?", [new.parent_id]).fetchone()
-        if parent is None:
-            raise ArtifactNotFound(new.parent_id)
+def _find_place(connection: sqlite3.Connection, new: NewArtifact) -> Stand:
+    parent = connection.execute("SELECT kind, level FROM artifacts WHERE id = ?", [new.parent_id]).fetchone()
     rule = connection.execute("SELECT hierarchy, parent_kind FROM hierarchies WHERE kind = ?", [new.kind]).fetchone()
-    if rule is not None:
-        hierarchy, parent_kind = rule
-        _check_rule(new, hierarchy, parent_kind, None if parent is None else parent[0])
-    return _Place(0 if parent is None else parent[1] + 1, new.kind if rule is not None else None)
-
-
-def _check_rule(new: NewArtifact, hierarchy: str, expected: str | None, found: str | None) -> None:
-    if expected == found:
-        return
-    wanted = "has no parent" if expected is None else f"stands directly below one of the kind {expected!r}"
-    there = "this one has none" if found is None else f"the parent's kind is {found!r}"
-    reason = f"In the hierarchy {hierarchy!r}, an artifact of the kind {new.kind!r} {wanted}, but {there}."
-    raise ArtifactConflict(new.parent_id, reason)
+    return find_stand(new, parent and Parent(*parent), rule and Rule(*rule))
 
 
 def _make_room(connection: sqlite3.Connection, new: NewArtifact) -> list[str]:
@@ -86,12 +72,8 @@ def _make_room(connection: sqlite3.Connection, new: NewArtifact) -> list[str]:
     there = connection.execute(query, [new.id]).fetchone()
     if there is None:
         return []
-    number, job_id, attempt, parent_id, kind, sha256 = there
-    if new.job_id is None or job_id != new.job_id or attempt >= new.attempt:
-        raise ArtifactConflict(new.id, f"There is an artifact {new.id} already.")
-    if (parent_id, kind) != (new.parent_id, new.kind) and _has_children(connection, new.id):
-        reason = f"The artifact {new.id} of an earlier attempt has others below it, so its place cannot change."
-        raise ArtifactConflict(new.id, reason)
+    number, *known, sha256 = there
+    check_replacement(new, Earlier(*known), lambda: _has_children(connection, new.id))
     _delete(connection, [number])
     return [sha256.hex()]
 
@@ -101,15 +83,10 @@ def update(connection: sqlite3.Connection, artifact_id: str, changes: Changes) -
     row = connection.execute(query, [artifact_id]).fetchone()
     if row is None:
         raise ArtifactNotFound(artifact_id)
-    values: dict[str, Any] = {"updated_at": now_in_microseconds()}
-    if changes.metadata is not None:
-        values["metadata"] = changes.metadata
+    values = {"updated_at": now_in_microseconds(), **values_of(changes, keep=row[14])}
     if changes.tags is not None:
-        values["tags"] = write_tags(changes.tags)
         _delete_tags(connection, [row[-1]])
         _insert_tags(connection, row[-1], changes.tags)
-    if changes.is_pinned is not None:
-        values["keep"] = "always" if changes.is_pinned else None if row[14] == "always" else row[14]
     columns = ", ".join(f"{name} = ?" for name in values)
     connection.execute(f"UPDATE artifacts SET {columns} WHERE number = ?", [*values.values(), row[-1]])
     row = connection.execute(query, [artifact_id]).fetchone()
@@ -120,8 +97,7 @@ def remove(connection: sqlite3.Connection, artifact_id: str, recursive: bool) ->
     if connection.execute("SELECT 1 FROM artifacts WHERE id = ?", [artifact_id]).fetchone() is None:
         raise ArtifactNotFound(artifact_id)
     if not recursive and _has_children(connection, artifact_id):
-        reason = f"The artifact {artifact_id} has others below it. Delete it with recursive=True, and them with it."
-        raise ArtifactConflict(artifact_id, reason)
+        raise refuse_parent(artifact_id)
     return _remove_all(connection, [artifact_id])
 
 

@@ -1,11 +1,13 @@
 """What every store of blobs promises, as tests."""
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from servicekit.artifacts.ports import BlobStore
+from servicekit.errors import ArtifactsUnavailable
 from servicekit.testing.suite import Suite
 
 
@@ -69,14 +71,45 @@ class BlobStoreContract(Suite):
     def test_a_removed_blob_is_gone_for_all_but_who_reads_it(self, store: BlobStore, other: BlobStore) -> None:
         sha256, kept = put(store, b"content"), put(store, b"kept")
         with other.open(sha256) as file:
-            store.remove(sha256)
+            store.plan_removal(sha256)()
             assert file.read() == b"content"
         with pytest.raises(FileNotFoundError):
             other.open(sha256)
-        store.remove(sha256)
+        store.plan_removal(sha256)()
         assert list(store.list()) == [kept]
         assert put(other, b"content") == sha256
         assert set(store.list()) == {sha256, kept}
+
+    def test_a_removal_leaves_what_was_placed_after_it_was_planned(self, store: BlobStore, other: BlobStore) -> None:
+        planned_too_early = store.plan_removal(hashlib.sha256(b"content").hexdigest())
+        sha256 = put(other, b"content")
+        planned = store.plan_removal(sha256)
+        assert put(other, b"content") == sha256
+        for removal in (planned_too_early, planned):
+            removal()
+            assert list(other.list()) == [sha256]
+            with other.open(sha256) as file:
+                assert file.read() == b"content"
+
+    def test_what_is_placed_twice_is_there(self, store: BlobStore) -> None:
+        with store.stage() as staged:
+            staged.write(b"content")
+            staged.finish()
+            store.place(staged)
+            store.place(staged)
+        with store.open(staged.sha256) as file:
+            assert file.read() == b"content"
+
+    def test_what_was_removed_is_not_placed_again_in_silence(self, store: BlobStore, other: BlobStore) -> None:
+        with store.stage() as staged:
+            staged.write(b"content")
+            staged.finish()
+            store.place(staged)
+            other.plan_removal(staged.sha256)()
+            with suppress(ArtifactsUnavailable):
+                store.place(staged)
+                with store.open(staged.sha256) as file:
+                    assert file.read() == b"content"
 
     def test_many_blobs_are_listed_once_each(self, store: BlobStore) -> None:
         blobs = sorted(put(store, str(number).encode()) for number in range(300))

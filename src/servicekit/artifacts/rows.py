@@ -1,11 +1,13 @@
-"""Rows of the index as artifacts, and back."""
+"""Rows of an index as artifacts and back, and cursors. Every index keeps the same columns."""
 
 import json
 import time
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from servicekit.artifacts.decisions import Stand, write_tags
 from servicekit.artifacts.record import Artifact, NewArtifact, Origin
+from servicekit.errors import InvalidContent
 
 COLUMNS: Final = (
     "id, parent_id, level, level_label, kind, name, media_type, size, sha256, metadata, tags, job_id, attempt, origin, "
@@ -44,19 +46,13 @@ def artifact_of(row: Row, json_text: str | None = None) -> Artifact:
     )
 
 
-def row_of(new: NewArtifact, level: int, level_label: str | None) -> Row:
-    """The row of a new artifact: `COLUMNS`, and its content."""
-    now = now_in_microseconds()
+def row_of(new: NewArtifact, stand: Stand, now: int) -> Row:
+    """The row of a new artifact: `COLUMNS`, and its content. `now`: in microseconds."""
     return (
-        new.id, new.parent_id, level, level_label, new.kind, new.name, new.media_type, new.size,
+        new.id, new.parent_id, stand.level, stand.label, new.kind, new.name, new.media_type, new.size,
         bytes.fromhex(new.sha256), new.metadata, write_tags(new.tags), new.job_id, new.attempt, str(new.origin),
         new.keep, now, now, new.is_table, new.json_text,
     )  # fmt: skip
-
-
-def write_tags(tags: tuple[str, ...]) -> str:
-    """Tags as they stand in a row."""
-    return json.dumps(tags, ensure_ascii=False)
 
 
 def time_of(microseconds: int) -> datetime:
@@ -68,3 +64,11 @@ def time_of(microseconds: int) -> datetime:
 def now_in_microseconds() -> int:
     """The time as it stands in a row."""
     return time.time_ns() // 1_000
+
+
+def read_cursor(cursor: str, parts: int) -> list[int]:
+    """The numbers of a cursor that an earlier page has given."""
+    numbers = cursor.split("-")
+    if len(numbers) != parts or not all(each.isascii() and each.isdigit() and len(each) < 19 for each in numbers):
+        raise InvalidContent(("cursor",), "it is none that a page has given")
+    return list(map(int, numbers))
