@@ -165,6 +165,9 @@ class _NoSignals:
     def cancel(self, job_id: str) -> None:
         pass
 
+    def stop_attempts(self) -> None:
+        pass
+
 
 async def time_to_restart(_: str, folder: Path, pending: int) -> dict[str, float]:
     """When the first of the pending jobs ran, and the last, on the clock that all processes share."""

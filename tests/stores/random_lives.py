@@ -53,6 +53,9 @@ class Signals:
     def cancel(self, job_id: str) -> None:
         pass
 
+    def stop_attempts(self) -> None:
+        pass
+
 
 class RandomUser:
     """Does one thing after the other, several of them at a time."""

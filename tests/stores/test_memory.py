@@ -58,6 +58,9 @@ class RecordingSignals:
     def cancel(self, job_id: str) -> None:
         raise AssertionError("there is no other process")
 
+    def stop_attempts(self) -> None:
+        raise AssertionError("there is no other process")
+
 
 class Thing:
     """Something that a job was called with, or has returned."""

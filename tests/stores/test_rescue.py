@@ -63,6 +63,9 @@ class Signals:
     def cancel(self, job_id: str) -> None:
         self.told.append(f"cancel {job_id}")
 
+    def stop_attempts(self) -> None:
+        self.told.append("stop")
+
     async def wait_woken(self) -> None:
         self._has_woken.clear()
         async with asyncio.timeout(60):

@@ -51,12 +51,16 @@ class RunningAttempts:
             attempt.is_hurried = True
         await self.settle()
         if not await self._wait(grace_seconds):
-            for attempt in list(self._by_job.values()):
-                attempt.stop()
+            self.ask_to_stop()
             await self._wait(_CANCEL_SECONDS)
             await self.settle(may_show=False)  # no time is left for hooks
         for attempt in self._by_job.values():
             attempt.leave()
+
+    def ask_to_stop(self) -> None:
+        """Ask all to stop, and give their jobs back. Work in another process that goes on is killed soon after."""
+        for attempt in list(self._by_job.values()):
+            attempt.stop()
 
     async def _wait(self, seconds: float) -> bool:
         """Wait for the end of all, for so long; say whether they have ended."""

@@ -108,6 +108,10 @@ class Worker:
         if attempt is not None:
             attempt.cancel()
 
+    def stop_attempts(self) -> None:
+        """Ask all that run here to stop: other processes may take them over. Claiming goes on."""
+        self.attempts.ask_to_stop()
+
     def hear_of_failure(self, record: JobRecord) -> None:
         """The store has ended this job: it waited too long, or no process is left that could run it."""
         self._lines.lost(record)

@@ -110,3 +110,11 @@ class JobSignals(Protocol):
         What this process's engine has asked for itself need not be told it.
         """
         ...
+
+    def stop_attempts(self) -> None:
+        """Others may take the attempts of this process over, or have done so: ask all that run to stop.
+
+        They are asked as when the process stops, work outside of this process is killed soon after, and their jobs are
+        given back if that can still be written. What is claimed later is not meant.
+        """
+        ...

@@ -12,7 +12,8 @@ class StoreLiveness(Protocol):
     A process claims under a name of its own, which no other process ever has. It is alive from `open` until `close`, or
     until the store knows that it has died: by a lock that the operating system frees, or by a lease that has run out.
     A process that is merely slow is not dead. One that was taken for dead must find that out before it writes anything,
-    stop its attempts, and join anew.
+    stop its attempts (`JobSignals.stop_attempts`), and join anew. One whose lease has run out stops them before any
+    other can find that, and claims nothing (`StoreUnavailable`) until it has renewed its lease, or joined anew.
     """
 
     @property

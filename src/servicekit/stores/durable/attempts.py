@@ -16,6 +16,7 @@ from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import Claim, Submission
 from servicekit.stores.durable.expiry import expiry_after
+from servicekit.stores.durable.liveness import LEASE_OVER
 from servicekit.stores.durable.loading import load_submission
 from servicekit.stores.durable.records import progress_text
 from servicekit.stores.durable.requests import (
@@ -39,7 +40,9 @@ _ANOTHER_LOOK: Final = timedelta(seconds=1)
 class DurableAttempts:
     """The `AttemptStore` of a database. It calls `join_again` if others took this process for dead."""
 
-    def __init__(self, session: StoreSession, retention: Retention, join_again: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, session: StoreSession, retention: Retention, join_again: Callable[[int], Awaitable[None]]
+    ) -> None:
         self._session = session
         self._statements = session.statements
         self._retention = retention
@@ -63,12 +66,27 @@ class DurableAttempts:
             is_first=not registration.runs_jobs,
         )  # fmt: skip
         try:
-            jobs = await self._session.database.write(self._statements.claims.claim, request)
-            registration.runs_jobs = True
-            return [self._claim(job) for job in jobs]
+            async with self._session.claiming:
+                jobs = await self._ask_for_jobs(request)
+                registration.runs_jobs = True
+                return [self._claim(job) for job in jobs]
         except ProcessForgotten:
-            await self._join_again()
+            await self._join_again(request.process)
             return await self.claim(limit, excluding, max_running, queue_limits)
+
+    async def _ask_for_jobs(self, request: ClaimRequest) -> list[ClaimedJob]:
+        self._check_lease()
+        try:
+            jobs = await self._session.database.write(self._statements.claims.claim, request)
+            self._check_lease()  # else they may be those of another process by now
+        except StoreUnavailable:
+            self._session.note_doubt()
+            raise
+        return jobs
+
+    def _check_lease(self) -> None:
+        if self._session.database.registration.held_seconds <= 0:
+            raise StoreUnavailable(self._session.database.location, LEASE_OVER)
 
     def _claim(self, job: ClaimedJob) -> Claim:
         submission = self._session.local.take(job.id) or load_submission(job, self._decline)
@@ -91,11 +109,14 @@ class DurableAttempts:
 
     async def make_due(self) -> datetime | None:
         await self._session.heed_clock()
-        while (moment := await self._find_next()) is not None and moment <= self._session.now_text():
+        known = self._session.database.registration.find_next()
+        moment = await self._find_next() if known is None else known.text
+        while moment is not None and moment <= self._session.now_text():
             expired = await self._session.database.write(self._statements.times.make_due, self._session.now_text())
             for job_id in expired:
                 self._session.local.forget(job_id)
             await self._session.tell_of_failures(expired)
+            moment = await self._find_next()
         # What is no time is looked at again, since more may come after it.
         return None if moment is None else find_moment(moment) or self._session.now() + _ANOTHER_LOOK
 

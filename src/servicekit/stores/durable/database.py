@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from servicekit.errors import StoreUnavailable
+from servicekit.ports import ClockSetting
 from servicekit.stores.durable.news import News
 from servicekit.stores.durable.operations import Operation
-from servicekit.stores.durable.requests import Member
+from servicekit.stores.durable.requests import Member, NextMoment
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -30,6 +31,10 @@ class Database(Protocol):
 
     def now(self) -> datetime:
         """The time of all that is written: see `StoreLiveness.now`. May be asked from any thread."""
+        ...
+
+    def setting(self) -> ClockSetting:
+        """How the clock of this time is set now: see `Clock.setting`."""
         ...
 
     def start(self, report: Callable[[News], None]) -> None:
@@ -82,6 +87,23 @@ class Registration(Protocol):
         """See `AttemptStore.guard`."""
         ...
 
+    @property
+    def held_seconds(self) -> float:
+        """For how long it is certain that no other process takes the jobs of this one over, if all goes wrong from now.
+
+        Infinite if that is so for as long as this process lives; 0 if others may do it.
+        """
+        ...
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is known that others took this process for dead: what it writes as this number does not count."""
+        ...
+
+    def find_next(self) -> NextMoment | None:
+        """What `TimeStatements.find_next` would find, if that is known without asking."""
+        ...
+
     def prepare(self) -> bool:
         """Get ready to be registered. Return whether this was not done before. `StoreUnavailable` if it fails."""
         ...
@@ -99,7 +121,7 @@ class Registration(Protocol):
         ...
 
     async def list_dead(self, database: Database) -> list[Member]:
-        """The processes that have died and whose jobs must be taken over."""
+        """The processes that have died and whose jobs must be taken over: nothing that they write counts any more."""
         ...
 
     def forget(self, member: Member) -> None:

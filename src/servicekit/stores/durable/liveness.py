@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 from contextlib import suppress
+from contextvars import Context
 from datetime import timedelta
+from math import isfinite
 from typing import Final
 
 from servicekit.errors import StoreUnavailable
@@ -26,6 +28,11 @@ _DAY: Final = timedelta(days=1)
 _YOUNG: Final = timedelta(seconds=2 * LATE_SECONDS)
 # `/health` must answer before those who ask give up, and a transaction takes milliseconds.
 _CHECK_SECONDS: Final = 3.0
+# Attempts have a second or two from the end of a lease until others may take them over.
+_WATCH_SECONDS: Final = 0.2
+LEASE_OVER: Final = (
+    "the lease of this process could not be renewed in time, so others may take it for dead. It is tried again."
+)
 
 
 class DurableLiveness:
@@ -41,6 +48,7 @@ class DurableLiveness:
         self._service = service
         self._opening: asyncio.Lock | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._pid = os.getpid()
         self.now = session.now
 
@@ -68,12 +76,16 @@ class DurableLiveness:
         session = self._session
         is_new = self._database.registration.prepare()
         session.forget_clock()
+        session.claiming = asyncio.Lock()  # on an event loop that has ended, a claim may still hold the old one
         session.notifier = notifier = CommitNotifier(session.publisher, session.now, session.local, signals)
         self._database.start(notifier.report)
         notifier.serve(self._database, session.statements)
         try:
             await self._join(signals)
             self._database.registration.remove_leftovers()
+            if isfinite(self._database.registration.held_seconds):
+                # An empty context: the first caller's (its request, say) must not stay for as long as this.
+                self._watch = asyncio.create_task(self._watch_lease(), name="servicekit lease", context=Context())
         except BaseException:
             self._stop()
             if is_new:  # else attempts of this process may still run, and nobody else may start those
@@ -102,12 +114,32 @@ class DurableLiveness:
             else:
                 return
 
-    async def join_again(self) -> None:
-        """Join the processes at work anew: others took this process for dead."""
+    async def _watch_lease(self) -> None:
+        """Stop the attempts when the lease has run out. Whatever waits for the server meanwhile, this does not."""
+        registration, is_stopped = self._database.registration, False
+        while self._session.notifier is not None:
+            if registration.held_seconds > 0:
+                is_stopped = False
+            elif not is_stopped:
+                is_stopped = True
+                self._stop_attempts(LEASE_OVER)
+            await asyncio.sleep(_WATCH_SECONDS)
+
+    def _stop_attempts(self, reason: str) -> None:
+        if self._session.notifier is not None:
+            _log.warning(
+                "What runs here is stopped, and left to other processes of %s: %s", self._database.location, reason
+            )
+            self._session.notifier.signals.stop_attempts()
+
+    async def join_again(self, number: int) -> None:
+        """Join the processes at work anew: others took this process for dead, which had this number."""
         assert self._opening is not None
         async with self._opening:
-            if self._session.notifier is not None:
-                await self._database.registration.take_another(self._database, self._session.now_text())
+            registration = self._database.registration
+            if self._session.notifier is not None and registration.number == number:
+                self._stop_attempts("they took this one for dead, and it joins them anew.")
+                await registration.take_another(self._database, self._session.now_text())
 
     async def _introduce(self) -> None:
         """Write the name of the service, and warn if another service uses the same jobs."""
@@ -123,22 +155,31 @@ class DurableLiveness:
     async def _settle(self, signals: JobSignals) -> None:
         """Make the database and the engine agree on what runs here, after an event loop has ended."""
         number = self._database.registration.number
-        for job in await self._database.read(self._members.list_running, number):
+        running = await self._database.read(self._members.list_running, number)
+        for job in running:
             if not signals.is_running(job.id, job.attempt):
                 end = AttemptEnd(job.id, job.attempt, NOT_BEGUN, self._session.now_text())
                 await self._database.write(self._session.statements.writes.end_attempts, end)
             elif job.is_unwanted:
                 signals.cancel(job.id)
 
+    async def _settle_doubts(self) -> None:
+        if self._session.is_in_doubt and self._session.notifier is not None:
+            async with self._session.claiming:
+                await self._settle(self._session.notifier.signals)
+
     async def rescue(self) -> None:
         registration = self._database.registration
+        if registration.is_lost:
+            await self.join_again(registration.number)
+        await self._settle_doubts()
         await registration.renew(self._database, self._session.now_text())
         for member in await registration.list_dead(self._database):
             await self._session.heed_clock()
             taken, failed = await self._in_steps(self._members.take_over, member.id)
             registration.forget(member)
             if taken:
-                name = "A process" if member.pid is None else f"Process {member.pid}"
+                name = "A process" if member.pid is None else f"Process {member.name or member.pid}"
                 _log.info("%s is gone: %d of its jobs taken over, of which %d failed", name, taken, failed)
             self._session.wake()
 
@@ -172,6 +213,9 @@ class DurableLiveness:
         self._stop()
 
     def _stop(self) -> None:
+        if self._watch is not None and self._loop is asyncio.get_running_loop():  # else it has ended with its loop
+            self._watch.cancel()
+        self._watch = None
         self._database.stop()
         if self._session.notifier is not None:
             self._session.notifier.stop()

@@ -218,5 +218,15 @@ class Member(NamedTuple):
 
     id: int
     lock: str | None
-    """Its lock, if it is on the list. `None` as well if only its jobs name it."""
+    """Its lock, if it is on the list and has one."""
     pid: int | None
+    """`None` if it is not on the list, and only its jobs name it."""
+    name: str | None = None
+    """What people call it, if the list says so."""
+
+
+class NextMoment(NamedTuple):
+    """When the next job comes due, or has waited too long."""
+
+    text: str | None
+    """`None`: no job waits for a time."""

@@ -1,11 +1,14 @@
 """The state that the parts of a store share."""
 
+import asyncio
 import logging
+import time
 from contextlib import suppress
+from typing import Final
 
 from servicekit.errors import JobNotFound, RecordUnreadable
 from servicekit.jobs.backoff import FailureLog
-from servicekit.ports import Clock, ClockSetting, EventRelay
+from servicekit.ports import ClockSetting, EventRelay
 from servicekit.stores.durable.database import Database
 from servicekit.stores.durable.local import LocalJobs
 from servicekit.stores.durable.notifier import CommitNotifier
@@ -13,23 +16,28 @@ from servicekit.stores.durable.requests import ClockReading, RecordRequest
 from servicekit.stores.durable.statements import Statements
 from servicekit.stores.durable.times import time_text
 
+# A commit whose answer was lost is seen by all as soon as the server has heard that the connection is lost.
+_DOUBT_SECONDS: Final = 30.0
+
 _log = logging.getLogger("servicekit.stores")
 
 
 class StoreSession:
     """A database with its statements, the submissions of this process alone, and the receivers of news."""
 
-    def __init__(self, database: Database, statements: Statements, publisher: EventRelay, clock: Clock) -> None:
+    def __init__(self, database: Database, statements: Statements, publisher: EventRelay) -> None:
         self.database = database
         self.statements = statements
         self.publisher = publisher
-        self.clock = clock
         self.now = database.now
         self.local = LocalJobs()
         self.failures = FailureLog(_log)
         self.notifier: CommitNotifier | None = None
         """There is one while the store is open."""
+        self.claiming = asyncio.Lock()
+        """Held while a claim is on its way to the engine, which does not know yet what runs."""
         self._setting: ClockSetting | None = None
+        self._doubt_until = 0.0
 
     def now_text(self) -> str:
         return time_text(self.now())
@@ -39,13 +47,21 @@ class StoreSession:
         if self.notifier is not None:
             self.notifier.signals.wake()
 
+    def note_doubt(self) -> None:
+        """It is not known whether a claim has set jobs running, which nobody runs then. It may still be on its way."""
+        self._doubt_until = time.monotonic() + _DOUBT_SECONDS
+
+    @property
+    def is_in_doubt(self) -> bool:
+        return time.monotonic() < self._doubt_until
+
     def forget_clock(self) -> None:
         """The next `heed_clock` asks the database."""
         self._setting = None
 
     async def heed_clock(self) -> None:
         """If somebody has set the clock, move the ends of waits, so that each stays as long as it was."""
-        setting = self.clock.setting()
+        setting = self.database.setting()
         if not setting.is_like(self._setting):
             await self.database.write(self.statements.clock.heed, ClockReading(setting, self.now()))
             self._setting = setting

@@ -4,7 +4,6 @@ from servicekit.jobs.query import SCAN_LIMIT
 from servicekit.jobs.retention import Retention
 from servicekit.ports import (
     AttemptStore,
-    Clock,
     EventRelay,
     JobChanges,
     JobReads,
@@ -33,14 +32,13 @@ class DurableStore:
         database: Database,
         statements: Statements,
         publisher: EventRelay,
-        clock: Clock,
         retention: Retention,
         *,
         max_pending: int | None = None,
         scan_limit: int = SCAN_LIMIT,
         service: str | None = None,
     ) -> None:
-        session = StoreSession(database, statements, publisher, clock)
+        session = StoreSession(database, statements, publisher)
         liveness = DurableLiveness(session, retention, service)
         self.location = database.location
         self.submissions: SubmissionStore = DurableSubmissions(session, max_pending)

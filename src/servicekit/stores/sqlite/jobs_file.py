@@ -27,6 +27,7 @@ class JobsFile:
         self._publisher = publisher
         self._service = service
         self.now = clock.now
+        self.setting = clock.setting
         self.location = str(self._path)
         self.registration = ProcessRegistration(self._path, service)
         self.writer: Writer | None = None

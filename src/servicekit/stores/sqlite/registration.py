@@ -2,11 +2,12 @@
 
 import os
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 
 from servicekit.errors import StoreUnavailable
 from servicekit.stores.durable.database import Database
-from servicekit.stores.durable.requests import Member
+from servicekit.stores.durable.requests import Member, NextMoment
 from servicekit.stores.sqlite.database import create_file
 from servicekit.stores.sqlite.membership import RegistrationRequest, leave, list_members, register
 from servicekit.stores.sqlite.ownership import check_ownership, warn_of_stranger
@@ -28,6 +29,17 @@ class ProcessRegistration:
     @property
     def guard(self) -> int | None:
         return None if self.lock is None else self.lock.descriptor
+
+    @property
+    def held_seconds(self) -> float:
+        return inf  # the operating system keeps the lock for as long as this process lives
+
+    @property
+    def is_lost(self) -> bool:
+        return False  # a claim finds that out: see `ProcessForgotten`
+
+    def find_next(self) -> NextMoment | None:
+        return None
 
     def prepare(self) -> bool:
         """Take the lock, and make the file if there is none. Return whether the lock is new.

@@ -48,6 +48,6 @@ class SqliteStore(DurableStore):
         self.file = JobsFile(path, publisher, clock, service)
         """Internal: for the tests of this store."""
         super().__init__(
-            self.file, _STATEMENTS, publisher, clock, retention,
+            self.file, _STATEMENTS, publisher, retention,
             max_pending=max_pending, scan_limit=scan_limit, service=service,
         )  # fmt: skip

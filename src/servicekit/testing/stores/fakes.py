@@ -102,6 +102,7 @@ class RecordingSignals:
         self.woken = asyncio.Event()
         self.canceled: asyncio.Queue[str] = asyncio.Queue()
         self.failed: list[str] = []
+        self.stopped = asyncio.Event()
 
     def wake(self) -> None:
         self.woken.set()
@@ -116,6 +117,9 @@ class RecordingSignals:
 
     def cancel(self, job_id: str) -> None:
         self.canceled.put_nowait(job_id)
+
+    def stop_attempts(self) -> None:
+        self.stopped.set()
 
 
 async def noop() -> None:
