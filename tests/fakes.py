@@ -9,6 +9,8 @@ from servicekit.jobs.current import JobCall, RunningJob
 class QuietHost:
     """The host of a job that nobody listens to, and that submits nothing."""
 
+    database_url: str | None = None
+
     def notify_begun(self, job: RunningJob) -> None:
         """Nobody waits for it."""
 

@@ -67,6 +67,7 @@ class AttemptHost:
     on_submit: Submit
     result_hooks: Sequence[ResultHook] = ()
     """A feature may add to them until the service starts."""
+    database_url: str | None = None
     attempts: "dict[str, Attempt]" = field(default_factory=dict)
     """The attempts that have not ended, by the ids of their jobs; of each job the newest. The worker puts them in."""
     loop: asyncio.AbstractEventLoop = field(init=False)

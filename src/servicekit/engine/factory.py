@@ -11,6 +11,7 @@ from servicekit.engine.scheduler import Scheduler
 from servicekit.engine.urls import MEMORY_URL, read_url
 from servicekit.errors import ConfigurationError
 from servicekit.events.hub import EventHub
+from servicekit.jobs.database_url import URL_VARIABLE, database_url_of
 from servicekit.jobs.options import RunnerKind
 from servicekit.ports import Clock, JobStore, Runner
 from servicekit.runners.command import CommandRunner
@@ -19,7 +20,6 @@ from servicekit.runners.launcher import Launcher
 from servicekit.runners.process import ProcessRunner
 from servicekit.runners.thread import ThreadRunner
 
-URL_VARIABLE: Final = "SERVICEKIT_JOBS_URL"
 DEFAULT_URL: Final = "sqlite:///jobs.db"
 
 
@@ -65,6 +65,7 @@ def make_parts(url: str, options: SchedulerOptions) -> SchedulerParts:
         runners=_create_runners(options.preload),
         clock=clock,
         options=options,
+        database_url=database_url_of(url),
     )
 
 

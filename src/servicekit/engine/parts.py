@@ -18,6 +18,8 @@ class SchedulerParts:
     runners: Mapping[RunnerKind, Runner]
     clock: Clock
     options: SchedulerOptions = field(default_factory=SchedulerOptions)
+    database_url: str | None = field(default=None, repr=False)
+    """The URL of the database server with the jobs, which may have a password; `None` if they are in none."""
     longest_wait_seconds: float | None = None
     """After how long whatever acts by the clock looks at the store at the latest, by the clock.
 

@@ -57,7 +57,14 @@ class Scheduler:
         self._timekeeper = Timekeeper(store.attempts, store.liveness, parts.clock, longest_seconds)
         self._lines = JobLogging(is_quiet=not parts.options.log_jobs)
         self._worker = Worker(
-            store, parts.runners, parts.clock, self._timekeeper, parts.options, self._lines, self._submit_child
+            store,
+            parts.runners,
+            parts.clock,
+            self._timekeeper,
+            parts.options,
+            self._lines,
+            self._submit_child,
+            parts.database_url,
         )
         schedule_runner = ScheduleRunner(
             store.schedules, store.liveness, parts.clock, self._ids.next_id, self._wake, longest_seconds
@@ -67,6 +74,9 @@ class Scheduler:
         """The queues: list, pause and resume them."""
         self.schedules = Schedules(self._engine, schedule_runner, self.queues)
         """The schedules: add, list, pause, resume and remove them."""
+        self.database_url = parts.database_url
+        """The URL of the database server with the jobs, which may have a password; `None` if they are in none. For
+        features that keep something beside the jobs."""
         self._added = 0
 
     def _wake(self) -> None:

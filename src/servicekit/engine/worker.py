@@ -38,6 +38,7 @@ class Worker:
         options: SchedulerOptions,
         lines: JobLogging,
         on_submit: Submit,
+        database_url: str | None = None,
     ) -> None:
         self._store = store.attempts
         self._runners = runners
@@ -55,6 +56,7 @@ class Worker:
             on_put_off=timekeeper.wake,
             on_submit=on_submit,
             result_hooks=options.result_hooks,
+            database_url=database_url,
         )
         self.attempts = RunningAttempts(self._host.attempts)
         self._by_job = self._host.attempts

@@ -40,6 +40,11 @@ class JobCall(NamedTuple):
 class JobHost(Protocol):
     """The engine, as a running job sees it: it takes reports, and submits jobs. A job can report after it has ended."""
 
+    @property
+    def database_url(self) -> str | None:
+        """The URL of the database server with the jobs, which may have a password; `None` if they are in none."""
+        ...
+
     def notify_begun(self, job: "RunningJob") -> None:
         """The target has begun to run. Only runners call it whose targets can fail to begin."""
         ...
@@ -85,6 +90,11 @@ class RunningJob:
         """How long a process that was asked to stop has until it is killed (set by the engine, for the runner)."""
         self.guard: int | None = None
         """A descriptor for the processes of the job: see `guard` in `ports` (set by the engine, for the runner)."""
+
+    @property
+    def database_url(self) -> str | None:
+        """See `JobHost`."""
+        return self._host.database_url
 
     def wait_cancel_requested(self, timeout: float | None) -> bool:
         """See `CurrentJob`."""

@@ -1,4 +1,7 @@
-"""The id of this process, for code that asks for it with every job: `os.getpid()` would be a system call each time."""
+"""What is true of this process as a whole.
+
+Its id is here for code that asks for it with every job: `os.getpid()` would be a system call each time.
+"""
 
 import os
 from typing import Final
@@ -9,9 +12,13 @@ class _ThisProcess:
     Python does not learn of that. Where that would do harm, `os.getpid()` is called instead.
     """
 
-    __slots__ = ("id",)
+    __slots__ = ("database_url", "id", "runs_one_job")
 
     def __init__(self) -> None:
+        self.runs_one_job = False
+        """Whether this is a job's own process."""
+        self.database_url: str | None = None
+        """In such a process: see `database_url`."""
         self.look()
 
     def look(self) -> None:

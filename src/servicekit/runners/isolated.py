@@ -23,6 +23,7 @@ from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.options import JobOptions, RunnerKind
 from servicekit.jobs.outcome import CANCELED, Outcome, failure
 from servicekit.jobs.submission import Submission
+from servicekit.jobs.this_process import this_process
 from servicekit.runners.calls import LOADING, load_call
 from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.functions import call_target, is_coroutine
@@ -38,6 +39,7 @@ PROGRESS_SECONDS: Final = 0.05
 def main(request: Mapping[str, Any], *, call: int, report: int, outcome_file: int, calls: int) -> None:
     """Make the call that one file describes, and write its outcome to another."""
     pid, outcome_descriptor = os.getpid(), GuardedDescriptor(outcome_file)
+    this_process.runs_one_job, this_process.database_url = True, request["database_url"]
     job = IsolatedJob(_describe(request), request["attempt"], GuardedDescriptor(report), calls)
     _prepare_output(job, request["log_level"])
     job.listen_to_signals()
@@ -84,6 +86,10 @@ class IsolatedJob(RunningJob):
         self._is_waiting = False
         self._is_told = False
         self._masks = threading.local()
+
+    @property
+    def database_url(self) -> str | None:
+        return this_process.database_url
 
     def log(self, text: str, level: str = "info", source: str = "log") -> None:
         for line in str(text).removesuffix("\n").split("\n"):

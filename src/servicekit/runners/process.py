@@ -75,6 +75,7 @@ def _plan(submission: Submission, job: RunningJob) -> WorkPlan:
         "main": name_of_main(),
         "path": [folder for folder in sys.path if isinstance(folder, str)],
         "program": sys.argv,
+        "database_url": job.database_url,
         "log_level": logging.getLogger().level,
     }
     return WorkPlan(

@@ -38,6 +38,7 @@ class Trial:
         **kwargs: object,
     ) -> None:
         self._submission = Submission(JOB_ID, name_of(target), target, args, kwargs, kind, options)
+        self.database_url: str | None = None
         self.job = RunningJob(self._submission, 1, self)
         self.job.kill_grace_seconds = kill_grace
         self.calls: list[JobCall] = []
