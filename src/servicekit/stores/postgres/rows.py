@@ -1,8 +1,11 @@
-"""Events as rows."""
+"""Records and events as rows."""
 
 from typing import Final
 
-from servicekit.stores.durable.records import EventRow
+from servicekit.errors import JobNotFound
+from servicekit.jobs.record import JobRecord
+from servicekit.stores.durable.records import RECORD_COLUMNS, EventRow, read_record
+from servicekit.stores.durable.requests import RecordRequest
 from servicekit.stores.postgres.session import Session, Values
 
 _EVENT: Final = (
@@ -21,3 +24,11 @@ def read_events(session: Session, events: str, values: Values) -> list[EventRow]
         "LEFT JOIN servicekit.jobs AS j ON j.id = e.job_id AND NOT j.is_deleted ORDER BY e.position"
     )
     return [EventRow(*row) for row in session.run(query, values)]
+
+
+def get_record(session: Session, request: RecordRequest) -> JobRecord:
+    query = f"SELECT {RECORD_COLUMNS} FROM servicekit.jobs WHERE id = %s AND NOT is_deleted"
+    rows = session.run(query, [request.id])
+    if not rows:
+        raise JobNotFound(request.id)
+    return read_record(rows[0], request.now)

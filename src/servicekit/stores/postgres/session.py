@@ -41,6 +41,10 @@ class Session:
         """Whether this transaction has written events."""
         self.is_ready = False
         """Whether this transaction has made waiting jobs ready."""
+        self.looked_at = 0.0
+        """When a claim has last looked at all jobs that are ready, by the monotonic clock: see `claims.py`."""
+        self.passed_on_at = 0.0
+        """When slots of jobs that cannot start were last looked for: see `keys.py`."""
         self._schema = schema
         self._prefix = "" if schema == DEFAULT_SCHEMA else f"{sql.Identifier(schema).as_string(None)}."
         self._texts: dict[str, str] = {}

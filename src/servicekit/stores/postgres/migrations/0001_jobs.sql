@@ -88,8 +88,10 @@ CREATE INDEX jobs_ready ON servicekit.jobs (queue, owner, runner, priority DESC,
 WHERE status = 'pending' AND waits_for IS NULL;
 CREATE INDEX jobs_scheduled ON servicekit.jobs (scheduled_at) WHERE waits_for = 'time';
 CREATE INDEX jobs_expiring ON servicekit.jobs (expires_at) WHERE status = 'pending' AND expires_at IS NOT NULL;
-CREATE INDEX jobs_by_concurrency ON servicekit.jobs (concurrency_key, waits_for, concurrency_limit, priority DESC, turn)
-WHERE concurrency_key IS NOT NULL AND finished_at IS NULL;
+CREATE INDEX jobs_holding_keys ON servicekit.jobs (concurrency_key)
+WHERE concurrency_key IS NOT NULL AND waits_for IS NULL AND finished_at IS NULL;
+CREATE INDEX jobs_seeking_keys ON servicekit.jobs (concurrency_key, concurrency_limit, (-priority), turn, id)
+WHERE waits_for = 'key' AND finished_at IS NULL;
 CREATE INDEX jobs_owned ON servicekit.jobs (owner, status) WHERE owner <> 0 AND finished_at IS NULL;
 CREATE UNIQUE INDEX jobs_by_key ON servicekit.jobs (idempotency_key) WHERE idempotency_key IS NOT NULL;
 
@@ -159,7 +161,7 @@ CREATE TABLE servicekit.counts (
     status text COLLATE "C" NOT NULL,
     shard integer NOT NULL,
     jobs bigint NOT NULL,
-    PRIMARY KEY (queue, status, shard)
+    PRIMARY KEY (status, queue, shard)
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0,
         autovacuum_vacuum_cost_delay = 0);
 

@@ -1,0 +1,139 @@
+"""Changes of jobs. Each writes its events and its counts in the same statement, so that none can be left out.
+
+Triggers would leave none out either, and cost as much as all the rest of a job. A statement that is made here has a
+part for each duty; all of them see the jobs as `changed`.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from servicekit.jobs.status import JobStatus
+from servicekit.stores.postgres.session import Session, to_text
+
+PENDING: Final = JobStatus.PENDING.value
+RUNNING: Final = JobStatus.RUNNING.value
+
+ROWS: Final = "jsonb_array_elements(%(rows)s::jsonb) WITH ORDINALITY AS rows (value, place)"
+"""Rows that are given as one JSON list: a parameter for each column would cost the client ten times as much."""
+
+_COUNTED: Final = f"CASE WHEN job.is_deleted AND job.status = '{RUNNING}' THEN 'deleted' ELSE job.status END"
+_EVENT: Final = (
+    "version, status, attempt, at, started_at, scheduled_at, cancel_requested_at, progress, error, error_traceback"
+)
+_CHANGED: Final = (
+    "job.id, job.queue, job.concurrency_key, job.version, job.status, job.attempt, "
+    "coalesce(job.finished_at, job.started_at, job.submitted_at) AS at, job.started_at, job.scheduled_at, "
+    "job.cancel_requested_at, job.progress, job.error, "
+    "CASE WHEN job.finished_at IS NULL THEN job.error_traceback END AS error_traceback"
+)
+_ANSWER: Final = "SELECT id, concurrency_key FROM changed"
+_IN: Final = "SELECT queue, counted AS status, 1 AS jobs FROM changed"
+_OUT: Final = "SELECT queue, before AS status, -1 AS jobs FROM changed"
+
+
+def insertion(insert: str, *more: str) -> str:
+    """A statement that inserts jobs, and returns the ids of those that were not there."""
+    changed = f"{insert} RETURNING {_CHANGED}, {_COUNTED} AS counted"
+    return _build(changed, _log(is_transition=True), _count(_IN), *more)
+
+
+def transition(
+    update: str, before: JobStatus, *more: str, answer: str = _ANSWER, kept: str = "", first: str = ""
+) -> str:
+    """A statement that moves jobs, none of them hidden, from one status to another: an `UPDATE` without its ending.
+
+    - `more`: other parts of the statement; `first` are those that come before the update.
+    - `kept`: what the update returns besides, for them and for `answer`.
+    """
+    changed = f"{update} RETURNING {_CHANGED}, {_COUNTED} AS counted, '{before.value}' AS before{kept}"
+    return _build(
+        changed, _log(is_transition=True), _count(f"{_IN} UNION ALL {_OUT}"), *more, answer=answer, first=first
+    )
+
+
+def touch(update: str) -> str:
+    """A statement that changes something else than the status. Of such events the newest is enough."""
+    forgotten = _forget("events", "events.version = changed.version - 1 AND NOT events.is_transition")
+    return _build(
+        f"{update} RETURNING {_CHANGED}", _log(is_transition=False), forgotten, answer="SELECT id, NULL FROM changed"
+    )
+
+
+def _build(changed: str, *parts: str, answer: str = _ANSWER, first: str = "") -> str:
+    return f"WITH {first} changed AS ({changed}), {', '.join(parts)} {answer}"
+
+
+def _log(*, is_transition: bool) -> str:
+    return (
+        f"logged AS (INSERT INTO servicekit.events (writer, is_transition, job_id, {_EVENT}) "
+        f"SELECT %(number)s::bigint, {is_transition}, id, {_EVENT} FROM changed)"
+    )
+
+
+def _count(changes: str) -> str:
+    # Grouped, since one statement must not change one row twice.
+    return f"""
+        counted AS (
+            INSERT INTO servicekit.counts AS known (queue, status, shard, jobs)
+            SELECT queue, status, %(shard)s::integer, sum(jobs) FROM ({changes}) AS each
+            GROUP BY queue, status HAVING sum(jobs) <> 0
+            ON CONFLICT (status, queue, shard) DO UPDATE SET jobs = known.jobs + EXCLUDED.jobs
+        )
+    """
+
+
+def _forget(table: str, condition: str = "TRUE") -> str:
+    """A part that removes what a table has of these jobs."""
+    return f"no_{table} AS (DELETE FROM servicekit.{table} USING changed WHERE job_id = changed.id AND {condition})"
+
+
+_FOUND: Final = ", ".join(map(_forget, ("job_tags", "job_metadata")))
+
+HIDE_RUNNING: Final = _build(
+    "UPDATE servicekit.jobs AS job SET is_deleted = TRUE, idempotency_key = NULL "
+    f"WHERE job.id = %(id)s AND job.status = '{RUNNING}' AND NOT job.is_deleted "
+    f"RETURNING job.id, job.queue, NULL AS concurrency_key, 'deleted' AS counted, '{RUNNING}' AS before",
+    _count(f"{_IN} UNION ALL {_OUT}"),
+    _FOUND,
+)
+"""Hides a running job until its attempt has ended. It keeps the slot of its key until then."""
+
+REMOVE: Final = _build(
+    "DELETE FROM servicekit.jobs AS job WHERE job.id IN (SELECT jsonb_array_elements_text(%(rows)s::jsonb)) "
+    f"AND (NOT job.is_deleted AND job.status <> '{RUNNING}' OR job.is_deleted AND %(are_hidden)s) RETURNING job.id, "
+    f"job.queue, CASE WHEN job.finished_at IS NULL THEN job.concurrency_key END AS concurrency_key, "
+    f"{_COUNTED} AS before",
+    _count(_OUT),
+    _FOUND,
+    _forget("events", "events.version IS NOT NULL"),
+    _forget("results"),
+    _forget("logs"),
+)
+"""Removes jobs, with all that is kept of them but the events of their deletion. It spares those that run."""
+
+
+def change(session: Session, statement: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    """Run a statement that was made here. Return what it answers for each job that it has changed."""
+    rows = session.run(statement, {"number": session.number, "shard": session.shard, **values})
+    session.is_changed |= bool(rows)
+    session.keys.update(row[1] for row in rows if row[1] is not None)
+    return rows
+
+
+def rows_of(rows: object) -> str:
+    """Rows as one parameter."""
+    text = json.dumps(rows)
+    return text if "\\u0000" not in text else json.dumps(_marked(rows))
+
+
+def _marked(value: object) -> object:
+    match value:
+        case str():
+            return to_text(value)
+        case list() | tuple():
+            return [_marked(each) for each in value]
+        case dict():
+            return {_marked(key): _marked(each) for key, each in value.items()}
+        case _:
+            return value

@@ -1,0 +1,137 @@
+"""Claims: which ready jobs a process gets. Everything here runs inside the writer's transaction.
+
+Queues take turns: next is the queue that has the fewest running, and of several such the one that was served longest
+ago. All places are found first, and then so many jobs of each queue are locked as it has places among the first. Jobs
+that other processes are just taking are passed over, so that nobody waits.
+"""
+
+import json
+from typing import Final
+
+from servicekit.jobs.options import RunnerKind
+from servicekit.jobs.status import JobStatus
+from servicekit.stores.durable.aftermath import put_back
+from servicekit.stores.durable.operations import Rank, for_all
+from servicekit.stores.durable.requests import ClaimedJob, ClaimRequest, ProcessForgotten
+from servicekit.stores.postgres import keys
+from servicekit.stores.postgres.changes import PENDING, RUNNING, rows_of, transition
+from servicekit.stores.postgres.session import Session
+
+_BUSY: Final = f"SELECT coalesce(sum(jobs), 0)::bigint FROM servicekit.counts WHERE status IN ('{RUNNING}', 'deleted')"
+_MOST: Final = "(SELECT jobs FROM most)"
+# Jobs of one queue, owner (0: anybody) and runner are a line: a range of one index, in the order of their turns.
+_IN_LINE: Final = (
+    f"servicekit.jobs WHERE status = '{PENDING}' AND waits_for IS NULL AND queue = line.queue AND owner = line.owner "
+    "AND runner = line.runner AND turn > %(bound)s::bigint"
+)
+_IN_TURN: Final = "ORDER BY priority DESC, turn, id"
+_PLACES: Final = f"""
+    process AS MATERIALIZED (
+        SELECT number FROM servicekit.processes WHERE number = %(number)s::bigint AND NOT is_dead FOR SHARE
+    ), most AS MATERIALIZED (
+        SELECT CASE WHEN %(max_running)s::bigint IS NULL THEN %(limit)s::bigint ELSE greatest(0, least(
+            %(limit)s::bigint, %(max_running)s::bigint - ({_BUSY})
+        )) END AS jobs
+    ), lines AS MATERIALIZED (
+        SELECT line.* FROM (
+            SELECT name AS queue, served, owner, runner FROM process CROSS JOIN servicekit.queues
+            CROSS JOIN unnest(ARRAY[0, number]) AS owner
+            CROSS JOIN jsonb_array_elements_text(%(runners)s::jsonb) AS runner WHERE NOT is_paused
+        ) AS line WHERE EXISTS (SELECT 1 FROM {_IN_LINE})
+    ), rivals AS MATERIALIZED (
+        SELECT count(DISTINCT queue) > 1 AS are_there FROM lines
+    ), open AS MATERIALIZED (
+        SELECT queue, served, running, least(most - running, {_MOST}) AS room FROM (
+            SELECT *, CASE  -- where there is one queue without a limit, it does not matter
+                WHEN most IS NOT NULL OR (SELECT are_there FROM rivals)
+                THEN ({_BUSY} AND counts.queue = each.queue) ELSE 0
+            END AS running FROM (
+                SELECT DISTINCT queue, served, (%(limits)s::jsonb ->> queue)::bigint AS most FROM lines
+            ) AS each
+        ) AS known WHERE most IS NULL OR running < most ORDER BY running, served, queue LIMIT {_MOST}
+    ), places AS MATERIALIZED (
+        SELECT * FROM (
+            SELECT line.queue, owner, runner, served, running, room,
+                   row_number() OVER (PARTITION BY queue {_IN_TURN}) - 1 AS place
+            FROM (SELECT * FROM open JOIN lines USING (queue, served)) AS line
+            CROSS JOIN LATERAL (SELECT priority, turn, id FROM {_IN_LINE} {_IN_TURN} LIMIT room) AS ready
+        ) AS found WHERE place < room ORDER BY running + place, place, served, queue LIMIT {_MOST}
+    ), taken AS MATERIALIZED (
+        SELECT line.queue, served, running, job.id FROM (
+            SELECT queue, owner, runner, served, running, count(*) AS jobs FROM places GROUP BY 1, 2, 3, 4, 5
+        ) AS line CROSS JOIN LATERAL (SELECT id FROM {_IN_LINE} {_IN_TURN} LIMIT jobs FOR UPDATE SKIP LOCKED) AS job
+    ),
+"""
+# Queues that another process is just serving are passed over: it would have to be waited for.
+_SERVED: Final = """
+    serving AS MATERIALIZED (
+        SELECT name FROM servicekit.queues
+        WHERE (SELECT are_there FROM rivals) AND name IN (SELECT queue FROM taken) FOR UPDATE SKIP LOCKED
+    ), served AS (
+        UPDATE servicekit.queues SET served = (SELECT max(served) FROM servicekit.queues) + last.place FROM (
+            SELECT queue, row_number() OVER (ORDER BY running + count(*), count(*), served, queue) AS place
+            FROM taken GROUP BY queue, running, served
+        ) AS last WHERE name = last.queue AND name IN (SELECT name FROM serving)
+    )
+"""
+_CLAIMED: Final = """
+    json_build_array(
+        -job.priority, job.turn, job.id, job.attempt, job.failures, job.name, job.runner, job.target, job.arguments,
+        job.options, job.retry_of, job.schedule, job.parent
+    )
+"""
+_CLAIM: Final = transition(
+    f"""
+    UPDATE servicekit.jobs AS job SET
+        status = '{RUNNING}', version = version + 1, attempt = attempt + 1, owner = %(number)s::bigint,
+        process = %(process)s, started_at = greatest(submitted_at, %(now)s::timestamptz)
+    FROM taken WHERE job.id = taken.id
+    """,
+    JobStatus.PENDING,
+    _SERVED,
+    first=_PLACES,
+    kept=f", job.priority, job.turn, taken.running, taken.served, {_CLAIMED} AS claimed",
+    answer=f"""
+    SELECT EXISTS (SELECT 1 FROM process), json_agg(claimed ORDER BY running + place, place, served, queue)
+    FROM (SELECT *, row_number() OVER (PARTITION BY queue {_IN_TURN}) - 1 AS place FROM changed) AS each
+    """,
+)
+
+
+@for_all(Rank.CLAIM)
+def claim(session: Session, requests: list[ClaimRequest]) -> list[list[ClaimedJob] | Exception]:
+    """Set the first ready jobs running that a process can run; `ProcessForgotten` if it counts as dead."""
+    keys.settle(session)
+    return [_claim(session, request) for request in requests]
+
+
+claim.abandoned(put_back)
+
+
+def _claim(session: Session, request: ClaimRequest) -> list[ClaimedJob] | Exception:
+    if request.is_first:
+        session.run("UPDATE servicekit.processes SET runs_jobs = TRUE WHERE number = %s", [request.process])
+    if request.max_running is not None or request.queue_limits:
+        # A statement of its own: the next one sees what was committed until it has the lock.
+        session.run("SELECT pg_advisory_xact_lock(%s)", [session.lock_number("claims")])
+    jobs = _take(session, request)
+    # Ready jobs that cannot start, say in a paused queue, may hold slots of keys for which jobs elsewhere wait. They
+    # are passed on after the claim, to jobs that can start; then there may be more to claim.
+    if jobs is not None and keys.pass_on(session, request.queue_limits) and len(jobs) < request.limit:
+        jobs += _take(session, request._replace(limit=request.limit - len(jobs))) or []
+    return ProcessForgotten() if jobs is None else jobs
+
+
+def _take(session: Session, request: ClaimRequest) -> list[ClaimedJob] | None:
+    """Set the first jobs running; `None` if the process counts as dead."""
+    runners = [runner.value for runner in RunnerKind if runner not in request.excluding]
+    values = {
+        "number": request.process, "shard": session.shard, "process": request.process_name, "now": request.now,
+        "limit": request.limit, "max_running": request.max_running, "limits": rows_of(dict(request.queue_limits)),
+        "runners": json.dumps(runners), "bound": -1,
+    }  # fmt: skip
+    ((is_alive, text),) = session.run(_CLAIM, values)
+    session.is_changed |= text is not None
+    if not is_alive:
+        return None
+    return [] if text is None else [ClaimedJob(*row) for row in json.loads(text, strict=False)]

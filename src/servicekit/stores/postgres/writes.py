@@ -1,0 +1,385 @@
+"""Changes of existing jobs. Everything here runs inside the writer's transaction."""
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from servicekit.errors import JobNotFound, RecordUnreadable
+from servicekit.jobs.endings import NOT_BEGUN, AttemptFacts, decide_end, end_unreadable
+from servicekit.jobs.outcome import CANCELED, Outcome
+from servicekit.jobs.record import MAX_PAST_ATTEMPTS, MAX_TRANSITIONS, JobRecord
+from servicekit.jobs.results import WrittenResult
+from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
+from servicekit.stores.durable.aftermath import keep_if_pending
+from servicekit.stores.durable.expiry import expiry_after_text
+from servicekit.stores.durable.nonsense import NONSENSE, lenient
+from servicekit.stores.durable.operations import Rank, for_all, for_each
+from servicekit.stores.durable.records import read_status
+from servicekit.stores.durable.requests import AttemptEnd, Decline, JobRequest, ProgressReport
+from servicekit.stores.durable.times import time_text, write_time
+from servicekit.stores.postgres import keys
+from servicekit.stores.postgres.changes import (
+    HIDE_RUNNING,
+    PENDING,
+    REMOVE,
+    ROWS,
+    RUNNING,
+    change,
+    rows_of,
+    touch,
+    transition,
+)
+from servicekit.stores.postgres.rows import get_record
+from servicekit.stores.postgres.session import Session
+
+_TARGETS: Final = {each: move_of(each).target.value for each in Transition}
+
+# What counts is the attempt of that owner alone: others may have taken its job over.
+_HOLDS: Final = (
+    "job.id = value ->> 0 AND job.attempt = (value ->> 1)::integer AND job.owner = (value ->> 2)::bigint "
+    f"AND job.status = '{RUNNING}'"
+)
+_END: Final = transition(
+    f"""
+    UPDATE servicekit.jobs AS job SET
+        status = value ->> 3, version = version + 1, finished_at = greatest(started_at, (value ->> 4)::timestamptz),
+        error = value ->> 5, error_traceback = value ->> 6, ended_by = value ->> 7, artifact_id = value ->> 8
+    FROM {ROWS} WHERE {_HOLDS} AND NOT job.is_deleted
+    """,
+    JobStatus.RUNNING,
+    """
+    kept AS (
+        INSERT INTO servicekit.results (job_id, value) SELECT id, result ->> 0 FROM changed WHERE result IS NOT NULL
+        ON CONFLICT (job_id) DO UPDATE SET value = EXCLUDED.value
+    )
+    """,
+    kept=", value -> 9 AS result, place",
+    answer="SELECT place, concurrency_key FROM changed",
+)
+_HELD: Final = """
+    job.id, job.attempt, job.owner, job.is_deleted, job.cancel_requested_at IS NOT NULL, job.target IS NOT NULL,
+    job.max_restarts, job.attempt - job.spared - job.failures, job.started_at, job.process, job.attempts,
+    job.declined_by, job.options, job.scheduled_at, job.expires_at, job.waits_for, job.concurrency_key
+"""
+_FIND_HELD: Final = f"SELECT place, {_HELD} FROM {ROWS} JOIN servicekit.jobs AS job ON {_HOLDS} FOR UPDATE OF job"
+_FIND_ONE: Final = (
+    f"SELECT 1, {_HELD} FROM servicekit.jobs AS job WHERE job.id = %s AND job.status = '{RUNNING}' FOR UPDATE"
+)
+
+
+class _Held(NamedTuple):
+    """A running job, locked until the end of the transaction."""
+
+    place: int
+    """The place of its claim among those that were asked for, from 1 on."""
+    id: str
+    attempt: int
+    owner: int
+    is_deleted: bool
+    is_asked_to_stop: bool
+    has_target: bool
+    max_restarts: int
+    lost_attempts: int
+    started_at: str
+    process: str | None
+    past: str | None
+    declined_by: str | None
+    options: str | None
+    scheduled_at: str | None
+    expires_at: str | None
+    waits_for: str | None
+    key: str | None
+
+    @property
+    def facts(self) -> AttemptFacts:
+        return AttemptFacts(*self[4:9])
+
+
+def _find_held(session: Session, claims: Sequence[tuple[object, ...]]) -> dict[int, _Held]:
+    """The jobs of claims that still hold, by index. Of equal claims the first one does."""
+    first = {claim[:2]: index for index, claim in reversed(list(enumerate(claims)))}
+    wanted = sorted(first.values())
+    rows = rows_of([[*claims[index][:2], session.number] for index in wanted])
+    return {wanted[row[0] - 1]: _Held(*row) for row in session.run(_FIND_HELD, {"rows": rows})}
+
+
+def find_running(session: Session, claims: Sequence[tuple[object, ...]]) -> dict[int, AttemptFacts]:
+    """The claims, given as id and attempt, that still hold, by index. Of equal claims the first one does."""
+    return {index: job.facts for index, job in _find_held(session, claims).items()}
+
+
+@for_all(Rank.END)
+def end_attempts(session: Session, ends: list[AttemptEnd]) -> list[Transition | None]:
+    """Write how attempts ended, each only if it still runs its job. Return what has become of the jobs."""
+    first = {end[:2]: place for place, end in reversed(list(enumerate(ends)))}  # of equal claims the first one counts
+    final = [place for place in first.values() if not ends[place].ending.transition.gives_back]
+    written = _end(session, [_row_of_end(ends[place], session.number, ends[place].ending) for place in final])
+    fates = {final[index]: ends[final[index]].ending.transition for index in written}
+    others = [place for place in first.values() if place not in fates]
+    if others:
+        held = _find_held(session, [ends[place] for place in others])
+        decided = {others[index]: _decide(job, ends[others[index]]) for index, job in held.items()}
+        _write(session, decided.values())
+        fates |= {place: fate.ending.transition for place, fate in decided.items() if fate.ending is not None}
+    return [fates.get(place) for place in range(len(ends))]
+
+
+end_attempts.afterwards(keep_if_pending)
+
+
+def _row_of_end(end: AttemptEnd, owner: int, ending: Outcome) -> list[object]:
+    result = [ending.result.text] if isinstance(ending.result, WrittenResult) else None
+    return [
+        end.id, end.attempt, owner, _TARGETS[ending.transition], end.now, ending.error, ending.error_traceback,
+        ending.ended_by, ending.artifact_id, result,
+    ]  # fmt: skip
+
+
+def _end(session: Session, rows: list[list[object]]) -> list[int]:
+    """Write how attempts ended, if they still run their jobs. Return which do, by index."""
+    return [place - 1 for place, _ in change(session, _END, {"rows": rows_of(rows)})] if rows else []
+
+
+class _Fate(NamedTuple):
+    """What becomes of a job whose attempt has ended; `None` as `ending`: it is forgotten."""
+
+    job: _Held
+    ending: Outcome | None
+    row: list[object]
+    """For the statement that writes it."""
+
+
+def _decide(job: _Held, end: AttemptEnd) -> _Fate:
+    """A job whose row makes no sense fails, and does not hold up the others."""
+    try:
+        ending = decide_end(end.ending, job.facts)
+        if ending is not None and ending.transition.gives_back:
+            return _Fate(job, ending, _row_of_return(job, end, ending))
+    except NONSENSE as error:
+        ending = end_unreadable(RecordUnreadable(f"Job {job.id}", f"{type(error).__name__}: {error}"))
+    return _Fate(job, ending, [] if ending is None else _row_of_end(end, job.owner, ending))
+
+
+def _write(session: Session, fates: Collection[_Fate]) -> None:
+    returned = [fate for fate in fates if fate.ending is not None and fate.ending.transition.gives_back]
+    _return(session, [fate.row for fate in returned])
+    _end(session, [fate.row for fate in fates if fate.row and fate not in returned])
+    remove(session, [fate.job.id for fate in fates if fate.ending is None])
+    # Of a job that is tried again and again the newest changes of status are kept.
+    many = [fate.job.id for fate in returned if fate.job.attempt >= MAX_PAST_ATTEMPTS]
+    if many:
+        session.run(_CUT, {"rows": rows_of(many)})
+
+
+_RETURN: Final = transition(
+    f"""
+    UPDATE servicekit.jobs AS job SET
+        status = '{_TARGETS[Transition.RELEASE]}', version = version + 1, started_at = NULL, progress = NULL,
+        process = NULL, owner = (value ->> 1)::bigint, spared = spared + (value ->> 2)::integer,
+        failures = failures + (value ->> 3)::integer, attempts = value ->> 4, declined_by = value ->> 5,
+        scheduled_at = (value ->> 6)::timestamptz, expires_at = (value ->> 7)::timestamptz, waits_for = value ->> 8,
+        turn = CASE WHEN (value ->> 9)::boolean THEN nextval('servicekit.turns') ELSE turn END
+    FROM {ROWS} WHERE job.id = value ->> 0 AND job.status = '{RUNNING}'
+    """,
+    JobStatus.RUNNING,
+)
+_CUT: Final = f"""
+    DELETE FROM servicekit.events USING {ROWS} WHERE job_id = value #>> '{{}}' AND version <= (
+        SELECT version FROM servicekit.events WHERE job_id = value #>> '{{}}' AND is_transition
+        ORDER BY version DESC LIMIT 1 OFFSET {MAX_TRANSITIONS}
+    )
+"""
+
+
+def _return(session: Session, rows: list[list[object]]) -> None:
+    """Set running jobs pending again."""
+    if rows:
+        change(session, _RETURN, {"rows": rows_of(rows)})
+        session.is_ready = True
+        session.looked_at = 0.0
+
+
+def _row_of_return(job: _Held, end: AttemptEnd, ending: Outcome) -> list[object]:
+    owner, past, expires_at = (0 if job.has_target else job.owner), job.past, job.expires_at
+    scheduled_at, waits_for, is_due = job.scheduled_at, job.waits_for, False
+    is_retry = ending.transition is Transition.RETRY
+    if is_retry:  # else it is ready again, in its old place and with its slot
+        scheduled_at, expires_at = write_time(ending.retry_at) or end.now, end.expires_at
+        is_due = scheduled_at <= end.now
+        waits_for = "time" if not is_due else None if job.key is None else "key"
+    elif ending.is_lost:
+        expires_at = expiry_after_text(job.options, datetime.fromisoformat(end.now))
+    if is_retry or ending.is_lost:
+        past = _add_attempt(job, end.now, ending)
+    spared = int(not is_retry and ending.is_spared)
+    return [
+        job.id, owner, spared, int(is_retry), past, job.declined_by, scheduled_at, expires_at, waits_for, is_due
+    ]  # fmt: skip
+
+
+def _load_list(text: str | None) -> list[object]:
+    found = [] if text is None else json.loads(text)
+    return found if isinstance(found, list) else []
+
+
+_NOTHING: Final[list[object]] = []
+_list_of: Final = lenient(_load_list, _NOTHING)
+
+
+def _add_attempt(job: _Held, now: str, ending: Outcome) -> str:
+    """The past attempts and this one."""
+    started_at = time_text(datetime.fromisoformat(job.started_at))
+    error = ending.error if ending.transition is Transition.RETRY else None
+    attempt = [job.attempt, started_at, max(started_at, now), error, ending.ended_by, job.process]
+    return json.dumps([*_list_of(job.past), attempt][-MAX_PAST_ATTEMPTS:])
+
+
+# The one that has the least to do: the job waits for it alone.
+_OTHER: Final = """
+    SELECT number FROM servicekit.processes
+    WHERE runs_jobs AND NOT is_stopping AND NOT is_dead AND number <> ALL (%s)
+    ORDER BY (SELECT count(*) FROM servicekit.jobs WHERE owner = number AND finished_at IS NULL), number LIMIT 1
+"""
+
+
+@for_each(Rank.END)
+def decline(session: Session, request: Decline) -> bool:
+    """Leave a claimed job that this process cannot run to another process that has not tried.
+
+    `False`: there is no such process, and the job must end here.
+    """
+    job = _find_held(session, [request]).get(0)
+    if job is None:
+        return True
+    if not job.has_target or decide_end(NOT_BEGUN, job.facts) is not NOT_BEGUN:
+        return False
+    tried = [*(each for each in _list_of(job.declined_by) if type(each) is int), job.owner]
+    other = session.run(_OTHER, [tried])
+    if other:
+        row = [job.id, other[0][0], 1, 0, job.past, json.dumps(tried), job.scheduled_at, job.expires_at, job.waits_for]
+        _return(session, [[*row, False]])
+    return bool(other)
+
+
+def give_up(session: Session, job_id: str, ending: Outcome, now: str) -> Outcome | None:
+    """End the attempt of a job that went with its process: what was written, or `None` if the job is forgotten.
+
+    A job whose row makes no sense fails, and does not hold up the others. Nothing is done if the job does not run.
+    """
+    rows = session.run(_FIND_ONE, [job_id])
+    if not rows:
+        return None
+    job = _Held(*rows[0])
+    fate = _decide(job, AttemptEnd(job_id, job.attempt, ending, now))
+    _write(session, [fate])
+    return fate.ending
+
+
+_END_PENDING: Final = transition(
+    f"""
+    UPDATE servicekit.jobs AS job SET
+        status = %(status)s, version = version + 1, waits_for = NULL,
+        finished_at = greatest(submitted_at, %(now)s::timestamptz),
+        cancel_requested_at = CASE WHEN %(ended_by)s = '{EndedBy.CANCEL.value}'
+                                   THEN greatest(submitted_at, %(now)s::timestamptz) ELSE cancel_requested_at END,
+        error = %(error)s, error_traceback = %(trace)s, ended_by = %(ended_by)s, artifact_id = %(artifact_id)s
+    WHERE job.id IN (SELECT jsonb_array_elements_text(%(rows)s::jsonb)) AND job.status = '{PENDING}'
+    """,
+    JobStatus.PENDING,
+)
+
+
+def end_jobs(session: Session, ending: Outcome, job_ids: list[str], now: str) -> list[str]:
+    """End jobs that are pending. Return which were."""
+    if not job_ids:
+        return []
+    keys.lock_those_of(session, job_ids)
+    values = {
+        "rows": rows_of(job_ids), "status": _TARGETS[ending.transition], "now": now, "error": ending.error,
+        "trace": ending.error_traceback, "ended_by": ending.ended_by.value, "artifact_id": ending.artifact_id,
+    }  # fmt: skip
+    return [job_id for job_id, _ in change(session, _END_PENDING, values)]
+
+
+_REPORT: Final = touch(
+    f"""
+    UPDATE servicekit.jobs AS job SET progress = value ->> 3, version = version + 1
+    FROM {ROWS} WHERE {_HOLDS} AND NOT job.is_deleted
+    """
+)
+_MARK: Final = touch(
+    f"""
+    UPDATE servicekit.jobs AS job SET cancel_requested_at = greatest(started_at, %(now)s::timestamptz),
+                                      version = version + 1
+    WHERE job.id = %(id)s AND job.status = '{RUNNING}' AND cancel_requested_at IS NULL AND NOT is_deleted
+    """
+)
+
+
+@for_all(Rank.REPORT)
+def report_progress(session: Session, reports: list[ProgressReport]) -> list[None]:
+    """Write how far attempts are."""
+    newest = {report[:2]: report.progress for report in reports}
+    rows = [[*claim, session.number, progress] for claim, progress in newest.items()]
+    change(session, _REPORT, {"rows": rows_of(rows)})
+    return [None] * len(reports)
+
+
+@for_each(Rank.CANCEL)
+def request_cancel(session: Session, request: JobRequest) -> JobRecord | None:
+    """Cancel a pending job, or mark a running one. `None` if only its status can be read."""
+    status = _find_status(session, request.id)
+    # Others change it meanwhile, but it does not go to and fro for long.
+    while status in move_of(Transition.CANCEL).sources and not _cancel(session, request, status):
+        status = _find_status(session, request.id)
+    try:
+        return get_record(session, request.for_record)
+    except RecordUnreadable:
+        if status.is_terminal:
+            raise
+        return None
+
+
+def _find_status(session: Session, job_id: str) -> JobStatus:
+    rows = session.run("SELECT status FROM servicekit.jobs WHERE id = %s AND NOT is_deleted", [job_id])
+    if not rows:
+        raise JobNotFound(job_id)
+    return read_status(job_id, rows[0][0])
+
+
+_IS_ASKED: Final = "SELECT 1 FROM servicekit.jobs WHERE id = %s AND cancel_requested_at IS NOT NULL"
+
+
+def _cancel(session: Session, request: JobRequest, status: JobStatus) -> bool:
+    """Cancel a job with this status. Return whether it has it still, or is canceled already."""
+    if status is JobStatus.PENDING:
+        return bool(end_jobs(session, CANCELED, [request.id], request.now))
+    return bool(change(session, _MARK, request._asdict()) or session.run(_IS_ASKED, [request.id]))
+
+
+@for_each(Rank.DELETE)
+def delete(session: Session, request: JobRequest) -> None:
+    """Delete a job, readable or not. A running one is hidden until its attempt has ended."""
+    is_done = False
+    while not is_done:  # others start and end it meanwhile, but not for long
+        if not session.run("SELECT 1 FROM servicekit.jobs WHERE id = %s AND NOT is_deleted", [request.id]):
+            raise JobNotFound(request.id)
+        is_hidden = change(session, HIDE_RUNNING, request._asdict())
+        is_done = bool(is_hidden or _remove(session, [request.id], are_hidden=False))
+    session.run(
+        "INSERT INTO servicekit.events (writer, job_id, version, is_transition, at) "
+        "VALUES (%s, %s, NULL, TRUE, %s::timestamptz)",
+        [session.number, *request],
+    )
+
+
+def remove(session: Session, job_ids: list[str]) -> None:
+    """Remove jobs that have ended, or were deleted while they ran and run no more."""
+    if job_ids:
+        _remove(session, job_ids, are_hidden=True)
+
+
+def _remove(session: Session, job_ids: list[str], *, are_hidden: bool) -> list[tuple[object, ...]]:
+    keys.lock_those_of(session, job_ids)
+    return change(session, REMOVE, {"rows": rows_of(job_ids), "are_hidden": are_hidden})
