@@ -1,0 +1,411 @@
+"""Who lives, by the server's clock, and what its time is."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from typing import Final
+
+import psycopg
+import pytest
+
+from servicekit.stores.durable.requests import NextMoment
+from servicekit.stores.durable.times import time_text
+from servicekit.stores.postgres import membership
+from servicekit.stores.postgres.leases import TERMS, Lease, Terms, find_machine, find_start, has_ended
+from servicekit.stores.postgres.membership import RegistrationRequest
+from servicekit.stores.postgres.server_time import ServerTime
+from servicekit.stores.postgres.session import Session
+from servicekit.testing.stores.fakes import ManualClock
+from tests.needs import needs
+
+pytestmark = needs("postgresql")
+
+ME: Final = 1
+OTHER: Final = 2
+
+
+class Uptime:
+    """Stands still until it is moved, but takes so long from one look to the next."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+        self.step = 0.0
+
+    def __call__(self) -> float:
+        self.seconds += self.step
+        return self.seconds
+
+
+@pytest.fixture
+def uptime() -> Uptime:
+    return Uptime()
+
+
+@pytest.fixture
+def session(postgres_url: str) -> Iterator[Session]:
+    with psycopg.connect(postgres_url, autocommit=True, options="-c timezone=UTC") as connection:
+        connection.execute("CREATE SCHEMA servicekit")
+        migration = files("servicekit.stores.postgres") / "migrations" / "0001_jobs.sql"
+        connection.execute(migration.read_bytes())
+        yield Session(connection)
+
+
+@pytest.fixture
+def lease(session: Session, uptime: Uptime) -> Lease:
+    assert register(session, ME) is not None
+    return new_lease(ME, uptime)
+
+
+def new_lease(number: int, uptime: Uptime) -> Lease:
+    lease = Lease(ServerTime(ManualClock(), uptime), TERMS, read_uptime=uptime)
+    lease.begin(number, uptime())
+    return lease
+
+
+def register(session: Session, number: int, pid: int | None = None, machine: str | None = None) -> int | None:
+    pid = os.getpid() if pid is None else pid
+    request = RegistrationRequest(number, f"host:{pid}", machine or find_machine(), pid, find_start(pid), "service")
+    (shard,) = membership.register.write(session, [request])
+    assert not isinstance(shard, Exception)
+    return shard
+
+
+def let_pass(session: Session, seconds: float, number: int = OTHER) -> None:
+    """The process has not renewed its lease for so long."""
+    session.run(
+        "UPDATE servicekit.processes SET renewed_at = clock_timestamp() - make_interval(secs => %s) WHERE number = %s",
+        [seconds, number],
+    )
+
+
+def mark_dead(session: Session, lease: Lease) -> list[int]:
+    (members,) = membership.mark_dead.write(session, [(lease.list_suspects(), TERMS)])
+    assert not isinstance(members, Exception)
+    return [member.id for member in members]
+
+
+def renew_for(session: Session, lease: Lease, uptime: Uptime, seconds: float) -> None:
+    """Let time pass with a renewal in time."""
+    for _ in range(round(seconds / TERMS.renewal)):
+        uptime.seconds += TERMS.renewal
+        assert lease.renew(session)
+
+
+def test_a_lease_counts_from_before_its_renewal_was_sent(session: Session, lease: Lease, uptime: Uptime) -> None:
+    uptime.seconds += 5
+    assert lease.held_seconds == TERMS.stop - 5
+    uptime.step = 2.0  # the server takes that long to answer
+    assert lease.renew(session)
+    uptime.step = 0
+    assert lease.held_seconds == TERMS.stop - 2
+    uptime.seconds += TERMS.stop
+    assert lease.held_seconds == 0
+    assert lease.renew(session)  # nobody has noticed
+    assert lease.held_seconds == TERMS.stop
+
+
+def test_a_process_that_is_marked_as_dead_renews_no_more(session: Session, lease: Lease, uptime: Uptime) -> None:
+    register(session, OTHER)
+    other = new_lease(OTHER, uptime)
+    renew_for(session, lease, uptime, TERMS.death)
+    let_pass(session, TERMS.death + 1)
+    assert lease.renew(session)
+    assert mark_dead(session, lease) == [OTHER]
+    assert not other.renew(session)
+    assert (other.is_lost, other.held_seconds) == (True, 0)
+    assert not other.renew(session)
+    assert register(session, OTHER) is None
+    assert lease.renew(session)
+    assert mark_dead(session, lease) == [OTHER]  # until its jobs are taken over
+
+
+def test_who_renews_just_before_it_would_be_marked_is_left_alone(
+    session: Session, lease: Lease, uptime: Uptime
+) -> None:
+    register(session, OTHER)
+    other = new_lease(OTHER, uptime)
+    renew_for(session, lease, uptime, TERMS.death)
+    let_pass(session, TERMS.death + 1)
+    assert lease.renew(session)
+    assert lease.list_suspects() == [(OTHER, False)]
+    assert other.renew(session)
+    assert mark_dead(session, lease) == []
+    assert other.renew(session)
+
+
+@pytest.mark.parametrize("seconds", [TERMS.gone - 0.5, TERMS.stop, TERMS.death - 0.5])
+def test_a_process_elsewhere_is_not_dead_before_its_lease_is_over(
+    session: Session, lease: Lease, uptime: Uptime, seconds: float
+) -> None:
+    renew_for(session, lease, uptime, TERMS.death)
+    register(session, OTHER, 1, "another machine")
+    let_pass(session, seconds)
+    assert lease.renew(session)
+    assert mark_dead(session, lease) == []
+    uptime.seconds += 1
+    assert [number for number, _ in lease.list_suspects()] == [OTHER] * (seconds + 1 > TERMS.death)
+
+
+def test_a_process_of_this_machine_is_dead_as_soon_as_what_it_left_has_ended(
+    session: Session, lease: Lease, uptime: Uptime
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        register(session, OTHER, process.pid)
+        let_pass(session, TERMS.gone + 1)
+        lease.look(session)
+        assert lease.list_suspects() == []  # it lives
+        let_pass(session, 0)
+        lease.look(session)
+        process.kill()
+    assert lease.list_suspects() == []
+    let_pass(session, TERMS.gone - 0.5)
+    lease.look(session)
+    assert lease.list_suspects() == []
+    uptime.seconds += 1
+    assert lease.list_suspects() == [(OTHER, True)]
+    assert mark_dead(session, lease) == []  # by the server's clock it is too early
+    let_pass(session, TERMS.gone + 0.1)
+    assert mark_dead(session, lease) == [OTHER]
+
+
+def test_a_process_that_has_ended_and_that_nobody_has_heard_of_is_gone() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        started = find_start(process.pid)
+        assert started
+        assert not has_ended(process.pid, started)
+        assert has_ended(process.pid, started - 1)  # its number was that of another process before
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert has_ended(process.pid, started)
+    assert has_ended(process.pid, started)
+
+
+def test_after_an_outage_a_process_gives_others_time_to_renew_their_leases(
+    session: Session, lease: Lease, uptime: Uptime
+) -> None:
+    register(session, OTHER, 1, "another machine")
+    renew_for(session, lease, uptime, 60)
+    uptime.seconds += 60
+    let_pass(session, 60)
+    for _ in range(round(TERMS.death / TERMS.renewal)):
+        assert lease.renew(session)
+        assert mark_dead(session, lease) == []
+        uptime.seconds += TERMS.renewal
+    assert lease.renew(session)
+    assert mark_dead(session, lease) == [OTHER]
+
+
+def test_a_process_that_has_just_come_judges_nobody_by_the_age_of_its_lease(
+    session: Session, lease: Lease, uptime: Uptime
+) -> None:
+    register(session, OTHER, 1, "another machine")
+    let_pass(session, 60)
+    assert lease.renew(session)
+    assert mark_dead(session, lease) == []
+    renew_for(session, lease, uptime, TERMS.death)
+    assert mark_dead(session, lease) == [OTHER]
+
+
+def test_a_server_that_is_down_takes_nobody_over(session: Session, lease: Lease, uptime: Uptime) -> None:
+    register(session, OTHER, 1, "another machine")
+    renew_for(session, lease, uptime, TERMS.death)
+    for _ in range(10):
+        uptime.seconds += 5
+        assert lease.held_seconds > 0
+        lease.note_down(uptime())
+    let_pass(session, 50)
+    let_pass(session, 50, ME)
+    assert lease.renew(session)
+    assert mark_dead(session, lease) == []  # the other one has not had a chance to renew its lease either
+
+
+def test_a_lost_lease_is_not_renewed_by_a_server_that_is_down(session: Session, lease: Lease, uptime: Uptime) -> None:
+    session.run("UPDATE servicekit.processes SET is_dead = true")
+    assert not lease.renew(session)
+    lease.note_down(uptime())
+    assert (lease.is_lost, lease.held_seconds) == (True, 0)
+
+
+def test_an_answer_that_comes_after_the_process_has_joined_anew_is_not_about_it(
+    session: Session, lease: Lease, uptime: Uptime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.run("UPDATE servicekit.processes SET is_dead = true")
+    run = session.run
+
+    def run_late(*asked: object) -> list[tuple[object, ...]]:
+        monkeypatch.undo()
+        rows = run(*asked)  # type: ignore[arg-type]
+        register(session, OTHER)
+        lease.begin(OTHER, uptime())
+        return rows
+
+    monkeypatch.setattr(session, "run", run_late)
+    assert not lease.renew(session)
+    assert (lease.is_lost, lease.held_seconds) == (False, TERMS.stop)
+    assert lease.renew(session)
+
+
+def test_the_next_moment_is_known_from_a_renewal_until_something_is_committed(
+    session: Session, lease: Lease, uptime: Uptime
+) -> None:
+    assert lease.find_next() is None
+    assert lease.renew(session)
+    assert lease.find_next() == NextMoment(None)
+    uptime.seconds += 1
+    lease.note_commit()
+    assert lease.find_next() is None
+    insert = "INSERT INTO servicekit.jobs (id, name, runner, max_restarts, submitted_at"
+    session.run(
+        f"{insert}, scheduled_at, waits_for) VALUES ('a', '', '', 0, now(), '2031-02-03 04:05:06.78+00', 'time')"
+    )
+    session.run(f"{insert}, expires_at) VALUES ('b', '', '', 0, now(), '2031-02-03 04:05:06+00')")
+    uptime.seconds += 1
+    assert lease.renew(session)
+    moment = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
+    assert lease.find_next() == NextMoment(time_text(moment))
+    session.run("DELETE FROM servicekit.jobs WHERE id = 'b'")
+    uptime.seconds += 1
+    lease.look(session)
+    assert lease.find_next() == NextMoment(time_text(moment + timedelta(milliseconds=780)))
+    uptime.seconds += TERMS.stop
+    assert lease.find_next() is None  # it is too old
+
+
+def test_a_process_knows_whether_it_is_alone(session: Session, lease: Lease) -> None:
+    assert not lease.is_alone  # it does not know yet
+    assert lease.renew(session)
+    assert lease.is_alone
+    register(session, OTHER)
+    assert lease.renew(session)
+    assert not lease.is_alone
+    session.run("UPDATE servicekit.processes SET is_dead = true WHERE number = %s", [OTHER])
+    assert lease.renew(session)
+    assert lease.is_alone
+
+
+def test_shards_are_used_again(session: Session) -> None:
+    assert [register(session, number) for number in (11, 12, 13, 12)] == [0, 1, 2, 1]
+    assert membership.leave.write(session, [12]) == [True]
+    assert [register(session, number) for number in (14, 15)] == [1, 3]
+    assert (session.number, session.shard) == (15, 3)
+
+
+def test_a_stranger_with_jobs_is_found(session: Session, lease: Lease) -> None:
+    insert = "INSERT INTO servicekit.jobs (id, name, runner, max_restarts, submitted_at, owner, status, finished_at)"
+    rows = [(ME, "running", None), (77, "running", None), (0, "pending", None), (78, "pending", None),
+            (79, "failed", datetime.now(UTC)), (77, "pending", None)]  # fmt: skip
+    for row in rows:
+        session.run(f"{insert} VALUES (gen_random_uuid()::text, '', '', 0, now(), %s, %s, %s)", row)
+    assert membership.list_strangers(session, 4) == [77, 78]
+    assert membership.list_strangers(session, 77) == [78]
+    assert membership.leave.write(session, [lease.number]) == [False]
+    assert [job.attempt for job in membership.list_running(session, ME)] == [0]
+
+
+def test_other_services_are_told(session: Session, lease: Lease) -> None:
+    assert membership.introduce.write(session, ["service"]) == [[]]
+    assert membership.introduce.write(session, ["other"]) == [["service"]]
+    assert membership.introduce.write(session, ["other"]) == [["service"]]
+
+
+class Server:
+    """Tells its time to machines, whose clocks and ways to it are what they are."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 5, 1, tzinfo=UTC)
+
+    def answer(self, time: ServerTime, uptime: Uptime, there: float, back: float) -> None:
+        sent_at = uptime()
+        self.let_pass(there, uptime)
+        told = self.now
+        self.let_pass(back, uptime)
+        time.take(told, sent_at, uptime())
+
+    def let_pass(self, seconds: float, *uptimes: Uptime) -> None:
+        self.now += timedelta(seconds=seconds)
+        for uptime in uptimes:
+            uptime.seconds += seconds
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def new_time() -> Callable[[Uptime], ServerTime]:
+    def new(uptime: Uptime) -> ServerTime:
+        clock = ManualClock()
+        clock.set_by(90 * uptime.seconds)
+        return ServerTime(clock, uptime)
+
+    return new
+
+
+def test_machines_whose_clocks_differ_agree(server: Server, new_time: Callable[[Uptime], ServerTime]) -> None:
+    one, other = Uptime(), Uptime()
+    other.seconds = 7.0
+    times = [new_time(one), new_time(other)]
+    for time, uptime in zip(times, (one, other), strict=True):
+        before = uptime.seconds
+        server.answer(time, uptime, 0.01, 0.01)
+        server.let_pass(0, one if uptime is other else other)
+        assert uptime.seconds > before
+    one.seconds += 0.02  # which has passed there as well
+    assert abs(times[0].now() - times[1].now()) < timedelta(microseconds=10)
+    server.let_pass(3_600, one, other)
+    assert [abs(time.now() - server.now) < timedelta(microseconds=10) for time in times] == [True, True]
+
+
+def test_the_shortest_round_trip_counts(
+    server: Server, uptime: Uptime, new_time: Callable[[Uptime], ServerTime]
+) -> None:
+    time = new_time(uptime)
+    server.answer(time, uptime, 0.9, 0.1)
+    assert abs(time.now() - server.now) < timedelta(seconds=0.5)
+    server.answer(time, uptime, 0.002, 0.002)
+    server.let_pass(2, uptime)
+    assert abs(time.now() - server.now) < timedelta(milliseconds=1)
+    server.answer(time, uptime, 0.1, 0.7)
+    assert abs(time.now() - server.now) < timedelta(milliseconds=1)
+
+
+def test_the_time_goes_on_and_not_back(
+    server: Server, uptime: Uptime, new_time: Callable[[Uptime], ServerTime]
+) -> None:
+    time = new_time(uptime)
+    server.answer(time, uptime, 0.0, 0.8)  # it is taken to be ahead
+    shown = [time.now()]
+    server.answer(time, uptime, 0.001, 0.001)
+    for _ in range(10):
+        shown.append(time.now())
+        server.let_pass(0.1, uptime)
+    assert shown == sorted(shown)
+    assert abs(time.now() - server.now) < timedelta(milliseconds=2)
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_somebody_who_sets_the_clock_of_the_server_is_noticed(
+    server: Server, uptime: Uptime, new_time: Callable[[Uptime], ServerTime], hours: int
+) -> None:
+    time = new_time(uptime)
+    server.answer(time, uptime, 0.001, 0.001)
+    time.now()
+    before = time.setting()
+    server.answer(time, uptime, 0.001, 0.003)
+    assert time.setting().is_like(before)
+    server.now += timedelta(hours=hours)
+    server.answer(time, uptime, 0.2, 0.001)
+    assert abs(time.now() - server.now) < timedelta(seconds=0.2)
+    seconds = time.setting().seconds_since(before)
+    assert seconds is not None
+    assert abs(seconds - hours * 3_600) < 1
+
+
+def test_leases_leave_time_between_the_end_of_attempts_and_their_next_start() -> None:
+    terms = Terms()
+    assert terms.renewal * 2 < terms.stop < terms.death - 1
+    assert terms.renewal < terms.gone < terms.death
