@@ -24,15 +24,15 @@ class MachineClock:
 
     def __init__(self, store_clock: FakeClock, error: timedelta) -> None:
         self._store_clock = store_clock
-        self._error = error
+        self.error = error
         self.monotonic = store_clock.monotonic
         self.sleep = store_clock.sleep
 
     def now(self) -> datetime:
-        return self._store_clock.now() + self._error
+        return self._store_clock.now() + self.error
 
     def setting(self) -> ClockSetting:
-        return ClockSetting("machine", 0.0)
+        return ClockSetting("machine", self.error.total_seconds())
 
 
 @pytest.fixture
@@ -41,13 +41,18 @@ def store_clock() -> FakeClock:
 
 
 @pytest.fixture(params=ERRORS, ids=["ahead", "behind"])
-async def scheduler(store_clock: FakeClock, request: pytest.FixtureRequest) -> AsyncIterator[Scheduler]:
+def machine_clock(store_clock: FakeClock, request: pytest.FixtureRequest) -> MachineClock:
+    return MachineClock(store_clock, request.param)
+
+
+@pytest.fixture
+async def scheduler(store_clock: FakeClock, machine_clock: MachineClock) -> AsyncIterator[Scheduler]:
     hub = EventHub()
     parts = SchedulerParts(
         store=MemoryStore(hub, store_clock, Retention()),
         hub=hub,
         runners={RunnerKind.COROUTINE: CoroutineRunner()},
-        clock=MachineClock(store_clock, request.param),
+        clock=machine_clock,
     )
     async with Scheduler(parts) as scheduler:
         yield scheduler
@@ -85,3 +90,19 @@ async def test_the_ticks_of_a_schedule_are_times_of_the_store(scheduler: Schedul
     assert [record.submitted_at for record in await scheduler.get_all_records()] == [began_at + MINUTE]
     await scheduler.schedules.pause("it")
     assert (await scheduler.schedules.resume("it")).next_at == began_at + 2 * MINUTE
+
+
+@pytest.mark.parametrize("days", [20_000, -20_000])
+async def test_somebody_who_sets_the_clock_of_a_machine_changes_no_schedule(
+    scheduler: Scheduler, machine_clock: MachineClock, store_clock: FakeClock, days: int
+) -> None:
+    began_at = store_clock.now()
+    await scheduler.schedules.add("it", Every(MINUTE, missed="all", overlap="allow"), noop)
+    await store_clock.advance(MINUTE)
+    await scheduler.close()
+    await store_clock.advance(3 * MINUTE)
+    machine_clock.error += timedelta(days=days)
+    async with scheduler:
+        await store_clock.advance(MINUTE)
+        times = [record.submitted_at for record in await scheduler.get_all_records()]
+    assert sorted(times) == [began_at + minutes * MINUTE for minutes in (1, 4, 4, 4, 5)]

@@ -46,7 +46,7 @@ from servicekit.jobs.retention import Retention
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState, judge_tick, options_of_tick
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import Claim, Submission, check_target, name_of
-from servicekit.ports import Clock, EventPublisher, JobSignals
+from servicekit.ports import Clock, ClockSetting, EventPublisher, JobSignals
 from servicekit.stores.process_name import name_of_process
 
 _DROPPED: Final = WrittenResult(None)
@@ -562,6 +562,9 @@ class SketchStore:
             kept.last_at, kept.last_job_id = tick, job_id
             self._wake()
         return fired
+
+    def clock_setting(self) -> ClockSetting:
+        return self._clock.setting()
 
     def _get_schedule(self, name: str) -> _KeptSchedule:
         if name not in self._schedules:

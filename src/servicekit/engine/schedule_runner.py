@@ -126,7 +126,7 @@ class ScheduleRunner:
 
     def _look_at_clock(self) -> timedelta | None:
         """By how much the clock was set since the last look; 0 if that is unknown; `None` if it was not set."""
-        setting, before = self._clock.setting(), self._setting
+        setting, before = self._schedules.clock_setting(), self._setting
         if setting.is_like(before):
             return None
         self._setting = setting

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Protocol
 
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
+from servicekit.ports.clock import ClockSetting
 
 
 class ScheduleStore(Protocol):
@@ -11,6 +12,10 @@ class ScheduleStore(Protocol):
 
     The engine computes the ticks, by `StoreLiveness.now`. The store keeps the next one, and decides who lets it pass.
     """
+
+    def clock_setting(self) -> ClockSetting:
+        """How the clock of that time is set now, so that ticks which it has jumped over do not count as missed."""
+        ...
 
     async def put_schedule(self, schedule: Schedule, next_at: datetime | None) -> None:
         """Keep a schedule, in the place of one of the same name. Its call is kept as it is now.

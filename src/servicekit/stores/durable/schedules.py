@@ -21,6 +21,7 @@ class DurableSchedules:
         self._schedules = session.statements.schedules
         self._max_pending = max_pending
         self._targets = Targets()
+        self.clock_setting = session.database.setting
 
     async def put_schedule(self, schedule: Schedule, next_at: datetime | None) -> None:
         await self._database.write(self._schedules.put, describe_schedule(schedule, next_at))

@@ -53,7 +53,7 @@ class KeptJobs:
         """The first uses of idempotency keys, by jobs that are kept."""
         self.changes = ChangeLog(self.now(), publisher.notify)
         self.note_change = self.changes.add
-        self._clock, self._setting = clock, clock.setting()
+        self.clock_setting, self._setting = clock.setting, clock.setting()
 
     def get(self, job_id: str) -> Job:
         """`JobNotFound` if there is none."""
@@ -75,7 +75,7 @@ class KeptJobs:
 
     def heed_clock(self) -> None:
         """If somebody has set the clock, move the ends of waits, so that each stays as long as it was."""
-        setting, before = self._clock.setting(), self._setting
+        setting, before = self.clock_setting(), self._setting
         if not setting.is_like(before):
             self._setting = setting
             self.pending.move(timedelta(seconds=setting.seconds_since(before) or 0))

@@ -15,6 +15,7 @@ class MemorySchedules:
     def __init__(self, kept: KeptJobs) -> None:
         self._kept = kept
         self._by_name: dict[str, KeptSchedule] = {}
+        self.clock_setting = kept.clock_setting
 
     async def put_schedule(self, schedule: Schedule, next_at: datetime | None) -> None:
         call = describe_call(_submission_of(schedule, ""))
