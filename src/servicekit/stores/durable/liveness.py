@@ -188,7 +188,9 @@ class DurableLiveness:
         is_last, all_taken, all_failed = False, 0, 0
         while not is_last:
             step = await self._database.write(operation, Departure(process, self._session.now_text()))
-            is_last, all_taken, all_failed = step.is_last, all_taken + step.taken, all_failed + len(step.failed)
+            # Where a step takes none, others take them, or their rows are about to change: the next rescue sees.
+            is_last = step.is_last or not step.taken
+            all_taken, all_failed = all_taken + step.taken, all_failed + len(step.failed)
             await self._session.tell_of_failures(step.failed)
             await asyncio.sleep(0)
         return all_taken, all_failed

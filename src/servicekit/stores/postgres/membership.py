@@ -7,12 +7,16 @@ process is struck off the list with the last step: whoever finds it there goes o
 import json
 from typing import Final, NamedTuple
 
-from servicekit.jobs.status import JobStatus
+from servicekit.jobs.endings import end_abandoned, end_process
+from servicekit.jobs.status import JobStatus, Transition
 from servicekit.stores.durable.operations import Rank, for_each
-from servicekit.stores.durable.requests import Member, OwnedJob
+from servicekit.stores.durable.requests import Departure, Member, OwnedJob, Step
 from servicekit.stores.postgres.leases import Terms
 from servicekit.stores.postgres.session import Session
+from servicekit.stores.postgres.writes import end_jobs, give_up
 
+# So many jobs of a process that has gone are taken over in one transaction.
+_STEP: Final = 500
 _PENDING: Final = JobStatus.PENDING.value
 _RUNNING: Final = JobStatus.RUNNING.value
 _IS_OWNED: Final = f"owner <> 0 AND finished_at IS NULL AND status IN ('{_PENDING}', '{_RUNNING}')"  # as in an index
@@ -99,6 +103,51 @@ def mark_dead(session: Session, suspicion: tuple[list[tuple[int, bool]], Terms])
     seconds = [[number, terms.gone if is_gone else terms.death] for number, is_gone in suspects]
     rows = session.run(_MARK_DEAD, [json.dumps(seconds)])
     return [Member(number, None, pid, name) for number, pid, name in rows]
+
+
+@for_each(Rank.RETIRE)
+def retire(session: Session, departure: Departure) -> Step:
+    """This process claims no more. End some of the pending jobs that only it could run."""
+    session.run("UPDATE servicekit.processes SET is_stopping = true WHERE number = %s", [departure.process])
+    failed = _end_waiting(session, departure, is_in_order=True)
+    return Step(len(failed) < _STEP, failed, len(failed))
+
+
+@for_each(Rank.TAKE_OVER)
+def take_over(session: Session, departure: Departure) -> Step:
+    """Take over some jobs of a process that is marked as dead, or is not on the list."""
+    session.run(_LOCK, [session.lock_number("rescue")])  # others look for the same jobs: let each take others
+    query = "SELECT is_dead, is_stopping FROM servicekit.processes WHERE number = %s"
+    is_dead, is_stopping = next(iter(session.run(query, [departure.process])), (True, False))
+    if not is_dead:  # a stranger that has joined meanwhile
+        return Step(True, [], 0)
+    failed = _end_waiting(session, departure, is_in_order=is_stopping)
+    fates = give_up(session, departure.process, _STEP, end_process(is_in_order=is_stopping), departure.now)
+    taken = len(failed) + len(fates)
+    failed += [job_id for job_id, fate in fates.items() if fate is not None and fate.transition is Transition.FAIL]
+    is_last = not _owns(session, departure.process)
+    if is_last:
+        _strike_off(session, departure.process)
+    return Step(is_last, failed, taken)
+
+
+# What was left to a process because others could not run it, not because only that one could.
+_HAND_BACK: Final = f"""
+    UPDATE servicekit.jobs SET owner = 0
+    WHERE owner = %s AND status = '{_PENDING}' AND {_IS_OWNED} AND target IS NOT NULL RETURNING id
+"""
+
+
+_WAITING: Final = f"""
+    SELECT id FROM servicekit.jobs WHERE owner = %s AND status = '{_PENDING}' AND {_IS_OWNED} ORDER BY id LIMIT %s
+"""
+
+
+def _end_waiting(session: Session, departure: Departure, *, is_in_order: bool) -> list[str]:
+    """End some of the pending jobs that only that process could run."""
+    session.is_ready |= bool(session.run(_HAND_BACK, [departure.process]))
+    waiting = [job_id for (job_id,) in session.run(_WAITING, [departure.process, _STEP])]
+    return end_jobs(session, end_abandoned(is_in_order=is_in_order), waiting, departure.now)
 
 
 @for_each(Rank.LEAVE)

@@ -63,8 +63,9 @@ _HELD: Final = """
     job.declined_by, job.options, job.scheduled_at, job.expires_at, job.waits_for, job.concurrency_key
 """
 _FIND_HELD: Final = f"SELECT place, {_HELD} FROM {ROWS} JOIN servicekit.jobs AS job ON {_HOLDS} FOR UPDATE OF job"
-_FIND_ONE: Final = (
-    f"SELECT 1, {_HELD} FROM servicekit.jobs AS job WHERE job.id = %s AND job.status = '{RUNNING}' FOR UPDATE"
+_FIND_OWNED: Final = (
+    f"SELECT 1, {_HELD} FROM servicekit.jobs AS job WHERE job.owner = %s AND job.owner <> 0 "
+    f"AND job.status = '{RUNNING}' AND job.finished_at IS NULL ORDER BY job.id LIMIT %s FOR UPDATE"
 )
 
 
@@ -262,18 +263,15 @@ def decline(session: Session, request: Decline) -> bool:
     return bool(other)
 
 
-def give_up(session: Session, job_id: str, ending: Outcome, now: str) -> Outcome | None:
-    """End the attempt of a job that went with its process: what was written, or `None` if the job is forgotten.
+def give_up(session: Session, owner: int, limit: int, ending: Outcome, now: str) -> dict[str, Outcome | None]:
+    """End attempts of a process that has gone. Return by job what was written, or `None` if the job is forgotten.
 
-    A job whose row makes no sense fails, and does not hold up the others. Nothing is done if the job does not run.
+    A job whose row makes no sense fails, and does not hold up the others.
     """
-    rows = session.run(_FIND_ONE, [job_id])
-    if not rows:
-        return None
-    job = _Held(*rows[0])
-    fate = _decide(job, AttemptEnd(job_id, job.attempt, ending, now))
-    _write(session, [fate])
-    return fate.ending
+    jobs = [_Held(*row) for row in session.run(_FIND_OWNED, [owner, limit])]
+    fates = [_decide(job, AttemptEnd(job.id, job.attempt, ending, now)) for job in jobs]
+    _write(session, fates)
+    return {fate.job.id: fate.ending for fate in fates}
 
 
 _END_PENDING: Final = transition(
