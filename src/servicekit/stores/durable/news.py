@@ -48,5 +48,9 @@ class News(NamedTuple):
     """Whether this process has made waiting jobs ready."""
     is_foreign: bool = False
     """Whether another process has committed. It may have freed a slot without an event."""
+    has_lines: bool = False
+    """Whether another process may have added lines to some log."""
+    unwanted: Sequence[str] = ()
+    """Jobs that other processes have asked to stop, or deleted."""
     is_late: bool = False
     """Whether the last look was so long ago that events since then may be gone."""

@@ -69,7 +69,9 @@ class CommitNotifier:
         # A commit of another process may have freed a slot that all processes share, without an event of ours.
         if news.others or news.is_foreign or news.is_ready:
             self.signals.wake()
-        if news.is_foreign:  # lines of a log make no event, so any job may have new ones
+        for job_id in news.unwanted:
+            self._cancel(job_id)
+        if news.has_lines:  # lines of a log make no event, so any job may have new ones
             self._publisher.notify_log(None)
         if news.is_change:
             self._publisher.notify()
@@ -82,8 +84,11 @@ class CommitNotifier:
         if row.is_last:
             self._local.forget(row.job_id)
         if row.is_unwanted:
-            # In the next turn of the loop: only then the worker has the claims that were answered in this one.
-            self._loop.call_soon(self.signals.cancel, row.job_id)
+            self._cancel(row.job_id)
+
+    def _cancel(self, job_id: str) -> None:
+        # In the next turn of the loop: only then the worker has the claims that were answered in this one.
+        self._loop.call_soon(self.signals.cancel, job_id)
 
     def _event(self, row: EventRow) -> JobEvent | None:
         """The event of a row; `None` for one whose job has been deleted since, which has an event of its own."""

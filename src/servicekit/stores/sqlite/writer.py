@@ -216,7 +216,12 @@ class Writer(FileThread):
         is_change, is_ready = after.position > before.position, after.readied > before.readied
         if is_foreign or is_change:
             self._active_at = time.monotonic()
-        self._report(News(answers, ours or (), is_change=is_change, is_ready=is_ready, is_foreign=is_foreign))
+        self._report(
+            News(
+                answers, ours or (),
+                is_change=is_change, is_ready=is_ready, is_foreign=is_foreign, has_lines=is_foreign,
+            )
+        )  # fmt: skip
 
     def _tell_of_others(self, up_to: int) -> None:
         assert self._seen is not None
