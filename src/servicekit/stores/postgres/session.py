@@ -49,6 +49,12 @@ class Session:
         self._prefix = "" if schema == DEFAULT_SCHEMA else f"{sql.Identifier(schema).as_string(None)}."
         self._texts: dict[str, str] = {}
 
+    def begin(self, number: int, shard: int) -> None:
+        """A transaction begins, of the process with this number. What the one before had to tell has been told."""
+        self.number, self.shard = number, shard
+        self.keys.clear()
+        self.is_changed = self.is_ready = False
+
     def run(self, statement: str, values: Values = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows. Times and JSON come as the server writes them, in UTC."""
         cursor = self.connection.execute(self.text_of(statement), values or None)

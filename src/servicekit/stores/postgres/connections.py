@@ -1,0 +1,206 @@
+"""Connections to the server, and its errors in plain words."""
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from servicekit.errors import StoreUnavailable
+from servicekit.stores.postgres.address import Address
+from servicekit.stores.postgres.session import Connection
+
+R = TypeVar("R")
+
+# A connection whose other end has gone without a word is found dead after some seconds: well before a lease runs out.
+# What the address says of these comes first.
+_DEFAULTS: Final = {
+    "connect_timeout": 3,
+    "keepalives_idle": 3,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5_000,
+}
+
+# Times are read as the server writes them. A claim with a LIMIT of an expression would be compiled each time (JIT).
+_SETTINGS: Final = {"timezone": "UTC", "datestyle": "ISO", "jit": "off"}
+
+_TLS: Final = "TLS"
+_NO_LIMITS: Final[Mapping[str, str]] = {}
+
+_AWAY: Final = "the server cannot be reached. It is tried again."
+_RESTARTING: Final = "the server is starting, or shutting down. It is tried again."
+_REASONS: Final = {
+    "08": _AWAY,
+    "28": "the server does not let this role in. Look at the role, its password and pg_hba.conf.",
+    "3D000": "the server has no such database. Create it (createdb), or correct the address.",
+    "3F000": "it has no such schema. Run `servicekit migrate URL` as its owner.",
+    "42P01": "a table is missing. Run `servicekit migrate URL` as the owner of the schema.",
+    "42703": "a column is missing. Run `servicekit migrate URL` as the owner of the schema.",
+    "42501": "this role lacks a permission. As the owner, grant it what the documentation lists.",
+    "25006": "the server can only be read: it is a standby. Add target_session_attrs=read-write to the address.",
+    "25P03": "the server has ended a transaction in which this process stood still. It is tried again.",
+    "40": "other processes change the same jobs at the same time. It is tried again.",
+    "53100": "the disk of the server is full. Make room on it; jobs that were accepted are kept.",
+    "53200": "the server is out of memory.",
+    "53300": "all connections of the server are in use. Each process needs three: raise max_connections.",
+    _TLS: "the server and this process do not agree on TLS. Look at sslmode and sslrootcert in the address.",
+    "53": "the server lacks resources.",
+    "54": "something is larger than the server can keep.",
+    "55P03": "another program holds its lock on the tables. It is tried again.",
+    "57014": "the server needed too long, and gave up. Look at its load, and for locks of other programs.",
+    "57P": _RESTARTING,
+    "58": "the server reports an error of its disk.",
+    "XX": "the server reports that its data is damaged. Look at its log.",
+}
+# When a connection is refused, libpq tells no code.
+_REFUSALS: Final = (
+    ("08001", r"refused|No such file or directory|reset by peer|closed the connection|timeout|timed out|no response|"
+              r"unreachable|No route|not translate host name|Name or service not known"),
+    ("28P01", r"password|authentication failed|pg_hba\.conf|role \"[^\"]*\" (does not exist|is not permitted)"),
+    ("53300", r"too many (clients|connections)|connection slots|no more connections allowed|max_client_conn"),
+    ("3D000", r"database \"[^\"]*\" does not exist|no such database"),
+    ("25006", r"session is (not )?read-only|server is (not )?in hot standby"),
+    ("57P03", r"is starting up|is shutting down|not yet accepting connections|in recovery mode"),
+    ("42501", r"permission denied"),
+    (_TLS, r"SSL|TLS|certificate"),
+)  # fmt: skip
+# What says that the connection, or its server, has gone.
+_LOST: Final = ("08", "57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04")
+_RETRYABLE: Final = ("40", "55P03")
+# No other call would fare better.
+_GENERAL: Final = (*_LOST, "28", "3D", "3F", "42P01", "42501", "25006", "53", "58", "57014", _TLS)
+# Nothing that passes while a caller waits.
+_LASTING: Final = ("28", "3D", "3F", "42P01", "42703", "42501", _TLS)
+
+
+class NoAnswer(psycopg.OperationalError):
+    """The server has not answered in time. What becomes of the statement is not known."""
+
+
+class _BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
+    answer_seconds: float | None = None
+    """How long to wait for the answer to one statement."""
+
+    def wait(self, gen: PQGen[R], *args: Any, **options: Any) -> R:
+        if self.answer_seconds is not None:
+            gen = _bounded(gen, self.answer_seconds)
+        return super().wait(gen, *args, **options)
+
+
+def _bounded(steps: PQGen[R], seconds: float) -> PQGen[R]:
+    """The same steps, given up after so long: a server that stands still keeps its connections open."""
+    deadline = time.monotonic() + seconds
+    try:
+        wanted = next(steps)
+        while True:
+            is_ready = yield wanted
+            if not is_ready and time.monotonic() > deadline:  # libpq is asked ten times a second
+                raise NoAnswer(f"the server has not answered for {seconds:g} seconds")
+            wanted = steps.send(is_ready)
+    except StopIteration as end:
+        answer: R = end.value
+        return answer
+
+
+def connect(
+    address: Address, *, purpose: str, limits: Mapping[str, str] = _NO_LIMITS, answer_seconds: float | None = None
+) -> Connection:
+    """A connection, for statements that are transactions of their own until one begins. `StoreUnavailable`.
+
+    `limits` are settings of the server that hold for all of them; behind a pooler see `set_locally`. `answer_seconds`
+    is how long to wait for the answer to one statement.
+    """
+    with translated_errors(address):
+        given = conninfo_to_dict(address.conninfo)
+        options = {name: value for name, value in _DEFAULTS.items() if name not in given}
+        connection = _BoundedConnection.connect(
+            make_conninfo(address.conninfo, **options), autocommit=True, application_name=f"servicekit {purpose}"
+        )
+        try:
+            connection.answer_seconds = answer_seconds
+            _set_up(connection, limits)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _set_up(connection: Connection, limits: Mapping[str, str]) -> None:
+    [(number,)] = connection.execute("SELECT pg_backend_pid()").fetchall()
+    # A pooler tells clients a number of its own. Behind it each transaction may go to another session of the server.
+    if number != connection.info.backend_pid:
+        connection.prepare_threshold = None
+    else:
+        connection.execute("; ".join(f"SET {name} = '{value}'" for name, value in {**_SETTINGS, **limits}.items()))
+
+
+def is_pooled(connection: Connection) -> bool:
+    """Whether there is a pooler in between, so that nothing can be set for longer than a transaction."""
+    return connection.prepare_threshold is None
+
+
+def set_locally(connection: Connection, limits: Mapping[str, str]) -> str:
+    """What each transaction has to begin with, where nothing can be set for longer; else nothing."""
+    if not is_pooled(connection):
+        return ""
+    return "".join(f"SET LOCAL {name} = '{value}'; " for name, value in {**_SETTINGS, **limits}.items())
+
+
+@contextmanager
+def translated_errors(address: Address) -> Iterator[None]:
+    """Turn errors of the server, and of the way to it, into `StoreUnavailable`, with what can be done about it."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise StoreUnavailable(address.location, _describe(error)) from error
+
+
+def code_of(error: object) -> str:
+    """The SQLSTATE of an error, or of that behind a `StoreUnavailable`; \"\" if it has none."""
+    if isinstance(error, StoreUnavailable):
+        error = error.__cause__
+    if not isinstance(error, psycopg.Error):
+        return ""
+    if error.sqlstate is None and isinstance(error, psycopg.OperationalError):
+        return next((code for code, words in _REFUSALS if re.search(words, str(error))), "08000")
+    return error.sqlstate or ""
+
+
+def is_lost(error: object) -> bool:
+    """Whether the connection has gone, or the server, and what was sent may have been done or not."""
+    return isinstance(error, psycopg.InterfaceError) or code_of(error).startswith(_LOST)
+
+
+def is_retryable(error: object) -> bool:
+    """Whether the same transaction may succeed at once."""
+    return code_of(error).startswith(_RETRYABLE)
+
+
+def is_locked(error: object) -> bool:
+    """Whether the only problem is a lock that another program holds."""
+    return code_of(error) == "55P03"
+
+
+def is_general(error: object) -> bool:
+    """Whether every other call would fail as well."""
+    return code_of(error).startswith(_GENERAL)
+
+
+def is_lasting(error: object) -> bool:
+    """Whether somebody has to do something before it can succeed."""
+    return code_of(error).startswith(_LASTING)
+
+
+def _describe(error: psycopg.Error) -> str:
+    code = code_of(error)
+    known = next((_REASONS[code[:length]] for length in (5, 3, 2) if code[:length] in _REASONS), None)
+    if error.sqlstate is None:  # libpq's own words name the host, which clients of the service need not know
+        return f"{known or _AWAY} [{code}]"
+    # Not the details: they can be values of jobs.
+    said = (error.diag.message_primary or "").rstrip(".")
+    return f"{known} [{code}: {said}]" if known else f"{said}. [{code}]"
