@@ -1,0 +1,257 @@
+"""The listener's thread: signs of life, and what other processes have done.
+
+    writer ── what a commit means for others ──▶ listener ── NOTIFY ──▶ listeners of other processes ──▶ event loop
+
+A notification is sent by a statement of its own after the commit, since one within a transaction makes all commits of
+the server wait for each other. It may come late, and it may be lost with a connection: it only says that it is time to
+look. What there is to see comes from the log of events, from the last position that was seen (`feed.py`).
+
+Behind a pooler that gives each transaction another session, LISTEN is accepted and nothing ever comes. So a listener
+first sends a notification to itself. Until it comes back, the listener looks at the log without being told to.
+"""
+
+import logging
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import reduce
+from typing import Final
+
+from psycopg import sql
+
+from servicekit.errors import StoreUnavailable
+from servicekit.jobs.backoff import Backoff, FailureLog
+from servicekit.ports import EventRelay
+from servicekit.stores.durable.news import LATE_SECONDS, News
+from servicekit.stores.postgres.address import Address
+from servicekit.stores.postgres.connections import connect, is_pooled, translated_errors
+from servicekit.stores.postgres.feed import PAGE, Mark, read_others
+from servicekit.stores.postgres.notices import NOTHING, Notice
+from servicekit.stores.postgres.registration import ProcessRegistration
+from servicekit.stores.postgres.session import Session
+
+# A sign of life that has taken so long is given up, and sent on another connection before the lease runs out.
+_ANSWER_SECONDS: Final = 2.5
+_PAUSE_SECONDS: Final = (0.05, 1.0)
+# How often a listener that is not told of commits looks for them.
+_POLL_SECONDS: Final = 0.25
+_IDLE_POLL_SECONDS: Final = 1.0
+# How soon to look again for events whose writers had not ended. Most transactions take a few milliseconds.
+_SETTLE_SECONDS: Final = (0.002, 0.05)
+# After a change another one is likely.
+_ACTIVE_SECONDS: Final = 2.0
+# So many followed jobs are named in a query. If there are more, the events of all jobs are read.
+_MOST_NAMED: Final = 1_000
+_STOP_SECONDS: Final = 1.0
+# A notification takes a millisecond.
+_HEARS_SECONDS: Final = 1.0
+# Who has come is on the list of processes at the next look but one.
+_COMPANY_SECONDS: Final = 10.0
+
+# Nothing is lost with it, and no commit waits for the disk because of it.
+_NOTIFY: Final = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
+
+_log = logging.getLogger("servicekit.stores")
+
+
+class Listener:
+    """Renews the lease, tells other processes of commits, and reports what those have done."""
+
+    def __init__(
+        self,
+        address: Address,
+        report: Callable[[News], None],
+        publisher: EventRelay,
+        registration: ProcessRegistration,
+    ) -> None:
+        self._address = address
+        self._report = report
+        self._publisher = publisher
+        self._registration = registration
+        self._failures = FailureLog(_log)
+        self._mark = Mark()
+        self.seen = 0
+        """Up to this position, all that others have done has been reported."""
+        self._hears = False
+        """Whether notifications arrive; else it has to look for changes by itself."""
+        self._listens_at = 0.0
+        self._heard: list[str] = []
+        self._lock = threading.Lock()
+        self._untold = NOTHING
+        self._is_stopping = False
+        self._bell, self._rope = os.pipe()
+        os.set_blocking(self._bell, False)
+        os.set_blocking(self._rope, False)
+        self._active_at = self._looked_at = self._renewed_at = float("-inf")
+        self._has_company_until = 0.0
+        self._settling = Backoff(*_SETTLE_SECONDS)
+        self._thread = threading.Thread(target=self._run, name="servicekit listener", daemon=True)
+
+    def begin(self, position: int) -> None:
+        """Start, and report what others do from this position on."""
+        if not self._thread.is_alive():
+            self.seen = self._mark.settled = position
+            self._thread.start()
+
+    def tell(self, notice: Notice) -> None:
+        """Tell other processes, if there are any."""
+        if notice == NOTHING:
+            return
+        with self._lock:
+            self._untold = self._untold.joined(notice)
+        self._wake()
+
+    def stop(self) -> None:
+        self._is_stopping = True
+        self._wake()
+        if self._thread.is_alive():
+            self._thread.join(_STOP_SECONDS)  # it may be waiting for a server that does not answer
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):  # it has been woken often enough
+            os.write(self._rope, b".")
+
+    def _run(self) -> None:
+        pauses = Backoff(*_PAUSE_SECONDS)
+        while not self._is_stopping:
+            try:
+                with translated_errors(self._address):
+                    self._serve(pauses)
+            except StoreUnavailable as error:
+                self._failures.warn("What other processes do is not seen. %s", error)
+            except Exception as error:  # a bug must not end the thread: the process would be taken for dead
+                self._failures.exception("What other processes do is not seen", error)
+            self._rest(pauses.next_seconds())
+
+    def _rest(self, seconds: float) -> None:
+        if not self._is_stopping:
+            select.select([self._bell], [], [], seconds)
+
+    def _serve(self, pauses: Backoff) -> None:
+        connection = connect(self._address, purpose="listener", answer_seconds=_ANSWER_SECONDS)
+        try:
+            session = Session(connection, self._address.schema)
+            self._listen(session)
+            while not self._is_stopping:
+                self._turn(session)
+                pauses.reset()
+                self._wait(session)
+        finally:
+            connection.close()
+
+    def _listen(self, session: Session) -> None:
+        channel = sql.Identifier(_channel(session))
+        session.connection.execute(sql.SQL("LISTEN {}").format(channel))
+        self._hears, self._listens_at, self._renewed_at = False, time.monotonic(), float("-inf")
+        hello = Notice(is_ready=True, is_new=True)
+        if is_pooled(session.connection):
+            # Another connection has to say it: in the answer to its own statement each one hears itself.
+            with connect(self._address, purpose="listener", answer_seconds=_ANSWER_SECONDS) as other:
+                self._notify(Session(other, self._address.schema), hello)
+        else:
+            self._notify(session, hello)
+            self._hears = bool(self._hear(session))
+
+    def _turn(self, session: Session) -> None:
+        """Do all that is due."""
+        session.begin(self._registration.number, self._registration.shard)
+        now = time.monotonic()
+        is_renewal = now - self._renewed_at >= self._registration.lease.terms.renewal
+        if is_renewal:
+            self._renewed_at = now
+            self._registration.lease.renew(session)
+        self._send(session)
+        heard, self._heard = self._heed(self._heard + self._hear(session)), []
+        if heard or is_renewal or self._mark.is_behind or now - self._looked_at >= self._pause_between_looks:
+            self._look(session)
+
+    def _send(self, session: Session) -> None:
+        with self._lock:
+            notice, self._untold = self._untold, NOTHING
+        if notice != NOTHING:
+            self._active_at = time.monotonic()
+            if not self.is_alone:
+                self._notify(session, notice)
+
+    def _notify(self, session: Session, notice: Notice) -> None:
+        session.run(_NOTIFY, [_channel(session), notice.write(self._registration.number)])
+
+    def _hear(self, session: Session) -> list[str]:
+        return [notify.payload for notify in session.connection.notifies(timeout=0)]
+
+    def _heed(self, payloads: list[str]) -> bool:
+        """Report what others say. Return whether they say something."""
+        notices = []
+        for payload in payloads:
+            with suppress(ValueError):  # another program may use the channel
+                number, notice = Notice.read(payload)
+                if number != self._registration.number:
+                    notices.append(notice)
+        if not notices:
+            return False
+        heard = reduce(Notice.joined, notices)
+        if heard.is_new:  # it has missed what was not told since nobody was there, and may not be on the list yet
+            self._has_company_until = time.monotonic() + _COMPANY_SECONDS
+            self.tell(Notice(is_change=True, is_ready=True, has_lines=True))
+        self._report(News(unwanted=heard.unwanted, is_foreign=heard.is_ready, has_lines=heard.has_lines))
+        return True
+
+    def _look(self, session: Session) -> None:
+        """Report what others have done since the last time, as far as nothing that comes before it can be missing."""
+        up_to = self._mark.advance(session)
+        is_change = up_to > self.seen
+        followed = list(self._publisher.followed)
+        named = followed if len(followed) <= _MOST_NAMED else None
+        while self.seen < up_to:
+            page = read_others(session, self.seen, up_to, named)
+            self._report(News(others=page, is_change=True))
+            self.seen = page[-1].position if len(page) == PAGE else up_to
+        now = time.monotonic()
+        if is_change:
+            self._active_at = now
+        if is_change and not self._hears:  # what made it may also have made jobs ready, or written lines
+            self._report(News(is_change=True, is_foreign=True, has_lines=True))
+        if now - self._looked_at > LATE_SECONDS and self._looked_at > 0:
+            self._report(News(is_late=True))
+        self._looked_at = now
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether notifications do not arrive: there is a pooler in between that gives each transaction a session."""
+        return 0 < self._listens_at < time.monotonic() - _HEARS_SECONDS and not self._hears
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is no other process to tell anything."""
+        return self._registration.lease.is_alone and time.monotonic() > self._has_company_until
+
+    @property
+    def _pause_between_looks(self) -> float:
+        if self._hears:
+            return self._registration.lease.terms.renewal
+        is_busy = self._publisher.has_readers or time.monotonic() - self._active_at < _ACTIVE_SECONDS
+        return _POLL_SECONDS if is_busy else _IDLE_POLL_SECONDS
+
+    def _wait(self, session: Session) -> None:
+        """Wait until there is something to do."""
+        if self._mark.is_behind:
+            pause = self._settling.next_seconds()
+        else:
+            self._settling.reset()
+            due_at = self._renewed_at + self._registration.lease.terms.renewal
+            due_at = min(due_at, self._looked_at + self._pause_between_looks)
+            pause = max(0.0, due_at - time.monotonic())
+        readable, _, _ = select.select([session.connection.fileno(), self._bell], [], [], pause)
+        if self._bell in readable:
+            with suppress(BlockingIOError):
+                os.read(self._bell, 1_024)
+        if session.connection.fileno() in readable:
+            self._heard = self._hear(session)
+            self._hears = self._hears or bool(self._heard)
+
+
+def _channel(session: Session) -> str:
+    return f"servicekit_{session.lock_number('notifications') & 0xFFFFFFFFFFFFFFFF:x}"
