@@ -1,0 +1,208 @@
+"""Reads of jobs. Each statement of the reader sees what was committed before it began."""
+
+import json
+from typing import Any, Final
+
+from servicekit.errors import JobNotFound, ResultDropped
+from servicekit.jobs.query import ChangePage, JobFilter, JobPage
+from servicekit.jobs.record import MAX_TRANSITIONS, JobRecord
+from servicekit.jobs.results import check_completed, read_result
+from servicekit.jobs.status import JobStatus
+from servicekit.jobs.submission import CallDescription
+from servicekit.stores.durable.records import RECORD_COLUMNS, read_changes, read_records, read_status
+from servicekit.stores.durable.requests import (
+    ChangesRequest,
+    CountRequest,
+    ListRequest,
+    TransitionsRequest,
+)
+from servicekit.stores.postgres.feed import settle
+from servicekit.stores.postgres.rows import get_record as get_record
+from servicekit.stores.postgres.rows import read_events
+from servicekit.stores.postgres.session import Session, to_text
+
+
+def check_exists(session: Session, job_id: str) -> None:
+    """`JobNotFound` if there is no such job."""
+    if not session.run("SELECT 1 FROM servicekit.jobs WHERE id = %s AND NOT is_deleted", [job_id]):
+        raise JobNotFound(job_id)
+
+
+def find_missing(session: Session, job_ids: list[str]) -> set[str]:
+    """Those of these ids that are not kept."""
+    query = (
+        "SELECT value FROM json_array_elements_text(%s::json) "
+        "WHERE NOT EXISTS (SELECT 1 FROM servicekit.jobs WHERE id = value AND NOT is_deleted)"
+    )
+    return {job_id for (job_id,) in session.run(query, [json.dumps(list(map(to_text, job_ids)))])}
+
+
+def find_by_key(session: Session, idempotency_key: str) -> str | None:
+    # A job that was deleted while it runs has no key any more.
+    rows = session.run("SELECT id FROM servicekit.jobs WHERE idempotency_key = %s", [idempotency_key])
+    return rows[0][0] if rows else None
+
+
+def find_old_call(session: Session, job_id: str) -> CallDescription | None:
+    """The call of a job, moved here, whose arguments an earlier version has written in its own way."""
+    query = (
+        "SELECT target, arguments FROM servicekit.jobs "
+        "WHERE id = %s AND target IS NOT NULL AND strpos(arguments, '\"typed\"') > 0"
+    )
+    rows = session.run(query, [job_id])
+    return CallDescription(*rows[0]) if rows else None
+
+
+def get_result(session: Session, job_id: str) -> object:
+    query = (
+        "SELECT status, error, job_id IS NOT NULL, value FROM servicekit.jobs "
+        "LEFT JOIN servicekit.results ON job_id = id WHERE id = %s AND NOT is_deleted"
+    )
+    rows = session.run(query, [job_id])
+    if not rows:
+        raise JobNotFound(job_id)
+    status_text, error, has_result, text = rows[0]
+    status = read_status(job_id, status_text)
+    check_completed(job_id, status, error)
+    if not has_result:
+        return None
+    if text is None:
+        raise ResultDropped(job_id, status)
+    try:
+        return read_result(text)
+    except ValueError as reason:  # Python reads no number of more than 4,300 digits
+        raise ResultDropped(job_id, status) from reason
+
+
+# The limit keeps the planner from another order of the two: it would read a whole table where it expects much.
+_EACH: Final = "LATERAL (SELECT *, {0} AS is_wanted FROM servicekit.jobs WHERE id = candidate AND {1} LIMIT 1) AS job"
+
+
+def list_records(session: Session, request: ListRequest) -> JobPage:
+    """One page, the newest jobs first, by the most selective index. The rest is a bounded search."""
+    wanted, limit, before, scan_limit, now = request
+    candidates, values = _candidates(wanted, before)
+    condition, more_values = _condition(wanted)
+    # One index answers one question, and then no more than the page is needed. It has to be searched for a second one.
+    questions = [wanted.parent, wanted.tag, wanted.name, wanted.statuses or None, wanted.search, wanted.search]
+    is_search = len([question for question in questions if question is not None]) + len(wanted.metadata) > 1
+    scan_limit = max(scan_limit, limit + 1) if is_search else limit + 1
+    # The last one that is looked at comes in any case: the next page begins behind it.
+    found = session.run(
+        f"SELECT {RECORD_COLUMNS}, is_wanted, place FROM "
+        f"(SELECT candidate, row_number() OVER (ORDER BY candidate DESC) AS place FROM ({candidates}) AS ids) AS ids "
+        f"CROSS JOIN {_EACH.format(condition, f'({condition} OR place = %(scan)s)')} "
+        "ORDER BY candidate DESC LIMIT %(limit)s",
+        {**values, **more_values, "scan": scan_limit, "limit": limit + 1},
+    )
+    rows = [row[:-2] for row in found if row[-2]]
+    records = read_records(rows[:limit], now)
+    if len(rows) > limit:
+        return JobPage(records, rows[limit - 1][0])
+    return JobPage(records, found[-1][0] if found and found[-1][-1] == scan_limit else None)
+
+
+def _candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, Any]]:
+    """A query for the ids that an index finds, the newest first, and the query's values."""
+    above = wanted.above_id if before is None else min(before, wanted.above_id)
+    values: dict[str, Any] = {"above": above, "lowest": wanted.lowest_id, "tag": wanted.tag, "name": wanted.name,
+                              "parent": wanted.parent}  # fmt: skip
+    by_id = "id < %(above)s AND id >= %(lowest)s AND NOT is_deleted ORDER BY id DESC LIMIT %(scan)s"
+    jobs = "SELECT id AS candidate FROM servicekit.jobs WHERE"
+    if wanted.parent is not None:
+        return f"{jobs} parent = %(parent)s AND {by_id}", values
+    # A job loses its metadata and its tags when it is deleted.
+    by_job_id = "job_id < %(above)s AND job_id >= %(lowest)s ORDER BY job_id DESC LIMIT %(scan)s"
+    ids = "SELECT job_id AS candidate FROM servicekit"
+    if wanted.metadata:
+        key, word = next(iter(wanted.metadata.items()))
+        query = f"{ids}.job_metadata WHERE key = %(key)s AND word = %(word)s AND {by_job_id}"
+        return query, {**values, "key": key, "word": word}
+    if wanted.tag is not None:
+        return f"{ids}.job_tags WHERE tag = %(tag)s AND {by_job_id}", values
+    if wanted.name is not None:
+        return f"{jobs} name = %(name)s AND {by_id}", values
+    if not wanted.statuses:
+        return f"{jobs} {by_id}", values
+    names = {f"status{number}": status.value for number, status in enumerate(sorted(wanted.statuses))}
+    ranges = [f"({jobs} status = %({name})s AND {by_id})" for name in names]
+    found = f"({' UNION ALL '.join(ranges)}) AS ids"
+    return f"SELECT candidate FROM {found} ORDER BY candidate DESC LIMIT %(scan)s", {**values, **names}
+
+
+_HAS_WORDS: Final = (
+    "NOT EXISTS (SELECT 1 FROM json_each_text(%(words)s::json) AS wanted WHERE NOT EXISTS "
+    "(SELECT 1 FROM servicekit.job_metadata WHERE key = wanted.key AND word = wanted.value AND job_id = jobs.id))"
+)
+
+
+def _condition(wanted: JobFilter) -> tuple[str, dict[str, Any]]:
+    conditions, values = ["TRUE"], dict[str, Any]()
+    if wanted.statuses:
+        conditions.append("status = ANY(%(statuses)s)")
+        values["statuses"] = [status.value for status in sorted(wanted.statuses)]
+    if wanted.name is not None:
+        conditions.append("name = %(name)s")
+    if wanted.tag is not None:
+        conditions.append("EXISTS (SELECT 1 FROM servicekit.job_tags WHERE tag = %(tag)s AND job_id = jobs.id)")
+    if wanted.metadata:
+        conditions.append(_HAS_WORDS)
+        values["words"] = json.dumps({to_text(key): to_text(word) for key, word in wanted.metadata.items()})
+    if wanted.search is not None:
+        conditions.append(f"({_contains('name')} OR {_contains('error')})")
+        values["search"] = wanted.search.encode("utf-8", "replace").decode()
+    return f"({' AND '.join(conditions)})", values
+
+
+def _contains(column: str) -> str:
+    """With this collation, ASCII letters alone have another case."""
+    return f'strpos(lower({column} COLLATE "C"), lower(%(search)s COLLATE "C")) > 0'
+
+
+def count_wanted(session: Session, request: CountRequest) -> dict[JobStatus, int]:
+    """How many of the newest jobs that an index finds pass the filter, by status."""
+    candidates, values = _candidates(request.wanted, None)
+    condition, more_values = _condition(request.wanted)
+    rows = session.run(
+        f"SELECT status, count(*) FROM ({candidates}) AS ids CROSS JOIN {_EACH.format('TRUE', condition)} "
+        "GROUP BY status",
+        {**values, **more_values, "scan": request.scan_limit},
+    )
+    return _counts(dict(rows))
+
+
+def list_transitions(session: Session, request: TransitionsRequest) -> list[JobRecord]:
+    events = (
+        "SELECT * FROM servicekit.events WHERE job_id = %s AND version > %s AND is_transition "
+        f"ORDER BY version DESC LIMIT {MAX_TRANSITIONS}"
+    )
+    changes = read_changes(read_events(session, events, request), None)
+    check_exists(session, request.id)  # afterwards: it may have been deleted just now
+    return [change.record for change in changes if change.record is not None]
+
+
+def list_changes(session: Session, request: ChangesRequest) -> ChangePage | None:
+    newest = settle(session)
+    events = "SELECT * FROM servicekit.events WHERE position > %s AND position <= %s ORDER BY position LIMIT %s"
+    page = read_events(session, events, [request.after, newest, request.limit])
+    # Afterwards: what was forgotten meanwhile is not in the page.
+    ((forgotten,),) = session.run("SELECT position FROM servicekit.forgotten")
+    if not forgotten <= request.after <= newest:
+        return None
+    last = {event.job_id: event for event in page}
+    changes = read_changes([event for event in page if last[event.job_id] is event], request.now)
+    is_last = len(page) < request.limit
+    return ChangePage(changes, newest if is_last else page[-1].position, is_last)
+
+
+def get_position(session: Session, _: None) -> int:
+    return settle(session)
+
+
+def count_by_status(session: Session, _: None) -> dict[JobStatus, int]:
+    query = "SELECT status, sum(jobs)::bigint FROM servicekit.counts GROUP BY status"
+    return _counts(dict(session.run(query)))
+
+
+def _counts(counts: dict[str, int]) -> dict[JobStatus, int]:
+    return {status: counts.get(status.value, 0) for status in JobStatus}
