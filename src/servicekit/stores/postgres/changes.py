@@ -17,6 +17,20 @@ RUNNING: Final = JobStatus.RUNNING.value
 ROWS: Final = "jsonb_array_elements(%(rows)s::jsonb) WITH ORDINALITY AS rows (value, place)"
 """Rows that are given as one JSON list: a parameter for each column would cost the client ten times as much."""
 
+
+def asked_for(guard: str) -> str:
+    """The end of a statement for the jobs of the rows, whose first value is the id, that fulfil the guard.
+
+    One job after the other is looked up by its id. A join would be planned for a table as large as it is at that time;
+    one that is new would be read whole, and go on to be when it has grown, since the plan is kept. The guard is in a
+    `coalesce`, so that no other index looks better than that of the ids.
+    """
+    return (
+        f"(SELECT value, place, job.id FROM {ROWS} CROSS JOIN LATERAL (SELECT id FROM servicekit.jobs "
+        f"WHERE id = value ->> 0 OFFSET 0) AS job) AS asked WHERE job.id = asked.id AND coalesce({guard}, FALSE)"
+    )
+
+
 _COUNTED: Final = f"CASE WHEN job.is_deleted AND job.status = '{RUNNING}' THEN 'deleted' ELSE job.status END"
 _EVENT: Final = (
     "version, status, attempt, at, started_at, scheduled_at, cancel_requested_at, progress, error, error_traceback"
@@ -54,7 +68,7 @@ def transition(
 
 def touch(update: str) -> str:
     """A statement that changes something else than the status. Of such events the newest is enough."""
-    forgotten = _forget("events", "events.version = changed.version - 1 AND NOT events.is_transition")
+    forgotten = _forget("events", "version = changed.version - 1 AND NOT is_transition")
     return _build(
         f"{update} RETURNING {_CHANGED}", _log(is_transition=False), forgotten, answer="SELECT id, NULL FROM changed"
     )
@@ -84,8 +98,12 @@ def _count(changes: str) -> str:
 
 
 def _forget(table: str, condition: str = "TRUE") -> str:
-    """A part that removes what a table has of these jobs."""
-    return f"no_{table} AS (DELETE FROM servicekit.{table} USING changed WHERE job_id = changed.id AND {condition})"
+    """A part that removes what a table has of these jobs. Its rows are looked up job by job: see `asked_for`."""
+    found = f"SELECT ctid FROM servicekit.{table} WHERE job_id = changed.id AND {condition} OFFSET 0"
+    return (
+        f"no_{table} AS (DELETE FROM servicekit.{table} WHERE ctid = ANY (ARRAY("
+        f"SELECT found.ctid FROM changed CROSS JOIN LATERAL ({found}) AS found)))"
+    )
 
 
 _FOUND: Final = ", ".join(map(_forget, ("job_tags", "job_metadata")))
@@ -99,14 +117,14 @@ HIDE_RUNNING: Final = _build(
 )
 """Hides a running job until its attempt has ended. It keeps the slot of its key until then."""
 
+_IS_OVER: Final = f"(NOT job.is_deleted AND job.status <> '{RUNNING}' OR job.is_deleted AND %(are_hidden)s)"
 REMOVE: Final = _build(
-    "DELETE FROM servicekit.jobs AS job WHERE job.id IN (SELECT jsonb_array_elements_text(%(rows)s::jsonb)) "
-    f"AND (NOT job.is_deleted AND job.status <> '{RUNNING}' OR job.is_deleted AND %(are_hidden)s) RETURNING job.id, "
+    f"DELETE FROM servicekit.jobs AS job USING {asked_for(_IS_OVER)} RETURNING job.id, "
     f"job.queue, CASE WHEN job.finished_at IS NULL THEN job.concurrency_key END AS concurrency_key, "
     f"{_COUNTED} AS before",
     _count(_OUT),
     _FOUND,
-    _forget("events", "events.version IS NOT NULL"),
+    _forget("events", "version IS NOT NULL"),
     _forget("results"),
     _forget("logs"),
 )

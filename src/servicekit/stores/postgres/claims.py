@@ -37,7 +37,7 @@ _PLACES: Final = f"""
             SELECT name AS queue, served, owner, runner FROM process CROSS JOIN servicekit.queues
             CROSS JOIN unnest(ARRAY[0, number]) AS owner
             CROSS JOIN jsonb_array_elements_text(%(runners)s::jsonb) AS runner WHERE NOT is_paused
-        ) AS line WHERE EXISTS (SELECT 1 FROM {_IN_LINE})
+        ) AS line CROSS JOIN LATERAL (SELECT FROM {_IN_LINE} LIMIT 1) AS first
     ), rivals AS MATERIALIZED (
         SELECT count(DISTINCT queue) > 1 AS are_there FROM lines
     ), open AS MATERIALIZED (
@@ -56,21 +56,22 @@ _PLACES: Final = f"""
             FROM (SELECT * FROM open JOIN lines USING (queue, served)) AS line
             CROSS JOIN LATERAL (SELECT priority, turn, id FROM {_IN_LINE} {_IN_TURN} LIMIT room) AS ready
         ) AS found WHERE place < room ORDER BY running + place, place, served, queue LIMIT {_MOST}
-    ), taken AS MATERIALIZED (
-        SELECT line.queue, served, running, job.id FROM (
-            SELECT queue, owner, runner, served, running, count(*) AS jobs FROM places GROUP BY 1, 2, 3, 4, 5
-        ) AS line CROSS JOIN LATERAL (SELECT id FROM {_IN_LINE} {_IN_TURN} LIMIT jobs FOR UPDATE SKIP LOCKED) AS job
     ),
+"""
+_TAKEN: Final = f"""
+    SELECT line.queue, served, running, job.id FROM (
+        SELECT queue, owner, runner, served, running, count(*) AS jobs FROM places GROUP BY 1, 2, 3, 4, 5
+    ) AS line CROSS JOIN LATERAL (SELECT id FROM {_IN_LINE} {_IN_TURN} LIMIT jobs FOR UPDATE SKIP LOCKED) AS job
 """
 # Queues that another process is just serving are passed over: it would have to be waited for.
 _SERVED: Final = """
     serving AS MATERIALIZED (
         SELECT name FROM servicekit.queues
-        WHERE (SELECT are_there FROM rivals) AND name IN (SELECT queue FROM taken) FOR UPDATE SKIP LOCKED
+        WHERE (SELECT are_there FROM rivals) AND name IN (SELECT queue FROM changed) FOR UPDATE SKIP LOCKED
     ), served AS (
         UPDATE servicekit.queues SET served = (SELECT max(served) FROM servicekit.queues) + last.place FROM (
             SELECT queue, row_number() OVER (ORDER BY running + count(*), count(*), served, queue) AS place
-            FROM taken GROUP BY queue, running, served
+            FROM changed GROUP BY queue, running, served
         ) AS last WHERE name = last.queue AND name IN (SELECT name FROM serving)
     )
 """
@@ -85,7 +86,7 @@ _CLAIM: Final = transition(
     UPDATE servicekit.jobs AS job SET
         status = '{RUNNING}', version = version + 1, attempt = attempt + 1, owner = %(number)s::bigint,
         process = %(process)s, started_at = greatest(submitted_at, %(now)s::timestamptz)
-    FROM taken WHERE job.id = taken.id
+    FROM ({_TAKEN}) AS taken WHERE job.id = taken.id
     """,
     JobStatus.PENDING,
     _SERVED,

@@ -41,6 +41,8 @@ class Session:
         """Whether this transaction has written events."""
         self.is_ready = False
         """Whether this transaction has made waiting jobs ready."""
+        self.is_unsure = False
+        """Whether the calls of this transaction may have been written already: the answer to a commit was lost."""
         self.looked_at = 0.0
         """When a claim has last looked at all jobs that are ready, by the monotonic clock: see `claims.py`."""
         self.passed_on_at = 0.0

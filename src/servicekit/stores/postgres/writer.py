@@ -54,6 +54,9 @@ _LIMITS: Final = {
     "lock_timeout": "3s",
     "idle_in_transaction_session_timeout": "3s",
     "synchronous_commit": "on",  # what is acknowledged survives, whatever the database or the role has set
+    # A plan is kept for as long as the connection. One that reads a table whole is cheap only while that is new.
+    **dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_bitmapscan"), "off"),
+    "enable_material": "off",
 }
 # In this order: who takes a position holds the lock, and who wants to know its own events knows where they begin.
 _BEGIN: Final = """
@@ -205,6 +208,7 @@ class Writer(ServerThread):
     def _begin(self, session: Session) -> int:
         """Begin a transaction. Return the position after which its events come."""
         session.begin(self._registration.number, self._registration.shard)
+        session.is_unsure = self._is_unsure
         settings = set_locally(session.connection, self.limits)
         statement = _BEGIN.format(settings=settings, lock=session.lock_number(PURPOSE))
         cursor = session.connection.execute(session.text_of(statement), prepare=False)

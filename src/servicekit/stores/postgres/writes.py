@@ -25,6 +25,7 @@ from servicekit.stores.postgres.changes import (
     REMOVE,
     ROWS,
     RUNNING,
+    asked_for,
     change,
     rows_of,
     touch,
@@ -37,15 +38,14 @@ _TARGETS: Final = {each: move_of(each).target.value for each in Transition}
 
 # What counts is the attempt of that owner alone: others may have taken its job over.
 _HOLDS: Final = (
-    "job.id = value ->> 0 AND job.attempt = (value ->> 1)::integer AND job.owner = (value ->> 2)::bigint "
-    f"AND job.status = '{RUNNING}'"
+    f"job.attempt = (value ->> 1)::integer AND job.owner = (value ->> 2)::bigint AND job.status = '{RUNNING}'"
 )
 _END: Final = transition(
     f"""
     UPDATE servicekit.jobs AS job SET
         status = value ->> 3, version = version + 1, finished_at = greatest(started_at, (value ->> 4)::timestamptz),
         error = value ->> 5, error_traceback = value ->> 6, ended_by = value ->> 7, artifact_id = value ->> 8
-    FROM {ROWS} WHERE {_HOLDS} AND NOT job.is_deleted
+    FROM {asked_for(f"{_HOLDS} AND NOT job.is_deleted")}
     """,
     JobStatus.RUNNING,
     """
@@ -62,7 +62,11 @@ _HELD: Final = """
     job.max_restarts, job.attempt - job.spared - job.failures, job.started_at, job.process, job.attempts,
     job.declined_by, job.options, job.scheduled_at, job.expires_at, job.waits_for, job.concurrency_key
 """
-_FIND_HELD: Final = f"SELECT place, {_HELD} FROM {ROWS} JOIN servicekit.jobs AS job ON {_HOLDS} FOR UPDATE OF job"
+_FIND_HELD: Final = f"""
+    SELECT place, job.* FROM {ROWS} CROSS JOIN LATERAL (
+        SELECT {_HELD} FROM servicekit.jobs AS job WHERE job.id = value ->> 0 AND {_HOLDS} FOR UPDATE
+    ) AS job
+"""
 _FIND_OWNED: Final = (
     f"SELECT 1, {_HELD} FROM servicekit.jobs AS job WHERE job.owner = %s AND job.owner <> 0 "
     f"AND job.status = '{RUNNING}' AND job.finished_at IS NULL ORDER BY job.id LIMIT %s FOR UPDATE"
@@ -123,6 +127,8 @@ def end_attempts(session: Session, ends: list[AttemptEnd]) -> list[Transition | 
         decided = {others[index]: _decide(job, ends[others[index]]) for index, job in held.items()}
         _write(session, decided.values())
         fates |= {place: fate.ending.transition for place, fate in decided.items() if fate.ending is not None}
+        if session.is_unsure:
+            fates |= _find_written(session, {place: ends[place] for place in others if place not in decided})
     return [fates.get(place) for place in range(len(ends))]
 
 
@@ -140,6 +146,23 @@ def _row_of_end(end: AttemptEnd, owner: int, ending: Outcome) -> list[object]:
 def _end(session: Session, rows: list[list[object]]) -> list[int]:
     """Write how attempts ended, if they still run their jobs. Return which do, by index."""
     return [place - 1 for place, _ in change(session, _END, {"rows": rows_of(rows)})] if rows else []
+
+
+_FIND_WRITTEN: Final = f"""
+    SELECT place FROM {ROWS} CROSS JOIN LATERAL (
+        SELECT finished_at, owner, started_at FROM servicekit.jobs
+        WHERE id = value ->> 0 AND attempt = (value ->> 1)::integer AND status = value ->> 3
+    ) AS job WHERE finished_at IS NULL OR (
+        owner = (value ->> 2)::bigint AND finished_at = greatest(started_at, (value ->> 4)::timestamptz)
+    )
+"""
+
+
+def _find_written(session: Session, ends: dict[int, AttemptEnd]) -> dict[int, Transition]:
+    """Those ends that were written by a transaction of whose commit nothing was heard."""
+    places, rows = list(ends), [_row_of_end(end, session.number, end.ending) for end in ends.values()]
+    written = [places[place - 1] for (place,) in session.run(_FIND_WRITTEN, {"rows": rows_of(rows)})]
+    return {place: ends[place].ending.transition for place in written}
 
 
 class _Fate(NamedTuple):
@@ -170,7 +193,7 @@ def _write(session: Session, fates: Collection[_Fate]) -> None:
     # Of a job that is tried again and again the newest changes of status are kept.
     many = [fate.job.id for fate in returned if fate.job.attempt >= MAX_PAST_ATTEMPTS]
     if many:
-        session.run(_CUT, {"rows": rows_of(many)})
+        session.run(_CUT, {"rows": rows_of([[job_id] for job_id in many])})
 
 
 _RETURN: Final = transition(
@@ -181,15 +204,19 @@ _RETURN: Final = transition(
         failures = failures + (value ->> 3)::integer, attempts = value ->> 4, declined_by = value ->> 5,
         scheduled_at = (value ->> 6)::timestamptz, expires_at = (value ->> 7)::timestamptz, waits_for = value ->> 8,
         turn = CASE WHEN (value ->> 9)::boolean THEN nextval('servicekit.turns') ELSE turn END
-    FROM {ROWS} WHERE job.id = value ->> 0 AND job.status = '{RUNNING}'
+    FROM {asked_for(f"job.status = '{RUNNING}'")}
     """,
     JobStatus.RUNNING,
 )
 _CUT: Final = f"""
-    DELETE FROM servicekit.events USING {ROWS} WHERE job_id = value #>> '{{}}' AND version <= (
-        SELECT version FROM servicekit.events WHERE job_id = value #>> '{{}}' AND is_transition
-        ORDER BY version DESC LIMIT 1 OFFSET {MAX_TRANSITIONS}
-    )
+    DELETE FROM servicekit.events WHERE ctid = ANY (ARRAY(
+        SELECT old.ctid FROM {ROWS} CROSS JOIN LATERAL (
+            SELECT ctid FROM servicekit.events WHERE job_id = value ->> 0 AND version <= (
+                SELECT version FROM servicekit.events WHERE job_id = value ->> 0 AND is_transition
+                ORDER BY version DESC LIMIT 1 OFFSET {MAX_TRANSITIONS}
+            ) OFFSET 0
+        ) AS old
+    ))
 """
 
 
@@ -282,7 +309,7 @@ _END_PENDING: Final = transition(
         cancel_requested_at = CASE WHEN %(ended_by)s = '{EndedBy.CANCEL.value}'
                                    THEN greatest(submitted_at, %(now)s::timestamptz) ELSE cancel_requested_at END,
         error = %(error)s, error_traceback = %(trace)s, ended_by = %(ended_by)s, artifact_id = %(artifact_id)s
-    WHERE job.id IN (SELECT jsonb_array_elements_text(%(rows)s::jsonb)) AND job.status = '{PENDING}'
+    FROM {asked_for(f"job.status = '{PENDING}'")}
     """,
     JobStatus.PENDING,
 )
@@ -293,8 +320,9 @@ def end_jobs(session: Session, ending: Outcome, job_ids: list[str], now: str) ->
     if not job_ids:
         return []
     keys.lock_those_of(session, job_ids)
+    rows = rows_of([[job_id] for job_id in job_ids])
     values = {
-        "rows": rows_of(job_ids), "status": _TARGETS[ending.transition], "now": now, "error": ending.error,
+        "rows": rows, "status": _TARGETS[ending.transition], "now": now, "error": ending.error,
         "trace": ending.error_traceback, "ended_by": ending.ended_by.value, "artifact_id": ending.artifact_id,
     }  # fmt: skip
     return [job_id for job_id, _ in change(session, _END_PENDING, values)]
@@ -303,7 +331,7 @@ def end_jobs(session: Session, ending: Outcome, job_ids: list[str], now: str) ->
 _REPORT: Final = touch(
     f"""
     UPDATE servicekit.jobs AS job SET progress = value ->> 3, version = version + 1
-    FROM {ROWS} WHERE {_HOLDS} AND NOT job.is_deleted
+    FROM {asked_for(f"{_HOLDS} AND NOT job.is_deleted")}
     """
 )
 _MARK: Final = touch(
@@ -380,4 +408,4 @@ def remove(session: Session, job_ids: list[str]) -> None:
 
 def _remove(session: Session, job_ids: list[str], *, are_hidden: bool) -> list[tuple[object, ...]]:
     keys.lock_those_of(session, job_ids)
-    return change(session, REMOVE, {"rows": rows_of(job_ids), "are_hidden": are_hidden})
+    return change(session, REMOVE, {"rows": rows_of([[job_id] for job_id in job_ids]), "are_hidden": are_hidden})
