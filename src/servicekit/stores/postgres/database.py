@@ -1,0 +1,93 @@
+"""The database of jobs as a `Database`: three threads with a connection each, and the registration of this process."""
+
+import asyncio
+from collections.abc import Callable
+from threading import Lock
+from typing import NoReturn, TypeVar
+
+from servicekit.errors import StoreUnavailable
+from servicekit.ports import EventRelay
+from servicekit.stores.durable.database import Query
+from servicekit.stores.durable.news import News
+from servicekit.stores.durable.operations import Operation
+from servicekit.stores.postgres import schema
+from servicekit.stores.postgres.address import Address
+from servicekit.stores.postgres.connections import is_locked
+from servicekit.stores.postgres.leases import Lease
+from servicekit.stores.postgres.listener import Listener
+from servicekit.stores.postgres.reader import Reader
+from servicekit.stores.postgres.registration import ProcessRegistration
+from servicekit.stores.postgres.server_time import ServerTime
+from servicekit.stores.postgres.writer import Writer
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+class PostgresDatabase:
+    """A `Database` on a server, for the service of this name."""
+
+    def __init__(self, address: Address, publisher: EventRelay, time: ServerTime, service: str | None) -> None:
+        self._address = address
+        self._publisher = publisher
+        self._service = service
+        self._time = time
+        self.now = time.now
+        self.setting = time.setting
+        self.location = address.location
+        self.registration = ProcessRegistration(Lease(time), service)
+        self.writer: Writer | None = None
+        self.reader: Reader | None = None
+        self.listener: Listener | None = None
+
+    def start(self, report: Callable[[News], None]) -> None:
+        prepare = Preparation(self._address)
+        self.listener = Listener(self._address, report, self._publisher, self.registration)
+        self.writer = Writer(self._address, report, self._publisher, self.registration, self.listener, prepare)
+        self.reader = Reader(self._address, prepare)
+
+    def stop(self) -> None:
+        for thread in (self.writer, self.reader, self.listener):
+            if thread is not None:
+                thread.stop()
+        self.writer = self.reader = self.listener = None
+
+    def forget_parent(self) -> None:
+        """In a forked child: the parent's connections are its own, and closing them is not the child's business."""
+        self._inherited = (self.writer, self.reader, self.listener)
+        self.registration = ProcessRegistration(Lease(self._time), self._service)
+        self.writer = self.reader = self.listener = None
+
+    def write(self, operation: Operation[A, R], argument: A) -> "asyncio.Future[R]":
+        return (self.writer or self._refuse()).ask(operation, argument)
+
+    def read(self, query: Query[A, R], argument: A) -> "asyncio.Future[R]":
+        return (self.reader or self._refuse()).ask(query, argument)
+
+    def _refuse(self) -> NoReturn:
+        raise StoreUnavailable(self.location, "it is closed.")
+
+    def hurry(self) -> None:
+        if self.writer is not None:
+            self.writer.hurry()
+
+    def find_trouble(self) -> str | None:
+        return None if self.writer is None else self.writer.find_trouble()
+
+    def is_busy(self, error: StoreUnavailable) -> bool:
+        return is_locked(error)
+
+
+class Preparation:
+    """Brings the schema up to date, or checks it, before the first connection is used."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._lock = Lock()
+        self._is_done = False
+
+    def __call__(self) -> None:
+        with self._lock:
+            if not self._is_done:
+                schema.prepare(self._address)
+                self._is_done = True
