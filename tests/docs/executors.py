@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 
 from tests.docs.browser import TRIES, Browser
+from tests.docs.databases import Database
 from tests.docs.expected import check_json, check_text, pattern_of
 from tests.docs.pages import ROOT, Block
 from tests.docs.proxies import run_apache, run_nginx
@@ -35,9 +36,17 @@ _PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH"
 class Scene:
     """Where the blocks of one section run: the files of their page, the service they talk to, the shell's variables."""
 
-    def __init__(self, folder: Path, scratch: Path, services: Callable[[str], Service], browser: Browser) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        scratch: Path,
+        services: Callable[[str], Service],
+        browser: Browser,
+        database: Database | None = None,
+    ) -> None:
         self.folder = folder
         self.browser = browser
+        self.database = database
         self.output: str | None = None
         self._scratch = scratch
         self._services = services
@@ -48,9 +57,10 @@ class Scene:
 
     def text_of(self, block: Block) -> str:
         """The block, with the address where its service really is: it runs if the block needs it, or its file."""
+        text = block.text if self.database is None else self.database.show(block.text)
         if block.service is None or not any(name in block.text for name in (PRINTED_ADDRESS, "sqlite3 jobs.db")):
-            return block.text
-        return block.text.replace(PRINTED_ADDRESS, f"127.0.0.1:{self.service_of(block).port}")
+            return text
+        return text.replace(PRINTED_ADDRESS, f"127.0.0.1:{self.service_of(block).port}")
 
     def submit(self, block: Block) -> str:
         """Post the job that the block's note asks for, and return its id."""
@@ -151,7 +161,9 @@ def _type(block: Block, scene: Scene) -> str:
     variables = scene.folder / "variables.sh"
     names = re.findall(r"^([A-Z_]+)=", block.text, flags=re.MULTILINE)
     script = f"{scene.text_of(block)}\n" + "".join(f"declare -p {name} >> {variables}\n" for name in names)
-    return _bash(f"touch {variables}; . {variables}\n{script}", scene.folder)
+    programs = "" if scene.database is None else f"PATH=$PATH:{scene.database.programs}\n"
+    output = _bash(f"touch {variables}; . {variables}\n{programs}{script}", scene.folder)
+    return output if scene.database is None else scene.database.hide(output)
 
 
 def _bash(script: str, folder: Path) -> str:
@@ -175,6 +187,8 @@ def _serve(block: Block, _following: Block | None, scene: Scene) -> None:
     # What fastapi, gunicorn and uvicorn take for --port 0.
     gunicorn = "--bind 127.0.0.1:0"  # with PORT alone it would listen on every address
     environment = {"PATH": _PATH, "PORT": "0", "UVICORN_PORT": "0", "GUNICORN_CMD_ARGS": gunicorn}
+    if scene.database is not None:
+        environment["SERVICEKIT_JOBS_URL"] = scene.database.url
     command = shlex.split(block.text)
     command[0] = shutil.which(command[0], path=_PATH) or command[0]
     with run_command(command, cwd=scene.folder, environment=environment) as server:

@@ -13,6 +13,8 @@ What a test must know of a block and a reader need not stands in HTML comments b
                       before a page, only post it
     shows: TEXT       what the page or component shows in the end
     drawing: MODULE   a drawing that stands in the docstring of this module
+    postgres: empty   from here to the end of the page, each section has a PostgreSQL server at `db.example` with a
+                      database `jobs`, which services use; with `empty` there is no such database yet
     rooms             the list of the packages
     transitions       the table of all transitions
 """
@@ -31,6 +33,7 @@ NOTES = frozenset(
         "job",
         "log",
         "output",
+        "postgres",
         "rooms",
         "runs until Ctrl-C",
         "serve",
@@ -55,6 +58,8 @@ class Block:
     text: str
     notes: dict[str, str]
     service: str | None
+    postgres: str | None = None
+    """Whether there is a PostgreSQL server, and what there is in it."""
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line} ({self.language})"
@@ -67,6 +72,10 @@ class Section:
     page: Path
     title: str
     blocks: list[Block] = field(default_factory=list)
+
+    @property
+    def postgres(self) -> str | None:
+        return next((block.postgres for block in self.blocks if block.postgres is not None), None)
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}: {self.title}"
@@ -95,6 +104,7 @@ class _Reader:
         self._lines = iter(enumerate(page.read_text().splitlines(), start=1))
         self._notes: dict[str, str] = {}
         self._service: str | None = None
+        self._postgres: str | None = None
 
     def read(self) -> Iterator[Section]:
         section = Section(self._page, "")
@@ -115,12 +125,16 @@ class _Reader:
         self._notes[name] = value
         if name == "serve":
             self._service = value
+        if name == "postgres":
+            self._postgres = value
 
     def _read_block(self, number: int, language: str) -> Block:
         lines: list[str] = []
         for _, line in self._lines:
             if line == "```":
                 notes, self._notes = self._notes, {}
-                return Block(self._page, number, language, "\n".join(lines) + "\n", notes, self._service)
+                return Block(
+                    self._page, number, language, "\n".join(lines) + "\n", notes, self._service, self._postgres
+                )
             lines.append(line)
         raise AssertionError(f"{self._page}:{number}: this block has no end")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.browser import Browser
+from tests.docs.databases import DatabaseServers
 from tests.docs.executors import Scene, execute
 from tests.docs.pages import PAGES, ROOT, Block, Section, read_sections
 from tests.needs import FRONTEND, needs
@@ -35,23 +36,34 @@ def browser() -> Iterator[Browser]:
 
 def _parameter(section: Section) -> object:
     names = dict.fromkeys(name for block in section.blocks for name in _NEEDS.get(block.language, []))
+    if section.postgres is not None:
+        names["postgresql"] = None
     if any(re.search(r"^sqlite3 ", block.text, re.MULTILINE) for block in section.blocks if block.language == "bash"):
         names["sqlite3"] = None
     return pytest.param(section, id=str(section), marks=needs(*names))
 
 
+@pytest.fixture(scope="module")
+def database_servers() -> Iterator[DatabaseServers]:
+    with ExitStack() as started:
+        yield DatabaseServers(started)
+
+
 @pytest.mark.parametrize("section", [_parameter(section) for page in PAGES for section in SECTIONS[page]])
-def test_the_blocks_do_what_the_page_says(section: Section, browser: Browser, tmp_path: Path) -> None:
+def test_the_blocks_do_what_the_page_says(
+    section: Section, browser: Browser, database_servers: DatabaseServers, tmp_path: Path
+) -> None:
     """Each section has files and services of its own, so it finds the same whichever others have run before it."""
     folder = _save_files(section.page, tmp_path / section.page.stem)
     with ExitStack() as started:
+        server = None if section.postgres is None else database_servers.empty(section.postgres)
 
         @cache
         def serve(name: str) -> Service:
-            environment = _jobs_beside(folder / name)
+            environment = {"SERVICEKIT_JOBS_URL": server.url} if server else _jobs_beside(folder / name)
             return started.enter_context(run_service(folder / name, environment=environment, cwd=folder))
 
-        scene = Scene(folder, tmp_path / "scratch", serve, browser)
+        scene = Scene(folder, tmp_path / "scratch", serve, browser, server)
         for block, following in zip_longest(section.blocks, section.blocks[1:]):
             execute(block, following, scene)
 
