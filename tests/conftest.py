@@ -1,14 +1,13 @@
 import os
 import random
 from collections.abc import Iterator
-from contextlib import ExitStack
 from itertools import groupby
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from servicekit.engine import scheduler
-from tests.postgres import NEWEST, PostgresServer, PostgresServers
+from tests.postgres import NEWEST, PostgresServer, end_shared_servers, shared_server
 
 # Services are asked on this machine. A proxy of the environment's would look for them at itself.
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
@@ -36,17 +35,16 @@ def _brief_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "_CANCEL_WAIT_SECONDS", 0.1)
 
 
-@pytest.fixture(scope="session")
-def postgres_servers() -> Iterator[PostgresServers]:
-    """The servers that tests share: they leave them running, and what they set goes with their databases."""
-    with ExitStack() as stack:
-        yield PostgresServers(stack)
+@pytest.fixture(autouse=True, scope="session")
+def _no_servers_left() -> Iterator[None]:
+    yield
+    end_shared_servers()
 
 
 @pytest.fixture
-def postgres(request: pytest.FixtureRequest, postgres_servers: PostgresServers) -> PostgresServer:
+def postgres(request: pytest.FixtureRequest) -> PostgresServer:
     """A server of the newest version, or of that which the test names as the fixture's parameter."""
-    return postgres_servers.get(getattr(request, "param", NEWEST))
+    return shared_server(getattr(request, "param", NEWEST))
 
 
 @pytest.fixture

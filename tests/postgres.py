@@ -28,7 +28,8 @@ from tests.service import Service
 from tools.system_packages import list_postgres_folders
 
 # initdb refuses root. This user is everywhere, and owns nothing else.
-_USER: Final = "nobody" if os.geteuid() == 0 else None
+SERVER_USER: Final = "nobody" if os.geteuid() == 0 else None
+"""Whose processes the servers are."""
 
 # Waits until the tests have ended, in whatever way: their end of the pipe is closed then.
 _GUARD: Final = """
@@ -95,7 +96,7 @@ class PostgresServer:
 
     def _run(self, name: str, *arguments: str) -> None:
         command = [str(self._programs / name), "-D", str(self.folder / "data"), *arguments]
-        done = subprocess.run(command, user=_USER, cwd=self.folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, user=SERVER_USER, cwd=self.folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def start(self) -> None:
@@ -104,7 +105,7 @@ class PostgresServer:
         folder = str(self.folder)
         process = subprocess.Popen(
             [str(self._programs / "postgres"), "-D", f"{folder}/data", "-p", str(self.port), "-k", folder, *settings],
-            user=_USER,
+            user=SERVER_USER,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -162,8 +163,8 @@ def run_postgres(
     """A server until the end of the block. It trusts everybody; without `is_durable` it does not wait for the disk."""
     program("postgresql")  # without it, the test is skipped by name
     folder = Path(mkdtemp(prefix="postgres-"))
-    if _USER is not None:
-        shutil.chown(folder, _USER)
+    if SERVER_USER is not None:
+        shutil.chown(folder, SERVER_USER)
     guard = subprocess.Popen(["sh", "-c", _GUARD, "sh", folder], stdin=subprocess.PIPE, start_new_session=True)
     try:
         version = list_versions()[0 if extent == OLDEST else -1]
@@ -177,17 +178,18 @@ def run_postgres(
         guard.communicate()
 
 
-class PostgresServers:
-    """The servers that the tests of one process share. Each is started when the first test asks for it."""
+_shared: Final = ExitStack()
 
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self._running: dict[Extent, PostgresServer] = {}
 
-    def get(self, extent: Extent) -> PostgresServer:
-        if extent not in self._running:
-            self._running[extent] = self._stack.enter_context(run_postgres(extent))
-        return self._running[extent]
+@cache
+def shared_server(extent: Extent = NEWEST) -> PostgresServer:
+    """The server of this version that all tests of this process share: they leave it running, and set nothing in it."""
+    return _shared.enter_context(run_postgres(extent))
+
+
+def end_shared_servers() -> None:
+    """At the end of the tests: not `atexit`, which comes only when there are no other threads any more."""
+    _shared.close()
 
 
 def find_free_port() -> int:
@@ -199,7 +201,7 @@ def find_free_port() -> int:
 def _make_usable(programs: Path, folder: Path) -> Path:
     """The folder of the programs, or that of a copy where the user of the server cannot get at them."""
     try:
-        subprocess.run([programs / "postgres", "--version"], user=_USER, stdout=subprocess.DEVNULL, check=True)
+        subprocess.run([programs / "postgres", "--version"], user=SERVER_USER, stdout=subprocess.DEVNULL, check=True)
     except PermissionError:
         shutil.copytree(programs.parent, folder / "programs", symlinks=True)
         return folder / "programs" / programs.name
