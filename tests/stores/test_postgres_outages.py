@@ -1,0 +1,325 @@
+"""What becomes of calls when the server, or the way to it, fails."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
+
+import psycopg
+import pytest
+
+from servicekit.engine.clock import SystemClock
+from servicekit.errors import StoreUnavailable
+from servicekit.jobs.ids import JobIds
+from servicekit.jobs.outcome import completion
+from servicekit.jobs.query import ALL_JOBS
+from servicekit.jobs.retention import Retention
+from servicekit.jobs.status import JobStatus, Transition
+from servicekit.stores.durable.operations import Operation, Rank, for_each
+from servicekit.stores.postgres import listener, server_thread, writer
+from servicekit.stores.postgres.address import read_address
+from servicekit.stores.postgres.connections import connect
+from servicekit.stores.postgres.session import Connection, Session
+from servicekit.stores.postgres.store import PostgresStore
+from servicekit.testing.stores.fakes import RecordingPublisher, RecordingSignals, submission, wait_healthy
+from tests.needs import needs
+from tests.postgres import PostgresServer, find_free_port, run_postgres
+
+pytestmark = needs("postgresql")
+
+T = TypeVar("T")
+ids = JobIds()
+Hook = Callable[[Connection, str], None]
+
+
+class Faults:
+    """What happens to the connections of stores, beside their statements."""
+
+    def __init__(self) -> None:
+        self.before: Hook | None = None
+        self.after: Hook | None = None
+
+    def connect(self, *args: Any, **options: Any) -> Connection:
+        connection = connect(*args, **options)
+        execute = connection.execute
+
+        def hooked(statement: Any, *values: Any, **options: Any) -> Any:
+            if self.before is not None:
+                self.before(connection, str(statement))
+            answer = execute(statement, *values, **options)
+            if self.after is not None:
+                self.after(connection, str(statement))
+            return answer
+
+        vars(connection)["execute"] = hooked
+        return connection
+
+
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
+    faults = Faults()
+    monkeypatch.setattr(server_thread, "connect", faults.connect)
+    return faults
+
+
+def make_store(url: str) -> PostgresStore:
+    return PostgresStore(read_address("url", url), RecordingPublisher(), SystemClock(), Retention())
+
+
+@pytest.fixture
+async def store(postgres_url: str, faults: Faults) -> Any:
+    store = make_store(postgres_url)
+    await store.liveness.open(RecordingSignals())
+    yield store
+    faults.before = faults.after = None
+    await store.liveness.close()
+
+
+async def insert(store: PostgresStore) -> str:
+    return await store.submissions.insert(submission(ids.next_id()))
+
+
+async def list_statuses(store: PostgresStore) -> list[JobStatus]:
+    return [record.status for record in (await store.reads.list_records(ALL_JOBS, 1_000, None)).records]
+
+
+async def list_versions(store: PostgresStore, job_id: str) -> list[int]:
+    return [record.version for record in await store.reads.list_transitions(job_id, 0)]
+
+
+def once(hook: Hook, statement: str) -> Hook:
+    """The hook, for the first such statement."""
+    is_done = False
+
+    def call(connection: Connection, text: str) -> None:
+        nonlocal is_done
+        if not is_done and text.strip().startswith(statement):
+            is_done = True
+            hook(connection, text)
+
+    return call
+
+
+def lose(connection: Connection, _: str) -> None:
+    """The connection breaks before its answer has come."""
+    connection.close()
+    raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+
+async def test_a_submission_whose_commit_was_not_answered_is_kept_once(store: PostgresStore, faults: Faults) -> None:
+    faults.after = once(lose, "COMMIT")
+    job_ids = await asyncio.gather(*(insert(store) for _ in range(5)))
+    assert len(set(job_ids)) == 5
+    assert await list_statuses(store) == [JobStatus.PENDING] * 5
+    assert [await list_versions(store, job_id) for job_id in job_ids] == [[1]] * 5
+    assert (await store.reads.count_by_status())[JobStatus.PENDING] == 5
+
+
+async def test_an_end_whose_commit_was_not_answered_is_written_once(store: PostgresStore, faults: Faults) -> None:
+    job_id = await insert(store)
+    (claim,) = await store.attempts.claim(1, ())
+    faults.after = once(lose, "COMMIT")
+    assert await store.attempts.end_attempt(claim, completion(7)) is Transition.COMPLETE
+    assert await store.reads.get_result(job_id) == 7
+    assert await list_versions(store, job_id) == [1, 2, 3]
+    assert (await store.reads.count_by_status())[JobStatus.COMPLETED] == 1
+
+
+async def test_jobs_of_a_claim_whose_commit_was_not_answered_are_given_back(
+    store: PostgresStore, faults: Faults
+) -> None:
+    job_id = await insert(store)
+    faults.after = once(lose, "COMMIT")
+    with pytest.raises(StoreUnavailable, match="answer was lost"):
+        await store.attempts.claim(1, ())
+    assert await list_statuses(store) == [JobStatus.RUNNING]
+    await store.liveness.rescue()
+    assert await list_statuses(store) == [JobStatus.PENDING]
+    assert [claim.submission.id for claim in await store.attempts.claim(1, ())] == [job_id]
+
+
+async def test_what_was_not_committed_when_the_backend_was_killed_is_written_again(
+    store: PostgresStore, faults: Faults, postgres: PostgresServer
+) -> None:
+    def kill(connection: Connection, _: str) -> None:
+        postgres.execute("SELECT pg_terminate_backend(%s, 10000)", [connection.info.backend_pid])
+
+    faults.before = once(kill, "COMMIT")
+    job_ids = await asyncio.gather(*(insert(store) for _ in range(20)))
+    assert len(set(job_ids)) == 20
+    assert await list_statuses(store) == [JobStatus.PENDING] * 20
+    faults.before = once(kill, "SELECT id")
+    assert (await store.reads.get_record(job_ids[0])).status is JobStatus.PENDING
+
+
+@pytest.mark.parametrize("error", [psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure])
+async def test_what_others_were_in_the_way_of_is_tried_again(
+    store: PostgresStore, faults: Faults, error: type[psycopg.Error]
+) -> None:
+    def refuse(connection: Connection, _: str) -> None:
+        raise error("others were first")
+
+    faults.before = once(refuse, "COMMIT")
+    await insert(store)
+    assert await list_statuses(store) == [JobStatus.PENDING]
+
+
+async def test_a_full_disk_is_told_and_what_is_kept_can_be_read(store: PostgresStore, faults: Faults) -> None:
+    def refuse(connection: Connection, statement: str) -> None:
+        if "INSERT INTO servicekit.jobs" in statement:
+            raise psycopg.errors.DiskFull("could not extend file")
+
+    await insert(store)
+    faults.before = refuse
+    with pytest.raises(StoreUnavailable, match="disk of the server is full"):
+        await insert(store)
+    assert await list_statuses(store) == [JobStatus.PENDING]
+    faults.before = None
+    await insert(store)
+    assert await store.liveness.find_problem() is None
+
+
+async def test_one_call_that_fails_does_not_fail_the_others(store: PostgresStore, faults: Faults) -> None:
+    async def fail() -> None:
+        with pytest.raises(StoreUnavailable, match="division by zero"):
+            await store.database.write(_DIVIDE, 0)
+
+    await asyncio.gather(insert(store), fail(), insert(store))
+    assert await list_statuses(store) == [JobStatus.PENDING] * 2
+
+
+@for_each(Rank.SUBMIT)
+def _divide(session: Session, divisor: int) -> None:
+    session.run("SELECT 1 / %s", [divisor])
+
+
+_DIVIDE: Final[Operation[int, None]] = _divide
+
+
+@for_each(Rank.SUBMIT)
+def _stumble(session: Session, _: None) -> None:
+    raise ZeroDivisionError
+
+
+async def test_a_bug_in_a_statement_leaves_nobody_waiting(
+    store: PostgresStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(StoreUnavailable, match="ZeroDivisionError"):
+        await store.database.write(_stumble, None)
+    await insert(store)
+    assert "Jobs could not be written" in caplog.text
+
+
+async def test_a_server_that_stands_still_is_left(
+    store: PostgresStore, faults: Faults, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connections stay open, and nothing comes."""
+    stopped: list[int] = []
+
+    def stop(connection: Connection, _: str) -> None:
+        connection.answer_seconds = 0.2  # type: ignore[attr-defined]
+        stopped.append(connection.info.backend_pid)
+        os.kill(stopped[0], signal.SIGSTOP)
+
+    faults.before = once(stop, "BEGIN")
+    try:
+        await insert(store)
+        assert await list_statuses(store) == [JobStatus.PENDING]
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A server that may be stopped."""
+    with run_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+async def stoppable(server: PostgresServer) -> Any:
+    with server.new_database() as url:
+        store = make_store(url)
+        await store.liveness.open(RecordingSignals())
+        yield store
+        await store.liveness.close()
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+async def test_calls_wait_for_a_server_that_is_started_again(
+    stoppable: PostgresStore, server: PostgresServer, mode: Any
+) -> None:
+    job_id = await insert(stoppable)
+    (claim,) = await stoppable.attempts.claim(1, ())
+    await asyncio.to_thread(server.stop, mode)
+    calls = [asyncio.create_task(insert(stoppable)) for _ in range(10)]
+    end = asyncio.create_task(stoppable.attempts.end_attempt(claim, completion(None)))
+    read = asyncio.create_task(stoppable.reads.get_record(job_id))
+    await asyncio.to_thread(server.start)
+    assert len(set(await asyncio.gather(*calls))) == 10
+    assert await end is Transition.COMPLETE
+    assert (await read).id == job_id
+    assert sorted(await list_statuses(stoppable)) == [JobStatus.COMPLETED] + [JobStatus.PENDING] * 10
+
+
+async def test_callers_are_told_when_the_server_stays_away(
+    stoppable: PostgresStore, server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await insert(stoppable)
+    await asyncio.to_thread(server.stop)
+    stoppable.database.hurry()
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        await insert(stoppable)
+    assert "cannot be reached" in (await stoppable.liveness.find_problem() or "")
+    await asyncio.to_thread(server.start)
+    await wait_healthy(stoppable.liveness)
+    await insert(stoppable)
+    assert await list_statuses(stoppable) == [JobStatus.PENDING] * 2
+
+
+async def test_what_others_do_is_seen_without_notifications(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pooler that gives each transaction another session swallows them."""
+    monkeypatch.setattr(listener, "_NOTIFY", "SELECT %s::text, %s::text")
+    one, other = make_store(postgres_url), make_store(postgres_url)
+    signals = RecordingSignals()
+    await one.liveness.open(signals)
+    await other.liveness.open(RecordingSignals())
+    try:
+        job_id = await insert(one)
+        await one.attempts.claim(1, ())
+        await other.submissions.request_cancel(job_id)
+        assert await signals.canceled.get() == job_id
+    finally:
+        await other.liveness.close()
+        await one.liveness.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda url: url.replace(url.rpartition(":")[2].partition("/")[0], str(find_free_port())), "cannot be reached"),
+        (lambda url: url + "x", "no such database"),
+        (lambda url: url.replace("postgres@", "nobody:dragon@"), "does not let this role in"),
+        (lambda url: url + "?sslmode=require", "do not agree on TLS"),
+        (lambda url: url + "?target_session_attrs=standby", "can only be read|is no standby"),
+    ],
+)
+async def test_an_error_says_in_words_what_is_wrong(
+    postgres_url: str, change: Callable[[str], str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "PATIENCE_SECONDS", 0.0)
+    store = make_store(change(postgres_url))
+    with pytest.raises(StoreUnavailable, match=words) as caught:
+        await store.liveness.open(RecordingSignals())
+    assert "dragon" not in str(caught.value) + str(caught.value.__cause__)
+
+
+async def test_used_up_connections_are_told(postgres: PostgresServer, postgres_url: str) -> None:
+    postgres.execute("CREATE ROLE few LOGIN CONNECTION LIMIT 0")
+    try:
+        with pytest.raises(StoreUnavailable, match="all connections of the server are in use"):
+            connect(read_address("url", postgres_url.replace("postgres@", "few@")), purpose="test")
+    finally:
+        postgres.execute("DROP ROLE few")
