@@ -38,6 +38,16 @@ def _create_parser() -> argparse.ArgumentParser:
     worker.add_argument("--app-dir", default=".", metavar="DIR", help="where to look for MODULE (default: here)")
     worker.add_argument("--max-concurrency", type=int, metavar="N", help="the most jobs that this process runs at once")
     worker.set_defaults(run=_run_worker)
+    migrate = commands.add_parser(
+        "migrate",
+        help="make the tables of jobs in a PostgreSQL database, and bring them up to date",
+        description="Make the tables of jobs in a PostgreSQL database, and bring them up to date. A service does that "
+        "by itself when it starts, if its role may: this is for a role that owns the tables, before services start "
+        "whose role may only read and write rows.",
+    )
+    migrate.add_argument("url", nargs="?", metavar="URL", help="postgresql://... (default: SERVICEKIT_JOBS_URL)")
+    migrate.add_argument("--check", action="store_true", help="change nothing; exit with 2 unless a service can start")
+    migrate.set_defaults(run=_run_migrate)
     return parser
 
 
@@ -47,6 +57,12 @@ def _run_worker(options: argparse.Namespace) -> None:
     run_worker(
         options.app, app_dir=options.app_dir, is_factory=options.factory, max_concurrency=options.max_concurrency
     )
+
+
+def _run_migrate(options: argparse.Namespace) -> None:
+    from servicekit.cli.migrate import run_migrate
+
+    run_migrate(options.url, only_check=options.check)
 
 
 class _ShowVersion(argparse.Action):

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Collection
+from pathlib import Path
 from typing import Final, Unpack
 
 from servicekit.engine.clock import SystemClock
 from servicekit.engine.options import SchedulerOptionChanges, SchedulerOptions
 from servicekit.engine.parts import SchedulerParts
 from servicekit.engine.scheduler import Scheduler
-from servicekit.engine.urls import MEMORY_URL, read_url
+from servicekit.engine.urls import MEMORY_URL, StoreKind, read_url
 from servicekit.errors import ConfigurationError
 from servicekit.events.hub import EventHub
 from servicekit.jobs.database_url import URL_VARIABLE, database_url_of
@@ -28,15 +29,18 @@ def create_scheduler(
 ) -> Scheduler:
     """A scheduler whose jobs are kept at `url`. What else there is to choose: see `SchedulerOptions`.
 
-    `max_concurrency` is how many jobs run at once, in all processes that share the file; `None` is no limit.
-    `url` is `sqlite:///jobs.db` (in the working directory), `sqlite:////srv/jobs.db` (anywhere), or `memory://`, which
-    keeps nothing; by default what the environment variable `SERVICEKIT_JOBS_URL` says, or else `sqlite:///jobs.db`.
+    `max_concurrency` is how many jobs run at once, in all processes that share the jobs; `None` is no limit.
+    `url` is a file, `sqlite:///jobs.db` (in the working directory) or `sqlite:////srv/jobs.db` (anywhere), for all
+    processes of one machine; a PostgreSQL database, `postgresql://ada@db.example/jobs`, for those of many machines; or
+    `memory://`, which keeps nothing. By default it is what the environment variable `SERVICEKIT_JOBS_URL` says, or
+    else `sqlite:///jobs.db`.
 
-    `ConfigurationError` for what makes no sense. Whether the file can be used shows when the scheduler starts.
+    `ConfigurationError` for what makes no sense; `MissingExtra` for PostgreSQL without the extra `postgres`. Whether
+    the file or the database can be used shows when the scheduler starts.
     """
     url = url or _read_environment() or DEFAULT_URL
     if url == MEMORY_URL and not options.get("run_jobs", True):
-        sentence = "run_jobs=False needs jobs in a file: with memory://, no other process can run them."
+        sentence = "run_jobs=False needs jobs in a file or a database: with memory://, no other process can run them."
         raise ConfigurationError("run_jobs", False, sentence=sentence)
     return Scheduler(make_parts(url, SchedulerOptions(max_concurrency=max_concurrency).changed(options)))
 
@@ -81,12 +85,37 @@ def _create_runners(preload: Collection[str]) -> dict[RunnerKind, Runner]:
 
 
 def _create_store(url: str, hub: EventHub, clock: Clock, options: SchedulerOptions) -> JobStore:
-    path = read_url("url", url)
-    # A process needs one of them, and to import both takes as long as a tenth of FastAPI.
-    if path is None:
-        from servicekit.stores.memory import MemoryStore
+    place = read_url("url", url)
+    return _CREATORS[place.kind](place.where, hub, clock, options)
 
-        return MemoryStore(hub, clock, options.retention, max_pending=options.max_pending)
+
+# A process needs one of the stores, and to import them takes as long as a tenth of FastAPI, and for PostgreSQL a half.
+def _create_memory_store(_: str, hub: EventHub, clock: Clock, options: SchedulerOptions) -> JobStore:
+    from servicekit.stores.memory import MemoryStore
+
+    return MemoryStore(hub, clock, options.retention, max_pending=options.max_pending)
+
+
+def _create_sqlite_store(path: str, hub: EventHub, clock: Clock, options: SchedulerOptions) -> JobStore:
     from servicekit.stores.sqlite.store import SqliteStore
 
-    return SqliteStore(path, hub, clock, options.retention, max_pending=options.max_pending, service=options.service)
+    return SqliteStore(
+        Path(path), hub, clock, options.retention, max_pending=options.max_pending, service=options.service
+    )
+
+
+def _create_postgres_store(url: str, hub: EventHub, clock: Clock, options: SchedulerOptions) -> JobStore:
+    from servicekit.stores.postgres.address import read_address
+    from servicekit.stores.postgres.store import PostgresStore
+
+    address = read_address("url", url)
+    return PostgresStore(
+        address, hub, clock, options.retention, max_pending=options.max_pending, service=options.service
+    )
+
+
+_CREATORS: Final = {
+    StoreKind.MEMORY: _create_memory_store,
+    StoreKind.FILE: _create_sqlite_store,
+    StoreKind.POSTGRES: _create_postgres_store,
+}

@@ -1,0 +1,202 @@
+"""The schema of a PostgreSQL database: who makes it, who may use it, and what others are told."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from servicekit.cli.main import main
+from servicekit.errors import StoreUnavailable
+from servicekit.stores.postgres.address import Address, read_address
+from servicekit.stores.postgres.schema import check_address, find_migrations, migrate, prepare
+from tests.postgres import NEWEST, OLDEST, PostgresServer, name_of
+
+TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = %s"
+# As `docs/many-machines.md` has them.
+GRANTS = """
+GRANT USAGE ON SCHEMA servicekit TO app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA servicekit TO app;
+GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA servicekit TO app;
+"""
+
+
+def read(url: str) -> Address:
+    return read_address("url", url)
+
+
+def execute(url: str, statements: str) -> list[tuple]:
+    """Run the statements; the rows of the last one."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statements)
+        while cursor.nextset():
+            pass
+        return cursor.fetchall() if cursor.description is not None else []
+
+
+def count_tables(url: str, schema: str = "servicekit") -> int:
+    with psycopg.connect(url) as connection:
+        [(count,)] = connection.execute(TABLES, [schema])
+        return int(count)
+
+
+@pytest.fixture
+def roles(postgres_url: str, postgres: PostgresServer) -> Iterator[tuple[str, str]]:
+    """The addresses of the database for a role that owns the tables, and for one that does not."""
+    database = postgres_url.rpartition("/")[2]
+    execute(
+        postgres_url,
+        "CREATE ROLE owner LOGIN; CREATE ROLE app LOGIN; "
+        f"GRANT CREATE ON DATABASE {database} TO owner; REVOKE ALL ON DATABASE {database} FROM PUBLIC; "
+        f"GRANT CONNECT ON DATABASE {database} TO owner, app",
+    )
+    yield postgres_url.replace("postgres@", "owner@"), postgres_url.replace("postgres@", "app@")
+    execute(postgres_url, "DROP OWNED BY owner, app CASCADE; DROP ROLE owner, app")
+
+
+def test_migrations_are_numbered_without_gaps_and_none_twice() -> None:
+    folder = files("servicekit.stores.postgres") / "migrations"
+    numbers = sorted(int(each.name.partition("_")[0]) for each in folder.iterdir() if each.name.endswith(".sql"))
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+@pytest.mark.parametrize("postgres", [OLDEST, NEWEST], indirect=True, ids=name_of)
+def test_the_schema_is_made_once(postgres_url: str) -> None:
+    address = read(postgres_url)
+    assert migrate(address) == [*find_migrations()]
+    assert migrate(address) == []
+    prepare(address)
+    check_address(address)
+    assert execute(postgres_url, "SELECT name FROM servicekit.migrations ORDER BY name") == [
+        (name,) for name in find_migrations()
+    ]
+
+
+def test_eight_processes_start_on_an_empty_database_at_once(postgres_url: str) -> None:
+    code = (
+        "import sys; from servicekit.stores.postgres import address, schema; "
+        "input(); schema.prepare(address.read_address('url', sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", code, postgres_url]
+    starting = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(8)]
+    for process in starting:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    told = [process.communicate(timeout=60)[1] for process in starting]
+    assert [process.returncode for process in starting] == [0] * 8, told
+    [(rows,)] = execute(postgres_url, "SELECT count(*) FROM servicekit.forgotten")
+    assert rows == 1  # a migration that had run twice would have added another
+
+
+def test_two_schemas_of_a_database_know_nothing_of_each_other(postgres_url: str) -> None:
+    ours, odd = read(f"{postgres_url}?schema=ours"), read(f"{postgres_url}?schema=Odd-one")
+    migrate(ours)
+    assert count_tables(postgres_url, "servicekit") == 0
+    with pytest.raises(StoreUnavailable, match="its schema 'Odd-one' has no tables yet"):
+        check_address(odd)
+    prepare(odd)
+    assert count_tables(postgres_url, "ours") == count_tables(postgres_url, "Odd-one") > 10
+    execute(postgres_url, "DROP SCHEMA ours CASCADE")
+    check_address(odd)
+
+
+def test_a_role_that_may_not_make_tables_is_told_who_does(postgres_url: str, roles: tuple[str, str]) -> None:
+    owner, app = (read(url) for url in roles)
+    database = postgres_url.rpartition("/")[2]
+    for act, fault in ((prepare, "no tables yet"), (check_address, "no tables yet"), (migrate, "may not change")):
+        with pytest.raises(StoreUnavailable, match=fault) as caught:
+            act(app)
+        assert f"with a URL for a role that may create schemas in '{database}'" in caught.value.reason
+    assert migrate(owner) == [*find_migrations()]
+    with pytest.raises(StoreUnavailable, match="the role 'app' may not use anything of its schema 'servicekit'"):
+        prepare(app)
+
+
+def test_a_role_without_ddl_needs_what_the_page_grants(postgres_url: str, roles: tuple[str, str]) -> None:
+    owner, app = (read(url) for url in roles)
+    migrate(owner)
+    execute(roles[0], GRANTS)
+    prepare(app)
+    check_address(app)
+    assert migrate(app) == []
+
+
+def test_a_lacking_grant_is_told_with_the_statements_that_give_it(roles: tuple[str, str]) -> None:
+    owner, app = (read(url) for url in roles)
+    migrate(owner)
+    execute(roles[0], f"{GRANTS} REVOKE DELETE ON servicekit.jobs FROM app")
+    execute(roles[0], "REVOKE USAGE ON SEQUENCE servicekit.turns FROM app")
+    with pytest.raises(StoreUnavailable, match=r"the role 'app' may not use jobs, turns of its schema") as caught:
+        prepare(app)
+    execute(roles[0], caught.value.reason.partition("run ")[2])
+    prepare(app)
+
+
+def test_what_a_role_lacks_of_a_newer_version_is_told(roles: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, app = (read(url) for url in roles)
+    migrate(owner)
+    execute(roles[0], GRANTS)
+    newer = {**find_migrations(), "9001_notes": "ALTER TABLE servicekit.jobs ADD COLUMN note text"}
+    monkeypatch.setattr("servicekit.stores.postgres.schema.find_migrations", lambda: newer)
+    with pytest.raises(StoreUnavailable, match=r"lacks 9001_notes\. Run .* a URL for the role 'owner', which owns it"):
+        prepare(app)
+    assert migrate(owner) == ["9001_notes"]
+    prepare(app)
+    monkeypatch.undo()
+    for act in (prepare, migrate, check_address):
+        with pytest.raises(StoreUnavailable, match=r"migrated by a newer servicekit \(to 9001_notes; this one knows"):
+            act(owner)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = read(postgres_url)
+    broken = {**find_migrations(), "9001_broken": "ALTER TABLE servicekit.jobs ADD COLUMN id text"}
+    with monkeypatch.context() as patch:
+        patch.setattr("servicekit.stores.postgres.schema.find_migrations", lambda: broken)
+        with pytest.raises(StoreUnavailable, match='column "id" of relation "jobs" already exists'):
+            migrate(address)
+    assert count_tables(postgres_url) == 0
+    migrate(address)
+
+
+def test_the_tables_of_another_program_are_left_alone(postgres_url: str) -> None:
+    execute(postgres_url, "CREATE SCHEMA theirs; CREATE TABLE theirs.jobs (id int)")
+    with pytest.raises(StoreUnavailable, match="its schema 'theirs' has tables of another program"):
+        prepare(read(f"{postgres_url}?schema=theirs"))
+    assert count_tables(postgres_url, "theirs") == 1
+
+
+def test_a_database_that_cannot_keep_every_text_is_refused(postgres: PostgresServer) -> None:
+    postgres.execute("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+    with pytest.raises(StoreUnavailable, match=r"its encoding is LATIN1\. Use a database that was made with ENCODING"):
+        prepare(read(postgres.url("latin")))
+    postgres.execute("DROP DATABASE latin WITH (FORCE)")
+
+
+def test_the_command_prints_what_it_did(postgres_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["migrate", "--check", postgres_url]) == 2
+    assert "has no tables yet" in capsys.readouterr().err
+    assert main(["migrate", postgres_url]) == 0
+    assert capsys.readouterr().out == f"Applied 0001_jobs.\n{postgres_url} is up to date.\n"
+    assert main(["migrate", postgres_url]) == 0
+    assert capsys.readouterr().out == f"{postgres_url} was up to date already.\n"
+    assert main(["migrate", "--check", postgres_url]) == 0
+    assert capsys.readouterr().out == f"{postgres_url} is up to date, and its role can use it.\n"
+
+
+def test_the_command_reads_the_environment(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SERVICEKIT_JOBS_URL", postgres_url)
+    assert main(["migrate"]) == 0
+    for url in ("memory://", f"sqlite:///{tmp_path}/jobs.db"):
+        monkeypatch.setenv("SERVICEKIT_JOBS_URL", url)
+        assert main(["migrate"]) == 2
+        assert "SERVICEKIT_JOBS_URL must be the URL of a PostgreSQL database" in capsys.readouterr().err
+    monkeypatch.delenv("SERVICEKIT_JOBS_URL")
+    assert main(["migrate"]) == 2
+    assert "SERVICEKIT_JOBS_URL must be" in capsys.readouterr().err
