@@ -165,7 +165,7 @@ class _NoSignals:
     def cancel(self, job_id: str) -> None:
         pass
 
-    def stop_attempts(self) -> None:
+    def stop_attempts(self, *, are_lost: bool) -> None:
         pass
 
 

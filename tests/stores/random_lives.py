@@ -53,7 +53,7 @@ class Signals:
     def cancel(self, job_id: str) -> None:
         pass
 
-    def stop_attempts(self) -> None:
+    def stop_attempts(self, *, are_lost: bool) -> None:
         pass
 
 

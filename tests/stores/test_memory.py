@@ -58,7 +58,7 @@ class RecordingSignals:
     def cancel(self, job_id: str) -> None:
         raise AssertionError("there is no other process")
 
-    def stop_attempts(self) -> None:
+    def stop_attempts(self, *, are_lost: bool) -> None:
         raise AssertionError("there is no other process")
 
 

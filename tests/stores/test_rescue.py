@@ -63,8 +63,8 @@ class Signals:
     def cancel(self, job_id: str) -> None:
         self.told.append(f"cancel {job_id}")
 
-    def stop_attempts(self) -> None:
-        self.told.append("stop")
+    def stop_attempts(self, *, are_lost: bool) -> None:
+        self.told.append(f"stop {are_lost}")
 
     async def wait_woken(self) -> None:
         self._has_woken.clear()

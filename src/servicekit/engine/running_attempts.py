@@ -6,6 +6,7 @@ from typing import Final
 
 from servicekit.engine.attempt import Attempt
 from servicekit.jobs.backoff import FailureLog
+from servicekit.jobs.submission import CallProblem
 
 # Work that obeys ends within milliseconds. The stop of a service must not wait long for the rest: after some seconds
 # systemd or Kubernetes kills the process, and nothing is written any more.
@@ -51,16 +52,17 @@ class RunningAttempts:
             attempt.is_hurried = True
         await self.settle()
         if not await self._wait(grace_seconds):
-            self.ask_to_stop()
+            self.ask_to_stop(is_all=True)
             await self._wait(_CANCEL_SECONDS)
             await self.settle(may_show=False)  # no time is left for hooks
         for attempt in self._by_job.values():
             attempt.leave()
 
-    def ask_to_stop(self) -> None:
-        """Ask all to stop, and give their jobs back. Work in another process that goes on is killed soon after."""
+    def ask_to_stop(self, *, is_all: bool) -> None:
+        """Ask all to stop, or those that another process could run, so that their jobs are given back."""
         for attempt in list(self._by_job.values()):
-            attempt.stop()
+            if is_all or not isinstance(attempt.claim.submission.description, CallProblem):
+                attempt.stop()
 
     async def _wait(self, seconds: float) -> bool:
         """Wait for the end of all, for so long; say whether they have ended."""

@@ -110,9 +110,9 @@ class Worker:
         if attempt is not None:
             attempt.cancel()
 
-    def stop_attempts(self) -> None:
-        """Ask all that run here to stop: other processes may take them over. Claiming goes on."""
-        self.attempts.ask_to_stop()
+    def stop_attempts(self, *, are_lost: bool) -> None:
+        """Other processes may take over what runs here. Claiming goes on."""
+        self.attempts.ask_to_stop(is_all=are_lost)
 
     def hear_of_failure(self, record: JobRecord) -> None:
         """The store has ended this job: it waited too long, or no process is left that could run it."""

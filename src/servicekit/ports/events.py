@@ -111,10 +111,11 @@ class JobSignals(Protocol):
         """
         ...
 
-    def stop_attempts(self) -> None:
-        """Others may take the attempts of this process over, or have done so: ask all that run to stop.
+    def stop_attempts(self, *, are_lost: bool) -> None:
+        """Others may take over what this process runs: ask all of it to stop that others can run.
 
-        They are asked as when the process stops, work outside of this process is killed soon after, and their jobs are
-        given back if that can still be written. What is claimed later is not meant.
+        It is asked as when the process stops, work outside of this process is killed soon after, and the jobs are given
+        back if that can still be written. What is claimed later is not meant. `are_lost`: others have done so, and no
+        end counts any more. Then all is asked to stop.
         """
         ...

@@ -122,15 +122,15 @@ class DurableLiveness:
                 is_stopped = False
             elif not is_stopped:
                 is_stopped = True
-                self._stop_attempts(LEASE_OVER)
+                self._stop_attempts(LEASE_OVER, are_lost=False)
             await asyncio.sleep(_WATCH_SECONDS)
 
-    def _stop_attempts(self, reason: str) -> None:
+    def _stop_attempts(self, reason: str, *, are_lost: bool) -> None:
         if self._session.notifier is not None:
             _log.warning(
                 "What runs here is stopped, and left to other processes of %s: %s", self._database.location, reason
             )
-            self._session.notifier.signals.stop_attempts()
+            self._session.notifier.signals.stop_attempts(are_lost=are_lost)
 
     async def join_again(self, number: int) -> None:
         """Join the processes at work anew: others took this process for dead, which had this number."""
@@ -138,7 +138,7 @@ class DurableLiveness:
         async with self._opening:
             registration = self._database.registration
             if self._session.notifier is not None and registration.number == number:
-                self._stop_attempts("they took this one for dead, and it joins them anew.")
+                self._stop_attempts("they took this one for dead, and it joins them anew.", are_lost=True)
                 await registration.take_another(self._database, self._session.now_text())
 
     async def _introduce(self) -> None:
@@ -153,7 +153,7 @@ class DurableLiveness:
             )  # fmt: skip
 
     async def _settle(self, signals: JobSignals) -> None:
-        """Make the database and the engine agree on what runs here, after an event loop has ended."""
+        """Make the database and the engine agree on what runs here."""
         number = self._database.registration.number
         running = await self._database.read(self._members.list_running, number)
         for job in running:
@@ -167,6 +167,7 @@ class DurableLiveness:
         if self._session.is_in_doubt and self._session.notifier is not None:
             async with self._session.claiming:
                 await self._settle(self._session.notifier.signals)
+            self._session.wake()  # what was given back is ready
 
     async def rescue(self) -> None:
         registration = self._database.registration
@@ -242,7 +243,10 @@ class DurableLiveness:
         except StoreUnavailable as error:
             return self._tell(error.reason)
         trouble = self._database.find_trouble()  # a few bytes may find room where a job does not
-        return None if trouble is None else self._tell(trouble)
+        if trouble is not None:
+            return self._tell(trouble)
+        is_held = self._database.registration.held_seconds > 0
+        return None if is_held else f"No jobs run in this process at the moment: {LEASE_OVER}"
 
     def _tell(self, reason: str) -> str:
         """The problem in words for clients. They need not know the place of the jobs, which the log tells."""

@@ -102,7 +102,7 @@ class RecordingSignals:
         self.woken = asyncio.Event()
         self.canceled: asyncio.Queue[str] = asyncio.Queue()
         self.failed: list[str] = []
-        self.stopped = asyncio.Event()
+        self.stopped: list[bool] = []
 
     def wake(self) -> None:
         self.woken.set()
@@ -118,8 +118,8 @@ class RecordingSignals:
     def cancel(self, job_id: str) -> None:
         self.canceled.put_nowait(job_id)
 
-    def stop_attempts(self) -> None:
-        self.stopped.set()
+    def stop_attempts(self, *, are_lost: bool) -> None:
+        self.stopped.append(are_lost)
 
 
 async def noop() -> None:
