@@ -46,9 +46,9 @@ _IN: Final = "SELECT queue, counted AS status, 1 AS jobs FROM changed"
 _OUT: Final = "SELECT queue, before AS status, -1 AS jobs FROM changed"
 
 
-def insertion(insert: str, *more: str) -> str:
+def insertion(insert: str, *more: str, kept: str) -> str:
     """A statement that inserts jobs, and returns the ids of those that were not there."""
-    changed = f"{insert} RETURNING {_CHANGED}, {_COUNTED} AS counted"
+    changed = f"{insert} RETURNING {_CHANGED}, {_COUNTED} AS counted{kept}"
     return _build(changed, _log(is_transition=True), _count(_IN), *more)
 
 

@@ -14,17 +14,16 @@ from servicekit.stores.durable.aftermath import put_back
 from servicekit.stores.durable.operations import Rank, for_all
 from servicekit.stores.durable.requests import ClaimedJob, ClaimRequest, ProcessForgotten
 from servicekit.stores.postgres import keys
-from servicekit.stores.postgres.changes import PENDING, RUNNING, rows_of, transition
+from servicekit.stores.postgres.changes import RUNNING, rows_of, transition
+from servicekit.stores.postgres.lines import READY, find_bound
 from servicekit.stores.postgres.session import Session
 
 _BUSY: Final = f"SELECT coalesce(sum(jobs), 0)::bigint FROM servicekit.counts WHERE status IN ('{RUNNING}', 'deleted')"
 _MOST: Final = "(SELECT jobs FROM most)"
-# Jobs of one queue, owner (0: anybody) and runner are a line: a range of one index, in the order of their turns.
 _IN_LINE: Final = (
-    f"servicekit.jobs WHERE status = '{PENDING}' AND waits_for IS NULL AND queue = line.queue AND owner = line.owner "
-    "AND runner = line.runner AND turn > %(bound)s::bigint"
+    f"{READY} AND queue = line.queue AND owner = line.owner AND runner = line.runner AND -priority = line.rank "
+    "AND turn > %(bound)s::bigint ORDER BY turn, id"
 )
-_IN_TURN: Final = "ORDER BY priority DESC, turn, id"
 _PLACES: Final = f"""
     process AS MATERIALIZED (
         SELECT number FROM servicekit.processes WHERE number = %(number)s::bigint AND NOT is_dead FOR SHARE
@@ -33,11 +32,11 @@ _PLACES: Final = f"""
             %(limit)s::bigint, %(max_running)s::bigint - ({_BUSY})
         )) END AS jobs
     ), lines AS MATERIALIZED (
-        SELECT line.* FROM (
-            SELECT name AS queue, served, owner, runner FROM process CROSS JOIN servicekit.queues
-            CROSS JOIN unnest(ARRAY[0, number]) AS owner
-            CROSS JOIN jsonb_array_elements_text(%(runners)s::jsonb) AS runner WHERE NOT is_paused
-        ) AS line CROSS JOIN LATERAL (SELECT FROM {_IN_LINE} LIMIT 1) AS first
+        SELECT line.*, served
+        FROM process CROSS JOIN servicekit.lines AS line JOIN servicekit.queues ON name = line.queue
+        CROSS JOIN LATERAL (SELECT FROM {_IN_LINE} LIMIT 1) AS first
+        WHERE NOT is_paused AND owner IN (0, number)
+        AND runner IN (SELECT jsonb_array_elements_text(%(runners)s::jsonb))
     ), rivals AS MATERIALIZED (
         SELECT count(DISTINCT queue) > 1 AS are_there FROM lines
     ), open AS MATERIALIZED (
@@ -51,17 +50,16 @@ _PLACES: Final = f"""
         ) AS known WHERE most IS NULL OR running < most ORDER BY running, served, queue LIMIT {_MOST}
     ), places AS MATERIALIZED (
         SELECT * FROM (
-            SELECT line.queue, owner, runner, served, running, room,
-                   row_number() OVER (PARTITION BY queue {_IN_TURN}) - 1 AS place
+            SELECT line.*, row_number() OVER (PARTITION BY queue ORDER BY rank, turn, id) - 1 AS place
             FROM (SELECT * FROM open JOIN lines USING (queue, served)) AS line
-            CROSS JOIN LATERAL (SELECT priority, turn, id FROM {_IN_LINE} {_IN_TURN} LIMIT room) AS ready
+            CROSS JOIN LATERAL (SELECT turn, id FROM {_IN_LINE} LIMIT room) AS ready
         ) AS found WHERE place < room ORDER BY running + place, place, served, queue LIMIT {_MOST}
     ),
 """
 _TAKEN: Final = f"""
     SELECT line.queue, served, running, job.id FROM (
-        SELECT queue, owner, runner, served, running, count(*) AS jobs FROM places GROUP BY 1, 2, 3, 4, 5
-    ) AS line CROSS JOIN LATERAL (SELECT id FROM {_IN_LINE} {_IN_TURN} LIMIT jobs FOR UPDATE SKIP LOCKED) AS job
+        SELECT queue, owner, runner, rank, served, running, count(*) AS jobs FROM places GROUP BY 1, 2, 3, 4, 5, 6
+    ) AS line CROSS JOIN LATERAL (SELECT id FROM {_IN_LINE} LIMIT jobs FOR UPDATE SKIP LOCKED) AS job
 """
 # Queues that another process is just serving are passed over: it would have to be waited for.
 _SERVED: Final = """
@@ -92,9 +90,10 @@ _CLAIM: Final = transition(
     _SERVED,
     first=_PLACES,
     kept=f", job.priority, job.turn, taken.running, taken.served, {_CLAIMED} AS claimed",
-    answer=f"""
+    answer="""
     SELECT EXISTS (SELECT 1 FROM process), json_agg(claimed ORDER BY running + place, place, served, queue)
-    FROM (SELECT *, row_number() OVER (PARTITION BY queue {_IN_TURN}) - 1 AS place FROM changed) AS each
+    FROM (SELECT *, row_number() OVER (PARTITION BY queue ORDER BY priority DESC, turn, id) - 1 AS place
+          FROM changed) AS each
     """,
 )
 
@@ -129,7 +128,7 @@ def _take(session: Session, request: ClaimRequest) -> list[ClaimedJob] | None:
     values = {
         "number": request.process, "shard": session.shard, "process": request.process_name, "now": request.now,
         "limit": request.limit, "max_running": request.max_running, "limits": rows_of(dict(request.queue_limits)),
-        "runners": json.dumps(runners), "bound": -1,
+        "runners": json.dumps(runners), "bound": find_bound(session),
     }  # fmt: skip
     ((is_alive, text),) = session.run(_CLAIM, values)
     session.is_changed |= text is not None

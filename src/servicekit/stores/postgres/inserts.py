@@ -10,22 +10,13 @@ from servicekit.stores.durable.new_jobs import EndedJob, NewJob, accept, repeat
 from servicekit.stores.durable.operations import Rank, for_all, for_each
 from servicekit.stores.durable.requests import Resubmission
 from servicekit.stores.postgres.changes import PENDING, ROWS, change, insertion, rows_of
+from servicekit.stores.postgres.lines import welcome
 from servicekit.stores.postgres.session import Session
 
 _KINDS: Final = {
     **dict.fromkeys(("owner", "max_restarts", "priority", "concurrency_limit"), "::bigint"),
     **dict.fromkeys(("submitted_at", "scheduled_at", "expires_at"), "::timestamptz"),
 }
-# A new queue stands behind those that are there, or else a new name for each job would be a way past them.
-_WELCOME: Final = """
-    welcomed AS (
-        INSERT INTO servicekit.queues (name, served)
-        SELECT queue, (SELECT coalesce(max(served), 0) FROM servicekit.queues) + row_number() OVER (ORDER BY queue)
-        FROM (SELECT DISTINCT queue FROM changed) AS named
-        WHERE NOT EXISTS (SELECT 1 FROM servicekit.queues WHERE name = queue)
-        ON CONFLICT DO NOTHING
-    )
-"""
 
 
 def _insert_of(columns: Sequence[str]) -> str:
@@ -37,7 +28,8 @@ def _insert_of(columns: Sequence[str]) -> str:
     return insertion(
         f"INSERT INTO servicekit.jobs AS job (turn, {', '.join(columns)}) "
         f"SELECT nextval('servicekit.turns'), {', '.join(values)} FROM {ROWS} ON CONFLICT DO NOTHING",
-        _WELCOME,
+        welcome("SELECT DISTINCT queue, owner, runner, -priority AS rank FROM changed"),
+        kept=", job.owner, job.runner, job.priority",
     )
 
 

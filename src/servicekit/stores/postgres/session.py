@@ -44,7 +44,9 @@ class Session:
         self.is_unsure = False
         """Whether the calls of this transaction may have been written already: the answer to a commit was lost."""
         self.looked_at = 0.0
-        """When a claim has last looked at all jobs that are ready, by the monotonic clock: see `claims.py`."""
+        """When a claim has last looked for the first of all ready jobs, by the monotonic clock: see `claims.py`."""
+        self.bounds = (-1, -1)
+        """What it has found, and what it had found before."""
         self.passed_on_at = 0.0
         """When slots of jobs that cannot start were last looked for: see `keys.py`."""
         self._schema = schema

@@ -47,7 +47,7 @@ CREATE TABLE servicekit.jobs (
     failures integer NOT NULL DEFAULT 0,   -- starts that ended with an error, and were followed by another
     attempts text,                         -- JSON: [[attempt, started_at, finished_at, error, ended_by, process], ...]
     max_restarts bigint NOT NULL,
-    runner text NOT NULL,
+    runner text COLLATE "C" NOT NULL,
     target text,                           -- module:name; NULL if only its owner can run it
     arguments text,                        -- JSON: {"args": [...], "kwargs": {...}}
     owner bigint NOT NULL DEFAULT 0,       -- pending: the only process that may run it; else the one that runs it, or
@@ -84,7 +84,7 @@ CREATE INDEX jobs_by_name ON servicekit.jobs (name, id);
 CREATE INDEX jobs_by_parent ON servicekit.jobs (parent, id) WHERE parent IS NOT NULL;
 CREATE INDEX jobs_by_end ON servicekit.jobs (status, finished_at) WHERE finished_at IS NOT NULL;
 -- A claim reads the first of each range of it, and never a job that it cannot have.
-CREATE INDEX jobs_ready ON servicekit.jobs (queue, owner, runner, priority DESC, turn, id)
+CREATE INDEX jobs_ready ON servicekit.jobs (queue, owner, runner, (-priority), turn, id)
 WHERE status = 'pending' AND waits_for IS NULL;
 CREATE INDEX jobs_scheduled ON servicekit.jobs (scheduled_at) WHERE waits_for = 'time';
 CREATE INDEX jobs_expiring ON servicekit.jobs (expires_at) WHERE status = 'pending' AND expires_at IS NOT NULL;
@@ -137,6 +137,15 @@ CREATE TABLE servicekit.queues (
     is_paused boolean NOT NULL DEFAULT false,
     served bigint NOT NULL DEFAULT 0       -- whose number is lower was served longer ago, when there were several to serve
 ) WITH (fillfactor = 50);
+
+-- Of which kinds jobs have been ready, so that a claim knows the ranges that it has to look at.
+CREATE TABLE servicekit.lines (
+    queue text COLLATE "C" NOT NULL,
+    owner bigint NOT NULL,
+    runner text COLLATE "C" NOT NULL,
+    rank bigint NOT NULL,                  -- the priority, negative
+    PRIMARY KEY (queue, owner, runner, rank)
+);
 
 CREATE TABLE servicekit.schedules (
     name text COLLATE "C" PRIMARY KEY,

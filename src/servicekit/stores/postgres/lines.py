@@ -1,0 +1,76 @@
+"""Lines of ready jobs: the jobs of one queue, owner (0: anybody), runner and priority, in the order of their turns.
+
+Each is a range of one index, of which a claim reads the beginning. A table has the lines in which there have been jobs:
+an insert adds those that are new. It never waits for that, so one may be missing that is forgotten at the same time.
+Each process looks through the whole index once a second, and adds what is missing.
+
+The beginning of a range can consist of jobs that are not ready any more. The server can forget them only when no
+transaction is left that could see them, and somebody may keep one open for hours. So a claim begins behind the turns
+that had nothing ready a moment ago: see `find_bound`.
+"""
+
+import time
+from typing import Final
+
+from servicekit.stores.postgres.changes import PENDING
+from servicekit.stores.postgres.session import Session
+
+READY: Final = f"servicekit.jobs WHERE status = '{PENDING}' AND waits_for IS NULL"
+_LOOK_SECONDS: Final = 1.0
+# More than that are found with the next look.
+_MOST_LINES: Final = 10_000
+_HEAD: Final = "SELECT queue, owner, runner, -priority AS rank, turn FROM"
+_ORDER: Final = "queue, owner, runner, -priority, turn"
+
+
+def welcome(lines: str) -> str:
+    """Parts of a statement that add those lines, and their queues, that are not there.
+
+    A new queue stands behind those that are there, or else a new name for each job would be a way past them.
+    """
+    return f"""
+        lined AS (
+            INSERT INTO servicekit.lines (queue, owner, runner, rank)
+            SELECT * FROM ({lines}) AS line WHERE NOT EXISTS (
+                SELECT 1 FROM servicekit.lines AS known WHERE known.queue = line.queue AND known.owner = line.owner
+                AND known.runner = line.runner AND known.rank = line.rank
+            )
+            ON CONFLICT DO NOTHING
+        ), welcomed AS (
+            INSERT INTO servicekit.queues (name, served)
+            SELECT queue, (SELECT coalesce(max(served), 0) FROM servicekit.queues) + row_number() OVER (ORDER BY queue)
+            FROM (SELECT DISTINCT queue FROM ({lines}) AS line) AS named
+            WHERE NOT EXISTS (SELECT 1 FROM servicekit.queues WHERE name = queue)
+            ON CONFLICT DO NOTHING
+        )
+    """
+
+
+# Jobs of other processes and of paused queues are no reason to begin earlier.
+_LOOK: Final = f"""
+    WITH RECURSIVE heads AS (
+        ({_HEAD} {READY} ORDER BY {_ORDER} LIMIT 1)
+        UNION ALL
+        SELECT next.* FROM heads CROSS JOIN LATERAL (
+            {_HEAD} {READY} AND (queue, owner, runner, -priority) > (heads.queue, heads.owner, heads.runner, heads.rank)
+            ORDER BY {_ORDER} LIMIT 1
+        ) AS next
+    ), found AS MATERIALIZED (SELECT * FROM heads LIMIT {_MOST_LINES}),
+    {welcome("SELECT queue, owner, runner, rank FROM found")}
+    SELECT least(min(turn) - 1, (SELECT last_value FROM servicekit.turns)) FROM found
+    WHERE owner IN (0, %s) AND NOT EXISTS (SELECT 1 FROM servicekit.queues WHERE name = queue AND is_paused)
+"""
+
+
+def find_bound(session: Session) -> int:
+    """A turn up to which, as it seems, no job is ready that this process could run.
+
+    It is what was so at each of the last two looks: others may have had earlier turns at the last one, and were not yet
+    committed. A job that is ready again with its old turn elsewhere is found at the next look.
+    """
+    now = time.monotonic()
+    if now >= session.looked_at + _LOOK_SECONDS:
+        before = session.bounds[0] if session.looked_at else -1
+        ((bound,),) = session.run(_LOOK, [session.number])
+        session.bounds, session.looked_at = (bound, before), now
+    return min(session.bounds)
