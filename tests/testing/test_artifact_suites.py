@@ -11,7 +11,10 @@ import pytest
 from servicekit.artifacts import Artifacts
 from servicekit.artifacts.directory import DirectoryBlobs
 from servicekit.artifacts.ports import ArtifactIndex, BlobStore, StagedBlob
+from servicekit.artifacts.postgres.index import PostgresIndex
 from servicekit.artifacts.sqlite.index import SqliteIndex
+from servicekit.stores.postgres.address import read_address
+from servicekit.stores.postgres.schema import migrate
 from servicekit.testing.artifacts import ArtifactIndexContract, BlobStoreContract
 
 
@@ -101,3 +104,18 @@ def test_artifacts_keep_their_contents_elsewhere(tmp_path: Path) -> None:
     assert artifacts.sweep().blobs == 1
     assert blobs == {}
     artifacts.close()
+
+
+class TestSharedDirectoryBlobs(BlobStoreContract):
+    def create_store(self, folder: Path) -> BlobStore:
+        return DirectoryBlobs(folder, is_shared=True)
+
+
+class TestPostgresIndex(ArtifactIndexContract):
+    @pytest.fixture(autouse=True)
+    def _make_tables(self, postgres_url: str) -> None:
+        self.address = read_address("url", postgres_url)
+        migrate(self.address)
+
+    def create_index(self, folder: Path) -> ArtifactIndex:
+        return PostgresIndex(self.address)

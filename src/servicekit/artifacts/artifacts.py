@@ -1,21 +1,27 @@
 """`Artifacts`: what users hold."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from servicekit.artifacts.aio import ArtifactThreads, AsyncArtifacts
 from servicekit.artifacts.blocking import BlockingArtifacts
-from servicekit.artifacts.directory import DirectoryBlobs
 from servicekit.artifacts.hierarchy import Hierarchy, check_hierarchies
+from servicekit.artifacts.places import (
+    DEFAULT_DIRECTORY,
+    address_of,
+    check_chosen,
+    check_place,
+    open_storage,
+    read_address,
+)
 from servicekit.artifacts.ports import ArtifactIndex, BlobStore
 from servicekit.artifacts.retention import ArtifactRetention
-from servicekit.artifacts.sqlite.index import SqliteIndex
 from servicekit.artifacts.storage import ArtifactStorage
 from servicekit.errors import ConfigurationError, check_count
+from servicekit.jobs.database_url import find_database_url
 from servicekit.jobs.this_process import this_process
 
 if TYPE_CHECKING:
@@ -33,11 +39,15 @@ class Artifacts(BlockingArtifacts):
     It is an object of a module, as a rule: a job's own process imports it too. To make it opens nothing; the first call
     makes the directory, for its owner alone. It may be used from plain functions, threads and processes at once;
     coroutines use `artifacts.aio`, which has the same calls. `.with_artifacts(artifacts)` adds its routes to a service.
+
+    If the jobs of the service are in a database server, so is what is known of artifacts, for processes of many
+    machines; the directory is then one that all of them share. Outside of a service and its jobs, the environment
+    variable `SERVICEKIT_JOBS_URL` names that database.
     """
 
     def __init__(
         self,
-        directory: str | os.PathLike[str] = "artifacts",
+        place: str | os.PathLike[str] | None = None,
         *,
         hierarchy: Hierarchy | Sequence[Hierarchy] = (),
         retention: ArtifactRetention | None = None,
@@ -47,24 +57,27 @@ class Artifacts(BlockingArtifacts):
         blobs: BlobStore | None = None,
         index: ArtifactIndex | None = None,
     ) -> None:
-        """`directory`: relative to the working directory of now.
+        """`place`: a directory, relative to the working directory of now; `artifacts`, if nothing is said. If the jobs
+        are in a database server it must be said: a directory at the same path of each machine, or the URL of an object
+        store, such as `s3://bucket/artifacts` (extra `objects`).
 
-        `hierarchy`: which kinds stand below which; all processes that use the directory obey it. `retention`: what the
+        `hierarchy`: which kinds stand below which; all processes that use the place obey it. `retention`: what the
         service drops by itself; nothing without it. `max_upload_bytes`: the largest content that clients may send;
         `max_data_bytes`: the largest JSON that they may send or get within the record. `prefix`: where the routes are,
-        `/api/v1/artifacts` beside the jobs if it is left out. `blobs`, `index`: other places than the directory, which
-        models and command tasks cannot use.
+        `/api/v1/artifacts` beside the jobs if it is left out. `blobs`, `index`: places of your own, which models and
+        command tasks cannot use.
 
         `ConfigurationError` for what makes no sense.
         """
         super().__init__()
-        self.address = str(Path(directory).absolute())
-        """By this, `Artifacts.at` opens the same in any process."""
+        self._is_chosen = place is not None
+        self._place = check_place(DEFAULT_DIRECTORY if place is None else place)
+        self._find_database: Callable[[], str | None] = find_database_url
         self.retention = retention
         self.max_upload_bytes = max_upload_bytes
         self.max_data_bytes = max_data_bytes
         self.prefix = prefix
-        self._threads = ArtifactThreads(self.address)
+        self._threads = ArtifactThreads(self._place)
         self._hierarchies = [hierarchy] if isinstance(hierarchy, Hierarchy) else [*hierarchy]
         self._blobs = blobs
         self._index = index
@@ -78,8 +91,27 @@ class Artifacts(BlockingArtifacts):
 
     @classmethod
     def at(cls, address: str) -> "Artifacts":
-        """The artifacts in the directory of this `address`, for another process. It obeys the same hierarchies."""
-        return cls(address)
+        """The artifacts at this `address`, for a job or another process. It obeys the same hierarchies.
+
+        If they are in the database of the jobs, it is that of the running job, or of the environment.
+        """
+        return cls(read_address(address))
+
+    @property
+    def address(self) -> str:
+        """By this, `Artifacts.at` opens the same in any process. There is no password in it."""
+        return address_of(self._place, is_in_database=self._find_database() is not None and self._index is None)
+
+    def use_database(self, url: str | None) -> None:
+        """Keep what is known of artifacts in this database from now on; `None`: in the directory. For services.
+
+        `ConfigurationError` if the contents cannot be where this was told.
+        """
+        if self._index is None and self._blobs is None:
+            check_chosen(self._place if self._is_chosen else None, url)
+        if url != self._find_database():
+            self.close()
+        self._find_database = lambda: url
 
     def check_address(self) -> None:
         """`ConfigurationError` if `at` does not open the same, since contents or rows are at a place of the user's own.
@@ -88,13 +120,13 @@ class Artifacts(BlockingArtifacts):
         """
         if self._blobs is not None or self._index is not None:
             sentence = (
-                "Jobs of models and command tasks open artifacts by their directory, in processes of their own, and "
+                "Jobs of models and command tasks open artifacts by their address, in processes of their own, and "
                 "would save beside `blobs` and `index`: leave these out."
             )
             raise ConfigurationError("artifacts", self, sentence=sentence)
 
     def __repr__(self) -> str:
-        return f"Artifacts({self.address!r})"
+        return f"Artifacts({self._place!r})"
 
     @property
     def aio(self) -> AsyncArtifacts:
@@ -106,11 +138,9 @@ class Artifacts(BlockingArtifacts):
     def storage(self) -> ArtifactStorage:
         storage = self._storages.get(this_process.id)
         if storage is None:
-            directory = Path(self.address)
-            index = self._index or SqliteIndex(directory)
-            storage = ArtifactStorage(self._blobs or DirectoryBlobs(directory), index)
+            storage = open_storage(self._place, self._find_database(), self._blobs, self._index)
             if self._hierarchies:
-                index.declare(self._hierarchies)
+                storage.index.declare(self._hierarchies)
             storage = self._storages.setdefault(this_process.id, storage)
         return storage
 

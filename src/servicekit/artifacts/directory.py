@@ -2,6 +2,9 @@
 
 A file in `staging/` is locked (`flock`) by the process that writes it, and a lock dies with its process. So `sweep`
 tells what a dead process has left from what is being written now, however long that takes.
+
+In a directory that several machines share, no lock of another machine is relied on. Each file there has its machine in
+its name. One of another machine counts as left when nothing was written to it for a day, by the file server's clock.
 """
 
 import fcntl
@@ -9,31 +12,39 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO, Final, Self
+from uuid import getnode
 
-from servicekit.artifacts.folder import make_folder, sync_folder, translated_errors
+from servicekit.artifacts.folder import check_owner, make_folder, sync_folder, translated_errors
 from servicekit.artifacts.ports import StagedBlob
 from servicekit.errors import ArtifactsUnavailable
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
+# Longer than any upload stands still, and not so long that what a lost machine has left fills the disk.
+_LEFT_SECONDS: Final = 86_400.0
 
 
 class DirectoryBlobs:
     """A `BlobStore` in a directory. Its files are for their owner alone, and it makes them at the first use."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, is_shared: bool = False) -> None:
+        """`is_shared`: processes of other machines may use it as well."""
         self.location = str(directory)
+        self._directory = directory
+        self._machine = _name_machine() if is_shared else ""
         self._blobs = directory / "blobs"
         self._staging = directory / "staging"
 
     def stage(self) -> "StagedFile":
         with translated_errors(self.location):
             make_folder(self._staging)
-            return StagedFile(self._staging, self.location)
+            check_owner(self._directory)
+            return StagedFile(self._staging, self.location, f"{self._machine}{secrets.token_hex(16)}")
 
     def place(self, staged: StagedBlob) -> None:
         if not isinstance(staged, StagedFile):
@@ -55,11 +66,7 @@ class DirectoryBlobs:
 
     def open(self, sha256: str) -> BinaryIO:
         try:
-            folder = os.open(self._folder_of(sha256), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                descriptor = os.open(sha256, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            finally:
-                os.close(folder)
+            descriptor = self._open(sha256)
         except FileNotFoundError:
             raise
         except OSError as error:  # it is a link, say, or must not be read
@@ -78,13 +85,38 @@ class DirectoryBlobs:
 
     def sweep(self) -> int:
         with translated_errors(self.location):
-            return sum(_remove_if_left(Path(each)) for each in _list_folder(self._staging))
+            files = _list_folder(self._staging)
+            own = [each for each in files if each.name.startswith(self._machine)]
+            others = [each for each in files if not each.name.startswith(self._machine)]
+            return sum(_remove_if_left(Path(each)) for each in own) + (self._sweep_old(others) if others else 0)
 
     def _remove(self, sha256: str, file: object) -> None:
         path = self._path_of(sha256)
         with translated_errors(self.location), suppress(FileNotFoundError):
             if file is not None and _identify(path) == file:
                 path.unlink()
+
+    def _open(self, sha256: str) -> int:
+        """A descriptor of the blob. A file server's client can remember for a while that a name was not there, and asks
+        anew only when its folder is opened: so each folder is.
+        """
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        with ExitStack() as folders:
+            folder = os.open(self._blobs, flags | os.O_DIRECTORY)
+            folders.callback(os.close, folder)
+            folder = os.open(sha256[:2], flags | os.O_DIRECTORY, dir_fd=folder)
+            folders.callback(os.close, folder)
+            return os.open(sha256, flags, dir_fd=folder)
+
+    def _sweep_old(self, files: "Sequence[os.DirEntry[str]]") -> int:
+        """Remove what other machines have left."""
+        with self.stage() as now:  # a new file has the time of the file server
+            oldest = now.written_at - _LEFT_SECONDS
+        old = [each for each in files if _is_older(each, oldest)]
+        for each in old:
+            with suppress(FileNotFoundError):  # its machine has swept as well
+                Path(each).unlink()
+        return len(old)
 
     def _folder_of(self, sha256: str) -> Path:
         return self._blobs / sha256[:2]
@@ -96,16 +128,17 @@ class DirectoryBlobs:
 class StagedFile:
     """A `StagedBlob` in a temporary file, which is locked for as long as this is open."""
 
-    def __init__(self, folder: Path, location: str) -> None:
+    def __init__(self, folder: Path, location: str, name: str) -> None:
         self.sha256 = ""
         self.size = 0
         self.is_placed = False
         self._location = location
         self._hash = hashlib.sha256()
-        while True:
-            self.path = folder / secrets.token_hex(16)
+        for number in count():
+            self.path = folder / f"{name}-{number}"
             self._file = open(self.path, "xb", buffering=0, opener=_open_for_owner)  # noqa: SIM115 # until `__exit__`
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            with suppress(OSError):  # not every file server has locks; then only its age tells, after the next boot
+                fcntl.flock(self._file, fcntl.LOCK_EX)
             if os.fstat(self._file.fileno()).st_nlink:
                 break
             self._file.close()  # a sweep has taken it for one that was left, between the two calls
@@ -122,6 +155,11 @@ class StagedFile:
         self.sha256 = self._hash.hexdigest()
         with translated_errors(self._location):
             os.fsync(self._file.fileno())
+
+    @property
+    def written_at(self) -> float:
+        """When it was written to, by the clock of where it is, in seconds since 1970."""
+        return os.fstat(self._file.fileno()).st_mtime
 
     def __enter__(self) -> Self:
         return self
@@ -152,6 +190,22 @@ def _list_folder(path: "os.PathLike[str]") -> list["os.DirEntry[str]"]:
     return []
 
 
+def _name_machine() -> str:
+    """What names of files begin with that processes of this machine write, since it was booted."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:  # not Linux
+        boot = hex(getnode())
+    return f"{hashlib.sha256(boot.encode()).hexdigest()[:16]}-"
+
+
+def _is_older(entry: "os.DirEntry[str]", oldest: float) -> bool:
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime < oldest
+    except FileNotFoundError:
+        return False
+
+
 def _remove_if_left(path: Path) -> bool:
     """Remove a temporary file whose process has died."""
     try:
@@ -162,7 +216,7 @@ def _remove_if_left(path: Path) -> bool:
         # Held until the file is gone: its process may just be about to lock it, and must then see that it is.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink()
-    except (BlockingIOError, FileNotFoundError):
+    except OSError:  # it is being written; or it is gone; or nobody can tell here
         return False
     finally:
         os.close(descriptor)

@@ -41,6 +41,7 @@ def install(artifacts: Artifacts, app: FastAPI) -> None:
     service.add_health_check("artifacts", make_check(artifacts))
 
     def add_routes() -> None:
+        artifacts.use_database(service.scheduler.database_url)
         state.prefix = artifacts.prefix or service.path_beside_jobs("artifacts")
         add_artifact_routes(app, state.prefix)
 
@@ -49,8 +50,14 @@ def install(artifacts: Artifacts, app: FastAPI) -> None:
 
 @asynccontextmanager
 async def lifespan(artifacts: Artifacts, app: FastAPI) -> AsyncIterator[None]:
-    """Let go what goes by itself while the service runs. `ConfigurationError` if there are no jobs."""
+    """Let go what goes by itself while the service runs. `ConfigurationError` if there are no jobs.
+
+    `ArtifactsUnavailable` if the index is in a database, and the contents are elsewhere than where this process looks.
+    """
     scheduler, upkeep = Service.of(app).scheduler, state_of(app).upkeep
+    artifacts.use_database(scheduler.database_url)  # in a test, the jobs are elsewhere than those of `install`
+    if scheduler.database_url is not None:
+        await call_in_thread(_open, artifacts, scheduler.database_url)
     task = asyncio.create_task(upkeep.run(scheduler), name="servicekit artifacts")
     try:
         yield
@@ -60,6 +67,15 @@ async def lifespan(artifacts: Artifacts, app: FastAPI) -> AsyncIterator[None]:
             await task
         await wait_at_stop(upkeep.finish())
         await wait_at_stop(call_in_thread(artifacts.close))
+
+
+def _open(artifacts: Artifacts, database_url: str) -> None:
+    """Open what is in the database now, and make its tables if this is the first service."""
+    from servicekit.stores.postgres.address import read_address
+    from servicekit.stores.postgres.schema import prepare
+
+    prepare(read_address("url", database_url))
+    _ = artifacts.storage
 
 
 async def wait_at_stop(end: Awaitable[None]) -> None:

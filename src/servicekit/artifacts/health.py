@@ -43,8 +43,8 @@ def _find_problem(artifacts: Artifacts) -> str | None:
 
 def _find_notice(artifacts: Artifacts) -> str | None:
     try:
-        about = os.statvfs(artifacts.address)
-    except OSError:  # the blobs are elsewhere
+        about = os.statvfs(artifacts.storage.blobs.location)
+    except (ArtifactsUnavailable, OSError):  # the blobs are elsewhere
         return None
     free = about.f_bavail * about.f_frsize
     if free >= _LITTLE_BYTES:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from servicekit.artifacts import Artifacts, Table
 from servicekit.jobs.current import current_job
+from servicekit.jobs.database_url import find_database_url
 from servicekit.ml.configs import BaseConfig
 from servicekit.ml.learner import Attachment, Learner, Predicted, PredictionInputs, TrainedModel, TrainingInputs
 from servicekit.ml.metrics import collect_metrics
@@ -38,8 +39,8 @@ class _LearnerJob:
 
     def __init__(self, learner: Learner) -> None:
         self._learner = learner
-        self._opened: dict[str, Artifacts] = {}
-        """By their addresses. To open them for each prediction would take longer than to predict."""
+        self._opened: dict[tuple[str | None, str], Artifacts] = {}
+        """By their databases and addresses. To open them for each prediction would take longer than to predict."""
 
     def locate(self, module: str, name: str) -> None:
         self.__module__, self.__qualname__ = module, name
@@ -52,7 +53,7 @@ class _LearnerJob:
             artifacts.close()
 
     def _open(self, address: str) -> Artifacts:
-        return self._opened.setdefault(address, Artifacts.at(address))
+        return self._opened.setdefault((find_database_url(), address), Artifacts.at(address))
 
     def _read_config(self, config: Mapping[str, Any]) -> BaseConfig:
         return self._learner.options.config.model_validate(config["data"])

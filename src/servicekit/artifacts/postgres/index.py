@@ -1,0 +1,88 @@
+"""The index as a port."""
+
+from collections.abc import Callable, Collection, Sequence
+
+from servicekit.artifacts.hierarchy import Hierarchy
+from servicekit.artifacts.ports import Added, BlobStore, Expirable, Removed
+from servicekit.artifacts.postgres import marks, reads, writes
+from servicekit.artifacts.record import (
+    Artifact,
+    ArtifactFilter,
+    ArtifactPage,
+    ArtifactStats,
+    ArtifactTree,
+    Changes,
+    NewArtifact,
+)
+from servicekit.errors import ArtifactsUnavailable
+from servicekit.stores.postgres.address import Address
+from servicekit.stores.postgres.pool import ConnectionPool
+
+
+class PostgresIndex:
+    """An `ArtifactIndex` in the tables of a database, which must be there."""
+
+    def __init__(self, address: Address) -> None:
+        self.location = address.location
+        self._pool = ConnectionPool(address, purpose="artifacts", refuse=ArtifactsUnavailable)
+
+    def declare(self, hierarchies: Sequence[Hierarchy]) -> None:
+        self._pool.write(lambda session: writes.declare(session, hierarchies))
+
+    def add(self, new: NewArtifact, place: Callable[[], None]) -> Added:
+        return self._pool.write(lambda session: writes.add(session, new, place))
+
+    def update(self, artifact_id: str, changes: Changes) -> Artifact:
+        return self._pool.write(lambda session: writes.update(session, artifact_id, changes))
+
+    def remove(self, artifact_id: str, *, recursive: bool) -> Removed:
+        return self._pool.write(lambda session: writes.remove(session, artifact_id, recursive))
+
+    def remove_kept(self, job_ids: Collection[str]) -> Removed:
+        return self._pool.write(lambda session: writes.remove_kept(session, job_ids))
+
+    def remove_expired(self, artifact_ids: Collection[str]) -> Removed:
+        return self._pool.write(lambda session: writes.remove_expired(session, artifact_ids))
+
+    def release(self, blobs: Collection[str], remove: Callable[[str], None]) -> int:
+        return self._pool.write(lambda session: writes.release(session, blobs, remove))
+
+    def get(self, artifact_id: str) -> Artifact:
+        return self._pool.read(lambda session: reads.get(session, artifact_id))
+
+    def list(self, wanted: ArtifactFilter, limit: int, cursor: str | None) -> ArtifactPage:
+        return self._pool.read(lambda session: reads.list_page(session, wanted, limit, cursor))
+
+    def get_tree(self, artifact_id: str, limit: int, cursor: str | None) -> ArtifactTree:
+        return self._pool.read(lambda session: reads.get_tree(session, artifact_id, limit, cursor))
+
+    def list_ancestors(self, artifact_id: str, limit: int) -> Sequence[Artifact]:
+        return self._pool.read(lambda session: reads.list_ancestors(session, artifact_id, limit))
+
+    def get_stats(self) -> ArtifactStats:
+        return self._pool.read(reads.get_stats)
+
+    def find_blobs(self, blobs: Collection[str]) -> set[str]:
+        return self._pool.read(lambda session: writes.find_blobs(session, blobs))
+
+    def list_expirable(
+        self, kind: str | None, *, except_kinds: Collection[str] = (), after: int = 0, limit: int
+    ) -> Sequence[Expirable]:
+        return self._pool.read(lambda session: reads.list_expirable(session, kind, except_kinds, after, limit))
+
+    def sum_bytes(self) -> dict[str, int]:
+        return self._pool.read(reads.sum_bytes)
+
+    def list_job_ids(self, after: str, limit: int) -> Sequence[str]:
+        return self._pool.read(lambda session: reads.list_job_ids(session, after, limit))
+
+    def check_place(self, blobs: BlobStore) -> None:
+        """`ArtifactsUnavailable` unless this is the place of this index's blobs. An empty place can become it once."""
+        mark = self._pool.read(marks.find_mark) or self._pool.write(marks.add_mark)
+        if not mark.is_placed:
+            self._pool.write(lambda session: marks.place_mark(session, blobs))
+        elif not marks.has_mark(blobs, mark):
+            raise marks.refuse_place(blobs)
+
+    def close(self) -> None:
+        self._pool.close()

@@ -1,0 +1,319 @@
+"""Artifacts whose index is in a database server: one place for the contents of all machines, and lost connections."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from servicekit.artifacts import Artifacts, Hierarchy, StagedBlob
+from servicekit.artifacts.directory import DirectoryBlobs
+from servicekit.artifacts.postgres.index import PostgresIndex
+from servicekit.artifacts.storage import ArtifactStorage
+from servicekit.errors import ArtifactConflict, ArtifactNotFound, ArtifactsUnavailable, ConfigurationError
+from servicekit.jobs.this_process import this_process
+from servicekit.stores.postgres import pool
+from servicekit.stores.postgres.address import Address, read_address
+from servicekit.stores.postgres.schema import migrate
+from tests.postgres import PostgresServer
+
+Open = Callable[..., Artifacts]
+
+
+@pytest.fixture
+def address(postgres_url: str) -> Address:
+    address = read_address("url", postgres_url)
+    migrate(address)
+    return address
+
+
+@pytest.fixture
+def open_artifacts(tmp_path: Path, postgres_url: str, address: Address) -> Iterator[Open]:
+    """Opens artifacts as processes of a service with its jobs in the database do."""
+    opened: list[Artifacts] = []
+
+    def make(place: object = tmp_path / "shared", url: str = postgres_url) -> Artifacts:
+        artifacts = Artifacts(str(place))
+        artifacts.use_database(url)
+        opened.append(artifacts)
+        return artifacts
+
+    yield make
+    for each in opened:
+        each.close()
+
+
+def test_what_one_machine_saves_another_has(open_artifacts: Open, tmp_path: Path) -> None:
+    here, there = open_artifacts(), open_artifacts()
+    here.add_hierarchy(Hierarchy("ml", ["data", "model"]))
+    data = here.save(b"content" * 1_000, kind="data", name="data.bin", tags=["new"])
+    model = there.save({"a": 1}, kind="model", parent=data)
+    assert there.load(data.id) == b"content" * 1_000
+    assert [each.id for each in here.tree(data.id).artifacts] == [data.id, model.id]
+    with pytest.raises(ArtifactConflict, match="'ml'"):
+        there.save(b"", kind="model")
+    assert there.delete(data.id, recursive=True) == 2
+    with pytest.raises(ArtifactNotFound):
+        here.get(data.id)
+    assert here.sweep() == there.sweep() == (type(here.sweep()))(0, 0)
+    assert len(list(DirectoryBlobs(tmp_path / "shared").list())) == 1  # the mark
+
+
+def test_the_address_has_no_password_and_is_enough_for_a_job(
+    open_artifacts: Open, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres_url.replace("postgres@", "postgres:secret@")
+    artifacts = open_artifacts(url=url)
+    saved = artifacts.save(b"content")
+    assert "secret" not in artifacts.address + repr(artifacts) + str(vars(artifacts))
+    monkeypatch.setattr(this_process, "runs_one_job", True)
+    monkeypatch.setattr(this_process, "database_url", url)
+    again = Artifacts.at(artifacts.address)
+    assert again.load(saved.id) == b"content"
+    assert again.address == artifacts.address
+    again.close()
+
+
+def test_outside_of_services_the_environment_names_the_database(
+    open_artifacts: Open, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = open_artifacts().save(b"content")
+    monkeypatch.setenv("SERVICEKIT_JOBS_URL", postgres_url)
+    script = Artifacts(tmp_path / "shared")
+    assert script.load(saved.id) == b"content"
+    script.close()
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_a_folder_of_this_machine_alone_is_not_taken_for_the_shared_one(
+    open_artifacts: Open, tmp_path: Path, is_empty: bool
+) -> None:
+    open_artifacts().save(b"content")
+    if not is_empty:
+        with Artifacts(tmp_path / "local").stage() as staged:
+            staged.finish()
+    local = open_artifacts(tmp_path / "local")
+    for _ in range(2):
+        with pytest.raises(ArtifactsUnavailable, match="not where the contents of these artifacts are"):
+            local.save(b"other content")
+    assert list(DirectoryBlobs(tmp_path / "local").list()) == []
+
+
+def test_two_machines_that_start_at_once_with_two_folders_do_not_both_go_on(
+    open_artifacts: Open, tmp_path: Path
+) -> None:
+    def start(number: int) -> bool:
+        try:
+            open_artifacts(tmp_path / str(number)).save(b"content")
+        except ArtifactsUnavailable:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sorted(threads.map(start, range(4))) == [False, False, False, True]
+
+
+def test_a_place_with_other_contents_is_left_alone(
+    open_artifacts: Open, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    with postgres.new_database() as other:
+        migrate(read_address("url", other))
+        theirs = open_artifacts(url=other)
+        saved = theirs.save(b"theirs")
+        for _ in range(2):
+            with pytest.raises(ArtifactsUnavailable, match="contents of other artifacts"):
+                open_artifacts().save(b"ours")
+        assert theirs.load(saved.id) == b"theirs"
+        theirs.close()
+    file = Artifacts(tmp_path / "of a file")
+    file.save({"small": "JSON"})
+    file.close()
+    with pytest.raises(ArtifactsUnavailable, match="an index of its own"):
+        open_artifacts(tmp_path / "of a file").save(b"ours")
+
+
+def test_where_the_contents_are_must_be_said(postgres_url: str) -> None:
+    with pytest.raises(ConfigurationError, match="Say where the contents of artifacts are"):
+        Artifacts().use_database(postgres_url)
+    for place in ("s3://ada:secret@bucket/x", "s3://bucket/x?key=secret"):
+        with pytest.raises(ConfigurationError) as caught:
+            Artifacts(place)
+        assert "secret" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="need their jobs in a database server"):
+        Artifacts("s3://bucket/x").use_database(None)
+
+
+class Cut:
+    """Cuts connections of the server to the index, at a moment that the test has chosen."""
+
+    def __init__(self, postgres: PostgresServer) -> None:
+        self._postgres = postgres
+        self.left = 1
+
+    def __call__(self) -> None:
+        if self.left:
+            self.left -= 1
+            self._postgres.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'servicekit artifacts'"
+            )
+
+
+def test_a_connection_that_is_lost_while_a_blob_is_placed_is_replaced(
+    open_artifacts: Open, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts, cut = open_artifacts(), Cut(postgres)
+    blobs = artifacts.storage.blobs
+    place = blobs.place
+
+    def place_and_cut(staged: Any) -> None:
+        place(staged)
+        cut()
+
+    monkeypatch.setattr(blobs, "place", place_and_cut)
+    saved = artifacts.save(b"content")
+    assert cut.left == 0
+    assert (artifacts.load(saved.id), artifacts.stats().count) == (b"content", 1)
+
+
+def test_a_row_whose_commit_was_not_answered_is_there_once(
+    open_artifacts: Open, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts, cut = open_artifacts(), Cut(postgres)
+    artifacts.stats()
+    execute = psycopg.Connection.execute
+
+    def commit_and_cut(connection: Any, query: Any, *args: Any, **options: Any) -> Any:
+        answer = execute(connection, query, *args, **options)
+        if query == "COMMIT" and cut.left:
+            cut()
+            raise psycopg.OperationalError("the connection is lost")
+        return answer
+
+    monkeypatch.setattr(psycopg.Connection, "execute", commit_and_cut)
+    saved = artifacts.save(b"content")
+    assert cut.left == 0
+    assert (artifacts.load(saved.id), artifacts.stats().count) == (b"content", 1)
+
+
+def test_what_was_not_committed_before_the_connection_was_lost_is_written_again(
+    open_artifacts: Open, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts, cut = open_artifacts(), Cut(postgres)
+    artifacts.stats()
+    execute = psycopg.Connection.execute
+
+    def cut_and_commit(connection: Any, query: Any, *args: Any, **options: Any) -> Any:
+        if query == "COMMIT":
+            cut()
+        return execute(connection, query, *args, **options)
+
+    monkeypatch.setattr(psycopg.Connection, "execute", cut_and_commit)
+    saved = artifacts.save(b"content")
+    assert cut.left == 0
+    assert (artifacts.load(saved.id), artifacts.stats().count) == (b"content", 1)
+
+
+def test_a_server_that_is_away_is_told_without_a_password(
+    open_artifacts: Open, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_PATIENCE_SECONDS", 0.2)
+    away = postgres_url.replace("postgres@", "postgres:secret@").replace(postgres_url.rsplit(":", 1)[1], "1/jobs")
+    with pytest.raises(ArtifactsUnavailable, match="cannot be reached") as caught:
+        open_artifacts(url=away).stats()
+    assert "secret" not in str(caught.value)
+
+
+def test_a_process_that_lost_its_lock_removes_nothing_that_was_saved_since(
+    address: Address, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    """A row is added while another process, whose connection is gone, still believes that it may remove the blob."""
+    blobs = DirectoryBlobs(tmp_path, is_shared=True)
+    storages = [ArtifactStorage(blobs, PostgresIndex(address)) for _ in range(2)]
+    remover, saver = storages
+    with blobs.stage() as staged:
+        staged.write(b"content")
+        staged.finish()
+        blobs.place(staged)
+    is_asked, goes_on = threading.Event(), threading.Event()
+    plan_removal = blobs.plan_removal
+
+    def remove_late(sha256: str) -> Callable[[], None]:
+        planned = plan_removal(sha256)
+
+        def remove() -> None:
+            is_asked.set()
+            goes_on.wait()
+            planned()
+
+        return remove
+
+    slow = ArtifactStorage(DirectoryBlobs(tmp_path, is_shared=True), remover.index)
+    slow.blobs.plan_removal = remove_late  # type: ignore[method-assign]
+    artifacts = Artifacts(tmp_path, blobs=blobs, index=saver.index)
+    with ThreadPoolExecutor(1) as threads:
+        sweeping = threads.submit(slow.sweep)
+        is_asked.wait()
+        Cut(postgres)()
+        saved = artifacts.save(b"content")
+        goes_on.set()
+        sweeping.result()
+    assert artifacts.load(saved.id) == b"content"
+    for each in storages:
+        each.index.close()
+
+
+def test_what_is_added_while_its_ancestors_are_removed_goes_with_them(
+    address: Address, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    blobs = DirectoryBlobs(tmp_path, is_shared=True)
+    artifacts = Artifacts(tmp_path, blobs=blobs, index=PostgresIndex(address))
+    parent = artifacts.save(b"parent", parent=artifacts.save(b"root"))
+    is_placing, goes_on, place = threading.Event(), threading.Event(), blobs.place
+
+    def place_late(staged: StagedBlob) -> None:
+        is_placing.set()
+        goes_on.wait()
+        place(staged)
+
+    blobs.place = place_late  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as threads:
+        adding = threads.submit(artifacts.save, b"child", parent=parent)
+        is_placing.wait()
+        removing = threads.submit(artifacts.delete, str(parent.parent_id), recursive=True)
+        while not postgres.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+            assert not removing.done()
+        goes_on.set()
+        assert (adding.result().level, removing.result()) == (2, 3)
+    assert artifacts.list().artifacts == ()
+    with pytest.raises(ArtifactNotFound):
+        artifacts.save(b"child", parent=parent)
+    artifacts.close()
+
+
+def test_what_another_machine_has_left_is_swept_when_it_is_old(tmp_path: Path) -> None:
+    blobs = DirectoryBlobs(tmp_path, is_shared=True)
+    with blobs.stage() as staged:
+        staged.write(b"on its way")
+        for name, age in (("ab-1", 3_600), ("cd-1", 90_000)):
+            file = tmp_path / "staging" / name
+            file.write_bytes(b"of another machine")
+            written = file.stat().st_mtime - age
+            os.utime(file, (written, written))
+        assert (blobs.sweep(), blobs.sweep()) == (1, 0)
+        assert (tmp_path / "staging" / "ab-1").exists()
+        staged.finish()
+        blobs.place(staged)
+
+
+def test_statements_name_the_schema_of_the_address(postgres_url: str, tmp_path: Path) -> None:
+    addresses = [read_address("url", f"{postgres_url}?schema={name}") for name in ("one", "two")]
+    for number, address in enumerate(addresses):
+        migrate(address)
+        artifacts = Artifacts(tmp_path / str(number), index=PostgresIndex(address))
+        artifacts.save(b"content", kind="data", tags=["a"])
+        assert artifacts.stats().count == 1
+        artifacts.close()
