@@ -1,6 +1,5 @@
 """What is kept of tasks: seen by every process, and clear about what is wrong with the file."""
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -9,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from servicekit.errors import TaskConflict, TaskNotFound, TasksUnavailable
+from servicekit.errors import TasksUnavailable
 from servicekit.tasks import task_file
 from servicekit.tasks.ports import Template
 from servicekit.tasks.task_file import TaskFile
@@ -35,69 +34,6 @@ async def test_there_is_no_file_before_there_is_something_to_keep(file: TaskFile
     assert not path.exists()
     await file.set_enabled("add", is_enabled=False)
     assert path.stat().st_mode & 0o777 == 0o600
-
-
-async def test_a_change_is_seen_by_whoever_shares_the_file(file: TaskFile, path: Path) -> None:
-    other = TaskFile(path)
-    await file.add("mine", ADD, is_enabled=True)
-    assert (await other.read())["mine"].template == ADD
-    await file.set_enabled("mine", is_enabled=False)
-    assert not (await other.read())["mine"].is_enabled
-    await other.replace("mine", OTHER, is_enabled=True)
-    stored = (await file.read())["mine"]
-    assert (stored.template, stored.is_enabled) == (OTHER, True)
-    assert stored.created_at < stored.updated_at
-    await other.remove("mine")
-    assert await file.read() == {}
-    await other.close()
-
-
-async def test_what_has_not_changed_is_not_read_again(file: TaskFile) -> None:
-    await file.add("mine", ADD, is_enabled=True)
-    first = await file.read()
-    assert await file.read() is first
-    await file.set_enabled("mine", is_enabled=True)
-    assert await file.read() is not first
-
-
-async def test_names_are_taken_once(file: TaskFile) -> None:
-    await file.add("mine", ADD, is_enabled=True)
-    with pytest.raises(TaskConflict, match="the name is taken"):
-        await file.add("mine", OTHER, is_enabled=True)
-    for change in (file.replace("other", ADD, is_enabled=True), file.remove("other")):
-        with pytest.raises(TaskNotFound):
-            await change
-    assert (await file.read())["mine"].template == ADD
-
-
-async def test_two_that_take_a_name_at_once_get_one_answer_each(path: Path) -> None:
-    files = [TaskFile(path) for _ in range(4)]
-    ends = await asyncio.gather(*(file.add("mine", ADD, is_enabled=True) for file in files), return_exceptions=True)
-    assert sorted(type(end).__name__ for end in ends) == ["NoneType", *["TaskConflict"] * 3]
-    for file in files:
-        await file.close()
-
-
-async def test_templates_are_bounded(file: TaskFile) -> None:
-    with patch.object(task_file, "_MOST_TEMPLATES", 2):
-        for name in ("a", "b"):
-            await file.add(name, ADD, is_enabled=True)
-        with pytest.raises(TaskConflict, match="there may be 2 templates"):
-            await file.add("c", ADD, is_enabled=True)
-
-
-async def test_all_templates_together_are_bounded(file: TaskFile) -> None:
-    large = ADD.model_copy(update={"parameters": {"b": "x" * 500}})
-    with patch.object(task_file, "_MOST_CHARACTERS", 1_000):
-        for name in ("a", "b"):
-            await file.add(name, ADD, is_enabled=True)
-        await file.replace("a", large, is_enabled=True)
-        await file.replace("a", large, is_enabled=False)  # in the place of itself
-        for change in (file.add("c", large, is_enabled=True), file.replace("b", large, is_enabled=True)):
-            with pytest.raises(TaskConflict, match="of 1,000 characters together"):
-                await change
-        await file.set_enabled("c", is_enabled=False)
-    assert {name for name, stored in (await file.read()).items() if stored.template == ADD} == {"b"}
 
 
 async def test_a_file_that_was_removed_is_made_anew(

@@ -50,10 +50,15 @@ class Catalog:
     """
 
     def __init__(
-        self, tasks: CodeTasks, store: TaskStore, find_artifacts: Callable[[], str], *, allow_client_commands: bool
+        self,
+        tasks: CodeTasks,
+        find_store: Callable[[], TaskStore],
+        find_artifacts: Callable[[], str],
+        *,
+        allow_client_commands: bool,
     ) -> None:
         self._tasks = tasks
-        self._store = store
+        self._find_store = find_store
         self._find_artifacts = find_artifacts
         self._allow_client_commands = allow_client_commands
         self._ids = JobIds()
@@ -67,7 +72,7 @@ class Catalog:
 
     async def get_enabled(self, name: str) -> Task:
         """The task, for an execution. `TaskNotFound`, `TaskDisabled`, or `TaskForbidden` if it cannot be executed."""
-        stored = (await self._store.read()).get(name)
+        stored = (await self._find_store().read()).get(name)
         task: Task | None = self._tasks.get(name)
         if stored is not None and not stored.is_enabled and (task is not None or stored.template is not None):
             raise TaskDisabled(name)
@@ -79,18 +84,18 @@ class Catalog:
 
     async def get(self, name: str) -> Entry:
         """`TaskNotFound` if there is none of this name."""
-        return self._find(name, await self._store.read())
+        return self._find(name, await self._find_store().read())
 
     async def list(self) -> "list[Entry]":
         """All tasks, by name."""
-        kept = await self._store.read()
+        kept = await self._find_store().read()
         templates = {name for name, stored in kept.items() if stored.template is not None}
         return [self._find(name, kept) for name in sorted(self._tasks.keys() | templates)]
 
     async def set_enabled(self, name: str, *, is_enabled: bool) -> Entry:
         """`TaskNotFound` if there is none of this name."""
         await self.get(name)
-        await self._store.set_enabled(name, is_enabled=is_enabled)
+        await self._find_store().set_enabled(name, is_enabled=is_enabled)
         return await self.get(name)
 
     async def add(self, name: str | None, template: Template, *, is_enabled: bool) -> Entry:
@@ -99,31 +104,31 @@ class Catalog:
         if name in self._tasks:
             raise TaskConflict(name, "the service's code has this name")
         self._check(name, template)
-        await self._store.add(name, template, is_enabled=is_enabled)
+        await self._find_store().add(name, template, is_enabled=is_enabled)
         return await self.get(name)
 
     async def replace(self, name: str, template: Template, *, is_enabled: bool) -> Entry:
         """Put another template in the place of one of a client."""
         await self._check_changeable(name)
         self._check(name, template)
-        await self._store.replace(name, template, is_enabled=is_enabled)
+        await self._find_store().replace(name, template, is_enabled=is_enabled)
         return await self.get(name)
 
     async def remove(self, name: str) -> None:
         """Remove a template of a client. Its jobs stay."""
         await self._check_changeable(name)
-        await self._store.remove(name)
+        await self._find_store().remove(name)
 
     async def find_problem(self) -> str | None:
         """Why tasks cannot be read now, for `/health`; `None` if they can."""
         try:
-            await self._store.read()
+            await self._find_store().read()
         except TasksUnavailable as error:
             return str(error)
         return None
 
     async def close(self) -> None:
-        await self._store.close()
+        await self._find_store().close()
 
     def _find(self, name: str, kept: Mapping[str, StoredTask]) -> Entry:
         stored, task = kept.get(name), self._tasks.get(name)

@@ -18,6 +18,7 @@ from servicekit.tasks.documents import document_tasks
 from servicekit.tasks.installed import catalog_of, keep_catalog
 from servicekit.tasks.page import add_page
 from servicekit.tasks.places import artifacts_address
+from servicekit.tasks.ports import TaskStore
 from servicekit.tasks.registry import Tasks
 from servicekit.tasks.results import TaskResults
 from servicekit.tasks.routes import add_task_routes
@@ -31,7 +32,7 @@ def install(tasks: Tasks, app: FastAPI) -> None:
     """Add the routes and the page as soon as there are jobs, and the hook that saves results."""
     catalog = Catalog(
         tasks.by_name,
-        TaskFile(tasks.path),
+        _Place(tasks, app).find_store,
         partial(artifacts_address, app),
         allow_client_commands=tasks.allow_client_commands,
     )
@@ -56,6 +57,30 @@ async def lifespan(tasks: Tasks, app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await catalog_of(app).close()
+
+
+class _Place:
+    """Where the tasks of one application are kept: where its jobs are, unless a file was named."""
+
+    def __init__(self, tasks: Tasks, app: FastAPI) -> None:
+        self._tasks = tasks
+        self._app = app
+        self._stores: dict[str | None, TaskStore] = {}
+
+    def find_store(self) -> TaskStore:
+        """The store for the database of the jobs, which in a test is another one than in the service."""
+        url = None if self._tasks.is_path_given else Service.of(self._app).scheduler.database_url
+        if url not in self._stores:
+            self._stores[url] = TaskFile(self._tasks.path) if url is None else _create_table(url)
+        return self._stores[url]
+
+
+def _create_table(url: str) -> TaskStore:
+    # Late: they need the driver.
+    from servicekit.stores.postgres.address import read_address
+    from servicekit.tasks.task_table import TaskTable
+
+    return TaskTable(read_address("url", url))
 
 
 def _runs_commands(tasks: Tasks) -> bool:

@@ -44,7 +44,7 @@ class Tasks:
 
     def __init__(
         self,
-        path: str | os.PathLike[str] = "tasks.db",
+        path: str | os.PathLike[str] | None = None,
         *,
         allow_client_commands: bool = False,
         max_body_bytes: int = MAX_BODY_BYTES,
@@ -52,7 +52,8 @@ class Tasks:
         page: str | None = "/tasks",
     ) -> None:
         """`path`: the file that keeps which tasks are disabled, and the templates of clients; relative to the working
-        directory of now. It is made when it is needed.
+        directory of now. It is made when it is needed. If nothing is said, it is `tasks.db`, or if the jobs are in a
+        database server, a table beside them, for the services of all machines.
 
         `allow_client_commands`: whether clients may make commands of their own, which is to run any program. Only for
         clients that may do anything. `max_body_bytes`: the largest body of an execution, 1 MiB by default. `prefix`:
@@ -62,7 +63,8 @@ class Tasks:
         `ConfigurationError` for what makes no sense.
         """
         check_count("max_body_bytes", max_body_bytes)
-        self.path = Path(path).absolute()
+        self.path = Path("tasks.db" if path is None else path).absolute()
+        self.is_path_given = path is not None
         self.allow_client_commands = allow_client_commands
         self.max_body_bytes = max_body_bytes
         self.prefix = prefix

@@ -16,10 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
-
-from servicekit.errors import TaskConflict, TaskNotFound, TasksUnavailable
+from servicekit.errors import TaskNotFound, TasksUnavailable
 from servicekit.jobs.threads import call_in_thread
+from servicekit.tasks import stored
 from servicekit.tasks.ports import StoredTask, Template
 
 # "SvKt" in ASCII. It stands in the file's header, so that a file of another program is not taken for ours.
@@ -28,9 +27,6 @@ _VERSION: Final = 1
 _BUSY_SECONDS: Final = 5.0  # our writes take milliseconds: if the lock is held for longer, another program holds it
 # A file is removed by hand at most. To look for that costs half as much as to ask whether something was changed.
 _LOOK_SECONDS: Final = 0.1
-# Each process holds all templates in memory, and the list of tasks has them twice, as values and in their schema.
-_MOST_TEMPLATES: Final = 1_000
-_MOST_CHARACTERS: Final = 2 * 1024 * 1024
 
 _SCHEMA: Final = """
 CREATE TABLE tasks (
@@ -41,7 +37,7 @@ CREATE TABLE tasks (
     updated_at TEXT NOT NULL
 ) WITHOUT ROWID
 """
-_READ: Final = "SELECT name, is_enabled, template, created_at, updated_at FROM tasks"
+_READ: Final = f"SELECT {stored.COLUMNS} FROM tasks"
 
 
 class TaskFile:
@@ -78,7 +74,7 @@ class TaskFile:
             WHERE tasks.template IS NULL
         """
         if not await self._write(statement, name, template=template, is_enabled=is_enabled):
-            raise TaskConflict(name, "the name is taken" if await self._has_template(name) else _describe_bounds())
+            raise stored.refuse_addition(name, is_taken=await self._has_template(name))
 
     async def replace(self, name: str, template: Template, *, is_enabled: bool) -> None:
         statement = """
@@ -87,15 +83,15 @@ class TaskFile:
             - (SELECT total(length(template)) FROM tasks WHERE name <> :name)
         """
         if not await self._write(statement, name, template=template, is_enabled=is_enabled):
-            raise TaskConflict(name, _describe_bounds()) if await self._has_template(name) else TaskNotFound(name)
+            raise stored.refuse_replacement(name, is_there=await self._has_template(name))
 
     async def remove(self, name: str) -> None:
         if not await self._write("DELETE FROM tasks WHERE name = :name AND template IS NOT NULL", name):
             raise TaskNotFound(name)
 
     async def _has_template(self, name: str) -> bool:
-        stored = (await self.read()).get(name)
-        return stored is not None and stored.template is not None
+        found = (await self.read()).get(name)
+        return found is not None and found.template is not None
 
     async def _look(self) -> None:
         """Open the file if there is one, and let go of one that somebody has removed or replaced."""
@@ -122,8 +118,8 @@ class TaskFile:
             "is_enabled": int(is_enabled),
             "template": None if template is None else template.model_dump_json(),
             "now": datetime.now(UTC).isoformat(),
-            "most": _MOST_TEMPLATES,
-            "most_characters": _MOST_CHARACTERS,
+            "most": stored.MOST_TEMPLATES,
+            "most_characters": stored.MOST_CHARACTERS,
         }
         return await call_in_thread(self._execute, statement, values)
 
@@ -162,10 +158,6 @@ class _Reader:
 
     def close(self) -> None:
         self._connection.close()
-
-
-def _describe_bounds() -> str:
-    return f"there may be {_MOST_TEMPLATES:,} templates, of {_MOST_CHARACTERS:,} characters together"
 
 
 def _identify(path: Path) -> int:
@@ -209,20 +201,7 @@ def _check_header(connection: sqlite3.Connection) -> bool:
 def _read_all(connection: sqlite3.Connection) -> Mapping[str, StoredTask]:
     if not _check_header(connection):
         return {}
-    return {row[0]: _parse(*row) for row in connection.execute(_READ)}
-
-
-def _parse(name: str, is_enabled: int, template: str | None, created_at: str, updated_at: str) -> StoredTask:
-    try:
-        return StoredTask(
-            name,
-            bool(is_enabled),
-            None if template is None else Template.model_validate_json(template),
-            datetime.fromisoformat(created_at),
-            datetime.fromisoformat(updated_at),
-        )
-    except (ValidationError, ValueError) as error:
-        raise TasksUnavailable(f"the row of the task {name!r} is damaged.") from error
+    return {row[0]: stored.read_row(*row) for row in connection.execute(_READ)}
 
 
 @contextmanager
