@@ -5,6 +5,7 @@ from typing import Final
 
 from servicekit.stores.durable.operations import Rank, for_each
 from servicekit.stores.durable.requests import Prune, PruneGroup
+from servicekit.stores.postgres.feed import PURPOSE as EVENTS
 from servicekit.stores.postgres.session import Session
 from servicekit.stores.postgres.writes import remove
 
@@ -55,8 +56,8 @@ _FOLD: Final = """
     SELECT queue, status, %s, sum(jobs) FROM gone GROUP BY queue, status HAVING sum(jobs) <> 0
     ON CONFLICT (queue, status, shard) DO UPDATE SET jobs = kept.jobs + EXCLUDED.jobs
 """
-_FORGET_QUEUES: Final = """
-    DELETE FROM servicekit.queues WHERE NOT is_paused
+_UNUSED: Final = """
+    servicekit.queues WHERE NOT is_paused
     AND NOT EXISTS (SELECT 1 FROM servicekit.counts WHERE queue = queues.name)
 """
 
@@ -72,8 +73,18 @@ def prune(session: Session, request: Prune) -> bool:
     session.run(_FORGET_DELETIONS, [request.limit, request.deletions_before])
     if any(is_unneeded for _, _, is_unneeded in found):
         session.run(_FOLD, [session.shard])
-    session.run(_FORGET_QUEUES)
+    _forget_queues(session)
     return left <= 0
+
+
+def _forget_queues(session: Session) -> None:
+    """Forget queues without jobs, if no other process is writing: it may just add a job to one of them.
+
+    Who writes holds this lock, shared, until its commit. It is not waited for, since the next look will do.
+    """
+    lock = "SELECT pg_try_advisory_xact_lock(%s)"
+    if session.run(f"SELECT 1 FROM {_UNUSED} LIMIT 1") and session.run(lock, [session.lock_number(EVENTS)])[0][0]:
+        session.run(f"DELETE FROM {_UNUSED}")
 
 
 def _remove_doomed(session: Session, group: PruneGroup, request: Prune, limit: int, counts: Mapping[str, int]) -> int:
