@@ -48,6 +48,17 @@ def _create_parser() -> argparse.ArgumentParser:
     migrate.add_argument("url", nargs="?", metavar="URL", help="postgresql://... (default: SERVICEKIT_JOBS_URL)")
     migrate.add_argument("--check", action="store_true", help="change nothing; exit with 2 unless a service can start")
     migrate.set_defaults(run=_run_migrate)
+    move = commands.add_parser(
+        "move",
+        help="copy all jobs of a stopped service to another file or database",
+        description="Copy all jobs, with their results, logs and schedules and the order of their events, to another "
+        "file or database. Stop the service first, and its workers. Nothing is changed at SOURCE. A move that was "
+        "interrupted goes on when the same command is run again; in the end all rows are compared, and only then a "
+        "service can start with TARGET.",
+    )
+    move.add_argument("source", metavar="SOURCE", help="where the jobs are: sqlite:///jobs.db, say")
+    move.add_argument("target", metavar="TARGET", help="a new file, or a database without jobs: postgresql://...")
+    move.set_defaults(run=_run_move)
     return parser
 
 
@@ -63,6 +74,12 @@ def _run_migrate(options: argparse.Namespace) -> None:
     from servicekit.cli.migrate import run_migrate
 
     run_migrate(options.url, only_check=options.check)
+
+
+def _run_move(options: argparse.Namespace) -> None:
+    from servicekit.cli.move import run_move
+
+    run_move(options.source, options.target)
 
 
 class _ShowVersion(argparse.Action):

@@ -7,6 +7,7 @@ process is struck off the list with the last step: whoever finds it there goes o
 import json
 from typing import Final, NamedTuple
 
+from servicekit.errors import StoreUnavailable
 from servicekit.jobs.endings import end_abandoned, end_process
 from servicekit.jobs.status import JobStatus, Transition
 from servicekit.stores.durable.operations import Rank, for_each
@@ -52,6 +53,9 @@ _REGISTER: Final = """
 def register(session: Session, request: RegistrationRequest) -> int | None:
     """Put this process on the list, or put it there anew, and return its shard. `None`: it is marked as dead."""
     session.run(_LOCK, [session.lock_number("processes")])  # two must not take the same shard
+    for (origin,) in session.run("SELECT location FROM servicekit.unfinished_move"):
+        reason = f"the move of {origin} into it is not finished. Run `servicekit move` again: it goes on."
+        raise StoreUnavailable("in PostgreSQL", reason)
     rows = session.run(_REGISTER, request._asdict())
     if not rows:
         return None

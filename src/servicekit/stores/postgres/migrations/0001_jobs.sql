@@ -208,3 +208,9 @@ INSERT INTO servicekit.forgotten VALUES (0);
 CREATE TABLE servicekit.service (
     name text NOT NULL                     -- of the service that was the last to start here, in one row
 );
+
+-- Where jobs are being moved here from, and up to which position, in one row; none if no move is unfinished.
+CREATE TABLE servicekit.unfinished_move (
+    location text NOT NULL,
+    position bigint NOT NULL
+);
