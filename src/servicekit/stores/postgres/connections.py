@@ -69,6 +69,8 @@ _REFUSALS: Final = (
     ("42501", r"permission denied"),
     (_TLS, r"SSL|TLS|certificate"),
 )  # fmt: skip
+_MANY: Final = "Multiple connection attempts"
+_NOBODY: Final = "refused|No such file or directory"
 # What says that the connection, or its server, has gone.
 _LOST: Final = ("08", "57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04")
 _RETRYABLE: Final = ("40", "55P03")
@@ -144,11 +146,25 @@ def is_pooled(connection: Connection) -> bool:
     return connection.prepare_threshold is None
 
 
-def set_locally(connection: Connection, limits: Mapping[str, str]) -> str:
+def set_locally(connection: Connection, limits: Mapping[str, str] = _NO_LIMITS) -> str:
     """What each transaction has to begin with, where nothing can be set for longer; else nothing."""
     if not is_pooled(connection):
         return ""
     return "".join(f"SET LOCAL {name} = '{value}'; " for name, value in {**_SETTINGS, **limits}.items())
+
+
+@contextmanager
+def set_up(connection: Connection, limits: Mapping[str, str] = _NO_LIMITS) -> Iterator[None]:
+    """Have the settings hold for the statements of the block, which make one transaction where that is needed."""
+    if not is_pooled(connection):
+        yield
+        return
+    connection.execute(f"BEGIN; {set_locally(connection, limits)}", prepare=False)
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("COMMIT")  # after an error, that is a ROLLBACK
 
 
 @contextmanager
@@ -174,6 +190,14 @@ def code_of(error: object) -> str:
 def is_lost(error: object) -> bool:
     """Whether the connection has gone, or the server, and what was sent may have been done or not."""
     return isinstance(error, psycopg.InterfaceError) or code_of(error).startswith(_LOST)
+
+
+def is_down(error: object) -> bool:
+    """Whether the server itself is down, and not the way to it: it says so, or nobody listens at its only address."""
+    if code_of(error) == "57P03":
+        return True
+    said = str(error.__cause__) if isinstance(error, StoreUnavailable) else ""
+    return re.search(_NOBODY, said) is not None and _MANY not in said
 
 
 def is_retryable(error: object) -> bool:

@@ -27,10 +27,11 @@ from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.ports import EventRelay
 from servicekit.stores.durable.news import LATE_SECONDS, News
 from servicekit.stores.postgres.address import Address
-from servicekit.stores.postgres.connections import connect, is_pooled, translated_errors
+from servicekit.stores.postgres.connections import connect, is_down, is_pooled, set_up, translated_errors
 from servicekit.stores.postgres.feed import PAGE, Mark, read_others
 from servicekit.stores.postgres.notices import NOTHING, Notice
 from servicekit.stores.postgres.registration import ProcessRegistration
+from servicekit.stores.postgres.server_time import uptime
 from servicekit.stores.postgres.session import Session
 
 # A sign of life that has taken so long is given up, and sent on another connection before the lease runs out.
@@ -51,6 +52,7 @@ _HEARS_SECONDS: Final = 1.0
 # Who has come is on the list of processes at the next look but one.
 _COMPANY_SECONDS: Final = 10.0
 
+_LIMITS: Final = {"statement_timeout": "2s", "lock_timeout": "2s"}
 # Nothing is lost with it, and no commit waits for the disk because of it.
 _NOTIFY: Final = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 
@@ -98,7 +100,8 @@ class Listener:
 
     def tell(self, notice: Notice) -> None:
         """Tell other processes, if there are any."""
-        if notice == NOTHING:
+        self._active_at = time.monotonic()
+        if notice == NOTHING or self.is_alone:
             return
         with self._lock:
             self._untold = self._untold.joined(notice)
@@ -117,10 +120,13 @@ class Listener:
     def _run(self) -> None:
         pauses = Backoff(*_PAUSE_SECONDS)
         while not self._is_stopping:
+            tried_at = uptime()
             try:
                 with translated_errors(self._address):
                     self._serve(pauses)
             except StoreUnavailable as error:
+                if is_down(error):
+                    self._registration.lease.note_down(tried_at)
                 self._failures.warn("What other processes do is not seen. %s", error)
             except Exception as error:  # a bug must not end the thread: the process would be taken for dead
                 self._failures.exception("What other processes do is not seen", error)
@@ -131,7 +137,7 @@ class Listener:
             select.select([self._bell], [], [], seconds)
 
     def _serve(self, pauses: Backoff) -> None:
-        connection = connect(self._address, purpose="listener", answer_seconds=_ANSWER_SECONDS)
+        connection = connect(self._address, purpose="listener", limits=_LIMITS, answer_seconds=_ANSWER_SECONDS)
         try:
             session = Session(connection, self._address.schema)
             self._listen(session)
@@ -162,19 +168,19 @@ class Listener:
         is_renewal = now - self._renewed_at >= self._registration.lease.terms.renewal
         if is_renewal:
             self._renewed_at = now
-            self._registration.lease.renew(session)
+            with set_up(session.connection):
+                self._registration.lease.renew(session)
         self._send(session)
         heard, self._heard = self._heed(self._heard + self._hear(session)), []
         if heard or is_renewal or self._mark.is_behind or now - self._looked_at >= self._pause_between_looks:
-            self._look(session)
+            with set_up(session.connection):
+                self._look(session)
 
     def _send(self, session: Session) -> None:
         with self._lock:
             notice, self._untold = self._untold, NOTHING
         if notice != NOTHING:
-            self._active_at = time.monotonic()
-            if not self.is_alone:
-                self._notify(session, notice)
+            self._notify(session, notice)
 
     def _notify(self, session: Session, notice: Notice) -> None:
         session.run(_NOTIFY, [_channel(session), notice.write(self._registration.number)])

@@ -10,7 +10,7 @@ from servicekit.jobs.backoff import Backoff
 from servicekit.stores.durable.database import Query
 from servicekit.stores.durable.news import Answer, Call
 from servicekit.stores.postgres.address import Address
-from servicekit.stores.postgres.connections import is_lasting, is_lost, is_pooled, set_locally, translated_errors
+from servicekit.stores.postgres.connections import is_lasting, is_lost, set_up, translated_errors
 from servicekit.stores.postgres.server_thread import PATIENCE_SECONDS, ServerThread
 from servicekit.stores.postgres.session import Session
 
@@ -61,10 +61,5 @@ class Reader(ServerThread):
             return error
 
     def _ask(self, session: Session, call: Call) -> object:
-        if not is_pooled(session.connection):
+        with set_up(session.connection, self.limits):
             return call.operation(session, call.argument)
-        session.connection.execute(f"BEGIN; {set_locally(session.connection, self.limits)}", prepare=False)
-        try:
-            return call.operation(session, call.argument)
-        finally:
-            session.connection.execute("ROLLBACK")

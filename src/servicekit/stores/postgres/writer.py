@@ -22,6 +22,7 @@ from servicekit.stores.postgres.connections import (
     is_lost,
     is_retryable,
     set_locally,
+    set_up,
     translated_errors,
 )
 from servicekit.stores.postgres.feed import PURPOSE, read_others_of_same, read_own, settle
@@ -240,7 +241,9 @@ class Writer(ServerThread):
         """The events of the last transaction, which is committed."""
         try:
             with translated_errors(self._address):
-                return read_own(self._connect(), before)
+                session = self._connect()
+                with set_up(session.connection):
+                    return read_own(session, before)
         except StoreUnavailable:
             self._untold = min(before, self._untold or before)
             return []
