@@ -64,6 +64,22 @@ class Contestant:
         return {name: value for name, value in os.environ.items() if ours or not name.startswith("PYTHON")}
 
 
+@contextlib.contextmanager
+def started(start: Callable[[], subprocess.Popen[str]], count: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """So many processes while the block runs. Each has said its first line, which is that it is ready."""
+    processes = [start() for _ in range(count)]
+    try:
+        for process in processes:
+            assert process.stdout
+            if not process.stdout.readline():
+                raise RuntimeError(f"{process.args!r} did not start")
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
 @dataclass(frozen=True)
 class Contestants:
     """Ours, the limit, and the peers that there are."""
@@ -75,6 +91,8 @@ class Contestants:
     """Our own package as it was at the commit to compare with."""
     modules_python: str | None = None
     """The interpreter of the peer that has artifacts and models."""
+    served_pythons: Mapping[str, str] = field(default_factory=dict)
+    """The interpreters of the peers that keep jobs in PostgreSQL, by their names."""
 
     def __iter__(self) -> Iterator[Contestant]:
         """Ours, the limit, and the peer of our name: all of them have a service and a scheduler in memory."""
@@ -105,6 +123,10 @@ class Contestants:
     @property
     def embedded_peers(self) -> list[Contestant]:
         return [Contestant(name, python) for name, python in self.embedded_pythons.items()]
+
+    @property
+    def served_peers(self) -> list[Contestant]:
+        return [Contestant(name, python) for name, python in self.served_pythons.items()]
 
     def in_rounds(self, rounds: int, measure: Callable[[Contestant], Any]) -> dict[str, list[Any]]:
         return in_rounds(list(self), rounds, measure)

@@ -26,7 +26,7 @@ def new_jobs_url(place: str) -> Iterator[str]:
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A new folder on a disk, removed with all that is in it at the end of the block."""
-    with tempfile.TemporaryDirectory(prefix="servicekit-bench-", dir=_find_place()) as folder:
+    with tempfile.TemporaryDirectory(prefix="servicekit-bench-", dir=find_place()) as folder:
         yield Path(folder)
 
 
@@ -38,7 +38,7 @@ def copy_database(source: Path, target: Path) -> Path:
     return target
 
 
-def _find_place() -> Path:
+def find_place() -> Path:
     for folder in (Path(tempfile.gettempdir()), Path("/var/tmp"), Path.home()):
         if folder.is_dir() and filesystem_of(folder) not in _IN_MEMORY:
             return folder

@@ -121,7 +121,7 @@ async def cost_of_access(_: str, folder: Path, repeats: int) -> dict[str, float]
     """Seconds to claim a job, to get one of any age, and to list the newest; the medians."""
     path = folder / "jobs.db"
     store = SqliteStore(path, EventHub(), SystemClock(), Retention())
-    await store.liveness.open(_NoSignals())
+    await store.liveness.open(NoSignals())
     ids = random_ids(path, repeats)
     claim = await _median_seconds(lambda _: store.attempts.claim(1, ()), ids)
     get = await _median_seconds(store.reads.get_record, ids)
@@ -148,7 +148,7 @@ async def _median_seconds(ask: Callable[[str], Awaitable[object]], ids: list[str
     return median(times)
 
 
-class _NoSignals:
+class NoSignals:
     """Stands in for an engine that has nothing to do."""
 
     def wake(self) -> None:

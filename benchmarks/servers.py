@@ -2,7 +2,6 @@
 
 import resource
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from benchmarks.clients import Address, Connection
 from benchmarks.contestants import Contestant
+from benchmarks.meter import cpu_seconds_of
 
 WANTED_OPEN_FILES = 25_000
 
@@ -46,12 +46,6 @@ class Server:
         """How much memory it has held at most since it was asked to forget that, files that it has mapped included."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
-
-
-def cpu_seconds_of(pid: int) -> float:
-    """CPU time of a process, user and system, to the nanosecond, that of threads which have ended included."""
-    # The number of another process's clock, as clock_getcpuclockid(3) makes it on Linux; /proc has only threads of now.
-    return time.clock_gettime((~pid << 3) | 2)
 
 
 @contextmanager

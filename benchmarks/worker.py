@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from benchmarks.contestants import Contestant, use_all_cores
+from benchmarks.contestants import Contestant, started, use_all_cores
+from benchmarks.meter import cpu_seconds_of
 from benchmarks.serve import end_with_stdin
-from benchmarks.servers import cpu_seconds_of
 from servicekit.cli.main import main as run_command
 
 
@@ -38,14 +38,15 @@ class WorkerProcess:
 @contextmanager
 def working(contestant: Contestant, **environment: str) -> Iterator[WorkerProcess]:
     """A worker process while the block runs; it claims jobs from the first line on."""
-    process = contestant.start("benchmarks.worker", **environment)
-    try:
-        worker = WorkerProcess(process)
-        worker._read_line()
+    with working_together(contestant, 1, **environment) as (worker,):
         yield worker
-    finally:
-        process.kill()
-        process.communicate()
+
+
+@contextmanager
+def working_together(contestant: Contestant, count: int, **environment: str) -> Iterator[list[WorkerProcess]]:
+    """The same of several."""
+    with started(lambda: contestant.start("benchmarks.worker", **environment), count) as processes:
+        yield [WorkerProcess(process) for process in processes]
 
 
 def main() -> None:
