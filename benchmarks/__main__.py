@@ -7,6 +7,7 @@ import platform
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from benchmarks.against import checked_out
 from benchmarks.cases import CASES
 from benchmarks.contestants import CLIENTS_CORE, Contestants, pin_to
 from benchmarks.figures import Table
-from benchmarks.peer import EMBEDDED, MODULES, SERVICEKIT, find_available
+from benchmarks.peer import EMBEDDED, MODULES, SERVED, SERVICEKIT, find_available
+from tools.postgres_server import ServerUnavailableError, find_programs
 
 
 def main() -> None:
@@ -30,7 +32,9 @@ def main() -> None:
         try:
             for name in options.only or CASES:
                 print(f"Measuring {name} ...", file=sys.stderr)
-                table.figures.extend(CASES[name](contestants, quick=options.quick))
+                table.figures.extend(
+                    replace(figure, case=name) for figure in CASES[name](contestants, quick=options.quick)
+                )
         finally:
             # A case that fails does not cost what was measured before it.
             report(environment, table, options)
@@ -60,7 +64,8 @@ def find_contestants(options: argparse.Namespace, older_source: Path | None) -> 
     peer = dict(find_available((SERVICEKIT,), create=not options.quick))
     embedded = dict(find_available(EMBEDDED, create=not options.quick))
     modules = dict(find_available((MODULES,), create=not options.quick))
-    return Contestants(peer.get(SERVICEKIT.name), embedded, older_source, modules.get(MODULES.name))
+    served = dict(find_available(SERVED, create=not options.quick))
+    return Contestants(peer.get(SERVICEKIT.name), embedded, older_source, modules.get(MODULES.name), served)
 
 
 def describe_environment() -> dict[str, str]:
@@ -73,9 +78,20 @@ def describe_environment() -> dict[str, str]:
         "python": platform.python_version(),
         "packages": ", ".join(f"{name} {version(name)}" for name in packages),
         "sqlite": sqlite3.sqlite_version,
+        "postgres": describe_server(),
         "commit": describe_commit(),
-        "peers": ", ".join(peer.requirement for peer in (SERVICEKIT, MODULES, *EMBEDDED)),
+        "peers": ", ".join(peer.requirement for peer in (SERVICEKIT, MODULES, *EMBEDDED, *SERVED)),
     }
+
+
+def describe_server() -> str:
+    """The server that cases start; psycopg is what ours talks to it with."""
+    try:
+        programs = find_programs()
+    except ServerUnavailableError:
+        return "none"
+    answer = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    return f"{answer.split()[2]}, psycopg {version('psycopg')}"
 
 
 def describe_commit() -> str:

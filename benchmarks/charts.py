@@ -15,7 +15,10 @@ _LABELS: Final = {
     "huey": "Huey",
     "dbos": "DBOS",
     "persist_queue": "persist-queue",
+    "procrastinate": "Procrastinate",
+    "pgqueuer": "PgQueuer",
 }
+SERVED: Final = ("pgqueuer", "procrastinate")
 _WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 720, 170, 110, 34, 66
 _STYLE: Final = """
     text { font: 14px system-ui, sans-serif; fill: #1f2328 }
@@ -57,6 +60,16 @@ QUESTIONS: Final = (
     Question("process", "How soon does a process of its own start?", "from add_job to a process's first line: median",
              "from add_job to the first line of the target; the limit is multiprocessing; shorter is better",
              (OURS, LIMIT)),
+    Question("postgres-submissions", "How many jobs does PostgreSQL accept?",
+             "submissions to PostgreSQL, callers waiting: 50",
+             "jobs submitted per second, each synced to the server's disk; the limit is pgbench; longer is better",
+             (OURS, LIMIT, *SERVED)),
+    Question("postgres-jobs", "How many does one process run there?", "whole no-ops in PostgreSQL",
+             "no-ops submitted, run and finished per second; longer is better", (OURS, *SERVED)),
+    Question("postgres-limit", "And with a limit over all processes?",
+             "whole no-ops in PostgreSQL, of which 100 may run at once",
+             "no-ops submitted, run and finished per second; Procrastinate has no such limit; longer is better",
+             (OURS, *SERVED)),
 )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ class Figure:
     rounds: Mapping[str, Sequence[float]]
     targets: tuple[Target, ...] = ()
     note: str = ""
+    case: str = ""
 
     def value_of(self, contestant: str) -> float | None:
         """The median of the rounds."""
@@ -57,6 +58,7 @@ class Figure:
 
     def as_json(self) -> dict[str, object]:
         return {
+            "case": self.case or None,
             "name": self.name,
             "unit": self.unit,
             "ours": self.value_of(OURS),

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.against import checked_out
 from benchmarks.charts import QUESTIONS, draw
-from benchmarks.publish import DOCS, publish
+from benchmarks.publish import DOCS, keep_others, publish
 
 _FIGURE = {"ours": 12.5, "limit": 10.0, "peer": None, "unit": "µs", "rounds": {"huey": [3.0, 1.0, 2.0]}}
 
@@ -54,3 +54,20 @@ def test_an_older_commit_is_measured_with_its_own_sources() -> None:
         )
         assert Path(done.stdout.strip()).is_relative_to(source)
     assert not source.exists()
+
+
+def test_a_run_on_postgres_has_a_place_of_its_own_beside_what_is_published(tmp_path: Path) -> None:
+    (tmp_path / "benchmarks.md").write_text((DOCS / "benchmarks.md").read_text())
+    published = json.loads((DOCS / "benchmarks" / "runs.json").read_text())
+    figure = {**published[0]["figures"][0], "name": "a new row", "case": "postgres-jobs"}
+    publish(keep_others(published, [{"environment": {"cpu": "new"}, "figures": [figure]}]), tmp_path)
+    before, there = (tmp_path / "benchmarks.md").read_text().split("### The last published run there\n")
+    assert "| a new row |" in there.split("\n## ")[0]
+    assert "| a new row |" not in before
+    assert all(f"| {figure['name']} |" in before for figure in published[0]["figures"] if not figure.get("case"))
+
+
+def test_a_row_that_is_measured_again_replaces_the_published_one() -> None:
+    old = [{"figures": [{"name": "a"}, {"name": "b"}]}, {"figures": [{"name": "c"}]}]
+    new = [{"figures": [{"name": "b"}, {"name": "c"}]}]
+    assert keep_others(old, new) == [{"figures": [{"name": "a"}]}, *new]
