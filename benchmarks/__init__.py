@@ -4,7 +4,8 @@ The contestants do the same work:
 
     ours    this checkout
     limit   the least code that could do it: a task per job and a dict, a bare Starlette stream, one SQLite table
-    peer    servicekit 3.0.1 from PyPI; of jobs on a disk, the best of three; each in its own environment (`peer.py`)
+    peer    servicekit 3.0.1 from PyPI; of jobs on a disk, the best of three, and in PostgreSQL the best of two; each in
+            its own environment (`peer.py`)
 
     __main__ ── cases/* ──┬── engine   one contestant in one process, no HTTP, in memory   ┐ child processes,
                           ├── serve    one contestant's service (apps/*) under uvicorn     ┘ on the first core
@@ -13,7 +14,11 @@ The contestants do the same work:
                           ├── reports  what jobs say while they run         │
                           ├── starts   how soon each kind of work begins    │
                           ├── peers/*  how each embedded peer is driven     │ child processes, on both cores
+                          ├── served   our jobs in PostgreSQL               │
                           ├── worker   our service's jobs without HTTP      ┘
+                          ├── postgres a server for one case                  its processes, on both cores
+                          ├── teams    several processes with the same jobs
+                          ├── costs    rates and CPU, round by round
                           ├── probe    a polling client, a child process    ┐
                           ├── clients  raw sockets: requests, load, streams ┘ on the second core
                           └── figures  medians, ratios, targets, the table

@@ -43,3 +43,18 @@ def burn(seconds: float) -> None:
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         sum(range(1_000))
+
+
+async def begun(name: str) -> None:
+    """A job that tells on stdout when it began, on the clock that all processes share."""
+    print(json.dumps([name, time.monotonic()]), flush=True)
+
+
+async def stay(name: str) -> None:
+    """A job that tells when it began, stays until it is canceled, and tells when it knows that."""
+    await begun(name)
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        await begun(f"{name} canceled")
+        raise

@@ -20,6 +20,10 @@ def retention() -> Retention:
     return Retention()
 
 
+def number_from(variable: str) -> int | None:
+    return int(os.environ.get(variable) or 0) or None
+
+
 router = APIRouter()
 counted = Commits.watched() if os.environ.get("BENCHMARK_COUNTS_COMMITS") else Commits()
 
@@ -67,7 +71,10 @@ async def commits() -> int:
 app = (
     ServiceBuilder(info=ServiceInfo(display_name="Ours"))
     .with_jobs(
+        max_concurrency=number_from("BENCHMARK_MAX_CONCURRENCY"),
+        queues={"default": number_from("BENCHMARK_QUEUE_LIMIT")},
         retention=retention(),
+        log_jobs=not os.environ.get("BENCHMARK_IS_QUIET"),
         run_jobs=not os.environ.get("BENCHMARK_ACCEPTS_ONLY"),
     )
     .include_router(router)

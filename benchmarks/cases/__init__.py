@@ -21,6 +21,12 @@ from benchmarks.cases import (
     memory,
     models,
     over_http,
+    postgres_idle,
+    postgres_jobs,
+    postgres_kept,
+    postgres_latencies,
+    postgres_submissions,
+    postgres_workers,
     reporting,
     restart,
     runners,
@@ -54,6 +60,12 @@ CASES: dict[str, Callable[..., Iterator[Figure]]] = {
     "artifacts": artifacts.measure,
     "tasks": tasks.measure,
     "models": models.measure,
+    "postgres-submissions": postgres_submissions.measure,
+    "postgres-jobs": postgres_jobs.measure,
+    "postgres-workers": postgres_workers.measure,
+    "postgres-latencies": postgres_latencies.measure,
+    "postgres-idle": postgres_idle.measure,
+    "postgres-kept": postgres_kept.measure,
 }
 
 __all__ = ["CASES", "Contestants"]
