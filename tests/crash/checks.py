@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from servicekit.jobs.status import TRANSITIONS
+from tests.crash.journal import Run, most_at_once, read_runs
 from tests.crash.keeping import check_artifacts
 from tests.crash.members import MAX_CONCURRENCY, Place
 from tests.crash.readers import Reader, Seen
@@ -23,18 +24,6 @@ _LOGGED: Final = re.compile(r"\d{4}-\d\d-\d\d ")
 # What uvicorn says of a download that is cut off since its service stops.
 _CUT_OFF: Final = "ASGI callable returned without completing response."
 _LOST: Final = ("ProcessDied: ", "ProcessStopped: ", "NotRestartable: ")
-
-
-@dataclass
-class Run:
-    """One attempt as its own process has noted it."""
-
-    job_id: str
-    attempt: int
-    member: str
-    start_ns: int
-    end_ns: int | None = None
-    end: str | None = None
 
 
 @dataclass
@@ -59,7 +48,7 @@ def check(storm: Storm) -> Findings:
         except AssertionError as error:
             transitions = 0
             problems.append(str(error))
-    runs = _read_journal(storm.place, problems)
+    runs = read_runs(storm.place.journal, problems)
     problems += _check_jobs(storm, jobs) + _check_runs(storm, jobs, runs)
     for reader in storm.story.readers:
         problems += [f"a reader of {reader.job_id}: {problem}" for problem in _check_reader(storm, reader, lives)]
@@ -80,22 +69,6 @@ def _read_lives(connection: sqlite3.Connection) -> dict[str, list[Seen]]:
     for job_id, *event in connection.execute(f"{query} ORDER BY position"):
         lives.setdefault(job_id, []).append(Seen(*event))
     return lives
-
-
-def _read_journal(place: Place, problems: list[str]) -> list[Run]:
-    runs: dict[tuple[str, int], Run] = {}
-    for line in place.journal.read_text().splitlines() if place.journal.exists() else ():
-        job_id, attempt, member, what, moment = line.split()
-        key = (job_id, int(attempt))
-        if what == "start":
-            if key in runs:
-                problems.append(f"attempt {attempt} of {job_id} has started twice")
-            runs[key] = Run(job_id, int(attempt), member, int(moment))
-        elif key not in runs or runs[key].end is not None or runs[key].member != member:
-            problems.append(f"attempt {attempt} of {job_id} has ended out of place: {line}")
-        else:
-            runs[key].end, runs[key].end_ns = what, int(moment)
-    return list(runs.values())
 
 
 def _check_jobs(storm: Storm, jobs: dict[str, sqlite3.Row]) -> list[str]:
@@ -144,9 +117,9 @@ def _check_runs(storm: Storm, jobs: dict[str, sqlite3.Row], runs: list[Run]) -> 
     completed = [job_id for job_id, job in jobs.items() if job["status"] == "completed" and _is_journaled(job)]
     problems += [f"{job_id} is completed and has never run" for job_id in completed if job_id not in by_job]
     keyed = [run for run in runs if storm.story.accepted.get(run.job_id) in KEYED]
-    problems += ["two jobs with one key have run at once"] if _most_at_once(keyed) > 1 else []
+    problems += ["two jobs with one key have run at once"] if most_at_once(keyed) > 1 else []
     problems += _check_ticks(jobs)
-    most = _most_at_once(runs)
+    most = most_at_once(runs)
     return problems + ([f"{most} jobs have run at once"] if most > MAX_CONCURRENCY else [])
 
 
@@ -179,15 +152,6 @@ def _check_attempts(attempts: list[Run], job: sqlite3.Row | None, kind: str | No
     if job is not None and job["status"] == "completed" and (last.attempt, last.end) != (job["attempt"], "returned"):
         problems.append(f"is completed in attempt {job['attempt']}, and its last is {last}")
     return problems
-
-
-def _most_at_once(runs: list[Run]) -> int:
-    changes = [(run.start_ns, 1) for run in runs] + [(run.end_ns, -1) for run in runs if run.end_ns is not None]
-    most = now = 0
-    for _, step in sorted(changes):
-        now += step
-        most = max(most, now)
-    return most
 
 
 def _check_reader(storm: Storm, reader: Reader, lives: dict[str, list[Seen]]) -> list[str]:
@@ -239,7 +203,7 @@ def _count(storm: Storm, jobs: dict[str, sqlite3.Row], runs: list[Run]) -> dict[
         "attempts": len(runs),
         "kinds": dict(Counter(story.accepted.values())),
         "jobs run more than once": sum(count > 1 for count in attempts.values()),
-        "most at once": _most_at_once(runs),
+        "most at once": most_at_once(runs),
         "cancels asked": len(story.canceled),
         "deletions asked": len(story.deleted),
         "idempotency keys": len(story.keys),

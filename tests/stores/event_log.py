@@ -1,28 +1,44 @@
-"""What must hold in a job file at any moment, whoever has written it."""
+"""What must hold in a database of jobs at any moment, whoever has written it."""
 
 import sqlite3
 from itertools import pairwise
+from typing import Any
+
+import psycopg
 
 from servicekit.jobs.record import MAX_TRANSITIONS
 from servicekit.jobs.status import TRANSITIONS, JobStatus
 
 _WITH_KEY = "concurrency_key IS NOT NULL AND finished_at IS NULL"
+_HOLDERS = "sum(CASE WHEN waits_for IS NULL THEN 1 ELSE 0 END)"
 
 
-def check_events(connection: sqlite3.Connection) -> int:
+Connection = sqlite3.Connection | psycopg.Connection[tuple[Any, ...]]
+
+
+def check_database(url: str) -> int:
+    """As `check_events`, of the jobs in the database of this address, in the schema `servicekit`."""
+    with psycopg.connect(url) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.execute("SET search_path TO servicekit")
+        return check_events(connection)
+
+
+def check_events(connection: Connection) -> int:
     """Hold the log of events to the transition table, and the tables to each other; how many transitions there are.
 
     One snapshot is read, so that others may go on.
     """
     with connection:
-        connection.execute("BEGIN")
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("BEGIN")
         problems, transitions = _check_lives(connection)
         problems += _check_counts(connection) + _check_rest(connection)
     assert not problems, "\n".join(problems)
     return transitions
 
 
-def _check_lives(connection: sqlite3.Connection) -> tuple[list[str], int]:
+def _check_lives(connection: Connection) -> tuple[list[str], int]:
     lives: dict[str, list[tuple[int, int, str, int]]] = {}
     query = "SELECT job_id, version, is_transition, status, attempt FROM events WHERE version IS NOT NULL"
     for job_id, *event in connection.execute(f"{query} ORDER BY position"):
@@ -64,29 +80,36 @@ def find_faults(life: list[tuple[int, int, str, int]]) -> list[str]:
     return faults
 
 
-def _check_counts(connection: sqlite3.Connection) -> list[str]:
-    kept = set(connection.execute("SELECT status, queue, jobs FROM counts WHERE jobs <> 0"))
-    query = "SELECT iif(is_deleted, 'deleted', status) AS s, queue, count(*) FROM jobs GROUP BY s, queue"
+def _check_counts(connection: Connection) -> list[str]:
+    query = "SELECT status, queue, sum(jobs) FROM counts GROUP BY status, queue HAVING sum(jobs) <> 0"
+    kept = set(connection.execute(query))
+    query = (
+        "SELECT CASE WHEN is_deleted THEN 'deleted' ELSE status END AS s, queue, count(*) FROM jobs GROUP BY s, queue"
+    )
     counted = set(connection.execute(query))
     return [] if kept == counted else [f"counts say {kept}, and there are {counted}"]
 
 
-def _check_rest(connection: sqlite3.Connection) -> list[str]:
+def _check_rest(connection: Connection) -> list[str]:
     """Nothing is left of jobs that are gone, and nobody runs a job who is not there."""
+    is_file = isinstance(connection, sqlite3.Connection)
+    processes = f"(SELECT {'id' if is_file else 'number'} FROM processes)"
+    # Elsewhere the process that ran the last attempt stays.
+    owned_at_the_end = "owner IS NOT NULL" if is_file else "false"
     queries = {
         "results of no job": "SELECT job_id FROM results WHERE job_id NOT IN (SELECT id FROM jobs)",
         "tags of no job": "SELECT job_id FROM job_tags WHERE job_id NOT IN (SELECT id FROM jobs)",
         "lines of no job": "SELECT job_id FROM logs WHERE job_id NOT IN (SELECT id FROM jobs)",
         "waiting, though no more pending": "SELECT id FROM jobs WHERE status <> 'pending' AND waits_for IS NOT NULL",
         "too many with one key": f"SELECT concurrency_key FROM jobs WHERE {_WITH_KEY} GROUP BY concurrency_key "
-        "HAVING sum(waits_for IS NULL) > max(concurrency_limit)",
+        f"HAVING {_HOLDERS} > max(concurrency_limit)",
         "room for more with this key": f"SELECT concurrency_key FROM jobs WHERE {_WITH_KEY} GROUP BY concurrency_key "
-        "HAVING sum(waits_for IS NULL) < max(iif(waits_for = 'key', concurrency_limit, 0))",
+        f"HAVING {_HOLDERS} < max(CASE waits_for WHEN 'key' THEN concurrency_limit ELSE 0 END)",
         "running without a process": "SELECT id FROM jobs WHERE status = 'running' AND "
-        "(owner IS NULL OR owner NOT IN (SELECT id FROM processes))",
+        f"(owner IS NULL OR owner NOT IN {processes})",
         "waiting for a process that is gone": "SELECT id FROM jobs WHERE status = 'pending' AND "
-        "owner NOT IN (SELECT id FROM processes)",
-        "ended and owned": "SELECT id FROM jobs WHERE status NOT IN ('pending', 'running') AND owner IS NOT NULL",
+        f"owner <> 0 AND owner NOT IN {processes}",
+        "ended and owned": "SELECT id FROM jobs WHERE status NOT IN ('pending', 'running') AND " + owned_at_the_end,
     }
     found = {name: [row[0] for row in connection.execute(query)] for name, query in queries.items()}
     return [f"{name}: {job_ids}" for name, job_ids in found.items() if job_ids]
