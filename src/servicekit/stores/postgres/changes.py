@@ -25,9 +25,10 @@ def asked_for(guard: str) -> str:
     one that is new would be read whole, and go on to be when it has grown, since the plan is kept. The guard is in a
     `coalesce`, so that no other index looks better than that of the ids.
     """
+    known = "SELECT id FROM servicekit.jobs WHERE id = value ->> 0 OFFSET 0"
     return (
-        f"(SELECT value, place, job.id FROM {ROWS} CROSS JOIN LATERAL (SELECT id FROM servicekit.jobs "
-        f"WHERE id = value ->> 0 OFFSET 0) AS job) AS asked WHERE job.id = asked.id AND coalesce({guard}, FALSE)"
+        f"(SELECT value, place, job.id FROM {ROWS} CROSS JOIN LATERAL ({known}) AS job OFFSET 0) AS asked "
+        f"WHERE job.id = asked.id AND coalesce({guard}, FALSE)"
     )
 
 

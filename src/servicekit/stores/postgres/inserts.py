@@ -54,9 +54,9 @@ def insert(session: Session, jobs: list[NewJob]) -> list[str | Exception]:
     pending = _count_pending(session, {job.queue for job in jobs if job.max_pending is not None})
     accepted, answers = accept(jobs, first_uses, pending)
     written = _write(session, accepted)
-    for place, (job, answer) in enumerate(zip(jobs, answers, strict=True)):
-        # Another process has used its key first, and that was not yet to be seen.
-        if answer == job.id and job.id not in written and job.idempotency_key is not None:
+    late = {job.id for job in accepted if job.idempotency_key is not None} - written
+    for place, job in enumerate(jobs):
+        if job.id in late:  # another process has used its key first, and that was not yet to be seen
             (answers[place],) = insert.write(session, [job])
     return answers
 
