@@ -1,8 +1,8 @@
 """Lines of ready jobs: the jobs of one queue, owner (0: anybody), runner and priority, in the order of their turns.
 
-Each is a range of one index, of which a claim reads the beginning. A table has the lines in which there have been jobs:
-an insert adds those that are new. It never waits for that, so one may be missing that is forgotten at the same time.
-Each process looks through the whole index once a second, and adds what is missing.
+Each is a range of one index, of which a claim reads the beginning. A table has the lines in which there have been jobs.
+An insert adds those that are new. A job can also come into another line, say if it is left to another process: so each
+process looks through the whole index once a second, and adds what is missing.
 
 The beginning of a range can consist of jobs that are not ready any more. The server can forget them only when no
 transaction is left that could see them, and somebody may keep one open for hours. So a claim begins behind the turns

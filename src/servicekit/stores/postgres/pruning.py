@@ -60,6 +60,10 @@ _UNUSED: Final = """
     servicekit.queues WHERE NOT is_paused
     AND NOT EXISTS (SELECT 1 FROM servicekit.counts WHERE queue = queues.name)
 """
+_UNUSED_LINES: Final = """
+    servicekit.lines WHERE NOT EXISTS (SELECT 1 FROM servicekit.queues WHERE name = lines.queue)
+    OR owner <> 0 AND owner NOT IN (SELECT number FROM servicekit.processes)
+"""
 
 
 @for_each(Rank.PRUNE)
@@ -82,9 +86,11 @@ def _forget_queues(session: Session) -> None:
 
     Who writes holds this lock, shared, until its commit. It is not waited for, since the next look will do.
     """
+    ((is_needed,),) = session.run(f"SELECT EXISTS (SELECT 1 FROM {_UNUSED}) OR EXISTS (SELECT 1 FROM {_UNUSED_LINES})")
     lock = "SELECT pg_try_advisory_xact_lock(%s)"
-    if session.run(f"SELECT 1 FROM {_UNUSED} LIMIT 1") and session.run(lock, [session.lock_number(EVENTS)])[0][0]:
+    if is_needed and session.run(lock, [session.lock_number(EVENTS)])[0][0]:
         session.run(f"DELETE FROM {_UNUSED}")
+        session.run(f"DELETE FROM {_UNUSED_LINES}")
 
 
 def _remove_doomed(session: Session, group: PruneGroup, request: Prune, limit: int, counts: Mapping[str, int]) -> int:
