@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -34,8 +35,10 @@ from servicekit.jobs.retry import Retry
 from servicekit.jobs.status import EndedBy, JobStatus
 from servicekit.jobs.submission import Claim, Submission
 from servicekit.ports import JobStore
+from servicekit.stores.durable.operations import Operation
 from servicekit.stores.process_name import name_of_process
 from servicekit.stores.sqlite.database import find_migrations
+from servicekit.stores.sqlite.jobs_file import JobsFile
 from servicekit.stores.sqlite.processes import is_alive
 from servicekit.stores.sqlite.store import SqliteStore
 from servicekit.testing.stores import (
@@ -178,6 +181,32 @@ class TestBoundsInAFile(InAFile, BoundedContract):
 
 class TestRetentionInAFile(InAFile, StoreTests):
     retention = Retention(max_count=4)
+
+    async def test_a_store_at_rest_is_asked_what_to_drop_once_a_minute(
+        self, store: JobStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[object] = []
+        write = JobsFile.write
+
+        def note(file: JobsFile, operation: Operation[Any, Any], argument: object) -> "asyncio.Future[Any]":
+            asked.append(operation)
+            return write(file, operation, argument)
+
+        await self.end(store, completion(None))
+        monkeypatch.setattr(JobsFile, "write", note)
+
+        async def count_in(seconds: int) -> int:
+            asked.clear()
+            for _ in range(seconds // 2):
+                clock.advance(2)
+                await store.liveness.prune(4)
+            return len(asked)
+
+        assert await count_in(10) == 5  # what has ended just now may have to go once it is old enough
+        await count_in(10)
+        assert 1 <= await count_in(120) <= 2
+        await self.end(store, completion(None))
+        assert await count_in(10) == 5
 
     async def test_the_oldest_finished_go_first_with_all_that_is_theirs(
         self, store: JobStore, clock: ManualClock, path: Path

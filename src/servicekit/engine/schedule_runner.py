@@ -28,7 +28,8 @@ from servicekit.runners.calls import refuse_while_loading
 
 MISSED_AFTER: Final = timedelta(seconds=60)  # the finest step of cron: a later tick is one of another minute
 _LONGEST_SECONDS: Final = 30.0  # somebody can set the clock, so a long wait must not be trusted
-_LONGEST_IF_SHARED_SECONDS: Final = 2.0  # another process can add a schedule, and does not tell this one
+_LONGEST_IF_SHARED_SECONDS: Final = 2.0  # another process can fire a tick, or fail to
+_LONGEST_IF_NONE_SECONDS: Final = 5.0  # another process can add a schedule, and does not tell this one
 _AFTER_BUG_SECONDS: Final = 60.0  # often enough if the cause is removed, and rare enough not to fill the log
 _TICKS_AT_ONCE: Final = 100  # a schedule of many missed ticks must not keep the others from their turn
 _CORRECTION: Final = timedelta(days=1)  # a clock that was behind by more had not been set since the machine started
@@ -110,7 +111,8 @@ class ScheduleRunner:
         moments = [await self._try_to_fire(state, moved) for state in schedules]
         now = self._now()
         seconds = [(moment - now).total_seconds() for moment in moments if moment is not None]
-        return max(0.0, min([self._longest_seconds, *seconds]))
+        longest_seconds = self._longest_seconds if schedules else max(self._longest_seconds, _LONGEST_IF_NONE_SECONDS)
+        return max(0.0, min([longest_seconds, *seconds]))
 
     def _warn_of(self, found: Sequence[ScheduleState]) -> None:
         """Log once for each schedule with a problem that it submits no jobs: nobody would else notice missing jobs."""

@@ -5,7 +5,6 @@ import logging
 import os
 from contextlib import suppress
 from contextvars import Context
-from datetime import timedelta
 from math import isfinite
 from typing import Final
 
@@ -14,18 +13,14 @@ from servicekit.jobs.endings import NOT_BEGUN
 from servicekit.jobs.retention import Retention
 from servicekit.ports import JobSignals
 from servicekit.stores.durable.local import LocalJobs
-from servicekit.stores.durable.news import LATE_SECONDS
 from servicekit.stores.durable.notifier import CommitNotifier
 from servicekit.stores.durable.operations import Operation
-from servicekit.stores.durable.requests import AttemptEnd, Departure, Prune, PruneGroup, Step
+from servicekit.stores.durable.pruner import Pruner
+from servicekit.stores.durable.requests import AttemptEnd, Departure, Step
 from servicekit.stores.durable.session import StoreSession
-from servicekit.stores.durable.times import time_text
 
 _log = logging.getLogger("servicekit.stores")
 
-_DAY: Final = timedelta(days=1)
-# A process that stood still for so long asks anew for what it follows. Until then it may need the events of ended jobs.
-_YOUNG: Final = timedelta(seconds=2 * LATE_SECONDS)
 # `/health` must answer before those who ask give up, and a transaction takes milliseconds.
 _CHECK_SECONDS: Final = 3.0
 # Attempts have a second or two from the end of a lease until others may take them over.
@@ -44,13 +39,13 @@ class DurableLiveness:
         self._session = session
         self._database = session.database
         self._members = session.statements.membership
-        self._retention = retention
         self._service = service
         self._opening: asyncio.Lock | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watch: asyncio.Task[None] | None = None
         self._pid = os.getpid()
         self.now = session.now
+        self.prune = Pruner(session, retention).prune
 
     async def open(self, signals: JobSignals) -> None:
         if self._pid != os.getpid():
@@ -223,15 +218,6 @@ class DurableLiveness:
         if self._session.notifier is not None:
             self._session.notifier.stop()
         self._session.notifier = None
-
-    async def prune(self, limit: int) -> bool:
-        now = self.now()
-        groups = [
-            PruneGroup(sorted(statuses), bounds.max_count, time_text(now - bounds.max_age) if bounds.max_age else "")
-            for statuses, bounds in self._retention.groups()
-        ]
-        request = Prune(groups, limit, time_text(now - _YOUNG), time_text(now + _DAY), time_text(now - _DAY))
-        return await self._database.write(self._session.statements.pruning.prune, request)
 
     async def find_problem(self) -> str | None:
         try:

@@ -39,6 +39,7 @@ class CommitNotifier:
         self._local = local
         self.signals = signals
         self._loop = asyncio.get_running_loop()
+        self._has_changed = True
         self._serving: tuple[Database, Statements] | None = None
 
     def serve(self, database: Database, statements: Statements) -> None:
@@ -48,6 +49,11 @@ class CommitNotifier:
     def stop(self) -> None:
         """The database is closed. What it has reported is still passed on."""
         self._serving = None
+
+    def take_change(self) -> bool:
+        """Whether any process has changed anything since this was asked last."""
+        has_changed, self._has_changed = self._has_changed, False
+        return has_changed
 
     def report(self, news: News) -> None:
         """There are news. It may be called from any thread."""
@@ -66,6 +72,7 @@ class CommitNotifier:
         self._tell(news)
 
     def _tell(self, news: News) -> None:
+        self._has_changed |= news.is_change or news.is_foreign
         # A commit of another process may have freed a slot that all processes share, without an event of ours.
         if news.others or news.is_foreign or news.is_ready:
             self.signals.wake()

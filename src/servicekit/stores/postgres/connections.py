@@ -69,8 +69,6 @@ _REFUSALS: Final = (
     ("42501", r"permission denied"),
     (_TLS, r"SSL|TLS|certificate"),
 )  # fmt: skip
-_MANY: Final = "Multiple connection attempts"
-_NOBODY: Final = "refused|No such file or directory"
 # What says that the connection, or its server, has gone.
 _LOST: Final = ("08", "57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04")
 _RETRYABLE: Final = ("40", "55P03")
@@ -192,12 +190,13 @@ def is_lost(error: object) -> bool:
     return isinstance(error, psycopg.InterfaceError) or code_of(error).startswith(_LOST)
 
 
-def is_down(error: object) -> bool:
-    """Whether the server itself is down, and not the way to it: it says so, or nobody listens at its only address."""
-    if code_of(error) == "57P03":
-        return True
-    said = str(error.__cause__) if isinstance(error, StoreUnavailable) else ""
-    return re.search(_NOBODY, said) is not None and _MANY not in said
+def says_it_is_down(error: object, address: Address) -> bool:
+    """Whether the server itself says that it is starting or shutting down, and there is no other in the address.
+
+    A connection that is refused proves nothing: there may be something in between that is down for this process alone.
+    """
+    hosts = conninfo_to_dict(address.conninfo)
+    return code_of(error) == "57P03" and "," not in f"{hosts.get('host', '')}{hosts.get('hostaddr', '')}"
 
 
 def is_retryable(error: object) -> bool:

@@ -14,8 +14,9 @@ A process of this machine that the system does not know any more is dead once it
 has left behind ends within that time.
 
 After an outage of the server all leases look old. So a process judges others by the age of their leases only when it
-has renewed its own for as long as they may take. For the same reason a server that says itself that it is down counts
-as a renewal (`note_down`): it renews and marks nobody meanwhile, so attempts go on while a server starts again.
+has renewed its own for as long as they may take. For the same reason a server that says itself that it is starting or
+shutting down counts as a renewal (`note_down`): nobody renews a lease or loses one meanwhile, so attempts go on while a
+server recovers. Silence, or a connection that is refused, proves nothing: it may be so for this process alone.
 """
 
 import json
@@ -29,7 +30,6 @@ from threading import Lock
 from typing import Any, Final, NamedTuple
 
 from servicekit.stores.durable.requests import NextMoment
-from servicekit.stores.durable.times import time_text
 from servicekit.stores.postgres.server_time import ServerTime, uptime
 from servicekit.stores.postgres.session import Session
 
@@ -77,12 +77,18 @@ class Look(NamedTuple):
     suspects: list[Suspect]
 
 
-# One statement brings all that would need one of its own twice a second otherwise.
-_LOOK: Final = """
-    SELECT clock_timestamp(), least(
+# As `time_text` writes it, whatever is set: behind a pooler nothing can be set for a single statement.
+_TEXT: Final = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+_NEXT: Final = """
+    least(
         (SELECT min(scheduled_at) FROM servicekit.jobs WHERE waits_for = 'time'),
         (SELECT min(expires_at) FROM servicekit.jobs WHERE status = 'pending' AND expires_at IS NOT NULL)
-    ), (SELECT count(*) FROM servicekit.processes WHERE NOT is_dead), (
+    )
+"""
+# One statement brings all that would need one of its own twice a second otherwise.
+_LOOK: Final = f"""
+    SELECT {_TEXT.format("clock_timestamp()")}, {_TEXT.format(_NEXT)},
+    (SELECT count(*) FROM servicekit.processes WHERE NOT is_dead), (
         SELECT coalesce(json_agg(json_build_array(
             number, is_dead, coalesce(machine = %(machine)s::text, false), pid, pid_started, age
         )), '[]')
@@ -104,9 +110,11 @@ _RENEW: Final = f"""
 class Lease:
     """The lease of this process, and what it has heard of others. It may be asked and renewed in any thread."""
 
-    def __init__(self, time: ServerTime, terms: Terms = TERMS, *, read_uptime: Callable[[], float] = uptime) -> None:
+    def __init__(
+        self, time: ServerTime, terms: Terms | None = None, *, read_uptime: Callable[[], float] = uptime
+    ) -> None:
         self.time = time
-        self.terms = terms
+        self.terms = TERMS if terms is None else terms
         self.number = 0
         """The process whose lease it is; 0: there is none."""
         self._read_uptime = read_uptime
@@ -162,7 +170,7 @@ class Lease:
         self._until = sent_at + self.terms.stop if is_renewed else _LOST
 
     def note_down(self, tried_at: float) -> None:
-        """The server was down at this uptime: nobody listened at its only address, or it said so itself."""
+        """The server has said at this uptime, or later, that it is starting or shutting down."""
         with self._lock:
             if not self.is_lost:
                 self._until, self._since = tried_at + self.terms.stop, None
@@ -176,8 +184,7 @@ class Lease:
         sent_at = self._read_uptime()
         ((now, next_moment, living, others, *more),) = session.run(statement, values)
         self.time.take(datetime.fromisoformat(now), sent_at, self._read_uptime())
-        moment = None if next_moment is None else time_text(datetime.fromisoformat(next_moment))
-        return more, Look(sent_at, moment, living, [Suspect(*other) for other in json.loads(others)])
+        return more, Look(sent_at, next_moment, living, [Suspect(*other) for other in json.loads(others)])
 
     def note_commit(self) -> None:
         """This process has committed something: the next moment at which a job is due may be another one now."""

@@ -27,7 +27,7 @@ from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.ports import EventRelay
 from servicekit.stores.durable.news import LATE_SECONDS, News
 from servicekit.stores.postgres.address import Address
-from servicekit.stores.postgres.connections import connect, is_down, is_pooled, set_up, translated_errors
+from servicekit.stores.postgres.connections import connect, is_pooled, says_it_is_down, set_up, translated_errors
 from servicekit.stores.postgres.feed import PAGE, Mark, read_others
 from servicekit.stores.postgres.notices import NOTHING, Notice
 from servicekit.stores.postgres.registration import ProcessRegistration
@@ -80,6 +80,7 @@ class Listener:
         self._hears = False
         """Whether notifications arrive; else it has to look for changes by itself."""
         self._listens_at = 0.0
+        self._is_pooled = False
         self._heard: list[str] = []
         self._lock = threading.Lock()
         self._untold = NOTHING
@@ -125,7 +126,7 @@ class Listener:
                 with translated_errors(self._address):
                     self._serve(pauses)
             except StoreUnavailable as error:
-                if is_down(error):
+                if not self._is_pooled and says_it_is_down(error, self._address):  # a pooler is not the server
                     self._registration.lease.note_down(tried_at)
                 self._failures.warn("What other processes do is not seen. %s", error)
             except Exception as error:  # a bug must not end the thread: the process would be taken for dead
@@ -153,7 +154,8 @@ class Listener:
         session.connection.execute(sql.SQL("LISTEN {}").format(channel))
         self._hears, self._listens_at, self._renewed_at = False, time.monotonic(), float("-inf")
         hello = Notice(is_ready=True, is_new=True)
-        if is_pooled(session.connection):
+        self._is_pooled = is_pooled(session.connection)
+        if self._is_pooled:
             # Another connection has to say it: in the answer to its own statement each one hears itself.
             with connect(self._address, purpose="listener", answer_seconds=_ANSWER_SECONDS) as other:
                 self._notify(Session(other, self._address.schema), hello)
@@ -164,17 +166,21 @@ class Listener:
     def _turn(self, session: Session) -> None:
         """Do all that is due."""
         session.begin(self._registration.number, self._registration.shard)
-        now = time.monotonic()
-        is_renewal = now - self._renewed_at >= self._registration.lease.terms.renewal
-        if is_renewal:
-            self._renewed_at = now
-            with set_up(session.connection):
-                self._registration.lease.renew(session)
+        is_renewal = self._renew(session)
         self._send(session)
         heard, self._heard = self._heed(self._heard + self._hear(session)), []
-        if heard or is_renewal or self._mark.is_behind or now - self._looked_at >= self._pause_between_looks:
+        is_time = time.monotonic() - self._looked_at >= self._pause_between_looks
+        if heard or is_renewal or self._mark.is_behind or is_time:
             with set_up(session.connection):
                 self._look(session)
+
+    def _renew(self, session: Session) -> bool:
+        """Renew the lease, if it is time to, by a transaction that has ended when the answer comes."""
+        is_time = time.monotonic() - self._renewed_at >= self._registration.lease.terms.renewal
+        if is_time:
+            self._renewed_at = time.monotonic()
+            self._registration.lease.renew(session)
+        return is_time
 
     def _send(self, session: Session) -> None:
         with self._lock:
@@ -215,6 +221,8 @@ class Listener:
             page = read_others(session, self.seen, up_to, named)
             self._report(News(others=page, is_change=True))
             self.seen = page[-1].position if len(page) == PAGE else up_to
+            if not self._is_pooled:  # else this is one transaction
+                self._renew(session)  # after a long absence there can be very many
         now = time.monotonic()
         if is_change:
             self._active_at = now

@@ -11,7 +11,7 @@ from servicekit.stores.postgres.server_time import uptime
 from servicekit.stores.process_name import name_of_process
 
 # A process that died just when others had taken it for dead can leave jobs to a number that is not on the list.
-_STRANGERS_SECONDS = 15.0
+_STRANGERS_SECONDS = 30.0
 
 
 class ProcessRegistration:
