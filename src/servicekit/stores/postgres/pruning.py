@@ -69,6 +69,8 @@ _UNUSED_LINES: Final = """
 @for_each(Rank.PRUNE)
 def prune(session: Session, request: Prune) -> bool:
     """Remove finished jobs that are too many or too old, the oldest first. Return whether there may be more."""
+    if not _try_lock(session, "prune"):
+        return False  # another process is at it
     found = session.run(_COUNTS)
     counts = {status: jobs for status, jobs, _ in found}
     left = request.limit
@@ -87,10 +89,15 @@ def _forget_queues(session: Session) -> None:
     Who writes holds this lock, shared, until its commit. It is not waited for, since the next look will do.
     """
     ((is_needed,),) = session.run(f"SELECT EXISTS (SELECT 1 FROM {_UNUSED}) OR EXISTS (SELECT 1 FROM {_UNUSED_LINES})")
-    lock = "SELECT pg_try_advisory_xact_lock(%s)"
-    if is_needed and session.run(lock, [session.lock_number(EVENTS)])[0][0]:
+    if is_needed and _try_lock(session, EVENTS):
         session.run(f"DELETE FROM {_UNUSED}")
         session.run(f"DELETE FROM {_UNUSED_LINES}")
+
+
+def _try_lock(session: Session, purpose: str) -> bool:
+    """Take a lock of all processes until the end of the transaction, unless another one has it."""
+    [(is_taken,)] = session.run("SELECT pg_try_advisory_xact_lock(%s)", [session.lock_number(purpose)])
+    return bool(is_taken)
 
 
 def _remove_doomed(session: Session, group: PruneGroup, request: Prune, limit: int, counts: Mapping[str, int]) -> int:
