@@ -8,7 +8,8 @@ from pathlib import Path
 from fastapi.testclient import TestClient
 
 from servicekit.api import ServiceBuilder, ServiceInfo
-from servicekit.api.checks import Notice, SharedCheck
+from servicekit.api.checks import SharedCheck
+from servicekit.ports import Notice
 
 
 async def find_broken() -> Notice:

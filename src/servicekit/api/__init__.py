@@ -5,7 +5,7 @@ from servicekit.api.collector import paused
 # These imports make objects that live as long as the process. The garbage collector would look at them again and again.
 with paused():
     from servicekit.api.builder import ServiceBuilder
-    from servicekit.api.checks import HealthCheck, Notice
+    from servicekit.api.checks import HealthCheck
     from servicekit.api.cors import Cors
     from servicekit.api.dependencies import SchedulerDependency, get_scheduler
     from servicekit.api.features import Feature, install
@@ -19,6 +19,7 @@ with paused():
     from servicekit.api.service_logging import Logging
     from servicekit.api.submit import JobSubmitted, JobSubmitter, JobSubmitterSync, SubmitJob, SubmitJobSync
     from servicekit.jobs.events import JobEvent
+    from servicekit.ports import Notice
 
 __all__ = [
     "Cors",

@@ -11,12 +11,6 @@ HealthCheck = Callable[[], Awaitable[str | None] | str | None]
 """Returns what is wrong, or `None` if all is well. A plain function runs in a thread."""
 
 
-class Notice(str):
-    """The text of a health check that has found something wrong, though the service can work."""
-
-    __slots__ = ()
-
-
 class SharedCheck:
     """A check whose answer is shared, since it costs something.
 

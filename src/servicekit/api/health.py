@@ -9,12 +9,12 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from servicekit.api.checks import Notice
 from servicekit.api.features import Passive
 from servicekit.api.routing import CheapRoute
 from servicekit.api.state import HealthCheck, check_free, check_path, service_state
 from servicekit.errors import ConfigurationError
 from servicekit.jobs.outcome import MAX_ERROR_CHARACTERS, clip, describe_error
+from servicekit.ports import Notice
 
 
 class HealthStatus(StrEnum):

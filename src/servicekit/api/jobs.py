@@ -23,6 +23,7 @@ from servicekit.engine.factory import create_scheduler
 from servicekit.engine.options import SchedulerOptionChanges, SchedulerOptions, check_names
 from servicekit.errors import ConfigurationError, StoreUnavailable
 from servicekit.observability.console import show_on_uvicorn
+from servicekit.ports import Notice
 
 _OWN_OPTIONS: Final = (
     "url", "expose_tracebacks", "expose_logs", "trusted_origins", "freeze_gc", "prefix",
@@ -131,7 +132,11 @@ def _make_check(state: ServiceState) -> HealthCheck:
 
     async def check() -> str | None:
         try:
-            return await find_problem() or await state.find_notice()
+            found = await find_problem()
+            if found is not None and not isinstance(found, Notice):
+                return found
+            notices = [notice for notice in (found, await state.find_notice()) if notice is not None]
+            return Notice(" ".join(notices)) if notices else None
         except StoreUnavailable as error:  # told without the path of the file, which clients must not see
             return f"Jobs cannot be kept at the moment: {error.reason}"
 

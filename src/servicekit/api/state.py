@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from servicekit.api.checks import HealthCheck as HealthCheck
-from servicekit.api.checks import Notice
 from servicekit.api.sse import OpenStreams
 from servicekit.engine.options import SchedulerOptionChanges
 from servicekit.engine.result_hooks import ResultHook
@@ -19,6 +18,7 @@ from servicekit.engine.scheduler import Scheduler
 from servicekit.engine.schedules import Schedules
 from servicekit.errors import ConfigurationError
 from servicekit.events.hub import EventHub
+from servicekit.ports import Notice
 
 _SCOPE_KEY: Final = "servicekit.service"
 

@@ -15,7 +15,7 @@ from servicekit.errors import SchedulerClosed, WrongEventLoop
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.options import seconds_of
 from servicekit.observability import capture
-from servicekit.ports import JobStore
+from servicekit.ports import JobStore, Notice
 
 _LONGEST_RESTART_SECONDS: Final = 60.0  # it fails by a bug, which a fast restart would not cure but log
 
@@ -87,7 +87,9 @@ class Engine:
         """A problem that keeps jobs from being accepted or run, or `None`."""
         if self.is_closed:
             return "The scheduler is stopped."
-        return await (await self.open()).liveness.find_problem() or self._worker.find_problem()
+        found = await (await self.open()).liveness.find_problem()
+        problem = None if isinstance(found, Notice) else found
+        return problem or self._worker.find_problem() or found
 
     def find_notice(self) -> str | None:
         """Something that is not as it was asked for, while jobs are accepted and run; or `None`."""

@@ -25,7 +25,7 @@ from servicekit.ports.attempts import AttemptStore
 from servicekit.ports.changes import JobChanges
 from servicekit.ports.clock import SET_SECONDS, Clock, ClockSetting
 from servicekit.ports.events import EventPublisher, EventRelay, JobSignals
-from servicekit.ports.liveness import StoreLiveness
+from servicekit.ports.liveness import Notice, StoreLiveness
 from servicekit.ports.queues import QueueStore
 from servicekit.ports.reads import JobReads
 from servicekit.ports.runner import Runner
@@ -44,6 +44,7 @@ __all__ = [
     "JobReads",
     "JobSignals",
     "JobStore",
+    "Notice",
     "QueueStore",
     "Runner",
     "ScheduleStore",

@@ -6,6 +6,12 @@ from typing import Protocol
 from servicekit.ports.events import JobSignals
 
 
+class Notice(str):
+    """What is wrong, in the answer of a health check, though the service can work."""
+
+    __slots__ = ()
+
+
 class StoreLiveness(Protocol):
     """Opens and closes the store for this process, and cleans up. What holds for all parts is in `ports.store`.
 
@@ -69,6 +75,8 @@ class StoreLiveness(Protocol):
 
     async def find_problem(self) -> str | None:
         """Try to write and to read. What is wrong, in words for clients that need not know the place, or `None`.
+
+        It is a `Notice` if jobs are accepted and run all the same.
 
         It answers within seconds, whatever is wrong, and raises nothing.
         """

@@ -66,6 +66,10 @@ class Database(Protocol):
         """Why the last write failed, if that was not long ago; or `None`."""
         ...
 
+    async def find_notice(self) -> str | None:
+        """What is wrong there, in words, while all calls are answered; or `None`. `StoreUnavailable`."""
+        ...
+
     def is_busy(self, error: StoreUnavailable) -> bool:
         """Whether the only problem is a lock that another program holds."""
         ...

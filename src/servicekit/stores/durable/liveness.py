@@ -11,7 +11,7 @@ from typing import Final
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.endings import NOT_BEGUN
 from servicekit.jobs.retention import Retention
-from servicekit.ports import JobSignals
+from servicekit.ports import JobSignals, Notice
 from servicekit.stores.durable.local import LocalJobs
 from servicekit.stores.durable.notifier import CommitNotifier
 from servicekit.stores.durable.operations import Operation
@@ -224,6 +224,7 @@ class DurableLiveness:
             async with asyncio.timeout(_CHECK_SECONDS):
                 await self._database.write(self._members.touch, self._database.registration.number)
                 await self._database.read(self._session.statements.queries.count_by_status, None)
+                notice = await self._database.find_notice()
         except TimeoutError:
             return self._tell(self._database.find_trouble() or "it does not answer.")
         except StoreUnavailable as error:
@@ -231,8 +232,9 @@ class DurableLiveness:
         trouble = self._database.find_trouble()  # a few bytes may find room where a job does not
         if trouble is not None:
             return self._tell(trouble)
-        is_held = self._database.registration.held_seconds > 0
-        return None if is_held else f"No jobs run in this process at the moment: {LEASE_OVER}"
+        if self._database.registration.held_seconds <= 0:
+            return f"No jobs run in this process at the moment: {LEASE_OVER}"
+        return None if notice is None else Notice(notice)
 
     def _tell(self, reason: str) -> str:
         """The problem in words for clients. They need not know the place of the jobs, which the log tells."""

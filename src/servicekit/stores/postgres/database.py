@@ -13,6 +13,7 @@ from servicekit.stores.durable.operations import Operation
 from servicekit.stores.postgres import schema
 from servicekit.stores.postgres.address import Address
 from servicekit.stores.postgres.connections import is_locked
+from servicekit.stores.postgres.health import find_notice
 from servicekit.stores.postgres.leases import Lease
 from servicekit.stores.postgres.listener import Listener
 from servicekit.stores.postgres.reader import Reader
@@ -73,6 +74,9 @@ class PostgresDatabase:
 
     def find_trouble(self) -> str | None:
         return None if self.writer is None else self.writer.find_trouble()
+
+    async def find_notice(self) -> str | None:
+        return await self.read(find_notice, self.listener is not None and self.listener.is_deaf)
 
     def is_busy(self, error: StoreUnavailable) -> bool:
         return is_locked(error)

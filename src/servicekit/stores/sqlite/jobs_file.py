@@ -65,5 +65,8 @@ class JobsFile:
     def find_trouble(self) -> str | None:
         return None if self.writer is None else self.writer.find_trouble()
 
+    async def find_notice(self) -> str | None:
+        return None
+
     def is_busy(self, error: StoreUnavailable) -> bool:
         return is_busy(error)
