@@ -356,7 +356,7 @@ def test_what_makes_no_sense_is_told(
 LEFT_OUT: Final = {
     "sqlite": {"clock", "contested_keys", "counts", "forgotten", "moved_queues", "processes", "queue_turns", "service",
                "sqlite_sequence", "turns", ("jobs", "declined_by")},
-    "postgres": {"clock", "counts", "forgotten", "migrations", "processes", "service", "unfinished_move",
+    "postgres": {"clock", "counts", "forgotten", "lines", "migrations", "processes", "service", "unfinished_move",
                  ("jobs", "declined_by"), ("events", "writer")},
 }  # fmt: skip
 
@@ -377,7 +377,8 @@ async def test_no_column_is_forgotten(target: str) -> None:
             query = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'servicekit'"
             columns = database.execute(query).fetchall()
     left_out = LEFT_OUT["sqlite" if target.startswith("sqlite") else "postgres"]
-    needed = {each for each in columns if each[0] not in left_out and each not in left_out}
+    others = {table for table, _ in columns if table.startswith(("artifact", "task"))}  # they are no jobs
+    needed = {each for each in columns if each[0] not in left_out | others and each not in left_out}
     assert needed == {(table.name, name) for table in TABLES for name in table.columns}
 
 

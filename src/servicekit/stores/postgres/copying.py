@@ -42,8 +42,6 @@ _FINISH: Final = (
     SELECT queue, CASE WHEN is_deleted AND status = '{_RUNNING}' THEN 'deleted' ELSE status END AS counted, 0, count(*)
     FROM servicekit.jobs GROUP BY queue, counted
     """,
-    # A claim looks for jobs in these.
-    "INSERT INTO servicekit.queues (name) SELECT DISTINCT queue FROM servicekit.jobs ON CONFLICT DO NOTHING",
     "SELECT setval('servicekit.turns', greatest(max(turn), 1)) FROM servicekit.jobs",
     # It is marked as dead, and so the next process takes over what it had.
     f"""
