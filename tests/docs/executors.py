@@ -161,7 +161,7 @@ def _type(block: Block, scene: Scene) -> str:
     variables = scene.folder / "variables.sh"
     names = re.findall(r"^([A-Z_]+)=", block.text, flags=re.MULTILINE)
     script = f"{scene.text_of(block)}\n" + "".join(f"declare -p {name} >> {variables}\n" for name in names)
-    programs = "" if scene.database is None else f"PATH=$PATH:{scene.database.programs}\n"
+    programs = "" if scene.database is None else f"PATH={scene.database.programs}:$PATH\n"
     output = _bash(f"touch {variables}; . {variables}\n{programs}{script}", scene.folder)
     return output if scene.database is None else scene.database.hide(output)
 
