@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from servicekit.engine import scheduler
+from tests.object_store import environment_of, make_bucket, run_s3
 from tests.postgres import NEWEST, PostgresServer, end_shared_servers, shared_server
 
 # Services are asked on this machine. A proxy of the environment's would look for them at itself.
@@ -52,6 +53,21 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     """A database of this test alone."""
     with postgres.new_database() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of a server that speaks S3."""
+    with run_s3() as url:
+        yield url
+
+
+@pytest.fixture
+def s3_bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket of this test alone, which the environment leads to."""
+    for name, value in environment_of(s3_server).items():
+        monkeypatch.setenv(name, value)
+    return make_bucket(s3_server)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from servicekit.artifacts import Artifacts
 from servicekit.artifacts.directory import DirectoryBlobs
+from servicekit.artifacts.objects import ObjectBlobs
 from servicekit.artifacts.ports import ArtifactIndex, BlobStore, StagedBlob
 from servicekit.artifacts.postgres.index import PostgresIndex
 from servicekit.artifacts.sqlite.index import SqliteIndex
@@ -109,6 +110,27 @@ def test_artifacts_keep_their_contents_elsewhere(tmp_path: Path) -> None:
 class TestSharedDirectoryBlobs(BlobStoreContract):
     def create_store(self, folder: Path) -> BlobStore:
         return DirectoryBlobs(folder, is_shared=True)
+
+
+class TestObjectsInMemory(BlobStoreContract):
+    def create_store(self, folder: Path) -> BlobStore:
+        return ObjectBlobs(f"memory://{folder.name}/artifacts")
+
+
+class TestObjectsInFiles(BlobStoreContract):
+    def create_store(self, folder: Path) -> BlobStore:
+        return ObjectBlobs(f"file://{folder}/artifacts")
+
+
+class TestObjectsInS3(BlobStoreContract):
+    many = 30
+
+    @pytest.fixture(autouse=True)
+    def _make_bucket(self, s3_bucket: str) -> None:
+        self.bucket = s3_bucket
+
+    def create_store(self, folder: Path) -> BlobStore:
+        return ObjectBlobs(f"s3://{self.bucket}/{folder.name}")
 
 
 class TestPostgresIndex(ArtifactIndexContract):

@@ -70,6 +70,10 @@ def open_storage(
 
 
 def _create_blobs(place: str, *, is_shared: bool) -> BlobStore:
+    if _URL.match(place):
+        from servicekit.artifacts.objects import ObjectBlobs  # late: it needs an extra
+
+        return ObjectBlobs(place)
     return DirectoryBlobs(Path(place), is_shared=is_shared)
 
 

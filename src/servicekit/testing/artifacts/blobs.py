@@ -3,6 +3,7 @@
 import hashlib
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -13,6 +14,9 @@ from servicekit.testing.suite import Suite
 
 class BlobStoreContract(Suite):
     """What every store of blobs promises."""
+
+    many: ClassVar = 300
+    """How many blobs are many; for a store that needs long for each, less."""
 
     def create_store(self, folder: Path) -> BlobStore:
         """A store in the place of this folder, which is empty at first. It may derive a name from the folder's."""
@@ -112,7 +116,7 @@ class BlobStoreContract(Suite):
                     assert file.read() == b"content"
 
     def test_many_blobs_are_listed_once_each(self, store: BlobStore) -> None:
-        blobs = sorted(put(store, str(number).encode()) for number in range(300))
+        blobs = sorted(put(store, str(number).encode()) for number in range(self.many))
         assert sorted(store.list()) == blobs
 
     def test_a_sweep_leaves_what_is_there_and_what_is_on_its_way(self, store: BlobStore, other: BlobStore) -> None:
