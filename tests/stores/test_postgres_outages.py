@@ -20,6 +20,8 @@ from servicekit.stores.durable.operations import Operation, Rank, for_each
 from servicekit.stores.postgres import listener, server_thread, writer
 from servicekit.stores.postgres.address import read_address
 from servicekit.stores.postgres.connections import connect
+from servicekit.stores.postgres.leases import TERMS
+from servicekit.stores.postgres.notices import Notice
 from servicekit.stores.postgres.session import Connection, Session
 from servicekit.stores.postgres.store import PostgresStore
 from servicekit.testing.stores.fakes import RecordingPublisher, RecordingSignals, submission, wait_healthy
@@ -323,3 +325,29 @@ async def test_used_up_connections_are_told(postgres: PostgresServer, postgres_u
             connect(read_address("url", postgres_url.replace("postgres@", "few@")), purpose="test")
     finally:
         postgres.execute("DROP ROLE few")
+
+
+async def test_what_is_told_during_a_statement_of_the_listener_is_heard_at_once(
+    postgres: PostgresServer, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes with the answer to the statement: nothing more can be read from the connection then."""
+    monkeypatch.setattr(listener, "_SELDOM_SECONDS", 1_000.0)
+    faults, database = Faults(), postgres_url.rpartition("/")[2]
+    monkeypatch.setattr(listener, "connect", faults.connect)
+    store, signals = make_store(postgres_url), RecordingSignals()
+    store.database.registration.lease.terms = TERMS._replace(renewal=1_000.0)
+    await store.liveness.open(signals)
+    with connect(read_address("url", postgres_url), purpose="test") as connection:
+        channel = listener.channel_of(Session(connection))
+    try:
+        said = Notice(is_change=True, unwanted=("01",)).write(1)
+
+        def tell(connection: Connection, _: str) -> None:
+            postgres.execute("SELECT pg_notify(%s, %s)", [channel, said], database=database)
+
+        faults.before = once(tell, "SELECT newest")
+        first = Notice(is_change=True, unwanted=("00",)).write(1)
+        postgres.execute("SELECT pg_notify(%s, %s)", [channel, first], database=database)
+        assert {await signals.canceled.get(), await signals.canceled.get()} == {"00", "01"}
+    finally:
+        await store.liveness.close()

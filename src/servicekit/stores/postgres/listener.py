@@ -11,16 +11,17 @@ first sends a notification to itself. Until it comes back, the listener looks at
 """
 
 import logging
-import os
 import select
+import socket
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import reduce
-from typing import Final
+from math import ceil
+from typing import Final, Protocol
 
-from psycopg import sql
+from psycopg import Error, sql
 
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.backoff import Backoff, FailureLog
@@ -40,6 +41,8 @@ _PAUSE_SECONDS: Final = (0.05, 1.0)
 # How often a listener that is not told of commits looks for them.
 _POLL_SECONDS: Final = 0.25
 _IDLE_POLL_SECONDS: Final = 1.0
+# Who is told of commits looks now and then all the same, whatever may go wrong with a notification.
+_SELDOM_SECONDS: Final = 10.0
 # How soon to look again for events whose writers had not ended. Most transactions take a few milliseconds.
 _SETTLE_SECONDS: Final = (0.002, 0.05)
 # After a change another one is likely.
@@ -85,19 +88,23 @@ class Listener:
         self._lock = threading.Lock()
         self._untold = NOTHING
         self._is_stopping = False
-        self._bell, self._rope = os.pipe()
-        os.set_blocking(self._bell, False)
-        os.set_blocking(self._rope, False)
+        self._bell, self._rope = socket.socketpair()
+        self._rope.setblocking(False)
         self._active_at = self._looked_at = self._renewed_at = float("-inf")
+        self._served_at = float("inf")
+        """When the server has answered last."""
         self._has_company_until = 0.0
         self._settling = Backoff(*_SETTLE_SECONDS)
         self._thread = threading.Thread(target=self._run, name="servicekit listener", daemon=True)
 
+    @property
+    def has_begun(self) -> bool:
+        return self._thread.ident is not None
+
     def begin(self, position: int) -> None:
         """Start, and report what others do from this position on."""
-        if not self._thread.is_alive():
-            self.seen = self._mark.settled = position
-            self._thread.start()
+        self.seen = self._mark.settled = position
+        self._thread.start()
 
     def tell(self, notice: Notice) -> None:
         """Tell other processes, if there are any."""
@@ -113,10 +120,12 @@ class Listener:
         self._wake()
         if self._thread.is_alive():
             self._thread.join(_STOP_SECONDS)  # it may be waiting for a server that does not answer
+        self._bell.close()
+        self._rope.close()
 
     def _wake(self) -> None:
-        with suppress(BlockingIOError):  # it has been woken often enough
-            os.write(self._rope, b".")
+        with suppress(OSError):  # it has been woken often enough, or has been stopped
+            self._rope.send(b".")
 
     def _run(self) -> None:
         pauses = Backoff(*_PAUSE_SECONDS)
@@ -130,12 +139,14 @@ class Listener:
                     self._registration.lease.note_down(tried_at)
                 self._failures.warn("What other processes do is not seen. %s", error)
             except Exception as error:  # a bug must not end the thread: the process would be taken for dead
+                if self._is_stopping:
+                    return
                 self._failures.exception("What other processes do is not seen", error)
             self._rest(pauses.next_seconds())
 
     def _rest(self, seconds: float) -> None:
-        if not self._is_stopping:
-            select.select([self._bell], [], [], seconds)
+        if not self._is_stopping and _poll(seconds, self._bell):
+            self._bell.recv(1_024)
 
     def _serve(self, pauses: Backoff) -> None:
         connection = connect(self._address, purpose="listener", limits=_LIMITS, answer_seconds=_ANSWER_SECONDS)
@@ -150,9 +161,10 @@ class Listener:
             connection.close()
 
     def _listen(self, session: Session) -> None:
-        channel = sql.Identifier(_channel(session))
+        channel = sql.Identifier(channel_of(session))
         session.connection.execute(sql.SQL("LISTEN {}").format(channel))
-        self._hears, self._listens_at, self._renewed_at = False, time.monotonic(), float("-inf")
+        self._hears, self._listens_at = False, time.monotonic()
+        self._renewed_at = self._looked_at = float("-inf")
         hello = Notice(is_ready=True, is_new=True)
         self._is_pooled = is_pooled(session.connection)
         if self._is_pooled:
@@ -161,35 +173,43 @@ class Listener:
                 self._notify(Session(other, self._address.schema), hello)
         else:
             self._notify(session, hello)
-            self._hears = bool(self._hear(session))
+            self._heard += self._hear(session)
+            self._hears = bool(self._heard)
+        # What was told while nobody listened here is not told again.
+        self._report(News(is_change=True, is_foreign=True, has_lines=True))
 
     def _turn(self, session: Session) -> None:
         """Do all that is due."""
         session.begin(self._registration.number, self._registration.shard)
-        is_renewal = self._renew(session)
+        self._renew(session)
         self._send(session)
-        heard, self._heard = self._heed(self._heard + self._hear(session)), []
-        is_time = time.monotonic() - self._looked_at >= self._pause_between_looks
-        if heard or is_renewal or self._mark.is_behind or is_time:
+        is_told, self._heard = self._heed(self._heard + self._hear(session)), []
+        now = time.monotonic()
+        if is_told or self._mark.is_behind or now - self._looked_at >= self._pause_between_looks:
             with set_up(session.connection):
-                self._look(session)
+                self._look(session, is_told=is_told)
+        if now - self._served_at > LATE_SECONDS:
+            self._report(News(is_late=True))
+        self._served_at = now
 
-    def _renew(self, session: Session) -> bool:
+    def _renew(self, session: Session) -> None:
         """Renew the lease, if it is time to, by a transaction that has ended when the answer comes."""
-        is_time = time.monotonic() - self._renewed_at >= self._registration.lease.terms.renewal
-        if is_time:
+        if time.monotonic() - self._renewed_at >= self._registration.lease.terms.renewal:
             self._renewed_at = time.monotonic()
             self._registration.lease.renew(session)
-        return is_time
 
     def _send(self, session: Session) -> None:
         with self._lock:
             notice, self._untold = self._untold, NOTHING
         if notice != NOTHING:
-            self._notify(session, notice)
+            try:
+                self._notify(session, notice)
+            except Error:
+                self.tell(notice)  # on the next connection
+                raise
 
     def _notify(self, session: Session, notice: Notice) -> None:
-        session.run(_NOTIFY, [_channel(session), notice.write(self._registration.number)])
+        session.run(_NOTIFY, [channel_of(session), notice.write(self._registration.number)])
 
     def _hear(self, session: Session) -> list[str]:
         return [notify.payload for notify in session.connection.notifies(timeout=0)]
@@ -211,7 +231,7 @@ class Listener:
         self._report(News(unwanted=heard.unwanted, is_foreign=heard.is_ready, has_lines=heard.has_lines))
         return True
 
-    def _look(self, session: Session) -> None:
+    def _look(self, session: Session, *, is_told: bool) -> None:
         """Report what others have done since the last time, as far as nothing that comes before it can be missing."""
         up_to = self._mark.advance(session)
         is_change = up_to > self.seen
@@ -226,10 +246,8 @@ class Listener:
         now = time.monotonic()
         if is_change:
             self._active_at = now
-        if is_change and not self._hears:  # what made it may also have made jobs ready, or written lines
+        if is_change and not is_told:  # what made it may also have made jobs ready, or written lines
             self._report(News(is_change=True, is_foreign=True, has_lines=True))
-        if now - self._looked_at > LATE_SECONDS and self._looked_at > 0:
-            self._report(News(is_late=True))
         self._looked_at = now
 
     @property
@@ -245,12 +263,15 @@ class Listener:
     @property
     def _pause_between_looks(self) -> float:
         if self._hears:
-            return self._registration.lease.terms.renewal
+            return _SELDOM_SECONDS
         is_busy = self._publisher.has_readers or time.monotonic() - self._active_at < _ACTIVE_SECONDS
         return _POLL_SECONDS if is_busy else _IDLE_POLL_SECONDS
 
     def _wait(self, session: Session) -> None:
         """Wait until there is something to do."""
+        self._heard = self._hear(session)
+        if self._heard:  # it came with the answer to a statement, and nothing more may come
+            return
         if self._mark.is_behind:
             pause = self._settling.next_seconds()
         else:
@@ -258,14 +279,25 @@ class Listener:
             due_at = self._renewed_at + self._registration.lease.terms.renewal
             due_at = min(due_at, self._looked_at + self._pause_between_looks)
             pause = max(0.0, due_at - time.monotonic())
-        readable, _, _ = select.select([session.connection.fileno(), self._bell], [], [], pause)
-        if self._bell in readable:
-            with suppress(BlockingIOError):
-                os.read(self._bell, 1_024)
+        readable = _poll(pause, session.connection, self._bell)
+        if self._bell.fileno() in readable:
+            self._bell.recv(1_024)
         if session.connection.fileno() in readable:
             self._heard = self._hear(session)
             self._hears = self._hears or bool(self._heard)
 
 
-def _channel(session: Session) -> str:
+class _File(Protocol):
+    def fileno(self) -> int: ...
+
+
+def _poll(seconds: float, *files: _File) -> set[int]:
+    """Wait until something can be read; the numbers of the files of which that is so."""
+    poll = select.poll()  # `select` knows no numbers above 1,023, and a service with many readers has those
+    for file in files:
+        poll.register(file, select.POLLIN)
+    return {number for number, _ in poll.poll(ceil(seconds * 1_000))}
+
+
+def channel_of(session: Session) -> str:
     return f"servicekit_{session.lock_number('notifications') & 0xFFFFFFFFFFFFFFFF:x}"

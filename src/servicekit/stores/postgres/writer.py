@@ -188,9 +188,8 @@ class Writer(ServerThread):
         return Commit(answers, before, ours, others, session.is_changed, session.is_ready)
 
     def _connect(self) -> Session:
-        is_new = self._session is None
         session = super()._connect()
-        if is_new:  # nothing has been missed by who has seen nothing yet
+        if not self._listener.has_begun:  # nothing has been missed by who has seen nothing yet
             self._listener.begin(settle(session))
         return session
 
