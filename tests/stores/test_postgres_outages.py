@@ -17,8 +17,9 @@ from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus, Transition
 from servicekit.stores.durable.operations import Operation, Rank, for_each
-from servicekit.stores.postgres import listener, server_thread, writer
+from servicekit.stores.postgres import channel, listener, server_thread, writer
 from servicekit.stores.postgres.address import read_address
+from servicekit.stores.postgres.channel import name_channel
 from servicekit.stores.postgres.connections import connect
 from servicekit.stores.postgres.leases import TERMS
 from servicekit.stores.postgres.notices import Notice
@@ -283,7 +284,7 @@ async def test_callers_are_told_when_the_server_stays_away(
 
 async def test_what_others_do_is_seen_without_notifications(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pooler that gives each transaction another session swallows them."""
-    monkeypatch.setattr(listener, "_NOTIFY", "SELECT %s::text, %s::text")
+    monkeypatch.setattr(channel, "_NOTIFY", "SELECT %s::text, %s::text")
     one, other = make_store(postgres_url), make_store(postgres_url)
     signals = RecordingSignals()
     await one.liveness.open(signals)
@@ -338,16 +339,16 @@ async def test_what_is_told_during_a_statement_of_the_listener_is_heard_at_once(
     store.database.registration.lease.terms = TERMS._replace(renewal=1_000.0)
     await store.liveness.open(signals)
     with connect(read_address("url", postgres_url), purpose="test") as connection:
-        channel = listener.channel_of(Session(connection))
+        name = name_channel(Session(connection))
     try:
         said = Notice(is_change=True, unwanted=("01",)).write(1)
 
         def tell(connection: Connection, _: str) -> None:
-            postgres.execute("SELECT pg_notify(%s, %s)", [channel, said], database=database)
+            postgres.execute("SELECT pg_notify(%s, %s)", [name, said], database=database)
 
         faults.before = once(tell, "SELECT newest")
         first = Notice(is_change=True, unwanted=("00",)).write(1)
-        postgres.execute("SELECT pg_notify(%s, %s)", [channel, first], database=database)
+        postgres.execute("SELECT pg_notify(%s, %s)", [name, first], database=database)
         assert {await signals.canceled.get(), await signals.canceled.get()} == {"00", "01"}
     finally:
         await store.liveness.close()

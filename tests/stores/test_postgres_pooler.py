@@ -75,5 +75,5 @@ async def test_jobs_run_and_what_others_do_is_seen_behind_a_pooler(processes: li
 async def test_it_is_known_that_a_pooler_swallows_notifications(processes: list[Process]) -> None:
     listener = processes[0].store.database.listener
     assert listener is not None
-    while not listener.is_deaf:
+    while not listener.channel.is_deaf:
         await asyncio.sleep(0.01)

@@ -76,7 +76,7 @@ class PostgresDatabase:
         return None if self.writer is None else self.writer.find_trouble()
 
     async def find_notice(self) -> str | None:
-        return await self.read(find_notice, self.listener is not None and self.listener.is_deaf)
+        return await self.read(find_notice, self.listener is not None and self.listener.channel.is_deaf)
 
     def is_busy(self, error: StoreUnavailable) -> bool:
         return is_locked(error)

@@ -6,37 +6,32 @@ A notification is sent by a statement of its own after the commit, since one wit
 the server wait for each other. It may come late, and it may be lost with a connection: it only says that it is time to
 look. What there is to see comes from the log of events, from the last position that was seen (`feed.py`).
 
-Behind a pooler that gives each transaction another session, LISTEN is accepted and nothing ever comes. So a listener
-first sends a notification to itself. Until it comes back, the listener looks at the log without being told to.
+A listener to which no notifications come looks without being told to.
 """
 
 import logging
-import select
-import socket
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import reduce
-from math import ceil
-from typing import Final, Protocol
+from typing import Final
 
-from psycopg import Error, sql
+from psycopg import Error
 
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.ports import EventRelay
 from servicekit.stores.durable.news import LATE_SECONDS, News
 from servicekit.stores.postgres.address import Address
-from servicekit.stores.postgres.connections import connect, is_pooled, says_it_is_down, set_up, translated_errors
+from servicekit.stores.postgres.channel import ANSWER_SECONDS, Channel
+from servicekit.stores.postgres.connections import connect, says_it_is_down, set_up, translated_errors
 from servicekit.stores.postgres.feed import PAGE, Mark, read_others
 from servicekit.stores.postgres.notices import NOTHING, Notice
 from servicekit.stores.postgres.registration import ProcessRegistration
 from servicekit.stores.postgres.server_time import uptime
 from servicekit.stores.postgres.session import Session
 
-# A sign of life that has taken so long is given up, and sent on another connection before the lease runs out.
-_ANSWER_SECONDS: Final = 2.5
 _PAUSE_SECONDS: Final = (0.05, 1.0)
 # How often a listener that is not told of commits looks for them.
 _POLL_SECONDS: Final = 0.25
@@ -50,14 +45,10 @@ _ACTIVE_SECONDS: Final = 2.0
 # So many followed jobs are named in a query. If there are more, the events of all jobs are read.
 _MOST_NAMED: Final = 1_000
 _STOP_SECONDS: Final = 1.0
-# A notification takes a millisecond.
-_HEARS_SECONDS: Final = 1.0
 # Who has come is on the list of processes at the next look but one.
 _COMPANY_SECONDS: Final = 10.0
 
 _LIMITS: Final = {"statement_timeout": "2s", "lock_timeout": "2s"}
-# Nothing is lost with it, and no commit waits for the disk because of it.
-_NOTIFY: Final = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 
 _log = logging.getLogger("servicekit.stores")
 
@@ -76,20 +67,14 @@ class Listener:
         self._report = report
         self._publisher = publisher
         self._registration = registration
+        self.channel = Channel(address)
         self._failures = FailureLog(_log)
         self._mark = Mark()
         self.seen = 0
         """Up to this position, all that others have done has been reported."""
-        self._hears = False
-        """Whether notifications arrive; else it has to look for changes by itself."""
-        self._listens_at = 0.0
-        self._is_pooled = False
-        self._heard: list[str] = []
         self._lock = threading.Lock()
         self._untold = NOTHING
         self._is_stopping = False
-        self._bell, self._rope = socket.socketpair()
-        self._rope.setblocking(False)
         self._active_at = self._looked_at = self._renewed_at = float("-inf")
         self._served_at = float("inf")
         """When the server has answered last."""
@@ -113,19 +98,14 @@ class Listener:
             return
         with self._lock:
             self._untold = self._untold.joined(notice)
-        self._wake()
+        self.channel.ring()
 
     def stop(self) -> None:
         self._is_stopping = True
-        self._wake()
+        self.channel.ring()
         if self._thread.is_alive():
             self._thread.join(_STOP_SECONDS)  # it may be waiting for a server that does not answer
-        self._bell.close()
-        self._rope.close()
-
-    def _wake(self) -> None:
-        with suppress(OSError):  # it has been woken often enough, or has been stopped
-            self._rope.send(b".")
+        self.channel.close()
 
     def _run(self) -> None:
         pauses = Backoff(*_PAUSE_SECONDS)
@@ -135,46 +115,32 @@ class Listener:
                 with translated_errors(self._address):
                     self._serve(pauses)
             except StoreUnavailable as error:
-                if not self._is_pooled and says_it_is_down(error, self._address):  # a pooler is not the server
+                if not self.channel.is_pooled and says_it_is_down(error, self._address):  # a pooler is not the server
                     self._registration.lease.note_down(tried_at)
                 self._failures.warn("What other processes do is not seen. %s", error)
             except Exception as error:  # a bug must not end the thread: the process would be taken for dead
                 if self._is_stopping:
                     return
                 self._failures.exception("What other processes do is not seen", error)
-            self._rest(pauses.next_seconds())
-
-    def _rest(self, seconds: float) -> None:
-        if not self._is_stopping and _poll(seconds, self._bell):
-            self._bell.recv(1_024)
+            if not self._is_stopping:
+                self.channel.rest(pauses.next_seconds())
 
     def _serve(self, pauses: Backoff) -> None:
-        connection = connect(self._address, purpose="listener", limits=_LIMITS, answer_seconds=_ANSWER_SECONDS)
+        connection = connect(self._address, purpose="listener", limits=_LIMITS, answer_seconds=ANSWER_SECONDS)
         try:
             session = Session(connection, self._address.schema)
-            self._listen(session)
+            self._begin(session)
             while not self._is_stopping:
                 self._turn(session)
                 pauses.reset()
-                self._wait(session)
+                self.channel.wait(session, self._pause)
         finally:
             connection.close()
 
-    def _listen(self, session: Session) -> None:
-        channel = sql.Identifier(channel_of(session))
-        session.connection.execute(sql.SQL("LISTEN {}").format(channel))
-        self._hears, self._listens_at = False, time.monotonic()
-        self._renewed_at = self._looked_at = float("-inf")
+    def _begin(self, session: Session) -> None:
         hello = Notice(is_ready=True, is_new=True)
-        self._is_pooled = is_pooled(session.connection)
-        if self._is_pooled:
-            # Another connection has to say it: in the answer to its own statement each one hears itself.
-            with connect(self._address, purpose="listener", answer_seconds=_ANSWER_SECONDS) as other:
-                self._notify(Session(other, self._address.schema), hello)
-        else:
-            self._notify(session, hello)
-            self._heard += self._hear(session)
-            self._hears = bool(self._heard)
+        self.channel.listen(session, hello.write(self._registration.number))
+        self._renewed_at = self._looked_at = float("-inf")
         # What was told while nobody listened here is not told again.
         self._report(News(is_change=True, is_foreign=True, has_lines=True))
 
@@ -183,7 +149,7 @@ class Listener:
         session.begin(self._registration.number, self._registration.shard)
         self._renew(session)
         self._send(session)
-        is_told, self._heard = self._heed(self._heard + self._hear(session)), []
+        is_told = self._heed(self.channel.take(session))
         now = time.monotonic()
         if is_told or self._mark.is_behind or now - self._looked_at >= self._pause_between_looks:
             with set_up(session.connection):
@@ -203,16 +169,10 @@ class Listener:
             notice, self._untold = self._untold, NOTHING
         if notice != NOTHING:
             try:
-                self._notify(session, notice)
+                self.channel.send(session, notice.write(self._registration.number))
             except Error:
                 self.tell(notice)  # on the next connection
                 raise
-
-    def _notify(self, session: Session, notice: Notice) -> None:
-        session.run(_NOTIFY, [channel_of(session), notice.write(self._registration.number)])
-
-    def _hear(self, session: Session) -> list[str]:
-        return [notify.payload for notify in session.connection.notifies(timeout=0)]
 
     def _heed(self, payloads: list[str]) -> bool:
         """Report what others say. Return whether they say something."""
@@ -241,7 +201,7 @@ class Listener:
             page = read_others(session, self.seen, up_to, named)
             self._report(News(others=page, is_change=True))
             self.seen = page[-1].position if len(page) == PAGE else up_to
-            if not self._is_pooled:  # else this is one transaction
+            if not self.channel.is_pooled:  # else this is one transaction
                 self._renew(session)  # after a long absence there can be very many
         now = time.monotonic()
         if is_change:
@@ -251,53 +211,23 @@ class Listener:
         self._looked_at = now
 
     @property
-    def is_deaf(self) -> bool:
-        """Whether notifications do not arrive: there is a pooler in between that gives each transaction a session."""
-        return 0 < self._listens_at < time.monotonic() - _HEARS_SECONDS and not self._hears
-
-    @property
     def is_alone(self) -> bool:
         """Whether there is no other process to tell anything."""
         return self._registration.lease.is_alone and time.monotonic() > self._has_company_until
 
     @property
     def _pause_between_looks(self) -> float:
-        if self._hears:
+        if self.channel.hears:
             return _SELDOM_SECONDS
         is_busy = self._publisher.has_readers or time.monotonic() - self._active_at < _ACTIVE_SECONDS
         return _POLL_SECONDS if is_busy else _IDLE_POLL_SECONDS
 
-    def _wait(self, session: Session) -> None:
-        """Wait until there is something to do."""
-        self._heard = self._hear(session)
-        if self._heard:  # it came with the answer to a statement, and nothing more may come
-            return
+    @property
+    def _pause(self) -> float:
+        """How long there is nothing to do, if nothing happens."""
         if self._mark.is_behind:
-            pause = self._settling.next_seconds()
-        else:
-            self._settling.reset()
-            due_at = self._renewed_at + self._registration.lease.terms.renewal
-            due_at = min(due_at, self._looked_at + self._pause_between_looks)
-            pause = max(0.0, due_at - time.monotonic())
-        readable = _poll(pause, session.connection, self._bell)
-        if self._bell.fileno() in readable:
-            self._bell.recv(1_024)
-        if session.connection.fileno() in readable:
-            self._heard = self._hear(session)
-            self._hears = self._hears or bool(self._heard)
-
-
-class _File(Protocol):
-    def fileno(self) -> int: ...
-
-
-def _poll(seconds: float, *files: _File) -> set[int]:
-    """Wait until something can be read; the numbers of the files of which that is so."""
-    poll = select.poll()  # `select` knows no numbers above 1,023, and a service with many readers has those
-    for file in files:
-        poll.register(file, select.POLLIN)
-    return {number for number, _ in poll.poll(ceil(seconds * 1_000))}
-
-
-def channel_of(session: Session) -> str:
-    return f"servicekit_{session.lock_number('notifications') & 0xFFFFFFFFFFFFFFFF:x}"
+            return self._settling.next_seconds()
+        self._settling.reset()
+        due_at = self._renewed_at + self._registration.lease.terms.renewal
+        due_at = min(due_at, self._looked_at + self._pause_between_looks)
+        return max(0.0, due_at - time.monotonic())
