@@ -382,10 +382,12 @@ async def test_no_column_is_forgotten(target: str) -> None:
     assert needed == {(table.name, name) for table in TABLES for name in table.columns}
 
 
-async def test_a_row_that_makes_no_sense_is_named(source: str, target: str, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_row_that_makes_no_sense_is_named(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with closing(sqlite3.connect(source.removeprefix("sqlite:///"))) as connection:
         ((job_id,),) = connection.execute("SELECT min(id) FROM jobs").fetchall()
         connection.execute("UPDATE jobs SET submitted_at = 'yesterday' WHERE id = ?", [job_id])
         connection.commit()
-    assert main(["move", source, target]) == 2
+    assert main(["move", source, f"sqlite:///{tmp_path / 'new.db'}"]) == 2
     assert f"what jobs has of '{job_id}' makes no sense" in capsys.readouterr().err

@@ -107,27 +107,38 @@ def _candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, A
     above = wanted.above_id if before is None else min(before, wanted.above_id)
     values: dict[str, Any] = {"above": above, "lowest": wanted.lowest_id, "tag": wanted.tag, "name": wanted.name,
                               "parent": wanted.parent}  # fmt: skip
-    by_id = "id < %(above)s AND id >= %(lowest)s AND NOT is_deleted ORDER BY id DESC LIMIT %(scan)s"
-    jobs = "SELECT id AS candidate FROM servicekit.jobs WHERE"
     if wanted.parent is not None:
-        return f"{jobs} parent = %(parent)s AND {by_id}", values
+        return _range("jobs", "id", "parent = %(parent)s AND NOT is_deleted"), values
     # A job loses its metadata and its tags when it is deleted.
-    by_job_id = "job_id < %(above)s AND job_id >= %(lowest)s ORDER BY job_id DESC LIMIT %(scan)s"
-    ids = "SELECT job_id AS candidate FROM servicekit"
     if wanted.metadata:
         key, word = next(iter(wanted.metadata.items()))
-        query = f"{ids}.job_metadata WHERE key = %(key)s AND word = %(word)s AND {by_job_id}"
-        return query, {**values, "key": key, "word": word}
+        return _range("job_metadata", "job_id", key="%(key)s", word="%(word)s"), {**values, "key": key, "word": word}
     if wanted.tag is not None:
-        return f"{ids}.job_tags WHERE tag = %(tag)s AND {by_job_id}", values
+        return _range("job_tags", "job_id", tag="%(tag)s"), values
     if wanted.name is not None:
-        return f"{jobs} name = %(name)s AND {by_id}", values
+        return _range("jobs", "id", "NOT is_deleted", name="%(name)s"), values
     if not wanted.statuses:
-        return f"{jobs} {by_id}", values
+        return _range("jobs", "id", "NOT is_deleted"), values
     names = {f"status{number}": status.value for number, status in enumerate(sorted(wanted.statuses))}
-    ranges = [f"({jobs} status = %({name})s AND {by_id})" for name in names]
+    ranges = [f"({_range('jobs', 'id', 'NOT is_deleted', status=f'%({name})s')})" for name in names]
     found = f"({' UNION ALL '.join(ranges)}) AS ids"
     return f"SELECT candidate FROM {found} ORDER BY candidate DESC LIMIT %(scan)s", {**values, **names}
+
+
+def _range(table: str, job_id: str, condition: str = "TRUE", **equal: str) -> str:
+    """A query for the newest ids among the rows in which these columns are equal to these values.
+
+    It compares lists, which have one index in their order. With conditions apart, the planner may read all jobs by
+    their ids where it expects many of them to have the values, and there are none.
+    """
+    columns = [*equal, job_id]
+    upper, lower = ([*equal.values(), value] for value in ("%(above)s", "%(lowest)s"))
+    order = ", ".join(f"{column} DESC" for column in columns)
+    listed, above, lowest = (", ".join(each) for each in (columns, upper, lower))
+    return (
+        f"SELECT {job_id} AS candidate FROM servicekit.{table} "
+        f"WHERE ({listed}) < ({above}) AND ({listed}) >= ({lowest}) AND {condition} ORDER BY {order} LIMIT %(scan)s"
+    )
 
 
 _HAS_WORDS: Final = (
