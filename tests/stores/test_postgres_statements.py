@@ -150,6 +150,18 @@ def test_one_idempotency_key_is_used_once_by_two_at_one_moment(
     observer.check_counts()
 
 
+def test_all_who_use_a_key_at_one_moment_are_given_the_job_that_is_kept(
+    first: Process, second: Process, observer: Process
+) -> None:
+    first.begin()
+    (job_id,) = first.submit(idempotency_key="k")
+    jobs = [second.new(idempotency_key="k") for _ in range(3)]
+    with second.waiting(observer, lambda: second.insert(*jobs)) as answer:
+        first.commit()
+    assert answer.result() == [job_id] * 3
+    assert observer.list_ready() == [job_id]
+
+
 def test_a_key_that_is_used_for_something_else_at_one_moment_is_a_conflict(
     first: Process, second: Process, observer: Process
 ) -> None:

@@ -54,9 +54,10 @@ def insert(session: Session, jobs: list[NewJob]) -> list[str | Exception]:
     pending = _count_pending(session, {job.queue for job in jobs if job.max_pending is not None})
     accepted, answers = accept(jobs, first_uses, pending)
     written = _write(session, accepted)
-    late = {job.id for job in accepted if job.idempotency_key is not None} - written
+    # Another process has used these first, and that was not yet to be seen.
+    late = {job.idempotency_key for job in accepted if job.id not in written} - {None}
     for place, job in enumerate(jobs):
-        if job.id in late:  # another process has used its key first, and that was not yet to be seen
+        if job.idempotency_key in late:
             (answers[place],) = insert.write(session, [job])
     return answers
 
