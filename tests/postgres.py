@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -130,6 +130,27 @@ class PostgresServer:
     def restart(self, mode: StopMode = "fast") -> None:
         self.stop(mode)
         self.start()
+
+    def kill_backend(self) -> None:
+        """Kill the process of any connection of a store: the server ends all others then, and recovers."""
+        query = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'servicekit%' ORDER BY random() LIMIT 1"
+        for (pid,) in self.execute(query):
+            os.kill(pid, signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Stop all processes of the server as they are: it answers nobody, and closes nothing."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        assert self._service is not None
+        postmaster = self._service.process.pid
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        for pid in (postmaster, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def url(self, database: str = "postgres", *, host: str = "127.0.0.1", port: int | None = None) -> str:
         """The address of a database."""

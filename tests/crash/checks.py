@@ -3,6 +3,7 @@
 import re
 import sqlite3
 from collections import Counter
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,17 +13,24 @@ from typing import Final
 from servicekit.jobs.status import TRANSITIONS
 from tests.crash.journal import Run, most_at_once, read_runs
 from tests.crash.keeping import check_artifacts
-from tests.crash.members import MAX_CONCURRENCY, Place
+from tests.crash.members import MAX_CONCURRENCY, Place, Row, RowConnection
 from tests.crash.readers import Reader, Seen
 from tests.crash.storm import Storm
 from tests.crash.targets import KEYED, PLANNED, RUN_ONCE, SCHEDULE
-from tests.stores.event_log import check_events
+from tests.stores.event_log import check_database, check_events
 
 _ALLOWED: Final = {(source.value, target.value) for (source, _), target in TRANSITIONS.items()}
 _LONGEST_PAUSE: Final = timedelta(seconds=30)
+_LONGEST_PAUSE_WITH_A_SERVER: Final = timedelta(seconds=90)  # which is away now and then
 _LOGGED: Final = re.compile(r"\d{4}-\d\d-\d\d ")
-# What uvicorn says of a download that is cut off since its service stops.
-_CUT_OFF: Final = "ASGI callable returned without completing response."
+# Of jobs; and what uvicorn says of a download that is cut off since its service stops.
+_EXCUSES: Final = (" servicekit.jobs: ", "ASGI callable returned without completing response.")
+_AWAY: Final = (
+    "StoreUnavailable",
+    "The job store ",
+    "ArtifactsUnavailable",
+    "startup failed. Exiting",
+)
 _LOST: Final = ("ProcessDied: ", "ProcessStopped: ", "NotRestartable: ")
 
 
@@ -37,17 +45,15 @@ class Findings:
 def check(storm: Storm) -> Findings:
     findings = Findings(problems=list(storm.story.problems))
     problems = findings.problems
-    with closing(sqlite3.connect(storm.place.database)) as connection:
-        connection.row_factory = sqlite3.Row
+    with storm.place.connect() as connection:
         jobs = {row["id"]: row for row in connection.execute("SELECT * FROM jobs")}
         lives = _read_lives(connection)
-        left = connection.execute("SELECT count(*) FROM processes").fetchone()[0]
-        connection.row_factory = None
-        try:
-            transitions = check_events(connection)
-        except AssertionError as error:
-            transitions = 0
-            problems.append(str(error))
+        left = len(list(connection.execute("SELECT 1 FROM processes")))
+    try:
+        transitions = _check_log_of_events(storm.place)
+    except AssertionError as error:
+        transitions = 0
+        problems.append(str(error))
     runs = read_runs(storm.place.journal, problems)
     problems += _check_jobs(storm, jobs) + _check_runs(storm, jobs, runs)
     for reader in storm.story.readers:
@@ -57,21 +63,30 @@ def check(storm: Storm) -> Findings:
     problems += [f"{left} processes are still on the list"] if left else []
     problems += _check_log(storm.place)
     story = storm.story
-    kept, wrong = check_artifacts(storm.place.folder, jobs, story.accepted, story.uploaded, story.deleted_artifacts)
+    kept, wrong = check_artifacts(
+        storm.place.folder, jobs, story.accepted, story.uploaded, story.deleted_artifacts, storm.place.server_url
+    )
     problems += wrong
     findings.figures = _count(storm, jobs, runs) | {"transitions": transitions} | kept
     return findings
 
 
-def _read_lives(connection: sqlite3.Connection) -> dict[str, list[Seen]]:
+def _check_log_of_events(place: Place) -> int:
+    if place.server_url is not None:
+        return check_database(place.server_url)
+    with closing(sqlite3.connect(place.database)) as connection:
+        return check_events(connection)
+
+
+def _read_lives(connection: RowConnection) -> dict[str, list[Seen]]:
     lives: dict[str, list[Seen]] = {}
     query = "SELECT job_id, version, status, attempt FROM events WHERE is_transition AND version IS NOT NULL"
-    for job_id, *event in connection.execute(f"{query} ORDER BY position"):
-        lives.setdefault(job_id, []).append(Seen(*event))
+    for event in connection.execute(f"{query} ORDER BY position"):
+        lives.setdefault(event["job_id"], []).append(Seen(event["version"], event["status"], event["attempt"]))
     return lives
 
 
-def _check_jobs(storm: Storm, jobs: dict[str, sqlite3.Row]) -> list[str]:
+def _check_jobs(storm: Storm, jobs: dict[str, Row]) -> list[str]:
     """What was accepted is there and has ended, as it should have."""
     story = storm.story
     lost = [job_id for job_id in story.accepted if job_id not in jobs and job_id not in story.deleted]
@@ -88,7 +103,7 @@ def _check_jobs(storm: Storm, jobs: dict[str, sqlite3.Row]) -> list[str]:
     return problems + [f"{count} jobs have the key {key}" for key, count in kept.items() if count > 1]
 
 
-def _find_wrong_end(job: sqlite3.Row, kind: str | None, *, was_asked: bool) -> str | None:
+def _find_wrong_end(job: Row, kind: str | None, *, was_asked: bool) -> str | None:
     status, error = job["status"], job["error"] or ""
     if status in ("pending", "running"):
         return "has not ended"
@@ -100,10 +115,11 @@ def _find_wrong_end(job: sqlite3.Row, kind: str | None, *, was_asked: bool) -> s
     return None
 
 
-def _check_runs(storm: Storm, jobs: dict[str, sqlite3.Row], runs: list[Run]) -> list[str]:
+def _check_runs(storm: Storm, jobs: dict[str, Row], runs: list[Run]) -> list[str]:
     """No attempt is in two places, none begins before the one before it is over, and what has ended has run."""
     problems = []
     ended_not_before = {member.name: member.ended_not_before_ns for member in storm.members.ended}
+    frozen = {member.name for member in storm.members.ended if member.was_frozen}
     by_job: dict[str, list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.attempt):
         by_job.setdefault(run.job_id, []).append(run)
@@ -113,40 +129,43 @@ def _check_runs(storm: Storm, jobs: dict[str, sqlite3.Row], runs: list[Run]) -> 
                 problems.append(f"attempt {run.attempt} of {run.job_id} never ended in {run.member}")
     for job_id, attempts in by_job.items():
         kind = storm.story.accepted.get(job_id)
-        problems += [f"{job_id} ({kind}) {problem}" for problem in _check_attempts(attempts, jobs.get(job_id), kind)]
+        found = _check_attempts(attempts, jobs.get(job_id), kind, frozen)
+        problems += [f"{job_id} ({kind}) {problem}" for problem in found]
     completed = [job_id for job_id, job in jobs.items() if job["status"] == "completed" and _is_journaled(job)]
     problems += [f"{job_id} is completed and has never run" for job_id in completed if job_id not in by_job]
+    runs = [run for run in runs if run.member not in frozen]
     keyed = [run for run in runs if storm.story.accepted.get(run.job_id) in KEYED]
     problems += ["two jobs with one key have run at once"] if most_at_once(keyed) > 1 else []
-    problems += _check_ticks(jobs)
+    longest = _LONGEST_PAUSE if storm.place.server_url is None else _LONGEST_PAUSE_WITH_A_SERVER
+    problems += _check_ticks(jobs, longest)
     most = most_at_once(runs)
     return problems + ([f"{most} jobs have run at once"] if most > MAX_CONCURRENCY else [])
 
 
-def _is_journaled(job: sqlite3.Row) -> bool:
+def _is_journaled(job: Row) -> bool:
     """Whether its runs are in the journal: all but those of models, whose functions are not told where it is."""
     return "model" not in (job["target"] or "")
 
 
-def _check_ticks(jobs: dict[str, sqlite3.Row]) -> list[str]:
+def _check_ticks(jobs: dict[str, Row], most: timedelta) -> list[str]:
     """The jobs of the schedule are no more than there were ticks, and it has not stood still."""
     moments = sorted(
-        datetime.fromisoformat(job["submitted_at"]) for job in jobs.values() if job["schedule"] == SCHEDULE
+        datetime.fromisoformat(str(job["submitted_at"])) for job in jobs.values() if job["schedule"] == SCHEDULE
     )
     if not moments:
         return ["no job was submitted by the schedule"]
     ticks = int((moments[-1] - moments[0]).total_seconds()) + 2  # the first may be late
     problems = [f"{len(moments)} jobs were submitted at {ticks} ticks"] if len(moments) > ticks else []
     longest = max((later - earlier for earlier, later in pairwise(moments)), default=timedelta())
-    return problems + ([f"no job was submitted by the schedule for {longest}"] if longest > _LONGEST_PAUSE else [])
+    return problems + ([f"no job was submitted by the schedule for {longest}"] if longest > most else [])
 
 
-def _check_attempts(attempts: list[Run], job: sqlite3.Row | None, kind: str | None) -> list[str]:
-    """The attempts of one job, in order."""
+def _check_attempts(attempts: list[Run], job: Row | None, kind: str | None, frozen: Collection[str]) -> list[str]:
+    """The attempts of one job, in order. Who was frozen cannot stop what runs: it counts for nothing."""
     is_once = kind in RUN_ONCE if job is None else job["max_restarts"] == 0 or job["target"] is None
     problems = [f"must run once, and has run {len(attempts)} times"] if is_once and len(attempts) > 1 else []
     for earlier, later in pairwise(attempts):
-        if earlier.end_ns is not None and later.start_ns < earlier.end_ns:
+        if earlier.end_ns is not None and later.start_ns < earlier.end_ns and earlier.member not in frozen:
             problems.append(f"has attempts that overlap: {earlier} and {later}")
     last = attempts[-1]
     if job is not None and job["status"] == "completed" and (last.attempt, last.end) != (job["attempt"], "returned"):
@@ -177,25 +196,26 @@ def _check_reader(storm: Storm, reader: Reader, lives: dict[str, list[Seen]]) ->
 
 
 def _check_log(place: Place) -> list[str]:
-    """Nothing has gone wrong that was not meant to: that jobs fail, and why, is meant."""
-    problems: list[str] = []
-    is_of_job = False
+    """Nothing has gone wrong that was not meant to: that jobs fail, and why, is meant; and that there is no server."""
+    entries: list[str] = []
     for line in place.log.read_text().splitlines() if place.log.exists() else []:
-        if _LOGGED.match(line):
-            is_of_job = " servicekit.jobs: " in line
-        is_wrong = " ERROR " in line or line.startswith("Traceback")
-        if is_wrong and not is_of_job and not line.endswith(_CUT_OFF):
-            problems.append(f"in the log: {line}")
-    return problems[:20]
+        if _LOGGED.match(line) or not entries:
+            entries.append(line)
+        else:
+            entries[-1] += f"\n{line}"
+    excuses = (*_EXCUSES, *(_AWAY if place.server_url else ()))
+    wrong = [entry for entry in entries if " ERROR " in entry or "Traceback" in entry]
+    return [f"in the log: {entry}" for entry in wrong if not any(excuse in entry for excuse in excuses)][:20]
 
 
-def _count(storm: Storm, jobs: dict[str, sqlite3.Row], runs: list[Run]) -> dict[str, object]:
+def _count(storm: Storm, jobs: dict[str, Row], runs: list[Run]) -> dict[str, object]:
     story = storm.story
     attempts = Counter(run.job_id for run in runs)
     return {
         "kills": story.kills,
         "terminations": story.terminations,
         "pauses": story.pauses,
+        **story.hazards,
         "processes": len(storm.members.ended),
         "jobs accepted": len(story.accepted),
         "jobs kept": len(jobs),

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import psycopg
 from pydantic import BaseModel
 
 from servicekit import current_job, job_options
@@ -90,13 +91,15 @@ def hash_of(content: bytes) -> str:
 
 def check_artifacts(
     folder: Path,
-    jobs: Mapping[str, sqlite3.Row],
+    jobs: Mapping[str, Mapping[str, Any] | sqlite3.Row],
     kinds: Mapping[str, str],
     uploaded: Mapping[str, str],
     deleted: set[str],
+    database_url: str | None = None,
 ) -> tuple[dict[str, object], list[str]]:
     """The figures, and what is wrong. `uploaded`: the hashes of what clients were told that it is kept."""
     artifacts = artifacts_at(folder)
+    artifacts.use_database(database_url)
     kept = {artifact.id: artifact for artifact in _list_all(artifacts)}
     problems = [problem for artifact in kept.values() for problem in _check_content(artifacts, artifact)]
     for artifact_id, sha256 in uploaded.items():
@@ -107,7 +110,8 @@ def check_artifacts(
     for job_id, job in jobs.items():
         problems += _check_job(job_id, job, kinds.get(job_id), kept, deleted)
     swept = artifacts.sweep()
-    problems += _check_files(folder / "artifacts", {artifact.sha256 for artifact in kept.values()})
+    known = {artifact.sha256 for artifact in kept.values()} | _find_marks(database_url)
+    problems += _check_files(folder / "artifacts", known)
     figures: dict[str, object] = {
         "artifacts kept": len(kept),
         "artifacts uploaded": len(uploaded),
@@ -115,6 +119,14 @@ def check_artifacts(
         "swept": swept,
     }
     return figures, problems
+
+
+def _find_marks(database_url: str | None) -> set[str]:
+    """What tells that a directory is that of the index in a database: blobs of which there is no artifact."""
+    if database_url is None:
+        return set()
+    with psycopg.connect(database_url) as connection:
+        return {row[0].hex() for row in connection.execute("SELECT sha256 FROM servicekit.artifact_marks")}
 
 
 def _list_all(artifacts: Artifacts) -> Iterator[Artifact]:
@@ -139,7 +151,7 @@ def _check_content(artifacts: Artifacts, artifact: Artifact) -> list[str]:
 
 
 def _check_job(
-    job_id: str, job: sqlite3.Row, kind: str | None, kept: Mapping[str, Artifact], deleted: set[str]
+    job_id: str, job: Mapping[str, Any] | sqlite3.Row, kind: str | None, kept: Mapping[str, Artifact], deleted: set[str]
 ) -> list[str]:
     """What a job names is there, and what completes has named something."""
     named = job["artifact_id"]

@@ -8,19 +8,23 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import psycopg
 import uvicorn
 from fastapi import FastAPI
+from psycopg.rows import dict_row
 
 from servicekit import Every, Retention, Scheduler, create_scheduler
 from servicekit.api import JobSubmitted, ServiceBuilder, ServiceInfo, SubmitJob
@@ -29,6 +33,7 @@ from servicekit.errors import StoreUnavailable
 from tests.crash.journal import MEMBER, append_line
 from tests.crash.keeping import artifacts_at, make_tasks, model
 from tests.crash.targets import KINDS, SCHEDULE, WEIGHTS, find_call, tick
+from tests.many_machines.machines import Machine
 
 MAX_CONCURRENCY: Final = 16
 GRACE_SECONDS: Final = 0.3
@@ -38,14 +43,20 @@ _KEEP_ALL: Final = Retention(max_age=None, max_count=None, max_result_bytes=None
 _context = multiprocessing.get_context("forkserver")
 # With what features import when they are installed, which would else take each service a second.
 _ROUTES: Final = [f"servicekit.{module}" for module in ("artifacts.routes", "tasks.routes", "ml.routes", "ml.feature")]
-_context.set_forkserver_preload([__name__, "servicekit.stores.sqlite.store", "pydantic.v1", *_ROUTES])
+_STORES: Final = ["servicekit.stores.sqlite.store", "servicekit.stores.postgres.store"]
+_context.set_forkserver_preload([__name__, *_STORES, "pydantic.v1", *_ROUTES])
+
+
+Row = sqlite3.Row | dict[str, Any]
+RowConnection = sqlite3.Connection | psycopg.Connection[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Place:
-    """The files of one crash test."""
+    """The files of one crash test, and its jobs: in one of these files, or in a database on a server."""
 
     folder: Path
+    server_url: str | None = None
 
     @property
     def database(self) -> Path:
@@ -53,7 +64,19 @@ class Place:
 
     @property
     def url(self) -> str:
-        return f"sqlite:///{self.database}"
+        return self.server_url or f"sqlite:///{self.database}"
+
+    @contextmanager
+    def connect(self) -> Iterator["RowConnection"]:
+        """A connection to the jobs, whose rows are mappings. What was changed is committed at the end of the block."""
+        if self.server_url is None:
+            with closing(sqlite3.connect(f"file:{self.database}?mode=rw", uri=True)) as connection, connection:
+                connection.row_factory = sqlite3.Row
+                yield connection
+        else:
+            with psycopg.connect(self.server_url, row_factory=dict_row) as server:
+                server.execute("SET search_path TO servicekit")
+                yield server
 
     @property
     def journal(self) -> Path:
@@ -85,7 +108,7 @@ def random_seconds(chance: random.Random) -> float:
 class Member:
     """A process, from outside."""
 
-    def __init__(self, kind: str, name: str, place: Place, seed: int) -> None:
+    def __init__(self, kind: str, name: str, place: Place, seed: int, machine: Machine | None = None) -> None:
         self.kind = kind
         self.name = name
         self.port: int | None = None
@@ -95,9 +118,12 @@ class Member:
         """When it was sent the first signal that ends it."""
         self.may_exit = False
         """Whether it was asked to stop, and not only killed."""
+        self.was_frozen = False
+        """Whether it was stopped for so long that others may have taken its jobs over, and went on after that."""
         ours, theirs = _context.Pipe(duplex=False)
         main = {"service": _run_service, "worker": _run_worker}[kind]
-        self._process: ForkServerProcess = _context.Process(target=main, args=(place, name, seed, theirs), name=name)
+        arguments = (place, name, seed, theirs, machine)
+        self._process: ForkServerProcess = _context.Process(target=main, args=arguments, name=name)
         self._process.start()
         theirs.close()
         self._connection = ours
@@ -134,7 +160,9 @@ class Member:
         self.has_ended.set()
 
 
-def _prepare(place: Place, name: str) -> None:
+def _prepare(place: Place, name: str, machine: Machine | None) -> None:
+    if machine is not None:
+        machine.enter()
     os.environ[MEMBER] = name
     place.temporary.mkdir(exist_ok=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(place.temporary)
@@ -189,13 +217,13 @@ class _Server(uvicorn.Server):
             self._connection.send(self.servers[0].sockets[0].getsockname()[1])
 
 
-def _run_service(place: Place, name: str, _seed: int, connection: Connection) -> None:
-    _prepare(place, name)
+def _run_service(place: Place, name: str, _seed: int, connection: Connection, machine: Machine | None) -> None:
+    _prepare(place, name, machine)
     _Server(uvicorn.Config(create_app(place), port=0, log_config=None), connection).run()
 
 
-def _run_worker(place: Place, name: str, seed: int, connection: Connection) -> None:
-    _prepare(place, name)
+def _run_worker(place: Place, name: str, seed: int, connection: Connection, machine: Machine | None) -> None:
+    _prepare(place, name, machine)
     asyncio.run(_work(place, random.Random(seed), connection))
 
 
@@ -233,13 +261,16 @@ class Members:
 
     place: Place
     chance: random.Random
+    machines: Sequence[Machine] = ()
+    """Where workers run, if not here, where services do."""
     alive: list[Member] = field(default_factory=list)
     ended: list[Member] = field(default_factory=list)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def start(self, kind: str) -> Member:
         name = f"{kind}-{len(self.alive) + len(self.ended)}"
-        member = Member(kind, name, self.place, self.chance.randrange(1 << 30))
+        machine = self.chance.choice(self.machines) if self.machines and kind == "worker" else None
+        member = Member(kind, name, self.place, self.chance.randrange(1 << 30), machine)
         self.alive.append(member)
         return member
 

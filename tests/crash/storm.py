@@ -5,13 +5,15 @@ import random
 import signal
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import httpx
+import psycopg
 
 from servicekit import create_scheduler
 from servicekit.errors import JobNotFound
@@ -19,10 +21,11 @@ from tests.crash.keeping import CONTENTS, hash_of
 from tests.crash.members import Member, Members, Place, random_kind, random_seconds
 from tests.crash.readers import Reader
 
+FREEZING_SECONDS: Final = 5.0
+"""Who stands still for longer may find that others have taken its jobs over."""
 SLOTS: Final = ("service", "service", "worker", "worker")
 _CLIENTS: Final = 4
 _MEAN_LIFE_SECONDS: Final = 0.7
-_STOP_SECONDS: Final = 10.0
 _DRAIN_SECONDS: Final = 90.0
 _READER_SECONDS: Final = 30.0
 _MOST_WAITING: Final = 150
@@ -51,6 +54,8 @@ class Story:
     kills: int = 0
     terminations: int = 0
     pauses: int = 0
+    hazards: Counter[str] = field(default_factory=Counter)
+    """What else has gone wrong."""
 
 
 class Storm:
@@ -60,9 +65,12 @@ class Storm:
     clients: ClassVar[int] = _CLIENTS
     mean_life_seconds: ClassVar[float] = _MEAN_LIFE_SECONDS
     largest_upload: ClassVar[int] = 300_000
+    longest_pause_seconds: ClassVar[float] = 1.5
+    stop_seconds: ClassVar[float] = 10.0
+    """How long a process may take to end."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.place = Place(folder)
+    def __init__(self, folder: Path, seed: int, place: Place | None = None) -> None:
+        self.place = place or Place(folder)
         self.story = Story()
         self._chance = random.Random(seed)
         self.members = Members(self.place, random.Random(seed + 1))
@@ -81,8 +89,10 @@ class Storm:
                     tasks.create_task(self._fill_slot(kind))
                 clients = [tasks.create_task(self._be_client()) for _ in range(self.clients)]
                 tasks.create_task(self._watch_load())
+                hazards = [tasks.create_task(hazard) for hazard in self._hazards()]
                 await self._wait_for_end(time.monotonic() + seconds, is_enough)
                 self._is_calm.set()
+                await asyncio.gather(*hazards)
                 healthy = self.members.start("service")
                 assert await self.members.wait_ready(healthy), self.place.log.read_text()
                 await asyncio.wait(clients)
@@ -90,6 +100,10 @@ class Storm:
             await self._wait_for_readers()
         healthy.send(signal.SIGTERM)
         await self._bury(healthy)
+
+    def _hazards(self) -> Sequence[Coroutine[object, object, None]]:
+        """What else goes wrong, until it is calm."""
+        return ()
 
     async def _wait_for_readers(self) -> None:
         """Every job has ended, and every reader must have seen it."""
@@ -130,7 +144,9 @@ class Storm:
         if fate < 0.1:
             self.story.pauses += 1
             member.send(signal.SIGSTOP)
-            await self._pass(self._chance.uniform(0.1, 1.5))
+            seconds = self._chance.uniform(0.1, self.longest_pause_seconds)
+            member.was_frozen = seconds > FREEZING_SECONDS
+            await self._pass(seconds)
             if self._chance.random() < 0.6:
                 member.send(signal.SIGCONT)
                 await self._pass(self._chance.uniform(0, 0.5))
@@ -148,13 +164,17 @@ class Storm:
         await self._bury(member)
 
     async def _bury(self, member: Member) -> None:
-        if not await self.members.bury(member, _STOP_SECONDS):
+        if not await self.members.bury(member, self.stop_seconds):
             self.story.problems.append(f"{member.name} does not end")
             member.send(signal.SIGKILL)
-            await self.members.bury(member, _STOP_SECONDS)
-        expected = {-signal.SIGKILL, *((0, -signal.SIGTERM) if member.may_exit else ())}
-        if member.exit_code not in expected or member.ended_not_before_ns is None:
+            await self.members.bury(member, self.stop_seconds)
+        if not self._is_expected(member):
             self.story.problems.append(f"{member.name} has ended by itself, with {member.exit_code}")
+
+    def _is_expected(self, member: Member) -> bool:
+        """Whether it has ended because it was told to."""
+        expected = {-signal.SIGKILL, *((0, -signal.SIGTERM) if member.may_exit else ())}
+        return member.exit_code in expected and member.ended_not_before_ns is not None
 
     # Clients
 
@@ -311,11 +331,13 @@ class Storm:
         """See how many jobs wait, so that no more are added than can be run."""
         while not self._is_calm.is_set():
             await self._pass(0.3)
-            with (
-                suppress(sqlite3.Error),
-                closing(sqlite3.connect(f"file:{self.place.database}?mode=ro", uri=True)) as c,
-            ):
-                (self._waiting,) = c.execute("SELECT count(*) FROM jobs WHERE status = 'pending'").fetchone()
+            with suppress(sqlite3.Error, psycopg.Error):
+                self._waiting = await asyncio.to_thread(self._count_waiting)
+
+    def _count_waiting(self) -> int:
+        with self.place.connect() as connection:
+            (row,) = connection.execute("SELECT count(*) AS waiting FROM jobs WHERE status = 'pending'")
+            return int(row["waiting"])
 
     # The end
 
@@ -324,8 +346,8 @@ class Storm:
         if self.place.accepted.exists():
             lines = self.place.accepted.read_text().splitlines()
             self.story.accepted.update((job_id, kind) for job_id, kind in (line.split() for line in lines))
-        with closing(sqlite3.connect(self.place.database)) as connection, connection:
-            connection.execute("UPDATE schedules SET is_paused = 1")
+        with self.place.connect() as connection:
+            connection.execute("UPDATE schedules SET is_paused = (1 = 1)")  # for SQLite a number
         try:
             async with create_scheduler(self.place.url, run_jobs=False) as scheduler, asyncio.timeout(_DRAIN_SECONDS):
                 for record in await scheduler.get_all_records():

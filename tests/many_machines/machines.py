@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from tests.needs import program
+from tools.system_packages import find_program
 
 _CLONE_NEWNET: Final = 0x40000000
 # Ends what the tests leave behind when they are killed: their end of the pipe is closed then.
@@ -67,7 +68,7 @@ class Network(NamedTuple):
 def make_machines(count: int = 2) -> Iterator[Network]:
     """Machines until the end of the block. The test is skipped by name where there is no right to make them."""
     program("ip")
-    reason = _why_impossible()
+    reason = find_obstacle()
     if reason is not None:
         pytest.skip(f"network namespaces cannot be made on this machine: {reason}")
     number = os.getpid() % 65_536
@@ -100,8 +101,10 @@ def _run(*arguments: str) -> None:
 
 
 @cache
-def _why_impossible() -> str | None:
-    """Try what is needed: containers often have no right to it."""
+def find_obstacle() -> str | None:
+    """Why no machines can be made, if so: containers often have no right to it."""
+    if find_program("ip") is None:
+        return "there is no program `ip`"
     name = f"sktry{os.getpid()}"
     try:
         _run("netns", "add", name)
