@@ -71,11 +71,16 @@ def s3_bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="also run the tests that take longer than some seconds")
     parser.addoption("--shuffle", type=int, metavar="SEED", help="run files, and the tests in each, in another order")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Files stay together, since what is shared by the tests of one is made once."""
+    if not config.getoption("--soak"):
+        soaks = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=soaks)
+        items[:] = [item for item in items if item not in soaks]
     seed = config.getoption("--shuffle")
     if seed is not None:
         chance = random.Random(seed)

@@ -1,0 +1,90 @@
+"""What jobs and processes of these tests do."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from servicekit import Scheduler, current_job
+from tests.crash.journal import journaled
+
+
+async def note(journal: str, seconds: float = 0.0) -> None:
+    """A job that is in the journal, and takes so long."""
+    with journaled(journal):
+        await asyncio.sleep(seconds)
+
+
+async def hold(journal: str) -> str:
+    """A job that goes on until the file beside the journal is there."""
+    with journaled(journal):
+        while not Path(f"{journal}.open").exists():
+            await asyncio.sleep(0.02)
+    return current_job().id
+
+
+async def quick() -> None:
+    """Nothing at all."""
+
+
+async def submit(
+    scheduler: Scheduler, journal: Path, seconds: float = 0.0, times: int = 1, **options: Any
+) -> list[str]:
+    """Submit so many `note`s at once."""
+    adder = scheduler.with_options(**options)
+    return list(await asyncio.gather(*(adder.add_job(note, str(journal), seconds) for _ in range(times))))
+
+
+async def submit_quick(scheduler: Scheduler, times: int, **options: Any) -> list[str]:
+    adder = scheduler.with_options(**options)
+    return list(await asyncio.gather(*(adder.add_job(quick) for _ in range(times))))
+
+
+async def submit_hold(scheduler: Scheduler, journal: Path, times: int = 1, **options: Any) -> list[str]:
+    adder = scheduler.with_options(**options)
+    return list(await asyncio.gather(*(adder.add_job(hold, str(journal)) for _ in range(times))))
+
+
+async def wait_all(scheduler: Scheduler, job_ids: Sequence[str]) -> dict[str, str]:
+    """Wait until all have ended; their statuses."""
+    return {record.id: record.status.value for record in await asyncio.gather(*map(scheduler.wait, job_ids))}
+
+
+async def get(scheduler: Scheduler, job_id: str) -> Any:
+    return await scheduler.get_record(job_id)
+
+
+async def cancel(scheduler: Scheduler, job_id: str) -> bool:
+    return await scheduler.cancel(job_id)
+
+
+async def delete(scheduler: Scheduler, job_id: str) -> None:
+    await scheduler.delete(job_id)
+
+
+async def read_stream(scheduler: Scheduler, job_id: str) -> list[tuple[int, str, int]]:
+    """What a reader is told: version, status and attempt."""
+    return [(record.version, record.status.value, record.attempt) async for record in scheduler.stream(job_id)]
+
+
+async def problem(scheduler: Scheduler) -> str | None:
+    return await scheduler.find_problem()
+
+
+async def notice(scheduler: Scheduler) -> str | None:
+    return scheduler.find_notice()
+
+
+async def pause(scheduler: Scheduler) -> None:
+    scheduler.pause()
+
+
+def block(_scheduler: Scheduler, seconds: float) -> None:
+    """Keep the event loop from everything else."""
+    time.sleep(seconds)
+
+
+async def submit_and_wait(scheduler: Scheduler, **options: Any) -> str:
+    job_id = await scheduler.with_options(**options).add_job(quick)
+    return (await scheduler.wait(job_id)).status.value
