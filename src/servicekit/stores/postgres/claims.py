@@ -22,8 +22,10 @@ _BUSY: Final = f"SELECT coalesce(sum(jobs), 0)::bigint FROM servicekit.counts WH
 _MOST: Final = "(SELECT jobs FROM most)"
 _IN_LINE: Final = (
     f"{READY} AND queue = line.queue AND owner = line.owner AND runner = line.runner AND -priority = line.rank "
-    "AND turn > %(bound)s::bigint ORDER BY turn, id"
+    "AND turn {} ORDER BY turn, id"
 )
+_FIRST: Final = _IN_LINE.format("> %(bound)s::bigint")
+_NEXT: Final = _IN_LINE.format(">= line.first")
 _PLACES: Final = f"""
     process AS MATERIALIZED (
         SELECT number FROM servicekit.processes WHERE number = %(number)s::bigint AND NOT is_dead FOR SHARE
@@ -32,9 +34,9 @@ _PLACES: Final = f"""
             %(limit)s::bigint, %(max_running)s::bigint - ({_BUSY})
         )) END AS jobs
     ), lines AS MATERIALIZED (
-        SELECT line.*, served
+        SELECT line.*, first, served
         FROM process CROSS JOIN servicekit.lines AS line JOIN servicekit.queues ON name = line.queue
-        CROSS JOIN LATERAL (SELECT FROM {_IN_LINE} LIMIT 1) AS first
+        CROSS JOIN LATERAL (SELECT turn AS first FROM {_FIRST} LIMIT 1) AS head
         WHERE NOT is_paused AND owner IN (0, number)
         AND runner IN (SELECT jsonb_array_elements_text(%(runners)s::jsonb))
     ), rivals AS MATERIALIZED (
@@ -46,20 +48,21 @@ _PLACES: Final = f"""
                 THEN ({_BUSY} AND counts.queue = each.queue) ELSE 0
             END AS running FROM (
                 SELECT DISTINCT queue, served, (%(limits)s::jsonb ->> queue)::bigint AS most FROM lines
-            ) AS each
+            ) AS each OFFSET 0  -- so that it is counted once
         ) AS known WHERE most IS NULL OR running < most ORDER BY running, served, queue LIMIT {_MOST}
     ), places AS MATERIALIZED (
         SELECT * FROM (
             SELECT line.*, row_number() OVER (PARTITION BY queue ORDER BY rank, turn, id) - 1 AS place
             FROM (SELECT * FROM open JOIN lines USING (queue, served)) AS line
-            CROSS JOIN LATERAL (SELECT turn, id FROM {_IN_LINE} LIMIT room) AS ready
+            CROSS JOIN LATERAL (SELECT turn, id FROM {_NEXT} LIMIT room) AS ready
         ) AS found WHERE place < room ORDER BY running + place, place, served, queue LIMIT {_MOST}
     ),
 """
 _TAKEN: Final = f"""
     SELECT line.queue, served, running, job.id FROM (
-        SELECT queue, owner, runner, rank, served, running, count(*) AS jobs FROM places GROUP BY 1, 2, 3, 4, 5, 6
-    ) AS line CROSS JOIN LATERAL (SELECT id FROM {_IN_LINE} LIMIT jobs FOR UPDATE SKIP LOCKED) AS job
+        SELECT queue, owner, runner, rank, first, served, running, count(*) AS jobs
+        FROM places GROUP BY 1, 2, 3, 4, 5, 6, 7
+    ) AS line CROSS JOIN LATERAL (SELECT id FROM {_NEXT} LIMIT jobs FOR UPDATE SKIP LOCKED) AS job
 """
 # Queues that another process is just serving are passed over: it would have to be waited for.
 _SERVED: Final = """

@@ -118,7 +118,7 @@ def pass_on(session: Session, queue_limits: Mapping[str, int], *, of_all: bool =
         return False
     session.passed_on_at = time.monotonic()
     if of_all:
-        session.looked_at = 0.0  # jobs of a queue that was paused may be ready with old turns
+        session.next_look_at = 0.0  # jobs of a queue that was paused may be ready with old turns
     limits = {"limits": rows_of(dict(queue_limits))}
     most, purpose = (None if of_all else _MOST_AT_ONCE), session.lock_number("keys")
     keys = [key for (key,) in session.run(_CONTESTED, {**limits, "most": most, "purpose": purpose})]

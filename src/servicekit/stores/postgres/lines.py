@@ -17,6 +17,9 @@ from servicekit.stores.postgres.session import Session
 
 READY: Final = f"servicekit.jobs WHERE status = '{PENDING}' AND waits_for IS NULL"
 _LOOK_SECONDS: Final = 1.0
+# A look takes no more than this part of the time, up to a limit: what nobody can forget makes it dear.
+_SHARE: Final = 0.02
+_LONGEST_SECONDS: Final = 5.0
 # More than that are found with the next look.
 _MOST_LINES: Final = 10_000
 _HEAD: Final = "SELECT queue, owner, runner, -priority AS rank, turn FROM"
@@ -68,9 +71,10 @@ def find_bound(session: Session) -> int:
     It is what was so at each of the last two looks: others may have had earlier turns at the last one, and were not yet
     committed. A job that is ready again with its old turn elsewhere is found at the next look.
     """
-    now = time.monotonic()
-    if now >= session.looked_at + _LOOK_SECONDS:
-        before = session.bounds[0] if session.looked_at else -1
+    began = time.monotonic()
+    if began >= session.next_look_at:
+        before = session.bounds[0] if session.next_look_at else -1
         ((bound,),) = session.run(_LOOK, [session.number])
-        session.bounds, session.looked_at = (bound, before), now
+        session.bounds, ended = (bound, before), time.monotonic()
+        session.next_look_at = ended + min(max(_LOOK_SECONDS, (ended - began) / _SHARE), _LONGEST_SECONDS)
     return min(session.bounds)

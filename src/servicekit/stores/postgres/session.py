@@ -43,10 +43,10 @@ class Session:
         """Whether this transaction has made waiting jobs ready."""
         self.is_unsure = False
         """Whether the calls of this transaction may have been written already: the answer to a commit was lost."""
-        self.looked_at = 0.0
-        """When a claim has last looked for the first of all ready jobs, by the monotonic clock: see `claims.py`."""
+        self.next_look_at = 0.0
+        """When a claim shall look through all ready jobs, by the monotonic clock; 0: at once. See `lines.py`."""
         self.bounds = (-1, -1)
-        """What it has found, and what it had found before."""
+        """What the last look has found, and the one before."""
         self.passed_on_at = 0.0
         """When slots of jobs that cannot start were last looked for: see `keys.py`."""
         self._schema = schema

@@ -225,7 +225,7 @@ def _return(session: Session, rows: list[list[object]]) -> None:
     if rows:
         change(session, _RETURN, {"rows": rows_of(rows)})
         session.is_ready = True
-        session.looked_at = 0.0
+        session.next_look_at = 0.0
 
 
 def _row_of_return(job: _Held, end: AttemptEnd, ending: Outcome) -> list[object]:
