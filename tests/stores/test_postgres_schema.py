@@ -17,6 +17,8 @@ from servicekit.stores.postgres.address import Address, read_address
 from servicekit.stores.postgres.schema import check_address, find_migrations, migrate, prepare
 from tests.docs.pages import ROOT, read_sections
 from tests.fakes import noop
+from tests.many_machines.pooler import run_pooler
+from tests.needs import needs
 from tests.postgres import NEWEST, OLDEST, PostgresServer, name_of
 
 TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = %s"
@@ -99,6 +101,15 @@ def test_eight_processes_start_on_an_empty_database_at_once(postgres_url: str) -
     assert [process.returncode for process in starting] == [0] * 8, told
     [(rows,)] = execute(postgres_url, "SELECT count(*) FROM servicekit.forgotten")
     assert rows == 1  # a migration that had run twice would have added another
+
+
+@needs("pgbouncer")
+def test_the_schema_is_made_through_a_pooler(postgres_url: str, postgres: PostgresServer) -> None:
+    with run_pooler(postgres) as port:
+        address = read(postgres.url(postgres_url.rpartition("/")[2], port=port))
+        prepare(address)
+        assert migrate(address) == []
+        check_address(address)
 
 
 def test_two_schemas_of_a_database_know_nothing_of_each_other(postgres_url: str) -> None:
@@ -239,4 +250,4 @@ def test_the_command_reads_the_environment(
         assert "SERVICEKIT_JOBS_URL must be the URL of a PostgreSQL database" in capsys.readouterr().err
     monkeypatch.delenv("SERVICEKIT_JOBS_URL")
     assert main(["migrate"]) == 2
-    assert "SERVICEKIT_JOBS_URL must be" in capsys.readouterr().err
+    assert "Give its URL, postgresql://..., or set SERVICEKIT_JOBS_URL" in capsys.readouterr().err

@@ -13,10 +13,13 @@ def run_migrate(url: str | None, *, only_check: bool) -> None:
     `ConfigurationError` if that is no database; `StoreUnavailable` if it cannot be done, or if the check fails.
     """
     option, url = ("URL", url) if url else (URL_VARIABLE, os.environ.get(URL_VARIABLE))
-    place = read_url(option, url or "")
+    if not url:
+        sentence = f"Which database? Give its URL, postgresql://..., or set {URL_VARIABLE}."
+        raise ConfigurationError("URL", None, sentence=sentence)
+    place = read_url(option, url)
     if place.kind is not StoreKind.POSTGRES:
         expected = "the URL of a PostgreSQL database; a file is brought up to date when a service opens it"
-        raise ConfigurationError(option, hide_password(url or ""), expected)
+        raise ConfigurationError(option, hide_password(url), expected)
     # The driver is there: the URL could not be read without it.
     from servicekit.stores.postgres import schema
     from servicekit.stores.postgres.address import read_address

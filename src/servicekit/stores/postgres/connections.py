@@ -32,7 +32,7 @@ _SETTINGS: Final = {"timezone": "UTC", "datestyle": "ISO", "jit": "off"}
 _TLS: Final = "TLS"
 _NO_LIMITS: Final[Mapping[str, str]] = {}
 
-_AWAY: Final = "the server cannot be reached. It is tried again."
+_AWAY: Final = "the server cannot be reached. Look whether it runs, and at the host and port of its address."
 _RESTARTING: Final = "the server is starting, or shutting down. It is tried again."
 _REASONS: Final = {
     "08": _AWAY,
