@@ -34,8 +34,9 @@ def save_promised(address: str) -> str:
     return job.id
 
 
-def save_and_delete(address: str, seed: int, done: Connection) -> None:
+def save_and_delete(address: str, seed: int, done: Connection, database_url: str) -> None:
     """Save and delete few contents until somebody kills this process, and send a byte after each call."""
+    os.environ["SERVICEKIT_JOBS_URL"] = database_url
     artifacts, chance = Artifacts.at(address), random.Random(seed)
     while True:
         there = artifacts.list(limit=20).artifacts

@@ -1,9 +1,13 @@
 """Artifacts whose index is in a database server: one place for the contents of all machines, and lost connections."""
 
 import os
+import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,10 @@ from servicekit.jobs.this_process import this_process
 from servicekit.stores.postgres import pool
 from servicekit.stores.postgres.address import Address, read_address
 from servicekit.stores.postgres.schema import migrate
+from tests.artifacts import targets
+from tests.artifacts.test_processes import Worker
+from tests.many_machines.pooler import run_pooler
+from tests.needs import needs
 from tests.postgres import PostgresServer
 
 Open = Callable[..., Artifacts]
@@ -134,6 +142,102 @@ def test_a_place_with_other_contents_is_left_alone(
     file.close()
     with pytest.raises(ArtifactsUnavailable, match="an index of its own"):
         open_artifacts(tmp_path / "of a file").save(b"ours")
+
+
+def test_a_role_that_only_reads_and_writes_rows_is_enough(
+    open_artifacts: Open, postgres: PostgresServer, postgres_url: str
+) -> None:
+    database = postgres_url.rpartition("/")[2]
+    postgres.execute("CREATE ROLE app LOGIN")
+    for grant in (
+        "USAGE ON SCHEMA servicekit",
+        "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA servicekit",
+        "USAGE, SELECT ON ALL SEQUENCES IN SCHEMA servicekit",
+    ):
+        postgres.execute(f"GRANT {grant} TO app", database=database)
+    try:
+        artifacts = open_artifacts(url=postgres_url.replace("postgres@", "app@"))
+        artifacts.add_hierarchy(Hierarchy("ml", ["data", "model"]))
+        data = artifacts.save(b"content", kind="data", tags=["new"])
+        artifacts.update(artifacts.save(b"model", kind="model", parent=data).id, tags=["a"], metadata={"b": 1})
+        assert artifacts.delete(data.id, recursive=True) == 2
+    finally:
+        postgres.execute("DROP OWNED BY app; DROP ROLE app", database=database)
+
+
+@needs("pgbouncer")
+def test_a_pooler_that_shares_connections_between_transactions_may_be_between(
+    open_artifacts: Open, postgres: PostgresServer, postgres_url: str
+) -> None:
+    with run_pooler(postgres) as port:
+        url = f"postgresql://postgres@127.0.0.1:{port}/{postgres_url.rpartition('/')[2]}"
+        several = [open_artifacts(url=url) for _ in range(3)]
+
+        def save_and_read(number: int) -> None:
+            for each in range(10):
+                saved = several[number].save(b"content", tags=[str(each)])
+                assert several[number - 1].load(saved.id) == b"content"
+
+        with ThreadPoolExecutor(3) as threads:
+            list(threads.map(save_and_read, range(3)))
+        assert several[0].stats().count == 30
+        for each in several:
+            each.close()
+
+
+SCRIPT = """
+import os, sys
+from servicekit.artifacts import Artifacts
+artifacts = Artifacts(sys.argv[1])
+artifacts.save(b"parent")
+child = os.fork()
+if child == 0:
+    artifacts.save(b"child")
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+artifacts.save(b"parent again")
+print(artifacts.stats().count)
+"""
+
+
+def test_a_forked_child_has_connections_of_its_own(address: Address, postgres_url: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-c", SCRIPT, str(tmp_path / "shared")]
+    environment = {**os.environ, "SERVICEKIT_JOBS_URL": postgres_url}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "3\n"
+
+
+def test_processes_that_are_killed_leave_every_row_with_its_blob(
+    open_artifacts: Open, postgres_url: str, tmp_path: Path
+) -> None:
+    chance, artifacts = random.Random(17), open_artifacts()
+    artifacts.stats()
+    with ExitStack() as stack:
+
+        def start(seed: int) -> Worker:
+            worker = Worker(artifacts.address, seed, postgres_url)
+            stack.callback(worker.kill)
+            return worker
+
+        workers = [start(seed) for seed in range(3)]
+        for number in range(8):
+            place = chance.randrange(3)
+            workers[place].wait_calls(chance.randint(1, 12))
+            workers[place].kill()
+            workers[place] = start(3 + number)
+        for worker in workers:
+            worker.wait_calls(5)
+    for each in artifacts.list(limit=1_000).artifacts:
+        assert artifacts.load(each.id) in targets.CONTENTS
+        assert each.parent_id is None or artifacts.get(each.parent_id).id
+    artifacts.sweep()
+    assert list((tmp_path / "shared" / "staging").iterdir()) == []
+    used = {each.sha256 for each in artifacts.list(limit=1_000).artifacts}
+    assert len(set(artifacts.storage.blobs.list()) - used) == 1  # the mark
+    for each in artifacts.list(limit=1_000).artifacts:
+        if each.level == 0:
+            artifacts.delete(each.id, recursive=True)
+    assert len(list(artifacts.storage.blobs.list())) == 1
 
 
 def test_where_the_contents_are_must_be_said(postgres_url: str) -> None:

@@ -26,10 +26,10 @@ _context = multiprocessing.get_context("forkserver")
 class Worker:
     """A process that saves and deletes, and says after each call that it is alive."""
 
-    def __init__(self, address: str, seed: int) -> None:
+    def __init__(self, address: str, seed: int, database_url: str = "") -> None:
         self._reader, writer = _context.Pipe(duplex=False)
         self._process: ForkServerProcess = _context.Process(
-            target=targets.save_and_delete, args=(address, seed, writer), daemon=True
+            target=targets.save_and_delete, args=(address, seed, writer, database_url), daemon=True
         )
         self._process.start()
         writer.close()

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
+from psycopg import sql
 
 from servicekit.artifacts import Artifacts
 from tests.service import ROOT, Service, run_command, run_service
 
 APP = "tests.many_machines.modules_app:app"
 TABLE = {"columns": ["month", "cases"], "data": [["January", 4], ["February", 8]]}
+PASSWORD = "wind-mill-7"
 FUTURE = {"columns": ["month"], "data": [["March"]]}
 
 
@@ -28,11 +31,14 @@ class Machines:
         self._folder = folder
         self._environment = environment
         self._stack = stack
+        self.services: list[Service] = []
 
     def start(self, *names: str) -> list[Service]:
         """Services, which accept jobs and run none, and workers, all at once. The names of workers begin so."""
         with ThreadPoolExecutor(len(names)) as threads:
-            return list(threads.map(self._start, names))
+            started = list(threads.map(self._start, names))
+        self.services += started
+        return started
 
     def _start(self, name: str) -> Service:
         folder = self._folder / name
@@ -64,7 +70,8 @@ def contents(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def machines(tmp_path: Path, gate: Path, contents: str, postgres_url: str) -> Iterator[Machines]:
-    environment = {"SERVICEKIT_JOBS_URL": postgres_url, "CONTENTS": contents, "GATE": str(gate)}
+    url = postgres_url.replace("postgres@", f"postgres:{PASSWORD}@")  # the server lets everybody in
+    environment = {"SERVICEKIT_JOBS_URL": url, "CONTENTS": contents, "GATE": str(gate)}
     with ExitStack() as stack:
         yield Machines(tmp_path / "machines", environment, stack)
 
@@ -96,6 +103,7 @@ def test_what_one_machine_is_given_others_work_on(
     assert httpx.get(f"{one.url}/api/v1/artifacts/{summary}").json()["data"] == {"bytes": 300_000}
     assert httpx.get(f"{one.url}/health").json()["status"] == "healthy"
     assert machines.list_left() == []
+    assert PASSWORD not in "".join(service.log for service in machines.services) + read_all_rows(postgres_url)
     check_contents(contents, postgres_url, monkeypatch)
 
 
@@ -152,6 +160,18 @@ def run(at: Service, other: Service, submitted: dict[str, Any]) -> str:
     assert httpx.get(f"{at.url}{path}").json()["artifact_id"] == record["artifact_id"]
     artifact_id: str = record["artifact_id"]
     return artifact_id
+
+
+def read_all_rows(url: str) -> str:
+    """All that is in the database, as one text."""
+    with psycopg.connect(url) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'servicekit'").fetchall()
+        selections = [
+            sql.SQL("SELECT t::text FROM {} AS t").format(sql.Identifier("servicekit", *row)) for row in tables
+        ]
+        texts = [text for selection in selections for (text,) in connection.execute(selection)]
+    assert any("database:/" in text for text in texts)  # the addresses of artifacts
+    return "\n".join(texts)
 
 
 def begin_upload(service: Service, piece: bytes) -> socket.socket:
