@@ -157,3 +157,20 @@ def test_what_other_programs_do_delays_nobody(session: Session, quick: Writer, p
 def test_an_empty_log_is_settled_at_its_beginning(session: Session) -> None:
     assert settle(session) == 0
     assert Mark().advance(session) == 0
+
+
+def test_a_log_that_has_lost_its_end_goes_on_from_there(session: Session, quick: Writer) -> None:
+    """A standby that lagged behind has taken over."""
+    mark = Mark()
+    quick.begin()
+    last = max(quick.write(name) for name in ("first", "second", "third"))
+    quick.end("COMMIT")
+    assert mark.advance(session) == last
+    session.run("DELETE FROM servicekit.events WHERE position > 1")
+    session.run("SELECT setval('servicekit.positions', 1)")
+    assert mark.advance(session) == 1
+    quick.begin()
+    again = quick.write("again")
+    quick.end("COMMIT")
+    assert mark.advance(session) == again
+    assert read(session, 1, again) == ["again"]

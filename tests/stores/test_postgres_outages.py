@@ -66,8 +66,8 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
     return faults
 
 
-def make_store(url: str) -> PostgresStore:
-    return PostgresStore(read_address("url", url), RecordingPublisher(), SystemClock(), Retention())
+def make_store(url: str, publisher: RecordingPublisher | None = None) -> PostgresStore:
+    return PostgresStore(read_address("url", url), publisher or RecordingPublisher(), SystemClock(), Retention())
 
 
 @pytest.fixture
@@ -352,3 +352,23 @@ async def test_what_is_told_during_a_statement_of_the_listener_is_heard_at_once(
         assert {await signals.canceled.get(), await signals.canceled.get()} == {"00", "01"}
     finally:
         await store.liveness.close()
+
+
+async def test_a_reader_gets_what_others_did_before_what_this_process_does(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other process claims the job; nobody here has been told when this one asks it to stop."""
+    monkeypatch.setattr(channel, "_NOTIFY", "SELECT %s::text, %s::text")
+    monkeypatch.setattr(listener, "_POLL_SECONDS", 1_000.0)
+    publisher = RecordingPublisher()
+    one, other = make_store(postgres_url, publisher), make_store(postgres_url)
+    await other.liveness.open(RecordingSignals())
+    await one.liveness.open(RecordingSignals())
+    try:
+        job_id = await insert(one)
+        await other.attempts.claim(1, ())
+        await one.submissions.request_cancel(job_id)
+        assert [event.record.version for event in publisher.events if event.record is not None] == [1, 2, 3]
+    finally:
+        await one.liveness.close()
+        await other.liveness.close()

@@ -31,9 +31,15 @@ def pooled_url(postgres: PostgresServer, postgres_url: str) -> Iterator[str]:
         yield postgres_url.replace(f":{postgres.port}/", f":{port}/")
 
 
+class Publisher(RecordingPublisher):
+    @property
+    def statuses(self) -> list[JobStatus]:
+        return [event.record.status for event in self.events if event.record is not None]
+
+
 class Process:
     def __init__(self, url: str) -> None:
-        self.publisher = RecordingPublisher()
+        self.publisher = Publisher()
         self.store = PostgresStore(read_address("url", url), self.publisher, SystemClock(), Retention())
         self.signals = RecordingSignals()
 
@@ -64,6 +70,8 @@ async def test_jobs_run_and_what_others_do_is_seen_behind_a_pooler(processes: li
     assert await one.store.attempts.end_attempt(claim, completion(1)) is Transition.COMPLETE
     record = await other.store.reads.get_record(job_id)
     assert record.status is JobStatus.COMPLETED
+    while other.publisher.statuses[-1:] != [JobStatus.COMPLETED]:
+        await asyncio.sleep(0.01)
     events = [event.record for event in other.publisher.events if event.record is not None]
     assert {each.submitted_at for each in [record, *events]} == {record.submitted_at}
     # Whatever is set for the server: see `tests.postgres`.

@@ -180,6 +180,8 @@ def code_of(error: object) -> str:
         error = error.__cause__
     if not isinstance(error, psycopg.Error):
         return ""
+    if error.sqlstate == "0A000" and "during recovery" in str(error):
+        return "25006"
     if error.sqlstate is None and isinstance(error, psycopg.OperationalError):
         return next((code for code, words in _REFUSALS if re.search(words, str(error))), "08000")
     return error.sqlstate or ""
@@ -197,6 +199,11 @@ def says_it_is_down(error: object, address: Address) -> bool:
     """
     hosts = conninfo_to_dict(address.conninfo)
     return code_of(error) == "57P03" and "," not in f"{hosts.get('host', '')}{hosts.get('hostaddr', '')}"
+
+
+def is_elsewhere(error: object) -> bool:
+    """Whether this server is none that can be written, and another one of the address may be."""
+    return code_of(error) == "25006"
 
 
 def is_retryable(error: object) -> bool:

@@ -88,6 +88,8 @@ class Mark:
     def advance(self, session: Session) -> int:
         """Look once, and return the position that is settled now."""
         seen = look(session)
+        # A standby that lagged behind has taken over: what it has not got is lost, and its positions are given again.
+        self.settled = min(self.settled, seen.newest)
         left = self._pending.holders & seen.holders
         if left:
             self._pending = Look(self._pending.newest, left)

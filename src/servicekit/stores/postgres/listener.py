@@ -195,6 +195,9 @@ class Listener:
         """Report what others have done since the last time, as far as nothing that comes before it can be missing."""
         up_to = self._mark.advance(session)
         is_change = up_to > self.seen
+        if up_to < self.seen:  # nobody knows what has become of the jobs that are followed here
+            self.seen = up_to
+            self._report(News(is_change=True, is_late=True))
         followed = list(self._publisher.followed)
         named = followed if len(followed) <= _MOST_NAMED else None
         while self.seen < up_to:

@@ -17,6 +17,7 @@ from servicekit.stores.durable.transactions import perform
 from servicekit.stores.postgres import keys
 from servicekit.stores.postgres.address import Address
 from servicekit.stores.postgres.connections import (
+    is_elsewhere,
     is_general,
     is_lasting,
     is_lost,
@@ -142,7 +143,7 @@ class Writer(ServerThread):
                 tries += 1
                 pause = pauses.next_seconds()
                 is_patient = time.monotonic() + pause < began + self._patience_for_server
-                may_pass = is_lost(error) or (is_retryable(error) and tries < _MOST_CONFLICTS)
+                may_pass = is_lost(error) or is_elsewhere(error) or (is_retryable(error) and tries < _MOST_CONFLICTS)
                 if not (may_pass and is_patient) or is_lasting(error):
                     raise
             time.sleep(pause)
@@ -160,7 +161,7 @@ class Writer(ServerThread):
 
     def _abandon(self, error: StoreUnavailable) -> None:
         session = self._session
-        if session is None or is_lost(error):
+        if session is None or is_lost(error) or is_elsewhere(error):
             self._disconnect()
             return
         try:
