@@ -134,8 +134,9 @@ class PostgresServer:
     def kill_backend(self) -> None:
         """Kill the process of any connection of a store: the server ends all others then, and recovers."""
         query = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'servicekit%' ORDER BY random() LIMIT 1"
-        for (pid,) in self.execute(query):
-            os.kill(pid, signal.SIGKILL)
+        with suppress(psycopg.OperationalError):  # it recovers from the last time
+            for (pid,) in self.execute(query):
+                os.kill(pid, signal.SIGKILL)
 
     def freeze(self) -> None:
         """Stop all processes of the server as they are: it answers nobody, and closes nothing."""

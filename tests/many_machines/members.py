@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from datetime import datetime, timedelta
 from functools import partial
 from inspect import isawaitable
 from itertools import count
@@ -21,6 +22,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from servicekit import Scheduler, create_scheduler
+from servicekit.engine.clock import SystemClock
 from tests.crash.journal import MEMBER
 from tests.many_machines.machines import Machine
 
@@ -29,6 +31,16 @@ TIMEOUT: Final = 60.0
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([__name__, "servicekit.stores.postgres.store"])
 _numbers = count(1)
+
+
+class WrongClock(SystemClock):
+    """The clock of a machine that is set wrong."""
+
+    def __init__(self, seconds: float) -> None:
+        self._error = timedelta(seconds=seconds)
+
+    def now(self) -> datetime:
+        return super().now() + self._error
 
 
 class Member:

@@ -72,10 +72,6 @@ async def problem(scheduler: Scheduler) -> str | None:
     return await scheduler.find_problem()
 
 
-async def notice(scheduler: Scheduler) -> str | None:
-    return scheduler.find_notice()
-
-
 async def pause(scheduler: Scheduler) -> None:
     scheduler.pause()
 
