@@ -3,6 +3,9 @@
 A job id is a plain `str`, so that it goes into JSON, URLs and f-strings as it is. The format is that of the ULID
 specification (https://github.com/ulid/spec): 48 bits of milliseconds and 80 random bits, in Crockford's base 32. Within
 one millisecond, the random part counts up by one, so that ids sort in the order in which they were made.
+
+The milliseconds are those of this machine's clock. So ids of several machines sort as their clocks do: lists, and
+filters by the time of submission, are as exact. The order in which jobs are claimed does not depend on ids.
 """
 
 import os
