@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC
 from pathlib import Path
 from unittest.mock import patch
 
@@ -55,6 +56,7 @@ async def test_a_change_is_seen_by_whoever_shares_the_place(store: TaskStore, ma
     found = (await store.read())["mine"]
     assert (found.template, found.is_enabled) == (OTHER, True)
     assert found.created_at < found.updated_at
+    assert found.created_at.tzinfo is UTC
     await other.remove("mine")
     assert await store.read() == {}
 

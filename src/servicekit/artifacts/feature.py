@@ -78,6 +78,16 @@ def _open(artifacts: Artifacts, database_url: str) -> None:
     _ = artifacts.storage
 
 
+def preload_index(service: Service) -> None:
+    """For features whose jobs save in processes of their own: import what reaches the index once for all of them."""
+
+    def preload() -> None:
+        if service.scheduler.database_url is not None:
+            service.preload("servicekit.artifacts.postgres.index")
+
+    service.when_jobs_are_set_up(preload)
+
+
 async def wait_at_stop(end: Awaitable[None]) -> None:
     """Wait for what ends with the service, but not for long: a disk that hangs must not keep it from ending."""
     with suppress(TimeoutError):

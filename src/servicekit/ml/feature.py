@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from servicekit.api import JobEvent, Service
 from servicekit.artifacts import Hierarchy
-from servicekit.artifacts.feature import artifacts_of, wait_at_stop
+from servicekit.artifacts.feature import artifacts_of, preload_index, wait_at_stop
 from servicekit.artifacts.promises import PROMISE
 from servicekit.errors import ConfigurationError
 from servicekit.jobs.options import OptionChanges, job_options
@@ -47,6 +47,7 @@ def install_learner(app: FastAPI, learner: Learner, likely_modules: Iterable[str
     service.preload(*modules)
     if len(models_of(app).learners) == 1:
         service.add_listener(_sweep_after_job)
+        preload_index(service)
     service.when_jobs_are_set_up(partial(add_model_routes, app))
 
 

@@ -11,7 +11,7 @@ from servicekit.api import Service
 from servicekit.api.errors import add_error_handlers
 from servicekit.api.openapi import extend_document
 from servicekit.api.state import check_free, check_path
-from servicekit.artifacts.feature import artifacts_of
+from servicekit.artifacts.feature import artifacts_of, preload_index
 from servicekit.tasks.catalog import Catalog
 from servicekit.tasks.definitions import CommandTask
 from servicekit.tasks.documents import document_tasks
@@ -40,6 +40,7 @@ def install(tasks: Tasks, app: FastAPI) -> None:
     service = Service.of(app)
     if _runs_commands(tasks):
         service.preload(*_PRELOADED)
+        preload_index(service)
     service.add_health_check("tasks", catalog.find_problem)
     service.add_result_hook(TaskResults(tasks.by_name, app))
     service.when_jobs_are_set_up(partial(_add_routes, tasks, app, catalog))

@@ -12,11 +12,9 @@ from servicekit.tasks.ports import StoredTask, Template
 MOST_TEMPLATES: Final = 1_000
 MOST_CHARACTERS: Final = 2 * 1024 * 1024
 
-COLUMNS: Final = "name, is_enabled, template, created_at, updated_at"
-
 
 def read_row(name: str, is_enabled: int, template: str | None, created_at: str, updated_at: str) -> StoredTask:
-    """The task of a row with these `COLUMNS`. `TasksUnavailable` if it is none."""
+    """The task of a row. `TasksUnavailable` if it is none."""
     try:
         return StoredTask(
             name,

@@ -37,7 +37,7 @@ CREATE TABLE tasks (
     updated_at TEXT NOT NULL
 ) WITHOUT ROWID
 """
-_READ: Final = f"SELECT {stored.COLUMNS} FROM tasks"
+_READ: Final = "SELECT name, is_enabled, template, created_at, updated_at FROM tasks"
 
 
 class TaskFile:

@@ -15,6 +15,12 @@ from servicekit.stores.postgres.session import Session
 from servicekit.tasks import stored
 from servicekit.tasks.ports import StoredTask, Template
 
+# In UTC and in a form of its own, whatever the settings of the connection are: a pooler may be between.
+_TIME: Final = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')"""
+_READ: Final = (
+    f"SELECT name, is_enabled, template, {_TIME.format('created_at')}, {_TIME.format('updated_at')} "
+    "FROM servicekit.tasks"
+)
 _SET_ENABLED: Final = """
     INSERT INTO servicekit.tasks VALUES (%(name)s, %(is_enabled)s, NULL, clock_timestamp(), clock_timestamp())
     ON CONFLICT (name) DO UPDATE SET is_enabled = excluded.is_enabled, updated_at = excluded.updated_at
@@ -77,8 +83,7 @@ class TaskTable:
         known, tasks = self._known
         if number != known:
             # The number first: a change between the two reads is then read once more, and not missed.
-            rows = session.run(f"SELECT {stored.COLUMNS} FROM servicekit.tasks")
-            tasks = {row[0]: stored.read_row(*row) for row in rows}
+            tasks = {row[0]: stored.read_row(*row) for row in session.run(_READ)}
             self._known = (number, tasks)
         return tasks
 

@@ -26,6 +26,8 @@ Operation = Callable[[Session], R]
 
 # Each call needs one for some milliseconds, and a server has some hundreds for all processes.
 _MOST_CONNECTIONS: Final = 4
+# So long a call waits for one that others are using: far longer than they need.
+_TURN_SECONDS: Final = 30.0
 # A server that is restarted is back by then, and a request must not hang.
 _PATIENCE_SECONDS: Final = 5.0
 _FIRST_PAUSE_SECONDS: Final = 0.05
@@ -121,7 +123,7 @@ class ConnectionPool:
     @contextmanager
     def _session(self) -> Iterator[Session]:
         """A connection of the pool. What is wrong with it shows in its own error: then it is closed."""
-        if not self._turns.acquire(timeout=_PATIENCE_SECONDS):
+        if not self._turns.acquire(timeout=_TURN_SECONDS):
             reason = f"this process is using all of its {_MOST_CONNECTIONS} connections for this. Try again."
             raise StoreUnavailable(self._address.location, reason)
         try:
