@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
@@ -372,3 +373,66 @@ async def test_a_reader_gets_what_others_did_before_what_this_process_does(
     finally:
         await one.liveness.close()
         await other.liveness.close()
+
+
+async def test_what_others_do_is_seen_after_the_connection_of_the_listener_was_lost(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    store, other = make_store(postgres_url), make_store(postgres_url)
+    signals = RecordingSignals()
+    await store.liveness.open(signals)
+    try:
+        postgres.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+            "WHERE application_name = 'servicekit listener' AND datname = %s",
+            [postgres_url.rpartition("/")[2]],
+        )
+        await other.liveness.open(RecordingSignals())
+        job_id = await insert(store)
+        await store.attempts.claim(1, ())
+        await other.submissions.request_cancel(job_id)
+        assert await signals.canceled.get() == job_id
+    finally:
+        await other.liveness.close()
+        await store.liveness.close()
+
+
+async def test_a_lock_of_another_program_is_told(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer.Writer, "limits", {"lock_timeout": "100ms"})
+    store = make_store(postgres_url)
+    await store.liveness.open(RecordingSignals())
+    try:
+        with psycopg.connect(postgres_url) as program:
+            program.execute("LOCK TABLE servicekit.jobs")
+            with pytest.raises(StoreUnavailable, match="another program holds its lock") as caught:
+                await insert(store)
+            assert store.database.is_busy(caught.value)
+        await insert(store)
+    finally:
+        await store.liveness.close()
+
+
+async def test_a_writer_that_stands_still_in_a_transaction_delays_others_for_a_while_only(
+    store: PostgresStore, faults: Faults, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a process that is stopped with SIGSTOP: the server ends its session, and it writes again when it goes on."""
+    monkeypatch.setattr(writer.Writer, "limits", {"idle_in_transaction_session_timeout": "100ms"})
+    slow, is_begun, may_go_on = make_store(postgres_url), threading.Event(), threading.Event()
+
+    def stand_still(connection: Connection, _: str) -> None:
+        is_begun.set()
+        may_go_on.wait()
+
+    await slow.liveness.open(RecordingSignals())
+    try:
+        faults.before = once(stand_still, "COMMIT")
+        standing = asyncio.create_task(insert(slow))
+        await asyncio.to_thread(is_begun.wait)
+        position = await store.changes.get_position()  # it waits for the server to end that session
+        may_go_on.set()
+        await standing
+        assert await store.changes.get_position() > position
+        assert await list_statuses(store) == [JobStatus.PENDING]
+    finally:
+        may_go_on.set()
+        await slow.liveness.close()

@@ -92,9 +92,9 @@ class Listener:
         self._thread.start()
 
     def tell(self, notice: Notice) -> None:
-        """Tell other processes, if there are any."""
+        """Tell other processes, if there is something to tell."""
         self._active_at = time.monotonic()
-        if notice == NOTHING or self.is_alone:
+        if notice == NOTHING:
             return
         with self._lock:
             self._untold = self._untold.joined(notice)

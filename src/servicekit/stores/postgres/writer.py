@@ -142,7 +142,8 @@ class Writer(ServerThread):
                 self._abandon(error)
                 tries += 1
                 pause = pauses.next_seconds()
-                is_patient = time.monotonic() + pause < began + self._patience_for_server
+                # At least one try on another connection: to find out that one is dead can take all of the time.
+                is_patient = tries == 1 or time.monotonic() + pause < began + self._patience_for_server
                 may_pass = is_lost(error) or is_elsewhere(error) or (is_retryable(error) and tries < _MOST_CONFLICTS)
                 if not (may_pass and is_patient) or is_lasting(error):
                     raise
@@ -235,7 +236,8 @@ class Writer(ServerThread):
             ours = self._read_late(done.before)
         self._registration.lease.note_commit()
         self._report(News(done.answers, ours or (), done.others, is_change=done.is_changed, is_ready=done.is_ready))
-        self._listener.tell(notice_of(done.answers, is_changed=done.is_changed, is_ready=done.is_ready))
+        if not self._listener.is_alone:
+            self._listener.tell(notice_of(done.answers, is_changed=done.is_changed, is_ready=done.is_ready))
 
     def _read_late(self, before: int) -> list[EventRow]:
         """The events of the last transaction, which is committed."""
