@@ -1,5 +1,6 @@
 """The schema of a PostgreSQL database: who makes it, who may use it, and what others are told."""
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -122,6 +123,24 @@ def test_two_schemas_of_a_database_know_nothing_of_each_other(postgres_url: str)
     assert count_tables(postgres_url, "ours") == count_tables(postgres_url, "Odd-one") > 10
     execute(postgres_url, "DROP SCHEMA ours CASCADE")
     check_address(odd)
+
+
+async def test_services_in_two_schemas_share_neither_jobs_nor_limits(postgres_url: str) -> None:
+    blocked = asyncio.Event()
+    urls = [f"{postgres_url}?schema={name}" for name in ("ours", "theirs")]
+    async with (
+        create_scheduler(urls[0], max_concurrency=1) as ours,
+        create_scheduler(urls[1], max_concurrency=1) as theirs,
+    ):
+        first = await ours.with_options(idempotency_key="key").add_job(blocked.wait)
+        second = await theirs.with_options(idempotency_key="key").add_job(noop)
+        await theirs.wait(second)
+        assert (await ours.get_status(first), await theirs.get_status(second)) == ("running", "completed")
+        assert [record.id for record in await ours.list_records()] == [first]
+        assert [record.id for record in await theirs.list_records()] == [second]
+        await theirs.queues.pause("default")
+        blocked.set()
+        await ours.wait(await ours.add_job(noop))
 
 
 def test_a_role_that_may_not_make_tables_is_told_who_does(postgres_url: str, roles: tuple[str, str]) -> None:
