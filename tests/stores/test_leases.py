@@ -1,5 +1,6 @@
 """Who lives, by the server's clock, and what its time is."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -11,14 +12,19 @@ from typing import Final
 import psycopg
 import pytest
 
+from servicekit.engine.clock import SystemClock
+from servicekit.errors import StoreUnavailable
+from servicekit.jobs.retention import Retention
 from servicekit.stores.durable.requests import NextMoment
 from servicekit.stores.durable.times import time_text
 from servicekit.stores.postgres import membership
+from servicekit.stores.postgres.address import read_address
 from servicekit.stores.postgres.leases import TERMS, Lease, Terms, find_machine, find_start, has_ended
 from servicekit.stores.postgres.membership import RegistrationRequest
 from servicekit.stores.postgres.server_time import ServerTime
 from servicekit.stores.postgres.session import Session
-from servicekit.testing.stores.fakes import ManualClock
+from servicekit.stores.postgres.store import PostgresStore
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals
 from tests.needs import needs
 
 pytestmark = needs("postgresql")
@@ -409,3 +415,35 @@ def test_leases_leave_time_between_the_end_of_attempts_and_their_next_start() ->
     terms = Terms()
     assert terms.renewal * 2 < terms.stop < terms.death - 1
     assert terms.renewal < terms.gone < terms.death
+
+
+async def test_a_process_that_cannot_join_anew_at_once_tries_again(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = PostgresStore(read_address("url", postgres_url), RecordingPublisher(), SystemClock(), Retention())
+    signals = RecordingSignals()
+    await store.liveness.open(signals)
+    registration = store.database.registration
+    before = registration.number
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("UPDATE servicekit.processes SET is_dead = true")
+    while not registration.is_lost:
+        await asyncio.sleep(0.01)
+    take = registration.take
+
+    async def fail(*_: object) -> None:
+        monkeypatch.setattr(registration, "take", take)
+        raise StoreUnavailable("it", "it is away.")
+
+    monkeypatch.setattr(registration, "take", fail)
+    with pytest.raises(StoreUnavailable):
+        await store.liveness.rescue()
+    assert registration.held_seconds == 0
+    await store.liveness.rescue()
+    assert registration.held_seconds > 0
+    assert registration.number not in (0, before)
+    assert signals.stopped == [True, True] or signals.stopped == [False, True, True]
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        ((count,),) = connection.execute("SELECT count(*) FROM servicekit.processes").fetchall()
+    assert count == 1  # what it was before is taken over
+    await store.liveness.close()

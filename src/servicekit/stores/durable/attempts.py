@@ -16,7 +16,7 @@ from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import Claim, Submission
 from servicekit.stores.durable.expiry import expiry_after
-from servicekit.stores.durable.liveness import LEASE_OVER
+from servicekit.stores.durable.lease_watch import LEASE_OVER
 from servicekit.stores.durable.loading import load_submission
 from servicekit.stores.durable.records import progress_text
 from servicekit.stores.durable.requests import (

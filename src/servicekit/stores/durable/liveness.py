@@ -4,14 +4,13 @@ import asyncio
 import logging
 import os
 from contextlib import suppress
-from contextvars import Context
-from math import isfinite
 from typing import Final
 
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.endings import NOT_BEGUN
 from servicekit.jobs.retention import Retention
 from servicekit.ports import JobSignals, Notice
+from servicekit.stores.durable.lease_watch import LEASE_OVER, LeaseWatch
 from servicekit.stores.durable.local import LocalJobs
 from servicekit.stores.durable.notifier import CommitNotifier
 from servicekit.stores.durable.operations import Operation
@@ -23,11 +22,6 @@ _log = logging.getLogger("servicekit.stores")
 
 # `/health` must answer before those who ask give up, and a transaction takes milliseconds.
 _CHECK_SECONDS: Final = 3.0
-# Attempts have a second or two from the end of a lease until others may take them over.
-_WATCH_SECONDS: Final = 0.2
-LEASE_OVER: Final = (
-    "the lease of this process could not be renewed in time, so others may take it for dead. It is tried again."
-)
 
 
 class DurableLiveness:
@@ -42,7 +36,7 @@ class DurableLiveness:
         self._service = service
         self._opening: asyncio.Lock | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._watch = LeaseWatch(session)
         self._pid = os.getpid()
         self.now = session.now
         self.prune = Pruner(session, retention).prune
@@ -78,9 +72,7 @@ class DurableLiveness:
         try:
             await self._join(signals)
             self._database.registration.remove_leftovers()
-            if isfinite(self._database.registration.held_seconds):
-                # An empty context: the first caller's (its request, say) must not stay for as long as this.
-                self._watch = asyncio.create_task(self._watch_lease(), name="servicekit lease", context=Context())
+            self._watch.start()
         except BaseException:
             self._stop()
             if is_new:  # else attempts of this process may still run, and nobody else may start those
@@ -98,7 +90,7 @@ class DurableLiveness:
                 await self._database.registration.take(self._database, self._session.now_text())
                 await self._session.heed_clock()
                 await self._settle(signals)
-                await self.rescue()
+                await self._take_over()
                 await self._introduce()
             except StoreUnavailable as error:
                 if not self._database.is_busy(error) or signals.is_stopping:
@@ -109,32 +101,23 @@ class DurableLiveness:
             else:
                 return
 
-    async def _watch_lease(self) -> None:
-        """Stop the attempts when the lease has run out. Whatever waits for the server meanwhile, this does not."""
-        registration, is_stopped = self._database.registration, False
-        while self._session.notifier is not None:
-            if registration.held_seconds > 0:
-                is_stopped = False
-            elif not is_stopped:
-                is_stopped = True
-                self._stop_attempts(LEASE_OVER, are_lost=False)
-            await asyncio.sleep(_WATCH_SECONDS)
-
-    def _stop_attempts(self, reason: str, *, are_lost: bool) -> None:
-        if self._session.notifier is not None:
-            _log.warning(
-                "What runs here is stopped, and left to other processes of %s: %s", self._database.location, reason
-            )
-            self._session.notifier.signals.stop_attempts(are_lost=are_lost)
-
     async def join_again(self, number: int) -> None:
         """Join the processes at work anew: others took this process for dead, which had this number."""
         assert self._opening is not None
         async with self._opening:
-            registration = self._database.registration
-            if self._session.notifier is not None and registration.number == number:
-                self._stop_attempts("they took this one for dead, and it joins them anew.", are_lost=True)
-                await registration.take_another(self._database, self._session.now_text())
+            if self._database.registration.number == number:
+                await self._join_anew()
+
+    async def _join_if_lost(self) -> None:
+        assert self._opening is not None
+        async with self._opening:
+            if self._database.registration.is_lost:
+                await self._join_anew()
+
+    async def _join_anew(self) -> None:
+        if self._session.notifier is not None:
+            self._watch.stop_attempts("they took this one for dead, and it joins them anew.", are_lost=True)
+            await self._database.registration.take_another(self._database, self._session.now_text())
 
     async def _introduce(self) -> None:
         """Write the name of the service, and warn if another service uses the same jobs."""
@@ -165,10 +148,13 @@ class DurableLiveness:
             self._session.wake()  # what was given back is ready
 
     async def rescue(self) -> None:
-        registration = self._database.registration
-        if registration.is_lost:
-            await self.join_again(registration.number)
+        if self._database.registration.is_lost:
+            await self._join_if_lost()
         await self._settle_doubts()
+        await self._take_over()
+
+    async def _take_over(self) -> None:
+        registration = self._database.registration
         await registration.renew(self._database, self._session.now_text())
         for member in await registration.list_dead(self._database):
             await self._session.heed_clock()
@@ -211,9 +197,7 @@ class DurableLiveness:
         self._stop()
 
     def _stop(self) -> None:
-        if self._watch is not None and self._loop is asyncio.get_running_loop():  # else it has ended with its loop
-            self._watch.cancel()
-        self._watch = None
+        self._watch.stop()
         self._database.stop()
         if self._session.notifier is not None:
             self._session.notifier.stop()

@@ -37,7 +37,7 @@ class ProcessRegistration:
 
     @property
     def is_lost(self) -> bool:
-        return self.lease.is_lost
+        return self.lease.is_lost or self.lease.number != self.number  # it could not join anew yet
 
     def find_next(self) -> NextMoment | None:
         return self.lease.find_next()
