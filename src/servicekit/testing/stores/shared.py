@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
 from servicekit.errors import JobNotFound
 from servicekit.jobs.outcome import completion
+from servicekit.jobs.schedules import FiredSchedule
 from servicekit.jobs.status import JobStatus
 from servicekit.ports import JobStore
 from servicekit.testing.stores.base import StoreSetting, StoreTests
-from servicekit.testing.stores.fakes import RecordingSignals
+from servicekit.testing.stores.fakes import ManualClock, RecordingSignals
+from servicekit.testing.stores.schedules import NEXT, TICK, schedule
 
 
 class SharedStoreContract(StoreTests):
@@ -74,6 +77,43 @@ class SharedStoreContract(StoreTests):
         signals.woken.clear()
         await self.insert(other)
         await asyncio.wait_for(signals.woken.wait(), 60)
+
+    async def test_a_tick_gets_one_job_whoever_fires_it(self, store: JobStore, other: JobStore) -> None:
+        names = [f"schedule {number}" for number in range(5)]
+        for name in names:
+            await store.schedules.put_schedule(schedule(name), TICK)
+        # In different orders, so that each process has something that the other one waits for.
+        asked = [(store, name) for name in names] + [(other, name) for name in reversed(names)]
+        fired = await asyncio.gather(
+            *(each.schedules.fire_schedule(name, TICK, NEXT, self.ids.next_id()) for each, name in asked)
+        )
+        assert sorted(fired) == sorted([FiredSchedule.SUBMITTED] * 5 + [FiredSchedule.LOST] * 5)
+        assert sorted(record.schedule or "" for record in await self.list_all(store)) == names
+        assert {state.next_at for state in await other.schedules.list_schedules()} == {NEXT}
+
+    async def test_old_jobs_are_dropped_once_whoever_drops_them(
+        self, store: JobStore, other: JobStore, clock: ManualClock
+    ) -> None:
+        for _ in range(6):
+            await self.end(store, completion(None))
+        kept = await self.submit(store)
+        clock.advance(timedelta(days=8).total_seconds())
+        while any(await asyncio.gather(*(each.liveness.prune(2) for each in (store, other) * 2))):
+            pass
+        while await store.liveness.prune(2):
+            pass
+        assert await self.list_ids(other) == [kept]
+        counts = await other.reads.count_by_status()
+        assert (counts[JobStatus.COMPLETED], counts[JobStatus.PENDING]) == (0, 1)
+
+    async def test_waits_are_moved_once_when_the_clock_is_set(
+        self, store: JobStore, other: JobStore, clock: ManualClock
+    ) -> None:
+        job_id = await self.submit(store, delay=60)
+        await other.attempts.make_due()
+        clock.set_by(3_600)
+        await asyncio.gather(*(each.attempts.make_due() for each in (store, other) * 2))
+        assert (await store.reads.get_record(job_id)).scheduled_at == clock.now() + timedelta(seconds=60)
 
     async def test_a_job_of_a_store_that_has_closed_is_there_for_the_next(self, setting: StoreSetting) -> None:
         async with self.open_store(setting) as store:
