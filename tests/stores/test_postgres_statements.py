@@ -278,6 +278,16 @@ def test_a_job_whose_line_is_not_known_is_found_by_the_next_look(first: Process,
     assert second.claim_ids() == [job_id]
 
 
+def test_the_first_job_of_a_database_is_found_by_a_process_that_has_looked_before(
+    first: Process, second: Process
+) -> None:
+    for _ in range(2):
+        second.session.next_look_at = LATER
+        assert second.claim_ids() == []
+    (job_id,) = first.submit()
+    assert second.claim_ids() == [job_id]
+
+
 def test_a_job_with_an_old_turn_is_found_by_the_next_look(first: Process, second: Process) -> None:
     first.submit()
     (job,) = first.claim()

@@ -60,7 +60,8 @@ _LOOK: Final = f"""
         ) AS next
     ), found AS MATERIALIZED (SELECT * FROM heads LIMIT {_MOST_LINES}),
     {welcome("SELECT queue, owner, runner, rank FROM found")}
-    SELECT least(min(turn) - 1, (SELECT last_value FROM servicekit.turns)) FROM found
+    SELECT least(min(turn) - 1, (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM servicekit.turns))
+    FROM found
     WHERE owner IN (0, %s) AND NOT EXISTS (SELECT 1 FROM servicekit.queues WHERE name = queue AND is_paused)
 """
 
