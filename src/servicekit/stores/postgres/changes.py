@@ -18,18 +18,23 @@ ROWS: Final = "jsonb_array_elements(%(rows)s::jsonb) WITH ORDINALITY AS rows (va
 """Rows that are given as one JSON list: a parameter for each column would cost the client ten times as much."""
 
 
+def each_of(source: str, job_id: str) -> str:
+    """The same rows as a subquery, for an `UPDATE` of the jobs that have the ids in this column.
+
+    One job after the other is looked up by its id. A join would be planned for a table as large as it is at that time;
+    one that is new would be read whole, and go on to be when it has grown, since the plan is kept.
+    """
+    known = f"SELECT id FROM servicekit.jobs WHERE id = {job_id} OFFSET 0"
+    return f"(SELECT source.*, known.id AS known_id FROM {source} CROSS JOIN LATERAL ({known}) AS known OFFSET 0)"
+
+
 def asked_for(guard: str) -> str:
     """The end of a statement for the jobs of the rows, whose first value is the id, that fulfil the guard.
 
-    One job after the other is looked up by its id. A join would be planned for a table as large as it is at that time;
-    one that is new would be read whole, and go on to be when it has grown, since the plan is kept. The guard is in a
-    `coalesce`, so that no other index looks better than that of the ids.
+    The guard is in a `coalesce`, so that no other index looks better than that of the ids.
     """
-    known = "SELECT id FROM servicekit.jobs WHERE id = value ->> 0 OFFSET 0"
-    return (
-        f"(SELECT value, place, job.id FROM {ROWS} CROSS JOIN LATERAL ({known}) AS job OFFSET 0) AS asked "
-        f"WHERE job.id = asked.id AND coalesce({guard}, FALSE)"
-    )
+    asked = each_of(ROWS.replace("AS rows", "AS source"), "value ->> 0")
+    return f"{asked} AS asked WHERE job.id = known_id AND coalesce({guard}, FALSE)"
 
 
 _COUNTED: Final = f"CASE WHEN job.is_deleted AND job.status = '{RUNNING}' THEN 'deleted' ELSE job.status END"

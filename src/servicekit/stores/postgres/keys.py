@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from servicekit.stores.postgres.changes import PENDING, ROWS, RUNNING, rows_of
+from servicekit.stores.postgres.changes import PENDING, ROWS, RUNNING, each_of, rows_of
 from servicekit.stores.postgres.session import Session
 
 _NUMBER: Final = "hashtextextended(key, %(purpose)s::bigint)"
@@ -46,7 +46,8 @@ _GIVE: Final = f"""
     UPDATE servicekit.jobs AS job SET waits_for = NULL, turn = CASE
         WHEN job.xmin = pg_current_xact_id()::xid THEN job.turn ELSE nextval('servicekit.turns')
     END
-    FROM given WHERE job.id = given.id AND job.waits_for = 'key' AND job.finished_at IS NULL RETURNING job.id
+    FROM {each_of("given AS source", "source.id")} AS given
+    WHERE job.id = known_id AND coalesce(job.waits_for = 'key' AND job.finished_at IS NULL, FALSE) RETURNING job.id
 """
 
 
@@ -81,7 +82,10 @@ _BLOCKED: Final = f"""
     )
 """
 _IS_BLOCKED: Final = "queue IN (SELECT name FROM blocked)"
-_IS_STUCK: Final = f"waits_for IS NULL AND status = '{PENDING}' AND finished_at IS NULL AND {_IS_BLOCKED}"
+# In a `coalesce`, so that the index of all ready jobs does not look better than that of those with keys.
+_IS_STUCK: Final = (
+    f"waits_for IS NULL AND finished_at IS NULL AND coalesce(status = '{PENDING}', FALSE) AND {_IS_BLOCKED}"
+)
 # Locked in the same statement, if nobody else has the lock. To wait for it could be to wait for each other.
 _CONTESTED: Final = f"""
     WITH {_BLOCKED}, contested AS MATERIALIZED (
@@ -106,9 +110,12 @@ _PASS_ON: Final = f"""
             SELECT id FROM {_SEEKERS} AND concurrency_limit >= taken AND NOT {_IS_BLOCKED}
             ORDER BY priority DESC, turn, id LIMIT 1
         ) AS heir
-    ), taken AS (UPDATE servicekit.jobs SET waits_for = 'key' FROM passed WHERE id = holder_id)
-    UPDATE servicekit.jobs SET waits_for = NULL, turn = nextval('servicekit.turns') FROM passed WHERE id = heir_id
-    RETURNING id
+    ), taken AS (
+        UPDATE servicekit.jobs SET waits_for = 'key'
+        FROM {each_of("passed AS source", "holder_id")} AS passed WHERE jobs.id = known_id
+    )
+    UPDATE servicekit.jobs SET waits_for = NULL, turn = nextval('servicekit.turns')
+    FROM {each_of("passed AS source", "heir_id")} AS passed WHERE jobs.id = known_id RETURNING jobs.id
 """
 
 
