@@ -18,7 +18,13 @@ from servicekit.artifacts import Artifacts, Hierarchy, StagedBlob
 from servicekit.artifacts.directory import DirectoryBlobs
 from servicekit.artifacts.postgres.index import PostgresIndex
 from servicekit.artifacts.storage import ArtifactStorage
-from servicekit.errors import ArtifactConflict, ArtifactNotFound, ArtifactsUnavailable, ConfigurationError
+from servicekit.errors import (
+    ArtifactConflict,
+    ArtifactNotFound,
+    ArtifactsUnavailable,
+    ConfigurationError,
+    StoreUnavailable,
+)
 from servicekit.jobs.this_process import this_process
 from servicekit.stores.postgres import pool
 from servicekit.stores.postgres.address import Address, read_address
@@ -251,6 +257,13 @@ def test_where_the_contents_are_must_be_said(postgres_url: str) -> None:
         Artifacts("s3://bucket/x").use_database(None)
 
 
+def test_a_directory_that_others_can_write_to_is_not_read(open_artifacts: Open, tmp_path: Path) -> None:
+    saved = open_artifacts().save(b"content")
+    (tmp_path / "shared").chmod(0o707)
+    with pytest.raises(ArtifactsUnavailable, match="every user of the machine can write"):
+        open_artifacts().load(saved.id)
+
+
 class Cut:
     """Cuts connections of the server to the index, at a moment that the test has chosen."""
 
@@ -329,6 +342,24 @@ def test_a_server_that_is_away_is_told_without_a_password(
     with pytest.raises(ArtifactsUnavailable, match="cannot be reached") as caught:
         open_artifacts(url=away).stats()
     assert "secret" not in str(caught.value)
+
+
+def test_what_could_not_be_saved_asks_a_server_that_is_away_only_once(
+    open_artifacts: Open, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts, attempts = open_artifacts(), list[str]()
+    artifacts.stats()
+
+    def fail(*_: object, **options: str) -> None:
+        attempts.append(options["purpose"])
+        raise StoreUnavailable("the database", "the server cannot be reached.")
+
+    monkeypatch.setattr(pool, "_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(pool, "connect", fail)
+    artifacts.storage.index.close()
+    with pytest.raises(ArtifactsUnavailable, match="cannot be reached"):
+        artifacts.save(b"content")
+    assert attempts == ["artifacts"]
 
 
 def test_a_process_that_lost_its_lock_removes_nothing_that_was_saved_since(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from servicekit.artifacts.directory import DirectoryBlobs
+from servicekit.artifacts.folder import check_owner
 from servicekit.artifacts.ports import ArtifactIndex, BlobStore
 from servicekit.artifacts.sqlite.index import SqliteIndex
 from servicekit.artifacts.storage import ArtifactStorage
@@ -88,6 +89,8 @@ def _open_index(database_url: str, blobs: BlobStore) -> ArtifactIndex:
     index = PostgresIndex(read_database("url", database_url))
     try:
         index.check_place(blobs)
+        if isinstance(blobs, DirectoryBlobs):
+            check_owner(Path(blobs.location))
     except BaseException:
         index.close()
         raise

@@ -25,10 +25,11 @@ class ArtifactStorage:
 
     def add(self, new: NewArtifact, staged: StagedBlob | None) -> Artifact:
         """Save an artifact whose content is in `new`, or staged and finished."""
+        placing = _Placing(self.blobs, staged)
         try:
-            artifact, released = self.index.add(new, (lambda: self.blobs.place(staged)) if staged else _do_nothing)
+            artifact, released = self.index.add(new, placing)
         except BaseException:
-            if staged:  # it may be placed already, and the row not be there
+            if placing.has_begun:  # it may be there already, and its row not
                 self._release([new.sha256])
             raise
         self._release(released)
@@ -88,8 +89,18 @@ class ArtifactStorage:
         return self.index.release(blobs, lambda sha256: removals[sha256]())
 
 
-def _do_nothing() -> None:
-    """The content is in the row."""
+class _Placing:
+    """Places a content when the index calls it; `None` if the content is in the row."""
+
+    def __init__(self, blobs: BlobStore, staged: StagedBlob | None) -> None:
+        self.has_begun = False
+        self._blobs = blobs
+        self._staged = staged
+
+    def __call__(self) -> None:
+        if self._staged is not None:
+            self.has_begun = True
+            self._blobs.place(self._staged)
 
 
 def _batches(blobs: Iterable[str], size: int) -> Iterator[list[str]]:
