@@ -20,7 +20,7 @@ from tests.docs.pages import ROOT, read_sections
 from tests.fakes import noop
 from tests.many_machines.pooler import run_pooler
 from tests.needs import needs
-from tests.postgres import NEWEST, OLDEST, PostgresServer, name_of
+from tests.postgres import NEWEST, OLDEST, PostgresServer, find_free_port, name_of
 
 TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = %s"
 
@@ -102,6 +102,29 @@ def test_eight_processes_start_on_an_empty_database_at_once(postgres_url: str) -
     assert [process.returncode for process in starting] == [0] * 8, told
     [(rows,)] = execute(postgres_url, "SELECT count(*) FROM servicekit.forgotten")
     assert rows == 1  # a migration that had run twice would have added another
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://postgres@/{database}?host={folder}&port={port}",
+        "postgresql://?service=jobs",
+        "postgresql://postgres@127.0.0.1:{closed},127.0.0.1:{port}/{database}?target_session_attrs=read-write",
+        "postgres://postgres@/{database}",
+    ],
+    ids=["socket", "service", "several hosts", "environment"],
+)
+def test_a_database_is_reached_as_libpq_does(
+    url: str, postgres_url: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    database, port = postgres_url.rpartition("/")[2], postgres.port
+    (tmp_path / "services").write_text(f"[jobs]\nhost=127.0.0.1\nport={port}\nuser=postgres\ndbname={database}\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    if "{port}" not in url and "service" not in url:
+        monkeypatch.setenv("PGHOST", "127.0.0.1")
+        monkeypatch.setenv("PGPORT", str(port))
+    prepare(read(url.format(database=database, folder=postgres.folder, port=port, closed=find_free_port())))
+    assert count_tables(postgres_url) > 10
 
 
 @needs("pgbouncer")

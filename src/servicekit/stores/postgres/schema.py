@@ -102,7 +102,8 @@ def check(session: Session, address: Address) -> None:
 def _migrate(session: Session, address: Address) -> list[str]:
     with session.connection.transaction():
         # Whatever the role's settings are: a process waits here for another that migrates, and then sees what it did.
-        session.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 0")
+        session.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        session.run("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
         session.run("SELECT pg_advisory_xact_lock(%s)", [session.lock_number("migrations")])
         # Not by IF NOT EXISTS, which asks for the right to make something also if it is there.
         if not session.run("SELECT 1 FROM pg_namespace WHERE nspname = %s", [address.schema]):
