@@ -33,6 +33,8 @@ from servicekit.stores.postgres.server_time import uptime
 from servicekit.stores.postgres.session import Session
 
 _PAUSE_SECONDS: Final = (0.05, 1.0)
+# Many commits that come soon after each other are told by one notification, and seen by one look.
+_SHORTEST_SECONDS: Final = 0.005
 # How often a listener that is not told of commits looks for them.
 _POLL_SECONDS: Final = 0.25
 _IDLE_POLL_SECONDS: Final = 1.0
@@ -75,7 +77,9 @@ class Listener:
         self._lock = threading.Lock()
         self._untold = NOTHING
         self._is_stopping = False
-        self._active_at = self._looked_at = self._renewed_at = float("-inf")
+        self._is_told = False
+        """Whether others have said that there is something to see."""
+        self._active_at = self._looked_at = self._renewed_at = self._sent_at = float("-inf")
         self._served_at = float("inf")
         """When the server has answered last."""
         self._has_company_until = 0.0
@@ -149,11 +153,11 @@ class Listener:
         session.begin(self._registration.number, self._registration.shard)
         self._renew(session)
         self._send(session)
-        is_told = self._heed(self.channel.take(session))
+        self._is_told = self._heed(self.channel.take(session)) or self._is_told
         now = time.monotonic()
-        if is_told or self._mark.is_behind or now - self._looked_at >= self._pause_between_looks:
+        if self._mark.is_behind or now - self._looked_at >= self._pause_between_looks:
             with set_up(session.connection):
-                self._look(session, is_told=is_told)
+                self._look(session)
         if now - self._served_at > LATE_SECONDS:
             self._report(News(is_late=True))
         self._served_at = now
@@ -165,9 +169,13 @@ class Listener:
             self._registration.lease.renew(session)
 
     def _send(self, session: Session) -> None:
+        now = time.monotonic()
+        if now - self._sent_at < _SHORTEST_SECONDS:
+            return
         with self._lock:
             notice, self._untold = self._untold, NOTHING
         if notice != NOTHING:
+            self._sent_at = now
             try:
                 self.channel.send(session, notice.write(self._registration.number))
             except Error:
@@ -191,8 +199,9 @@ class Listener:
         self._report(News(unwanted=heard.unwanted, is_foreign=heard.is_ready, has_lines=heard.has_lines))
         return True
 
-    def _look(self, session: Session, *, is_told: bool) -> None:
+    def _look(self, session: Session) -> None:
         """Report what others have done since the last time, as far as nothing that comes before it can be missing."""
+        is_told, self._is_told = self._is_told, False
         up_to = self._mark.advance(session)
         is_change = up_to > self.seen
         if up_to < self.seen:  # nobody knows what has become of the jobs that are followed here
@@ -220,6 +229,8 @@ class Listener:
 
     @property
     def _pause_between_looks(self) -> float:
+        if self._is_told:
+            return _SHORTEST_SECONDS
         if self.channel.hears:
             return _SELDOM_SECONDS
         is_busy = self._publisher.has_readers or time.monotonic() - self._active_at < _ACTIVE_SECONDS
@@ -233,4 +244,6 @@ class Listener:
         self._settling.reset()
         due_at = self._renewed_at + self._registration.lease.terms.renewal
         due_at = min(due_at, self._looked_at + self._pause_between_looks)
+        if self._untold != NOTHING:
+            due_at = min(due_at, self._sent_at + _SHORTEST_SECONDS)
         return max(0.0, due_at - time.monotonic())
