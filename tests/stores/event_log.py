@@ -1,6 +1,8 @@
 """What must hold in a database of jobs at any moment, whoever has written it."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -18,8 +20,7 @@ Connection = sqlite3.Connection | psycopg.Connection[tuple[Any, ...]]
 
 def check_database(url: str) -> int:
     """As `check_events`, of the jobs in the database of this address, in the schema `servicekit`."""
-    with psycopg.connect(url) as connection:
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET search_path TO servicekit")
         return check_events(connection)
 
@@ -29,13 +30,23 @@ def check_events(connection: Connection) -> int:
 
     One snapshot is read, so that others may go on.
     """
-    with connection:
-        if isinstance(connection, sqlite3.Connection):
-            connection.execute("BEGIN")
+    with _snapshot(connection):
         problems, transitions = _check_lives(connection)
         problems += _check_counts(connection) + _check_rest(connection)
     assert not problems, "\n".join(problems)
     return transitions
+
+
+@contextmanager
+def _snapshot(connection: Connection) -> Iterator[None]:
+    if isinstance(connection, sqlite3.Connection):
+        with connection:
+            connection.execute("BEGIN")
+            yield
+    else:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        with connection.transaction():
+            yield
 
 
 def _check_lives(connection: Connection) -> tuple[list[str], int]:

@@ -1,6 +1,6 @@
-"""A process whose threads do random things to the jobs in one file, and then dies: see `test_random_lives.py`.
+"""A process whose threads do random things to the jobs in one place, and then dies: see `test_random_lives.py`.
 
-    python -m tests.stores.random_lives <file> <seed> <operations>
+    python -m tests.stores.random_lives <file, or URL of a database> <seed> <operations>
 
 Each thread has an event loop and a store of its own. What the store has acknowledged is written on the standard output,
 a line of JSON each.
@@ -27,6 +27,8 @@ from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.submission import Claim
+from servicekit.stores.postgres.address import read_address
+from servicekit.stores.postgres.store import PostgresStore
 from servicekit.stores.sqlite import writer
 from servicekit.stores.sqlite.store import SqliteStore
 from servicekit.testing.stores.fakes import RecordingPublisher, submission
@@ -57,11 +59,28 @@ class Signals:
         pass
 
 
+def create_store(place: str) -> SqliteStore | PostgresStore:
+    """A store for the jobs in this file, or in the database of this URL."""
+    if place.startswith("postgresql:"):
+        return PostgresStore(read_address("url", place), RecordingPublisher(), SystemClock(), Retention())
+    return SqliteStore(Path(place), RecordingPublisher(), SystemClock(), Retention())
+
+
+def abandon(store: SqliteStore | PostgresStore) -> None:
+    """Let the store look to others as if its process had ended without a word."""
+    if isinstance(store, PostgresStore):
+        store.database.stop()
+    else:
+        assert store.file.registration.lock is not None
+        store.file.registration.lock.close()
+        store.file.stop()
+
+
 class RandomUser:
     """Does one thing after the other, several of them at a time."""
 
-    def __init__(self, path: Path, seed: int) -> None:
-        self._path = path
+    def __init__(self, place: str, seed: int) -> None:
+        self._place = place
         self._random = random.Random(seed)
         self._seed = seed
         self._ids = JobIds()
@@ -88,14 +107,12 @@ class RandomUser:
             await self._store.liveness.close()
 
     async def _open(self) -> None:
-        self._store = SqliteStore(self._path, RecordingPublisher(), SystemClock(), Retention())
+        self._store = create_store(self._place)
         await self._store.liveness.open(Signals())
 
     async def _begin_again(self) -> None:
         """Die without a word, and come back as another; the claims of the dead are good for nothing."""
-        assert self._store.file.registration.lock is not None
-        self._store.file.registration.lock.close()
-        self._store.file.stop()
+        abandon(self._store)
         await self._open()
 
     async def _insert(self) -> None:
@@ -204,10 +221,10 @@ def tell(what: str, **facts: object) -> None:
         print(json.dumps({"what": what, **facts}), flush=True)
 
 
-def main(path: Path, seed: int, operations: int) -> None:
+def main(place: str, seed: int, operations: int) -> None:
     # On a busy machine a thread may wait long for its turn.
     writer._PATIENCE_SECONDS = writer._LAST_PATIENCE_SECONDS = 60.0  # type: ignore[misc]
-    users = [RandomUser(path, seed * THREADS + number) for number in range(THREADS)]
+    users = [RandomUser(place, seed * THREADS + number) for number in range(THREADS)]
     failed: list[BaseException] = []
 
     def run(user: RandomUser) -> None:
@@ -226,4 +243,4 @@ def main(path: Path, seed: int, operations: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

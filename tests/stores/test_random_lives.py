@@ -10,15 +10,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from servicekit.engine.clock import SystemClock
 from servicekit.jobs.retention import Retention
 from servicekit.stores.sqlite.store import SqliteStore
 from servicekit.testing.stores.fakes import RecordingPublisher
+from tests.needs import needs
 from tests.service import ROOT
-from tests.stores.event_log import check_events, find_faults
-from tests.stores.random_lives import Signals
+from tests.stores.event_log import Connection, check_events, find_faults
+from tests.stores.random_lives import Signals, create_store
 
 PROCESSES = 3
 OPERATIONS = 80
@@ -32,29 +34,43 @@ END = (3, 1, "completed", 1)
 
 @pytest.mark.timeout(300)
 async def test_random_threads_of_random_processes_live_legal_lives(tmp_path: Path) -> None:
-    seed = random.randrange(1_000_000)
-    print(f"{seed=}")
     path = tmp_path / "jobs.db"
-    facts = list(run_processes(path, seed))
-    rescuer = SqliteStore(path, RecordingPublisher(), SystemClock(), Retention())
-    await rescuer.liveness.open(Signals())  # takes over what the processes have left behind
-    try:
-        with closing(sqlite3.connect(path)) as connection:
-            assert check_events(connection) > PROCESSES * OPERATIONS
-            check_facts(connection, facts)
-            assert connection.execute("SELECT count(*) FROM jobs WHERE status = 'running'").fetchone() == (0,)
-            assert connection.execute("SELECT count(*) FROM processes").fetchone() == (1,)
-    finally:
-        await rescuer.liveness.close()
+    with closing(sqlite3.connect(path)) as connection:
+        await live_and_check(str(path), connection)
+        assert list(connection.execute("SELECT count(*) FROM processes")) == [(0,)]
     assert list(tmp_path.glob("*-process-*")) == []
 
 
-def run_processes(path: Path, seed: int) -> Iterator[dict[str, Any]]:
+@needs("postgresql")
+@pytest.mark.timeout(300)
+async def test_random_threads_of_random_processes_live_legal_lives_in_a_database(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("SET search_path TO servicekit")
+        await live_and_check(postgres_url, connection, OPERATIONS // 2)
+
+
+async def live_and_check(place: str, connection: Connection, operations: int = OPERATIONS) -> None:
+    seed = random.randrange(1_000_000)
+    print(f"{seed=}")
+    facts = list(run_processes(place, seed, operations))
+    rescuer = create_store(place)
+    await rescuer.liveness.open(Signals())  # takes over what the processes have left behind
+    try:
+        while len(list(connection.execute("SELECT 1 FROM processes"))) > 1:
+            await rescuer.liveness.rescue()
+        assert check_events(connection) > PROCESSES * operations
+        check_facts(connection, facts)
+        assert list(connection.execute("SELECT 1 FROM jobs WHERE status = 'running'")) == []
+    finally:
+        await rescuer.liveness.close()
+
+
+def run_processes(place: str, seed: int, operations: int) -> Iterator[dict[str, Any]]:
     """What the processes were told by the store."""
-    command = [sys.executable, "-m", "tests.stores.random_lives", str(path)]
+    command = [sys.executable, "-m", "tests.stores.random_lives", place]
     processes = [
         subprocess.Popen(
-            [*command, str(seed + number), str(OPERATIONS)],
+            [*command, str(seed + number), str(operations)],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for number in range(PROCESSES)
@@ -70,7 +86,7 @@ def run_processes(path: Path, seed: int) -> Iterator[dict[str, Any]]:
             process.communicate()
 
 
-def check_facts(connection: sqlite3.Connection, facts: list[dict[str, Any]]) -> None:
+def check_facts(connection: Connection, facts: list[dict[str, Any]]) -> None:
     """What was acknowledged is so: jobs are there, each attempt was one process's, and one end was written."""
     jobs = {row[0]: row[1:] for row in connection.execute("SELECT id, status, attempt FROM jobs WHERE NOT is_deleted")}
     deleted = {fact["job_id"] for fact in facts if fact["what"] == "deleting"}
