@@ -17,7 +17,7 @@ PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-cluster test test-fast test-python test-oldest check lint format bench crash-test clean programs
+.PHONY: help demo demo-cluster test test-fast test-python test-oldest check lint format bench crash-test many-machines clean programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench: $(VENV)/.equipped ## Measure, beside the peers (ARGS: the benchmarks')
 
 crash-test: $(VENV)/.equipped ## Kill processes at random, and see that nothing is lost (SECONDS=60, ARGS="--seed 1")
 	$(RUN) tests.crash --seconds $(SECONDS) $(ARGS)
+
+many-machines: $(VENV)/.equipped programs ## Try every promise on many machines, long ones too, in some 10 minutes
+	$(RUN) tests.many_machines $(ARGS)
 
 clean: ## Remove environments, caches and builds
 	rm -rf .venv .venv-* benchmarks/.peer* tests/frontend/node_modules dist

@@ -3,10 +3,13 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from servicekit import Scheduler, current_job
+from servicekit.errors import StoreUnavailable
 from tests.crash.journal import journaled
 
 
@@ -84,3 +87,38 @@ def block(_scheduler: Scheduler, seconds: float) -> None:
 async def submit_and_wait(scheduler: Scheduler, **options: Any) -> str:
     job_id = await scheduler.with_options(**options).add_job(quick)
     return (await scheduler.wait(job_id)).status.value
+
+
+async def report(seconds: float) -> None:
+    """A job that says often how far it is."""
+    for step in range(50):
+        current_job().progress(step, 50)
+        await asyncio.sleep(seconds / 50)
+
+
+async def follow_until(scheduler: Scheduler, name: str) -> dict[str, list[int]]:
+    """The versions of each job that a follower of all is told, until a job of this name has ended."""
+    seen: dict[str, list[int]] = {}
+    async with scheduler.follow() as reader:
+        while True:
+            change = await reader.next_event()
+            if change is not None and change.record is not None:
+                seen.setdefault(change.job_id, []).append(change.record.version)
+                if change.record.name == name and change.record.status.is_terminal:
+                    return seen
+
+
+async def read_in_turns(job_id: str, *schedulers: Scheduler) -> list[tuple[int, str, int]]:
+    """Read a job's life a few events at a time, each time in the next process."""
+    seen: list[tuple[int, str, int]] = []
+    for scheduler in cycle(schedulers):
+        with suppress(StoreUnavailable):
+            async with scheduler.watch(job_id, seen[-1][0] if seen else 0) as reader:
+                for _ in range(5):
+                    while (event := await reader.next_event()) is None:
+                        pass
+                    assert event.record is not None
+                    seen.append((event.record.version, event.record.status.value, event.record.attempt))
+                    if event.record.status.is_terminal:
+                        return seen
+    raise AssertionError
