@@ -19,7 +19,7 @@ _CPU = Target(5)
 @on_postgres
 def measure(database: Database, contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
     """CPU first: to count statements costs the server something."""
-    rounds, seconds = (1, 0.3) if quick else (3, 10.0)
+    rounds, seconds = (1, 0.3) if quick else (2, 10.0)
     time.sleep(min(_SETTLE_SECONDS, seconds))
     alone = cpu_of_the_server(database, seconds)
     with database.new_database() as url:

@@ -16,7 +16,7 @@ _NOTE = "the limit is pgbench, which inserts one row in each transaction, with a
 
 @on_postgres
 def measure(database: Database, contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
-    rounds = 1 if quick else 5
+    rounds = 1 if quick else 3
     measured = [*contestants.own, *contestants.served_peers]
     for callers, targets in _CALLERS.items():
         costs, limits = Costs(), []
