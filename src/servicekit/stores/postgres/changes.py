@@ -104,7 +104,7 @@ def _count(changes: str) -> str:
 
 
 def _forget(table: str, condition: str = "TRUE") -> str:
-    """A part that removes what a table has of these jobs. Its rows are looked up job by job: see `asked_for`."""
+    """A part that removes what a table has of these jobs. Its rows are looked up job by job: see `each_of`."""
     found = f"SELECT ctid FROM servicekit.{table} WHERE job_id = changed.id AND {condition} OFFSET 0"
     return (
         f"no_{table} AS (DELETE FROM servicekit.{table} WHERE ctid = ANY (ARRAY("

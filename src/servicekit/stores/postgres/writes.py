@@ -173,6 +173,10 @@ class _Fate(NamedTuple):
     row: list[object]
     """For the statement that writes it."""
 
+    @property
+    def is_returned(self) -> bool:
+        return self.ending is not None and self.ending.transition.gives_back
+
 
 def _decide(job: _Held, end: AttemptEnd) -> _Fate:
     """A job whose row makes no sense fails, and does not hold up the others."""
@@ -186,9 +190,9 @@ def _decide(job: _Held, end: AttemptEnd) -> _Fate:
 
 
 def _write(session: Session, fates: Collection[_Fate]) -> None:
-    returned = [fate for fate in fates if fate.ending is not None and fate.ending.transition.gives_back]
+    returned = [fate for fate in fates if fate.is_returned]
     _return(session, [fate.row for fate in returned])
-    _end(session, [fate.row for fate in fates if fate.row and fate not in returned])
+    _end(session, [fate.row for fate in fates if fate.ending is not None and not fate.is_returned])
     remove(session, [fate.job.id for fate in fates if fate.ending is None])
     # Of a job that is tried again and again the newest changes of status are kept.
     many = [fate.job.id for fate in returned if fate.job.attempt >= MAX_PAST_ATTEMPTS]
@@ -222,10 +226,14 @@ _CUT: Final = f"""
 
 def _return(session: Session, rows: list[list[object]]) -> None:
     """Set running jobs pending again."""
-    if rows:
-        change(session, _RETURN, {"rows": rows_of(rows)})
-        session.is_ready = True
-        session.next_look_at = 0.0
+    if not rows:
+        return
+    change(session, _RETURN, {"rows": rows_of(rows)})
+    for *_, waits_for, has_new_turn in rows:
+        if waits_for is None:
+            session.is_ready = True
+            if not has_new_turn:
+                session.next_look_at = 0.0
 
 
 def _row_of_return(job: _Held, end: AttemptEnd, ending: Outcome) -> list[object]:
