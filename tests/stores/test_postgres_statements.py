@@ -11,13 +11,16 @@ import pytest
 from servicekit.errors import IdempotencyConflict
 from servicekit.jobs.endings import GIVEN_BACK, NOT_BEGUN
 from servicekit.jobs.outcome import CANCELED, completion, failure
+from servicekit.jobs.schedules import FiredSchedule
 from servicekit.jobs.status import Transition
-from servicekit.stores.durable.requests import JobRequest, ProcessForgotten, ProgressReport
+from servicekit.stores.durable.requests import JobRequest, ProcessForgotten, ProgressReport, Tick
+from servicekit.stores.durable.schedule_rows import describe_schedule
 from servicekit.stores.durable.times import time_text
-from servicekit.stores.postgres import claims, keys, times, writes
+from servicekit.stores.postgres import claims, keys, schedules, times, writes
 from servicekit.stores.postgres.address import Address, read_address
 from servicekit.stores.postgres.schema import migrate
 from servicekit.stores.postgres.session import Session, Values
+from servicekit.testing.stores.schedules import NEXT, TICK, schedule
 from tests.needs import needs
 from tests.postgres import NEWEST, OLDEST
 from tests.stores.postgres_processes import NOON, Process
@@ -454,3 +457,20 @@ class Crowd:
             ((ready, waiting),) = process.ask(query, [key])
             assert ready == min(limit, waiting)
         assert process.ask("SELECT job_id FROM servicekit.job_tags EXCEPT SELECT id FROM servicekit.jobs") == []
+
+
+def test_a_tick_that_is_fired_by_two_at_one_moment_gets_one_job(
+    first: Process, second: Process, observer: Process
+) -> None:
+    first.write(schedules.put, describe_schedule(schedule(), TICK))
+
+    def fire(process: Process) -> Sequence[FiredSchedule | Exception]:
+        tick = Tick("nightly", time_text(TICK), time_text(NEXT), process.ids.next_id(), NOON, None)
+        return process.write(schedules.fire, tick)
+
+    first.begin()
+    assert fire(first) == [FiredSchedule.SUBMITTED]
+    with second.waiting(observer, lambda: fire(second)) as other:
+        first.commit()
+    assert other.result() == [FiredSchedule.LOST]
+    assert observer.ask("SELECT count(*) FROM servicekit.jobs") == [(1,)]
