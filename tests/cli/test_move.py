@@ -220,7 +220,18 @@ async def die(path: str) -> None:
 
 async def test_what_a_dead_process_has_left_is_taken_over_at_the_target(abandoned: str, target: str) -> None:
     assert main(["move", abandoned, target]) == 0
-    async with open_store(target) as store:
+    await check_taken_over(target)
+
+
+async def test_what_a_dead_process_has_left_can_be_moved_on(abandoned: str, postgres_url: str, tmp_path: Path) -> None:
+    back = f"sqlite:///{tmp_path / 'back.db'}"
+    assert main(["move", abandoned, postgres_url]) == 0
+    assert main(["move", postgres_url, back]) == 0
+    await check_taken_over(back)
+
+
+async def check_taken_over(url: str) -> None:
+    async with open_store(url) as store:
         records = {record.name: record for record in await suite.list_all(store)}
         assert records["running"].status is JobStatus.PENDING
         assert records["running"].attempts[0].ended_by is EndedBy.CRASH
