@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from tests.artifacts import targets
 from tests.artifacts.test_processes import Worker
 from tests.many_machines.pooler import run_pooler
 from tests.needs import needs
-from tests.postgres import PostgresServer
+from tests.postgres import PostgresServer, run_postgres
 
 Open = Callable[..., Artifacts]
 
@@ -210,7 +210,7 @@ def test_a_forked_child_has_connections_of_its_own(address: Address, postgres_ur
     command = [sys.executable, "-W", "error", "-c", SCRIPT, str(tmp_path / "shared")]
     environment = {**os.environ, "SERVICEKIT_JOBS_URL": postgres_url}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout == "3\n"
+    assert (done.stdout, done.stderr) == ("3\n", "")
 
 
 def test_processes_that_are_killed_leave_every_row_with_its_blob(
@@ -342,6 +342,34 @@ def test_a_server_that_is_away_is_told_without_a_password(
     with pytest.raises(ArtifactsUnavailable, match="cannot be reached") as caught:
         open_artifacts(url=away).stats()
     assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_is_restarted_at_once_loses_nothing_that_was_saved(tmp_path: Path) -> None:
+    with run_postgres() as server, server.new_database() as url:
+        migrate(read_address("url", url))
+        artifacts = Artifacts(tmp_path / "shared")
+        artifacts.use_database(url)
+        is_over = threading.Event()
+
+        def save(number: int) -> list[str]:
+            saved: list[str] = []
+            while not is_over.is_set():
+                with suppress(ArtifactsUnavailable):  # the server may be away for longer than a call waits
+                    saved.append(artifacts.save(f"{number} {len(saved)}").id)
+            return saved
+
+        with ThreadPoolExecutor(3) as threads:
+            saving = [threads.submit(save, number) for number in range(3)]
+            for mode in ("immediate", "fast"):
+                server.restart(mode)
+                artifacts.save("the server is there again")
+            is_over.set()
+            ids = [artifact_id for each in saving for artifact_id in each.result()]
+        for artifact_id in ids:
+            artifacts.load(artifact_id)
+        texts = [artifacts.load(each.id) for each in artifacts.list(limit=1_000).artifacts if each.id not in ids]
+        assert texts == ["the server is there again"] * 2
+        artifacts.close()
 
 
 def test_what_could_not_be_saved_asks_a_server_that_is_away_only_once(

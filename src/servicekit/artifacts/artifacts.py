@@ -137,11 +137,15 @@ class Artifacts(BlockingArtifacts):
     @property
     def storage(self) -> ArtifactStorage:
         storage = self._storages.get(this_process.id)
-        if storage is None:
-            storage = open_storage(self._place, self._find_database(), self._blobs, self._index)
-            if self._hierarchies:
-                storage.index.declare(self._hierarchies)
-            storage = self._storages.setdefault(this_process.id, storage)
+        return self._open_storage() if storage is None else storage
+
+    def _open_storage(self) -> ArtifactStorage:
+        opened = open_storage(self._place, self._find_database(), self._blobs, self._index)
+        if self._hierarchies:
+            opened.index.declare(self._hierarchies)
+        storage = self._storages.setdefault(this_process.id, opened)
+        if storage is not opened and self._index is None:  # another thread was faster
+            opened.index.close()
         return storage
 
     def add_hierarchy(self, hierarchy: Hierarchy) -> None:

@@ -6,8 +6,10 @@ away calls wait for some seconds, then they are refused. Nothing relies on the s
 between.
 """
 
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
@@ -54,6 +56,7 @@ class ConnectionPool:
         self._refuse = refuse
         self._turns = threading.Semaphore(_MOST_CONNECTIONS)
         self._idle: list[Session] = []
+        weakref.finalize(self, _close_all, self._idle, os.getpid())
 
     def write(self, operation: Operation[R]) -> R:
         """Let the operation change something, in a transaction. It may be called again: only the last call counts."""
@@ -65,8 +68,7 @@ class ConnectionPool:
 
     def close(self) -> None:
         """Close what nobody uses now. The next call opens it again."""
-        while self._idle:
-            self._idle.pop().connection.close()
+        _close_all(self._idle, os.getpid())
 
     def _insist(self, attempt: Callable[[], R]) -> R:
         deadline, pause = time.monotonic() + _PATIENCE_SECONDS, _FIRST_PAUSE_SECONDS
@@ -154,6 +156,12 @@ class ConnectionPool:
             return
         session.connection.close()
         self.close()  # what has cut one has mostly cut them all
+
+
+def _close_all(idle: list[Session], pid: int) -> None:
+    """Close them, unless a fork has copied them: the server would take that for the end of the parent's."""
+    while idle and pid == os.getpid():
+        idle.pop().connection.close()
 
 
 class _TryAgain(Exception):
