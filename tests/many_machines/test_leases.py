@@ -23,7 +23,7 @@ from tests.fakes import noop
 from tests.many_machines.lease_member import TERMS, beat, block
 from tests.many_machines.proxy import run_proxy
 from tests.needs import needs
-from tests.postgres import PostgresServer
+from tests.postgres import PostgresServer, run_postgres
 from tests.service import ROOT, Service
 
 pytestmark = needs("postgresql")
@@ -69,6 +69,11 @@ class Members:
         lines = journal.read_text().splitlines() if journal.exists() else []
         beats = [Beat(int(pid), each, float(at)) for pid, each, at in map(str.split, lines)]
         return [each for each in beats if each.label == label]
+
+    async def wait_until(self, label: str, at: float) -> None:
+        """Wait until the job has run after that time."""
+        while not any(each.at > at for each in self.list_beats(label)):
+            await asyncio.sleep(0.01)
 
     async def wait_beat(self, label: str, *pids: int) -> Beat:
         """Wait until one of the processes runs the job, or any process; return its first beat."""
@@ -204,6 +209,40 @@ async def test_a_process_that_is_cut_off_stops_its_jobs_before_others_begin_them
     members.end("job")
     assert (await scheduler.wait(job_id, _LONG_SECONDS)).attempt == 2
     assert await scheduler.get_result(job_id) == other.process.pid
+    members.check_never_twice("job")
+
+
+async def test_attempts_go_on_while_the_server_is_down(members: Members) -> None:
+    """For longer than a lease: nobody can take them over meanwhile, nor when it is just back."""
+    with run_postgres() as server, server.new_database() as url:
+        one, other = members.start(url), members.start(url)
+        async with create_scheduler(url, run_jobs=False) as scheduler:
+            job_id = await submit(scheduler, members, "job")
+            runner = (await members.wait_beat("job")).pid
+            await asyncio.to_thread(server.stop)
+            stopped_at = time.monotonic()
+            await members.wait_until("job", stopped_at + TERMS.death + 1)
+            await asyncio.to_thread(server.start)
+            await members.wait_until("job", time.monotonic() + 1)
+            members.end("job")
+            assert (await scheduler.wait(job_id, _LONG_SECONDS)).attempt == 1
+            assert await scheduler.get_result(job_id) == runner
+        assert {each.pid for each in members.list_beats("job")} == {runner} <= {one.process.pid, other.process.pid}
+
+
+async def test_a_proxy_that_refuses_is_no_server_that_is_down(
+    scheduler: Scheduler, members: Members, postgres: PostgresServer, postgres_url: str
+) -> None:
+    database = postgres_url.rpartition("/")[2]
+    with run_proxy(postgres.port) as proxy:
+        one = members.start(postgres.url(database, port=proxy.port))
+        job_id = await submit(scheduler, members, "job")
+        await members.wait_beat("job", one.process.pid)
+        other = members.start(postgres_url)
+        proxy.refuse()
+        await members.wait_beat("job", other.process.pid)
+    members.end("job")
+    assert (await scheduler.wait(job_id, _LONG_SECONDS)).attempt == 2
     members.check_never_twice("job")
 
 

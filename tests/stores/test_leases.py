@@ -19,7 +19,7 @@ from servicekit.stores.durable.requests import NextMoment
 from servicekit.stores.durable.times import time_text
 from servicekit.stores.postgres import membership
 from servicekit.stores.postgres.address import read_address
-from servicekit.stores.postgres.connections import says_it_is_down
+from servicekit.stores.postgres.connections import is_down
 from servicekit.stores.postgres.leases import TERMS, Lease, Terms, find_machine, find_start, has_ended
 from servicekit.stores.postgres.membership import RegistrationRequest
 from servicekit.stores.postgres.server_time import ServerTime
@@ -234,21 +234,23 @@ REFUSED: Final = 'connection to server at "db" failed: Connection refused'
 
 
 @pytest.mark.parametrize(
-    ("said", "hosts", "is_down"),
+    ("said", "hosts", "is_expected"),
     [
         (STARTING, "db", True),
         (STARTING.replace("starting up", "shutting down"), "db", True),
         (STARTING, "db,other", False),  # the other one may serve by now
-        (REFUSED, "db", False),  # what refuses may be a proxy of this machine
+        (REFUSED, "db", True),
+        (REFUSED, "db,other", False),
+        (f"Multiple connection attempts failed. All failures were:\n{REFUSED}", "db", False),
         ("server closed the connection unexpectedly", "db", False),
         ("connection timeout expired", "db", False),
     ],
 )
-def test_only_a_server_that_says_so_is_down(said: str, hosts: str, is_down: bool) -> None:
+def test_only_a_server_that_nobody_can_reach_is_down(said: str, hosts: str, is_expected: bool) -> None:
     address = read_address("url", f"postgresql://{hosts}/jobs")
     error = StoreUnavailable("it", "it cannot be reached.")
     error.__cause__ = psycopg.OperationalError(said)
-    assert says_it_is_down(error, address) is is_down
+    assert is_down(error, address) is is_expected
 
 
 def test_a_lost_lease_is_not_renewed_by_a_server_that_is_down(session: Session, lease: Lease, uptime: Uptime) -> None:

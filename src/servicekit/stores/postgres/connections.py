@@ -69,6 +69,8 @@ _REFUSALS: Final = (
     ("42501", r"permission denied"),
     (_TLS, r"SSL|TLS|certificate"),
 )  # fmt: skip
+_NOBODY: Final = "refused|No such file or directory"
+_MANY: Final = "Multiple connection attempts"  # a name with several addresses: others may serve
 # What says that the connection, or its server, has gone.
 _LOST: Final = ("08", "57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04")
 _RETRYABLE: Final = ("40", "55P03")
@@ -192,13 +194,28 @@ def is_lost(error: object) -> bool:
     return isinstance(error, psycopg.InterfaceError) or code_of(error).startswith(_LOST)
 
 
-def says_it_is_down(error: object, address: Address) -> bool:
-    """Whether the server itself says that it is starting or shutting down, and there is no other in the address.
+def is_down(error: object, address: Address) -> bool:
+    """Whether the server of this address is down for everybody, if nothing is in between (`leads_to_server`).
 
-    A connection that is refused proves nothing: there may be something in between that is down for this process alone.
+    It says that it is starting or shutting down, or nobody listens there; and there is no other server in the address.
     """
     hosts = conninfo_to_dict(address.conninfo)
-    return code_of(error) == "57P03" and "," not in f"{hosts.get('host', '')}{hosts.get('hostaddr', '')}"
+    if "," in f"{hosts.get('host', '')}{hosts.get('hostaddr', '')}":
+        return False
+    said = str(error.__cause__) if isinstance(error, StoreUnavailable) else ""
+    return code_of(error) == "57P03" or (re.search(_NOBODY, said) is not None and _MANY not in said)
+
+
+def leads_to_server(connection: Connection) -> bool:
+    """Whether the server has the very address that was connected to: a proxy, a pooler or a router may have another.
+
+    What is in between can be down for this process alone.
+    """
+    if is_pooled(connection):
+        return False
+    [(host, port)] = connection.execute("SELECT host(inet_server_addr()), inet_server_port()").fetchall()
+    info = connection.info
+    return info.host.startswith("/") if host is None else (host, port) == (info.hostaddr, info.port)
 
 
 def is_elsewhere(error: object) -> bool:

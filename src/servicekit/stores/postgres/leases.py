@@ -14,9 +14,10 @@ A process of this machine that the system does not know any more is dead once it
 has left behind ends within that time.
 
 After an outage of the server all leases look old. So a process judges others by the age of their leases only when it
-has renewed its own for as long as they may take. For the same reason a server that says itself that it is starting or
-shutting down counts as a renewal (`note_down`): nobody renews a lease or loses one meanwhile, so attempts go on while a
-server recovers. Silence, or a connection that is refused, proves nothing: it may be so for this process alone.
+has renewed its own for as long as they may take. For the same reason a server that is known to be down counts as a
+renewal (`note_down`): nobody renews a lease or loses one meanwhile, so attempts go on until it is back. It is known if
+the server says that it is starting or shutting down, or if nobody listens at its address, and nothing was in between
+when it was reached last. Silence proves nothing, nor does what a proxy says: it may be so for this process alone.
 """
 
 import json
@@ -170,7 +171,7 @@ class Lease:
         self._until = sent_at + self.terms.stop if is_renewed else _LOST
 
     def note_down(self, tried_at: float) -> None:
-        """The server has said at this uptime, or later, that it is starting or shutting down."""
+        """At this uptime, or later, it was known that the server is down."""
         with self._lock:
             if not self.is_lost:
                 self._until, self._since = tried_at + self.terms.stop, None

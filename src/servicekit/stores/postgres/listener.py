@@ -25,7 +25,7 @@ from servicekit.ports import EventRelay
 from servicekit.stores.durable.news import LATE_SECONDS, News
 from servicekit.stores.postgres.address import Address
 from servicekit.stores.postgres.channel import ANSWER_SECONDS, Channel
-from servicekit.stores.postgres.connections import connect, says_it_is_down, set_up, translated_errors
+from servicekit.stores.postgres.connections import connect, is_down, leads_to_server, set_up, translated_errors
 from servicekit.stores.postgres.feed import PAGE, Mark, read_others
 from servicekit.stores.postgres.notices import NOTHING, Notice
 from servicekit.stores.postgres.registration import ProcessRegistration
@@ -77,6 +77,8 @@ class Listener:
         self._lock = threading.Lock()
         self._untold = NOTHING
         self._is_stopping = False
+        self._is_direct = False
+        """Whether there was nothing between this process and the server when it was reached last."""
         self._is_told = False
         """Whether others have said that there is something to see."""
         self._active_at = self._looked_at = self._renewed_at = self._sent_at = float("-inf")
@@ -119,7 +121,7 @@ class Listener:
                 with translated_errors(self._address):
                     self._serve(pauses)
             except StoreUnavailable as error:
-                if not self.channel.is_pooled and says_it_is_down(error, self._address):  # a pooler is not the server
+                if self._is_direct and is_down(error, self._address):
                     self._registration.lease.note_down(tried_at)
                 self._failures.warn("What other processes do is not seen. %s", error)
             except Exception as error:  # a bug must not end the thread: the process would be taken for dead
@@ -132,6 +134,7 @@ class Listener:
     def _serve(self, pauses: Backoff) -> None:
         connection = connect(self._address, purpose="listener", limits=_LIMITS, answer_seconds=ANSWER_SECONDS)
         try:
+            self._is_direct = leads_to_server(connection)
             session = Session(connection, self._address.schema)
             self._begin(session)
             while not self._is_stopping:
