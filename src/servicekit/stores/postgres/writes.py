@@ -54,7 +54,7 @@ _END: Final = transition(
         ON CONFLICT (job_id) DO UPDATE SET value = EXCLUDED.value
     )
     """,
-    kept=", value -> 9 AS result, place",
+    kept=", nullif(value -> 9, 'null') AS result, place",
     answer="SELECT place, concurrency_key FROM changed",
 )
 _HELD: Final = """

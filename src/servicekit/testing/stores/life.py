@@ -279,6 +279,10 @@ class LifeContract(StoreTests):
         await store.submissions.request_cancel(job_id := await self.submit(store))
         assert (await store.reads.get_record(job_id)).ended_by is EndedBy.CANCEL
 
+    async def test_a_job_that_returns_nothing_has_that_as_its_result(self, store: JobStore) -> None:
+        job_id = await self.end(store, completion(None))
+        assert await store.reads.get_result(job_id) is None
+
     async def test_a_job_that_is_not_finished_has_no_result(self, store: JobStore) -> None:
         (job_id,) = await self.insert(store)
         with pytest.raises(JobNotFinished, match=r"not finished \(status=pending\)"):
