@@ -17,10 +17,10 @@ PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-cluster test test-fast test-python test-oldest check lint format bench crash-test many-machines clean programs
+.PHONY: help demo demo-cluster test test-fast test-python test-postgres test-oldest check lint format bench crash-test many-machines clean programs
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed ## Start the example service and watch a job run live (PORT=8000, STEPS=5, URL=postgresql://...)
 	@$(if $(URL),SERVICEKIT_JOBS_URL='$(URL)') $(VENV)/bin/python tools/demo.py --port $(PORT) --steps $(STEPS)
@@ -36,6 +36,9 @@ test-fast: $(VENV)/.equipped ## Run the tests that need neither browser nor prox
 
 test-python: $(VENV)/.equipped ## Run the tests of the package itself, for another PYTHON=python3.13 (ROOMS: some of them)
 	$(RUN) $(PYTEST) $(addprefix tests/,$(ROOMS))
+
+test-postgres: $(VENV)/.equipped programs ## Run the tests of the engine, the API and the guide on a PostgreSQL server
+	SERVICEKIT_TESTS_ON=postgresql $(RUN) $(PYTEST) tests/engine tests/api tests/guide
 
 test-oldest: $(OLDEST)/.equipped programs tests/frontend/node_modules/.installed ## Run the suite with the lowest allowed dependencies
 	$(OLDEST)/bin/python -m $(PYTEST)

@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[1]
 # How long a test waits for what comes in a moment, or never: no verdict depends on how fast the machine is.
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+STORE_VARIABLE = "SERVICEKIT_TESTS_ON"
+"""The environment's variable that is `postgresql` where tests are to run on a server as well."""
 _READY = r"running on https?://127\.0\.0\.1:(\d+)"
 
 
@@ -123,10 +125,23 @@ def run_command(
 ) -> Iterator[Service]:
     """Run any server until the end of the block; its `port` is the caller's to find out.
 
-    Unless the environment says otherwise, it keeps its jobs in a file of its own.
+    Unless the environment says otherwise, it keeps its jobs in a place of its own.
     """
-    with TemporaryDirectory() as folder:
-        yield from _run(command, cwd, {"SERVICEKIT_JOBS_URL": f"sqlite:///{folder}/jobs.db", **(environment or {})})
+    with _new_place() as url:
+        yield from _run(command, cwd, {"SERVICEKIT_JOBS_URL": url, **(environment or {})})
+
+
+@contextmanager
+def _new_place() -> Iterator[str]:
+    """The address of jobs for one service: in a file; or in a database, if the tests are to run on a server."""
+    if os.environ.get(STORE_VARIABLE) == "postgresql":
+        from tests.postgres import shared_server
+
+        with shared_server().new_database() as url:
+            yield url
+    else:
+        with TemporaryDirectory() as folder:
+            yield f"sqlite:///{folder}/jobs.db"
 
 
 def _run(command: Sequence[str | Path], cwd: Path, environment: Mapping[str, str]) -> Iterator[Service]:

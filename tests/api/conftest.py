@@ -6,6 +6,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from tests.places import STORES, url_of
+
 Connect = Callable[[FastAPI], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
@@ -28,10 +30,10 @@ def _jobs_in_memory() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=STORES)
 def jobs_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a service keeps jobs, for what should be the same wherever that is."""
-    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path / 'jobs.db'}"
+    return url_of(request, tmp_path)
 
 
 @pytest.fixture

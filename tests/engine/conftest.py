@@ -5,12 +5,13 @@ import pytest
 
 from servicekit import Scheduler, create_scheduler
 from tests.fakes import Gate
+from tests.places import STORES, url_of
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=STORES)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where jobs are kept: each test that asks for it runs with every store."""
-    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/jobs.db"
+    return url_of(request, tmp_path)
 
 
 @pytest.fixture
