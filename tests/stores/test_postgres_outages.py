@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import psycopg
 import pytest
@@ -45,18 +45,18 @@ class Faults:
         self.after: Hook | None = None
 
     def connect(self, *args: Any, **options: Any) -> Connection:
-        connection = connect(*args, **options)
-        execute = connection.execute
+        connection, faults = connect(*args, **options), self
 
-        def hooked(statement: Any, *values: Any, **options: Any) -> Any:
-            if self.before is not None:
-                self.before(connection, str(statement))
-            answer = execute(statement, *values, **options)
-            if self.after is not None:
-                self.after(connection, str(statement))
-            return answer
+        class Cursor(psycopg.Cursor[Any]):
+            def execute(self, *args: Any, **options: Any) -> Self:
+                if faults.before is not None:
+                    faults.before(connection, str(args[0]))
+                super().execute(*args, **options)
+                if faults.after is not None:
+                    faults.after(connection, str(args[0]))
+                return self
 
-        vars(connection)["execute"] = hooked
+        connection.cursor_factory = Cursor
         return connection
 
 
@@ -369,7 +369,8 @@ async def test_a_reader_gets_what_others_did_before_what_this_process_does(
         job_id = await insert(one)
         await other.attempts.claim(1, ())
         await one.submissions.request_cancel(job_id)
-        assert [event.record.version for event in publisher.events if event.record is not None] == [1, 2, 3]
+        versions = [event.record.version for event in publisher.events if event.record is not None]
+        assert list(dict.fromkeys(versions)) == [1, 2, 3]  # the same one may be told twice
     finally:
         await one.liveness.close()
         await other.liveness.close()
