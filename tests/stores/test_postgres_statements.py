@@ -13,10 +13,10 @@ from servicekit.jobs.endings import GIVEN_BACK, NOT_BEGUN
 from servicekit.jobs.outcome import CANCELED, completion, failure
 from servicekit.jobs.schedules import FiredSchedule
 from servicekit.jobs.status import Transition
-from servicekit.stores.durable.requests import JobRequest, ProcessForgotten, ProgressReport, Tick
+from servicekit.stores.durable.requests import Decline, JobRequest, ProcessForgotten, ProgressReport, Tick
 from servicekit.stores.durable.schedule_rows import describe_schedule
 from servicekit.stores.durable.times import time_text
-from servicekit.stores.postgres import claims, keys, schedules, times, writes
+from servicekit.stores.postgres import claims, keys, lines, schedules, times, writes
 from servicekit.stores.postgres.address import Address, read_address
 from servicekit.stores.postgres.schema import migrate
 from servicekit.stores.postgres.session import Session, Values
@@ -292,7 +292,10 @@ def test_the_first_job_of_a_database_is_found_by_a_process_that_has_looked_befor
     assert second.claim_ids() == [job_id]
 
 
-def test_a_job_with_an_old_turn_is_found_by_the_next_look(first: Process, second: Process) -> None:
+def test_a_job_with_an_old_turn_is_found_at_once(
+    first: Process, second: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "_SLOW_SECONDS", 0)
     first.submit()
     (job,) = first.claim()
     second.submit(20)
@@ -300,9 +303,19 @@ def test_a_job_with_an_old_turn_is_found_by_the_next_look(first: Process, second
     for _ in range(2):
         second.session.next_look_at = LATER
         assert second.claim_ids() == []
+    assert min(second.session.bounds) > job.turn
     first.end(job, outcome=NOT_BEGUN)
-    second.session.next_look_at = LATER
     assert second.claim_ids() == [job.id]
+
+
+def test_a_job_that_is_left_to_another_process_is_found_by_it_at_once(first: Process, second: Process) -> None:
+    (job_id,) = first.submit()
+    assert second.claim_ids(0) == []
+    second.ask("UPDATE servicekit.processes SET runs_jobs = TRUE")
+    (job,) = first.claim()
+    assert first.write(writes.decline, Decline(job.id, job.attempt)) == [True]
+    assert first.claim_ids() == []
+    assert second.claim_ids() == [job_id]
 
 
 class Explained(Session):
@@ -319,7 +332,7 @@ class Explained(Session):
         if self._part not in statement:
             return super().run(statement, values)
         ((text,),) = super().run(f"EXPLAIN ({self._how}, FORMAT JSON) {statement}", values)
-        self.plan = json.loads(text)[0]["Plan"]
+        self.plan = self.plan or json.loads(text)[0]["Plan"]  # of the first one
         return [(True, None)] if "json_agg" in statement else []
 
 
@@ -329,7 +342,10 @@ def walk(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from walk(part)
 
 
-def test_a_claim_does_not_look_at_jobs_that_the_server_cannot_forget(first: Process, observer: Process) -> None:
+def test_a_claim_does_not_look_at_jobs_that_the_server_cannot_forget(
+    first: Process, observer: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "_SLOW_SECONDS", 0)
     observer.ask("BEGIN ISOLATION LEVEL REPEATABLE READ")
     observer.ask("SELECT 1 FROM servicekit.jobs")
     for _ in range(4):

@@ -117,21 +117,24 @@ def _claim(session: Session, request: ClaimRequest) -> list[ClaimedJob] | Except
     if request.max_running is not None or request.queue_limits:
         # A statement of its own: the next one sees what was committed until it has the lock.
         session.run("SELECT pg_advisory_xact_lock(%s)", [session.lock_number("claims")])
-    jobs = _take(session, request)
+    bound = find_bound(session)
+    jobs = _take(session, request, bound)
+    if jobs is not None and bound >= 0 and len(jobs) < request.limit:
+        jobs += _take(session, request._replace(limit=request.limit - len(jobs)), -1) or []
     # Ready jobs that cannot start, say in a paused queue, may hold slots of keys for which jobs elsewhere wait. They
     # are passed on after the claim, to jobs that can start; then there may be more to claim.
     if jobs is not None and keys.pass_on(session, request.queue_limits) and len(jobs) < request.limit:
-        jobs += _take(session, request._replace(limit=request.limit - len(jobs))) or []
+        jobs += _take(session, request._replace(limit=request.limit - len(jobs)), -1) or []
     return ProcessForgotten() if jobs is None else jobs
 
 
-def _take(session: Session, request: ClaimRequest) -> list[ClaimedJob] | None:
+def _take(session: Session, request: ClaimRequest, bound: int) -> list[ClaimedJob] | None:
     """Set the first jobs running; `None` if the process counts as dead."""
     runners = [runner.value for runner in RunnerKind if runner not in request.excluding]
     values = {
         "number": request.process, "shard": session.shard, "process": request.process_name, "now": request.now,
         "limit": request.limit, "max_running": request.max_running, "limits": rows_of(dict(request.queue_limits)),
-        "runners": json.dumps(runners), "bound": find_bound(session),
+        "runners": json.dumps(runners), "bound": bound,
     }  # fmt: skip
     ((is_alive, text),) = session.run(_CLAIM, values)
     session.is_changed |= text is not None

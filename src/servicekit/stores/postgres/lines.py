@@ -1,12 +1,12 @@
 """Lines of ready jobs: the jobs of one queue, owner (0: anybody), runner and priority, in the order of their turns.
 
 Each is a range of one index, of which a claim reads the beginning. A table has the lines in which there have been jobs.
-An insert adds those that are new. A job can also come into another line, say if it is left to another process: so each
-process looks through the whole index once a second, and adds what is missing.
+Who puts a job into another line adds it. Each process looks through the whole index once a second while it claims, and
+adds what others have not.
 
 The beginning of a range can consist of jobs that are not ready any more. The server can forget them only when no
 transaction is left that could see them, and somebody may keep one open for hours. So a claim begins behind the turns
-that had nothing ready a moment ago: see `find_bound`.
+that had nothing ready a moment ago, if a look has taken long: see `find_bound`.
 """
 
 import time
@@ -17,6 +17,8 @@ from servicekit.stores.postgres.session import Session
 
 READY: Final = f"servicekit.jobs WHERE status = '{PENDING}' AND waits_for IS NULL"
 _LOOK_SECONDS: Final = 1.0
+# A look takes longer only if there is much that the server cannot forget. Else there is nothing to pass over.
+_SLOW_SECONDS: Final = 0.005
 # A look takes no more than this part of the time, up to a limit: what nobody can forget makes it dear.
 _SHARE: Final = 0.02
 _LONGEST_SECONDS: Final = 5.0
@@ -67,15 +69,16 @@ _LOOK: Final = f"""
 
 
 def find_bound(session: Session) -> int:
-    """A turn up to which, as it seems, no job is ready that this process could run.
+    """A turn up to which, as it seems, no job is ready that this process could run; -1 if it does not matter.
 
     It is what was so at each of the last two looks: others may have had earlier turns at the last one, and were not yet
-    committed. A job that is ready again with its old turn elsewhere is found at the next look.
+    committed. A job may be ready again with its old turn, so a claim that begins there and gets too few looks at all.
     """
     began = time.monotonic()
     if began >= session.next_look_at:
         before = session.bounds[0] if session.next_look_at else -1
-        ((bound,),) = session.run(_LOOK, [session.number])
-        session.bounds, ended = (bound, before), time.monotonic()
+        ((found,),) = session.run(_LOOK, [session.number])
+        ended = time.monotonic()
+        session.bounds = (found if ended - began >= _SLOW_SECONDS else -1, before)
         session.next_look_at = ended + min(max(_LOOK_SECONDS, (ended - began) / _SHARE), _LONGEST_SECONDS)
     return min(session.bounds)

@@ -279,6 +279,12 @@ _OTHER: Final = """
 """
 
 
+_ADD_LINE: Final = """
+    INSERT INTO servicekit.lines (queue, owner, runner, rank)
+    SELECT queue, owner, runner, -priority FROM servicekit.jobs WHERE id = %s ON CONFLICT DO NOTHING
+"""
+
+
 @for_each(Rank.END)
 def decline(session: Session, request: Decline) -> bool:
     """Leave a claimed job that this process cannot run to another process that has not tried.
@@ -295,6 +301,7 @@ def decline(session: Session, request: Decline) -> bool:
     if other:
         row = [job.id, other[0][0], 1, 0, job.past, json.dumps(tried), job.scheduled_at, job.expires_at, job.waits_for]
         _return(session, [[*row, False]])
+        session.run(_ADD_LINE, [job.id])
     return bool(other)
 
 
