@@ -69,7 +69,7 @@ def lock_those_of(session: Session, job_ids: list[str]) -> None:
 
 # A job has its slot from when it is ready. If its queue is paused or full, others with its key would wait for nothing:
 # one in another queue gets the slot instead. This happens when a queue is paused, and else with a claim: at once if
-# slots were given here meanwhile, and after a second if that happened elsewhere.
+# slots were given here meanwhile, and after a second if that happened elsewhere: then the writer asks for the claim.
 _LOOK_SECONDS: Final = 1.0
 _MOST_AT_ONCE: Final = 100  # so many keys in one claim: the next claim looks at the rest
 _BLOCKED: Final = f"""
@@ -121,9 +121,11 @@ _PASS_ON: Final = f"""
 
 def pass_on(session: Session, queue_limits: Mapping[str, int], *, of_all: bool = False) -> bool:
     """Give slots of jobs that cannot start to jobs that can. Return whether there were any."""
-    if not of_all and time.monotonic() < session.passed_on_at + _LOOK_SECONDS:
+    next_look_at = session.passed_on_at + _LOOK_SECONDS
+    if not of_all and time.monotonic() < next_look_at:
+        session.claim_again_at = next_look_at
         return False
-    session.passed_on_at = time.monotonic()
+    session.passed_on_at, session.claim_again_at = time.monotonic(), None
     if of_all:
         session.next_look_at = 0.0  # jobs of a queue that was paused may be ready with old turns
     limits = {"limits": rows_of(dict(queue_limits))}

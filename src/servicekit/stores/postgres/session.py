@@ -49,6 +49,8 @@ class Session:
         """What the last look has found, and the one before."""
         self.passed_on_at = 0.0
         """When slots of jobs that cannot start were last looked for: see `keys.py`."""
+        self.claim_again_at: float | None = None
+        """When a claim has to follow the last one, which has not looked for such slots, even if nothing happens."""
         self._schema = schema
         self._prefix = "" if schema == DEFAULT_SCHEMA else f"{sql.Identifier(schema).as_string(None)}."
         self._texts: dict[str, str] = {}

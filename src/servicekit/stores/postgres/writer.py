@@ -121,7 +121,20 @@ class Writer(ServerThread):
         is_recent = trouble is not None and time.monotonic() - trouble[0] < _TROUBLE_SECONDS
         return trouble[1].reason if trouble is not None and is_recent else None
 
+    @property
+    def _patience_seconds(self) -> float | None:
+        again_at = None if self._session is None else self._session.claim_again_at
+        return None if again_at is None else max(0.0, again_at - time.monotonic())
+
     def _answer(self, calls: list[Call]) -> None:
+        if calls:
+            self._answer_together(calls)
+            return
+        if self._session is not None:
+            self._session.claim_again_at = None
+        self._report(News(is_ready=True))  # so the process claims, unless it does not at all
+
+    def _answer_together(self, calls: list[Call]) -> None:
         try:
             done = self._insist(calls)
         except StoreUnavailable as error:
@@ -158,7 +171,7 @@ class Writer(ServerThread):
             self._report(News([Answer(call, error) for call in calls]))
         else:
             for call in calls:
-                self._answer([call])
+                self._answer_together([call])
 
     def _abandon(self, error: StoreUnavailable) -> None:
         session = self._session
