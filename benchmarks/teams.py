@@ -21,6 +21,7 @@ _OPEN = {
     "procrastinate": "SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing')",
 }
 _POLL_SECONDS = 0.01
+_LONGEST_SECONDS = 120
 
 
 class Task(NamedTuple):
@@ -55,7 +56,9 @@ def cost_of(contestant: Contestant, database: Database, task: Task) -> Cost:
         began_at = team.begin()
         if task.seconds is not None:
             time.sleep(began_at + task.seconds - time.monotonic())
-        while count() and task.seconds is None:
+        while task.seconds is None and count():
+            if time.monotonic() > began_at + _LONGEST_SECONDS:
+                raise TimeoutError(f"{count():,} jobs have not ended")
             time.sleep(_POLL_SECONDS)
         done, seconds = task.jobs - count(), time.monotonic() - began_at
         cpu, server_cpu = team.cpu_seconds() - cpu, database.cpu_seconds() - server_cpu

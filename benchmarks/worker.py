@@ -6,6 +6,7 @@ It is what `servicekit worker` runs. It says on stdout when it is ready, and its
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from benchmarks.contestants import Contestant, started, use_all_cores
 from benchmarks.meter import cpu_seconds_of
 from benchmarks.serve import end_with_stdin
 from servicekit.cli.main import main as run_command
+
+# A job that nobody runs must not keep a whole benchmark waiting.
+_LONGEST_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,12 @@ class WorkerProcess:
 
     def read_stamps(self, count: int) -> dict[str, float]:
         """When so many jobs of `targets.stamped` have ended, by their names."""
-        return dict(json.loads(self._read_line()) for _ in range(count))
+        guard = threading.Timer(_LONGEST_SECONDS, self.process.kill)
+        guard.start()
+        try:
+            return dict(json.loads(self._read_line()) for _ in range(count))
+        finally:
+            guard.cancel()
 
     def _read_line(self) -> str:
         assert self.process.stdout
