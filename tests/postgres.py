@@ -67,6 +67,7 @@ def list_versions() -> list[PostgresVersion]:
 
 
 StopMode = Literal["fast", "immediate"]
+_STOP_SECONDS: Final = 10.0  # a server that stops takes a moment
 _SIGNALS: Final = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 Extent = Literal["oldest", "newest"]
 OLDEST: Final = "oldest"
@@ -124,7 +125,10 @@ class PostgresServer:
     def stop(self, mode: StopMode = "fast") -> None:
         """Stop it if it runs, and wait for its end."""
         if self._service is not None:
-            self._service.stop(_SIGNALS[mode])
+            try:
+                self._service.stop(_SIGNALS[mode], timeout=_STOP_SECONDS)
+            except AssertionError:  # one that recovers from a crash just now can miss that it is to stop
+                self._service.stop(signal.SIGQUIT)
             self._service = None
 
     def restart(self, mode: StopMode = "fast") -> None:
