@@ -130,6 +130,24 @@ async def test_an_end_whose_commit_was_not_answered_is_written_once(store: Postg
     assert (await store.reads.count_by_status())[JobStatus.COMPLETED] == 1
 
 
+async def test_readers_are_told_once_of_what_a_commit_did_that_was_not_answered(
+    postgres_url: str, faults: Faults
+) -> None:
+    publisher = RecordingPublisher()
+    store = make_store(postgres_url, publisher)
+    await store.liveness.open(RecordingSignals())
+    try:
+        await insert(store)
+        (claim,) = await store.attempts.claim(1, ())
+        faults.after = once(lose, "COMMIT")
+        await store.attempts.end_attempt(claim, completion(7))
+        await insert(store)
+    finally:
+        await store.liveness.close()
+    states = [event.record.status.value for event in publisher.events if event.record is not None]
+    assert states == ["pending", "running", "completed", "pending"]
+
+
 async def test_jobs_of_a_claim_whose_commit_was_not_answered_are_given_back(
     store: PostgresStore, faults: Faults
 ) -> None:

@@ -102,7 +102,7 @@ class Writer(ServerThread):
         self._patience_for_server = PATIENCE_SECONDS
         self._trouble: tuple[float, StoreUnavailable] | None = None
         self._untold: int | None = None
-        """Where events begin that could not be read and told after their commit."""
+        """Where events begin that may be committed, and have not been told: an answer was lost."""
         self._is_unsure = False
         """Whether the answer to a commit was lost, so that the calls may have been written already."""
         super().__init__(address, "writer", prepare)
@@ -192,7 +192,7 @@ class Writer(ServerThread):
             if session.keys:
                 keys.settle(session)
             ours, others = self._read_early(session, before)
-            self._is_unsure = True
+            self._is_unsure, self._untold = True, before
             session.connection.execute("COMMIT")
             self._is_unsure = False
         except (psycopg.Error, StoreUnavailable):
@@ -224,6 +224,7 @@ class Writer(ServerThread):
         """Begin a transaction. Return the position after which its events come."""
         session.begin(self._registration.number, self._registration.shard)
         session.is_unsure = self._is_unsure
+        session.is_changed = session.is_ready = self._untold is not None
         settings = set_locally(session.connection, self.limits)
         statement = _BEGIN.format(settings=settings, lock=session.lock_number(PURPOSE))
         cursor = session.connection.execute(session.text_of(statement), prepare=False)
@@ -260,5 +261,5 @@ class Writer(ServerThread):
                 with set_up(session.connection):
                     return read_own(session, before)
         except StoreUnavailable:
-            self._untold = min(before, self._untold or before)
+            self._untold = before
             return []
