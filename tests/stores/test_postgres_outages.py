@@ -17,6 +17,7 @@ from servicekit.jobs.outcome import completion
 from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus, Transition
+from servicekit.stores.durable import session
 from servicekit.stores.durable.operations import Operation, Rank, for_each
 from servicekit.stores.postgres import channel, listener, server_thread, writer
 from servicekit.stores.postgres.address import read_address
@@ -26,7 +27,7 @@ from servicekit.stores.postgres.leases import TERMS
 from servicekit.stores.postgres.notices import Notice
 from servicekit.stores.postgres.session import Connection, Session
 from servicekit.stores.postgres.store import PostgresStore
-from servicekit.testing.stores.fakes import RecordingPublisher, RecordingSignals, submission, wait_healthy
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals, submission, wait_healthy
 from tests.needs import needs
 from tests.postgres import PostgresServer, find_free_port, run_postgres
 
@@ -159,6 +160,29 @@ async def test_jobs_of_a_claim_whose_commit_was_not_answered_are_given_back(
     await store.liveness.rescue()
     assert await list_statuses(store) == [JobStatus.PENDING]
     assert [claim.submission.id for claim in await store.attempts.claim(1, ())] == [job_id]
+
+
+async def test_jobs_of_a_claim_are_given_back_however_long_the_server_is_away(
+    store: PostgresStore, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(connection: Connection, statement: str) -> None:
+        if "cancel_requested_at IS NOT NULL FROM" in statement:
+            raise psycopg.errors.DiskFull("could not write a temporary file")
+
+    clock = ManualClock()
+    monkeypatch.setattr(session, "time", clock)
+    await insert(store)
+    faults.after = once(lose, "COMMIT")
+    with pytest.raises(StoreUnavailable, match="answer was lost"):
+        await store.attempts.claim(1, ())
+    faults.before = refuse
+    for _ in range(6):
+        with pytest.raises(StoreUnavailable, match="disk"):
+            await store.liveness.rescue()
+        clock.advance(20)
+    faults.before = None
+    await store.liveness.rescue()
+    assert await list_statuses(store) == [JobStatus.PENDING]
 
 
 async def test_what_was_not_committed_when_the_backend_was_killed_is_written_again(

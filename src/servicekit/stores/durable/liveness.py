@@ -143,8 +143,12 @@ class DurableLiveness:
 
     async def _settle_doubts(self) -> None:
         if self._session.is_in_doubt and self._session.notifier is not None:
-            async with self._session.claiming:
-                await self._settle(self._session.notifier.signals)
+            try:
+                async with self._session.claiming:
+                    await self._settle(self._session.notifier.signals)
+            except StoreUnavailable:
+                self._session.note_doubt()  # an outage can last for longer than a doubt, and claims may not be tried
+                raise
             self._session.wake()  # what was given back is ready
 
     async def rescue(self) -> None:
