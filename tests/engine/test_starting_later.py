@@ -55,6 +55,10 @@ async def test_a_job_that_waits_for_its_time_holds_no_slot(single: Scheduler) ->
 async def test_a_time_needs_a_zone(scheduler: Scheduler) -> None:
     with pytest.raises(ConfigurationError, match="start_at"):
         scheduler.with_options(start_at=datetime(2030, 1, 1))  # noqa: DTZ001
+    far_east = timezone(timedelta(hours=14))
+    for moment in (datetime.min.replace(tzinfo=far_east), datetime.max.replace(tzinfo=UTC)):
+        with pytest.raises(ConfigurationError, match="start_at must be a time from the year 2 to the end of 2999"):
+            scheduler.with_options(start_at=moment)
 
 
 async def test_a_delay_and_a_time_together_are_refused(scheduler: Scheduler) -> None:

@@ -17,7 +17,9 @@ F = TypeVar("F", bound=Callable[..., object])
 
 MAX_TAGS: Final = 20  # each stands in every record, event and list of the job
 DEFAULT_QUEUE: Final = "default"
-_LAST_YEAR: Final = 2999  # far from the last year of a `datetime`, so that arithmetic on a time cannot overflow
+# Far from the first and the last year of a `datetime`, so that arithmetic on a time cannot overflow.
+_FIRST_YEAR: Final = 2
+_LAST_YEAR: Final = 2999
 _LONGEST: Final = timedelta(days=3_653)  # ten years: more is a mistake, such as a time in milliseconds
 UNKNOWN_OPTIONS: Final = "options"
 """The `option` of a `ConfigurationError` for a name that is no option."""
@@ -120,8 +122,9 @@ class JobOptions:
         if self.start_at is not None:
             if not isinstance(self.start_at, datetime) or self.start_at.utcoffset() is None:
                 raise ConfigurationError("start_at", self.start_at, "a time with a time zone")
-            if self.start_at.year > _LAST_YEAR:
-                raise ConfigurationError("start_at", self.start_at, f"a time before the end of {_LAST_YEAR}")
+            if not _FIRST_YEAR <= self.start_at.year <= _LAST_YEAR:
+                expected = f"a time from the year {_FIRST_YEAR} to the end of {_LAST_YEAR}"
+                raise ConfigurationError("start_at", self.start_at, expected)
             if self.delay:
                 raise ConfigurationError("delay", self.delay, "left out where start_at is given")
             object.__setattr__(self, "start_at", self.start_at.astimezone(UTC))

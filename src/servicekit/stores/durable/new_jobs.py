@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from servicekit.errors import QueueFull, RecordUnreadable, RetryUnavailable
 from servicekit.jobs.idempotency import FirstUse
@@ -17,6 +17,9 @@ from servicekit.stores.durable.nonsense import NONSENSE
 from servicekit.stores.durable.records import read_status
 from servicekit.stores.durable.requests import Resubmission, Tick
 from servicekit.stores.durable.times import time_text, write_time
+
+_MOST: Final = 2**63 - 1
+"""The largest number that a column holds: as good as no limit."""
 
 
 class NewJob(NamedTuple):
@@ -83,7 +86,7 @@ def new_job(
         job_id, name, runner, call and call.reference, call and call.arguments, owner, time_text(now),
         options.max_restarts, json.dumps(options.tags) if options.tags else "[]", options.queue, options.priority,
         _wait_of(key, is_due=scheduled_at is None), write_time(scheduled_at),
-        expiry_after(options, scheduled_at or now), key, None if key is None else options.concurrency_limit,
+        expiry_after(options, scheduled_at or now), key, None if key is None else min(options.concurrency_limit, _MOST),
         dump_options(options), retry_of, schedule, parent, None if metadata is NO_METADATA else metadata.text,
         options.idempotency_key, fingerprint, restart_problem, max_pending, metadata.words,
     )  # fmt: skip

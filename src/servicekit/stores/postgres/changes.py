@@ -148,7 +148,7 @@ def change(session: Session, statement: str, values: Mapping[str, object]) -> li
 def rows_of(rows: object) -> str:
     """Rows as one parameter."""
     text = json.dumps(rows)
-    return text if "\\u0000" not in text else json.dumps(_marked(rows))
+    return json.dumps(_marked(rows)) if "\\u0000" in text or "\\ufdd0" in text else text
 
 
 def _marked(value: object) -> object:

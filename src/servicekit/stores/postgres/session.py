@@ -1,5 +1,6 @@
 """A connection as statements see it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
@@ -12,10 +13,14 @@ from psycopg.types.string import StrDumper
 
 DEFAULT_SCHEMA: Final = "servicekit"
 
-# PostgreSQL keeps no text with a NUL in it, and the other stores do. The mark is no character: no text should have it.
+# PostgreSQL keeps no text with a NUL in it, and the other stores do. A mark of two code points that are no characters
+# stands in its place. Where a text has that itself, another one does, so every text is read as it was written.
 _NUL: Final = "\0"
-_MARK: Final = "\ufdd0"
-_MARK_BYTES: Final = _MARK.encode()
+_FIRST: Final = "\ufdd0"
+_MARK: Final = _FIRST + "\ufdd1"
+_KEPT: Final = _FIRST + "\ufdd2"
+_LIKE_MARK: Final = re.compile(f"{_FIRST}(?=[\ufdd1\ufdd2])")
+_FIRST_BYTES: Final = _FIRST.encode()
 
 Values = Sequence[object] | Mapping[str, object]
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -83,6 +88,8 @@ class Session:
 
 def to_text(value: str) -> str:
     """The text as the server can keep it: for texts that are part of a JSON value. Others are handled by `adapt`."""
+    if _FIRST in value:
+        value = _LIKE_MARK.sub(_KEPT, value)
     return value.replace(_NUL, _MARK) if _NUL in value else value
 
 
@@ -95,7 +102,7 @@ class _TextLoader(Loader):
     def load(self, data: Buffer) -> str:
         data = bytes(data)
         text = data.decode()
-        return text.replace(_MARK, _NUL) if _MARK_BYTES in data else text
+        return text.replace(_MARK, _NUL).replace(_KEPT, _FIRST) if _FIRST_BYTES in data else text
 
 
 def adapt(connection: Connection) -> None:

@@ -10,7 +10,7 @@ from ulid import ULID
 
 from servicekit.errors import IdempotencyConflict, JobFailed, JobNotFinished, JobNotFound, ResultDropped
 from servicekit.jobs.endings import GIVEN_BACK, NOT_BEGUN
-from servicekit.jobs.options import JobOptions
+from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, OptionChanges, changed
 from servicekit.jobs.outcome import CANCELED, Outcome, completion, failure
 from servicekit.jobs.query import ALL_JOBS, JobFilter
 from servicekit.jobs.record import JobRecord, Progress
@@ -410,6 +410,33 @@ class LifeContract(StoreTests):
         assert await self.list_ids(store, JobFilter(tag="gp")) == []
         assert await self.list_ids(store, JobFilter(name="train", tag="night")) == []
         assert (await store.reads.get_record(train)).tags == ("gpu", "nightly")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "\ufdd0",
+            "\ufdd1",
+            "\ufdd0\ufdd1",
+            "\ufdd0\ufdd2",
+            "\ufdd0\ufdd0\ufdd1\ufdd2",
+            "servicekit.jobs",
+            "%s %(id)s %%",
+        ],
+    )
+    async def test_a_text_is_read_as_it_was_written(self, store: JobStore, text: str) -> None:
+        options: OptionChanges = {"name": text, "tags": (text,), "metadata": {text: text}, "queue": text}
+        job = submission(self.ids.next_id(), args=(text,), options=changed(DEFAULT_OPTIONS, options))
+        assert await store.submissions.insert(job) == job.id
+        claim = await self.claim(store)
+        assert claim.submission.args == (text,)
+        await store.attempts.end_attempt(claim, failure(ValueError(f"\0{text}\0")))
+        record = await store.reads.get_record(job.id)
+        assert (record.name, record.tags, record.metadata, record.queue) == (text, (text,), {text: text}, text)
+        assert record.error == str(failure(ValueError(f"\0{text}\0")).error)
+        for wanted in (JobFilter(name=text), JobFilter(tag=text), JobFilter(metadata={text: text})):
+            assert await self.list_ids(store, wanted) == [job.id]
+        keyed = await self.submit(store, idempotency_key=text)
+        assert await store.submissions.find_by_key(text) == keyed
 
     async def test_a_search_looks_into_names_and_errors(self, store: JobStore) -> None:
         named = await self.submit(store, name="Disk_check 100%")

@@ -341,6 +341,11 @@ class KeyContract(StoreTests):
         await store.attempts.end_attempt(second, completion(None))
         assert await self.claim_ids(store) == [strict]
 
+    async def test_a_limit_can_be_larger_than_any_number_of_jobs(self, store: JobStore) -> None:
+        await self.start(store, concurrency_key="k", concurrency_limit=2**63)
+        await self.start(store, concurrency_key="k", concurrency_limit=10**30)
+        await self.start(store, concurrency_key="k", concurrency_limit=2**63 - 1)
+
     async def test_a_job_that_waits_for_its_time_keeps_nobody_from_its_key(
         self, store: JobStore, clock: ManualClock
     ) -> None:
