@@ -98,7 +98,7 @@ class Visitor(threading.Thread):
         try:
             self._visit()
         except (OSError, http.client.HTTPException) as error:
-            if not self._server.should_exit:  # else it is only the stop that cut us off
+            if self._server.started and not self._server.should_exit:  # else its start failed, or it was told to stop
                 print(f"The demonstration failed: {error}", file=sys.stderr)
                 self.has_failed = True
                 self._server.should_exit = True

@@ -1,5 +1,6 @@
 """Artifacts whose index is in a database server: one place for the contents of all machines, and lost connections."""
 
+import asyncio
 import os
 import random
 import subprocess
@@ -8,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 
 from servicekit.artifacts import Artifacts, Hierarchy, StagedBlob
 from servicekit.artifacts.directory import DirectoryBlobs
+from servicekit.artifacts.health import make_check
 from servicekit.artifacts.postgres.index import PostgresIndex
 from servicekit.artifacts.storage import ArtifactStorage
 from servicekit.errors import (
@@ -115,6 +118,28 @@ def test_a_folder_of_this_machine_alone_is_not_taken_for_the_shared_one(
         with pytest.raises(ArtifactsUnavailable, match="not where the contents of these artifacts are"):
             local.save(b"other content")
     assert list(DirectoryBlobs(tmp_path / "local").list()) == []
+
+
+def test_a_shared_directory_that_is_unmounted_meanwhile_is_not_replaced_by_one_of_this_machine(
+    open_artifacts: Open, tmp_path: Path
+) -> None:
+    artifacts = open_artifacts()
+    saved = artifacts.save(b"before")
+    mounted, elsewhere = tmp_path / "shared", tmp_path / "elsewhere"
+    mounted.rename(elsewhere)
+    mounted.mkdir()
+    for call in (partial(artifacts.save, b"meanwhile"), partial(artifacts.load, saved.id)):
+        with pytest.raises(ArtifactsUnavailable, match="still mounted"):
+            call()
+
+    async def check() -> str:
+        return await make_check(artifacts)() or ""
+
+    assert "still mounted" in asyncio.run(check())
+    assert not list(mounted.iterdir())
+    mounted.rmdir()
+    elsewhere.rename(mounted)
+    assert artifacts.load(artifacts.save(b"after").id) == b"after"
 
 
 def test_two_machines_that_start_at_once_with_two_folders_do_not_both_go_on(

@@ -37,11 +37,13 @@ class DirectoryBlobs:
         self.location = str(directory)
         self._directory = directory
         self._machine = _name_machine() if is_shared else ""
+        self._was_seen = False
         self._blobs = directory / "blobs"
         self._staging = directory / "staging"
 
     def stage(self) -> "StagedFile":
         with translated_errors(self.location):
+            self._check_not_gone()
             make_folder(self._staging)
             check_owner(self._directory)
             return StagedFile(self._staging, self.location, f"{self._machine}{secrets.token_hex(16)}")
@@ -54,7 +56,7 @@ class DirectoryBlobs:
             if not staged.is_placed:
                 make_folder(folder)
                 staged.path.replace(folder / staged.sha256)
-                staged.is_placed = True
+                staged.is_placed = self._was_seen = True
                 sync_folder(folder)
             elif not self._path_of(staged.sha256).exists():
                 reason = "what was being saved was removed before it had its row. Save it again."
@@ -68,10 +70,12 @@ class DirectoryBlobs:
         try:
             descriptor = self._open(sha256)
         except FileNotFoundError:
+            self._check_not_gone()
             raise
         except OSError as error:  # it is a link, say, or must not be read
             reason = f"the blob {sha256} cannot be opened: {error.strerror}."
             raise ArtifactsUnavailable(self.location, reason) from error
+        self._was_seen = True
         return open(descriptor, "rb")
 
     def find_path(self, sha256: str) -> Path | None:
@@ -89,6 +93,12 @@ class DirectoryBlobs:
             own = [each for each in files if each.name.startswith(self._machine)]
             others = [each for each in files if not each.name.startswith(self._machine)]
             return sum(_remove_if_left(Path(each)) for each in own) + (self._sweep_old(others) if others else 0)
+
+    def _check_not_gone(self) -> None:
+        """`ArtifactsUnavailable` if a shared directory was unmounted: nobody else would find what is saved there."""
+        if self._machine and self._was_seen and not self._blobs.is_dir():
+            reason = "its contents are gone. Look whether the shared directory is still mounted there."
+            raise ArtifactsUnavailable(self.location, reason)
 
     def _remove(self, sha256: str, file: object) -> None:
         path = self._path_of(sha256)

@@ -96,7 +96,7 @@ def _pages(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 def _compare(table: Table, origin: Origin, destination: Destination) -> int:
     """How many rows the table has. `StoreUnavailable` if they are not the same in both places."""
-    progress = Progress(f"comparing {table.name}", origin.count(table) * 2)
+    progress = Progress(f"comparing {table.name}, in both places", origin.count(table) * 2)
     wanted = digest(progress.watch(origin.read(table)))
     found = digest(progress.watch(destination.read(table)))
     progress.end()
