@@ -313,7 +313,7 @@ def test_a_worker_runs_what_a_service_only_accepts(serve: Serve, tmp_path: Path)
         (["tests.api.shared_app:router"], {}, "the application must be the name of a FastAPI application"),
         (["tests.api.shared_app:ap"], {}, "(tests.api.shared_app has no 'ap')"),
         (["tests.api.shared_app"], {}, "given as MODULE:APP"),
-        ([APP], {"SERVICEKIT_JOBS_URL": "memory://"}, "a file, so that a worker can share its jobs"),
+        ([APP], {"SERVICEKIT_JOBS_URL": "memory://"}, "a file or a database, so that a worker can share its jobs"),
         ([APP], {"SERVICEKIT_JOBS_URL": "sqlite:////no/such/folder/jobs.db"}, "its folder cannot be written"),
         ([APP, "--max-concurrency", "0"], {}, "--max-concurrency must be a whole number of at least 1, not 0."),
     ],
