@@ -139,6 +139,15 @@ def test_a_limit_holds_for_claims_at_one_moment(
     assert others.result() == []
 
 
+def test_a_claim_gets_no_more_than_it_asks_for_however_few_jobs_it_was_planned_for(first: Process) -> None:
+    first.submit(200)
+    first.ask("DELETE FROM servicekit.jobs")
+    first.ask("DELETE FROM servicekit.counts")
+    first.ask("ANALYZE servicekit.jobs")  # there are pages, and no rows: however many come, the planner expects one
+    jobs = first.submit(8)
+    assert [first.claim_ids(1), first.claim_ids(3), first.claim_ids(2)] == [jobs[:1], jobs[1:4], jobs[4:6]]
+
+
 def test_a_claim_passes_over_what_another_one_is_taking(first: Process, second: Process) -> None:
     job_ids = first.submit(5)
     first.begin()

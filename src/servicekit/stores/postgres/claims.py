@@ -58,11 +58,14 @@ _PLACES: Final = f"""
         ) AS found WHERE place < room ORDER BY running + place, place, served, queue LIMIT {_MOST}
     ),
 """
+# Materialized, since a join may run it again for each row of the other side. It would find others to lock each time.
 _TAKEN: Final = f"""
-    SELECT line.queue, served, running, job.id FROM (
-        SELECT queue, owner, runner, rank, first, served, running, count(*) AS jobs
-        FROM places GROUP BY 1, 2, 3, 4, 5, 6, 7
-    ) AS line CROSS JOIN LATERAL (SELECT id FROM {_NEXT} LIMIT jobs FOR UPDATE SKIP LOCKED) AS job
+    taken AS MATERIALIZED (
+        SELECT line.queue, served, running, job.id FROM (
+            SELECT queue, owner, runner, rank, first, served, running, count(*) AS jobs
+            FROM places GROUP BY 1, 2, 3, 4, 5, 6, 7
+        ) AS line CROSS JOIN LATERAL (SELECT id FROM {_NEXT} LIMIT jobs FOR UPDATE SKIP LOCKED) AS job
+    ),
 """
 # Queues that another process is just serving are passed over: it would have to be waited for.
 _SERVED: Final = """
@@ -87,11 +90,11 @@ _CLAIM: Final = transition(
     UPDATE servicekit.jobs AS job SET
         status = '{RUNNING}', version = version + 1, attempt = attempt + 1, owner = %(number)s::bigint,
         process = %(process)s, started_at = greatest(submitted_at, %(now)s::timestamptz)
-    FROM ({_TAKEN}) AS taken WHERE job.id = taken.id
+    FROM taken WHERE job.id = taken.id
     """,
     JobStatus.PENDING,
     _SERVED,
-    first=_PLACES,
+    first=_PLACES + _TAKEN,
     kept=f", job.priority, job.turn, taken.running, taken.served, {_CLAIMED} AS claimed",
     answer="""
     SELECT EXISTS (SELECT 1 FROM process), json_agg(claimed ORDER BY running + place, place, served, queue)

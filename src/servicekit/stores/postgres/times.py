@@ -27,14 +27,15 @@ _EXPIRED: Final = f"""
 """
 # Those that another process is just making due are passed over.
 _MAKE_DUE: Final = f"""
-    UPDATE servicekit.jobs AS job
-    SET waits_for = CASE WHEN concurrency_key IS NULL THEN NULL ELSE 'key' END, turn = due.turn
-    FROM (
+    WITH due AS MATERIALIZED (
         SELECT id, nextval('servicekit.turns') AS turn FROM (
             SELECT id FROM servicekit.jobs WHERE waits_for = 'time' AND scheduled_at <= %s::timestamptz
             ORDER BY scheduled_at, id LIMIT {_STEP} FOR UPDATE SKIP LOCKED
         ) AS found
-    ) AS due WHERE job.id = due.id RETURNING concurrency_key
+    )
+    UPDATE servicekit.jobs AS job
+    SET waits_for = CASE WHEN concurrency_key IS NULL THEN NULL ELSE 'key' END, turn = due.turn
+    FROM due WHERE job.id = due.id RETURNING concurrency_key
 """
 
 
