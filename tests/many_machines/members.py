@@ -21,12 +21,14 @@ from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from servicekit import Scheduler, create_scheduler
+from servicekit import Retention, Scheduler, create_scheduler
 from servicekit.engine.clock import SystemClock
 from tests.crash.journal import MEMBER
 from tests.many_machines.machines import Machine
 
 TIMEOUT: Final = 60.0
+KEEP_ALL: Final = Retention(max_age=None, max_count=None)
+"""What is asked for at the end must not have been removed meanwhile."""
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([__name__, "servicekit.stores.postgres.store"])
@@ -132,7 +134,9 @@ async def _work(url: str, options: dict[str, Any], connection: Connection) -> No
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    async with create_scheduler(url, **{"shutdown_grace": 0, "log_jobs": False, **options}) as scheduler:
+    async with create_scheduler(
+        url, **{"shutdown_grace": 0, "log_jobs": False, "retention": KEEP_ALL, **options}
+    ) as scheduler:
         loop.add_reader(connection.fileno(), hear)
         await stopped.wait()
         loop.remove_reader(connection.fileno())

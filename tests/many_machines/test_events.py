@@ -21,6 +21,7 @@ from tests.stores.event_log import check_database
 pytestmark = needs("postgresql")
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seconds", [2.0, pytest.param(60.0, marks=pytest.mark.soak)])
 def test_a_follower_misses_nothing_while_writers_are_slow_and_rolled_back(
     start: Start, postgres_url: str, seconds: float

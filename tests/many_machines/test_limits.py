@@ -18,6 +18,7 @@ from tests.stores.event_log import check_database
 pytestmark = needs("postgresql")
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("jobs", [300, pytest.param(10_000, marks=pytest.mark.soak)])
 def test_a_limit_holds_for_four_processes(
     start: Start, journal: Path, runs: ReadRuns, postgres_url: str, jobs: int

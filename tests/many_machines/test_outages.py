@@ -18,7 +18,7 @@ from servicekit import Scheduler, create_scheduler
 from servicekit.errors import StoreUnavailable
 from tests.many_machines import targets
 from tests.many_machines.conftest import ReadRuns, Start
-from tests.many_machines.members import Member
+from tests.many_machines.members import KEEP_ALL, Member
 from tests.many_machines.pooler import run_pooler
 from tests.many_machines.proxy import run_proxy
 from tests.needs import needs
@@ -78,8 +78,8 @@ def troubled(*troubles: Callable[[], object], pause: float) -> Iterator[None]:
 
 async def drain(url: str, submitter: Submitter, runs: ReadRuns) -> None:
     """Everything that was accepted runs, and is counted."""
-    async with create_scheduler(url, run_jobs=False) as scheduler:
-        async with asyncio.timeout(120):
+    async with create_scheduler(url, run_jobs=False, retention=KEEP_ALL) as scheduler:
+        async with asyncio.timeout(300):
             ended = [await scheduler.wait(job_id) for job_id in submitter.accepted]
     assert Counter(record.status.value for record in ended) == {"completed": len(submitter.accepted)}
     assert {run.job_id for run in runs() if run.end == "returned"} >= set(submitter.accepted)
@@ -87,7 +87,7 @@ async def drain(url: str, submitter: Submitter, runs: ReadRuns) -> None:
     print(f"{len(submitter.accepted)} accepted, {submitter.refused} refused")
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seconds", [3.0, pytest.param(60.0, marks=pytest.mark.soak)])
 async def test_nothing_accepted_is_lost_while_the_server_restarts_and_backends_are_killed(
     start: Start, journal: Path, runs: ReadRuns, seconds: float
@@ -98,7 +98,7 @@ async def test_nothing_accepted_is_lost_while_the_server_restarts_and_backends_a
             server.kill_backend, lambda: server.restart("fast"), server.kill_backend,
             lambda: server.restart("immediate"),
         )  # fmt: skip
-        async with create_scheduler(url, run_jobs=False) as scheduler:
+        async with create_scheduler(url, run_jobs=False, retention=KEEP_ALL) as scheduler:
             submitter = Submitter(scheduler, journal, rate=1_000 if seconds > 10 else 200)
             with troubled(*troubles, pause=0.5 if seconds < 10 else 5.0):
                 await submitter.submit_for(seconds)
@@ -111,7 +111,7 @@ async def test_what_is_acknowledged_by_a_commit_whose_answer_was_lost_is_there_o
     with run_proxy(postgres.port) as proxy:
         url = postgres_url.replace(str(postgres.port), str(proxy.port))
         await asyncio.to_thread(start(url, max_concurrency_per_process=20).wait_ready)
-        async with create_scheduler(url, run_jobs=False) as scheduler:
+        async with create_scheduler(url, run_jobs=False, retention=KEEP_ALL) as scheduler:
             submitter = Submitter(scheduler, journal, rate=300)
             with troubled(proxy.lose_answer, proxy.lose_answer, proxy.lose_answer, proxy.cut, pause=0.15):
                 await submitter.submit_for(3)
