@@ -211,6 +211,20 @@ async def test_what_others_were_in_the_way_of_is_tried_again(
     assert await list_statuses(store) == [JobStatus.PENDING]
 
 
+async def test_a_table_can_be_altered_under_a_running_process(store: PostgresStore, postgres_url: str) -> None:
+    async def use() -> None:
+        await store.submissions.insert(submission(ids.next_id()))
+        for claim in await store.attempts.claim(1, ()):
+            await store.attempts.end_attempt(claim, completion(1))
+        await store.reads.list_records(ALL_JOBS, 10, None)
+
+    for _ in range(10):  # now the server has prepared what they ask
+        await use()
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE servicekit.jobs ADD COLUMN shade text, ALTER COLUMN priority TYPE integer")
+    await use()
+
+
 async def test_a_full_disk_is_told_and_what_is_kept_can_be_read(store: PostgresStore, faults: Faults) -> None:
     def refuse(connection: Connection, statement: str) -> None:
         if "INSERT INTO servicekit.jobs" in statement:

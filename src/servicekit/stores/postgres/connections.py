@@ -71,6 +71,8 @@ _REFUSALS: Final = (
 )  # fmt: skip
 _NOBODY: Final = "refused|No such file or directory"
 _MANY: Final = "Multiple connection attempts"  # a name with several addresses: others may serve
+_STALE: Final = "0A000"
+"""A table was altered under a prepared statement. It fails until it is prepared anew, which another connection does."""
 # What says that the connection, or its server, has gone.
 _LOST: Final = ("08", "57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04")
 _RETRYABLE: Final = ("40", "55P03")
@@ -191,7 +193,7 @@ def code_of(error: object) -> str:
 
 def is_lost(error: object) -> bool:
     """Whether the connection has gone, or the server, and what was sent may have been done or not."""
-    return isinstance(error, psycopg.InterfaceError) or code_of(error).startswith(_LOST)
+    return isinstance(error, psycopg.InterfaceError) or code_of(error).startswith((*_LOST, _STALE))
 
 
 def is_down(error: object, address: Address) -> bool:
