@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from fastapi.testclient import TestClient
 
 from servicekit.api import ServiceBuilder, ServiceInfo
@@ -33,6 +34,21 @@ def test_all_who_ask_for_the_health_share_one_look(tmp_path: Path) -> None:
         app.state.servicekit.find_notice = find_broken
         assert {client.get("/health").json()["status"] for _ in range(20)} == {"degraded"}
         assert read_version() == before
+
+
+async def wait_for_ever() -> Notice:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+def test_a_store_that_has_gone_since_it_was_asked_last_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("servicekit.api.jobs._NOTICE_SECONDS", 0.01)
+    app = ServiceBuilder(info=ServiceInfo(display_name="x")).with_jobs(url="memory://").with_health().build()
+    with TestClient(app) as client:
+        assert client.get("/health").json()["status"] == "healthy"
+        app.state.servicekit.find_notice = wait_for_ever
+        assert client.get("/health").status_code == 503
+        assert "does not answer" in client.get("/health").text
 
 
 async def test_something_wrong_is_told_to_those_who_wait_and_looked_for_again_for_the_next() -> None:

@@ -1,5 +1,6 @@
 """The jobs feature: a scheduler for the application, and the routes of its jobs."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Final, Unpack
@@ -127,6 +128,10 @@ class Jobs:
         return show_on_uvicorn() if SchedulerOptions().changed(self._options).log_jobs else nullcontext()
 
 
+# Whoever asks `/health` gives up after some seconds, and the store may have gone since it was asked last.
+_NOTICE_SECONDS: Final = 3.0
+
+
 def _make_check(state: ServiceState) -> HealthCheck:
     find_problem = SharedCheck(state.find_problem).ask
 
@@ -135,8 +140,11 @@ def _make_check(state: ServiceState) -> HealthCheck:
             found = await find_problem()
             if found is not None and not isinstance(found, Notice):
                 return found
-            notices = [notice for notice in (found, await state.find_notice()) if notice is not None]
+            async with asyncio.timeout(_NOTICE_SECONDS):
+                notices = [notice for notice in (found, await state.find_notice()) if notice is not None]
             return Notice(" ".join(notices)) if notices else None
+        except TimeoutError:  # the jobs were well a moment ago
+            return "Jobs cannot be kept at the moment: the job store does not answer."
         except StoreUnavailable as error:  # told without the path of the file, which clients must not see
             return f"Jobs cannot be kept at the moment: {error.reason}"
 
