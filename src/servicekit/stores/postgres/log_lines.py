@@ -1,20 +1,17 @@
 """The logs of jobs. Each is bounded: its oldest lines are dropped."""
 
-import json
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
 from servicekit.errors import JobNotFound
 from servicekit.jobs.log_lines import LogLine, LogPage
 from servicekit.stores.durable.aftermath import notify_of_lines
+from servicekit.stores.durable.log_ends import LogEnd
 from servicekit.stores.durable.operations import Rank, for_all
 from servicekit.stores.durable.requests import LogRequest, NewLines
-from servicekit.stores.postgres.session import Session, to_text
+from servicekit.stores.postgres.changes import rows_of
+from servicekit.stores.postgres.session import Session
 from servicekit.stores.postgres.writes import find_running
-
-_LINE_BYTES: Final = 64
-"""The bytes that a line takes besides its text."""
 
 _LAST: Final = """
     SELECT value, last.number, last.bytes_so_far FROM json_array_elements_text(%s::json) CROSS JOIN LATERAL (
@@ -53,40 +50,19 @@ def append(session: Session, batches: list[NewLines]) -> list[bool]:
     accepted = [batch for batch in batches if (batch.id, batch.attempt) in held]
     if accepted:
         logs = _find_logs(session, {batch.id for batch in accepted})
-        session.run(_ADD, [json.dumps([row for batch in accepted for row in logs[batch.id].add(batch)])])
+        session.run(_ADD, [rows_of([row for batch in accepted for row in logs[batch.id].add(batch)])])
         for job_id, max_bytes in {batch.id: batch.max_bytes for batch in accepted}.items():
-            logs[job_id].drop_oldest(session, max_bytes)
+            if (excess := logs[job_id].find_excess(max_bytes)) is not None:
+                session.run(_DROP, excess)
     return [(batch.id, batch.attempt) in held for batch in batches]
 
 
 append.afterwards(notify_of_lines)
 
 
-def _find_logs(session: Session, job_ids: set[str]) -> "dict[str, _Log]":
-    found = session.run(_LAST, [json.dumps(list(job_ids))])
-    return {job_id: _Log(job_id) for job_id in job_ids} | {row[0]: _Log(*row) for row in found}
-
-
-class _Log:
-    """The end of one job's log."""
-
-    def __init__(self, job_id: str, number: int = 0, size: int = 0) -> None:
-        self._job_id = job_id
-        self._number = number
-        self._size = size
-
-    def add(self, batch: NewLines) -> Iterator[list[object]]:
-        """The rows of new lines."""
-        for line in batch.lines:
-            self._number += 1
-            self._size += len(line.text.encode()) + _LINE_BYTES
-            yield [batch.id, batch.attempt, self._number, self._size, *map(to_text, line)]
-
-    def drop_oldest(self, session: Session, max_bytes: int | None) -> None:
-        """Drop the oldest lines, until the rest fits into so many bytes. The newest line stays in any case."""
-        if max_bytes is not None and self._size > max_bytes:
-            values = {"job_id": self._job_id, "most": self._number - 1, "excess": self._size - max_bytes}
-            session.run(_DROP, values)
+def _find_logs(session: Session, job_ids: set[str]) -> dict[str, LogEnd]:
+    found = session.run(_LAST, [rows_of(list(job_ids))])
+    return {job_id: LogEnd(job_id) for job_id in job_ids} | {row[0]: LogEnd(*row) for row in found}
 
 
 def list_log(session: Session, request: LogRequest) -> LogPage:

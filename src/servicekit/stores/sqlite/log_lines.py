@@ -2,20 +2,16 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from typing import Final
 
 from servicekit.jobs.log_lines import LogLine, LogPage
 from servicekit.stores.durable.aftermath import notify_of_lines
+from servicekit.stores.durable.log_ends import LogEnd
 from servicekit.stores.durable.operations import Rank, for_all
 from servicekit.stores.durable.requests import LogRequest, NewLines
 from servicekit.stores.durable.times import find_time
 from servicekit.stores.sqlite.queries import check_exists
 from servicekit.stores.sqlite.writes import find_running
-
-_LINE_BYTES: Final = 64
-"""The bytes that a line takes besides its text."""
-
 
 _LAST: Final = """
     SELECT json_group_array(json_array(value, last.number, CAST(last.bytes_so_far AS INTEGER))) FROM json_each(?)
@@ -43,38 +39,17 @@ def append(connection: sqlite3.Connection, batches: list[NewLines]) -> list[bool
         logs = _find_logs(connection, {batch.id for batch in accepted})
         connection.execute(_ADD, [json.dumps([row for batch in accepted for row in logs[batch.id].add(batch)])])
         for job_id, max_bytes in {batch.id: batch.max_bytes for batch in accepted}.items():
-            logs[job_id].drop_oldest(connection, max_bytes)
+            if (excess := logs[job_id].find_excess(max_bytes)) is not None:
+                connection.execute(_DROP, excess)
     return [(batch.id, batch.attempt) in held for batch in batches]
 
 
 append.afterwards(notify_of_lines)
 
 
-def _find_logs(connection: sqlite3.Connection, job_ids: set[str]) -> "dict[str, _Log]":
+def _find_logs(connection: sqlite3.Connection, job_ids: set[str]) -> dict[str, LogEnd]:
     (text,) = connection.execute(_LAST, [json.dumps(list(job_ids))]).fetchone()
-    return {job_id: _Log(job_id) for job_id in job_ids} | {row[0]: _Log(*row) for row in json.loads(text)}
-
-
-class _Log:
-    """The end of one job's log."""
-
-    def __init__(self, job_id: str, number: int = 0, size: int = 0) -> None:
-        self._job_id = job_id
-        self._number = number
-        self._size = size
-
-    def add(self, batch: NewLines) -> Iterator[list[object]]:
-        """The rows of new lines."""
-        for line in batch.lines:
-            self._number += 1
-            self._size += len(line.text.encode()) + _LINE_BYTES
-            yield [batch.id, batch.attempt, self._number, self._size, *line]
-
-    def drop_oldest(self, connection: sqlite3.Connection, max_bytes: int | None) -> None:
-        """Drop the oldest lines, until the rest fits into so many bytes. The newest line stays in any case."""
-        if max_bytes is not None and self._size > max_bytes:
-            values = {"job_id": self._job_id, "most": self._number - 1, "excess": self._size - max_bytes}
-            connection.execute(_DROP, values)
+    return {job_id: LogEnd(job_id) for job_id in job_ids} | {row[0]: LogEnd(*row) for row in json.loads(text)}
 
 
 # Another program can have put anything into the file. Numbers sort before texts, and so the index is of use.
