@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 import pytest
@@ -30,7 +30,7 @@ from servicekit.ports import JobStore
 from servicekit.stores.durable.copying import TABLES
 from servicekit.stores.durable.store import DurableStore
 from servicekit.stores.postgres.address import read_address
-from servicekit.stores.postgres.server_time import ServerTime
+from servicekit.stores.postgres.server_time import ClockTime
 from servicekit.stores.postgres.store import PostgresStore
 from servicekit.stores.sqlite.store import SqliteStore
 from servicekit.testing.stores import StoreTests
@@ -40,17 +40,6 @@ from tests.needs import needs
 
 suite: Final = StoreTests()
 LARGE: Final = {"text": "é\0" * 500_000}
-
-
-class FollowingTime(ServerTime):
-    """The time of a server whose clock is the test's."""
-
-    def __init__(self, clock: ManualClock) -> None:
-        super().__init__(clock)
-        self._follows = clock
-
-    def now(self) -> Any:
-        return self._follows.now()
 
 
 def later() -> ManualClock:
@@ -68,7 +57,7 @@ async def open_store(url: str, clock: ManualClock | None = None) -> AsyncIterato
         store = SqliteStore(Path(url.removeprefix("sqlite:///")), publisher, clock, retention, service="shop")
     else:
         address = read_address("url", url)
-        store = PostgresStore(address, publisher, clock, retention, service="shop", time=FollowingTime(clock))
+        store = PostgresStore(address, publisher, clock, retention, service="shop", time=ClockTime(clock))
     await store.liveness.open(RecordingSignals())
     try:
         yield store

@@ -1,38 +1,22 @@
 """Jobs in PostgreSQL: the contract of every store, at the newest version and at the oldest that are here."""
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import ClassVar
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from servicekit.ports import ClockSetting, JobStore
+from servicekit.ports import JobStore
 from servicekit.stores.postgres.address import Address, read_address
-from servicekit.stores.postgres.server_time import ServerTime
+from servicekit.stores.postgres.server_time import ClockTime
 from servicekit.stores.postgres.store import PostgresStore
 from servicekit.testing.stores import BoundedContract, BoundsByStatus, SharedStoreContract, StoreSetting
-from servicekit.testing.stores.fakes import ManualClock
 from tests.needs import needs
 from tests.postgres import NEWEST, OLDEST, Extent, shared_server
 from tests.stores.durable_contract import DurableStoreContract
 
 pytestmark = needs("postgresql")
-
-
-class ManualTime(ServerTime):
-    """The time of a server whose clock is the test's."""
-
-    def __init__(self, clock: ManualClock) -> None:
-        super().__init__(clock)
-        self._manual = clock
-
-    def now(self) -> datetime:
-        return self._manual.now()
-
-    def setting(self) -> ClockSetting:
-        return self._manual.setting()
 
 
 @pytest.fixture(scope="class")
@@ -75,7 +59,7 @@ class InPostgres:
             setting.retention,
             max_pending=setting.max_pending,
             scan_limit=setting.scan_limit,
-            time=ManualTime(setting.clock),
+            time=ClockTime(setting.clock),
         )
 
 

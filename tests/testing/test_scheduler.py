@@ -20,6 +20,7 @@ from servicekit import (
     current_job,
 )
 from servicekit.testing import FakeClock, NotDrained, TestScheduler
+from tests.needs import needs
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -372,6 +373,16 @@ async def test_it_takes_no_other_clock() -> None:
 
     with pytest.raises(ConfigurationError, match="a FakeClock"):
         TestScheduler(clock=SystemClock())
+
+
+@needs("postgresql")
+async def test_its_clock_also_counts_for_jobs_on_a_server(postgres_url: str) -> None:
+    async with TestScheduler(url=postgres_url) as scheduler:
+        await scheduler.with_options(delay=10, retry=Retry(attempts=2, delay=60, jitter=0)).add_job(fail)
+        await scheduler.schedules.add("tick", Every(timedelta(minutes=1)), tick)
+        (record, ticked) = sorted(await scheduler.drain(), key=lambda record: record.name)
+    assert (seconds(record.submitted_at), seconds(record.started_at), seconds(record.finished_at)) == (0, 70, 70)
+    assert seconds(ticked.submitted_at) == 60
 
 
 async def test_two_schedulers_can_share_a_clock() -> None:

@@ -14,7 +14,7 @@ from servicekit.errors import ConfigurationError
 from servicekit.events.hub import EventHub
 from servicekit.jobs.database_url import URL_VARIABLE, database_url_of
 from servicekit.jobs.options import RunnerKind
-from servicekit.ports import Clock, JobStore, Runner
+from servicekit.ports import Clock, JobStore, MovedClock, Runner
 from servicekit.runners.command import CommandRunner
 from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.runners.launcher import Launcher
@@ -106,12 +106,13 @@ def _create_sqlite_store(path: str, hub: EventHub, clock: Clock, options: Schedu
 
 def _create_postgres_store(url: str, hub: EventHub, clock: Clock, options: SchedulerOptions) -> JobStore:
     from servicekit.stores.postgres.address import read_address
+    from servicekit.stores.postgres.server_time import ClockTime
     from servicekit.stores.postgres.store import PostgresStore
 
-    address = read_address("url", url)
     return PostgresStore(
-        address, hub, clock, options.retention, max_pending=options.max_pending, service=options.service
-    )
+        read_address("url", url), hub, clock, options.retention, max_pending=options.max_pending,
+        service=options.service, time=ClockTime(clock) if isinstance(clock, MovedClock) else None,
+    )  # fmt: skip
 
 
 _CREATORS: Final = {

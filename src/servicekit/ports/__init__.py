@@ -23,7 +23,7 @@ needs one part of a store is given that part. In the order in which a job meets 
 
 from servicekit.ports.attempts import AttemptStore
 from servicekit.ports.changes import JobChanges
-from servicekit.ports.clock import SET_SECONDS, Clock, ClockSetting
+from servicekit.ports.clock import SET_SECONDS, Clock, ClockSetting, MovedClock
 from servicekit.ports.events import EventPublisher, EventRelay, JobSignals
 from servicekit.ports.liveness import Notice, StoreLiveness
 from servicekit.ports.queues import QueueStore
@@ -44,6 +44,7 @@ __all__ = [
     "JobReads",
     "JobSignals",
     "JobStore",
+    "MovedClock",
     "Notice",
     "QueueStore",
     "Runner",

@@ -1,7 +1,7 @@
 """The clock that is waited by."""
 
-from datetime import datetime
-from typing import Final, NamedTuple, Protocol
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 # Time servers correct a clock by less than that. A jump by more means that somebody has set it.
 SET_SECONDS: Final = 1.0
@@ -45,4 +45,13 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait for so long."""
+        ...
+
+
+@runtime_checkable
+class MovedClock(Clock, Protocol):
+    """A clock that stands still until it is moved, as tests do. It is the time of every store, also on a server."""
+
+    async def advance(self, duration: float | timedelta) -> None:
+        """Move on by so many seconds."""
         ...
