@@ -48,8 +48,9 @@ class OddAttempts(MemoryAttempts):
         excluding: Collection[RunnerKind],
         max_running: int | None = None,
         queue_limits: Mapping[str, int] | None = None,
+        most: int = 0,
     ) -> list[Claim]:
-        claims = await super().claim(limit, excluding, max_running, queue_limits)
+        claims = await super().claim(limit, excluding, max_running, queue_limits, most)
         for claim in claims:
             if claim.submission.target is fail and self.odd_failures is not None:
                 claim.failures = self.odd_failures

@@ -265,6 +265,7 @@ class SketchStore:
         excluding: Collection[RunnerKind],
         max_running: int | None = None,
         queue_limits: Mapping[str, int] | None = None,
+        most: int = 0,
     ) -> list[Claim]:
         claims: list[Claim] = []
         limits = queue_limits or {}

@@ -53,3 +53,13 @@ async def test_a_slot_of_a_job_in_a_paused_queue_is_passed_on_soon(postgres_url:
         job_id = await insert(other, concurrency_key="k")
         claims = await asyncio.wait_for(claim_when_told(one, signals), 30)
         assert [claim.submission.id for claim in claims] == [job_id]
+
+
+async def test_coroutines_are_claimed_in_large_numbers_up_to_all_limits(postgres_url: str) -> None:
+    async with opened(postgres_url) as store:
+        for _ in range(9):
+            await insert(store)
+        assert len(await store.attempts.claim(1, (), 2, {}, 5)) == 2
+        assert len(await store.attempts.claim(1, (), None, {"default": 3}, 5)) == 1
+        assert len(await store.attempts.claim(1, (), None, {}, 4)) == 4
+        assert len(await store.attempts.claim(1, ())) == 1

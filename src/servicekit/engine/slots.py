@@ -8,6 +8,8 @@ from servicekit.jobs.options import OUTSIDE, RunnerKind
 
 # So many jobs are written in one transaction, and started before the event loop turns to anything else.
 _BATCH: Final = 100
+# So many if they are coroutines, for a store whose server is asked by statements that have a price of their own.
+_MOST: Final = 256
 # Where a claim costs nothing, 32 jobs at once leave the garbage collector little to do: their dozen objects each are
 # gone again before there are so many that it looks for circles (700 in Python 3.11, 2,000 in others).
 _BATCH_IN_MEMORY: Final = 32
@@ -31,25 +33,27 @@ class Slots:
         self._start_problems = start_problems
         self.is_durable = is_durable
         """Whether other processes may hold slots of those that all processes share."""
-        self._batch = _BATCH if is_durable else _BATCH_IN_MEMORY
+        self._batch, self._most = (_BATCH, _MOST) if is_durable else (_BATCH_IN_MEMORY, _BATCH_IN_MEMORY)
 
     def clear(self) -> None:
         """In a forked child, the attempts are the parent's."""
         self.taken.update(dict.fromkeys(RunnerKind, 0))
 
-    def find_room(self, running: int) -> tuple[int, tuple[RunnerKind, ...]]:
-        """How many jobs may be claimed beside those that run, and the kinds of runner that take none of them.
+    def find_room(self, running: int) -> tuple[int, int, tuple[RunnerKind, ...]]:
+        """How many jobs may be claimed beside those that run, how many if they are all coroutines, and the kinds of
+        runner that take none of them.
 
         Threads and processes have limits of their own only where slots have none: a service that asks for a thousand
         threads gets them.
         """
         limit, taken = self._limit, self.taken
-        free = self._batch if limit is None else min(limit - running, self._batch)
+        most = self._most if limit is None else min(limit - running, self._most)
+        free = min(most, self._batch)
         threads = (limit or self._max_threads) - taken[RunnerKind.THREAD]
         outside = (limit or self._max_processes) - taken[RunnerKind.PROCESS] - taken[RunnerKind.COMMAND]
         least = min(free, threads, outside)
         if least > 0 and self._start_problems.is_empty:  # nearly always
-            return least, ()
+            return least, most, ()
         full: tuple[RunnerKind, ...] = ()
         hindered = (((kind,), most - taken[kind]) for kind, most in self._start_problems.list_most())
         for kinds, room in ((_IN_THREADS, threads), (OUTSIDE, outside), *hindered):
@@ -57,7 +61,7 @@ class Slots:
                 free = min(free, room)
             else:
                 full += tuple(kind for kind in kinds if kind not in full)
-        return free, full
+        return free, free, full
 
     @property
     def _limit(self) -> int | None:

@@ -148,11 +148,11 @@ class Worker:
     async def _fill_slots(self) -> bool:
         """Claim as many jobs as there are free slots, up to a batch, and start them; say whether there may be more."""
         slots = self._slots
-        limit, full = slots.find_room(len(self._by_job))
+        limit, most, full = slots.find_room(len(self._by_job))
         self._is_waiting_for_slots = True
         if limit <= 0 or self._is_paused:
             return False
-        claims = await self._store.claim(limit, full, slots.max_concurrency, slots.queues)
+        claims = await self._store.claim(limit, full, slots.max_concurrency, slots.queues, most)
         loop, is_told = asyncio.get_running_loop(), self._lines.tells_all
         for claim in claims:
             self._start(claim, loop, is_told=is_told)
@@ -161,8 +161,8 @@ class Worker:
         # If fewer jobs came than there are free slots here, other processes may hold the rest of a shared limit. Then
         # every end is a reason to look again.
         is_limited = bool(slots.queues) or (slots.max_concurrency is not None and slots.is_durable)
-        self._is_waiting_for_slots = is_limited or bool(full) or len(claims) == limit
-        return len(claims) == limit
+        self._is_waiting_for_slots = is_limited or bool(full) or len(claims) >= limit
+        return len(claims) >= limit
 
     def _start(self, claim: Claim, loop: asyncio.AbstractEventLoop, *, is_told: bool) -> None:
         runner = claim.submission.runner

@@ -40,8 +40,11 @@ class AttemptStore(Protocol):
         excluding: Collection[RunnerKind],
         max_running: int | None = None,
         queue_limits: Mapping[str, int] | None = None,
+        most: int = 0,
     ) -> list[Claim]:
         """Set ready jobs running, at most `limit`, and return the right to run each.
+
+        If nothing but coroutines is ready, a store for which that is cheaper may claim up to `most`.
 
         - **Which.** Never a job for a runner in `excluding`, or of a paused queue. A job that only one process can run
           is claimed by that process alone. Never so many that more than `max_running` jobs run in all processes

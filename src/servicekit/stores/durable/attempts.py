@@ -58,12 +58,13 @@ class DurableAttempts:
         excluding: Collection[RunnerKind],
         max_running: int | None = None,
         queue_limits: Mapping[str, int] | None = None,
+        most: int = 0,
     ) -> list[Claim]:
         registration = self._session.database.registration
         request = ClaimRequest(
             registration.number, limit, excluding, max_running, queue_limits or {}, self._session.now_text(),
             name_of_process(),
-            is_first=not registration.runs_jobs,
+            is_first=not registration.runs_jobs, most=most,
         )  # fmt: skip
         try:
             async with self._session.claiming:
@@ -72,7 +73,7 @@ class DurableAttempts:
                 return [self._claim(job) for job in jobs]
         except ProcessForgotten:
             await self._join_again(request.process)
-            return await self.claim(limit, excluding, max_running, queue_limits)
+            return await self.claim(limit, excluding, max_running, queue_limits, most)
 
     async def _ask_for_jobs(self, request: ClaimRequest) -> list[ClaimedJob]:
         self._check_lease()

@@ -59,6 +59,8 @@ class ClaimRequest(NamedTuple):
     process_name: str
     is_first: bool = False
     """Whether other processes may leave jobs to this one from now on."""
+    most: int = 0
+    """How many may be claimed instead of `limit` if nothing but coroutines is ready, where it is more than that."""
 
 
 class AttemptEnd(NamedTuple):

@@ -43,6 +43,7 @@ class MemoryAttempts:
         excluding: Collection[RunnerKind],
         max_running: int | None = None,  # noqa: ARG002 (no other process runs any, so `limit` says it already)
         queue_limits: Mapping[str, int] | None = None,
+        most: int = 0,  # noqa: ARG002 (a claim costs nothing by itself)
     ) -> list[Claim]:
         now, process = self._now(), name_of_process()
         return [

@@ -29,16 +29,17 @@ _NEXT: Final = _IN_LINE.format(">= line.first")
 _PLACES: Final = f"""
     process AS MATERIALIZED (
         SELECT number FROM servicekit.processes WHERE number = %(number)s::bigint AND NOT is_dead FOR SHARE
-    ), most AS MATERIALIZED (
-        SELECT CASE WHEN %(max_running)s::bigint IS NULL THEN %(limit)s::bigint ELSE greatest(0, least(
-            %(limit)s::bigint, %(max_running)s::bigint - ({_BUSY})
-        )) END AS jobs
     ), lines AS MATERIALIZED (
         SELECT line.*, first, served
         FROM process CROSS JOIN servicekit.lines AS line JOIN servicekit.queues ON name = line.queue
         CROSS JOIN LATERAL (SELECT turn AS first FROM {_FIRST} LIMIT 1) AS head
         WHERE NOT is_paused AND owner IN (0, number)
         AND runner IN (SELECT jsonb_array_elements_text(%(runners)s::jsonb))
+    ), most AS MATERIALIZED (
+        SELECT CASE WHEN %(max_running)s::bigint IS NULL THEN wanted
+                    ELSE greatest(0, least(wanted, %(max_running)s::bigint - ({_BUSY}))) END AS jobs
+        FROM (SELECT CASE WHEN EXISTS (SELECT 1 FROM lines WHERE runner <> '{RunnerKind.COROUTINE}')
+                          THEN %(limit)s::bigint ELSE %(most)s::bigint END AS wanted) AS each
     ), rivals AS MATERIALIZED (
         SELECT count(DISTINCT queue) > 1 AS are_there FROM lines
     ), open AS MATERIALIZED (
@@ -123,12 +124,16 @@ def _claim(session: Session, request: ClaimRequest) -> list[ClaimedJob] | Except
     bound = find_bound(session)
     jobs = _take(session, request, bound)
     if jobs is not None and bound >= 0 and len(jobs) < request.limit:
-        jobs += _take(session, request._replace(limit=request.limit - len(jobs)), -1) or []
+        jobs += _take(session, _rest_of(request, jobs), -1) or []
     # Ready jobs that cannot start, say in a paused queue, may hold slots of keys for which jobs elsewhere wait. They
     # are passed on after the claim, to jobs that can start; then there may be more to claim.
     if jobs is not None and keys.pass_on(session, request.queue_limits) and len(jobs) < request.limit:
-        jobs += _take(session, request._replace(limit=request.limit - len(jobs)), -1) or []
+        jobs += _take(session, _rest_of(request, jobs), -1) or []
     return ProcessForgotten() if jobs is None else jobs
+
+
+def _rest_of(request: ClaimRequest, jobs: list[ClaimedJob]) -> ClaimRequest:
+    return request._replace(limit=request.limit - len(jobs), most=request.most - len(jobs))
 
 
 def _take(session: Session, request: ClaimRequest, bound: int) -> list[ClaimedJob] | None:
@@ -136,7 +141,8 @@ def _take(session: Session, request: ClaimRequest, bound: int) -> list[ClaimedJo
     runners = [runner.value for runner in RunnerKind if runner not in request.excluding]
     values = {
         "number": request.process, "shard": session.shard, "process": request.process_name, "now": request.now,
-        "limit": request.limit, "max_running": request.max_running, "limits": rows_of(dict(request.queue_limits)),
+        "limit": request.limit, "most": max(request.most, request.limit),
+        "max_running": request.max_running, "limits": rows_of(dict(request.queue_limits)),
         "runners": json.dumps(runners), "bound": bound,
     }  # fmt: skip
     ((is_alive, text),) = session.run(_CLAIM, values)

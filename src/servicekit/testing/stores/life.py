@@ -86,6 +86,13 @@ class LifeContract(StoreTests):
         job_ids = [(await self.insert(store, 1, runner))[0] for runner in (COROUTINE, THREAD, THREAD, COROUTINE)]
         assert [claim.submission.id for claim in await store.attempts.claim(4, ())] == job_ids
 
+    async def test_more_than_the_limit_are_claimed_only_where_all_are_coroutines(self, store: JobStore) -> None:
+        await self.insert(store, 5)
+        first = await store.attempts.claim(1, (), most=3)
+        assert 1 <= len(first) <= 3
+        await self.insert(store, 1, THREAD)
+        assert len(await store.attempts.claim(1, (), most=3)) == 1
+
     async def test_jobs_of_a_full_runner_are_left_waiting(self, store: JobStore) -> None:
         (threaded,) = await self.insert(store, 1, THREAD)
         (coroutine,) = await self.insert(store)
