@@ -83,7 +83,15 @@ def name_of(extent: Extent) -> str:
 class PostgresServer:
     """A server of the tests. It runs, unless it was stopped."""
 
-    def __init__(self, version: PostgresVersion, folder: Path, settings: Sequence[str], hosts: Sequence[str]) -> None:
+    def __init__(
+        self,
+        version: PostgresVersion,
+        folder: Path,
+        settings: Sequence[str],
+        hosts: Sequence[str],
+        primary: "PostgresServer | None" = None,
+    ) -> None:
+        """With a `primary`, it is a standby of that one, which runs."""
         self.version = version
         self.folder = folder
         self.port = find_free_port()
@@ -91,6 +99,10 @@ class PostgresServer:
         self._programs = _make_usable(version.folder, folder)
         self._numbers = count(1)
         self._service: Service | None = None
+        if primary is not None:
+            source = f"host=127.0.0.1 port={primary.port} user=postgres application_name=standby"
+            self._run("pg_basebackup", "--no-sync", "--checkpoint=fast", "--write-recovery-conf", "-d", source)
+            return
         self._run("initdb", "--no-sync", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C")
         with (folder / "data" / "pg_hba.conf").open("a") as access:
             access.write("host all all all trust\n")
@@ -115,7 +127,7 @@ class PostgresServer:
             start_new_session=True,
         )
         self._service = Service(process)
-        self._service.wait_log("ready to accept connections")
+        self._service.wait_log("ready to accept (read-only )?connections")
 
     @property
     def log(self) -> str:
@@ -148,6 +160,16 @@ class PostgresServer:
 
     def thaw(self) -> None:
         self._signal_all(signal.SIGCONT)
+
+    def vanish(self) -> None:
+        """End all processes of the server at once, with no word to anybody."""
+        self.freeze()  # else some of them go on for a moment when others have ended
+        self._signal_all(signal.SIGKILL)
+        self.stop()
+
+    def promote(self) -> None:
+        """Make this standby a server that can be written, and wait for that."""
+        self.execute("SELECT pg_promote()")
 
     def _signal_all(self, number: signal.Signals) -> None:
         assert self._service is not None
@@ -185,8 +207,12 @@ def run_postgres(
     settings: Sequence[str] = (),
     hosts: Sequence[str] = ("127.0.0.1",),
     is_durable: bool = False,
+    primary: PostgresServer | None = None,
 ) -> Iterator[PostgresServer]:
-    """A server until the end of the block. It trusts everybody; without `is_durable` it does not wait for the disk."""
+    """A server until the end of the block. It trusts everybody; without `is_durable` it does not wait for the disk.
+
+    With a `primary`, it is a standby of that one, which has the setting `max_wal_senders`. It is called `standby`.
+    """
     program("postgresql")  # without it, the test is skipped by name
     folder = Path(mkdtemp(prefix="postgres-"))
     if SERVER_USER is not None:
@@ -194,7 +220,8 @@ def run_postgres(
     guard = subprocess.Popen(["sh", "-c", _GUARD, "sh", folder], stdin=subprocess.PIPE, start_new_session=True)
     try:
         version = list_versions()[0 if extent == OLDEST else -1]
-        server = PostgresServer(version, folder, (*(() if is_durable else _IN_MEMORY), *settings), hosts)
+        settings = (*(() if is_durable else _IN_MEMORY), *settings)
+        server = PostgresServer(version, folder, settings, hosts, primary)
         server.start()
         try:
             yield server

@@ -3,12 +3,15 @@
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import psycopg
+from psycopg import capabilities
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import Diagnostic
 
 from servicekit.errors import StoreUnavailable
 from servicekit.stores.postgres.address import Address
@@ -29,7 +32,10 @@ _DEFAULTS: Final = {
 # Times are read as the server writes them. A claim with a LIMIT of an expression would be compiled each time (JIT).
 _SETTINGS: Final = {"timezone": "UTC", "datestyle": "ISO", "jit": "off"}
 
+_CANCEL_SECONDS: Final = 1.0
+
 _TLS: Final = "TLS"
+_STANDBY: Final = "standby"
 _NO_LIMITS: Final[Mapping[str, str]] = {}
 
 _AWAY: Final = "the server cannot be reached. Look whether it runs, and at the host and port of its address."
@@ -54,6 +60,7 @@ _REASONS: Final = {
     "55P03": "another program holds its lock on the tables. It is tried again.",
     "57014": "the server needed too long, and gave up. Look at its load, and for locks of other programs.",
     "57P": _RESTARTING,
+    _STANDBY: "no standby has what was written, and the server must wait for one. Look at its standbys.",
     "58": "the server reports an error of its disk.",
     "XX": "the server reports that its data is damaged. Look at its log.",
 }
@@ -74,7 +81,7 @@ _MANY: Final = "Multiple connection attempts"  # a name with several addresses: 
 _STALE: Final = "0A000"
 """A table was altered under a prepared statement. It fails until it is prepared anew, which another connection does."""
 # What says that the connection, or its server, has gone.
-_LOST: Final = ("08", "57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04")
+_LOST: Final = ("08", "57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04", _STANDBY)
 _RETRYABLE: Final = ("40", "55P03")
 # No other call would fare better.
 _GENERAL: Final = (*_LOST, "28", "3D", "3F", "42P01", "42501", "25006", "53", "58", "57014", _TLS)
@@ -86,9 +93,17 @@ class NoAnswer(psycopg.OperationalError):
     """The server has not answered in time. What becomes of the statement is not known."""
 
 
+class NoStandby(psycopg.OperationalError):
+    """What was committed is at this server alone, though it was to wait for a standby."""
+
+    sqlstate = _STANDBY
+
+
 class _BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
     answer_seconds: float | None = None
     """How long to wait for the answer to one statement."""
+    has_standby = True
+    """Whether each commit has waited for the standbys that it was to wait for."""
 
     def wait(self, gen: PQGen[R], *args: Any, **options: Any) -> R:
         if self.answer_seconds is not None:
@@ -111,6 +126,19 @@ def _bounded(steps: PQGen[R], seconds: float) -> PQGen[R]:
         return answer
 
 
+def _heed(connection: _BoundedConnection, said: Diagnostic) -> None:
+    """A commit whose wait for a standby is canceled has succeeded all the same, with no more than a warning."""
+    if said.source_function == "SyncRepWaitForLSN":
+        connection.has_standby = False
+
+
+def commit(connection: Connection) -> None:
+    """Commit. `NoStandby` if what was written may be lost with this server, though others shall have it as well."""
+    connection.execute("COMMIT")
+    if isinstance(connection, _BoundedConnection) and not connection.has_standby:
+        raise NoStandby("the commit has waited for a standby in vain")
+
+
 def connect(
     address: Address, *, purpose: str, limits: Mapping[str, str] = _NO_LIMITS, answer_seconds: float | None = None
 ) -> Connection:
@@ -127,6 +155,7 @@ def connect(
         )
         try:
             connection.answer_seconds = answer_seconds
+            connection.add_notice_handler(partial(_heed, connection))
             _set_up(connection, limits)
         except BaseException:
             connection.close()
@@ -223,6 +252,17 @@ def leads_to_server(connection: Connection) -> bool:
 def is_elsewhere(error: object) -> bool:
     """Whether this server is none that can be written, and another one of the address may be."""
     return code_of(error) == "25006"
+
+
+def end_wait(connection: Connection, error: object) -> None:
+    """Have the server give up a statement that has not been answered in time.
+
+    A commit that waits for a standby would go on with that, and keep its connection and its locks, when we have gone.
+    """
+    is_late = isinstance(error, StoreUnavailable) and isinstance(error.__cause__, NoAnswer)
+    if is_late and capabilities.has_cancel_safe():  # without that, it could take as long as the network likes
+        with suppress(psycopg.Error):
+            connection.cancel_safe(timeout=_CANCEL_SECONDS)
 
 
 def is_retryable(error: object) -> bool:

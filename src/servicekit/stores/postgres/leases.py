@@ -99,12 +99,14 @@ _LOOK: Final = f"""
         WHERE number <> %(number)s AND (is_dead OR age > %(age)s)
     )
 """
+# A renewal waits neither for the disk nor for a standby: a crash makes leases older by less than a second, and what
+# runs shall go on while a standby is away.
 _RENEW: Final = f"""
     WITH renewed AS (
         UPDATE servicekit.processes SET renewed_at = clock_timestamp() WHERE number = %(number)s AND NOT is_dead
         RETURNING number
     )
-    {_LOOK}, EXISTS (SELECT FROM renewed)
+    {_LOOK}, EXISTS (SELECT FROM renewed), set_config('synchronous_commit', 'off', true)
 """
 
 
@@ -158,7 +160,7 @@ class Lease:
         number = self.number
         if number == 0 or self.is_lost:
             return number == 0
-        (is_renewed,), look = self._ask(session, _RENEW)
+        (is_renewed, _), look = self._ask(session, _RENEW)
         with self._lock:
             if number == self.number:
                 self._look = look

@@ -17,6 +17,8 @@ from servicekit.stores.durable.transactions import perform
 from servicekit.stores.postgres import keys
 from servicekit.stores.postgres.address import Address
 from servicekit.stores.postgres.connections import (
+    commit,
+    end_wait,
     is_elsewhere,
     is_general,
     is_lasting,
@@ -65,6 +67,8 @@ _BEGIN: Final = """
     BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {settings}SELECT pg_advisory_xact_lock_shared({lock});
     SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM servicekit.positions
 """
+# A transaction that finds its calls written, and writes nothing, would not wait for the standbys that must have them.
+_WAIT: Final = "SELECT pg_logical_emit_message(true, 'servicekit', '')"
 
 
 class Commit(NamedTuple):
@@ -105,6 +109,8 @@ class Writer(ServerThread):
         """Where events begin that may be committed, and have not been told: an answer was lost."""
         self._is_unsure = False
         """Whether the answer to a commit was lost, so that the calls may have been written already."""
+        self._is_known = True
+        """Whether all that this process has committed is where the server was told to have it, as at a standby."""
         super().__init__(address, "writer", prepare)
 
     def ask(self, operation: Operation[A, R], argument: A) -> "asyncio.Future[R]":
@@ -176,6 +182,8 @@ class Writer(ServerThread):
     def _abandon(self, error: StoreUnavailable) -> None:
         session = self._session
         if session is None or is_lost(error) or is_elsewhere(error):
+            if session is not None:
+                end_wait(session.connection, error)
             self._disconnect()
             return
         try:
@@ -191,10 +199,12 @@ class Writer(ServerThread):
             answers = refused + perform(session, rest)
             if session.keys:
                 keys.settle(session)
+            if not self._is_known:
+                session.run(_WAIT)
             ours, others = self._read_early(session, before)
-            self._is_unsure, self._untold = True, before
-            session.connection.execute("COMMIT")
-            self._is_unsure = False
+            self._is_unsure, self._is_known, self._untold = True, False, before
+            commit(session.connection)
+            self._is_unsure, self._is_known = False, True
         except (psycopg.Error, StoreUnavailable):
             raise
         except Exception as error:  # a bug must not leave callers waiting, nor a transaction open
