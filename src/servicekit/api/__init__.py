@@ -4,6 +4,10 @@ from servicekit.api.collector import paused
 
 # These imports make objects that live as long as the process. The garbage collector would look at them again and again.
 with paused():
+    from servicekit.api.access import Access
+    from servicekit.api.admission import AccessDependency, find_access
+    from servicekit.api.api_keys import ApiKey, Role
+    from servicekit.api.auth import Auth
     from servicekit.api.builder import ServiceBuilder
     from servicekit.api.checks import HealthCheck
     from servicekit.api.cors import Cors
@@ -22,6 +26,10 @@ with paused():
     from servicekit.ports import Notice
 
 __all__ = [
+    "Access",
+    "AccessDependency",
+    "ApiKey",
+    "Auth",
     "Cors",
     "Feature",
     "Health",
@@ -35,6 +43,7 @@ __all__ = [
     "Monitoring",
     "Notice",
     "Recurring",
+    "Role",
     "SchedulerDependency",
     "Service",
     "ServiceBuilder",
@@ -42,6 +51,7 @@ __all__ = [
     "ServiceInfo",
     "SubmitJob",
     "SubmitJobSync",
+    "find_access",
     "get_scheduler",
     "get_service",
     "install",

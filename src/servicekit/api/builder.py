@@ -1,6 +1,7 @@
 """The builder: it makes a service in one expression."""
 
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from inspect import isawaitable
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, Unpack
 
 from fastapi import APIRouter, FastAPI
 
+from servicekit.api.api_keys import ApiKey
+from servicekit.api.auth import Auth
 from servicekit.api.cors import Cors
 from servicekit.api.features import Feature, install
 from servicekit.api.health import Health
@@ -101,6 +104,17 @@ class ServiceBuilder:
         for model in models:
             self.with_feature(model)
         return self
+
+    def with_auth(
+        self,
+        api_keys: Sequence[ApiKey] | None = None,
+        *,
+        key_file: str | os.PathLike[str] | None = None,
+        open_paths: Sequence[str] = ("/health",),
+        open_docs: bool = False,
+    ) -> Self:
+        """Demand an API key for every path of the service: see `Auth`."""
+        return self.with_feature(Auth(api_keys, key_file=key_file, open_paths=open_paths, open_docs=open_docs))
 
     def with_health(self, *, path: str = "/health", checks: Mapping[str, HealthCheck] | None = None) -> Self:
         """Add `/health`: see `Health`."""

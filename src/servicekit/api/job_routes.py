@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from servicekit.api.admission import asking_again
 from servicekit.api.dependencies import SchedulerDependency
 from servicekit.api.encoding import list_json, record_json, result_json
 from servicekit.api.job_parameters import JobId, JobIds, LastEventId, LastJobEventId, Wanted, parse_cursor
@@ -150,7 +151,7 @@ async def stream_jobs(
     """
     state = service_state(request.app)
     feed = scheduler.follow(wanted, last_event_id, poll_interval, job_ids=job_ids)
-    return EventStream(feed, state.streams, expose_tracebacks=state.expose_tracebacks)
+    return EventStream(feed, state.streams, expose_tracebacks=state.expose_tracebacks, ask_again=asking_again(request))
 
 
 async def get_job(
@@ -242,7 +243,9 @@ async def stream_job(
         )
     else:
         reader = scheduler.watch(job_id, version, poll_interval)
-    return EventStream(reader, state.streams, expose_tracebacks=state.expose_tracebacks)
+    return EventStream(
+        reader, state.streams, expose_tracebacks=state.expose_tracebacks, ask_again=asking_again(request)
+    )
 
 
 async def delete_job(scheduler: SchedulerDependency, job_id: JobId) -> None:

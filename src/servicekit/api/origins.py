@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 from servicekit.api.state import find_service
 from servicekit.errors import ConfigurationError
 
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 SITE_HEADERS: Final = (b"sec-fetch-site", b"origin")
 """A request without these is not from a page."""
 _OWN_SITES: Final = (b"same-origin", b"none")
@@ -43,7 +43,7 @@ async def refuse_other_sites(request: Request) -> None:
 
 def check_site(scope: Scope) -> None:
     """Answer 403 if the request can change something, and comes from a page of another site."""
-    if scope["method"] in _SAFE_METHODS:
+    if scope["method"] in SAFE_METHODS:
         return
     headers = dict(scope["headers"])
     site, origin = map(headers.get, SITE_HEADERS)

@@ -1,13 +1,14 @@
 """The classes of servicekit's own routes."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from fastapi import FastAPI, HTTPException
 from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
+from servicekit.api.admission import admit, check_everything, is_guarded
 from servicekit.api.origins import check_site
 from servicekit.api.sse import STREAM_IN_SCOPE, EventStream
 
@@ -33,12 +34,21 @@ _DONE_WITH: Final = ("fastapi_inner_astack", "fastapi_function_astack")
 
 
 class EventStreamRoute(CheapRoute):
-    """Refuses requests of other sites' pages, and runs an `EventStream` after FastAPI has finished the request."""
+    """Refuses requests of other sites' pages and of callers whose access does not suffice, and runs an `EventStream`
+    after FastAPI has finished the request.
+    """
+
+    needs_everything: ClassVar[bool] = True
+    """Whether only those who see everything may come in. A route that is added is closed unless it says otherwise."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in (self.methods or ()):
             raise HTTPException(405, headers={"Allow": ", ".join(sorted(self._list_methods(scope["app"])))})
         check_site(scope)
+        if is_guarded(scope):
+            access = await admit(scope)
+            if self.needs_everything:
+                check_everything(access, scope["method"])
         await super().handle(scope, receive, send)
         stream = scope.pop(STREAM_IN_SCOPE, None)
         if isinstance(stream, EventStream):

@@ -3,7 +3,7 @@
 A stream has two tasks: that of the request, which waits for the next event and sends it, and one that waits for the
 disconnect. A single ticker does everything periodic for all streams. It sends a comment on streams that have been idle
 for half a minute (three seconds for readers that use httpx). It ends streams whose reader has taken nothing for half a
-minute. And it looks whether the server ends without a signal.
+minute. It has readers asked again whether they may go on. And it looks whether the server ends without a signal.
 
     job changes ──▶ hub ──▶ mailbox ──▶ reader.next_event() ─▶ send
     ticker ────────────────────────────▶ wake ───────────────▶ send a comment
@@ -23,7 +23,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from itertools import chain, takewhile
 from typing import Final, Protocol
@@ -31,6 +31,7 @@ from typing import Final, Protocol
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from servicekit.api.access_watch import AccessWatch
 from servicekit.api.collector import freeze_again
 from servicekit.api.encoding import encode_event
 from servicekit.api.stop import StopListener
@@ -72,8 +73,9 @@ class OpenStreams:
 
     A stream that has been idle for `keep_alive_seconds` gets a comment, since proxies close connections that are silent
     for a minute. For readers that use httpx, which gives up after five seconds, it is `httpx_keep_alive_seconds`. A
-    comment can be `tick_seconds` late. A stream whose reader has taken nothing for `stall_seconds` is ended. When there
-    are `freeze_count` streams, and whenever their number has doubled, they are frozen: see `servicekit.api.collector`.
+    comment can be `tick_seconds` late. A stream whose reader has taken nothing for `stall_seconds` is ended. Whether a
+    reader may still see its stream is asked every `access_seconds`, where not everybody may. When there are
+    `freeze_count` streams, and whenever their number has doubled, they are frozen: see `servicekit.api.collector`.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class OpenStreams:
         stall_seconds: float = 30.0,
         tick_seconds: float = 1.0,
         freeze_count: int = 2_000,
+        access_seconds: float = 30.0,
     ) -> None:
         self.keep_alive_seconds = keep_alive_seconds
         self.httpx_keep_alive_seconds = httpx_keep_alive_seconds
@@ -92,6 +95,7 @@ class OpenStreams:
         self._freeze_count = self._next_freeze_count = freeze_count
         # One queue for each interval between comments. In each, the stream that has been idle for longest comes first.
         self._queues: dict[float, OrderedDict[EventStream, None]] = {}
+        self._access = AccessWatch(access_seconds)
         self._ticker: asyncio.Task[None] | None = None
         self._listener: StopListener | None = None
         self._on_stop: Callable[[], None] | None = None
@@ -108,6 +112,7 @@ class OpenStreams:
         if self._listener is None:  # a mounted application has no lifespan, so nothing has called `start`
             self._listener = StopListener(self.stop)
         self._queues.setdefault(stream.keep_alive_seconds, OrderedDict())[stream] = None
+        self._access.add(stream)
         if self._is_stopping:
             stream.close()
         if len(self) >= self._next_freeze_count:
@@ -118,7 +123,9 @@ class OpenStreams:
 
     def remove(self, stream: "EventStream") -> None:
         del self._queues[stream.keep_alive_seconds][stream]
+        self._access.remove(stream)
         if not len(self):
+            self._access.end()
             self._next_freeze_count = self._freeze_count
             if self._ticker is not None:
                 self._ticker.cancel()
@@ -171,6 +178,7 @@ class OpenStreams:
             await asyncio.sleep(self.tick_seconds)
             if self._listener is not None and not self._is_stopping:
                 self._listener.look()
+            self._access.look()
             for number, stream in enumerate(self._list_due(), 1):
                 stream.tend()
                 if number % _WOKEN_AT_ONCE == 0:
@@ -187,12 +195,20 @@ class EventStream(Response):
 
     When FastAPI calls it, it only asks its route to run it later, after the request's dependencies have ended. A stream
     can be open for hours, and a database session would be held as long.
+
+    `ask_again` tells whether the reader may still see it: see `AccessWatch`.
     """
 
     def __init__(
-        self, reader: AbstractAsyncContextManager[Reader], streams: OpenStreams, *, expose_tracebacks: bool
+        self,
+        reader: AbstractAsyncContextManager[Reader],
+        streams: OpenStreams,
+        *,
+        expose_tracebacks: bool,
+        ask_again: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         super().__init__()
+        self.ask_again = ask_again
         self.keep_alive_seconds = streams.keep_alive_seconds
         self._opening = reader
         self._streams = streams
@@ -203,6 +219,7 @@ class EventStream(Response):
         self._sending_since: float | None = None
         self._is_comment_due = False
         self._is_reader_gone = False
+        self._is_revoked = False
         self._has_stalled = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
@@ -233,6 +250,12 @@ class EventStream(Response):
         """End the stream after the events that are still to be sent."""
         if self._reader is not None:
             self._reader.close()
+
+    def revoke(self) -> None:
+        """End the stream at once, without the events that are still to be sent: its reader may not see them."""
+        self._is_revoked = True
+        self.close()
+        self.drop()
 
     def is_due(self) -> bool:
         """Whether the stream has been idle for so long that `tend` must be called."""
@@ -270,7 +293,7 @@ class EventStream(Response):
             # As few calls within calls as possible: each is a coroutine object in each of thousands of idle streams.
             while True:
                 event = await reader.next_event()
-                if self._is_reader_gone or (event is None and reader.is_closed):
+                if self._is_reader_gone or self._is_revoked or (event is None and reader.is_closed):
                     break
                 if event is not None:
                     await self._send(send, self._encode(event))

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from servicekit.api.checks import HealthCheck as HealthCheck
+from servicekit.api.guard import Guard
 from servicekit.api.sse import OpenStreams
 from servicekit.engine.options import SchedulerOptionChanges
 from servicekit.engine.result_hooks import ResultHook
@@ -66,6 +67,9 @@ class ServiceState:
     """The middleware of the application. A CORS middleware in it tells which other origins are allowed."""
     expose_tracebacks: bool = True
     expose_logs: bool = True
+    guard: Guard | None = None
+    """What demands API keys for this application, if `Auth` is installed."""
+    is_access_documented: bool = False
 
     def check_schedules(self) -> None:
         """Raise the error of a declared schedule that makes no sense. There must be a scheduler."""

@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from pydantic import BaseModel, Field
 from pydantic_core import from_json
 
+from servicekit.api.admission import admit, check_may_act, is_guarded
 from servicekit.api.dependencies import find_scheduler, solve_scheduler
 from servicekit.api.encoding import result_json
 from servicekit.api.errors import mistake
@@ -224,6 +225,8 @@ async def get_submitter(request: Request, response: Response) -> JobSubmitter:
     headers = [header for header in request.scope["headers"] if header[0] in _HEADERS]
     if headers:  # requests of programs that are no browsers often have none of these
         check_site(request.scope)  # before the user's code is called, which could change something
+    if is_guarded(request.scope):
+        check_may_act(await admit(request.scope))
     scheduler = find_scheduler(request) or await solve_scheduler(request)
     if not headers:
         return JobSubmitter(scheduler, request, response)

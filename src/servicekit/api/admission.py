@@ -1,0 +1,92 @@
+"""What the caller of a request sees and may do: asked once for each request, and again for each open stream.
+
+API keys are checked in front of the application, by `KeyGuard`. Here their holders' access is found out, for the routes
+of servicekit, for `SubmitJob`, and for endpoints that ask for it. Without guards nothing is asked, and every caller may
+do everything.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Annotated, Final
+
+from fastapi import Depends, HTTPException, Request
+from starlette.types import Scope
+
+from servicekit.api.access import EVERYTHING, Access
+from servicekit.api.guard import CHALLENGE, GUARD_IN_SCOPE, WRONG_KEY, Guard
+from servicekit.api.origins import SAFE_METHODS
+from servicekit.errors import ConfigurationError
+
+_ACCESS: Final = "servicekit.access"
+LOOKS_ONLY: Final = "You may look, and not act: submitting, canceling, repeating and deleting need another access."
+NOT_EVERYTHING: Final = "You see the jobs of one owner. This belongs to all, and needs an access that sees everything."
+
+
+def is_guarded(scope: Scope) -> bool:
+    """Whether the caller's access must be asked for."""
+    return GUARD_IN_SCOPE in scope
+
+
+async def admit(scope: Scope) -> Access:
+    """The access of a request's caller, which is found out once. 401 or 403 if there is none."""
+    access = scope.get(_ACCESS)
+    if access is None:
+        access = scope[_ACCESS] = await _ask(scope) if is_guarded(scope) else EVERYTHING
+    return access
+
+
+async def get_access(request: Request) -> Access:
+    """The access of the request's caller, for endpoints of your own: `AccessDependency` for short."""
+    return await admit(request.scope)
+
+
+AccessDependency = Annotated[Access, Depends(get_access)]
+
+
+def find_access(request: Request) -> Access:
+    """The access of a request that has been asked for it already: by `AccessDependency`, `SubmitJob`, or our routes.
+
+    `ConfigurationError` if it has not, so that nobody gets more by a route that forgot to ask.
+    """
+    access = request.scope.get(_ACCESS)
+    if access is not None:
+        return access  # type: ignore[no-any-return] # a scope has values of any type
+    if is_guarded(request.scope):
+        sentence = "This request was not asked for its access: let the endpoint have an AccessDependency."
+        raise ConfigurationError("access", None, sentence=sentence)
+    return EVERYTHING
+
+
+def check_may_act(access: Access) -> None:
+    """Answer 403 to those who may only look."""
+    if not access.may_act:
+        raise HTTPException(403, LOOKS_ONLY)
+
+
+def check_everything(access: Access, method: str) -> None:
+    """Answer 403 unless everything is seen, and to those who may only look if the method can change something."""
+    if not access.everything:
+        raise HTTPException(403, NOT_EVERYTHING)
+    if method not in SAFE_METHODS:
+        check_may_act(access)
+
+
+def asking_again(request: Request) -> Callable[[], Awaitable[bool]] | None:
+    """A function that tells whether the caller of this request still has the same access; `None` if all have."""
+    scope = request.scope
+    return partial(_has_still, scope, scope[_ACCESS]) if is_guarded(scope) else None
+
+
+async def _has_still(scope: Scope, access: Access) -> bool:
+    try:
+        return await _ask(scope) == access
+    except HTTPException:
+        return False
+
+
+async def _ask(scope: Scope) -> Access:
+    guard: Guard = scope[GUARD_IN_SCOPE]
+    key = guard.find_key(scope)
+    if key is None:  # it was valid when the request came in
+        raise HTTPException(401, WRONG_KEY, headers=CHALLENGE)
+    return key.access
