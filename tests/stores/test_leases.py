@@ -1,13 +1,14 @@
 """Who lives, by the server's clock, and what its time is."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
-from typing import Final
+from typing import Final, cast
 
 import psycopg
 import pytest
@@ -15,8 +16,10 @@ import pytest
 from servicekit.engine.clock import SystemClock
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.retention import Retention
-from servicekit.stores.durable.requests import NextMoment
+from servicekit.ports import ClockSetting
+from servicekit.stores.durable.requests import ClockReading, NextMoment
 from servicekit.stores.durable.times import time_text
+from servicekit.stores.postgres import clock as clocks
 from servicekit.stores.postgres import membership
 from servicekit.stores.postgres.address import read_address
 from servicekit.stores.postgres.connections import is_down
@@ -66,8 +69,15 @@ def lease(session: Session, uptime: Uptime) -> Lease:
     return new_lease(ME, uptime)
 
 
+class TimeOfUptime(ServerTime):
+    """In these tests time passes by the uptime alone: a server's clock that did not would look as if it was set."""
+
+    def take(self, server_now: datetime, sent_at: float, heard_at: float) -> bool:
+        return False
+
+
 def new_lease(number: int, uptime: Uptime) -> Lease:
-    lease = Lease(ServerTime(ManualClock(), uptime), TERMS, read_uptime=uptime)
+    lease = Lease(TimeOfUptime(ManualClock(), uptime), TERMS, read_uptime=uptime)
     lease.begin(number, uptime())
     return lease
 
@@ -434,6 +444,51 @@ def test_somebody_who_sets_the_clock_of_the_server_is_noticed(
     seconds = time.setting().seconds_since(before)
     assert seconds is not None
     assert abs(seconds - hours * 3_600) < 1
+
+
+class ServerWithAnother:
+    """A session with a server that tells of another process, which renews its lease as long as it lives."""
+
+    def __init__(self) -> None:
+        self.seconds = self.renewed = 0.0
+
+    def run(self, _: str, values: Mapping[str, object]) -> list[tuple[object, ...]]:
+        now = datetime(2026, 1, 1, 12, tzinfo=UTC) + timedelta(seconds=self.seconds)
+        other = [OTHER, False, False, 1, 1, self.seconds - self.renewed]
+        return [(now.isoformat(), None, 2, json.dumps([other]), True)]
+
+
+def test_nobody_is_dead_because_the_clock_of_the_server_was_set(uptime: Uptime) -> None:
+    lease = Lease(ServerTime(ManualClock(), uptime), TERMS, read_uptime=uptime)
+    server = ServerWithAnother()
+    lease.begin(ME, uptime())
+
+    def renew(*, is_alive: bool) -> list[tuple[int, bool]]:
+        uptime.seconds += TERMS.renewal
+        server.seconds += TERMS.renewal
+        server.renewed = server.seconds if is_alive else server.renewed
+        assert lease.renew(cast("Session", server))
+        return lease.list_suspects()
+
+    assert [renew(is_alive=True) for _ in range(5)] == [[]] * 5
+    server.seconds += 60
+    assert renew(is_alive=False) == []
+    assert renew(is_alive=True) == []
+    dying = [renew(is_alive=False) for _ in range(5)]
+    assert dying == [[]] * 4 + [[(OTHER, False)]]
+
+
+def test_a_process_that_died_before_the_clock_was_set_back_is_found(
+    session: Session, lease: Lease, uptime: Uptime
+) -> None:
+    register(session, OTHER, 1, "another machine")
+    let_pass(session, -3_600)
+    clocks.heed.write(session, [ClockReading(ClockSetting(None, seconds), datetime.now(UTC)) for seconds in (7200, 0)])
+    age = "SELECT extract(epoch FROM clock_timestamp() - renewed_at) FROM servicekit.processes WHERE number = %s"
+    assert 0 <= session.run(age, [OTHER])[0][0] < 60
+    let_pass(session, -3_600)
+    register(session, OTHER + 1)  # nobody was there who could have noticed
+    assert 0 <= session.run(age, [OTHER])[0][0] < 60
 
 
 def test_leases_leave_time_between_the_end_of_attempts_and_their_next_start() -> None:

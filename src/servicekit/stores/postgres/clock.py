@@ -15,6 +15,7 @@ from servicekit.stores.durable.nonsense import lenient
 from servicekit.stores.durable.operations import Rank, for_each
 from servicekit.stores.durable.requests import ClockReading
 from servicekit.stores.durable.times import find_moment
+from servicekit.stores.postgres.leases import NOT_AHEAD
 from servicekit.stores.postgres.session import Session
 
 # How often waits were moved; how often that was, and how the clock was set, when this process last looked.
@@ -52,6 +53,7 @@ def _move(session: Session, seconds: float) -> None:
     dated = [job_id for job_id, at, text in found if find_moment(_find_start(text)) == find_moment(at)]
     session.run(_MOVE, {"seconds": seconds, "dated": dated})
     session.run("UPDATE servicekit.clock SET moves = moves + 1")
+    session.run(NOT_AHEAD)
 
 
 def _read_start(options: str) -> str | None:

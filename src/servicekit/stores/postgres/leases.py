@@ -13,11 +13,13 @@ process that is marked renews no more: its next renewal finds no row, and it joi
 A process of this machine that the system does not know any more is dead once its last renewal is 3 seconds old: what it
 has left behind ends within that time.
 
-After an outage of the server all leases look old. So a process judges others by the age of their leases only when it
-has renewed its own for as long as they may take. For the same reason a server that is known to be down counts as a
-renewal (`note_down`): nobody renews a lease or loses one meanwhile, so attempts go on until it is back. It is known if
-the server says that it is starting or shutting down, or if nobody listens at its address, and nothing was in between
-when it was reached last. Silence proves nothing, nor does what a proxy says: it may be so for this process alone.
+After an outage of the server all leases look old, and so they do when the server's clock was set forward, which each
+process notices with its next renewal. So a process judges others by the age of their leases only when it has renewed
+its own for as long as they may take, and the clock was not set meanwhile. For the same reason a server that is known to
+be down counts as a renewal (`note_down`): nobody renews a lease or loses one meanwhile, so attempts go on until it is
+back. It is known if the server says that it is starting or shutting down, or if nobody listens at its address, and
+nothing was in between when it was reached last. Silence proves nothing, nor does what a proxy says: it may be so for
+this process alone.
 """
 
 import json
@@ -109,6 +111,11 @@ _RENEW: Final = f"""
     {_LOOK}, EXISTS (SELECT FROM renewed), set_config('synchronous_commit', 'off', true)
 """
 
+NOT_AHEAD: Final = """
+    UPDATE servicekit.processes SET renewed_at = clock_timestamp() WHERE renewed_at > clock_timestamp()
+"""
+"""For a server's clock that was set back: a process that has died would look alive until it shows that time again."""
+
 
 class Lease:
     """The lease of this process, and what it has heard of others. It may be asked and renewed in any thread."""
@@ -186,7 +193,8 @@ class Lease:
         values = {"number": self.number, "machine": find_machine(), "age": self.terms.gone - self.terms.renewal}
         sent_at = self._read_uptime()
         ((now, next_moment, living, others, *more),) = session.run(statement, values)
-        self.time.take(datetime.fromisoformat(now), sent_at, self._read_uptime())
+        if self.time.take(datetime.fromisoformat(now), sent_at, self._read_uptime()):
+            self._since = None  # by a clock that was set forward, all leases look old until they are renewed
         return more, Look(sent_at, next_moment, living, [Suspect(*other) for other in json.loads(others)])
 
     def note_commit(self) -> None:

@@ -12,7 +12,7 @@ from servicekit.jobs.endings import end_abandoned, end_process
 from servicekit.jobs.status import JobStatus, Transition
 from servicekit.stores.durable.operations import Rank, for_each
 from servicekit.stores.durable.requests import Departure, Member, OwnedJob, Step
-from servicekit.stores.postgres.leases import Terms
+from servicekit.stores.postgres.leases import NOT_AHEAD, Terms
 from servicekit.stores.postgres.session import Session
 from servicekit.stores.postgres.writes import end_jobs, give_up
 
@@ -56,6 +56,7 @@ def register(session: Session, request: RegistrationRequest) -> int | None:
     for (origin,) in session.run("SELECT location FROM servicekit.unfinished_move"):
         reason = f"the move of {origin} into it is not finished. Run `servicekit move` again: it goes on."
         raise StoreUnavailable("in PostgreSQL", reason)
+    session.run(NOT_AHEAD)
     rows = session.run(_REGISTER, request._asdict())
     if not rows:
         return None

@@ -49,11 +49,17 @@ class ServerTime:
         """How the server's clock is set, as a `Clock` tells it; other processes' settings are not comparable."""
         return ClockSetting(None, self._offset)
 
-    def take(self, server_now: datetime, sent_at: float, heard_at: float) -> None:
-        """The server has told its time in answer to what was sent at this uptime, and heard at this one."""
+    def take(self, server_now: datetime, sent_at: float, heard_at: float) -> bool:
+        """The server has told its time in answer to what was sent at this uptime, and heard at this one.
+
+        Return whether somebody has set the server's clock.
+        """
         trip = _RoundTrip(heard_at - sent_at, server_now.timestamp() - (sent_at + heard_at) / 2)
-        if any(abs(trip.offset - old.offset) > (trip.seconds + old.seconds) / 2 + SET_SECONDS for old in self._trips):
-            self._trips.clear()  # somebody has set the server's clock
+        is_set = any(
+            abs(trip.offset - old.offset) > (trip.seconds + old.seconds) / 2 + SET_SECONDS for old in self._trips
+        )
+        if is_set:
+            self._trips.clear()
         is_first = not self._trips
         self._trips.append(trip)
         best = min(self._trips)
@@ -61,6 +67,7 @@ class ServerTime:
             self._shown = 0.0
         if is_first or abs(best.offset - self._offset) > best.seconds / 2:
             self._offset = best.offset
+        return is_set
 
 
 class ClockTime(ServerTime):
