@@ -5,17 +5,20 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
 import pytest
 
 from servicekit.engine.clock import SystemClock
-from servicekit.errors import StoreUnavailable
+from servicekit.errors import JobNotFound, QueueFull, StoreUnavailable
 from servicekit.jobs.ids import JobIds
+from servicekit.jobs.log_lines import NewLine
 from servicekit.jobs.outcome import completion
 from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.retention import Retention
+from servicekit.jobs.schedules import FiredSchedule
 from servicekit.jobs.status import JobStatus, Transition
 from servicekit.stores.durable import session
 from servicekit.stores.durable.operations import Operation, Rank, for_each
@@ -28,6 +31,7 @@ from servicekit.stores.postgres.notices import Notice
 from servicekit.stores.postgres.session import Connection, Session
 from servicekit.stores.postgres.store import PostgresStore
 from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals, submission, wait_healthy
+from servicekit.testing.stores.schedules import schedule
 from tests.needs import needs
 from tests.postgres import PostgresServer, find_free_port, run_postgres
 
@@ -68,8 +72,11 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
     return faults
 
 
-def make_store(url: str, publisher: RecordingPublisher | None = None) -> PostgresStore:
-    return PostgresStore(read_address("url", url), publisher or RecordingPublisher(), SystemClock(), Retention())
+def make_store(
+    url: str, publisher: RecordingPublisher | None = None, *, max_pending: int | None = None
+) -> PostgresStore:
+    publisher = publisher or RecordingPublisher()
+    return PostgresStore(read_address("url", url), publisher, SystemClock(), Retention(), max_pending=max_pending)
 
 
 @pytest.fixture
@@ -183,6 +190,104 @@ async def test_jobs_of_a_claim_are_given_back_however_long_the_server_is_away(
     faults.before = None
     await store.liveness.rescue()
     assert await list_statuses(store) == [JobStatus.PENDING]
+
+
+def line(text: str) -> NewLine:
+    return NewLine(datetime.now(UTC), "info", "log", text)
+
+
+async def read_log(store: PostgresStore, job_id: str) -> list[str]:
+    return [line.text for line in (await store.reads.list_log(job_id, 0, 100)).lines]
+
+
+async def test_lines_whose_commit_was_not_answered_are_kept_once(store: PostgresStore, faults: Faults) -> None:
+    job_id = await insert(store)
+    (claim,) = await store.attempts.claim(1, ())
+    await store.attempts.append_log(claim, [line("a"), line("b")])
+    faults.after = once(lose, "COMMIT")
+    await store.attempts.append_log(claim, [line("c"), line("d")])
+    await store.attempts.append_log(claim, [line("e")])
+    assert await read_log(store, job_id) == list("abcde")
+
+
+async def test_lines_are_kept_once_if_their_writer_was_told_that_the_server_is_away(
+    store: PostgresStore, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose_and_stay_away(connection: Connection, statement: str) -> None:
+        faults.before = refuse
+        lose(connection, statement)
+
+    def refuse(connection: Connection, _: str) -> None:
+        raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    job_id = await insert(store)
+    (claim,) = await store.attempts.claim(1, ())
+    lines = [line(text) for text in "ab"]
+    faults.after = once(lose_and_stay_away, "COMMIT")
+    store.database.hurry()
+    with pytest.raises(StoreUnavailable):
+        await store.attempts.append_log(claim, lines)
+    faults.before = None
+    await store.attempts.append_log(claim, [*lines, line("c")])
+    assert await read_log(store, job_id) == list("abc")
+
+
+async def test_a_deletion_whose_commit_was_not_answered_is_done(store: PostgresStore, faults: Faults) -> None:
+    job_id = await insert(store)
+    position = await store.changes.get_position()
+    faults.after = once(lose, "COMMIT")
+    await store.submissions.delete(job_id)
+    assert await store.changes.get_position() == position + 1  # it is told once
+    faults.after = once(lose, "COMMIT")
+    with pytest.raises(JobNotFound):
+        await store.submissions.delete(ids.next_id())
+
+
+async def test_what_is_done_to_schedules_is_done_though_its_commit_was_not_answered(
+    store: PostgresStore, faults: Faults
+) -> None:
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    await store.schedules.put_schedule(schedule("tick"), noon)
+    faults.after = once(lose, "COMMIT")
+    tick_id = ids.next_id()
+    fired = await store.schedules.fire_schedule("tick", noon, noon + timedelta(hours=1), tick_id)
+    assert (fired, await list_statuses(store)) == (FiredSchedule.SUBMITTED, [JobStatus.PENDING])
+    faults.after = once(lose, "COMMIT")
+    await store.schedules.remove_schedule("tick")
+    assert await store.schedules.list_schedules() == []
+
+
+async def test_a_queue_is_not_full_for_a_job_that_is_kept(postgres_url: str, faults: Faults) -> None:
+    store = make_store(postgres_url, max_pending=1)
+    await store.liveness.open(RecordingSignals())
+    try:
+        faults.after = once(lose, "COMMIT")
+        job_id = await insert(store)
+        assert (await store.reads.get_record(job_id)).status is JobStatus.PENDING
+        with pytest.raises(QueueFull):
+            await insert(store)
+        (claim,) = await store.attempts.claim(1, ())
+        await store.attempts.end_attempt(claim, completion(1))
+        faults.after = once(lose, "COMMIT")
+        again = await store.submissions.resubmit(job_id, ids.next_id())
+        assert (await store.reads.get_record(again)).retry_of == job_id
+    finally:
+        faults.after = None
+        await store.liveness.close()
+
+
+async def test_a_job_that_others_have_deleted_is_not_written_again(
+    store: PostgresStore, faults: Faults, postgres_url: str
+) -> None:
+    def lose_and_let_others_delete(connection: Connection, statement: str) -> None:
+        with psycopg.connect(postgres_url, autocommit=True) as program:
+            program.execute("UPDATE servicekit.events SET version = NULL")
+            program.execute("DELETE FROM servicekit.jobs")
+        lose(connection, statement)
+
+    faults.after = once(lose_and_let_others_delete, "COMMIT")
+    await insert(store)
+    assert await list_statuses(store) == []
 
 
 async def test_what_was_not_committed_when_the_backend_was_killed_is_written_again(
@@ -493,3 +598,34 @@ async def test_a_writer_that_stands_still_in_a_transaction_delays_others_for_a_w
     finally:
         may_go_on.set()
         await slow.liveness.close()
+
+
+async def test_a_queue_has_no_more_jobs_than_it_may_though_several_processes_add_some_at_once(
+    faults: Faults, postgres: PostgresServer, postgres_url: str
+) -> None:
+    one, other = (make_store(postgres_url, max_pending=2) for _ in range(2))
+    is_begun, may_go_on = threading.Event(), threading.Event()
+
+    def stand_still(connection: Connection, _: str) -> None:
+        is_begun.set()
+        may_go_on.wait()
+
+    for store in (one, other):
+        await store.liveness.open(RecordingSignals())
+    try:
+        await insert(one)
+        faults.before = once(stand_still, "COMMIT")
+        first = asyncio.create_task(insert(one))
+        await asyncio.to_thread(is_begun.wait)
+        second = asyncio.create_task(insert(other))
+        waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while not (second.done() or postgres.execute(waiting)):
+            await asyncio.sleep(0.01)
+        may_go_on.set()
+        await first
+        with pytest.raises(QueueFull):
+            await second
+    finally:
+        may_go_on.set()
+        for store in (one, other):
+            await store.liveness.close()

@@ -50,8 +50,17 @@ _WORDS: Final = f"""
 @for_all(Rank.SUBMIT)
 def insert(session: Session, jobs: list[NewJob]) -> list[str | Exception]:
     """Keep new jobs. Return their ids, or those of the first jobs with their idempotency keys."""
+    kept = find_kept(session, [job.id for job in jobs])
+    answers = iter(_insert(session, [job for job in jobs if job.id not in kept]))
+    return [job.id if job.id in kept else next(answers) for job in jobs]
+
+
+def _insert(session: Session, jobs: list[NewJob]) -> list[str | Exception]:
+    bounded = {job.queue for job in jobs if job.max_pending is not None}
+    if bounded:
+        lock_pending(session)
     first_uses = _find_first_uses(session, [job.idempotency_key for job in jobs if job.idempotency_key is not None])
-    pending = _count_pending(session, {job.queue for job in jobs if job.max_pending is not None})
+    pending = _count_pending(session, bounded)
     accepted, answers = accept(jobs, first_uses, pending)
     written = _write(session, accepted)
     # Another process has used these first, and that was not yet to be seen.
@@ -60,6 +69,20 @@ def insert(session: Session, jobs: list[NewJob]) -> list[str | Exception]:
         if job.idempotency_key in late:
             (answers[place],) = insert.write(session, [job])
     return answers
+
+
+_KEPT: Final = f"""
+    SELECT id FROM (SELECT value #>> '{{}}' AS id FROM {ROWS}) AS asked
+    WHERE EXISTS (SELECT 1 FROM servicekit.jobs WHERE jobs.id = asked.id)
+    OR EXISTS (SELECT 1 FROM servicekit.events WHERE job_id = asked.id AND version IS NULL)
+"""
+
+
+def find_kept(session: Session, job_ids: list[str]) -> set[str]:
+    """Those new jobs that were written by a transaction of whose commit nothing was heard; others may have changed them
+    since, or deleted them."""
+    found = session.run(_KEPT, {"rows": rows_of(job_ids)}) if session.is_unsure else []
+    return {job_id for (job_id,) in found}
 
 
 def _write(session: Session, jobs: list[NewJob]) -> set[str]:
@@ -91,8 +114,17 @@ def _find_first_uses(session: Session, keys: list[str]) -> dict[str, FirstUse]:
     return {key: FirstUse(job_id, fingerprint) for key, job_id, fingerprint in found}
 
 
+def lock_pending(session: Session) -> None:
+    """Let no other process add jobs to a queue that is bounded until this transaction ends.
+
+    One lock for all queues, so that there is no order in which to take several. It is a statement of its own: the next
+    one sees what was committed until it has the lock.
+    """
+    session.run("SELECT pg_advisory_xact_lock(%s)", [session.lock_number("pending")])
+
+
 def _count_pending(session: Session, queues: set[str]) -> dict[str, int]:
-    """How many jobs wait. What other processes are just adding or taking is not yet counted."""
+    """How many jobs wait. What other processes are just taking still counts."""
     if not queues:
         return {}
     query = (
@@ -105,6 +137,8 @@ def _count_pending(session: Session, queues: set[str]) -> dict[str, int]:
 @for_each(Rank.SUBMIT)
 def resubmit(session: Session, request: Resubmission) -> str:
     """Keep a repetition of an ended job. Return its id."""
+    if find_kept(session, [request.new_id]):
+        return request.new_id
     query = (
         "SELECT name, runner, target, arguments, options, parent, status, restart_problem FROM servicekit.jobs "
         "WHERE id = %s AND NOT is_deleted"

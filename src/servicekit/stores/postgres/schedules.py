@@ -10,7 +10,7 @@ from servicekit.stores.durable.operations import Rank, for_each
 from servicekit.stores.durable.requests import SchedulePause, Tick
 from servicekit.stores.durable.schedule_rows import FoundSchedule, ScheduleRow, read_state
 from servicekit.stores.durable.times import time_text
-from servicekit.stores.postgres.inserts import insert_one
+from servicekit.stores.postgres.inserts import find_kept, insert_one, lock_pending
 from servicekit.stores.postgres.session import Session
 
 _PUT: Final = """
@@ -56,22 +56,29 @@ def get_schedule(session: Session, name: str) -> FoundSchedule:
 @for_each(Rank.SETTING)
 def set_paused(session: Session, pause: SchedulePause) -> FoundSchedule:
     """Pause or resume a schedule."""
+    # If that may have been written already, its next tick may have come since: it must not come again.
     session.run(
-        "UPDATE servicekit.schedules SET is_paused = %s, next_at = %s::timestamptz WHERE name = %s",
-        [pause.is_paused, pause.next_at, pause.name],
+        "UPDATE servicekit.schedules SET is_paused = %(is_paused)s, next_at = %(next_at)s::timestamptz "
+        "WHERE name = %(name)s AND NOT (%(is_unsure)s AND is_paused = %(is_paused)s)",
+        {**pause._asdict(), "is_unsure": session.is_unsure},
     )
     return get_schedule(session, pause.name)
 
 
 @for_each(Rank.SETTING)
 def remove(session: Session, name: str) -> None:
-    if not session.run("DELETE FROM servicekit.schedules WHERE name = %s RETURNING name", [name]):
+    found = session.run("DELETE FROM servicekit.schedules WHERE name = %s RETURNING name", [name])
+    if not (found or session.is_unsure):  # else it may have been removed, and that was not answered
         raise ScheduleNotFound(name)
 
 
 @for_each(Rank.SUBMIT)
 def fire(session: Session, tick: Tick) -> FiredSchedule:
     """Move a schedule past a tick, and keep the tick's job, unless another process has done so."""
+    if tick.job_id is not None and find_kept(session, [tick.job_id]):
+        return FiredSchedule.SUBMITTED
+    if tick.max_pending is not None:
+        lock_pending(session)  # before the schedule: other transactions take both in that order
     rows = session.run(_TICK, [tick.name])
     if not rows:
         raise ScheduleNotFound(tick.name)

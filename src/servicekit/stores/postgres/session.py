@@ -48,6 +48,8 @@ class Session:
         """Whether this transaction has made waiting jobs ready."""
         self.is_unsure = False
         """Whether the calls of this transaction may have been written already: the answer to a commit was lost."""
+        self.has_lost_answers = False
+        """Whether the answer to any commit of this process was lost, so that a caller may ask for the same again."""
         self.next_look_at = 0.0
         """When a claim shall look through all ready jobs, by the monotonic clock; 0: at once. See `lines.py`."""
         self.bounds = (-1, -1)

@@ -111,6 +111,8 @@ class Writer(ServerThread):
         """Whether the answer to a commit was lost, so that the calls may have been written already."""
         self._is_known = True
         """Whether all that this process has committed is where the server was told to have it, as at a standby."""
+        self._has_lost_answers = False
+        """Whether that has ever happened: those who were told of it may ask again."""
         super().__init__(address, "writer", prepare)
 
     def ask(self, operation: Operation[A, R], argument: A) -> "asyncio.Future[R]":
@@ -159,6 +161,7 @@ class Writer(ServerThread):
                     return self._write(calls)
             except StoreUnavailable as error:
                 self._abandon(error)
+                self._has_lost_answers |= self._is_unsure
                 tries += 1
                 pause = pauses.next_seconds()
                 # At least one try on another connection: to find out that one is dead can take all of the time.
@@ -233,7 +236,7 @@ class Writer(ServerThread):
     def _begin(self, session: Session) -> int:
         """Begin a transaction. Return the position after which its events come."""
         session.begin(self._registration.number, self._registration.shard)
-        session.is_unsure = self._is_unsure
+        session.is_unsure, session.has_lost_answers = self._is_unsure, self._has_lost_answers
         session.is_changed = session.is_ready = self._untold is not None
         settings = set_locally(session.connection, self.limits)
         statement = _BEGIN.format(settings=settings, lock=session.lock_number(PURPOSE))

@@ -399,9 +399,14 @@ def _cancel(session: Session, request: JobRequest, status: JobStatus) -> bool:
     return bool(change(session, _MARK, request._asdict()) or session.run(_IS_ASKED, [request.id]))
 
 
+_DELETED: Final = "SELECT 1 FROM servicekit.events WHERE job_id = %s AND version IS NULL AND writer = %s"
+
+
 @for_each(Rank.DELETE)
 def delete(session: Session, request: JobRequest) -> None:
     """Delete a job, readable or not. A running one is hidden until its attempt has ended."""
+    if session.is_unsure and session.run(_DELETED, [request.id, session.number]):
+        return
     is_done = False
     while not is_done:  # others start and end it meanwhile, but not for long
         if not session.run("SELECT 1 FROM servicekit.jobs WHERE id = %s AND NOT is_deleted", [request.id]):
