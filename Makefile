@@ -13,7 +13,7 @@ ROOMS ?= api artifacts engine jobs ml runners stores tasks testing
 VENV := .venv$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON))))
 OLDEST := $(VENV)-oldest
 RUN := $(VENV)/bin/python -m
-PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -81,11 +81,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         soaks = [item for item in items if item.get_closest_marker("soak")]
         config.hook.pytest_deselected(items=soaks)
         items[:] = [item for item in items if item not in soaks]
+    by_file = [list(group) for _, group in groupby(items, lambda item: item.path)]
     seed = config.getoption("--shuffle")
-    if seed is not None:
+    if seed is None:
+        by_file.sort(key=_size_of, reverse=True)
+    else:
         chance = random.Random(seed)
-        by_file = [list(group) for _, group in groupby(items, lambda item: item.path)]
         chance.shuffle(by_file)
         for group in by_file:
             chance.shuffle(group)
-        items[:] = [item for group in by_file for item in group]
+    items[:] = [item for group in by_file for item in group]
+
+
+def _size_of(file: list[pytest.Item]) -> tuple[float, int]:
+    """Files that may take long begin first, and then those of many tests: no worker waits for another at the end."""
+    timeouts = [mark.args[0] for item in file if (mark := item.get_closest_marker("timeout")) is not None]
+    return max(timeouts, default=0), len(file)
