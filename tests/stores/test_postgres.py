@@ -1,7 +1,8 @@
 """Jobs in PostgreSQL: the contract of every store, at the newest version and at the oldest that are here."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from functools import cached_property
+from typing import ClassVar, LiteralString
 
 import psycopg
 import pytest
@@ -19,24 +20,42 @@ from tests.stores.durable_contract import DurableStoreContract
 pytestmark = needs("postgresql")
 
 
+class Tables:
+    """The tables of a database. They are made once, and emptied after each test: both take longer than most tests."""
+
+    def __init__(self, address: Address, connection: psycopg.Connection) -> None:
+        self.address = address
+        self._connection = connection
+
+    def empty(self) -> None:
+        """Make the tables as new."""
+        self._connection.execute(self._emptying)
+
+    @cached_property
+    def _emptying(self) -> sql.Composed:
+        """A transaction of statements in one text: most of their time would be the way there and back."""
+        tables = "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename <> 'migrations'"
+        sequences = "SELECT sequencename FROM pg_sequences WHERE schemaname = %s"
+        statements = [
+            *self._compose("DELETE FROM {}", tables),
+            *self._compose("ALTER SEQUENCE {} RESTART", sequences),
+            # These have one row from the beginning.
+            *[sql.SQL("INSERT INTO {} VALUES (0)").format(self._name(name)) for name in ("clock", "forgotten")],
+        ]
+        return sql.SQL("; ").join(statements)
+
+    def _compose(self, statement: LiteralString, query: LiteralString) -> list[sql.Composed]:
+        rows = self._connection.execute(query, [self.address.schema]).fetchall()
+        return [sql.SQL(statement).format(self._name(name)) for (name,) in rows]
+
+    def _name(self, name: str) -> sql.Identifier:
+        return sql.Identifier(self.address.schema, name)
+
+
 @pytest.fixture(scope="class")
-def database_of_class(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Its tables are made once, which takes longer than most tests."""
-    with shared_server(request.cls.extent).new_database() as url:
-        yield url + request.cls.parameters
-
-
-def empty_tables(address: Address) -> None:
-    """Make the tables as new."""
-    tables = "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename <> 'migrations'"
-    sequences = "SELECT sequencename FROM pg_sequences WHERE schemaname = %s"
-    with psycopg.connect(address.conninfo) as connection:
-        for (name,) in connection.execute(tables, [address.schema]).fetchall():
-            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(address.schema, name)))
-        for (name,) in connection.execute(sequences, [address.schema]).fetchall():
-            connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(sql.Identifier(address.schema, name)))
-        for name in ("clock", "forgotten"):  # these have one row from the beginning
-            connection.execute(sql.SQL("INSERT INTO {} VALUES (0)").format(sql.Identifier(address.schema, name)))
+def tables_of_class(request: pytest.FixtureRequest) -> Iterator[Tables]:
+    with shared_server(request.cls.extent).new_database() as url, psycopg.connect(url, autocommit=True) as connection:
+        yield Tables(read_address("url", url + request.cls.parameters), connection)
 
 
 class InPostgres:
@@ -46,10 +65,10 @@ class InPostgres:
     parameters: ClassVar[str] = ""
 
     @pytest.fixture(autouse=True)
-    def _place(self, database_of_class: str) -> Iterator[None]:
-        self.address = read_address("url", database_of_class)
+    def _place(self, tables_of_class: Tables) -> Iterator[None]:
+        self.address = tables_of_class.address
         yield
-        empty_tables(self.address)
+        tables_of_class.empty()
 
     def create_store(self, setting: StoreSetting) -> JobStore:
         return PostgresStore(
