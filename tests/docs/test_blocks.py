@@ -1,5 +1,6 @@
-"""Every code block of README and docs/ does what its page says."""
+"""Every code block of README and docs/ does what its page says: with jobs in a file, or with all jobs on a server."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,7 +15,7 @@ from tests.docs.databases import DatabaseServers
 from tests.docs.executors import Scene, execute
 from tests.docs.pages import PAGES, ROOT, Block, Section, read_sections
 from tests.needs import FRONTEND, needs
-from tests.service import Service, run_service
+from tests.service import STORE_VARIABLE, Service, run_service
 
 SECTIONS = {page: read_sections(page) for page in PAGES}
 _NEEDS = {
@@ -49,6 +50,21 @@ def database_servers() -> Iterator[DatabaseServers]:
         yield DatabaseServers(started)
 
 
+@pytest.fixture
+def _places(request: pytest.FixtureRequest, section: Section) -> None:
+    """What says no other place has its jobs on the server, if that is where tests are to run."""
+    if _is_on_server(section):
+        monkeypatch = request.getfixturevalue("monkeypatch")
+        monkeypatch.setenv("SERVICEKIT_JOBS_URL", request.getfixturevalue("postgres_url"))
+
+
+def _is_on_server(section: Section) -> bool:
+    """Not those that look into a file themselves."""
+    is_of_file = any("sqlite3" in block.text for block in section.blocks)
+    return os.environ.get(STORE_VARIABLE) == "postgresql" and section.postgres is None and not is_of_file
+
+
+@pytest.mark.usefixtures("_places")
 @pytest.mark.parametrize("section", [_parameter(section) for page in PAGES for section in SECTIONS[page]])
 def test_the_blocks_do_what_the_page_says(
     section: Section, browser: Browser, database_servers: DatabaseServers, tmp_path: Path
@@ -61,7 +77,9 @@ def test_the_blocks_do_what_the_page_says(
         @cache
         def serve(name: str) -> Service:
             environment = {"SERVICEKIT_JOBS_URL": server.url} if server else _jobs_beside(folder / name)
-            return started.enter_context(run_service(folder / name, environment=environment, cwd=folder))
+            # On the server, each service has a database of its own.
+            chosen = None if _is_on_server(section) else environment
+            return started.enter_context(run_service(folder / name, environment=chosen, cwd=folder))
 
         scene = Scene(folder, tmp_path / "scratch", serve, browser, server)
         for block, following in zip_longest(section.blocks, section.blocks[1:]):
