@@ -18,7 +18,7 @@ from servicekit.artifacts import Artifacts
 from servicekit.artifacts.responses import ArtifactRecord
 from servicekit.engine.options import SchedulerOptions
 from servicekit.jobs.current import CurrentJob
-from servicekit.jobs.options import JobOptions
+from servicekit.jobs.options import OptionChanges
 from servicekit.jobs.status import TRANSITIONS
 from tests.docs.pages import PAGES, ROOT, list_headings
 
@@ -125,7 +125,7 @@ def test_the_guide_has_the_retention_that_is_the_default() -> None:
 
 def test_the_python_page_has_every_option_of_a_job() -> None:
     section = (DOCS / "python.md").read_text().partition("## Options of a job")[2].partition("\n## ")[0]
-    for name in inspect.signature(JobOptions).parameters:
+    for name in OptionChanges.__annotations__:
         assert re.search(rf"^\| .*`{name}`.* \| ", section, re.MULTILINE), name
 
 

@@ -15,7 +15,7 @@ from servicekit.stores.durable.new_jobs import NewJob, new_job
 from servicekit.stores.durable.operations import Operation
 from servicekit.stores.durable.requests import AttemptEnd, ClaimedJob, ClaimRequest
 from servicekit.stores.durable.times import time_text
-from servicekit.stores.postgres import claims, inserts, keys, writes
+from servicekit.stores.postgres import claims, inserts, keys, owners, writes
 from servicekit.stores.postgres.address import Address
 from servicekit.stores.postgres.connections import connect
 from servicekit.stores.postgres.session import Session
@@ -56,6 +56,7 @@ class Process:
 
     def commit(self) -> None:
         keys.settle(self.session)
+        owners.settle(self.session)
         self.session.run("COMMIT")
 
     def commit_keys(self) -> None:

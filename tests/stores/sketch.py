@@ -25,7 +25,7 @@ from servicekit.errors import (
 )
 from servicekit.jobs.endings import NOT_BEGUN, AttemptFacts, check_return, decide_end, end_abandoned, end_expired
 from servicekit.jobs.events import JobEvent
-from servicekit.jobs.idempotency import FirstUse
+from servicekit.jobs.idempotency import FirstUse, key_of_owner
 from servicekit.jobs.log_lines import LogLine, LogPage, NewLine
 from servicekit.jobs.options import RunnerKind, options_of_repetition, seconds_of
 from servicekit.jobs.outcome import CANCELED, Outcome
@@ -151,6 +151,8 @@ class SketchStore:
         self._setting = clock.setting()
         self._first_position = time_ns() // 1_000  # above those of all earlier stores
         self._changed: list[str] = []
+        self._owners: dict[str, str | None] = {}
+        """Those of jobs that were deleted."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signals: JobSignals | None = None
 
@@ -167,7 +169,7 @@ class SketchStore:
         return job_id
 
     def _keep(self, submission: Submission) -> str:
-        key, used = submission.options.idempotency_key, None
+        key, used = submission.options.kept_idempotency_key, None
         if key is not None:
             used = fingerprint(submission)
             first = self._find_first_use(key)
@@ -189,7 +191,7 @@ class SketchStore:
 
     def _find_first_use(self, key: str) -> FirstUse | None:
         for job in self._kept():
-            if job.submission.options.idempotency_key == key:
+            if job.submission.options.kept_idempotency_key == key:
                 return FirstUse(job.record.id, job.fingerprint)
         return None
 
@@ -216,6 +218,7 @@ class SketchStore:
             retry_of=submission.retry_of,
             schedule=submission.schedule,
             parent=submission.parent,
+            owner=options.owner,
             metadata=dict(options.metadata),
             process=None,
             elapsed_seconds=None,
@@ -238,8 +241,8 @@ class SketchStore:
         self._wake()
         return new_id
 
-    async def find_by_key(self, idempotency_key: str) -> str | None:
-        first = self._find_first_use(idempotency_key)
+    async def find_by_key(self, idempotency_key: str, owner: str | None = None) -> str | None:
+        first = self._find_first_use(key_of_owner(owner, idempotency_key))
         return None if first is None else first.job_id
 
     async def request_cancel(self, job_id: str) -> JobRecord | None:
@@ -253,6 +256,7 @@ class SketchStore:
     async def delete(self, job_id: str) -> None:
         job = self._get(job_id)
         job.is_deleted = True
+        self._owners[job_id] = job.record.owner
         if not job.is_running:
             self._forget(job)
         self._tell(job_id, None, is_transition=True)
@@ -299,14 +303,14 @@ class SketchStore:
 
     def _pass_places_on(self, limits: Mapping[str, int]) -> None:
         for job in self._ready():
-            key = job.submission.options.concurrency_key
+            key = job.submission.options.kept_concurrency_key
             if key is None or self._is_open(job.record.queue, limits):
                 continue
             job.has_place = False
             heirs = [
                 heir
                 for heir in self._waiting_for_keys()
-                if heir.submission.options.concurrency_key == key
+                if heir.submission.options.kept_concurrency_key == key
                 and heir.record.queue != job.record.queue
                 and self._is_open(heir.record.queue, limits)
                 and self._is_place_for(heir)
@@ -434,6 +438,7 @@ class SketchStore:
     def _candidates(self, wanted: JobFilter, before: str | None = None) -> list[JobRecord]:
         """The newest first, by what an index would lead to."""
         asked = JobFilter(
+            owner=wanted.owner,
             statuses=wanted.statuses,
             submitted_after=wanted.submitted_after,
             submitted_before=wanted.submitted_before,
@@ -465,7 +470,7 @@ class SketchStore:
         seen = self._changed[start : start + limit]
         newest_of = {job_id: after + number for number, job_id in enumerate(seen, 1)}
         changes = [
-            JobChange(position, job_id, self._record_of(job_id))
+            JobChange(position, job_id, self._record_of(job_id), self._owners.get(job_id))
             for job_id, position in sorted(newest_of.items(), key=lambda each: each[1])
         ]
         return ChangePage(changes, after + len(seen), after + len(seen) == newest)
@@ -697,8 +702,8 @@ class SketchStore:
         job.has_place, job.turn = True, next(self._turns)
 
     def _is_place_for(self, job: _Job) -> bool:
-        key, limit = job.submission.options.concurrency_key, job.submission.options.concurrency_limit
-        with_key = [each for each in self._jobs.values() if each.submission.options.concurrency_key == key]
+        key, limit = job.submission.options.kept_concurrency_key, job.submission.options.concurrency_limit
+        with_key = [each for each in self._jobs.values() if each.submission.options.kept_concurrency_key == key]
         return key is None or sum(each.has_place for each in with_key) < limit
 
     def _moment_after(self, job: _Job) -> datetime:

@@ -118,6 +118,7 @@ async def _parse_filter(
             json_schema_extra=_ULID,
         ),
     ] = None,
+    owner: Annotated[Text | None, Query(description="Only jobs of this owner.", examples=["ana"])] = None,
     metadata: Annotated[
         list[_Entry] | None,
         Query(
@@ -147,6 +148,7 @@ async def _parse_filter(
         name=name,
         tag=tag,
         parent=None if parent is None else parse_job_id(parent),
+        owner=owner,
         metadata=_words_of(metadata or ()),
         search=search,
         submitted_after=submitted_after,

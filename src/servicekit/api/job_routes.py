@@ -108,7 +108,8 @@ async def list_jobs(
 def _query_of(wanted: JobFilter) -> list[tuple[str, str]]:
     """The filter as parameters of a query."""
     statuses = [("status_filter", status.value) for status in JobStatus if status in wanted.statuses]
-    texts = {"name": wanted.name, "tag": wanted.tag, "parent": wanted.parent, "search": wanted.search}
+    texts = {"name": wanted.name, "tag": wanted.tag, "parent": wanted.parent, "owner": wanted.owner,
+             "search": wanted.search}  # fmt: skip
     times = {"submitted_after": wanted.submitted_after, "submitted_before": wanted.submitted_before}
     return [
         *statuses,
@@ -121,7 +122,8 @@ def _query_of(wanted: JobFilter) -> list[tuple[str, str]]:
 async def count_jobs(scheduler: SchedulerDependency, wanted: Wanted) -> JobStats:
     """How many jobs are kept, for each status. It costs the same however many there are.
 
-    With a filter it counts those of the newest 10,000 jobs that the filter may be about.
+    All jobs of an owner are counted as well. Any other filter counts those of the newest 10,000 jobs that it may be
+    about.
     """
     counts = await scheduler.count_by_status(wanted)
     return JobStats(**{status.value: count for status, count in counts.items()}, total=sum(counts.values()))

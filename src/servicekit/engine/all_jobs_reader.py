@@ -111,7 +111,10 @@ class AllJobsReader:
         return [JobChange(_BEFORE_ALL, record.id, record) for record in reversed(records)]
 
     async def _list_asked_for(self) -> list[JobChange]:
-        """The jobs with `job_ids` that match the filter, and those that do not exist, so that nobody waits for them."""
+        """The jobs with `job_ids` that match the filter, and those that do not exist, so that nobody waits for them.
+
+        To those who ask for jobs of an owner, no other jobs exist.
+        """
         changes = []
         for job_id in sorted(self._job_ids):
             with suppress(RecordUnreadable):  # a newer version has written it; it must not hide the other jobs
@@ -120,16 +123,17 @@ class AllJobsReader:
 
     async def _find_record(self, job_id: str) -> JobRecord | None:
         try:
-            return await self._reads.get_record(job_id)
+            record = await self._reads.get_record(job_id)
         except JobNotFound:
             return None
+        return record if self._wanted.owner in (None, record.owner) else None
 
     def _is_wanted(self, change: JobChange) -> bool:
         """Whether the reader gets the change: the job matches the filter, or it matched and has just left it."""
         if self._job_ids and change.job_id not in self._job_ids:
             return False
         if change.record is None:
-            return True
+            return self._wanted.owner in (None, change.owner)
         was_shown = self._shown.pop(change.job_id, False)
         is_shown = self._wanted.matches(change.record)
         if is_shown:
@@ -163,7 +167,8 @@ async def follow_jobs(
     interval_seconds: float,
     job_ids: Collection[str] = (),
 ) -> AsyncIterator[AllJobsReader]:
-    """Follow all jobs that match `wanted`, and the deletion of any job. With `job_ids`, only these jobs.
+    """Follow all jobs that match `wanted`, and the deletion of any job, or of any job of the owner that `wanted` names.
+    With `job_ids`, only these jobs.
 
     Without `after`, the newest hundred jobs come first, the oldest of them first. With `job_ids`, all of these come
     first, and one that does not exist comes as deleted. With `after`, the position of an event, the changes since then

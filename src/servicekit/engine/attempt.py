@@ -25,7 +25,7 @@ from servicekit.errors import (
 from servicekit.jobs.backoff import FailureLog
 from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.endings import choose_ending, heed_limit
-from servicekit.jobs.options import DEFAULT_OPTIONS, OUTSIDE, JobOptions, seconds_of
+from servicekit.jobs.options import DEFAULT_OPTIONS, OUTSIDE, JobOptions, inherited, seconds_of
 from servicekit.jobs.outcome import CUT_OFF, Outcome, failure, not_begun
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.jobs.submission import Claim
@@ -102,7 +102,8 @@ class AttemptHost:
 
     async def _submit_for(self, job: RunningJob, call: JobCall) -> str:
         try:
-            return await self.on_submit(call, job.id)
+            options = inherited(call.options, job.submission.options.owner)
+            return await self.on_submit(call._replace(options=options), job.id)
         except SchedulerClosed:
             if (attempt := self._find(job)) is not None:
                 attempt.is_refused = True

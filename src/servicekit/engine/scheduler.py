@@ -147,9 +147,9 @@ class Scheduler:
             await asyncio.sleep(0)
         return job_id
 
-    async def find_by_key(self, idempotency_key: str) -> str | None:
-        """The id of the job that was submitted with this key, if it is kept."""
-        return await (await self._engine.open()).submissions.find_by_key(idempotency_key)
+    async def find_by_key(self, idempotency_key: str, owner: str | None = None) -> str | None:
+        """The id of the job that was submitted with this key, if it is kept. A key belongs to the owner of its job."""
+        return await (await self._engine.open()).submissions.find_by_key(idempotency_key, owner)
 
     async def get_record(self, job_id: str | ULID) -> JobRecord:
         """The job's present record. `JobNotFound` if there is no job with this id."""
@@ -174,6 +174,7 @@ class Scheduler:
         name: str | None = None,
         tag: str | None = None,
         parent: str | ULID | None = None,
+        owner: str | None = None,
         metadata: Mapping[str, str] | None = None,
         search: str | None = None,
         submitted_after: datetime | None = None,
@@ -192,6 +193,7 @@ class Scheduler:
             name=name,
             tag=tag,
             parent=None if parent is None else str(parent),
+            owner=owner,
             metadata=metadata or {},
             search=search,
             submitted_after=submitted_after,
@@ -236,7 +238,11 @@ class Scheduler:
         return records
 
     async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:
-        """How many jobs are kept, for each status. A filter counts the newest 10,000 jobs to which an index leads."""
+        """How many jobs are kept, for each status.
+
+        All jobs are counted, and all of an owner. Any other filter counts the newest 10,000 jobs to which an index
+        leads.
+        """
         return await (await self._engine.open()).reads.count_by_status(wanted)
 
     async def cancel(self, job_id: str | ULID) -> bool:

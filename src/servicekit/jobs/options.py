@@ -1,13 +1,14 @@
 """Options of a job, given by a decorator on its target, or with a submission."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import FunctionType, MethodType
 from typing import Any, Final, Literal, TypedDict, TypeVar, Unpack
 
 from servicekit.errors import ConfigurationError, check_count, check_seconds
+from servicekit.jobs.idempotency import key_of_owner
 from servicekit.jobs.metadata import NO_METADATA, Metadata
 from servicekit.jobs.retry import Retry
 from servicekit.jobs.texts import MAX_TEXT_CHARACTERS as MAX_TEXT_CHARACTERS
@@ -49,7 +50,10 @@ class JobOptions:
     - `tags`: words by which the job is found, at most 20.
     - `metadata`: a JSON object of your own, of at most 16 KiB and 50 keys. The record shows it, and jobs are found by
       it. It is copied.
-    - `idempotency_key`: while a job with this key is kept, another submission with the key gives that job.
+    - `owner`: whose job it is. Lists and streams can be those of one owner. A job that a job submits has the same owner
+      unless it is given another.
+    - `idempotency_key`: while a job of the same owner with this key is kept, another submission with the key gives that
+      job.
     - `max_restarts`: how often the job is run again after its process has died. With 0, for a target that must not run
       twice, the job ends `failed` instead.
     - `runner`: `"process"` to run a function in a process of its own. By default, the kind of the target decides.
@@ -63,12 +67,14 @@ class JobOptions:
     - `delay`: how long the job waits at least. `start_at`: until when it waits at least.
     - `priority`: jobs with a higher one are started first within their queue, from -1,000 to 1,000.
     - `queue`: the name of the queue in which the job waits. Queues take turns.
-    - `concurrency_key`, `concurrency_limit`: at most so many jobs with the same key run at once.
+    - `concurrency_key`, `concurrency_limit`: at most so many jobs with the same key run at once. A key of the target's
+      decorator is everybody's. One that is given with the submission of a job with an owner is that owner's.
     """
 
     name: str | None = None
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, object] = NO_METADATA
+    owner: str | None = None
     idempotency_key: str | None = None
     max_restarts: int = 1
     runner: RunnerKind | None = None
@@ -84,6 +90,8 @@ class JobOptions:
     queue: str = DEFAULT_QUEUE
     concurrency_key: str | None = None
     concurrency_limit: int = 1
+    is_key_submitted: bool = field(default=False, repr=False)
+    """Internal: whether the concurrency key was given with the submission, and not by the target's decorator."""
 
     def __post_init__(self) -> None:
         self._check_texts()
@@ -105,7 +113,7 @@ class JobOptions:
     def _check_texts(self) -> None:
         if isinstance(self.tags, str) or not isinstance(self.tags, Sequence) or len(self.tags) > MAX_TAGS:
             raise ConfigurationError("tags", self.tags, f"a list of at most {MAX_TAGS} texts")
-        for option in ("name", "idempotency_key", "concurrency_key"):
+        for option in ("name", "owner", "idempotency_key", "concurrency_key"):
             value = getattr(self, option)
             if value is not None:
                 check_text(option, value)
@@ -134,6 +142,21 @@ class JobOptions:
         """Whether the job must wait until a time, or must not wait longer than to a time."""
         return bool(self.delay) or self.start_at is not None or self.queue_timeout is not None
 
+    @property
+    def kept_idempotency_key(self) -> str | None:
+        """The idempotency key as stores keep it: that of the job's owner."""
+        return None if self.idempotency_key is None else key_of_owner(self.owner, self.idempotency_key)
+
+    @property
+    def kept_concurrency_key(self) -> str | None:
+        """The concurrency key as stores keep it.
+
+        One of the target's decorator protects a resource, from everybody. One that came with the submission can be made
+        of what a user has sent: then it must not be the key of another owner's jobs.
+        """
+        key, owner = self.concurrency_key, self.owner
+        return key if key is None or not self.is_key_submitted else key_of_owner(owner, key)
+
     def scheduled_at(self, now: datetime) -> datetime | None:
         """The earliest start of a job that is submitted now; `None` if it may start at once."""
         moment = now + timedelta(seconds=seconds_of(self.delay)) if self.delay else self.start_at
@@ -146,6 +169,7 @@ class OptionChanges(TypedDict, total=False):
     name: str | None
     tags: Sequence[str]
     metadata: Mapping[str, object]
+    owner: str | None
     idempotency_key: str | None
     max_restarts: int
     runner: RunnerKind | Literal["process", "thread", "coroutine"] | None
@@ -203,7 +227,7 @@ def job_options(**options: Unpack[OptionChanges]) -> Callable[[F], F]:
     for option in ("idempotency_key", "start_at"):
         if option in options:
             raise ConfigurationError(option, options.get(option), "given job by job, with scheduler.with_options()")
-    made = changed(DEFAULT_OPTIONS, options)
+    made = replace(changed(DEFAULT_OPTIONS, options), is_key_submitted=False)
 
     def decorate(target: F) -> F:
         setattr(target, _ATTRIBUTE, made)
@@ -223,7 +247,7 @@ def options_of(target: object) -> JobOptions:
 
 def check_option_names(options: Mapping[str, object], others: Iterable[str] | None = None) -> None:
     """`ConfigurationError` for a name that is no option of jobs. Its sentence also names these `others`."""
-    names = {field.name for field in fields(JobOptions)}
+    names = OptionChanges.__annotations__
     for name in options:
         if name not in names:
             raise unknown_option(name, [*names, *(others or ())])
@@ -247,7 +271,14 @@ def changed(options: JobOptions, changes: OptionChanges) -> JobOptions:
     values: dict[str, Any] = {**changes}
     if not isinstance(values.get("tags", ()), str):
         values = {**values, **({"tags": tuple(values["tags"])} if "tags" in values else {})}
+    if values.get("concurrency_key") is not None:
+        values["is_key_submitted"] = True
     return replace(options, **values)
+
+
+def inherited(options: JobOptions, owner: str | None) -> JobOptions:
+    """The options of a job that a job of this owner submits: it has the same owner unless it is given another."""
+    return options if owner is None or options.owner is not None else replace(options, owner=owner)
 
 
 def options_of_repetition(options: JobOptions) -> JobOptions:

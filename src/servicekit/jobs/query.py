@@ -28,6 +28,8 @@ class JobFilter:
     tag: str | None = None
     parent: str | None = None
     """The id of the job that submitted it."""
+    owner: str | None = None
+    """Whose job it is."""
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The job's metadata has these values at these keys: texts as they are, whole numbers and booleans as in JSON."""
     search: str | None = None
@@ -46,7 +48,7 @@ class JobFilter:
 
     @property
     def is_search(self) -> bool:
-        """Whether there are conditions besides status and time. No order of the jobs leads to what they ask for."""
+        """Whether there are conditions besides owner, status and time: no order of the jobs leads to what they want."""
         texts = (self.name, self.tag, self.parent, self.search)
         return bool(self.metadata) or any(text is not None for text in texts)
 
@@ -60,12 +62,17 @@ class JobFilter:
         """The smallest id that `submitted_before` forbids. `~` is greater than every id."""
         return "~" if self.submitted_before is None else first_id_at(self.submitted_before)
 
+    @property
+    def is_of_owner(self) -> bool:
+        """Whether there are no conditions besides owner and status. Stores count such jobs all the time."""
+        return self.owner is not None and self == JobFilter(owner=self.owner, statuses=self.statuses)
+
     def matches(self, record: JobRecord) -> bool:
         """Whether a record fulfils all conditions."""
         return (
             (not self.statuses or record.status in self.statuses)
             and self.lowest_id <= record.id < self.above_id
-            and self.finds(record.name, record.tags, record.error, record.parent, record.metadata)
+            and self.finds(record.name, record.tags, record.error, record.parent, record.owner, record.metadata)
         )
 
     def finds(
@@ -74,6 +81,7 @@ class JobFilter:
         tags: tuple[str, ...],
         error: str | None,
         parent: str | None,
+        owner: str | None,
         metadata: Mapping[str, object],
     ) -> bool:
         """Whether a job with these values fulfils all conditions besides those of status and time."""
@@ -81,6 +89,7 @@ class JobFilter:
             (self.name is None or name == self.name)
             and (self.tag is None or self.tag in tags)
             and (self.parent is None or parent == self.parent)
+            and (self.owner is None or owner == self.owner)
             and all(word_of(metadata.get(key)) == word for key, word in self.metadata.items())
             and (self.search is None or _contains(name, self.search) or _contains(error, self.search))
         )
@@ -119,6 +128,8 @@ class JobChange(NamedTuple):
     job_id: str
     record: JobRecord | None
     """`None`: the job was deleted."""
+    owner: str | None = None
+    """Whose job it was that was deleted."""
 
     @property
     def is_last(self) -> bool:

@@ -90,6 +90,7 @@ class JobSummary:
     retry_of: Annotated[str | None, Field(description="The job that this one repeats.", examples=[None])]
     schedule: Annotated[str | None, Field(description="The schedule that submitted it.", examples=[None])]
     parent: Annotated[str | None, Field(description="The job that submitted it.", examples=[None])]
+    owner: Annotated[str | None, Field(description="Whose job it is; `null` if it is nobody's.", examples=["ana"])]
     metadata: Annotated[
         dict[str, object],
         Field(description="A JSON object that its submitter keeps with it.", examples=[{"customer": "c-17"}]),

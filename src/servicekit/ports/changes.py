@@ -18,8 +18,9 @@ class JobChanges(Protocol):
         """What jobs have become since the position `after`, each job once, in the order of its newest change.
 
         Looks at the `limit` changes after that position. A change has the record of now, and no record if the job is
-        not kept any more. What retention drops is no change. `None` if the changes that follow `after` are not all kept
-        any more, or `after` has not come yet: the reader begins again with the present.
+        not kept any more. A deletion has the owner of its job. What retention drops is no change. `None` if the changes
+        that follow `after` are not all kept any more, or `after` has not come yet: the reader begins again with the
+        present.
         """
         ...
 

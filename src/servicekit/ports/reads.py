@@ -37,9 +37,9 @@ class JobReads(Protocol):
     async def list_records(self, wanted: JobFilter, limit: int, before: str | None) -> JobPage:
         """The newest records first, by id, of those below the id `before`; at most `limit`.
 
-        `before` need not be a job that is kept. Statuses and times are found by an index. The other conditions of the
-        filter are searched for in at most `SCAN_LIMIT` jobs: a page that is short for that reason says where to go on.
-        The cost of a page does not depend on how many jobs are kept.
+        `before` need not be a job that is kept. Owners, statuses and times are found by an index. The other conditions
+        of the filter are searched for in at most `SCAN_LIMIT` jobs: a page that is short for that reason says where to
+        go on. The cost of a page does not depend on how many jobs are kept.
         """
         ...
 
@@ -62,6 +62,7 @@ class JobReads(Protocol):
     async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:
         """How many jobs are kept, for each status. Its cost does not depend on their number.
 
-        With a filter, of the newest `SCAN_LIMIT` jobs that an index leads to.
+        Those of an owner are counted as well, with all statuses or some. With any other filter: of the newest
+        `SCAN_LIMIT` jobs that an index leads to.
         """
         ...

@@ -12,9 +12,10 @@ class SubmissionStore(Protocol):
     async def insert(self, submission: Submission) -> str:
         """Keep a new job as pending and return its id. Once this returns, the job is not lost.
 
-        - **Repetition.** If a job with the same idempotency key is kept, nothing new is kept, and its id is returned.
-          `IdempotencyConflict` if that job has another target or other arguments. A key is free again when its job is
-          deleted or dropped. Of several calls with one key at the same time, one keeps its job.
+        - **Repetition.** If a job of the same owner with the same idempotency key is kept, nothing new is kept, and its
+          id is returned (`JobOptions.kept_idempotency_key`). `IdempotencyConflict` if that job has another target or
+          other arguments. A key is free again when its job is deleted or dropped. Of several calls with one key at the
+          same time, one keeps its job.
         - **Room.** `QueueFull` if the job's queue has as many pending jobs as the store was made to take. All pending
           jobs count, whatever they wait for. A repetition is answered also then. A retry and a release need no room.
         - **The call** is kept as it is now: later changes of its arguments do not count (`describe_call`, `is_fixed`).
@@ -23,9 +24,10 @@ class SubmissionStore(Protocol):
         A pending job waits for up to two things in turn, and then it is *ready*. Only ready jobs are claimed.
 
         1. Its time, if it has one (`JobOptions.scheduled_at`): until `AttemptStore.make_due`.
-        2. A slot of its concurrency key, if it has one. Each job with the key that is ready or running has a slot. The
-           job gets one if fewer than its own `concurrency_limit` are taken. A slot that is given back goes to the
-           waiting job that has the highest priority, and of these to the one that has waited for the key for longest.
+        2. A slot of its concurrency key (`JobOptions.kept_concurrency_key`), if it has one. Each job with the key that
+           is ready or running has a slot. The job gets one if fewer than its own `concurrency_limit` are taken. A slot
+           that is given back goes to the waiting job that has the highest priority, and of these to the one that has
+           waited for the key for longest.
 
         Ready jobs stand in a line, in the order in which they became ready: a flood with one key delays no other job.
         A ready job whose queue is paused or full gives its slot to a job that waits for the key in another queue and
@@ -38,14 +40,14 @@ class SubmissionStore(Protocol):
     async def resubmit(self, job_id: str, new_id: str) -> str:
         """Keep a new job with the call of a job that has ended, and return `new_id`. The worker is woken.
 
-        It has the same name, runner and parent, and `options_of_repetition`; `retry_of` names the old job.
+        It has the same name, runner, parent and owner, and `options_of_repetition`; `retry_of` names the old job.
         `JobNotFound`. `RetryUnavailable` if the old job has not ended, or if its call is not kept or can be made only
         by the process that had it. `QueueFull` as for `insert`.
         """
         ...
 
-    async def find_by_key(self, idempotency_key: str) -> str | None:
-        """The id of the job that was submitted with this key; `None` if none is kept."""
+    async def find_by_key(self, idempotency_key: str, owner: str | None = None) -> str | None:
+        """The id of the job of this owner that was submitted with this key; `None` if none is kept."""
         ...
 
     async def request_cancel(self, job_id: str) -> JobRecord | None:

@@ -82,7 +82,7 @@ TABLES: Final = (
     Table("jobs", 1, {
         **_all(Kind.TEXT, "id name tags queue waits_for concurrency_key options status attempts runner target"),
         **_all(Kind.TEXT, "arguments process progress error error_traceback ended_by artifact_id retry_of schedule"),
-        **_all(Kind.TEXT, "parent metadata restart_problem idempotency_key fingerprint"),
+        **_all(Kind.TEXT, "parent owned_by metadata restart_problem idempotency_key fingerprint"),
         **_all(Kind.NUMBER, "priority turn concurrency_limit version attempt spared failures max_restarts"),
         **_all(Kind.TIME, "scheduled_at expires_at submitted_at started_at finished_at cancel_requested_at"),
         **_all(Kind.FLAG, "is_deleted"),
@@ -91,7 +91,7 @@ TABLES: Final = (
     Table("events", 1, {
         **_all(Kind.NUMBER, "position version attempt"),
         **_all(Kind.FLAG, "is_transition"),
-        **_all(Kind.TEXT, "job_id status progress error error_traceback"),
+        **_all(Kind.TEXT, "job_id status progress error error_traceback owned_by"),
         **_all(Kind.TIME, "at started_at scheduled_at cancel_requested_at"),
     }),
 )  # fmt: skip

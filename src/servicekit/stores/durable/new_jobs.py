@@ -45,6 +45,7 @@ class NewJob(NamedTuple):
     retry_of: str | None
     schedule: str | None
     parent: str | None
+    owned_by: str | None
     metadata: str | None
     idempotency_key: str | None
     fingerprint: str | None
@@ -80,15 +81,16 @@ def new_job(
 
     A job with a concurrency key starts as waiting; a trigger makes it ready if a slot is free.
     """
-    key = options.concurrency_key
+    key = options.kept_concurrency_key
     scheduled_at, metadata = options.scheduled_at(now), metadata_of(options.metadata)
     return NewJob(
         job_id, name, runner, call and call.reference, call and call.arguments, owner, time_text(now),
         options.max_restarts, json.dumps(options.tags) if options.tags else "[]", options.queue, options.priority,
         _wait_of(key, is_due=scheduled_at is None), write_time(scheduled_at),
         expiry_after(options, scheduled_at or now), key, None if key is None else min(options.concurrency_limit, _MOST),
-        dump_options(options), retry_of, schedule, parent, None if metadata is NO_METADATA else metadata.text,
-        options.idempotency_key, fingerprint, restart_problem, max_pending, metadata.words,
+        dump_options(options), retry_of, schedule, parent, options.owner,
+        None if metadata is NO_METADATA else metadata.text, options.kept_idempotency_key, fingerprint, restart_problem,
+        max_pending, metadata.words,
     )  # fmt: skip
 
 

@@ -48,4 +48,6 @@ class DurableReads:
     async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:
         if wanted == ALL_JOBS:
             return await self._database.read(self._queries.count_by_status, None)
+        if wanted.is_of_owner:
+            return await self._database.read(self._queries.count_of_owner, wanted)
         return await self._database.read(self._queries.count_wanted, CountRequest(wanted, self._scan_limit))

@@ -23,8 +23,8 @@ _TERMINAL: Final = frozenset(status.value for status in JobStatus if status.is_t
 
 RECORD_COLUMNS: Final = (
     "id, status, submitted_at, started_at, finished_at, error, artifact_id, name, attempt, version, progress, tags, "
-    "cancel_requested_at, queue, priority, scheduled_at, ended_by, retry_of, schedule, parent, metadata, "
-    "process, error_traceback, attempts, restart_problem"
+    "cancel_requested_at, queue, priority, scheduled_at, ended_by, retry_of, schedule, parent, owned_by, "
+    "metadata, process, error_traceback, attempts, restart_problem"
 )
 
 _NUMBERS: Final = frozenset({"attempt", "version", "priority"})
@@ -64,6 +64,8 @@ class EventRow(NamedTuple):
     retry_of: str | None
     schedule: str | None
     parent: str | None
+    owned_by: str | None
+    """Of a deletion as well."""
     metadata: str | None
     process: str | None
     """The error of the attempt, if it is the job's last one."""
@@ -103,15 +105,15 @@ def _read_record(row: Row, now: datetime) -> JobRecord:
         raise TypeError(_find_misfit(row))
     (
         id_, status_text, submitted, started, finished, error, artifact, name, attempt, version, progress_text, tags,
-        asked, queue, priority, scheduled, ended_by, retry_of, schedule, parent, metadata, process, trace, attempts,
-        restart_problem,
+        asked, queue, priority, scheduled, ended_by, retry_of, schedule, parent, owner, metadata, process, trace,
+        attempts, restart_problem,
     ) = row  # fmt: skip
     status, progress = read_status(id_, status_text), _progress(progress_text)
     started_at, finished_at = read_time(started), read_time(finished)
     return JobRecord(
         id_, status, datetime.fromisoformat(submitted), started_at, finished_at, error, artifact, name, attempt,
         version, progress, _tags(tags), read_time(asked), queue, priority, read_time(scheduled), _ended_by(ended_by),
-        retry_of, schedule, parent, _metadata(metadata), process, seconds_elapsed(started_at, finished_at, now),
+        retry_of, schedule, parent, owner, _metadata(metadata), process, seconds_elapsed(started_at, finished_at, now),
         seconds_remaining(progress, started_at, now) if status is _RUNNING else None, trace, tuple(_attempts(attempts)),
         restart_problem,
     )  # fmt: skip
@@ -156,7 +158,7 @@ def _read_event_record(
         row.artifact_id if is_terminal else None, name, attempt, version, progress, _tags(row.tags or "[]"),
         read_time(row.cancel_requested_at), row.queue, row.priority, read_time(row.scheduled_at),
         _ended_by(row.ended_by) if is_terminal else None, row.retry_of, row.schedule,
-        row.parent, _metadata(row.metadata), _process_of(row, attempts),
+        row.parent, row.owned_by, _metadata(row.metadata), _process_of(row, attempts),
         seconds_elapsed(started_at, finished_at, now),
         seconds_remaining(progress, started_at, now) if is_running else None, row.error_traceback,
         tuple(past for past in attempts if past.attempt < before), row.restart_problem,
@@ -185,7 +187,9 @@ def read_changes(events: Iterable[EventRow], now: datetime | None) -> list[JobCh
     changes = []
     for event in events:
         with suppress(RecordUnreadable):
-            changes.append(JobChange(event.position, event.job_id, read_event_record(event, now)))
+            record = read_event_record(event, now)
+            owner = event.owned_by if event.is_deletion else None
+            changes.append(JobChange(event.position, event.job_id, record, owner))
     return changes
 
 

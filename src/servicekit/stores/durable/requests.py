@@ -43,6 +43,8 @@ class ClaimedJob(NamedTuple):
     retry_of: str | None
     schedule: str | None
     parent: str | None
+    owned_by: str | None = None
+    """For those who count the jobs of owners when they claim."""
 
 
 class ProcessForgotten(Exception):

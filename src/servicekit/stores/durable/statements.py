@@ -3,7 +3,7 @@
 from typing import NamedTuple, Protocol
 
 from servicekit.jobs.log_lines import LogPage
-from servicekit.jobs.query import ChangePage, JobPage
+from servicekit.jobs.query import ChangePage, JobFilter, JobPage
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.schedules import FiredSchedule
@@ -105,6 +105,8 @@ class QueryStatements(Protocol):
     def count_wanted(self) -> Query[CountRequest, dict[JobStatus, int]]: ...
     @property
     def count_by_status(self) -> Query[None, dict[JobStatus, int]]: ...
+    @property
+    def count_of_owner(self) -> Query[JobFilter, dict[JobStatus, int]]: ...
     @property
     def list_transitions(self) -> Query[TransitionsRequest, list[JobRecord]]: ...
     @property

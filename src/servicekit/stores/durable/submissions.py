@@ -1,6 +1,7 @@
 """Submissions, and the requests of those who made them."""
 
 from servicekit.errors import IdempotencyConflict, StoreUnavailable
+from servicekit.jobs.idempotency import key_of_owner
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.restartable import describe_call, fingerprint, is_same_call
 from servicekit.jobs.submission import CallProblem, Submission
@@ -66,8 +67,9 @@ class DurableSubmissions:
         self._session.wake()
         return new_id
 
-    async def find_by_key(self, idempotency_key: str) -> str | None:
-        return await self._session.database.read(self._statements.queries.find_by_key, idempotency_key)
+    async def find_by_key(self, idempotency_key: str, owner: str | None = None) -> str | None:
+        key = key_of_owner(owner, idempotency_key)
+        return await self._session.database.read(self._statements.queries.find_by_key, key)
 
     async def request_cancel(self, job_id: str) -> JobRecord | None:
         request = JobRequest(job_id, self._session.now_text())

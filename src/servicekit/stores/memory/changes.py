@@ -1,5 +1,7 @@
 """The changes of jobs in memory, in one order."""
 
+from datetime import datetime
+
 from servicekit.jobs.query import ChangePage, JobChange
 from servicekit.stores.memory.kept_jobs import KeptJobs
 
@@ -15,13 +17,16 @@ class MemoryChanges:
         newest = self._kept.changes.list_newest(after, limit)
         if newest is None:
             return None
-        jobs, now = self._kept.by_id, self._now()
-        changes = [
-            JobChange(position, job_id, jobs[job_id].record(now) if job_id in jobs else None)
-            for job_id, position in newest.items()
-        ]
+        now = self._now()
+        changes = [self._change(position, job_id, now) for job_id, position in newest.items()]
         position = min(after + limit, self._kept.changes.position)
         return ChangePage(changes, position, position == self._kept.changes.position)
+
+    def _change(self, position: int, job_id: str, now: datetime) -> JobChange:
+        job = self._kept.by_id.get(job_id)
+        if job is None:
+            return JobChange(position, job_id, None, self._kept.changes.find_owner(job_id))
+        return JobChange(position, job_id, job.record(now))
 
     async def get_position(self) -> int:
         return self._kept.changes.position

@@ -51,6 +51,7 @@ class Job:
         "block",
         "call",
         "cancel_requested_at",
+        "concurrency_key",
         "ended_by",
         "error",
         "error_traceback",
@@ -61,6 +62,7 @@ class Job:
         "log",
         "name",
         "options",
+        "own_block",
         "parent",
         "process",
         "progress",
@@ -86,12 +88,16 @@ class Job:
 
     queue: "Queue[Job]"
     block: "IndexBlock[Job]"
+    own_block: "IndexBlock[Job]"
+    """Its block among the jobs of its owner, if it has one."""
 
     def __init__(self, submission: Submission, submitted_at: datetime) -> None:
         self.id = submission.id
         self.name = submission.name
         self.runner = submission.runner
         self.options = submission.options  # nearly always the same object for all jobs
+        key = submission.options.concurrency_key
+        self.concurrency_key = None if key is None else submission.options.kept_concurrency_key
         self.retry_of = submission.retry_of
         self.schedule = submission.schedule
         self.parent = submission.parent
@@ -137,8 +143,8 @@ class Job:
             self.id, self.status, self.submitted_at, self.started_at, self.finished_at, self.error, self.artifact_id,
             self.name, self.attempt, self.version, self.progress, self.options.tags, self.cancel_requested_at,
             self.options.queue, self.options.priority, self.scheduled_at, self.ended_by, self.retry_of, self.schedule,
-            self.parent, {} if metadata is NO_METADATA else metadata_of(metadata).as_dict(), self.process,
-            seconds_elapsed(self.started_at, self.finished_at, now),
+            self.parent, self.options.owner, {} if metadata is NO_METADATA else metadata_of(metadata).as_dict(),
+            self.process, seconds_elapsed(self.started_at, self.finished_at, now),
             seconds_remaining(self.progress, self.started_at, now) if self.status is _RUNNING else None,
             self.error_traceback, self.attempts, self.find_restart_problem(),
         )  # fmt: skip

@@ -14,7 +14,52 @@ _ALL_STATUSES = frozenset(JobStatus)
 
 
 class JobIndex:
-    """All jobs, in blocks of a few dozen.
+    """All jobs, and those of each owner that has some."""
+
+    def __init__(self) -> None:
+        self._all = _JobBlocks()
+        self._own: dict[str, _JobBlocks] = {}
+
+    def add(self, job: Job) -> None:
+        job.block = self._all.add(job)
+        owner = job.options.owner
+        if owner is not None:
+            if owner not in self._own:
+                self._own[owner] = _JobBlocks()
+            job.own_block = self._own[owner].add(job)
+
+    def move(self, job: Job, status: JobStatus) -> None:
+        """Give the job another status."""
+        before, owner = job.status, job.options.owner
+        self._all.move(job.block, before, status)
+        if owner is not None:
+            self._own[owner].move(job.own_block, before, status)
+        job.status = status
+
+    def remove(self, job: Job) -> None:
+        self._all.remove(job.block, job)
+        owner = job.options.owner
+        if owner is not None:
+            self._own[owner].remove(job.own_block, job)
+            if self._own[owner].is_empty:
+                del self._own[owner]
+
+    def newest(
+        self, wanted: JobFilter, limit: int, before: str | None, scan_limit: int
+    ) -> tuple[list[Job], str | None]:
+        """The newest jobs that `wanted` lets through. The id says where to go on, if there may be more."""
+        return self._find_blocks(wanted).newest(wanted, limit, before, scan_limit)
+
+    def count(self, wanted: JobFilter, scan_limit: int) -> dict[JobStatus, int]:
+        """How many jobs are wanted, by their status. If there are no counts of such jobs, it counts the newest ones."""
+        return self._find_blocks(wanted).count(wanted, scan_limit)
+
+    def _find_blocks(self, wanted: JobFilter) -> "_JobBlocks":
+        return self._all if wanted.owner is None else self._own.get(wanted.owner) or _JobBlocks()
+
+
+class _JobBlocks:
+    """Jobs in blocks of a few dozen.
 
     A list by status looks into the blocks that hold the status, and at nothing else; so its first page costs the same
     with a thousand jobs and with a million, wherever the jobs of that status are.
@@ -24,40 +69,42 @@ class JobIndex:
 
     def __init__(self) -> None:
         self._blocks: list[IndexBlock[Job]] = []
-        self.counts = dict.fromkeys(JobStatus, 0)
+        self._counts = dict.fromkeys(JobStatus, 0)
 
-    def add(self, job: Job) -> None:
+    @property
+    def is_empty(self) -> bool:
+        return not self._blocks
+
+    def add(self, job: Job) -> IndexBlock[Job]:
         if not self._blocks or len(self._blocks[-1].jobs) >= self._CAPACITY:
             self._blocks.append(IndexBlock(job.id))
-        block = job.block = self._blocks[-1]
+        block = self._blocks[-1]
         block.jobs.append(job)
         block.counts[job.status] += 1
-        self.counts[job.status] += 1
+        self._counts[job.status] += 1
+        return block
 
-    def move(self, job: Job, status: JobStatus) -> None:
-        """Give the job another status."""
-        before, here, everywhere = job.status, job.block.counts, self.counts
+    def move(self, block: IndexBlock[Job], before: JobStatus, status: JobStatus) -> None:
+        """A job of this block gets another status."""
+        here, everywhere = block.counts, self._counts
         here[before] -= 1
         here[status] += 1
         everywhere[before] -= 1
         everywhere[status] += 1
-        job.status = status
 
-    def remove(self, job: Job) -> None:
-        block = job.block
+    def remove(self, block: IndexBlock[Job], job: Job) -> None:
         block.jobs.remove(job)
         block.counts[job.status] -= 1
-        self.counts[job.status] -= 1
+        self._counts[job.status] -= 1
         if not block.jobs:
             del self._blocks[self._position(block.first_id)]
 
     def newest(
         self, wanted: JobFilter, limit: int, before: str | None, scan_limit: int
     ) -> tuple[list[Job], str | None]:
-        """The newest jobs that `wanted` lets through. The id says where to go on, if there may be more."""
         statuses = wanted.statuses or _ALL_STATUSES
         is_search = wanted.is_search
-        left = sum(self.counts[status] for status in statuses)
+        left = sum(self._counts[status] for status in statuses)
         above = wanted.above_id if before is None else min(before, wanted.above_id)
         found: list[Job] = []
         for count, job in enumerate(self._walk(statuses, wanted.lowest_id, above)):
@@ -75,9 +122,9 @@ class JobIndex:
         return found, None
 
     def count(self, wanted: JobFilter, scan_limit: int) -> dict[JobStatus, int]:
-        """How many of the newest jobs are wanted, by their status."""
-        if wanted == ALL_JOBS:
-            return dict(self.counts)
+        if wanted == ALL_JOBS or wanted.is_of_owner:
+            statuses = wanted.statuses or _ALL_STATUSES
+            return {status: count if status in statuses else 0 for status, count in self._counts.items()}
         counts = dict.fromkeys(JobStatus, 0)
         walk = self._walk(wanted.statuses or _ALL_STATUSES, wanted.lowest_id, wanted.above_id)
         for job in islice(walk, scan_limit):
@@ -103,4 +150,5 @@ class JobIndex:
 
 def _finds(wanted: JobFilter, job: Job) -> bool:
     options = job.options
-    return wanted.finds(job.name, options.tags, job.error, job.parent, metadata_of(options.metadata).words)
+    words = metadata_of(options.metadata).words
+    return wanted.finds(job.name, options.tags, job.error, job.parent, options.owner, words)

@@ -38,13 +38,13 @@ class PendingJobs:
             self._seek_place(job)
 
     def _seek_place(self, job: Job) -> None:
-        key = job.options.concurrency_key
+        key = job.concurrency_key
         if key is None or self._key_slots.take(key, job):
             self._queues.make_ready(job)
 
     def remove(self, job: Job) -> None:
         """The job is not pending any more, and will not run."""
-        key, was_ready = job.options.concurrency_key, job.turn is not None
+        key, was_ready = job.concurrency_key, job.turn is not None
         self._queues.leave(job)
         self._expiring.discard(job)
         if job in self._not_due:
@@ -66,8 +66,8 @@ class PendingJobs:
         for job in jobs:
             if may_expire:
                 self._expiring.discard(job)
-            if job.options.concurrency_key is not None:
-                self._key_slots.start(job.options.concurrency_key, job)
+            if job.concurrency_key is not None:
+                self._key_slots.start(job.concurrency_key, job)
         return jobs
 
     def _pass_places_on(self, *, of_all: bool = False) -> bool:
@@ -83,14 +83,14 @@ class PendingJobs:
     def end(self, job: Job) -> None:
         """The job, which was taken, has stopped running."""
         self._queues.end(job)
-        if job.options.concurrency_key is not None:
-            self._give_place_back(job.options.concurrency_key, job)
+        if job.concurrency_key is not None:
+            self._give_place_back(job.concurrency_key, job)
 
     def put_back(self, job: Job) -> None:
         """The job, which was taken, could not begin. It is ready as before, and holds its slot."""
         self._queues.put_back(job)
-        if job.options.concurrency_key is not None:
-            self._key_slots.stop(job.options.concurrency_key, job)
+        if job.concurrency_key is not None:
+            self._key_slots.stop(job.concurrency_key, job)
         if job.expires_at is not None:
             self._expiring.put(job, (job.expires_at, job.id))
 

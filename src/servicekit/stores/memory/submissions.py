@@ -4,7 +4,7 @@ from typing import Final
 
 from servicekit.errors import QueueFull
 from servicekit.jobs.events import JobEvent
-from servicekit.jobs.idempotency import FirstUse
+from servicekit.jobs.idempotency import FirstUse, key_of_owner
 from servicekit.jobs.outcome import CANCELED
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.restartable import fingerprint
@@ -26,12 +26,13 @@ class MemorySubmissions:
         self._max_pending = kept.max_pending
 
     async def insert(self, submission: Submission) -> str:
-        key = submission.options.idempotency_key
+        options = submission.options
+        key = None if options.idempotency_key is None else options.kept_idempotency_key
         if key is not None and key in self._kept.first_uses:
             return self._find_first(key, submission)
-        if self._max_pending is not None and self._kept.is_full(submission.options.queue):
+        if self._max_pending is not None and self._kept.is_full(options.queue):
             submission.discard()
-            raise QueueFull(submission.options.queue, self._max_pending)
+            raise QueueFull(options.queue, self._max_pending)
         if key is not None:
             self._kept.first_uses[key] = FirstUse(submission.id, fingerprint(submission))
         self._kept.add(submission)
@@ -51,8 +52,8 @@ class MemorySubmissions:
         self._kept.wake()
         return new_id
 
-    async def find_by_key(self, idempotency_key: str) -> str | None:
-        first = self._kept.first_uses.get(idempotency_key)
+    async def find_by_key(self, idempotency_key: str, owner: str | None = None) -> str | None:
+        first = self._kept.first_uses.get(key_of_owner(owner, idempotency_key))
         return None if first is None else first.job_id
 
     async def request_cancel(self, job_id: str) -> JobRecord:
@@ -75,4 +76,4 @@ class MemorySubmissions:
         self._kept.drop(job)
         if self._kept.publisher.is_watched(job_id):
             self._kept.publisher.publish(JobEvent(job_id, None))
-        self._kept.note_change(job_id)
+        self._kept.changes.add_deletion(job_id, job.options.owner)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from servicekit.jobs.status import JobStatus
+from servicekit.stores.postgres import owners
 from servicekit.stores.postgres.session import Session, to_text
 
 PENDING: Final = JobStatus.PENDING.value
@@ -42,19 +43,21 @@ _EVENT: Final = (
     "version, status, attempt, at, started_at, scheduled_at, cancel_requested_at, progress, error, error_traceback"
 )
 _CHANGED: Final = (
-    "job.id, job.queue, job.concurrency_key, job.version, job.status, job.attempt, "
+    "job.id, job.queue, job.concurrency_key, job.owned_by, job.version, job.status, job.attempt, "
     "coalesce(job.finished_at, job.started_at, job.submitted_at) AS at, job.started_at, job.scheduled_at, "
     "job.cancel_requested_at, job.progress, job.error, "
     "CASE WHEN job.finished_at IS NULL THEN job.error_traceback END AS error_traceback"
 )
-_ANSWER: Final = "SELECT id, concurrency_key FROM changed"
+OWNED: Final = "CASE WHEN owned_by IS NOT NULL THEN json_build_array(owned_by, before, counted) END"
+"""Whose job it is, and how it was counted before and is now: NULL for a job without an owner."""
+_ANSWER: Final = f"SELECT id, concurrency_key, {OWNED} FROM changed"
 _IN: Final = "SELECT queue, counted AS status, 1 AS jobs FROM changed"
 _OUT: Final = "SELECT queue, before AS status, -1 AS jobs FROM changed"
 
 
 def insertion(insert: str, *more: str, kept: str) -> str:
     """A statement that inserts jobs, and returns the ids of those that were not there."""
-    changed = f"{insert} RETURNING {_CHANGED}, {_COUNTED} AS counted{kept}"
+    changed = f"{insert} RETURNING {_CHANGED}, {_COUNTED} AS counted, NULL::text AS before{kept}"
     return _build(changed, _log(is_transition=True), _count(_IN), *more)
 
 
@@ -76,7 +79,10 @@ def touch(update: str) -> str:
     """A statement that changes something else than the status. Of such events the newest is enough."""
     forgotten = _forget("events", "version = changed.version - 1 AND NOT is_transition")
     return _build(
-        f"{update} RETURNING {_CHANGED}", _log(is_transition=False), forgotten, answer="SELECT id, NULL FROM changed"
+        f"{update} RETURNING {_CHANGED}",
+        _log(is_transition=False),
+        forgotten,
+        answer="SELECT id, NULL, NULL FROM changed",
     )
 
 
@@ -117,7 +123,7 @@ _FOUND: Final = ", ".join(map(_forget, ("job_tags", "job_metadata")))
 HIDE_RUNNING: Final = _build(
     "UPDATE servicekit.jobs AS job SET is_deleted = TRUE, idempotency_key = NULL "
     f"WHERE job.id = %(id)s AND job.status = '{RUNNING}' AND NOT job.is_deleted "
-    f"RETURNING job.id, job.queue, NULL AS concurrency_key, 'deleted' AS counted, '{RUNNING}' AS before",
+    f"RETURNING job.id, job.queue, NULL AS concurrency_key, job.owned_by, 'deleted' AS counted, '{RUNNING}' AS before",
     _count(f"{_IN} UNION ALL {_OUT}"),
     _FOUND,
 )
@@ -127,7 +133,7 @@ _IS_OVER: Final = f"(NOT job.is_deleted AND job.status <> '{RUNNING}' OR job.is_
 REMOVE: Final = _build(
     f"DELETE FROM servicekit.jobs AS job USING {asked_for(_IS_OVER)} RETURNING job.id, "
     f"job.queue, CASE WHEN job.finished_at IS NULL THEN job.concurrency_key END AS concurrency_key, "
-    f"{_COUNTED} AS before",
+    f"job.owned_by, {_COUNTED} AS before, NULL::text AS counted",
     _count(_OUT),
     _FOUND,
     _forget("events", "version IS NOT NULL"),
@@ -142,6 +148,9 @@ def change(session: Session, statement: str, values: Mapping[str, object]) -> li
     rows = session.run(statement, {"number": session.number, "shard": session.shard, **values})
     session.is_changed |= bool(rows)
     session.keys.update(row[1] for row in rows if row[1] is not None)
+    for row in rows:
+        if row[2] is not None:
+            owners.note(session, *json.loads(row[2]))
     return rows
 
 

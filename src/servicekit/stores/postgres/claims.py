@@ -13,8 +13,8 @@ from servicekit.jobs.status import JobStatus
 from servicekit.stores.durable.aftermath import put_back
 from servicekit.stores.durable.operations import Rank, for_all
 from servicekit.stores.durable.requests import ClaimedJob, ClaimRequest, ProcessForgotten
-from servicekit.stores.postgres import keys
-from servicekit.stores.postgres.changes import RUNNING, rows_of, transition
+from servicekit.stores.postgres import keys, owners
+from servicekit.stores.postgres.changes import PENDING, RUNNING, rows_of, transition
 from servicekit.stores.postgres.lines import READY, find_bound
 from servicekit.stores.postgres.session import Session
 
@@ -83,7 +83,7 @@ _SERVED: Final = """
 _CLAIMED: Final = """
     json_build_array(
         -job.priority, job.turn, job.id, job.attempt, job.failures, job.name, job.runner, job.target, job.arguments,
-        job.options, job.retry_of, job.schedule, job.parent
+        job.options, job.retry_of, job.schedule, job.parent, job.owned_by
     )
 """
 _CLAIM: Final = transition(
@@ -149,4 +149,8 @@ def _take(session: Session, request: ClaimRequest, bound: int) -> list[ClaimedJo
     session.is_changed |= text is not None
     if not is_alive:
         return None
-    return [] if text is None else [ClaimedJob(*row) for row in json.loads(text, strict=False)]
+    jobs = [] if text is None else [ClaimedJob(*row) for row in json.loads(text, strict=False)]
+    for job in jobs:
+        if job.owned_by is not None:
+            owners.note(session, job.owned_by, PENDING, RUNNING)
+    return jobs

@@ -42,6 +42,11 @@ _FINISH: Final = (
     SELECT queue, CASE WHEN is_deleted AND status = '{_RUNNING}' THEN 'deleted' ELSE status END AS counted, 0, count(*)
     FROM servicekit.jobs GROUP BY queue, counted
     """,
+    """
+    INSERT INTO servicekit.owner_counts (owned_by, status, shard, jobs)
+    SELECT owned_by, status, 0, count(*) FROM servicekit.jobs WHERE owned_by IS NOT NULL AND NOT is_deleted
+    GROUP BY owned_by, status
+    """,
     "SELECT setval('servicekit.turns', greatest(max(turn), 1)) FROM servicekit.jobs",
     # It is marked as dead, and so the next process takes over what it had.
     f"""
@@ -156,7 +161,14 @@ class EmptyDatabase(DatabaseCopy):
 
     def clear(self) -> None:
         with self._session.connection.transaction():
-            for name in (*(table.name for table in TABLES), "counts", "processes", "service", "unfinished_move"):
+            for name in (
+                *(table.name for table in TABLES),
+                "counts",
+                "owner_counts",
+                "processes",
+                "service",
+                "unfinished_move",
+            ):
                 self._session.run(f"DELETE FROM servicekit.{name}")
 
     def finish(self, marks: Marks) -> None:

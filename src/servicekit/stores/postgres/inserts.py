@@ -91,7 +91,7 @@ def _write(session: Session, jobs: list[NewJob]) -> set[str]:
         return set()
     is_plain = all(job.is_plain for job in jobs)
     statement, end = (_INSERT_PLAIN, _PLAIN) if is_plain else (_INSERT, _ALL)
-    written = {job_id for job_id, _ in change(session, statement, {"rows": rows_of([job[:end] for job in jobs])})}
+    written = {job_id for job_id, *_ in change(session, statement, {"rows": rows_of([job[:end] for job in jobs])})}
     session.is_ready |= any(job.waits_for is None for job in jobs)
     if not is_plain:
         new = [job for job in jobs if job.id in written]

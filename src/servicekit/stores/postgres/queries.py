@@ -1,6 +1,7 @@
 """Reads of jobs. Each statement of the reader sees what was committed before it began."""
 
 import json
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from servicekit.errors import JobNotFound, ResultDropped
@@ -84,7 +85,8 @@ def list_records(session: Session, request: ListRequest) -> JobPage:
     candidates, values = _candidates(wanted, before)
     condition, more_values = _condition(wanted)
     # One index answers one question, and then no more than the page is needed. It has to be searched for a second one.
-    questions = [wanted.parent, wanted.tag, wanted.name, wanted.statuses or None, wanted.search, wanted.search]
+    statuses = None if wanted.owner is not None else wanted.statuses or None  # one index leads to both
+    questions = [wanted.parent, wanted.owner, wanted.tag, wanted.name, statuses, wanted.search, wanted.search]
     is_search = len([question for question in questions if question is not None]) + len(wanted.metadata) > 1
     scan_limit = max(scan_limit, limit + 1) if is_search else limit + 1
     # The last one that is looked at comes in any case: the next page begins behind it.
@@ -106,9 +108,11 @@ def _candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, A
     """A query for the ids that an index finds, the newest first, and the query's values."""
     above = wanted.above_id if before is None else min(before, wanted.above_id)
     values: dict[str, Any] = {"above": above, "lowest": wanted.lowest_id, "tag": wanted.tag, "name": wanted.name,
-                              "parent": wanted.parent}  # fmt: skip
+                              "parent": wanted.parent, "owner": wanted.owner}  # fmt: skip
     if wanted.parent is not None:
         return _range("jobs", "id", "parent = %(parent)s AND NOT is_deleted"), values
+    if wanted.owner is not None:
+        return _candidates_by_status(wanted.statuses or JobStatus, values, owned_by="%(owner)s")
     # A job loses its metadata and its tags when it is deleted.
     if wanted.metadata:
         key, word = next(iter(wanted.metadata.items()))
@@ -119,8 +123,14 @@ def _candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, A
         return _range("jobs", "id", "NOT is_deleted", name="%(name)s"), values
     if not wanted.statuses:
         return _range("jobs", "id", "NOT is_deleted"), values
-    names = {f"status{number}": status.value for number, status in enumerate(sorted(wanted.statuses))}
-    ranges = [f"({_range('jobs', 'id', 'NOT is_deleted', status=f'%({name})s')})" for name in names]
+    return _candidates_by_status(wanted.statuses, values)
+
+
+def _candidates_by_status(
+    statuses: Iterable[JobStatus], values: dict[str, Any], **equal: str
+) -> tuple[str, dict[str, Any]]:
+    names = {f"status{number}": status.value for number, status in enumerate(sorted(statuses))}
+    ranges = [f"({_range('jobs', 'id', 'NOT is_deleted', **equal, status=f'%({name})s')})" for name in names]
     found = f"({' UNION ALL '.join(ranges)}) AS ids"
     return f"SELECT candidate FROM {found} ORDER BY candidate DESC LIMIT %(scan)s", {**values, **names}
 
@@ -152,6 +162,8 @@ def _condition(wanted: JobFilter) -> tuple[str, dict[str, Any]]:
     if wanted.statuses:
         conditions.append("status = ANY(%(statuses)s)")
         values["statuses"] = [status.value for status in sorted(wanted.statuses)]
+    if wanted.owner is not None:
+        conditions.append("owned_by = %(owner)s")
     if wanted.name is not None:
         conditions.append("name = %(name)s")
     if wanted.tag is not None:
@@ -215,5 +227,12 @@ def count_by_status(session: Session, _: None) -> dict[JobStatus, int]:
     return _counts(dict(session.run(query)))
 
 
-def _counts(counts: dict[str, int]) -> dict[JobStatus, int]:
-    return {status: counts.get(status.value, 0) for status in JobStatus}
+def count_of_owner(session: Session, wanted: JobFilter) -> dict[JobStatus, int]:
+    """How many jobs of the filter's owner have each of its statuses."""
+    query = "SELECT status, sum(jobs)::bigint FROM servicekit.owner_counts WHERE owned_by = %s GROUP BY status"
+    return _counts(dict(session.run(query, [wanted.owner])), wanted.statuses)
+
+
+def _counts(counts: dict[str, int], statuses: Collection[JobStatus] = ()) -> dict[JobStatus, int]:
+    """The counts of all statuses, or of these: those of the others are 0."""
+    return {status: counts.get(status.value, 0) if not statuses or status in statuses else 0 for status in JobStatus}

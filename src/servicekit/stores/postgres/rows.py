@@ -13,7 +13,8 @@ _EVENT: Final = (
     "e.cancel_requested_at, e.progress, e.error, "
     "CASE WHEN e.version = j.version THEN j.error_traceback ELSE e.error_traceback END, "
     "j.name, j.submitted_at, j.tags, j.queue, j.priority, j.artifact_id, j.ended_by, j.retry_of, j.schedule, j.parent, "
-    "j.metadata, CASE WHEN e.attempt = j.attempt THEN j.process END, j.attempts, j.restart_problem"
+    "coalesce(e.owned_by, j.owned_by), j.metadata, CASE WHEN e.attempt = j.attempt THEN j.process END, j.attempts, "
+    "j.restart_problem"
 )
 
 

@@ -39,9 +39,11 @@ class Session:
         self.number = 0
         """The number of this process; 0 if it is not registered."""
         self.shard = 0
-        """Its rows in `counts`."""
+        """Its rows in `counts` and `owner_counts`."""
         self.keys: set[str] = set()
         """Concurrency keys of which this transaction has freed slots, or for which it has jobs that seek one."""
+        self.owned: dict[tuple[str, str], int] = {}
+        """By how many jobs this transaction has changed the count of an owner and a status: see `owners.py`."""
         self.is_changed = False
         """Whether this transaction has written events."""
         self.is_ready = False
@@ -67,6 +69,7 @@ class Session:
         """A transaction begins, of the process with this number. What the one before had to tell has been told."""
         self.number, self.shard = number, shard
         self.keys.clear()
+        self.owned.clear()
         self.is_changed = self.is_ready = False
 
     def run(self, statement: str, values: Values = ()) -> list[tuple[Any, ...]]:

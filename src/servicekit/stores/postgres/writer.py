@@ -14,7 +14,7 @@ from servicekit.stores.durable.news import Answer, Call, News
 from servicekit.stores.durable.operations import Operation, Rank
 from servicekit.stores.durable.records import EventRow
 from servicekit.stores.durable.transactions import perform
-from servicekit.stores.postgres import keys
+from servicekit.stores.postgres import keys, owners
 from servicekit.stores.postgres.address import Address
 from servicekit.stores.postgres.connections import (
     commit,
@@ -202,6 +202,8 @@ class Writer(ServerThread):
             answers = refused + perform(session, rest)
             if session.keys:
                 keys.settle(session)
+            if session.owned:
+                owners.settle(session)
             if not self._is_known:
                 session.run(_WAIT)
             ours, others = self._read_early(session, before)

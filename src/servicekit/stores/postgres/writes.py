@@ -21,6 +21,7 @@ from servicekit.stores.durable.times import time_text, write_time
 from servicekit.stores.postgres import keys
 from servicekit.stores.postgres.changes import (
     HIDE_RUNNING,
+    OWNED,
     PENDING,
     REMOVE,
     ROWS,
@@ -55,7 +56,7 @@ _END: Final = transition(
     )
     """,
     kept=", nullif(value -> 9, 'null') AS result, place",
-    answer="SELECT place, concurrency_key FROM changed",
+    answer=f"SELECT place, concurrency_key, {OWNED} FROM changed",
 )
 _HELD: Final = """
     job.id, job.attempt, job.owner, job.is_deleted, job.cancel_requested_at IS NOT NULL, job.target IS NOT NULL,
@@ -145,7 +146,7 @@ def _row_of_end(end: AttemptEnd, owner: int, ending: Outcome) -> list[object]:
 
 def _end(session: Session, rows: list[list[object]]) -> list[int]:
     """Write how attempts ended, if they still run their jobs. Return which do, by index."""
-    return [place - 1 for place, _ in change(session, _END, {"rows": rows_of(rows)})] if rows else []
+    return [place - 1 for place, *_ in change(session, _END, {"rows": rows_of(rows)})] if rows else []
 
 
 _FIND_WRITTEN: Final = f"""
@@ -340,7 +341,7 @@ def end_jobs(session: Session, ending: Outcome, job_ids: list[str], now: str) ->
         "rows": rows, "status": _TARGETS[ending.transition], "now": now, "error": ending.error,
         "trace": ending.error_traceback, "ended_by": ending.ended_by.value, "artifact_id": ending.artifact_id,
     }  # fmt: skip
-    return [job_id for job_id, _ in change(session, _END_PENDING, values)]
+    return [job_id for job_id, *_ in change(session, _END_PENDING, values)]
 
 
 _REPORT: Final = touch(
@@ -407,16 +408,17 @@ def delete(session: Session, request: JobRequest) -> None:
     """Delete a job, readable or not. A running one is hidden until its attempt has ended."""
     if session.is_unsure and session.run(_DELETED, [request.id, session.number]):
         return
-    is_done = False
+    is_done, found = False, list[tuple[str | None]]()
     while not is_done:  # others start and end it meanwhile, but not for long
-        if not session.run("SELECT 1 FROM servicekit.jobs WHERE id = %s AND NOT is_deleted", [request.id]):
+        found = session.run("SELECT owned_by FROM servicekit.jobs WHERE id = %s AND NOT is_deleted", [request.id])
+        if not found:
             raise JobNotFound(request.id)
         is_hidden = change(session, HIDE_RUNNING, request._asdict())
         is_done = bool(is_hidden or _remove(session, [request.id], are_hidden=False))
     session.run(
-        "INSERT INTO servicekit.events (writer, job_id, version, is_transition, at) "
-        "VALUES (%s, %s, NULL, TRUE, %s::timestamptz)",
-        [session.number, *request],
+        "INSERT INTO servicekit.events (writer, job_id, version, is_transition, at, owned_by) "
+        "VALUES (%s, %s, NULL, TRUE, %s::timestamptz, %s)",
+        [session.number, *request, *found[0]],
     )
 
 

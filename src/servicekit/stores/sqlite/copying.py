@@ -30,6 +30,8 @@ _BEGIN: Final = (
 _FINISH: Final = (
     "INSERT INTO counts (status, queue, jobs) "
     f"SELECT iif(is_deleted AND status = '{_RUNNING}', 'deleted', status), queue, count(*) FROM jobs GROUP BY 1, 2",
+    "INSERT OR REPLACE INTO owner_counts (owned_by, status, jobs) "
+    "SELECT owned_by, status, count(*) FROM jobs WHERE owned_by IS NOT NULL AND NOT is_deleted GROUP BY 1, 2",
     "UPDATE turns SET last = (SELECT coalesce(max(turn), 0) FROM jobs)",
     "INSERT INTO moved_queues SELECT DISTINCT queue FROM counts",
     "INSERT INTO contested_keys (key) SELECT DISTINCT concurrency_key FROM key_seekers",

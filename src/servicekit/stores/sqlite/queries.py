@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from servicekit.errors import JobNotFound, ResultDropped
@@ -87,7 +88,8 @@ def list_records(connection: sqlite3.Connection, request: ListRequest) -> JobPag
     candidates, values = _candidates(wanted, before)
     conditions, more_values = _conditions(wanted)
     # One index answers one question, and then no more than the page is needed. It has to be searched for a second one.
-    questions = [wanted.parent, wanted.tag, wanted.name, wanted.statuses or None, wanted.search, wanted.search]
+    statuses = None if wanted.owner is not None else wanted.statuses or None  # one index leads to both
+    questions = [wanted.parent, wanted.owner, wanted.tag, wanted.name, statuses, wanted.search, wanted.search]
     is_search = len([question for question in questions if question is not None]) + len(wanted.metadata) > 1
     values["scan"] = scan_limit = max(scan_limit, limit + 1) if is_search else limit + 1
     rows = connection.execute(
@@ -107,10 +109,12 @@ def _candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, A
     """A query for the ids that an index finds, the newest first, and the query's values."""
     above = wanted.above_id if before is None else min(before, wanted.above_id)
     values: dict[str, Any] = {"above": above, "lowest": wanted.lowest_id, "tag": wanted.tag, "name": wanted.name,
-                              "parent": wanted.parent}  # fmt: skip
+                              "parent": wanted.parent, "owner": wanted.owner}  # fmt: skip
     by_id = "id < :above AND id >= :lowest AND NOT is_deleted ORDER BY id DESC LIMIT :scan"
     if wanted.parent is not None:
         return f"SELECT id AS candidate FROM jobs WHERE parent = :parent AND {by_id}", values
+    if wanted.owner is not None:
+        return _candidates_by_status("owned_by = :owner AND ", wanted.statuses or JobStatus, by_id, values)
     # A job loses its metadata and its tags when it is deleted.
     by_job_id = "job_id < :above AND job_id >= :lowest ORDER BY job_id DESC LIMIT :scan"
     if wanted.metadata:
@@ -123,8 +127,14 @@ def _candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, A
         return f"SELECT id AS candidate FROM jobs WHERE name = :name AND {by_id}", values
     if not wanted.statuses:
         return f"SELECT id AS candidate FROM jobs WHERE {by_id}", values
-    names = {f"status{number}": status.value for number, status in enumerate(sorted(wanted.statuses))}
-    ranges = [f"SELECT id AS candidate FROM jobs WHERE status = :{name} AND {by_id}" for name in names]
+    return _candidates_by_status("", wanted.statuses, by_id, values)
+
+
+def _candidates_by_status(
+    condition: str, statuses: Iterable[JobStatus], by_id: str, values: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    names = {f"status{number}": status.value for number, status in enumerate(sorted(statuses))}
+    ranges = [f"SELECT id AS candidate FROM jobs WHERE {condition}status = :{name} AND {by_id}" for name in names]
     if len(ranges) == 1:
         return ranges[0], {**values, **names}
     parts = " UNION ALL ".join(f"SELECT * FROM ({each})" for each in ranges)
@@ -142,6 +152,9 @@ def _conditions(wanted: JobFilter) -> tuple[str, dict[str, Any]]:
     if wanted.statuses:
         conditions.append("+status IN (SELECT value FROM json_each(:statuses))")
         values["statuses"] = json.dumps(sorted(wanted.statuses))
+    if wanted.owner is not None:
+        conditions.append("+owned_by = :wanted_owner")
+        values["wanted_owner"] = wanted.owner
     if wanted.name is not None:
         conditions.append("+name = :wanted_name")
         values["wanted_name"] = wanted.name
@@ -203,5 +216,12 @@ def count_by_status(connection: sqlite3.Connection, _: None) -> dict[JobStatus, 
     return _counts(dict(connection.execute(query).fetchall()))
 
 
-def _counts(counts: dict[str, int]) -> dict[JobStatus, int]:
-    return {status: counts.get(status.value, 0) for status in JobStatus}
+def count_of_owner(connection: sqlite3.Connection, wanted: JobFilter) -> dict[JobStatus, int]:
+    """How many jobs of the filter's owner have each of its statuses."""
+    query = "SELECT status, CAST(jobs AS INTEGER) FROM owner_counts WHERE owned_by = ?"
+    return _counts(dict(connection.execute(query, [wanted.owner]).fetchall()), wanted.statuses)
+
+
+def _counts(counts: dict[str, int], statuses: Collection[JobStatus] = ()) -> dict[JobStatus, int]:
+    """The counts of all statuses, or of these: those of the others are 0."""
+    return {status: counts.get(status.value, 0) if not statuses or status in statuses else 0 for status in JobStatus}

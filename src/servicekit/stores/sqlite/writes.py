@@ -317,7 +317,8 @@ def request_cancel(connection: sqlite3.Connection, request: JobRequest) -> JobRe
 @for_each(Rank.DELETE)
 def delete(connection: sqlite3.Connection, request: JobRequest) -> None:
     """Delete a job, readable or not. A running one is hidden until its attempt has ended."""
-    row = connection.execute("SELECT status FROM jobs WHERE id = ? AND NOT is_deleted", [request.id]).fetchone()
+    query = "SELECT status, owned_by FROM jobs WHERE id = ? AND NOT is_deleted"
+    row = connection.execute(query, [request.id]).fetchone()
     if row is None:
         raise JobNotFound(request.id)
     if row[0] == _RUNNING:
@@ -325,5 +326,6 @@ def delete(connection: sqlite3.Connection, request: JobRequest) -> None:
     else:
         connection.execute("DELETE FROM jobs WHERE id = ?", [request.id])
     connection.execute(
-        "INSERT INTO events (job_id, version, is_transition, at) VALUES (?, NULL, 1, ?)", [request.id, request.now]
+        "INSERT INTO events (job_id, version, is_transition, at, owned_by) VALUES (?, NULL, 1, ?, ?)",
+        [request.id, request.now, row[1]],
     )

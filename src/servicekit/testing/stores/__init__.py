@@ -22,7 +22,18 @@ except ModuleNotFoundError as error:
 pytest.register_assert_rewrite(
     *(
         f"servicekit.testing.stores.{name}"
-        for name in ("base", "bounds", "families", "life", "logs", "retries", "schedules", "shared", "waiting")
+        for name in (
+            "base",
+            "bounds",
+            "families",
+            "life",
+            "logs",
+            "owners",
+            "retries",
+            "schedules",
+            "shared",
+            "waiting",
+        )
     )
 )
 
@@ -37,6 +48,7 @@ from servicekit.testing.stores.bounds import (
 from servicekit.testing.stores.families import FamilyContract
 from servicekit.testing.stores.life import KEY, LifeContract
 from servicekit.testing.stores.logs import LogContract
+from servicekit.testing.stores.owners import OwnerContract
 from servicekit.testing.stores.retries import ResubmitContract, RetryContract
 from servicekit.testing.stores.schedules import ScheduleContract
 from servicekit.testing.stores.shared import SharedStoreContract
@@ -51,6 +63,7 @@ __all__ = [
 class JobStoreContract(
     LifeContract,
     FamilyContract,
+    OwnerContract,
     RetryContract,
     ResubmitContract,
     TimeContract,

@@ -10,6 +10,7 @@ from servicekit.errors import QueueFull
 from servicekit.jobs.log_lines import LogPage, NewLine
 from servicekit.jobs.options import JobOptions
 from servicekit.jobs.outcome import CANCELED, completion, failure
+from servicekit.jobs.query import JobFilter
 from servicekit.jobs.retention import Bounds, Retention
 from servicekit.jobs.schedules import FiredSchedule
 from servicekit.jobs.status import JobStatus
@@ -17,6 +18,7 @@ from servicekit.jobs.submission import Claim, Submission
 from servicekit.ports import JobStore
 from servicekit.testing.stores.base import COROUTINE, StoreTests
 from servicekit.testing.stores.fakes import ManualClock, noop, submission
+from servicekit.testing.stores.owners import check_counts
 from servicekit.testing.stores.schedules import TICK, schedule
 
 FAILURES_ARE_KEPT_LONGER: Final = Retention(
@@ -48,6 +50,19 @@ class BoundsByStatus(StoreTests):
         clock.advance(600)
         await self.prune(store)
         assert await self.list_ids(store) == []
+
+    async def test_what_is_dropped_is_not_counted_for_its_owner(self, store: JobStore, clock: ManualClock) -> None:
+        for outcome in [failure(ValueError())] * 3 + [completion(None), CANCELED]:
+            await self.submit(store, outcome=outcome, owner="ana")
+            clock.advance(1)
+        await self.submit(store, owner="ana")
+        clock.advance(61)
+        await self.prune(store)
+        await check_counts(store, "ana")
+        counts = await store.reads.count_by_status(JobFilter(owner="ana"))
+        assert {status: count for status, count in counts.items() if count} == {
+            JobStatus.FAILED: 2, JobStatus.PENDING: 1,
+        }  # fmt: skip
 
     async def prune(self, store: JobStore) -> None:
         while await store.liveness.prune(2):

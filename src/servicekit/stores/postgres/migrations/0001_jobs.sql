@@ -66,6 +66,7 @@ CREATE TABLE servicekit.jobs (
     retry_of text,                         -- the job that this one repeats
     schedule text,                         -- the name of the schedule that submitted it
     parent text COLLATE "C",               -- the job that submitted it
+    owned_by text COLLATE "C",             -- whose job it is; NULL: nobody's
     metadata text,                         -- JSON; NULL if there is none
     restart_problem text,                  -- why only the process that accepted it can run it
     idempotency_key text COLLATE "C",
@@ -82,6 +83,7 @@ CREATE TABLE servicekit.jobs (
 CREATE INDEX jobs_by_status ON servicekit.jobs (status, id);
 CREATE INDEX jobs_by_name ON servicekit.jobs (name, id);
 CREATE INDEX jobs_by_parent ON servicekit.jobs (parent, id) WHERE parent IS NOT NULL;
+CREATE INDEX jobs_by_owner ON servicekit.jobs (owned_by, status, id) WHERE owned_by IS NOT NULL;
 CREATE INDEX jobs_by_end ON servicekit.jobs (status, finished_at) WHERE finished_at IS NOT NULL;
 -- A claim reads the first of each range of it, and never a job that it cannot have.
 CREATE INDEX jobs_ready ON servicekit.jobs (queue, owner, runner, (-priority), turn, id)
@@ -174,6 +176,16 @@ CREATE TABLE servicekit.counts (
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0,
         autovacuum_vacuum_cost_delay = 0);
 
+-- How many jobs of each owner have each status, without those that are hidden: shards, as in `counts`.
+CREATE TABLE servicekit.owner_counts (
+    owned_by text COLLATE "C" NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    shard integer NOT NULL,
+    jobs bigint NOT NULL,
+    PRIMARY KEY (owned_by, status, shard)
+) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0,
+        autovacuum_vacuum_cost_delay = 0);
+
 -- Everything that has happened, in the order of the positions. Who writes takes a shared lock before it takes positions:
 -- see `feed.py` for how a reader knows that it has missed none.
 CREATE SEQUENCE servicekit.positions;
@@ -192,7 +204,8 @@ CREATE TABLE servicekit.events (
     cancel_requested_at timestamptz,
     progress text,
     error text,
-    error_traceback text                   -- of an earlier attempt; that of the last one is the job's
+    error_traceback text,                  -- of an earlier attempt; that of the last one is the job's
+    owned_by text COLLATE "C"              -- of a deletion: whose job it was
 ) WITH (autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0);
 
 CREATE INDEX events_by_job ON servicekit.events (job_id, version);
