@@ -6,7 +6,7 @@ import random
 import sqlite3
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import closing
 from pathlib import Path
 from statistics import median
@@ -163,6 +163,9 @@ class NoSignals:
         """No job fails here."""
 
     def cancel(self, job_id: str) -> None:
+        pass
+
+    def keep_only(self, held: Collection[tuple[str, int]]) -> None:
         pass
 
     def stop_attempts(self, *, are_lost: bool) -> None:

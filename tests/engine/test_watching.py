@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,9 @@ from servicekit import (
     Scheduler,
     current_job,
 )
+from servicekit.engine.job_reader import JobReader
+from servicekit.events.hub import EventHub
+from servicekit.jobs.events import JobEvent
 from servicekit.testing.stores.fakes import ManualClock
 from tests.fakes import Gate, noop
 
@@ -186,3 +190,40 @@ def test_a_retention_that_makes_no_sense_is_refused(options: dict[str, Any]) -> 
 def test_what_is_no_retention_is_refused(retention: Any) -> None:
     with pytest.raises(ConfigurationError, match="retention must be a Retention"):
         InMemoryScheduler(retention=retention)
+
+
+@pytest.mark.parametrize(
+    ("seen", "there", "is_told"),
+    [
+        ((4, "running"), (2, "running"), True),
+        ((2, "running"), (2, "canceled"), True),
+        ((2, "running"), (2, "running"), False),
+        ((2, "running"), (3, "completed"), True),
+    ],
+)
+async def test_a_reader_is_told_what_there_is_when_the_store_has_lost_its_newest_changes(
+    scheduler: Scheduler, gate: Gate, seen: tuple[int, str], there: tuple[int, str], is_told: bool
+) -> None:
+    present = await scheduler.get_record(await scheduler.add_job(gate.enter))
+    hub = EventHub()
+
+    def become(version: int, status: str) -> JobRecord:
+        return replace(present, version=version, status=JobStatus(status))
+
+    async def get_record(_: str) -> JobRecord:
+        return become(*seen)
+
+    async def open_store() -> Any:
+        return SimpleNamespace(reads=SimpleNamespace(get_record=get_record))
+
+    def relay(version: int, status: str) -> JobEvent | None:
+        hub.relay(JobEvent(present.id, become(version, status)))
+        return reader.take_event()
+
+    async with JobReader(open_store, hub, present.id) as reader:
+        assert reader.take_event() is not None
+        assert relay(seen[0] - 1, "running") is None
+        hub.begin_anew()
+        assert (relay(*there) is not None) is is_told
+        assert relay(*there) is None
+        assert relay(there[0] + 1, "completed") is not None

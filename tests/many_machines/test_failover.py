@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
-from servicekit import create_scheduler
-from servicekit.errors import StoreUnavailable
+from servicekit import Scheduler, create_scheduler
+from servicekit.errors import JobNotFound, StoreUnavailable
 from servicekit.stores.postgres import server_thread, writer
 from tests.many_machines import targets
 from tests.many_machines.conftest import ReadRuns, Start
@@ -137,3 +137,61 @@ async def test_nothing_that_was_accepted_is_lost_when_a_synchronous_standby_take
             assert life in (_LIFE, _LIFE[1:])
         await asyncio.to_thread(workers[0].stop)
         check_database(pair.standby.url("jobs"))
+
+
+@pytest.mark.timeout(300)
+async def test_nothing_gets_stuck_or_confused_when_a_standby_that_lagged_takes_over(
+    start: Start, journal: Path
+) -> None:
+    """Of each kind of change that can be lost there is one."""
+    with run_pair() as pair:
+        worker = await asyncio.to_thread(start(pair.url, max_concurrency_per_process=20).wait_ready)
+        async with create_scheduler(pair.url, run_jobs=False, retention=KEEP_ALL) as scheduler:
+            running = await scheduler.add_job(targets.hold, str(journal))
+            ended = await scheduler.add_job(targets.hold, f"{journal}-early")
+            later = scheduler.with_options(delay=2)
+            claimed = await later.add_job(targets.hold, str(journal))
+            for job_id in (running, ended):
+                await wait_status(scheduler, job_id, "running")
+            with pair.parted():
+                Path(f"{journal}-early.open").touch()
+                assert (await scheduler.wait(ended)).attempt == 1
+                new = await scheduler.add_job(targets.hold, str(journal))
+                gone = await scheduler.wait(await scheduler.add_job(targets.note, str(journal)))
+                for job_id in (new, claimed):
+                    await wait_status(scheduler, job_id, "running")
+                lives = {
+                    job_id: asyncio.create_task(targets.read_stream(scheduler, job_id))
+                    for job_id in (running, claimed, new)
+                }
+                await asyncio.sleep(0.1)
+                await asyncio.to_thread(pair.fail_over)
+            with pytest.raises(JobNotFound):
+                await scheduler.get_record(gone.id)
+            async with asyncio.timeout(30):
+                with pytest.raises(JobNotFound):
+                    await lives[new]
+                await wait_status(scheduler, claimed, "running")
+                await wait_status(scheduler, ended, "completed")
+                while ends_of(journal, new) != ["start", "raised"]:  # nobody wants it any more
+                    await asyncio.sleep(0.02)
+                Path(f"{journal}.open").touch()
+                for job_id in (running, claimed):
+                    assert (await scheduler.wait(job_id)).attempt == 1
+                    assert (await lives[job_id])[-1] == (3, "completed", 1)
+                    # It goes on, or is stopped before it begins again under the same number.
+                    ends = ends_of(journal, job_id)
+                    assert ends in (["start", "returned"], ["start", "raised", "start", "returned"])
+        await asyncio.to_thread(worker.stop)
+        check_database(pair.standby.url("jobs"))
+
+
+def ends_of(journal: Path, job_id: str) -> list[str]:
+    """What attempts of the job have noted, in order."""
+    lines = [line.split() for line in journal.read_text().splitlines()]
+    return [what for job, _, _, what, _ in lines if job == job_id]
+
+
+async def wait_status(scheduler: Scheduler, job_id: str, status: str) -> None:
+    while (await scheduler.get_record(job_id)).status.value != status:
+        await asyncio.sleep(0.02)

@@ -12,6 +12,7 @@ import os
 import random
 import sys
 import threading
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,6 +54,9 @@ class Signals:
         pass
 
     def cancel(self, job_id: str) -> None:
+        pass
+
+    def keep_only(self, held: Collection[tuple[str, int]]) -> None:
         pass
 
     def stop_attempts(self, *, are_lost: bool) -> None:

@@ -1,7 +1,7 @@
 import gc
 import sys
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
 
 import pytest
@@ -56,6 +56,9 @@ class RecordingSignals:
         pass
 
     def cancel(self, job_id: str) -> None:
+        raise AssertionError("there is no other process")
+
+    def keep_only(self, held: Collection[tuple[str, int]]) -> None:
         raise AssertionError("there is no other process")
 
     def stop_attempts(self, *, are_lost: bool) -> None:

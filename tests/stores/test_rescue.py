@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
@@ -62,6 +62,9 @@ class Signals:
 
     def cancel(self, job_id: str) -> None:
         self.told.append(f"cancel {job_id}")
+
+    def keep_only(self, held: Collection[tuple[str, int]]) -> None:
+        pass
 
     def stop_attempts(self, *, are_lost: bool) -> None:
         self.told.append(f"stop {are_lost}")

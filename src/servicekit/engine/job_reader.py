@@ -6,8 +6,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from servicekit.events.hub import EventHub
-from servicekit.events.mailbox import Mailbox
+from servicekit.events.mailbox import ANEW, Mailbox
 from servicekit.jobs.events import JobEvent
+from servicekit.jobs.record import JobRecord
 from servicekit.ports import JobReads, JobStore
 
 OpenStore = Callable[[], Awaitable[JobStore]]
@@ -29,6 +30,7 @@ class JobReader:
         "_backlog",
         "_hub",
         "_interval_seconds",
+        "_is_anew",
         "_job_id",
         "_mailbox",
         "_next_update_at",
@@ -50,6 +52,7 @@ class JobReader:
         self._version = _NONE if after_version is None else after_version
         self._interval_seconds = interval_seconds
         self._next_update_at = 0.0
+        self._is_anew = False
         self._mailbox = Mailbox()
         self._backlog: list[JobEvent] | None = None
 
@@ -92,15 +95,24 @@ class JobReader:
     def take_event(self) -> JobEvent | None:
         """The next event, if there is one now."""
         while (event := self._take_any()) is not None:
+            if event is ANEW:
+                self._is_anew = True
+                continue
             if event.record is None:
                 return event
             # The store was read after the mailbox was opened, so the reader may have had this version from the store.
-            if event.record.version > self._version:
+            if (self._is_anew and self._is_another(event.record)) or event.record.version > self._version:
                 self._version = event.record.version
                 if not event.is_transition:
                     self._next_update_at = asyncio.get_running_loop().time() + self._interval_seconds
                 return event
         return None
+
+    def _is_another(self, record: JobRecord) -> bool:
+        """Whether the store has lost what the reader had, and this is what there is instead. It is asked once."""
+        self._is_anew = False
+        # Who has seen a job end reads no more: if this version is an end, the reader had another one.
+        return record.version < self._version or record.status.is_terminal
 
     async def _read(self, reads: JobReads) -> list[JobEvent]:
         present = await reads.get_record(self._job_id)

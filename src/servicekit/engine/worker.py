@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from servicekit.engine.attempt import Attempt, AttemptHost, Submit
 from servicekit.engine.options import SchedulerOptions
@@ -110,6 +110,12 @@ class Worker:
         if attempt is not None:
             attempt.cancel()
 
+    def keep_only(self, held: Collection[tuple[str, int]]) -> None:
+        """Stop what else runs here: it is no attempt of this process any more."""
+        for attempt in list(self._by_job.values()):
+            if (attempt.job.id, attempt.claim.attempt) not in held:
+                attempt.stop()
+
     def stop_attempts(self, *, are_lost: bool) -> None:
         """Other processes may take over what runs here. Claiming goes on."""
         self.attempts.ask_to_stop(is_all=are_lost)
@@ -155,7 +161,9 @@ class Worker:
         claims = await self._store.claim(limit, full, slots.max_concurrency, slots.queues, most)
         loop, is_told = asyncio.get_running_loop(), self._lines.tells_all
         for claim in claims:
-            self._start(claim, loop, is_told=is_told)
+            # A store that has lost its newest changes can give the very attempt that runs here: it goes on.
+            if not self.is_running(claim.submission.id, claim.attempt):
+                self._start(claim, loop, is_told=is_told)
         if len(claims) < limit and not self._start_problems.is_empty:
             self._start_problems.note_all_claimed(full)
         # If fewer jobs came than there are free slots here, other processes may hold the rest of a shared limit. Then

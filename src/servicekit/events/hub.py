@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
-from servicekit.events.mailbox import Bell, Mailbox
+from servicekit.events.mailbox import ANEW, Bell, Mailbox
 from servicekit.jobs.events import JobEvent
 
 Listener = Callable[[JobEvent], None]
@@ -58,6 +58,12 @@ class EventHub:
         """Pass on an event of another process, to readers only: listeners are told of it in that process."""
         for mailbox in self._mailboxes.get(event.job_id, ()):
             mailbox.put(event)
+
+    def begin_anew(self) -> None:
+        """Tell the readers that what they had until now may never have been."""
+        for readers in self._mailboxes.values():
+            for mailbox in readers:
+                mailbox.put(ANEW)
 
     def notify(self) -> None:
         """Wake the readers of all jobs. They read the changes from the store."""

@@ -1,8 +1,12 @@
 """Mailboxes: the events that one reader has not read yet."""
 
 import asyncio
+from typing import Final
 
 from servicekit.jobs.events import JobEvent
+
+ANEW: Final = JobEvent("", None)
+"""No event: what a reader has had until now may never have been."""
 
 
 class Bell:

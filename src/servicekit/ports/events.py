@@ -75,6 +75,13 @@ class EventRelay(EventPublisher, Protocol):
         """
         ...
 
+    def begin_anew(self) -> None:
+        """What was said of jobs until now may never have been: the store has lost its newest changes.
+
+        Of each job its present record comes next, also if its version was lower than one that was told.
+        """
+        ...
+
 
 class JobSignals(Protocol):
     """What a store tells the engine of this process, on its event loop, and what it may ask it there.
@@ -109,6 +116,10 @@ class JobSignals(Protocol):
 
         What this process's engine has asked for itself need not be told it.
         """
+        ...
+
+    def keep_only(self, held: Collection[tuple[str, int]]) -> None:
+        """Of all jobs, this process holds these attempts alone, as the store has it: stop others that run here."""
         ...
 
     def stop_attempts(self, *, are_lost: bool) -> None:

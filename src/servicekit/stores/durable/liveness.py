@@ -66,7 +66,9 @@ class DurableLiveness:
         is_new = self._database.registration.prepare()
         session.forget_clock()
         session.claiming = asyncio.Lock()  # on an event loop that has ended, a claim may still hold the old one
-        session.notifier = notifier = CommitNotifier(session.publisher, session.now, session.local, signals)
+        session.notifier = notifier = CommitNotifier(
+            session.publisher, session.now, session.local, signals, session.note_doubt
+        )
         self._database.start(notifier.report)
         notifier.serve(self._database, session.statements)
         try:
@@ -134,6 +136,7 @@ class DurableLiveness:
         """Make the database and the engine agree on what runs here."""
         number = self._database.registration.number
         running = await self._database.read(self._members.list_running, number)
+        signals.keep_only({(job.id, job.attempt) for job in running})
         for job in running:
             if not signals.is_running(job.id, job.attempt):
                 end = AttemptEnd(job.id, job.attempt, NOT_BEGUN, self._session.now_text())

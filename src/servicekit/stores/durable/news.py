@@ -54,3 +54,5 @@ class News(NamedTuple):
     """Jobs that other processes have asked to stop, or deleted."""
     is_late: bool = False
     """Whether the last look was so long ago that events since then may be gone."""
+    is_anew: bool = False
+    """Whether the newest changes may be lost, as at a standby that has taken over: the jobs are what they are now."""

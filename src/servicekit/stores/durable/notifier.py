@@ -11,6 +11,7 @@ from servicekit.errors import JobNotFound, RecordUnreadable, StoreUnavailable
 from servicekit.jobs.backoff import Backoff
 from servicekit.jobs.endings import NOT_BEGUN
 from servicekit.jobs.events import JobEvent
+from servicekit.jobs.record import JobRecord
 from servicekit.jobs.submission import Submission
 from servicekit.ports import EventRelay, JobSignals
 from servicekit.stores.durable.database import Database
@@ -18,7 +19,7 @@ from servicekit.stores.durable.local import LocalJobs
 from servicekit.stores.durable.news import Answer, News, resolve
 from servicekit.stores.durable.operations import Operation
 from servicekit.stores.durable.records import EventRow, read_event_record
-from servicekit.stores.durable.requests import AttemptEnd
+from servicekit.stores.durable.requests import AttemptEnd, RecordRequest
 from servicekit.stores.durable.statements import Statements
 from servicekit.stores.durable.times import time_text
 
@@ -32,12 +33,19 @@ class CommitNotifier:
     """
 
     def __init__(
-        self, publisher: EventRelay, now: Callable[[], datetime], local: LocalJobs, signals: JobSignals
+        self,
+        publisher: EventRelay,
+        now: Callable[[], datetime],
+        local: LocalJobs,
+        signals: JobSignals,
+        note_doubt: Callable[[], None],
     ) -> None:
+        """`note_doubt`: it is not known any more what this process runs, as the database has it."""
         self._publisher = publisher
         self._now = now
         self._local = local
         self.signals = signals
+        self._note_doubt = note_doubt
         self._loop = asyncio.get_running_loop()
         self._has_changed = True
         self._serving: tuple[Database, Statements] | None = None
@@ -82,7 +90,10 @@ class CommitNotifier:
             self._publisher.notify_log(None)
         if news.is_change:
             self._publisher.notify()
-        if news.is_late:
+        if news.is_anew:
+            self._publisher.begin_anew()
+            self._note_doubt()
+        if news.is_late or news.is_anew:
             self._ask_for_followed()
 
     def _take_from_elsewhere(self, row: EventRow) -> None:
@@ -140,13 +151,18 @@ class CommitNotifier:
             self._loop.call_later(backoff.next_seconds(), self._put_back, end, backoff)
 
     def _ask_for_followed(self) -> None:
-        """Find out which followed jobs were deleted while this process stood still: their events may be gone by now."""
+        """Find out what has become of followed jobs: the events that would tell may be gone by now."""
         if self._serving is not None:
             database, statements = self._serving
             for job_id in list(self._publisher.followed):
-                asked = database.read(statements.queries.check_exists, job_id)
-                asked.add_done_callback(partial(self._tell_of_removal, job_id))
+                asked = database.read(statements.queries.get_record, RecordRequest(job_id, self._now()))
+                asked.add_done_callback(partial(self._tell_of_followed, job_id))
 
-    def _tell_of_removal(self, job_id: str, asked: "asyncio.Future[None]") -> None:
-        if not asked.cancelled() and isinstance(asked.exception(), JobNotFound):
+    def _tell_of_followed(self, job_id: str, asked: "asyncio.Future[JobRecord]") -> None:
+        if asked.cancelled():
+            return
+        error = asked.exception()
+        if error is None:
+            self._publisher.relay(JobEvent(job_id, asked.result()))
+        elif isinstance(error, JobNotFound):
             self._publisher.relay(JobEvent(job_id, None))

@@ -48,7 +48,10 @@ class StoreSession:
             self.notifier.signals.wake()
 
     def note_doubt(self) -> None:
-        """It is not known whether a claim has set jobs running, which nobody runs then. It may still be on its way."""
+        """It is not known what this process runs, as the database has it.
+
+        The answer to a claim was lost, which may still be on its way; or the database has lost its newest changes.
+        """
         self._doubt_until = time.monotonic() + _DOUBT_SECONDS
 
     @property

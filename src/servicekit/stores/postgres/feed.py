@@ -14,6 +14,8 @@ for a reader, and a transaction that writes no events, of whatever program, does
 import time
 from typing import Final, NamedTuple
 
+from psycopg import errors
+
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.status import JobStatus
 from servicekit.stores.durable.records import EventRow
@@ -44,6 +46,15 @@ _LOOK: Final = """
 """
 
 
+# The timeline changes whenever a standby takes over, or a backup is restored.
+_TIMELINE: Final = "SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)"
+# Positions up to here are no places to go on from: a reader begins with the present.
+_FORGET: Final = """
+    UPDATE servicekit.forgotten SET position = greatest(position, %s)
+    RETURNING set_config('synchronous_commit', 'off', true)
+"""
+
+
 class Look(NamedTuple):
     newest: int
     """The highest position that was taken by then."""
@@ -70,6 +81,22 @@ def settle(session: Session) -> int:
         time.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
         holders &= look(session).holders
+    return newest
+
+
+def find_timeline(session: Session) -> str | None:
+    """Which history the server goes on with; `None` if it does not say."""
+    try:
+        [(timeline,)] = session.run(_TIMELINE)
+    except (errors.InsufficientPrivilege, errors.FeatureNotSupported, errors.ObjectNotInPrerequisiteState):
+        return None
+    return str(timeline)
+
+
+def forget_positions(session: Session) -> int:
+    """Let no reader go on from a position that was given before this: its events may be lost. Return the newest one."""
+    newest = settle(session)
+    session.run(_FORGET, [newest])
     return newest
 
 

@@ -185,6 +185,11 @@ class Lease:
             if not self.is_lost:
                 self._until, self._since = tried_at + self.terms.stop, None
 
+    def distrust(self) -> None:
+        """The leases of others may be lost, not old: judge them when they have had the time to renew them."""
+        with self._lock:
+            self._since = None
+
     def look(self, session: Session, _: None = None) -> None:
         """Look at the others without a renewal, and learn the server's time: a read."""
         self._look = self._ask(session, _LOOK)[1]

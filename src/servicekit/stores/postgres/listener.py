@@ -26,7 +26,7 @@ from servicekit.stores.durable.news import LATE_SECONDS, News
 from servicekit.stores.postgres.address import Address
 from servicekit.stores.postgres.channel import ANSWER_SECONDS, Channel
 from servicekit.stores.postgres.connections import connect, is_down, leads_to_server, set_up, translated_errors
-from servicekit.stores.postgres.feed import PAGE, Mark, read_others
+from servicekit.stores.postgres.feed import PAGE, Mark, find_timeline, forget_positions, read_others
 from servicekit.stores.postgres.notices import NOTHING, Notice
 from servicekit.stores.postgres.registration import ProcessRegistration
 from servicekit.stores.postgres.server_time import uptime
@@ -72,6 +72,7 @@ class Listener:
         self.channel = Channel(address)
         self._failures = FailureLog(_log)
         self._mark = Mark()
+        self._timeline: str | None = None
         self.seen = 0
         """Up to this position, all that others have done has been reported."""
         self._lock = threading.Lock()
@@ -145,11 +146,23 @@ class Listener:
             connection.close()
 
     def _begin(self, session: Session) -> None:
+        timeline = find_timeline(session) or self._timeline
+        if self._timeline not in (None, timeline):
+            self._begin_anew(session)
+        self._timeline = timeline
         hello = Notice(is_ready=True, is_new=True)
         self.channel.listen(session, hello.write(self._registration.number))
         self._renewed_at = self._looked_at = float("-inf")
         # What was told while nobody listened here is not told again.
         self._report(News(is_change=True, is_foreign=True, has_lines=True))
+
+    def _begin_anew(self, session: Session) -> None:
+        """Another server has taken over, which may have lagged behind: what was seen last may not be there."""
+        self._registration.lease.distrust()
+        self._mark = Mark()
+        with set_up(session.connection):
+            self.seen = self._mark.settled = forget_positions(session)
+        self._report(News(is_change=True, is_anew=True))
 
     def _turn(self, session: Session) -> None:
         """Do all that is due."""
@@ -209,7 +222,7 @@ class Listener:
         is_change = up_to > self.seen
         if up_to < self.seen:  # nobody knows what has become of the jobs that are followed here
             self.seen = up_to
-            self._report(News(is_change=True, is_late=True))
+            self._report(News(is_change=True, is_anew=True))
         followed = list(self._publisher.followed)
         named = followed if len(followed) <= _MOST_NAMED else None
         while self.seen < up_to:

@@ -85,6 +85,9 @@ class RecordingPublisher:
     def followed(self) -> Collection[str]:
         return _All(event.job_id for event in self.events)
 
+    def begin_anew(self) -> None:
+        pass
+
     def relay(self, event: JobEvent) -> None:
         self.events.append(event)
 
@@ -117,6 +120,9 @@ class RecordingSignals:
 
     def cancel(self, job_id: str) -> None:
         self.canceled.put_nowait(job_id)
+
+    def keep_only(self, held: Collection[tuple[str, int]]) -> None:
+        pass
 
     def stop_attempts(self, *, are_lost: bool) -> None:
         self.stopped.append(are_lost)
