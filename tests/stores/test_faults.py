@@ -831,7 +831,7 @@ async def test_a_start_waits_for_a_file_that_is_locked_and_says_so(
         async with asyncio.TaskGroup() as tasks:
             scheduler = open_scheduler(path)
             start = tasks.create_task(scheduler.start())
-            while not any("The start waits until" in record.getMessage() for record in caplog.records):
+            while not any("The start waits for" in record.getMessage() for record in caplog.records):
                 await asyncio.sleep(0.01)
             assert not start.done()
             other.execute("ROLLBACK")

@@ -1,6 +1,7 @@
 """What becomes of calls when the server, or the way to it, fails."""
 
 import asyncio
+import math
 import os
 import signal
 import threading
@@ -22,7 +23,7 @@ from servicekit.jobs.schedules import FiredSchedule
 from servicekit.jobs.status import JobStatus, Transition
 from servicekit.stores.durable import session
 from servicekit.stores.durable.operations import Operation, Rank, for_each
-from servicekit.stores.postgres import channel, listener, server_thread, writer
+from servicekit.stores.postgres import channel, database, listener, server_thread, writer
 from servicekit.stores.postgres.address import read_address
 from servicekit.stores.postgres.channel import name_channel
 from servicekit.stores.postgres.connections import connect
@@ -444,6 +445,24 @@ async def test_callers_are_told_when_the_server_stays_away(
     assert await list_statuses(stoppable) == [JobStatus.PENDING] * 2
 
 
+async def test_a_start_waits_for_a_server_that_is_started_at_the_same_time(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(database, "START_SECONDS", 1_000.0)
+    with server.new_database() as url:
+        store = make_store(url)
+        await asyncio.to_thread(server.stop)
+        start = asyncio.create_task(store.liveness.open(RecordingSignals()))
+        while not any("The start waits for" in record.getMessage() for record in caplog.records):
+            await asyncio.sleep(0.01)
+        assert "the server cannot be reached" in caplog.text
+        await asyncio.to_thread(server.start)
+        await start
+        await insert(store)
+        await store.liveness.close()
+
+
 async def test_what_others_do_is_seen_without_notifications(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pooler that gives each transaction another session swallows them."""
     monkeypatch.setattr(channel, "_NOTIFY", "SELECT %s::text, %s::text")
@@ -469,12 +488,19 @@ async def test_what_others_do_is_seen_without_notifications(postgres_url: str, m
         (lambda url: url.replace("postgres@", "nobody:dragon@"), "does not let this role in"),
         (lambda url: url + "?sslmode=require", "do not agree on TLS"),
         (lambda url: url + "?target_session_attrs=standby", "can only be read|is no standby"),
+        (lambda url: url + "?connect_timeout=unicorn", "a wrong value for connect_timeout"),
+        (lambda url: url + "?keepalives_idle=unicorn", "a wrong value for keepalives_idle"),
+        (lambda url: url + "?sslmode=unicorn", "a wrong value for sslmode"),
+        (lambda url: url + "?ssl_min_protocol_version=unicorn", "a wrong value for ssl_min_protocol_version"),
+        (lambda url: url + "?client_encoding=unicorn", "a wrong value for client_encoding"),
+        (lambda url: url + "?service=unicorn", "a wrong value for service"),
     ],
 )
 async def test_an_error_says_in_words_what_is_wrong(
     postgres_url: str, change: Callable[[str], str], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(database, "START_SECONDS", 0.0)
     store = make_store(change(postgres_url))
     with pytest.raises(StoreUnavailable, match=words) as caught:
         await store.liveness.open(RecordingSignals())
@@ -568,7 +594,7 @@ async def test_a_lock_of_another_program_is_told(postgres_url: str, monkeypatch:
             program.execute("LOCK TABLE servicekit.jobs")
             with pytest.raises(StoreUnavailable, match="another program holds its lock") as caught:
                 await insert(store)
-            assert store.database.is_busy(caught.value)
+            assert store.database.patience_for(caught.value) == math.inf
         await insert(store)
     finally:
         await store.liveness.close()

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from servicekit.api.checks import HealthCheck as HealthCheck
 from servicekit.api.guard import Guard
 from servicekit.api.sse import OpenStreams
+from servicekit.api.start_errors import in_one_sentence
 from servicekit.engine.options import SchedulerOptionChanges
 from servicekit.engine.result_hooks import ResultHook
 from servicekit.engine.scheduler import Scheduler
@@ -138,6 +139,8 @@ class ServiceScope:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         scope[_SCOPE_KEY] = (self._state, scope.get("root_path", ""))
+        if scope["type"] == "lifespan":
+            send = in_one_sentence(send)
         return self._app(scope, receive, send)  # not awaited here: another coroutine would cost every request some time
 
 

@@ -72,9 +72,9 @@ async def lifespan(artifacts: Artifacts, app: FastAPI) -> AsyncIterator[None]:
 def _open(artifacts: Artifacts, database_url: str) -> None:
     """Open what is in the database now, and make its tables if this is the first service."""
     from servicekit.stores.postgres.address import read_address
-    from servicekit.stores.postgres.schema import prepare
+    from servicekit.stores.postgres.start import prepare_when_there
 
-    prepare(read_address("url", database_url))
+    prepare_when_there(read_address("url", database_url))
     _ = artifacts.storage
 
 

@@ -70,8 +70,8 @@ class Database(Protocol):
         """What is wrong there, in words, while all calls are answered; or `None`. `StoreUnavailable`."""
         ...
 
-    def is_busy(self, error: StoreUnavailable) -> bool:
-        """Whether the only problem is a lock that another program holds."""
+    def patience_for(self, error: StoreUnavailable) -> float:
+        """For how many seconds a process that starts waits until this has passed; infinite for others' locks."""
         ...
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import time
 from contextlib import suppress
 from typing import Final
 
@@ -82,11 +83,13 @@ class DurableLiveness:
             raise
 
     async def _join(self, signals: JobSignals) -> None:
-        """Join the processes at work, as soon as the database is free.
+        """Join the processes at work, as soon as the database is there and free.
 
         Another program's lock is waited for, without a bound: another process may migrate a large one, and whoever
-        starts this one knows how long it may take. If it is told to stop meanwhile, it does not start.
+        starts this one knows how long it may take. A server that cannot be reached may be starting as well, so it is
+        waited for a while. If this process is told to stop meanwhile, it does not start.
         """
+        began = time.monotonic()
         while True:
             try:
                 await self._database.registration.take(self._database, self._session.now_text())
@@ -95,11 +98,9 @@ class DurableLiveness:
                 await self._take_over()
                 await self._introduce()
             except StoreUnavailable as error:
-                if not self._database.is_busy(error) or signals.is_stopping:
+                if signals.is_stopping or time.monotonic() - began >= self._database.patience_for(error):
                     raise
-                _log.warning(
-                    "The start waits until another program gives back its lock on %s.", self._database.location
-                )
+                _log.warning("The start waits for the job store %s: %s", self._database.location, error.reason)
             else:
                 return
 

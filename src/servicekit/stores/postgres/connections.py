@@ -35,6 +35,7 @@ _SETTINGS: Final = {"timezone": "UTC", "datestyle": "ISO", "jit": "off"}
 _CANCEL_SECONDS: Final = 1.0
 
 _TLS: Final = "TLS"
+_PARAMETER: Final = "parameter"
 _STANDBY: Final = "standby"
 _NO_LIMITS: Final[Mapping[str, str]] = {}
 
@@ -55,6 +56,7 @@ _REASONS: Final = {
     "53200": "the server is out of memory.",
     "53300": "all connections of the server are in use. Each process needs three: raise max_connections.",
     _TLS: "the server and this process do not agree on TLS. Look at sslmode and sslrootcert in the address.",
+    _PARAMETER: "its address, or the environment, has a wrong value for {}. Correct it.",
     "53": "the server lacks resources.",
     "54": "something is larger than the server can keep.",
     "55P03": "another program holds its lock on the tables. It is tried again.",
@@ -64,8 +66,14 @@ _REASONS: Final = {
     "58": "the server reports an error of its disk.",
     "XX": "the server reports that its data is damaged. Look at its log.",
 }
+# What is wrong stands behind it, and may be a part of a password.
+_WRONG: Final = re.compile(
+    r"bad value for (\w+)|connection option \"(\w+)\"|invalid \"?(\w+)\"? value:|parameter \"([\w.]+)\"|"
+    r"parse network (address)|definition of (service)"
+)
 # When a connection is refused, libpq tells no code.
 _REFUSALS: Final = (
+    (_PARAMETER, _WRONG),
     ("08001", r"refused|No such file or directory|reset by peer|closed the connection|timeout|timed out|no response|"
               r"unreachable|No route|not translate host name|Name or service not known"),
     ("28P01", r"password|authentication failed|pg_hba\.conf|role \"[^\"]*\" (does not exist|is not permitted)"),
@@ -84,9 +92,11 @@ _STALE: Final = "0A000"
 _LOST: Final = ("08", "57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04", _STANDBY)
 _RETRYABLE: Final = ("40", "55P03")
 # No other call would fare better.
-_GENERAL: Final = (*_LOST, "28", "3D", "3F", "42P01", "42501", "25006", "53", "58", "57014", _TLS)
+_GENERAL: Final = (*_LOST, "28", "3D", "3F", "42P01", "42501", "25006", "53", "58", "57014", _TLS, _PARAMETER)
 # Nothing that passes while a caller waits.
-_LASTING: Final = ("28", "3D", "3F", "42P01", "42703", "42501", _TLS)
+_LASTING: Final = ("28", "3D", "3F", "42P01", "42703", "42501", _TLS, _PARAMETER)
+# What passes when a server has started, or others have.
+_COMING: Final = ("08", "57P", "53300")
 
 
 class NoAnswer(psycopg.OperationalError):
@@ -215,6 +225,8 @@ def code_of(error: object) -> str:
         return ""
     if error.sqlstate == "0A000" and "during recovery" in str(error):
         return "25006"
+    if error.sqlstate is None and isinstance(error, psycopg.ProgrammingError):  # not found by libpq, but by psycopg
+        return _PARAMETER if _WRONG.search(str(error)) else ""
     if error.sqlstate is None and isinstance(error, psycopg.OperationalError):
         return next((code for code, words in _REFUSALS if re.search(words, str(error))), "08000")
     return error.sqlstate or ""
@@ -285,8 +297,16 @@ def is_lasting(error: object) -> bool:
     return code_of(error).startswith(_LASTING)
 
 
+def may_come(error: object) -> bool:
+    """Whether the server may be there in a moment: it does not run yet, or others that start have its connections."""
+    return code_of(error).startswith(_COMING)
+
+
 def _describe(error: psycopg.Error) -> str:
     code = code_of(error)
+    if code == _PARAMETER:
+        found = _WRONG.search(str(error))
+        return _REASONS[code].format(found[found.lastindex or 0] if found else "a parameter")
     known = next((_REASONS[code[:length]] for length in (5, 3, 2) if code[:length] in _REASONS), None)
     if error.sqlstate is None:  # libpq's own words name the host, which clients of the service need not know
         return f"{known or _AWAY} [{code}]"

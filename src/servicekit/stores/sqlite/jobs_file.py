@@ -1,6 +1,7 @@
 """The file of jobs as a `Database`: its two threads, and the registration of this process."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -68,5 +69,5 @@ class JobsFile:
     async def find_notice(self) -> str | None:
         return None
 
-    def is_busy(self, error: StoreUnavailable) -> bool:
-        return is_busy(error)
+    def patience_for(self, error: StoreUnavailable) -> float:
+        return math.inf if is_busy(error) else 0.0
