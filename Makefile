@@ -37,8 +37,8 @@ test-fast: $(VENV)/.equipped ## Run the tests that need neither browser nor prox
 test-python: $(VENV)/.equipped ## Run the tests of the package itself, for another PYTHON=python3.13 (ROOMS: some of them)
 	$(RUN) $(PYTEST) $(addprefix tests/,$(ROOMS))
 
-test-postgres: $(VENV)/.equipped programs ## Run the tests of the engine, its test tools, the API and the guide on a PostgreSQL server
-	SERVICEKIT_TESTS_ON=postgresql $(RUN) $(PYTEST) tests/engine tests/testing tests/api tests/guide
+test-postgres: $(VENV)/.equipped programs ## Run the tests of the engine, the API, the guide and the docs' pages on a PostgreSQL server
+	SERVICEKIT_TESTS_ON=postgresql $(RUN) $(PYTEST) tests/engine tests/testing tests/api tests/guide tests/docs/test_blocks.py
 
 test-oldest: $(OLDEST)/.equipped programs tests/frontend/node_modules/.installed ## Run the suite with the lowest allowed dependencies
 	$(OLDEST)/bin/python -m $(PYTEST)

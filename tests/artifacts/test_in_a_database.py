@@ -105,6 +105,28 @@ def test_outside_of_services_the_environment_names_the_database(
     script.close()
 
 
+@pytest.mark.parametrize("schema", ["servicekit", "Jobs-of-Ada"])
+def test_a_script_can_be_the_first_that_uses_a_database(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: str
+) -> None:
+    monkeypatch.setenv("SERVICEKIT_JOBS_URL", f"{postgres_url}?schema={schema}")
+    script = Artifacts(tmp_path / "shared")
+    assert script.load(script.save(b"content").id) == b"content"
+    script.close()
+
+
+def test_a_role_that_may_not_make_tables_is_told_who_does(
+    postgres: PostgresServer, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    postgres.execute("CREATE ROLE saver LOGIN")
+    try:
+        monkeypatch.setenv("SERVICEKIT_JOBS_URL", postgres_url.replace("postgres@", "saver@"))
+        with pytest.raises(ArtifactsUnavailable, match="servicekit migrate"):
+            Artifacts(tmp_path / "shared").save(b"content")
+    finally:
+        postgres.execute("DROP ROLE saver")
+
+
 @pytest.mark.parametrize("is_empty", [True, False])
 def test_a_folder_of_this_machine_alone_is_not_taken_for_the_shared_one(
     open_artifacts: Open, tmp_path: Path, is_empty: bool

@@ -14,16 +14,18 @@ from servicekit.artifacts.record import (
     Changes,
     NewArtifact,
 )
-from servicekit.errors import ArtifactsUnavailable
+from servicekit.errors import ArtifactsUnavailable, StoreUnavailable
 from servicekit.stores.postgres.address import Address
 from servicekit.stores.postgres.pool import ConnectionPool
+from servicekit.stores.postgres.schema import prepare
 
 
 class PostgresIndex:
-    """An `ArtifactIndex` in the tables of a database, which must be there."""
+    """An `ArtifactIndex` in the tables of a database."""
 
     def __init__(self, address: Address) -> None:
         self.location = address.location
+        self._address = address
         self._pool = ConnectionPool(address, purpose="artifacts", refuse=ArtifactsUnavailable)
 
     def declare(self, hierarchies: Sequence[Hierarchy]) -> None:
@@ -78,11 +80,20 @@ class PostgresIndex:
 
     def check_place(self, blobs: BlobStore) -> None:
         """`ArtifactsUnavailable` unless this is the place of this index's blobs. An empty place can become it once."""
+        if not self._pool.read(marks.has_table):
+            self._make_tables()
         mark = self._pool.read(marks.find_mark) or self._pool.write(marks.add_mark)
         if not mark.is_placed:
             self._pool.write(lambda session: marks.place_mark(session, blobs))
         elif not marks.has_mark(blobs, mark):
             raise marks.refuse_place(blobs)
+
+    def _make_tables(self) -> None:
+        """As a service does when it starts: a script may be the first that uses a database."""
+        try:
+            prepare(self._address)
+        except StoreUnavailable as error:
+            raise ArtifactsUnavailable(error.place, error.reason) from error
 
     def close(self) -> None:
         self._pool.close()

@@ -21,6 +21,11 @@ class Mark(NamedTuple):
     is_placed: bool
 
 
+def has_table(session: Session) -> bool:
+    [(is_there,)] = session.run("SELECT to_regclass('servicekit.artifact_marks') IS NOT NULL")
+    return bool(is_there)
+
+
 def find_mark(session: Session) -> Mark | None:
     rows = session.run("SELECT mark, is_placed FROM servicekit.artifact_marks")
     return Mark(*rows[0]) if rows else None
