@@ -1,22 +1,34 @@
 """The log of events in PostgreSQL: whoever reads it misses nothing, whenever writers commit."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from typing import Final
 
 import psycopg
 import pytest
 
+from servicekit.engine.clock import SystemClock
 from servicekit.errors import StoreUnavailable
+from servicekit.events.hub import EventHub
+from servicekit.events.mailbox import Mailbox
+from servicekit.jobs.ids import JobIds
+from servicekit.jobs.outcome import completion
+from servicekit.jobs.retention import Retention
+from servicekit.jobs.status import JobStatus
 from servicekit.stores.postgres import feed
 from servicekit.stores.postgres.address import Address, read_address
 from servicekit.stores.postgres.connections import connect
 from servicekit.stores.postgres.feed import PURPOSE, Mark, read_others, settle
 from servicekit.stores.postgres.schema import migrate
 from servicekit.stores.postgres.session import Session
+from servicekit.stores.postgres.store import PostgresStore
+from servicekit.testing.stores.fakes import RecordingSignals, submission
 from tests.needs import needs
 
 pytestmark = needs("postgresql")
+
+ids = JobIds()
 
 _EVENT: Final = """
     INSERT INTO servicekit.events (writer, job_id, is_transition, status, version, attempt, at)
@@ -75,7 +87,7 @@ def open_session(address: Address, stack: ExitStack) -> Session:
 
 
 def read(session: Session, after: int, up_to: int) -> list[str]:
-    return [event.job_id for event in read_others(session, after, up_to, None)]
+    return [event.job_id for event in read_others(session, after, None) if event.position <= up_to]
 
 
 @pytest.mark.parametrize(("how", "seen"), [("COMMIT", ["first", "second"]), ("ROLLBACK", ["second"])])
@@ -174,3 +186,48 @@ def test_a_log_that_has_lost_its_end_goes_on_from_there(session: Session, quick:
     quick.end("COMMIT")
     assert mark.advance(session) == again
     assert read(session, 1, again) == ["again"]
+
+
+@asynccontextmanager
+async def opened(url: str, hub: EventHub) -> AsyncIterator[PostgresStore]:
+    store = PostgresStore(read_address("url", url), hub, SystemClock(), Retention())
+    await store.liveness.open(RecordingSignals())
+    try:
+        yield store
+    finally:
+        await store.liveness.close()
+
+
+async def take_statuses(mailbox: Mailbox, count: int) -> list[JobStatus | None]:
+    """The next so many."""
+    statuses: list[JobStatus | None] = []
+    async with asyncio.timeout(30):
+        while len(statuses) < count:
+            if (event := mailbox.take()) is None:
+                await mailbox.wait()
+            else:
+                statuses.append(event.record.status if event.record else None)
+    return statuses
+
+
+async def test_who_follows_a_job_is_told_of_it_once_and_does_not_wait_for_writers_of_others(
+    address: Address, slow: Writer, postgres_url: str
+) -> None:
+    url, hub, mailbox, job_id, last_id = f"{postgres_url}?schema=other", EventHub(), Mailbox(), *ids_of(2)
+    async with opened(url, EventHub()) as one, opened(url, hub):
+        for each in (job_id, last_id):
+            hub.subscribe(each, mailbox)
+        slow.begin()
+        slow.write("first")
+        await one.submissions.insert(submission(job_id))
+        assert await take_statuses(mailbox, 1) == [JobStatus.PENDING]
+        (claim,) = await one.attempts.claim(1, ())
+        await one.attempts.end_attempt(claim, completion(None))
+        assert await take_statuses(mailbox, 2) == [JobStatus.RUNNING, JobStatus.COMPLETED]
+        slow.end("COMMIT")
+        await one.submissions.insert(submission(last_id))
+        assert await take_statuses(mailbox, 1) == [JobStatus.PENDING]  # and nothing that was told before
+
+
+def ids_of(count: int) -> list[str]:
+    return [ids.next_id() for _ in range(count)]

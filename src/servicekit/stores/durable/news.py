@@ -48,6 +48,8 @@ class News(NamedTuple):
     """Whether this process has made waiting jobs ready."""
     is_foreign: bool = False
     """Whether another process has committed. It may have freed a slot without an event."""
+    is_told: bool = False
+    """Whether it is told by itself that there may be something to claim: `others` are no reason to look."""
     has_lines: bool = False
     """Whether another process may have added lines to some log."""
     unwanted: Sequence[str] = ()

@@ -82,7 +82,7 @@ class CommitNotifier:
     def _tell(self, news: News) -> None:
         self._has_changed |= news.is_change or news.is_foreign
         # A commit of another process may have freed a slot that all processes share, without an event of ours.
-        if news.others or news.is_foreign or news.is_ready:
+        if news.is_foreign or news.is_ready or (news.others and not news.is_told):
             self.signals.wake()
         for job_id in news.unwanted:
             self._cancel(job_id)

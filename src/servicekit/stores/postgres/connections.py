@@ -142,9 +142,12 @@ def _heed(connection: _BoundedConnection, said: Diagnostic) -> None:
         connection.has_standby = False
 
 
-def commit(connection: Connection) -> None:
-    """Commit. `NoStandby` if what was written may be lost with this server, though others shall have it as well."""
-    connection.execute("COMMIT")
+def commit(connection: Connection, *, keeps: bool = True) -> None:
+    """Commit. `NoStandby` if what was written may be lost with this server, though others shall have it as well.
+
+    `keeps`: whether anything has to be kept. Else nobody waits for the disk.
+    """
+    connection.execute("COMMIT" if keeps else "SET LOCAL synchronous_commit = off; COMMIT")
     if isinstance(connection, _BoundedConnection) and not connection.has_standby:
         raise NoStandby("the commit has waited for a standby in vain")
 

@@ -106,6 +106,8 @@ class Mark:
     def __init__(self) -> None:
         self.settled = 0
         self._pending = Look(0, frozenset())
+        self.newest = 0
+        """The highest position that was taken at the last look."""
 
     @property
     def is_behind(self) -> bool:
@@ -115,6 +117,7 @@ class Mark:
     def advance(self, session: Session) -> int:
         """Look once, and return the position that is settled now."""
         seen = look(session)
+        self.newest = seen.newest
         # A standby that lagged behind has taken over: what it has not got is lost, and its positions are given again.
         self.settled = min(self.settled, seen.newest)
         left = self._pending.holders & seen.holders
@@ -135,7 +138,7 @@ _SAME: Final = f"""
     WHERE events.position > %(settled)s AND events.writer <> %(number)s AND events.job_id = ANY(%(followed)s)
 """
 _OTHERS: Final = f"""
-    SELECT * FROM servicekit.events WHERE position > %(after)s AND position <= %(up_to)s AND writer <> %(number)s
+    SELECT * FROM servicekit.events WHERE position > %(after)s AND writer <> %(number)s
     AND (%(followed)s::text[] IS NULL OR job_id = ANY(%(followed)s) OR version IS NULL
          OR cancel_requested_at IS NOT NULL OR (started_at IS NULL AND status IN ({_ENDED})))
     ORDER BY position LIMIT {PAGE}
@@ -156,11 +159,11 @@ def read_others_of_same(session: Session, before: int, settled: int, followed: l
     return read_events(session, _SAME, values)
 
 
-def read_others(session: Session, after: int, up_to: int, followed: list[str] | None) -> list[EventRow]:
-    """A page of what other processes have done and this one has to know.
+def read_others(session: Session, after: int, followed: list[str] | None) -> list[EventRow]:
+    """A page of what other processes have done and this one has to know, as far as it can be seen now.
 
     That is: what happened to followed jobs, or to all if these are `None`; requests to stop; deletions; and ends of
-    jobs that had not started, which only this process may have been able to run.
+    jobs that had not started, which only this process may have been able to run. Of different jobs, what comes first
+    may be seen later; of one job it is not.
     """
-    values = {"after": after, "up_to": up_to, "number": session.number, "followed": followed}
-    return read_events(session, _OTHERS, values)
+    return read_events(session, _OTHERS, {"after": after, "number": session.number, "followed": followed})

@@ -28,18 +28,22 @@ from servicekit.stores.postgres.channel import ANSWER_SECONDS, Channel
 from servicekit.stores.postgres.connections import connect, is_down, leads_to_server, set_up, translated_errors
 from servicekit.stores.postgres.feed import PAGE, Mark, find_timeline, forget_positions, read_others
 from servicekit.stores.postgres.notices import NOTHING, Notice
+from servicekit.stores.postgres.pace import Pace
 from servicekit.stores.postgres.registration import ProcessRegistration
 from servicekit.stores.postgres.server_time import uptime
 from servicekit.stores.postgres.session import Session
 
 _PAUSE_SECONDS: Final = (0.05, 1.0)
-# Many commits that come soon after each other are told by one notification, and seen by one look.
+# A few commits are told and seen at once. Where more come, many are told by one notification, and seen by one look.
 _SHORTEST_SECONDS: Final = 0.005
+_AT_ONCE: Final = 4
 # How often a listener that is not told of commits looks for them.
 _POLL_SECONDS: Final = 0.25
 _IDLE_POLL_SECONDS: Final = 1.0
 # Who is told of commits looks now and then all the same, whatever may go wrong with a notification.
 _SELDOM_SECONDS: Final = 10.0
+# What asks a job to stop, or makes one ready, a notification says itself. The rest can wait where nobody reads it.
+_UNREAD_SECONDS: Final = 0.25
 # How soon to look again for events whose writers had not ended. Most transactions take a few milliseconds.
 _SETTLE_SECONDS: Final = (0.002, 0.05)
 # After a change another one is likely.
@@ -82,11 +86,15 @@ class Listener:
         """Whether there was nothing between this process and the server when it was reached last."""
         self._is_told = False
         """Whether others have said that there is something to see."""
-        self._active_at = self._looked_at = self._renewed_at = self._sent_at = float("-inf")
+        self._early: set[tuple[int, str, int | None]] = set()
+        """What has been reported although it comes after `seen`: by position, job and version."""
+        self._sends, self._looks = (Pace(_SHORTEST_SECONDS, _AT_ONCE) for _ in range(2))
+        self._active_at = self._looked_at = self._renewed_at = float("-inf")
         self._served_at = float("inf")
         """When the server has answered last."""
         self._has_company_until = 0.0
         self._settling = Backoff(*_SETTLE_SECONDS)
+        self._settling_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="servicekit listener", daemon=True)
 
     @property
@@ -104,8 +112,9 @@ class Listener:
         if notice == NOTHING:
             return
         with self._lock:
-            self._untold = self._untold.joined(notice)
-        self.channel.ring()
+            is_known, self._untold = self._untold != NOTHING, self._untold.joined(notice)
+        if not is_known:
+            self.channel.ring()
 
     def stop(self) -> None:
         self._is_stopping = True
@@ -160,6 +169,7 @@ class Listener:
         """Another server has taken over, which may have lagged behind: what was seen last may not be there."""
         self._registration.lease.distrust()
         self._mark = Mark()
+        self._early.clear()
         with set_up(session.connection):
             self.seen = self._mark.settled = forget_positions(session)
         self._report(News(is_change=True, is_anew=True))
@@ -171,7 +181,7 @@ class Listener:
         self._send(session)
         self._is_told = self._heed(self.channel.take(session)) or self._is_told
         now = time.monotonic()
-        if self._mark.is_behind or now - self._looked_at >= self._pause_between_looks:
+        if now >= self._look_at:
             with set_up(session.connection):
                 self._look(session)
         if now - self._served_at > LATE_SECONDS:
@@ -186,12 +196,12 @@ class Listener:
 
     def _send(self, session: Session) -> None:
         now = time.monotonic()
-        if now - self._sent_at < _SHORTEST_SECONDS:
+        if now < self._sends.due_at:
             return
         with self._lock:
             notice, self._untold = self._untold, NOTHING
         if notice != NOTHING:
-            self._sent_at = now
+            self._sends.note(now)
             try:
                 self.channel.send(session, notice.write(self._registration.number))
             except Error:
@@ -216,27 +226,50 @@ class Listener:
         return True
 
     def _look(self, session: Session) -> None:
-        """Report what others have done since the last time, as far as nothing that comes before it can be missing."""
-        is_told, self._is_told = self._is_told, False
+        """Report what others have done since the last time.
+
+        What is visible is reported at once: of one job, nothing that comes before it can be missing, since each change
+        of a job waits for the one before. It is read again until nothing else can come before it.
+        """
+        is_asked, self._is_told = self._is_told or self._mark.is_behind, False
         up_to = self._mark.advance(session)
-        is_change = up_to > self.seen
         if up_to < self.seen:  # nobody knows what has become of the jobs that are followed here
             self.seen = up_to
+            self._early.clear()
             self._report(News(is_change=True, is_anew=True))
-        followed = list(self._publisher.followed)
-        named = followed if len(followed) <= _MOST_NAMED else None
-        while self.seen < up_to:
-            page = read_others(session, self.seen, up_to, named)
-            self._report(News(others=page, is_change=True))
-            self.seen = page[-1].position if len(page) == PAGE else up_to
-            if not self.channel.is_pooled:  # else this is one transaction
-                self._renew(session)  # after a long absence there can be very many
+        is_change = up_to > self.seen
+        if self._mark.newest > self.seen:
+            is_change |= self._read_on(session, up_to)
         now = time.monotonic()
         if is_change:
             self._active_at = now
-        if is_change and not is_told:  # what made it may also have made jobs ready, or written lines
+        if is_change and not (is_asked and self.channel.hears):
+            # Nobody tells that they have made jobs ready, or written lines.
             self._report(News(is_change=True, is_foreign=True, has_lines=True))
         self._looked_at = now
+        self._looks.note(now)
+        if self._mark.is_behind:
+            self._settling_seconds = self._settling.next_seconds()
+        else:
+            self._settling.reset()
+
+    def _read_on(self, session: Session, up_to: int) -> bool:
+        """Report all that is visible. Return whether that is anything new."""
+        followed = list(self._publisher.followed)
+        named = followed if len(followed) <= _MOST_NAMED else None
+        is_new, is_full = False, True
+        while is_full:
+            page = read_others(session, self.seen, named)
+            new = [row for row in page if row[:3] not in self._early]
+            if new or up_to > self.seen:
+                self._report(News(others=new, is_change=True, is_told=self.channel.hears))
+            is_new |= bool(new)
+            is_full = len(page) == PAGE and page[-1].position < up_to
+            self.seen = page[-1].position if is_full else up_to
+            self._early = {key for key in self._early.union(row[:3] for row in page) if key[0] > self.seen}
+            if not self.channel.is_pooled:  # else this is one transaction
+                self._renew(session)  # after a long absence there can be very many
+        return is_new
 
     @property
     def is_alone(self) -> bool:
@@ -244,22 +277,21 @@ class Listener:
         return self._registration.lease.is_alone and time.monotonic() > self._has_company_until
 
     @property
-    def _pause_between_looks(self) -> float:
-        if self._is_told:
-            return _SHORTEST_SECONDS
+    def _look_at(self) -> float:
+        """When to look again, if nothing happens until then."""
+        if self._is_told or self._mark.is_behind:
+            if self.channel.hears and not self._publisher.has_readers:
+                return self._looked_at + _UNREAD_SECONDS
+            return self._looks.due_at if self._is_told else self._looked_at + self._settling_seconds
         if self.channel.hears:
-            return _SELDOM_SECONDS
+            return self._looked_at + _SELDOM_SECONDS
         is_busy = self._publisher.has_readers or time.monotonic() - self._active_at < _ACTIVE_SECONDS
-        return _POLL_SECONDS if is_busy else _IDLE_POLL_SECONDS
+        return self._looked_at + (_POLL_SECONDS if is_busy else _IDLE_POLL_SECONDS)
 
     @property
     def _pause(self) -> float:
         """How long there is nothing to do, if nothing happens."""
-        if self._mark.is_behind:
-            return self._settling.next_seconds()
-        self._settling.reset()
-        due_at = self._renewed_at + self._registration.lease.terms.renewal
-        due_at = min(due_at, self._looked_at + self._pause_between_looks)
+        due_at = min(self._renewed_at + self._registration.lease.terms.renewal, self._look_at)
         if self._untold != NOTHING:
-            due_at = min(due_at, self._sent_at + _SHORTEST_SECONDS)
+            due_at = min(due_at, self._sends.due_at)
         return max(0.0, due_at - time.monotonic())

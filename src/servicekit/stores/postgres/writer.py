@@ -208,7 +208,7 @@ class Writer(ServerThread):
                 session.run(_WAIT)
             ours, others = self._read_early(session, before)
             self._is_unsure, self._is_known, self._untold = True, False, before
-            commit(session.connection)
+            commit(session.connection, keeps=not self._is_nothing(session, rest))
             self._is_unsure, self._is_known = False, True
         except (psycopg.Error, StoreUnavailable):
             raise
@@ -216,6 +216,13 @@ class Writer(ServerThread):
             self._failures.exception("Jobs could not be written", error)
             raise StoreUnavailable(self._location, f"{type(error).__name__}: {error}") from error
         return Commit(answers, before, ours, others, session.is_changed, session.is_ready)
+
+    @staticmethod
+    def _is_nothing(session: Session, calls: list[Call]) -> bool:
+        """Whether nothing that these calls have done has to be kept: a claim that has found no job has locked a row."""
+        if session.is_changed or session.is_ready:
+            return False
+        return all(call.operation.rank is Rank.CLAIM and not call.argument.is_first for call in calls)
 
     def _connect(self) -> Session:
         session = super()._connect()
@@ -264,7 +271,12 @@ class Writer(ServerThread):
             # Asked again after the commit: whoever begins to watch later than this reads the store later still.
             ours = self._read_late(done.before)
         self._registration.lease.note_commit()
-        self._report(News(done.answers, ours or (), done.others, is_change=done.is_changed, is_ready=done.is_ready))
+        self._report(
+            News(
+                done.answers, ours or (), done.others,
+                is_change=done.is_changed, is_ready=done.is_ready, is_told=self._listener.channel.hears,
+            )
+        )  # fmt: skip
         if not self._listener.is_alone:
             self._listener.tell(notice_of(done.answers, is_changed=done.is_changed, is_ready=done.is_ready))
 
