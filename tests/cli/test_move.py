@@ -19,7 +19,7 @@ from servicekit.cli.main import main
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.log_lines import LogPage, NewLine
 from servicekit.jobs.outcome import CANCELED, completion, failure
-from servicekit.jobs.query import ALL_JOBS, JobChange
+from servicekit.jobs.query import ALL_JOBS, JobChange, JobFilter
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.retention import Retention
@@ -67,9 +67,9 @@ async def open_store(url: str, clock: ManualClock | None = None) -> AsyncIterato
 
 async def fill(store: JobStore, clock: ManualClock) -> None:
     """Jobs in every state that does not need a process, and all that belongs to them."""
-    long_ago = await suite.end(store, completion("gone"))
+    long_ago = await suite.submit(store, outcome=completion("gone"), owner="ben")
     await store.submissions.delete(long_ago)
-    await suite.end(store, completion(LARGE))
+    await suite.submit(store, outcome=completion(LARGE), owner="ana")
     await suite.end(store, completion(None))
     claim = await suite.start(store, queue="logs", priority=9, retry=Retry(attempts=2))
     lines = [NewLine(clock.now(), "info", "log", f"line {number}\0") for number in range(5)]
@@ -84,7 +84,7 @@ async def fill(store: JobStore, clock: ManualClock) -> None:
     await suite.submit(store, start_at=clock.now() + timedelta(hours=2), idempotency_key="once")
     for _ in range(3):
         await suite.submit(store, concurrency_key="k", concurrency_limit=2)
-    await suite.submit(store)
+    await suite.submit(store, owner="ana", concurrency_key="k")
     await store.queues.set_queue_paused("resting", is_paused=True)
     await store.schedules.put_schedule(schedule(), TICK)
     await store.schedules.put_schedule(schedule("paused"), TICK)
@@ -105,6 +105,7 @@ class Snapshot:
     queues: list[QueueRecord]
     schedules: list[ScheduleState]
     counts: dict[JobStatus, int]
+    counts_of_owner: dict[JobStatus, int]
 
 
 async def look(store: JobStore) -> Snapshot:
@@ -120,6 +121,7 @@ async def look(store: JobStore) -> Snapshot:
         queues=await store.queues.list_queues(),
         schedules=await store.schedules.list_schedules(),
         counts=await store.reads.count_by_status(ALL_JOBS),
+        counts_of_owner=await store.reads.count_by_status(JobFilter(owner="ana")),
     )
 
 

@@ -91,6 +91,10 @@ def find_faults(life: list[tuple[int, int, str, int]]) -> list[str]:
     return faults
 
 
+_BY_OWNER = "GROUP BY owned_by, status"
+_OF_OWNERS = f"{_BY_OWNER} HAVING sum(jobs) <> 0"
+
+
 def _check_counts(connection: Connection) -> list[str]:
     query = "SELECT status, queue, sum(jobs) FROM counts GROUP BY status, queue HAVING sum(jobs) <> 0"
     kept = set(connection.execute(query))
@@ -98,7 +102,11 @@ def _check_counts(connection: Connection) -> list[str]:
         "SELECT CASE WHEN is_deleted THEN 'deleted' ELSE status END AS s, queue, count(*) FROM jobs GROUP BY s, queue"
     )
     counted = set(connection.execute(query))
-    return [] if kept == counted else [f"counts say {kept}, and there are {counted}"]
+    faults = [] if kept == counted else [f"counts say {kept}, and there are {counted}"]
+    kept = set(connection.execute(f"SELECT owned_by, status, sum(jobs) FROM owner_counts {_OF_OWNERS}"))
+    query = f"SELECT owned_by, status, count(*) FROM jobs WHERE owned_by IS NOT NULL AND NOT is_deleted {_BY_OWNER}"
+    counted = set(connection.execute(query))
+    return faults if kept == counted else [*faults, f"counts of owners say {kept}, and there are {counted}"]
 
 
 def _check_rest(connection: Connection) -> list[str]:

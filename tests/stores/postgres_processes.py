@@ -35,6 +35,10 @@ _RECOUNT: Final = """
     SELECT queue, CASE WHEN is_deleted AND status = 'running' THEN 'deleted' ELSE status END, count(*)
     FROM servicekit.jobs GROUP BY 1, 2
 """
+_OWNER_COUNTS: Final = "SELECT owned_by, status, sum(jobs)::bigint FROM servicekit.owner_counts GROUP BY 1, 2"
+_OWNER_RECOUNT: Final = """
+    SELECT owned_by, status, count(*) FROM servicekit.jobs WHERE owned_by IS NOT NULL AND NOT is_deleted GROUP BY 1, 2
+"""
 _IS_WAITING: Final = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
 
 
@@ -114,6 +118,7 @@ class Process:
     def check_counts(self) -> None:
         """The counts are what is in the table."""
         assert sorted(self.ask(_COUNTS)) == sorted(self.ask(_RECOUNT))
+        assert sorted(self.ask(f"{_OWNER_COUNTS} HAVING sum(jobs) <> 0")) == sorted(self.ask(_OWNER_RECOUNT))
 
     def pass_time(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)

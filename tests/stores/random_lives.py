@@ -127,6 +127,7 @@ class RandomUser:
         options = JobOptions(
             idempotency_key=key,
             max_restarts=self._random.randint(0, 2),
+            owner=self._random.choice([None, "ana", "ben"]),
             tags=tuple(self._random.sample(["a", "b", "c"], self._random.randint(0, 2))),
             queue=self._random.choice(["default", "default", "other"]),
             priority=self._random.randint(-1, 1),
@@ -138,7 +139,7 @@ class RandomUser:
         target = local if self._random.random() < 0.3 else noop
         new = submission(self._ids.next_id(), self._random.choice(list(RunnerKind)), target=target, options=options)
         job_id = await self._store.submissions.insert(new)
-        tell("inserted", job_id=job_id, key=key)
+        tell("inserted", job_id=job_id, key=key and f"{key} of {options.owner}")
 
     async def _claim(self) -> None:
         max_running = self._random.choice([None, None, 30])

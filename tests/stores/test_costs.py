@@ -12,9 +12,11 @@ import pytest
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.options import JobOptions, RunnerKind
 from servicekit.jobs.outcome import completion
+from servicekit.jobs.query import JobFilter
+from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import CallDescription
 from servicekit.stores.durable.new_jobs import new_job
-from servicekit.stores.durable.requests import AttemptEnd, ClaimedJob, ClaimRequest, Pause
+from servicekit.stores.durable.requests import AttemptEnd, ClaimedJob, ClaimRequest, ListRequest, Pause
 from servicekit.stores.durable.times import time_text
 from servicekit.stores.sqlite import claims, inserts, membership, queries, queues, times, writes
 from servicekit.stores.sqlite.database import connect, create_file
@@ -35,9 +37,9 @@ class File:
         assert isinstance(number, int)
         self.process = number
 
-    def insert(self, count: int, runner: RunnerKind = COROUTINE, owner: int | None = None, **options: Any) -> None:
+    def insert(self, count: int, runner: RunnerKind = COROUTINE, process: int | None = None, **options: Any) -> None:
         asked = JobOptions(**options)
-        jobs = [new_job(ids.next_id(), "noop", runner, CALL, asked, NOW, owner=owner) for _ in range(count)]
+        jobs = [new_job(ids.next_id(), "noop", runner, CALL, asked, NOW, owner=process) for _ in range(count)]
         self.connection.execute("BEGIN")
         inserts.insert.write(self.connection, jobs)
         self.connection.execute("COMMIT")
@@ -87,7 +89,7 @@ def test_a_claim(file: File) -> None:
     file.insert(1_000, concurrency_key="k", priority=1)
     file.insert(1_000, delay=60, priority=1)
     file.insert(1_000, COMMAND, priority=1)  # which has no slot
-    file.insert(1_000, owner=file.process + 1, priority=1)
+    file.insert(1_000, process=file.process + 1, priority=1)
     assert file.count_steps(claim) < 2 * before
 
 
@@ -97,7 +99,7 @@ def test_a_claim_among_many_queues(file: File) -> None:
             file.insert(2, queue=f"ready {number}")
             file.insert(1, queue=f"paused {number}")
             file.insert(1, COMMAND, queue=f"excluded {number}")
-            file.insert(1, owner=file.process + 1, queue=f"of another {number}")
+            file.insert(1, process=file.process + 1, queue=f"of another {number}")
             queues.set_paused.write(file.connection, [Pause(f"paused {number}", is_paused=True)])
         file.claim(1)  # which finds their places
 
@@ -138,6 +140,32 @@ def test_submissions_where_waiting_is_limited(file: File) -> None:
     for number in range(100):
         file.insert(1, queue=f"queue {number}")
     assert file.count_steps(insert) < 2 * before
+
+
+def test_to_count_and_list_the_jobs_of_an_owner(file: File) -> None:
+    wanted = JobFilter(owner="ana", statuses=frozenset([JobStatus.FAILED]))
+
+    def ask() -> None:
+        assert sum(queries.count_of_owner(file.connection, JobFilter(owner="ana")).values()) >= 20
+        assert queries.list_records(file.connection, ListRequest(wanted, 10, None, 1_000, NOW)).records == []
+        page = queries.list_records(file.connection, ListRequest(JobFilter(owner="ana"), 10, None, 1_000, NOW))
+        assert len(page.records) == 10
+
+    file.insert(20, owner="ana")
+    before = file.count_steps(ask)
+    file.insert(1_000, owner="ana")
+    file.insert(1_000, owner="ben")
+    file.insert(1_000)
+    assert file.count_steps(ask) < 2 * before
+
+
+def test_owners_that_have_been(file: File) -> None:
+    for number in range(10):
+        file.insert(1, owner=f"owner {number}")
+    file.claim(100)
+    file.connection.execute("DELETE FROM jobs")
+    file.insert(1, owner="ana")
+    assert file.connection.execute("SELECT * FROM owner_counts").fetchall() == [("ana", "pending", 1)]
 
 
 def test_queues_that_have_been(file: File) -> None:

@@ -165,6 +165,7 @@ class Lives(RuleBasedStateMachine):
         argument=st.integers(0, 1),
         priority=st.sampled_from([0, 0, 1]),
         delay=st.sampled_from([0, 0, 3]),
+        owner=st.sampled_from([None, None, "ana"]),
     )
     def insert(
         self,
@@ -176,12 +177,15 @@ class Lives(RuleBasedStateMachine):
         argument: int,
         priority: int,
         delay: int,
+        owner: str | None,
     ) -> object:
-        options = JobOptions(idempotency_key=key, max_restarts=max_restarts, priority=priority, delay=delay)
+        options = JobOptions(
+            idempotency_key=key, max_restarts=max_restarts, priority=priority, delay=delay, owner=owner
+        )
         return self.insert_job(which, runner, is_local, argument, options)
 
     def insert_job(self, which: int, runner: RunnerKind, is_local: bool, argument: int, options: JobOptions) -> object:
-        job_id, key = self.ids.next_id(), options.idempotency_key
+        job_id, key = self.ids.next_id(), options.kept_idempotency_key
         target = make_local() if is_local else noop
         new = submission(job_id, runner, args=(argument,), target=target, options=options)
         first = next((life for life in self.lives.values() if key and life.key == key), None)
@@ -418,6 +422,10 @@ class Lives(RuleBasedStateMachine):
         statuses = [life.status for life in visible.values()]
         counts = self.run(self.stores[0].reads.count_by_status())
         assert counts == {status: statuses.count(status) for status in JobStatus}
+        mine = [record for record in records if record.owner == "ana"]
+        assert self.list_records(JobFilter(owner="ana")) == mine
+        counts = self.run(self.stores[-1].reads.count_by_status(JobFilter(owner="ana")))
+        assert counts == {status: sum(record.status is status for record in mine) for status in JobStatus}
         for status in JobStatus:
             expected = [record for record in records if record.status is status]
             assert self.list_records(JobFilter(statuses=frozenset([status]))) == expected

@@ -10,12 +10,14 @@ import pytest
 
 from servicekit import create_scheduler
 from servicekit.jobs.ids import JobIds
-from servicekit.jobs.query import ALL_JOBS
+from servicekit.jobs.options import JobOptions
+from servicekit.jobs.outcome import completion
+from servicekit.jobs.query import ALL_JOBS, JobFilter
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import EndedBy, JobStatus
 from servicekit.stores.sqlite.database import find_migrations
 from servicekit.stores.sqlite.store import SqliteStore
-from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals, submission
 from tests.fakes import noop
 
 NOON = "2026-01-31T12:00:00.000000Z"
@@ -102,6 +104,47 @@ async def test_a_key_that_is_held_in_a_paused_queue_is_passed_on(tmp_path: Path)
     await store.liveness.open(RecordingSignals())
     assert [claim.submission.id for claim in await store.attempts.claim(9, ())] == [waiting]
     await store.liveness.close()
+
+
+async def test_jobs_of_a_file_without_owners_are_nobodys_and_others_can_follow(tmp_path: Path) -> None:
+    path, old = tmp_path / "jobs.db", JobIds().next_id()
+    connection = create_file(path, 10)
+    connection.execute(
+        "INSERT INTO jobs (id, name, turn, max_restarts, runner, submitted_at, target, arguments, idempotency_key) "
+        "VALUES (?, 'noop', 1, 1, 'coroutine', ?, 'tests.fakes:noop', '{\"args\": [], \"kwargs\": {}}', 'once')",
+        [old, NOON],
+    )
+    connection.close()
+    store = SqliteStore(path, RecordingPublisher(), ManualClock(), Retention())
+    await store.liveness.open(RecordingSignals())
+    new = submission(JobIds().next_id(), options=JobOptions(owner="ana", idempotency_key="once"))
+    assert await store.submissions.insert(new) == new.id
+    assert (await store.reads.get_record(old)).owner is None
+    assert [await store.submissions.find_by_key("once", owner) for owner in (None, "ana")] == [old, new.id]
+    for claim in await store.attempts.claim(9, ()):
+        await store.attempts.end_attempt(claim, completion(None))
+    mine = JobFilter(owner="ana")
+    assert [each.id for each in (await store.reads.list_records(mine, 10, None)).records] == [new.id]
+    assert (await store.reads.count_by_status(mine))[JobStatus.COMPLETED] == 1
+    await store.submissions.delete(old)
+    await store.submissions.delete(new.id)
+    position = await store.changes.get_position()
+    page = await store.changes.list_changes(position - 2, 10)
+    assert page is not None
+    assert [(each.job_id, each.owner) for each in page.changes] == [(old, None), (new.id, "ana")]
+    await store.liveness.close()
+
+
+@pytest.mark.parametrize("assignment", ["owned_by = 'ben'", "owned_by = NULL", "owned_by = 'ben', status = 'failed'"])
+async def test_whoever_gives_a_job_away_moves_it_in_the_counts_of_owners(tmp_path: Path, assignment: str) -> None:
+    path = tmp_path / "jobs.db"
+    async with create_scheduler(f"sqlite:///{path}", run_jobs=False) as scheduler:
+        job_id = await scheduler.with_options(owner="ana").add_job(noop)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"UPDATE jobs SET {assignment} WHERE id = ?", [job_id])
+        kept = connection.execute("SELECT owned_by, status, jobs FROM owner_counts").fetchall()
+        query = "SELECT owned_by, status, 1 FROM jobs WHERE owned_by IS NOT NULL"
+        assert kept == connection.execute(query).fetchall()
 
 
 @pytest.mark.parametrize("assignment", ["queue = 'other'", "queue = 'other', status = 'canceled'", "status = 'failed'"])

@@ -55,6 +55,27 @@ async def test_counts_of_processes_that_are_gone_are_put_together(store: Postgre
         assert session.run("SELECT * FROM servicekit.counts") == [("a", "pending", 0, 3)]
 
 
+async def test_counts_of_owners_are_put_together_step_by_step(store: PostgresStore, postgres_url: str) -> None:
+    of_each = (("pending", 7, 5), ("pending", 9, -2), ("failed", 0, 0), ("running", 0, 1))
+    rows = [(f"owner {number:04}", *row) for number in range(1_100) for row in of_each]
+    with open_session(postgres_url, 0) as session:
+        session.run(
+            "INSERT INTO servicekit.owner_counts SELECT * FROM unnest(%s::text[], %s::text[], %s::int[], %s::bigint[])",
+            list(map(list, zip(*rows, strict=True))),
+        )
+        left = []
+        for _ in range(3):
+            prune.write(session, [NOTHING])
+            left += session.run("SELECT count(*) FROM servicekit.owner_counts")
+        assert left == [(3_400,), (2_400,), (2_200,)]
+        query = "SELECT status, shard, jobs, count(*) FROM servicekit.owner_counts GROUP BY 1, 2, 3 ORDER BY 1"
+        assert session.run(query) == [("pending", 0, 3, 1_100), ("running", 0, 1, 1_100)]
+        session.run("UPDATE servicekit.owner_counts SET jobs = 0")
+        for _ in range(3):
+            prune.write(session, [NOTHING])
+        assert session.run("SELECT count(*) FROM servicekit.owner_counts") == [(0,)]
+
+
 async def test_counts_stay_right_whoever_writes_meanwhile(store: PostgresStore, postgres_url: str) -> None:
     """Rows that others write, in transactions that are open or have just ended, lose nothing."""
     count = "INSERT INTO servicekit.counts AS known VALUES ('a', 'failed', %s, %s) "

@@ -10,6 +10,7 @@ import pytest
 
 from servicekit.errors import IdempotencyConflict
 from servicekit.jobs.endings import GIVEN_BACK, NOT_BEGUN
+from servicekit.jobs.idempotency import key_of_owner
 from servicekit.jobs.outcome import CANCELED, completion, failure
 from servicekit.jobs.schedules import FiredSchedule
 from servicekit.jobs.status import Transition
@@ -445,6 +446,7 @@ class Crowd:
             concurrency_key=key,
             concurrency_limit={"a": 1, "b": 2}.get(key or "", 1),
             tags=self._chance.choice([[], ["t"]]),
+            owner=self._chance.choice([None, "ana", "ben"]),
         )
 
     def claim(self, process: Process) -> None:
@@ -479,8 +481,9 @@ class Crowd:
                 "SELECT count(*) FILTER (WHERE waits_for IS NULL), count(*) FROM servicekit.jobs "
                 "WHERE concurrency_key = %s AND finished_at IS NULL"
             )
-            ((ready, waiting),) = process.ask(query, [key])
-            assert ready == min(limit, waiting)
+            for kept in (key, key_of_owner("ana", key), key_of_owner("ben", key)):
+                ((ready, waiting),) = process.ask(query, [kept])
+                assert ready == min(limit, waiting)
         assert process.ask("SELECT job_id FROM servicekit.job_tags EXCEPT SELECT id FROM servicekit.jobs") == []
 
 

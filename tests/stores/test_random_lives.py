@@ -139,8 +139,8 @@ def damaged(path: Path, statement: str) -> Iterator[sqlite3.Connection]:
         for (name,) in connection.execute(query).fetchall():
             connection.execute(f"DROP TRIGGER {name}")
         connection.execute(
-            "INSERT INTO jobs (id, name, turn, max_restarts, runner, submitted_at, concurrency_key, concurrency_limit) "
-            "VALUES ('1', 'x', 1, 1, 'thread', '', 'k', 1)"
+            "INSERT INTO jobs (id, name, turn, max_restarts, runner, submitted_at, concurrency_key, concurrency_limit, "
+            "owned_by) VALUES ('1', 'x', 1, 1, 'thread', '', 'k', 1, 'ana')"
         )
         connection.execute(statement)
         yield connection
@@ -151,6 +151,8 @@ def damaged(path: Path, statement: str) -> Iterator[sqlite3.Connection]:
     [
         ("DELETE FROM events", "does not begin"),
         ("INSERT INTO counts VALUES ('running', 'default', 7)", "counts say"),
+        ("INSERT INTO owner_counts VALUES ('ana', 'running', 7)", "counts of owners say"),
+        ("UPDATE owner_counts SET jobs = 2", "counts of owners say"),
         ("UPDATE jobs SET status = 'completed', version = 2", "goes from pending to completed"),
         ("UPDATE jobs SET status = 'running', version = 2, attempt = 1, owner = 99", "running without a process"),
         ("UPDATE jobs SET status = 'running', version = 2, attempt = 3, failures = 0", "was started 3 times"),

@@ -5,6 +5,7 @@ from typing import Final
 
 from servicekit.stores.durable.operations import Rank, for_each
 from servicekit.stores.durable.requests import Prune, PruneGroup
+from servicekit.stores.postgres import owners
 from servicekit.stores.postgres.feed import PURPOSE as EVENTS
 from servicekit.stores.postgres.session import Session
 from servicekit.stores.postgres.writes import remove
@@ -78,6 +79,7 @@ def prune(session: Session, request: Prune) -> bool:
     session.run(_FORGET_DELETIONS, [request.limit, request.deletions_before])
     if any(is_unneeded for _, _, is_unneeded in found):
         session.run(_FOLD, [session.shard])
+    owners.fold(session)
     _forget_queues(session)
     return left <= 0
 

@@ -44,6 +44,8 @@ class Session:
         """Concurrency keys of which this transaction has freed slots, or for which it has jobs that seek one."""
         self.owned: dict[tuple[str, str], int] = {}
         """By how many jobs this transaction has changed the count of an owner and a status: see `owners.py`."""
+        self.folded_owner = ""
+        """The last owner whose counts were put together: see `owners.py`."""
         self.is_changed = False
         """Whether this transaction has written events."""
         self.is_ready = False
