@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.api.auth_apps import SECRETS, bearer
+from tests.api.auth_apps import SECRETS, as_user, bearer
 from tests.service import Service, run_service
 
 JOBS = "/api/v1/jobs"
@@ -57,3 +57,63 @@ def _submit(client: httpx.Client) -> str:
     while (response := client.post("/hold/ends", headers=bearer("actor"))).status_code != 202:
         assert response.status_code in (401, 403)
     return response.headers["location"]
+
+
+@pytest.fixture(scope="module")
+def users() -> Iterator[Service]:
+    with run_service("tests.api.auth_apps:that_asks_often", options=["--factory"]) as service:
+        yield service
+
+
+def test_a_cookie_opens_a_stream_and_its_end_ends_it(users: Service) -> None:
+    """`EventSource` sends cookies by itself, and no headers that a page could choose."""
+    with httpx.Client(base_url=users.url, timeout=60, cookies={"login": "ana"}) as ana, httpx.Client() as other:
+        job = ana.post("/hold/cookie").headers["location"]
+        assert ana.head(f"{job}/$stream").status_code == 200
+        assert other.head(f"{users.url}{job}/$stream").status_code == 401
+        with ana.stream("GET", f"{job}/$stream") as one, ana.stream("GET", f"{JOBS}/$stream") as all_jobs:
+            streams = [one.iter_lines(), all_jobs.iter_lines()]
+            for lines in streams:
+                assert any(line.startswith("data:") for line in lines)
+            assert ana.get("/sessions").json() == 0  # none is held for as long as a stream is open
+            ana.post("/remove/ana")
+            for lines in streams:
+                assert [line for line in lines if line.startswith("data:")] == []
+        assert ana.get(f"{job}/$stream").status_code == 401
+
+
+def test_the_stream_of_all_has_one_s_own_jobs_and_their_deletions(users: Service) -> None:
+    ben, admin = as_user("ben"), as_user("admin")
+    with httpx.Client(base_url=users.url, timeout=60) as client:
+        others = [client.post(f"/for/{owner}", headers=admin).json()["job_id"] for owner in ("admin", "carl")]
+        with client.stream("GET", f"{JOBS}/$stream?poll_interval=0.05", headers=ben) as response:
+            own = client.post("/hold/own", headers=ben).json()["job_id"]
+            for job_id in [*others, own]:
+                client.delete(f"{JOBS}/{job_id}", headers=admin)
+            told = set()
+            for line in response.iter_lines():
+                if line.startswith("data:"):
+                    event = json.loads(line.removeprefix("data:"))
+                    told.add(event["id"])
+                    if event["status"] == "deleted":
+                        break
+    assert told == {own}
+
+
+def test_of_the_jobs_that_a_stream_names_those_of_others_do_not_exist(users: Service) -> None:
+    with httpx.Client(base_url=users.url, timeout=60) as client:
+        job_id = client.post("/noop", headers=as_user("admin")).json()["job_id"]
+        with client.stream("GET", f"{JOBS}/$stream?id={job_id}", headers=as_user("ben")) as response:
+            events = (json.loads(line.removeprefix("data:")) for line in response.iter_lines() if "data:" in line)
+            assert next(events) == {"id": job_id, "status": "deleted"}
+
+
+def test_an_access_that_fails_ends_the_stream(users: Service) -> None:
+    with httpx.Client(base_url=users.url, timeout=60) as client:
+        job = client.post("/hold/broken", headers=as_user("actor")).headers["location"]
+        with client.stream("GET", f"{job}/$stream", headers=as_user("actor")) as response:
+            lines = response.iter_lines()
+            assert any(line.startswith("data:") for line in lines)
+            client.post("/break", headers=as_user("actor"))
+            assert [line for line in lines if line.startswith("data:")] == []
+    users.wait_log("A stream is ended, since it is not known whether its reader may go on: RuntimeError: broken")

@@ -6,11 +6,11 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from servicekit.api import ServiceBuilder, ServiceInfo
-from servicekit.ml.info import AssessedStatus, MLServiceInfo, ModelMetadata, PeriodType, info_router
+from servicekit.ml.info import AssessedStatus, MLServiceInfo, ModelMetadata, PeriodType, add_info_route
 
 
 def read_info(app: FastAPI) -> dict[str, object]:
-    app.include_router(info_router(app, "/api/v1/info"))
+    add_info_route(app, "/api/v1/info")
     info: dict[str, object] = TestClient(app).get("/api/v1/info").json()
     return info
 

@@ -1,25 +1,35 @@
-"""What the OpenAPI document says of API keys, so that its pages can ask for them, and generated clients send them."""
+"""What the OpenAPI document says of access, so that its pages can ask for it, and generated clients send it."""
 
+from itertools import product
 from typing import Any, Final
 
 from fastapi import FastAPI
 
-from servicekit.api.openapi import Document, extend_document
+from servicekit.api.gate import Gate
+from servicekit.api.guard import Guard
+from servicekit.api.openapi import GUARDED_IN_DOCUMENT, Document, extend_document
 from servicekit.api.state import ServiceState, service_state
+from servicekit.api.submit import find_schema
 
-_SCHEMES: Final[dict[str, dict[str, str]]] = {
+Security = list[dict[str, list[str]]]
+"""Alternatives, each of schemes that are all needed."""
+
+_SCHEMES: Final = {
     "bearerKey": {"type": "http", "scheme": "bearer", "description": "An API key of this service."},
     "headerKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same in its own header."},
+}
+_KEYS: Final[Security] = [{name: []} for name in _SCHEMES]
+_DETAIL: Final = {
+    "application/json": {
+        "schema": {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
+    }
 }
 _REFUSED: Final = {
     "description": "There is no API key, or it is not valid.",
     "headers": {"WWW-Authenticate": {"description": "`Bearer`", "schema": {"type": "string"}}},
-    "content": {
-        "application/json": {
-            "schema": {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
-        }
-    },
+    "content": _DETAIL,
 }
+_FORBIDDEN: Final = {"description": "The caller's access does not suffice.", "content": _DETAIL}
 
 
 def document_access(app: FastAPI) -> None:
@@ -41,23 +51,60 @@ class _Writer:
         if document is self._written:  # FastAPI keeps it, and it comes once more
             return
         self._written = document
-        if self._state.guard is not None:
-            _add_schemes(document, _SCHEMES)
-            document["security"] = [{name: []} for name in _SCHEMES]
-            for path, operations in document.get("paths", {}).items():
-                for operation in operations.values():
-                    self._write_keys(path, operation)
-
-    def _write_keys(self, path: str, operation: dict[str, Any]) -> None:
-        assert self._state.guard is not None
-        if self._state.guard.is_open(path):
-            operation.setdefault("security", [])
-            return
-        operation["responses"].setdefault("401", _REFUSED)
-        if "security" in operation:  # the endpoint's own demands, besides which there must be a key
-            own: list[dict[str, list[str]]] = operation["security"]
-            operation["security"] = [{**one, name: []} for one in own for name in _SCHEMES]
+        asked = [operation for operation in _list_operations(document) if _take_mark(operation)]
+        guard, gate = self._state.guard, self._state.gate
+        if guard is not None or gate is not None:
+            for operation in asked:
+                operation["responses"].setdefault("403", _FORBIDDEN)
+        if gate is not None:
+            _write_gate(document, asked, gate)
+        if guard is not None:
+            _write_keys(document, guard)
 
 
-def _add_schemes(document: Document, schemes: dict[str, dict[str, str]]) -> None:
-    document.setdefault("components", {}).setdefault("securitySchemes", {}).update(schemes)
+def _list_operations(document: Document) -> list[dict[str, Any]]:
+    return [operation for operations in document.get("paths", {}).values() for operation in operations.values()]
+
+
+def _take_mark(operation: dict[str, Any]) -> bool:
+    """Whether the operation asks for the caller's access: one of servicekit's own, or one that submits a job."""
+    return bool(operation.pop(GUARDED_IN_DOCUMENT, False)) or find_schema(operation) is not None
+
+
+def _write_gate(document: Document, asked: list[dict[str, Any]], gate: Gate) -> None:
+    described = gate.describe()
+    _merge(document, described.get("components", {}))
+    wanted = described["paths"]["/"]["get"]
+    for operation in asked:
+        parameters = operation.get("parameters", [])
+        names = {(parameter["name"], parameter["in"]) for parameter in parameters}
+        more = [each for each in wanted.get("parameters", []) if (each["name"], each["in"]) not in names]
+        if more:
+            operation["parameters"] = [*parameters, *more]
+        _demand(operation, wanted.get("security", []))
+
+
+def _write_keys(document: Document, guard: Guard) -> None:
+    _merge(document, {"securitySchemes": _SCHEMES})
+    document["security"] = _KEYS
+    for path, operations in document.get("paths", {}).items():
+        for operation in operations.values():
+            if guard.is_open(path):
+                operation.setdefault("security", [])
+                continue
+            operation["responses"].setdefault("401", _REFUSED)
+            if "security" in operation:  # else the document's holds
+                _demand(operation, _KEYS)
+
+
+def _demand(operation: dict[str, Any], security: Security) -> None:
+    """Demand this besides what the operation demands already."""
+    own: Security = operation.get("security") or [{}]
+    if security:
+        operation["security"] = [{**one, **another} for one, another in product(own, security)]
+
+
+def _merge(document: Document, components: dict[str, Any]) -> None:
+    for kind, named in components.items():
+        kept = document.setdefault("components", {}).setdefault(kind, {})
+        kept.update({name: value for name, value in named.items() if name not in kept})

@@ -1,8 +1,8 @@
 """What the caller of a request sees and may do: asked once for each request, and again for each open stream.
 
-API keys are checked in front of the application, by `KeyGuard`. Here their holders' access is found out, for the routes
-of servicekit, for `SubmitJob`, and for endpoints that ask for it. Without guards nothing is asked, and every caller may
-do everything.
+API keys are checked in front of the application, by `KeyGuard`. Here the access of a caller is found out, for
+servicekit's routes, for `SubmitJob`, and for endpoints that ask for it: by the dependency of `with_jobs(access=...)`,
+or else by the role of the key. Without both nothing is asked, and every caller may do everything.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,6 +15,7 @@ from starlette.types import Scope
 from servicekit.api.access import EVERYTHING, Access
 from servicekit.api.guard import CHALLENGE, GUARD_IN_SCOPE, WRONG_KEY, Guard
 from servicekit.api.origins import SAFE_METHODS
+from servicekit.api.state import state_of
 from servicekit.errors import ConfigurationError
 
 _ACCESS: Final = "servicekit.access"
@@ -24,7 +25,7 @@ NOT_EVERYTHING: Final = "You see the jobs of one owner. This belongs to all, and
 
 def is_guarded(scope: Scope) -> bool:
     """Whether the caller's access must be asked for."""
-    return GUARD_IN_SCOPE in scope
+    return GUARD_IN_SCOPE in scope or state_of(scope).gate is not None
 
 
 async def admit(scope: Scope) -> Access:
@@ -85,8 +86,9 @@ async def _has_still(scope: Scope, access: Access) -> bool:
 
 
 async def _ask(scope: Scope) -> Access:
-    guard: Guard = scope[GUARD_IN_SCOPE]
-    key = guard.find_key(scope)
-    if key is None:  # it was valid when the request came in
+    guard: Guard | None = scope.get(GUARD_IN_SCOPE)
+    key = None if guard is None else guard.find_key(scope)
+    if guard is not None and key is None:  # it was valid when the request came in
         raise HTTPException(401, WRONG_KEY, headers=CHALLENGE)
-    return key.access
+    gate = state_of(scope).gate
+    return await gate.ask(scope) if gate is not None else key.access if key is not None else EVERYTHING

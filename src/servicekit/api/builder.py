@@ -13,6 +13,7 @@ from servicekit.api.api_keys import ApiKey
 from servicekit.api.auth import Auth
 from servicekit.api.cors import Cors
 from servicekit.api.features import Feature, install
+from servicekit.api.gate import AccessFunction
 from servicekit.api.health import Health
 from servicekit.api.info import ServiceInfo
 from servicekit.api.jobs import Jobs
@@ -58,6 +59,7 @@ class ServiceBuilder:
         max_concurrency: int | None = None,
         url: str | None = None,
         *,
+        access: AccessFunction | None = None,
         expose_tracebacks: bool = True,
         expose_logs: bool = True,
         trusted_origins: Sequence[str] = (),
@@ -70,6 +72,7 @@ class ServiceBuilder:
             Jobs(
                 url,
                 max_concurrency=max_concurrency,
+                access=access,
                 expose_tracebacks=expose_tracebacks,
                 expose_logs=expose_logs,
                 trusted_origins=trusted_origins,

@@ -1,6 +1,6 @@
 """The routes to list, read, stream, cancel, repeat and delete jobs. Endpoints of the service submit jobs."""
 
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Annotated, Final
 from urllib.parse import urlencode
@@ -9,9 +9,10 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from servicekit.api.admission import asking_again
+from servicekit.api.admission import asking_again, find_access
 from servicekit.api.dependencies import SchedulerDependency
 from servicekit.api.encoding import list_json, record_json, result_json
+from servicekit.api.job_access import ActedJobId, NotOpened, SeenJobId, check_is_own, narrow
 from servicekit.api.job_parameters import JobId, JobIds, LastEventId, LastJobEventId, Wanted, parse_cursor
 from servicekit.api.job_responses import (
     CANCEL,
@@ -25,7 +26,7 @@ from servicekit.api.job_responses import (
     STREAM_OF_ALL,
 )
 from servicekit.api.openapi import name_operation
-from servicekit.api.routing import EventStreamRoute
+from servicekit.api.routing import JobRoute
 from servicekit.api.sse import EventStream
 from servicekit.api.state import jobs_path, service_state
 from servicekit.api.submit import JobSubmitted, answer_submission
@@ -56,7 +57,7 @@ def add_job_routes(app: FastAPI, prefix: str) -> None:
     add = partial(
         app.router.add_api_route,
         tags=["jobs"],
-        route_class_override=EventStreamRoute,
+        route_class_override=JobRoute,
         generate_unique_id_function=name_operation,
     )
     stats, stream_of_all = f"{prefix}/$stats", f"{prefix}/$stream"
@@ -97,7 +98,7 @@ async def list_jobs(
     limit: Annotated[int, Query(ge=1, le=1_000, description="The most jobs on one page.")] = 100,
 ) -> Response:
     """All jobs that are kept, in pages, the newest first. `error_traceback` is left to the single job."""
-    page = await scheduler.list_page(wanted, limit=limit, before=cursor)
+    page = await scheduler.list_page(narrow(request, wanted), limit=limit, before=cursor)
     response = Response(list_json(page.records), media_type="application/json")
     if page.next_before is not None:
         query = [("limit", limit), ("cursor", page.next_before), *_query_of(wanted)]
@@ -119,13 +120,13 @@ def _query_of(wanted: JobFilter) -> list[tuple[str, str]]:
     ]
 
 
-async def count_jobs(scheduler: SchedulerDependency, wanted: Wanted) -> JobStats:
+async def count_jobs(request: Request, scheduler: SchedulerDependency, wanted: Wanted) -> JobStats:
     """How many jobs are kept, for each status. It costs the same however many there are.
 
     All jobs of an owner are counted as well. Any other filter counts those of the newest 10,000 jobs that it may be
     about.
     """
-    counts = await scheduler.count_by_status(wanted)
+    counts = await scheduler.count_by_status(narrow(request, wanted))
     return JobStats(**{status.value: count for status, count in counts.items()}, total=sum(counts.values()))
 
 
@@ -152,14 +153,14 @@ async def stream_jobs(
     then. Every deletion of a job is sent, whatever the filter; only with `id`, just those of these jobs.
     """
     state = service_state(request.app)
-    feed = scheduler.follow(wanted, last_event_id, poll_interval, job_ids=job_ids)
+    feed = scheduler.follow(narrow(request, wanted), last_event_id, poll_interval, job_ids=job_ids)
     return EventStream(feed, state.streams, expose_tracebacks=state.expose_tracebacks, ask_again=asking_again(request))
 
 
 async def get_job(
     request: Request,
     scheduler: SchedulerDependency,
-    job_id: JobId,
+    job_id: SeenJobId,
     wait: Annotated[
         float | None,
         Query(
@@ -181,12 +182,12 @@ def _answer(request: Request, record: JobRecord, status_code: int = 200) -> Resp
     return Response(body, media_type="application/json", status_code=status_code)
 
 
-async def get_job_result(scheduler: SchedulerDependency, job_id: JobId) -> Response:
+async def get_job_result(scheduler: SchedulerDependency, job_id: SeenJobId) -> Response:
     """What the target of a completed job has returned."""
     return Response(result_json(job_id, await scheduler.get_result(job_id)), media_type="application/json")
 
 
-async def cancel_job(request: Request, scheduler: SchedulerDependency, job_id: JobId) -> Response:
+async def cancel_job(request: Request, scheduler: SchedulerDependency, job_id: ActedJobId) -> Response:
     """Ask the job to stop, and keep its record. The answer comes within a second or so, whatever the job does."""
     await scheduler.cancel(job_id)
     try:
@@ -201,7 +202,7 @@ async def cancel_job(request: Request, scheduler: SchedulerDependency, job_id: J
 
 
 async def retry_job(
-    request: Request, response: Response, scheduler: SchedulerDependency, job_id: JobId
+    request: Request, response: Response, scheduler: SchedulerDependency, job_id: ActedJobId
 ) -> JobSubmitted:
     """Submit the target and arguments of an ended job again, as a new job whose `retry_of` is the old one."""
     return answer_submission(request, response, await scheduler.retry(job_id))
@@ -233,12 +234,16 @@ async def stream_job(
     version, line_number = last_event_id or (None, 0)
     # An error here is not answered: the stream begins, ends at once, and its client comes back. After a 503, many
     # clients never come back.
-    with suppress(StoreUnavailable, RecordUnreadable):
-        record = await scheduler.get_record(job_id)
-        if record.status.is_terminal and version == record.version:
-            return Response(status_code=204)
     state = service_state(request.app)
     reader: AbstractAsyncContextManager[JobReader | LogReader]
+    try:
+        record = await scheduler.get_record(job_id)
+        check_is_own(request, record)
+        if record.status.is_terminal and version == record.version:
+            return Response(status_code=204)
+    except (StoreUnavailable, RecordUnreadable) as error:
+        if not find_access(request).everything:  # it is not known whose job it is, so the stream must not find it
+            return EventStream(NotOpened(error), state.streams, expose_tracebacks=False)
     if logs and state.expose_logs:
         reader = scheduler.watch_log(
             job_id, after_version=version or 0, after_line=line_number, interval_seconds=poll_interval
@@ -250,6 +255,6 @@ async def stream_job(
     )
 
 
-async def delete_job(scheduler: SchedulerDependency, job_id: JobId) -> None:
+async def delete_job(scheduler: SchedulerDependency, job_id: ActedJobId) -> None:
     """Delete the job at once, and stop it if it runs. Open streams get `{"status": "deleted"}` and end."""
     await scheduler.delete(job_id)

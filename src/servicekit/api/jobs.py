@@ -9,9 +9,11 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from servicekit.api.access_document import document_access
 from servicekit.api.checks import HealthCheck, SharedCheck
 from servicekit.api.collector import freeze_when_started
 from servicekit.api.errors import add_error_handlers
+from servicekit.api.gate import AccessFunction, Gate, check_access_function
 from servicekit.api.job_routes import add_job_routes
 from servicekit.api.log_routes import add_log_routes
 from servicekit.api.openapi import arrange_document
@@ -27,7 +29,7 @@ from servicekit.observability.console import show_on_uvicorn
 from servicekit.ports import Notice
 
 _OWN_OPTIONS: Final = (
-    "url", "expose_tracebacks", "expose_logs", "trusted_origins", "freeze_gc", "prefix",
+    "url", "access", "expose_tracebacks", "expose_logs", "trusted_origins", "freeze_gc", "prefix",
 )  # fmt: skip
 """The options of `Jobs` that are not options of the scheduler."""
 _NO_TITLE: Final = "FastAPI"  # what FastAPI calls an application that has no name
@@ -40,6 +42,8 @@ class Jobs:
     - `url`: where jobs are kept: a file, `sqlite:///jobs.db` or `sqlite:////srv/jobs.db`; a PostgreSQL database,
       `postgresql://ada@db.example/jobs`; or `memory://`, which keeps nothing. By default the environment variable
       `SERVICEKIT_JOBS_URL`, or else the file `jobs.db` in the working directory.
+    - `access`: who may see what, and act: any dependency of FastAPI that returns an `Access`, or raises 401 or 403. By
+      default the roles of API keys say so (`Auth`); without keys, everybody may see and do everything.
     - `expose_tracebacks`: whether responses contain `error_traceback`. Turn it off for a public service.
     - `expose_logs`: whether clients can read and stream the logs of jobs. Turn it off if the logs are not for clients.
     - `trusted_origins`: origins whose pages may change something, besides the service's own pages and those that CORS
@@ -55,6 +59,7 @@ class Jobs:
         url: str | None = None,
         *,
         max_concurrency: int | None = None,
+        access: AccessFunction | None = None,
         expose_tracebacks: bool = True,
         expose_logs: bool = True,
         trusted_origins: Sequence[str] = (),
@@ -64,7 +69,9 @@ class Jobs:
     ) -> None:
         check_names(options, _OWN_OPTIONS)
         check_path("prefix", prefix)
+        check_access_function(access)
         self._url = url
+        self._access = access
         self._expose_tracebacks = expose_tracebacks
         self._expose_logs = expose_logs
         self._trusted_origins = check_origins("trusted_origins", trusted_origins)
@@ -90,6 +97,8 @@ class Jobs:
         state.expose_tracebacks, state.expose_logs = self._expose_tracebacks, self._expose_logs
         state.trusted_origins, state.middleware = self._trusted_origins, app.user_middleware
         state.health_checks["jobs"] = _make_check(state)
+        if self._access is not None:
+            state.gate = Gate(self._access, app)
         app.add_middleware(ServiceScope, state=state)
         add_error_handlers(app)
         add_job_routes(app, self._prefix)
@@ -99,6 +108,7 @@ class Jobs:
         add_schedule_routes(app, sibling(self._prefix, "schedules"))
         document_submissions(app)
         arrange_document(app)
+        document_access(app)
         if self._freeze_gc:
             freeze_when_started(app)
         for act in state.when_jobs:

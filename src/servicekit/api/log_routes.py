@@ -10,10 +10,10 @@ from pydantic import BaseModel, Field
 
 from servicekit.api.dependencies import SchedulerDependency
 from servicekit.api.errors import mistake
-from servicekit.api.job_parameters import JobId
+from servicekit.api.job_access import SeenJobId
 from servicekit.api.job_responses import NO_JOB, Responses
 from servicekit.api.openapi import name_operation
-from servicekit.api.routing import EventStreamRoute
+from servicekit.api.routing import JobRoute
 from servicekit.api.state import jobs_path
 from servicekit.jobs.log_lines import LogLine, LogPage
 from servicekit.jobs.terminal import strip_escapes
@@ -53,7 +53,7 @@ def add_log_routes(app: FastAPI, prefix: str) -> None:
     add = partial(
         app.router.add_api_route,
         tags=["jobs"],
-        route_class_override=EventStreamRoute,
+        route_class_override=JobRoute,
         generate_unique_id_function=name_operation,
     )
     add(f"{prefix}/{{job_id}}/$logs", get_job_log, summary="Read a job's log", response_model=JobLog, responses=LOG)
@@ -62,7 +62,7 @@ def add_log_routes(app: FastAPI, prefix: str) -> None:
 async def get_job_log(
     request: Request,
     scheduler: SchedulerDependency,
-    job_id: JobId,
+    job_id: SeenJobId,
     after: Annotated[
         int | None, Query(ge=0, le=_LARGEST_NUMBER, description="Only lines after the one with this number.")
     ] = None,

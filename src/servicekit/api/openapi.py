@@ -7,6 +7,8 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 Document = dict[str, Any]
+GUARDED_IN_DOCUMENT: Final = "x-servicekit-guarded"
+"""Marks operations whose caller's access is asked for, until the document is finished."""
 
 _TAGS: Final = {
     "jobs": "What was submitted: look at it, watch it live, cancel, repeat and delete it.",

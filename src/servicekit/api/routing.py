@@ -9,6 +9,7 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from servicekit.api.admission import admit, check_everything, is_guarded
+from servicekit.api.openapi import GUARDED_IN_DOCUMENT
 from servicekit.api.origins import check_site
 from servicekit.api.sse import STREAM_IN_SCOPE, EventStream
 
@@ -41,6 +42,10 @@ class EventStreamRoute(CheapRoute):
     needs_everything: ClassVar[bool] = True
     """Whether only those who see everything may come in. A route that is added is closed unless it says otherwise."""
 
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        options["openapi_extra"] = {**(options.get("openapi_extra") or {}), GUARDED_IN_DOCUMENT: True}
+        super().__init__(path, endpoint, **options)
+
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in (self.methods or ()):
             raise HTTPException(405, headers={"Allow": ", ".join(sorted(self._list_methods(scope["app"])))})
@@ -60,3 +65,9 @@ class EventStreamRoute(CheapRoute):
         """The methods that are allowed at this path. Each method has a route of its own."""
         same = [route for route in app.routes if isinstance(route, APIRoute) and route.path == self.path]
         return {method for route in same for method in route.methods or ()}
+
+
+class JobRoute(EventStreamRoute):
+    """A route whose endpoint looks by itself whose jobs it is about."""
+
+    needs_everything = False

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from servicekit.api.checks import HealthCheck as HealthCheck
+from servicekit.api.gate import Gate
 from servicekit.api.guard import Guard
 from servicekit.api.sse import OpenStreams
 from servicekit.api.start_errors import in_one_sentence
@@ -70,6 +71,8 @@ class ServiceState:
     expose_logs: bool = True
     guard: Guard | None = None
     """What demands API keys for this application, if `Auth` is installed."""
+    gate: Gate | None = None
+    """What the application itself is asked for the access of a caller, if it has an answer."""
     is_access_documented: bool = False
 
     def check_schedules(self) -> None:
@@ -146,18 +149,23 @@ class ServiceScope:
 
 def find_service(request: Request) -> ServiceState:
     """The service of this request: that of its application, or of the application in which that one is mounted."""
-    return _find(request)[0]
+    return state_of(request.scope)
+
+
+def state_of(scope: Scope) -> ServiceState:
+    """The same by the scope of the request."""
+    return _find(scope)[0]
 
 
 def jobs_path(request: Request) -> str:
     """The path of the job routes for the client of this request, with the path of a proxy or a mount in front."""
-    state, root_path = _find(request)
+    state, root_path = _find(request.scope)
     return f"{root_path}{state.jobs_prefix}"
 
 
-def _find(request: Request) -> tuple[ServiceState, str]:
-    found = request.scope.get(_SCOPE_KEY)
-    return found or (service_state(request.app), request.scope.get("root_path", ""))
+def _find(scope: Scope) -> tuple[ServiceState, str]:
+    found = scope.get(_SCOPE_KEY)
+    return found or (service_state(scope["app"]), scope.get("root_path", ""))
 
 
 def sibling(jobs_prefix: str, name: str) -> str:

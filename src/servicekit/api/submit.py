@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from pydantic import BaseModel, Field
 from pydantic_core import from_json
 
+from servicekit.api.access import EVERYTHING, Access
 from servicekit.api.admission import admit, check_may_act, is_guarded
 from servicekit.api.dependencies import find_scheduler, solve_scheduler
 from servicekit.api.encoding import result_json
@@ -78,6 +79,8 @@ class JobSubmitted(BaseModel):
 class JobSubmitter:
     """Submits a job for an endpoint, and sets the response: status 202, and the job's `Location`.
 
+    The job belongs to the owner that the caller's `Access` names. Who may only look is refused before.
+
     @app.post("/train", status_code=202)
     async def train(model: Model, submit: SubmitJob) -> JobSubmitted:
         return await submit(train_model, model.name)
@@ -92,18 +95,20 @@ class JobSubmitter:
         response: Response,
         options: OptionChanges | None = None,
         wait: PreferredWait | None = None,
+        access: Access = EVERYTHING,
     ) -> None:
         self._scheduler = scheduler
         self._request = request
         self._response = response
         self._options: OptionChanges = options or {}
         self._wait = wait
+        self._access = access
 
     def with_options(self, **options: Unpack[OptionChanges]) -> "JobSubmitter":
         """A submitter that gives jobs these options (see `JobOptions`). They replace those of the request.
 
         A value that makes no sense counts as the client's mistake, and is answered by 422. An option that does not
-        exist is the endpoint's own mistake: `ConfigurationError`.
+        exist is the endpoint's own mistake: `ConfigurationError`. An `owner` counts only if the caller sees everything.
         """
         try:
             self._scheduler.with_options(**options)
@@ -111,7 +116,8 @@ class JobSubmitter:
             if error.option == UNKNOWN_OPTIONS:
                 raise
             raise mistake(("options", error.option), str(error)) from error
-        return JobSubmitter(self._scheduler, self._request, self._response, {**self._options, **options}, self._wait)
+        changed: OptionChanges = {**self._options, **options}
+        return JobSubmitter(self._scheduler, self._request, self._response, changed, self._wait, self._access)
 
     @overload
     async def __call__(self, target: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> JobSubmitted: ...
@@ -124,7 +130,8 @@ class JobSubmitter:
 
         With an idempotency key, of the request or of `with_options`, the job can be one that was submitted before.
         """
-        scheduler = self._scheduler.with_options(**self._options) if self._options else self._scheduler
+        options = self._with_owner()
+        scheduler = self._scheduler.with_options(**options) if options else self._scheduler
         try:
             job_id = await scheduler.add_job(target, *args, **kwargs)
         except InvalidArguments as error:
@@ -143,9 +150,17 @@ class JobSubmitter:
         gets the first one's job if the arguments are the same, else `IdempotencyConflict`: remove its row, and ask
         again.
         """
-        key = self._options.get("idempotency_key")
-        job_id = None if key is None else await self._scheduler.find_by_key(key)
+        options = self._with_owner()
+        key, owner = options.get("idempotency_key"), options.get("owner")
+        job_id = None if key is None else await self._scheduler.find_by_key(key, owner)
         return None if job_id is None else await self._answer(job_id)
+
+    def _with_owner(self) -> OptionChanges:
+        """The options of the job. It belongs to the caller, unless somebody who sees everything gives it to another."""
+        owner = self._access.owner
+        if owner is None or (self._access.everything and "owner" in self._options):
+            return self._options
+        return {**self._options, "owner": owner}
 
     async def _answer(self, job_id: str) -> JobSubmitted:
         submitted = answer_submission(self._request, self._response, job_id)
@@ -225,14 +240,14 @@ async def get_submitter(request: Request, response: Response) -> JobSubmitter:
     headers = [header for header in request.scope["headers"] if header[0] in _HEADERS]
     if headers:  # requests of programs that are no browsers often have none of these
         check_site(request.scope)  # before the user's code is called, which could change something
-    if is_guarded(request.scope):
-        check_may_act(await admit(request.scope))
+    access = await admit(request.scope) if is_guarded(request.scope) else EVERYTHING
+    check_may_act(access)
     scheduler = find_scheduler(request) or await solve_scheduler(request)
     if not headers:
-        return JobSubmitter(scheduler, request, response)
+        return JobSubmitter(scheduler, request, response, access=access)
     key = _find_idempotency_key(headers)
     options: OptionChanges = {} if key is None else {"idempotency_key": key}
-    return JobSubmitter(scheduler, request, response, options, PreferredWait.of(headers))
+    return JobSubmitter(scheduler, request, response, options, PreferredWait.of(headers), access)
 
 
 SubmitJob = Annotated[JobSubmitter, Depends(get_submitter)]
@@ -274,12 +289,12 @@ def document_submissions(app: FastAPI) -> None:
 def _document_all(document: Document) -> None:
     for path, operations in document.get("paths", {}).items():
         for operation in operations.values():
-            schema = _find_schema(operation)
+            schema = find_schema(operation)
             if schema is not None and not path.endswith("/$retry"):
                 _document(operation, schema)
 
 
-def _find_schema(operation: dict[str, Any]) -> str | None:
+def find_schema(operation: dict[str, Any]) -> str | None:
     """The schema of the response to a submission: `JobSubmitted`, or one of the user's whose name ends so."""
     found = _SUBMITTED.search(str(operation["responses"]))
     return None if found is None else found[0]

@@ -3,11 +3,11 @@
 from enum import StrEnum
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from servicekit.api.info import ServiceInfo
-from servicekit.api.routing import CheapRoute
+from servicekit.api.routing import EventStreamRoute
 
 
 class AssessedStatus(StrEnum):
@@ -78,15 +78,21 @@ class MLServiceInfo(ServiceInfo):
         return self
 
 
-def info_router(app: FastAPI, path: str) -> APIRouter:
-    """The route that shows what the application's `info` says; without a builder, its title and version."""
+def add_info_route(app: FastAPI, path: str) -> None:
+    """Add the route that shows what the application's `info` says; without a builder, its title and version."""
     info = getattr(app.state, "info", None)
     if not isinstance(info, ServiceInfo):
         info = ServiceInfo(display_name=app.title, version=app.version, summary=app.summary)
-    router = APIRouter(route_class=CheapRoute, tags=["service"])
 
-    @router.get(path, operation_id="getInfo", summary="What this service is", response_model=type(info))
     async def get_info() -> ServiceInfo:
         return info
 
-    return router
+    app.router.add_api_route(
+        path,
+        get_info,
+        route_class_override=EventStreamRoute,
+        tags=["service"],
+        operation_id="getInfo",
+        summary="What this service is",
+        response_model=type(info),
+    )

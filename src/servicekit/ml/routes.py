@@ -24,7 +24,7 @@ from servicekit.errors import (
 )
 from servicekit.jobs.status import JobStatus
 from servicekit.ml.config_routes import add_config_routes
-from servicekit.ml.info import info_router
+from servicekit.ml.info import add_info_route
 from servicekit.ml.learner import Diagnostic
 from servicekit.ml.planning import Plan, Planner
 from servicekit.ml.requests import ModelRequest, PredictRequest, TrainRequest, ValidateRequest, read_request
@@ -72,7 +72,7 @@ def add_model_routes(app: FastAPI) -> None:
     app.add_exception_handler(ModelNotReady, _answer_not_ready)
     app.include_router(_router(), prefix=service.path_beside_jobs("ml"))
     add_config_routes(app, service.path_beside_jobs("configs"))
-    app.include_router(info_router(app, service.path_beside_jobs("info")))
+    add_info_route(app, service.path_beside_jobs("info"))
 
 
 class ModelService:
