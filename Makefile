@@ -17,7 +17,7 @@ PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-cluster test test-fast test-python test-postgres test-oldest check lint format bench crash-test many-machines clean programs
+.PHONY: help demo demo-cluster test test-fast test-python test-postgres test-oldest check lint format bench crash-test many-machines clean compiled programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,19 +28,19 @@ demo: $(VENV)/.installed ## Start the example service and watch a job run live (
 demo-cluster: $(VENV)/.installed ## See a job survive the death of its worker, on two services and two workers (STEPS, URL)
 	@$(VENV)/bin/python -m tools.demo_cluster --steps $(STEPS) $(if $(URL),--url '$(URL)')
 
-test: $(VENV)/.equipped programs tests/frontend/node_modules/.installed ## Run the whole test suite, from nothing (ARGS: pytest's)
+test: $(VENV)/.equipped compiled programs tests/frontend/node_modules/.installed ## Run the whole test suite, from nothing (ARGS: pytest's)
 	$(RUN) $(PYTEST)
 
-test-fast: $(VENV)/.equipped ## Run the tests that need neither browser nor proxies
+test-fast: $(VENV)/.equipped compiled ## Run the tests that need neither browser nor proxies
 	SERVICEKIT_WITHOUT="apache chromium nginx" $(RUN) $(PYTEST)
 
-test-python: $(VENV)/.equipped ## Run the tests of the package itself, for another PYTHON=python3.13 (ROOMS: some of them)
+test-python: $(VENV)/.equipped compiled ## Run the tests of the package itself, for another PYTHON=python3.13 (ROOMS: some of them)
 	$(RUN) $(PYTEST) $(addprefix tests/,$(ROOMS))
 
-test-postgres: $(VENV)/.equipped programs ## Run the tests of the engine, the API, the guide and the docs' pages on a PostgreSQL server
+test-postgres: $(VENV)/.equipped compiled programs ## Run the tests of the engine, the API, the guide and the docs' pages on a PostgreSQL server
 	SERVICEKIT_TESTS_ON=postgresql $(RUN) $(PYTEST) tests/engine tests/testing tests/api tests/guide tests/docs/test_blocks.py
 
-test-oldest: $(OLDEST)/.equipped programs tests/frontend/node_modules/.installed ## Run the suite with the lowest allowed dependencies
+test-oldest: $(OLDEST)/.equipped compiled programs tests/frontend/node_modules/.installed ## Run the suite with the lowest allowed dependencies
 	$(OLDEST)/bin/python -m $(PYTEST)
 
 check: lint test ## Check format, lint, imports and types, then run the tests
@@ -59,10 +59,10 @@ format: $(VENV)/.equipped ## Format the code and mend what can be mended
 bench: $(VENV)/.equipped ## Measure, beside the peers (ARGS: the benchmarks')
 	$(RUN) benchmarks $(ARGS)
 
-crash-test: $(VENV)/.equipped ## Kill processes at random, and see that nothing is lost (SECONDS=60, ARGS="--seed 1")
+crash-test: $(VENV)/.equipped compiled ## Kill processes at random, and see that nothing is lost (SECONDS=60, ARGS="--seed 1")
 	$(RUN) tests.crash --seconds $(SECONDS) $(ARGS)
 
-many-machines: $(VENV)/.equipped programs ## Try every promise on many machines, long ones too, in some 10 minutes
+many-machines: $(VENV)/.equipped compiled programs ## Try every promise on many machines, long ones too, in some 10 minutes
 	$(RUN) tests.many_machines $(ARGS)
 
 clean: ## Remove environments, caches and builds
@@ -90,6 +90,10 @@ $(OLDEST)/.equipped: pyproject.toml | $(OLDEST)/bin/python
 
 $(VENV)/bin/python $(OLDEST)/bin/python:
 	@tools/create_venv.sh $(PYTHON) $(@:/bin/python=)
+
+# Tests start hundreds of processes. Where Python is told to write no bytecode, each would compile all that it imports.
+compiled: | $(VENV)/bin/python
+	@$(RUN) compileall -q benchmarks examples src tests tools
 
 # What the tests need beyond Python. Where it cannot be had, the tests that need it are skipped, and say so.
 programs: | $(VENV)/.equipped

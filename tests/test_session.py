@@ -33,8 +33,9 @@ def test_nothing_can_be_left_out_of_the_whole_suite(tmp_path: Path) -> None:
     done = subprocess.run([ROOT / ".ci/run"], env=environment, capture_output=True, text=True, timeout=30, check=True)
     first, *others = done.stdout.splitlines()
     assert first == "test: all 1"
-    assert [line for line in others if not re.fullmatch(r"test-python PYTHON=\S+( ROOMS=[a-z ]+)?: all 1", line)] == []
-    assert all(line.endswith("ROOMS=api engine jobs runners stores: all 1") for line in others[-1:])
+    room, left_out = "ROOMS=[a-z ]+", r"( ARGS=--ignore-glob=\*/test_postgres\*\.py)?"
+    assert [line for line in others if not re.fullmatch(rf"test-python PYTHON=\S+ {room}{left_out}: all 1", line)] == []
+    assert all("ROOMS=api engine jobs runners stores " in line for line in others[-1:])
 
 
 def test_other_pythons_are_found_where_they_are(tmp_path: Path) -> None:
