@@ -41,7 +41,7 @@ _PLACES: Final = f"""
         FROM (SELECT CASE WHEN EXISTS (SELECT 1 FROM lines WHERE runner <> '{RunnerKind.COROUTINE}')
                           THEN %(limit)s::bigint ELSE %(most)s::bigint END AS wanted) AS each
     ), rivals AS MATERIALIZED (
-        SELECT count(DISTINCT queue) > 1 AS are_there FROM lines
+        SELECT count(DISTINCT queue) > 1 AS are_there, count(*) > 1 AS have_lines FROM lines
     ), open AS MATERIALIZED (
         SELECT queue, served, running, least(most - running, {_MOST}) AS room FROM (
             SELECT *, CASE  -- where there is one queue without a limit, it does not matter
@@ -55,17 +55,22 @@ _PLACES: Final = f"""
         SELECT * FROM (
             SELECT line.*, row_number() OVER (PARTITION BY queue ORDER BY rank, turn, id) - 1 AS place
             FROM (SELECT * FROM open JOIN lines USING (queue, served)) AS line
-            CROSS JOIN LATERAL (SELECT turn, id FROM {_NEXT} LIMIT room) AS ready
+            CROSS JOIN LATERAL (SELECT turn, id FROM {_NEXT} LIMIT room) AS ready WHERE (SELECT have_lines FROM rivals)
         ) AS found WHERE place < room ORDER BY running + place, place, served, queue LIMIT {_MOST}
     ),
 """
 # Materialized, since a join may run it again for each row of the other side. It would find others to lock each time.
 _TAKEN: Final = f"""
-    taken AS MATERIALIZED (
-        SELECT line.queue, served, running, job.id FROM (
+    taken AS MATERIALIZED (  -- by where they are in the table: their locks keep them there
+        SELECT line.queue, served, running, job.place_in_table FROM (
             SELECT queue, owner, runner, rank, first, served, running, count(*) AS jobs
             FROM places GROUP BY 1, 2, 3, 4, 5, 6, 7
-        ) AS line CROSS JOIN LATERAL (SELECT id FROM {_NEXT} LIMIT jobs FOR UPDATE SKIP LOCKED) AS job
+            UNION ALL  -- where there is one line, all places are in it
+            SELECT queue, owner, runner, rank, first, served, running, least(room, {_MOST})
+            FROM open JOIN lines USING (queue, served) WHERE NOT (SELECT have_lines FROM rivals)
+        ) AS line CROSS JOIN LATERAL (
+            SELECT ctid AS place_in_table FROM {_NEXT} LIMIT jobs FOR UPDATE SKIP LOCKED
+        ) AS job
     ),
 """
 # Queues that another process is just serving are passed over: it would have to be waited for.
@@ -80,27 +85,25 @@ _SERVED: Final = """
         ) AS last WHERE name = last.queue AND name IN (SELECT name FROM serving)
     )
 """
-_CLAIMED: Final = """
-    json_build_array(
-        -job.priority, job.turn, job.id, job.attempt, job.failures, job.name, job.runner, job.target, job.arguments,
-        job.options, job.retry_of, job.schedule, job.parent, job.owned_by
-    )
-"""
+# Not as JSON, which takes the server longer to make than this process to read so many columns.
+_COLUMNS: Final = ClaimedJob._fields[1:]
+_KEPT: Final = ", ".join(f"job.{name}" for name in _COLUMNS if name not in ("id", "attempt", "owned_by"))
 _CLAIM: Final = transition(
     f"""
     UPDATE servicekit.jobs AS job SET
         status = '{RUNNING}', version = version + 1, attempt = attempt + 1, owner = %(number)s::bigint,
         process = %(process)s, started_at = greatest(submitted_at, %(now)s::timestamptz)
-    FROM taken WHERE job.id = taken.id
+    FROM taken WHERE job.ctid = taken.place_in_table
     """,
     JobStatus.PENDING,
     _SERVED,
     first=_PLACES + _TAKEN,
-    kept=f", job.priority, job.turn, taken.running, taken.served, {_CLAIMED} AS claimed",
-    answer="""
-    SELECT EXISTS (SELECT 1 FROM process), json_agg(claimed ORDER BY running + place, place, served, queue)
-    FROM (SELECT *, row_number() OVER (PARTITION BY queue ORDER BY priority DESC, turn, id) - 1 AS place
-          FROM changed) AS each
+    kept=f", taken.running, taken.served, -job.priority AS rank, {_KEPT}",
+    answer=f"""
+    SELECT is_alive, rank, {", ".join(_COLUMNS)}
+    FROM (SELECT EXISTS (SELECT 1 FROM process) AS is_alive) AS known LEFT JOIN (
+        SELECT *, row_number() OVER (PARTITION BY queue ORDER BY rank, turn, id) - 1 AS place FROM changed
+    ) AS each ON TRUE ORDER BY running + place, place, served, queue
     """,
 )
 
@@ -145,12 +148,10 @@ def _take(session: Session, request: ClaimRequest, bound: int) -> list[ClaimedJo
         "max_running": request.max_running, "limits": rows_of(dict(request.queue_limits)),
         "runners": json.dumps(runners), "bound": bound,
     }  # fmt: skip
-    ((is_alive, text),) = session.run(_CLAIM, values)
-    session.is_changed |= text is not None
-    if not is_alive:
-        return None
-    jobs = [] if text is None else [ClaimedJob(*row) for row in json.loads(text, strict=False)]
+    rows = session.run(_CLAIM, values)
+    jobs = [ClaimedJob._make(row[1:]) for row in rows if row[2] is not None]
+    session.is_changed |= bool(jobs)
     for job in jobs:
         if job.owned_by is not None:
             owners.note(session, job.owned_by, PENDING, RUNNING)
-    return jobs
+    return jobs if rows[0][0] else None
