@@ -335,6 +335,19 @@ async def test_jobs_that_are_there_already_stay(source: str, target: str, capsys
     assert [record.id for record in before.records] == [job_id]
 
 
+async def test_a_move_that_is_complete_is_told_so(source: str, target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["move", source, target]) == 0
+    assert "Not moved, if there are any: artifacts" in capsys.readouterr().err
+    assert main(["move", source, target]) == 0
+    told = capsys.readouterr()
+    assert " was moved to " in told.out
+    assert f"{len((await look_at(source)).records)} jobs, " in told.out
+    async with open_store(target) as store:
+        await suite.submit(store)
+    assert main(["move", source, target]) == 2
+    assert "has jobs already" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("source", "target", "words"),
     [

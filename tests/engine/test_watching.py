@@ -45,6 +45,7 @@ async def test_a_wait_ends_with_the_job(scheduler: Scheduler, gate: Gate) -> Non
 
 async def test_a_wait_that_takes_too_long_leaves_the_job_alone(scheduler: Scheduler, gate: Gate) -> None:
     job_id = await scheduler.add_job(gate.enter)
+    await gate.wait_entered(1)
     with pytest.raises(TimeoutError):
         await scheduler.wait(job_id, timeout=0.01)
     assert await scheduler.get_status(job_id) is JobStatus.RUNNING

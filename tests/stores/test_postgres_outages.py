@@ -23,7 +23,7 @@ from servicekit.jobs.schedules import FiredSchedule
 from servicekit.jobs.status import JobStatus, Transition
 from servicekit.stores.durable import session
 from servicekit.stores.durable.operations import Operation, Rank, for_each
-from servicekit.stores.postgres import channel, database, listener, server_thread, writer
+from servicekit.stores.postgres import channel, listener, server_thread, start, writer
 from servicekit.stores.postgres.address import read_address
 from servicekit.stores.postgres.channel import name_channel
 from servicekit.stores.postgres.connections import connect
@@ -449,16 +449,16 @@ async def test_a_start_waits_for_a_server_that_is_started_at_the_same_time(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(writer, "PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr(database, "START_SECONDS", 1_000.0)
+    monkeypatch.setattr(start, "_START_SECONDS", 1_000.0)
     with server.new_database() as url:
         store = make_store(url)
         await asyncio.to_thread(server.stop)
-        start = asyncio.create_task(store.liveness.open(RecordingSignals()))
+        opening = asyncio.create_task(store.liveness.open(RecordingSignals()))
         while not any("The start waits for" in record.getMessage() for record in caplog.records):
             await asyncio.sleep(0.01)
         assert "the server cannot be reached" in caplog.text
         await asyncio.to_thread(server.start)
-        await start
+        await opening
         await insert(store)
         await store.liveness.close()
 
@@ -500,7 +500,7 @@ async def test_an_error_says_in_words_what_is_wrong(
     postgres_url: str, change: Callable[[str], str], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr(database, "START_SECONDS", 0.0)
+    monkeypatch.setattr(start, "_START_SECONDS", 0.0)
     store = make_store(change(postgres_url))
     with pytest.raises(StoreUnavailable, match=words) as caught:
         await store.liveness.open(RecordingSignals())

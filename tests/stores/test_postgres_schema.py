@@ -14,8 +14,11 @@ import pytest
 from servicekit import Cron, Retention, Retry, create_scheduler, current_job
 from servicekit.cli.main import main
 from servicekit.errors import StoreUnavailable
+from servicekit.stores.postgres import schema
 from servicekit.stores.postgres.address import Address, read_address
+from servicekit.stores.postgres.connections import connect, is_locked
 from servicekit.stores.postgres.schema import check_address, find_migrations, migrate, prepare
+from servicekit.stores.postgres.session import Session
 from tests.docs.pages import ROOT, read_sections
 from tests.fakes import noop
 from tests.many_machines.pooler import run_pooler
@@ -253,6 +256,38 @@ def test_a_migration_that_fails_leaves_nothing_behind(postgres_url: str, monkeyp
             migrate(address)
     assert count_tables(postgres_url) == 0
     migrate(address)
+
+
+def test_a_migration_says_which_session_holds_it_up_and_lets_others_go_on(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = read(postgres_url)
+    migrate(address)
+    newer = {**find_migrations(), "9001_notes": "ALTER TABLE servicekit.jobs ADD COLUMN note text"}
+    monkeypatch.setattr(schema, "find_migrations", lambda: newer)
+    monkeypatch.setattr(schema, "_BEGIN", "SET LOCAL lock_timeout = '100ms'")
+    monkeypatch.setattr(schema, "_PAUSE_SECONDS", 0.0)
+    with psycopg.connect(f"{postgres_url}?application_name=report") as other:
+        other.execute("SELECT count(*) FROM servicekit.jobs")
+        for act in (migrate, prepare):
+            with pytest.raises(StoreUnavailable) as caught:
+                act(address)
+            told = f"the session {other.info.backend_pid} of the role postgres (report), whose transaction began "
+            assert told in caught.value.reason
+            assert is_locked(caught.value)
+        assert execute(postgres_url, "SELECT count(*) FROM servicekit.jobs") == [(0,)]
+    assert migrate(address) == ["9001_notes"]
+
+
+def test_a_migration_waits_for_another_one_and_names_it(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = read(postgres_url)
+    monkeypatch.setattr(schema, "_BEGIN", "SET LOCAL lock_timeout = '100ms'")
+    monkeypatch.setattr(schema, "_PAUSE_SECONDS", 0.0)
+    with connect(address, purpose="migrate") as other, other.transaction():
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [Session(other).lock_number("migrations")])
+        with pytest.raises(StoreUnavailable, match=rf"{other.info.backend_pid} of .* \(servicekit migrate\)"):
+            migrate(address)
+    assert count_tables(postgres_url) == 0
 
 
 def test_the_tables_of_another_program_are_left_alone(postgres_url: str) -> None:

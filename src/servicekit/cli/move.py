@@ -2,21 +2,25 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
 from servicekit.engine.urls import Place, StoreKind, hide_password, read_url
 from servicekit.errors import ConfigurationError, StoreUnavailable
-from servicekit.stores.durable.copying import TABLES, Destination, Origin, Row, Table, digest
+from servicekit.stores.durable.copying import TABLES, Destination, HasJobs, Origin, Row, Table, digest
 
 # A page is one transaction, and what is done again if the move is interrupted. Results can be large.
 _PAGE_ROWS: Final = 1_000
 _PAGE_CHARACTERS: Final = 4_000_000
+_LEFT: Final = (
+    "Not moved, if there are any: artifacts, and what clients have decided about tasks. Download what is needed from "
+    "the service with SOURCE, and upload it to the one with TARGET."
+)
 
 
 def run_move(source: str, target: str) -> None:
-    """Copy all jobs from the source to the target; go on if that was interrupted. Print what was moved.
+    """Copy all jobs from the source to the target; go on if that was interrupted. Print what was moved, or was before.
 
     `ConfigurationError` for URLs that make no sense; `StoreUnavailable` if a process works on one of the two, if the
     target has other jobs, or if what was copied is not the same in the end.
@@ -24,12 +28,20 @@ def run_move(source: str, target: str) -> None:
     places = [_read_place("SOURCE", source), _read_place("TARGET", target)]
     if places[0] == places[1]:
         raise ConfigurationError("TARGET", hide_password(target), "another place than SOURCE")
-    with ExitStack() as stack:
-        origin = stack.enter_context(_open_origin(places[0]))
-        destination = stack.enter_context(_open_destination(places[1]))
-        counts = copy_all(origin, destination)
+    with _open_origin(places[0]) as origin:
+        try:
+            with _open_destination(places[1]) as destination:
+                counts = copy_all(origin, destination)
+                done = f"Moved {origin.location} to {destination.location}"
+        except HasJobs:
+            with _open_origin(places[1]) as found:
+                if not is_same(origin, found):
+                    raise
+                counts = {table.name: found.count(table) for table in TABLES}
+                done = f"{origin.location} was moved to {found.location} before"
     told = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())
-    print(f"Moved {origin.location} to {destination.location}, and compared all rows: {told}.")
+    print(f"{done}, and compared all rows: {told}.")
+    print(_LEFT, file=sys.stderr)
 
 
 def _read_place(option: str, url: str) -> Place:
@@ -94,12 +106,23 @@ def _pages(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield page
 
 
+def is_same(origin: Origin, other: Origin) -> bool:
+    """Whether the other place has what this one has: it was moved there, and nothing was done since."""
+    if origin.read_marks() != other.read_marks():
+        return False
+    return all(wanted == found for wanted, found in (_digest_both(table, origin, other) for table in TABLES))
+
+
+def _digest_both(table: Table, origin: Origin, other: Origin) -> tuple[tuple[int, int], tuple[int, int]]:
+    progress = Progress(f"comparing {table.name}, in both places", origin.count(table) * 2)
+    digests = digest(progress.watch(origin.read(table))), digest(progress.watch(other.read(table)))
+    progress.end()
+    return digests
+
+
 def _compare(table: Table, origin: Origin, destination: Destination) -> int:
     """How many rows the table has. `StoreUnavailable` if they are not the same in both places."""
-    progress = Progress(f"comparing {table.name}, in both places", origin.count(table) * 2)
-    wanted = digest(progress.watch(origin.read(table)))
-    found = digest(progress.watch(destination.read(table)))
-    progress.end()
+    wanted, found = _digest_both(table, origin, destination)
     if wanted != found:
         destination.clear()
         reason = (

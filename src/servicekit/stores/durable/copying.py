@@ -34,6 +34,10 @@ class Kind(Enum):
     """Whether a process has the job: it runs it, or was the only one that could."""
 
 
+class HasJobs(StoreUnavailable):
+    """The place has jobs that no unfinished move has brought there."""
+
+
 class Table(NamedTuple):
     name: str
     key_length: int

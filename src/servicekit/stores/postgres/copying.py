@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.status import JobStatus
-from servicekit.stores.durable.copying import OWNED_STATUSES, OWNER, TABLES, Kind, Marks, Row, Table, read_rows
+from servicekit.stores.durable.copying import OWNED_STATUSES, OWNER, TABLES, HasJobs, Kind, Marks, Row, Table, read_rows
 from servicekit.stores.postgres.address import Address
 from servicekit.stores.postgres.connections import connect, translated_errors
 from servicekit.stores.postgres.feed import settle
@@ -138,7 +138,7 @@ class EmptyDatabase(DatabaseCopy):
             reason = f"the move of {begun[0][0]} into it is not finished. Go on with that, or use another database."
             raise StoreUnavailable(self.location, reason)
         if not begun and self._session.run("SELECT 1 FROM servicekit.jobs LIMIT 1"):
-            raise StoreUnavailable(self.location, "it has jobs already. Use another database, or ?schema=.")
+            raise HasJobs(self.location, "it has jobs already. Use another database, or ?schema=.")
         self.clear()
         self._session.run("INSERT INTO servicekit.unfinished_move VALUES (%s, %s)", [origin, position])
 

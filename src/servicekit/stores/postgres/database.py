@@ -1,7 +1,6 @@
 """The database of jobs as a `Database`: three threads with a connection each, and the registration of this process."""
 
 import asyncio
-import math
 from collections.abc import Callable
 from threading import Lock
 from typing import NoReturn, TypeVar
@@ -13,14 +12,13 @@ from servicekit.stores.durable.news import News
 from servicekit.stores.durable.operations import Operation
 from servicekit.stores.postgres import schema
 from servicekit.stores.postgres.address import Address
-from servicekit.stores.postgres.connections import is_locked, may_come
 from servicekit.stores.postgres.health import find_notice
 from servicekit.stores.postgres.leases import Lease
 from servicekit.stores.postgres.listener import Listener
 from servicekit.stores.postgres.reader import Reader
 from servicekit.stores.postgres.registration import ProcessRegistration
 from servicekit.stores.postgres.server_time import ServerTime
-from servicekit.stores.postgres.start import START_SECONDS
+from servicekit.stores.postgres.start import patience_for
 from servicekit.stores.postgres.writer import Writer
 
 A = TypeVar("A")
@@ -81,7 +79,7 @@ class PostgresDatabase:
         return await self.read(find_notice, self.listener is not None and self.listener.channel.is_deaf)
 
     def patience_for(self, error: StoreUnavailable) -> float:
-        return math.inf if is_locked(error) else START_SECONDS if may_come(error) else 0.0
+        return patience_for(error)
 
 
 class Preparation:

@@ -2,8 +2,13 @@
 
 All missing migrations are applied under an advisory lock, in one transaction with their names in the table
 `migrations`. So of many processes that start at once one migrates, and a migration that fails leaves nothing behind.
+
+A migration needs tables for itself for a moment. While it waits for a session that uses one, all others wait behind it.
+So it waits for a few seconds only, lets the others go on, and tries again; then it says which session it was.
 """
 
+import time
+from contextlib import suppress
 from importlib.resources import files
 from typing import Final
 
@@ -15,6 +20,26 @@ from servicekit.stores.postgres.connections import connect, translated_errors
 from servicekit.stores.postgres.session import Session
 
 _OLDEST_SERVER: Final = 14  # the oldest that is maintained, and that the tests run
+
+# How long others wait behind a migration, how long they then have, and how often that is tried.
+_LOCK_SECONDS: Final = 3
+_PAUSE_SECONDS: Final = 1.0
+_TRIES: Final = 5
+_BEGIN: Final = f"""
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'
+"""
+# The session that has had a lock on one of these tables, or that of migrations, for longest.
+_HOLDER: Final = """
+    SELECT format('%%s of the role %%s', pid, usename), application_name,
+           extract(epoch FROM clock_timestamp() - xact_start)::bigint
+    FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE granted AND pid <> pg_backend_pid() AND (relation IN (
+        SELECT pg_class.oid FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = %s
+    ) OR (locktype = 'advisory' AND objsubid = 1 AND (classid::bigint << 32) | objid::bigint = %s))
+    AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    ORDER BY xact_start NULLS LAST LIMIT 1
+"""
 
 _TABLE: Final = """
 CREATE TABLE servicekit.migrations (
@@ -48,13 +73,14 @@ def find_migrations() -> dict[str, str]:
 def migrate(address: Address) -> list[str]:
     """Bring the schema up to date, and make it if it is not there. Return the names of what was applied.
 
-    `StoreUnavailable`, in words, if the role of the address may not do that, or if a newer servicekit was here.
+    `StoreUnavailable`, in words, if the role of the address may not do that, if a newer servicekit was here, or if
+    another session holds it up for too long. Then nothing has been changed.
     """
     with translated_errors(address), connect(address, purpose="migrate") as connection:
         session = Session(connection, address.schema)
         _check_server(session, address)
         try:
-            return _migrate(session, address)
+            return _migrate_patiently(session, address)
         except errors.InsufficientPrivilege as error:
             refusal, _, _ = str(error).partition("\n")
             reason = f"its role may not change the tables ({refusal}). {_tell_who_migrates(session, address)}"
@@ -71,7 +97,7 @@ def prepare(address: Address) -> None:
         _check_server(session, address)
         try:
             if _list_missing(session, address):
-                _migrate(session, address)
+                _migrate_or_tell(session, address)
         except errors.InsufficientPrivilege:
             pass  # the check has the words
         check(session, address)
@@ -99,11 +125,33 @@ def check(session: Session, address: Address) -> None:
         raise StoreUnavailable(address.location, _tell_grants(session, address, not_granted))
 
 
+def _migrate_patiently(session: Session, address: Address) -> list[str]:
+    for _ in range(_TRIES - 1):
+        with suppress(errors.LockNotAvailable):
+            return _migrate(session, address)
+        time.sleep(_PAUSE_SECONDS)
+    return _migrate_or_tell(session, address)
+
+
+def _migrate_or_tell(session: Session, address: Address) -> list[str]:
+    try:
+        return _migrate(session, address)
+    except errors.LockNotAvailable as error:
+        reason = f"{_tell_holder(session, address)}. Nothing was changed. End that session, or wait for its end."
+        raise StoreUnavailable(address.location, reason) from error
+
+
+def _tell_holder(session: Session, address: Address) -> str:
+    for name, program, seconds in session.run(_HOLDER, [address.schema, session.lock_number("migrations")]):
+        age = "" if seconds is None else f", whose transaction began {seconds} seconds ago"
+        return f"the migration waits for the session {name}{f' ({program})' if program else ''}{age}"
+    return "the migration waits for a lock of another session, which has ended meanwhile"
+
+
 def _migrate(session: Session, address: Address) -> list[str]:
     with session.connection.transaction():
         # Whatever the role's settings are: a process waits here for another that migrates, and then sees what it did.
-        session.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        session.run("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        session.run(_BEGIN)
         session.run("SELECT pg_advisory_xact_lock(%s)", [session.lock_number("migrations")])
         # Not by IF NOT EXISTS, which asks for the right to make something also if it is there.
         if not session.run("SELECT 1 FROM pg_namespace WHERE nspname = %s", [address.schema]):

@@ -12,7 +12,7 @@ from typing import Final
 
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.status import JobStatus
-from servicekit.stores.durable.copying import OWNED_STATUSES, OWNER, Kind, Marks, Row, Table, read_rows
+from servicekit.stores.durable.copying import OWNED_STATUSES, OWNER, HasJobs, Kind, Marks, Row, Table, read_rows
 from servicekit.stores.sqlite.database import connect, create_file, translated_errors
 from servicekit.stores.sqlite.membership import list_members
 from servicekit.stores.sqlite.processes import is_alive, is_lock_of
@@ -70,7 +70,7 @@ def _check_free(path: Path) -> None:
         with closing(connect(path)) as connection:
             _check_nobody_works(connection, path)
             if connection.execute("SELECT 1 FROM jobs LIMIT 1").fetchone():
-                raise StoreUnavailable(str(path), "it has jobs already. Move to a new file.")
+                raise HasJobs(str(path), "it has jobs already. Move to a new file.")
 
 
 def _check_nobody_works(connection: sqlite3.Connection, path: Path) -> None:
