@@ -8,6 +8,7 @@ from typing import Final
 
 from servicekit import current_job
 from servicekit.artifacts import Artifacts
+from servicekit.artifacts.sqlite import connections
 from servicekit.errors import ArtifactConflict, ArtifactNotFound
 
 CONTENTS: Final[list[object]] = [b"small", b"x" * 300_000, "a text", ["y" * 70_000], {"in": "the row"}]
@@ -36,6 +37,7 @@ def save_promised(address: str) -> str:
 
 def save_and_delete(address: str, seed: int, done: Connection, database_url: str) -> None:
     """Save and delete few contents until somebody kills this process, and send a byte after each call."""
+    connections._PATIENCE_SECONDS = 60.0  # type: ignore[misc]  # a machine may be very busy, and its disk too
     os.environ["SERVICEKIT_JOBS_URL"] = database_url
     artifacts, chance = Artifacts.at(address), random.Random(seed)
     while True:
