@@ -208,7 +208,7 @@ async def test_the_pauses_before_an_end_is_tried_again_grow_with_the_time_that_i
 
 
 async def test_the_progress_that_was_reported_while_the_store_was_away_is_kept(store: OddStore) -> None:
-    store.odd.outages["report advance"] = 1
+    store.odd.outages["report advance"] = store.odd.outages["end advance"] = 1
     async with make_scheduler(store) as scheduler:
         record = await scheduler.wait(await scheduler.add_job(advance), timeout=30)
         assert record.progress is not None

@@ -32,9 +32,6 @@ from servicekit.jobs.submission import Claim
 from servicekit.observability.job_logging import JobLogging
 from servicekit.ports import AttemptStore, Clock, JobReads, Runner
 
-# If the store is busy for a moment, the last lines are written before the end. After so many tries, the end waits no
-# longer for them.
-_TRIES_WITH_REPORT: Final = 3
 # Half of the second that a stop of the service waits for what it has canceled, so that the kill is seen within it.
 _KILL_GRACE_AT_STOP_SECONDS: Final = 0.5
 
@@ -310,13 +307,14 @@ class Attempt:
     async def _try_to_write(self, outcome: Outcome) -> bool:
         self._tries += 1
         try:
-            if self._reports is not None or self.job.has_report:
-                await self._write_last_report()
             if outcome.transition is not Transition.COMPLETE or self._exceeded is not None:
                 outcome = self._choose_ending(heed_limit(outcome, self._exceeded))
             if self.job.artifact_id is not None:
                 outcome = outcome._replace(artifact_id=self.job.artifact_id)
-            written = await self._store.end_attempt(self.claim, outcome)
+            if self._reports is None and not self.job.has_report:
+                written = await self._store.end_attempt(self.claim, outcome)
+            else:
+                written = await self._end_with_report(outcome)
             if written is not None and (self._is_told or written is not Transition.COMPLETE):
                 await self._host.tell_end(self.claim, outcome, written, self._began_at, is_told=self._is_told)
         except StoreUnavailable as error:
@@ -346,15 +344,25 @@ class Attempt:
         else:
             self._host.failures.warn("The end of job %s is not written yet: %s", self.job.id, error)
 
-    async def _write_last_report(self) -> None:
+    async def _end_with_report(self, outcome: Outcome) -> Transition | None:
+        """Write what the job has said last, and its end.
+
+        A store writes in the order in which it is asked, and all of it in one transaction if it can.
+        """
         self.job.finish_log()
-        try:
-            await self._made_reports().write()
-        except StoreUnavailable:
-            if self._tries < _TRIES_WITH_REPORT:
-                raise
-        except Exception as error:  # a bug: the end is more important than a few lines
-            self._host.failures.exception(f"The last lines of job {self.job.id} cannot be written", error)
+        reports = self._made_reports()
+        *reported, written = await asyncio.gather(
+            reports.write_progress(),
+            reports.write_lines(),
+            self._store.end_attempt(self.claim, outcome),
+            return_exceptions=True,
+        )
+        if isinstance(written, BaseException):
+            raise written
+        for error in reported:
+            if isinstance(error, BaseException):  # the end is more important than a few lines
+                self._host.failures.exception(f"The last lines of job {self.job.id} cannot be written", error)
+        return written
 
     def _choose_ending(self, outcome: Outcome) -> Outcome:
         return choose_ending(

@@ -84,22 +84,33 @@ class JobReports:
 
     async def write(self) -> bool:
         """Write the newest progress and the new lines. Return whether there were any."""
+        has_progress = await self.write_progress()
+        return await self.write_lines() or has_progress
+
+    async def write_progress(self) -> bool:
+        """Write the newest progress. Return whether there was one."""
         progress = self._job.take_progress()
         if progress is not None and self.limits is not None:
             self.limits.hear()
         progress = progress or self._progress
-        if progress is not None:
-            self._progress = progress  # kept for the next write, if this one is cut off; writing it twice does no harm
-            await self._store.report_progress(self._claim, progress)
-            self._progress = None
+        if progress is None:
+            return False
+        self._progress = progress  # kept for the next write, if this one is cut off; writing it twice does no harm
+        await self._store.report_progress(self._claim, progress)
+        self._progress = None
+        return True
+
+    async def write_lines(self) -> bool:
+        """Write the new lines. Return whether there were any."""
         # Taken right before they are written. If the task is cut off while it waits for the store, the store still
         # writes them; if it were cut off between, they would be lost.
         lines = [*self._lines, *self._job.take_lines()][-_MOST_LINES:]
-        if lines:
-            self._lines = ()
-            try:
-                await self._store.append_log(self._claim, lines)
-            except StoreUnavailable:
-                self._lines = lines
-                raise
-        return progress is not None or bool(lines)
+        if not lines:
+            return False
+        self._lines = ()
+        try:
+            await self._store.append_log(self._claim, lines)
+        except StoreUnavailable:
+            self._lines = lines
+            raise
+        return True

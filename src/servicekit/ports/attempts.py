@@ -113,6 +113,7 @@ class AttemptStore(Protocol):
 
         Lines count from 1 over all attempts of a job. The newest `Retention.max_log_bytes` of them are kept, but at
         least the last line: a line counts as its text in UTF-8, and some bytes that the store adds for the rest of it.
-        It is no change of the record.
+        It is no change of the record. Lines and progress that were given before the attempt's end are kept, also if
+        nobody waits for the answer in between.
         """
         ...

@@ -1,5 +1,6 @@
 """What every store promises of the logs of jobs."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from servicekit.errors import JobNotFound
 from servicekit.jobs.log_lines import LogLine, NewLine
 from servicekit.jobs.outcome import completion, failure
+from servicekit.jobs.record import Progress
+from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import Claim
 from servicekit.ports import JobStore
 from servicekit.testing.stores.base import StoreTests
@@ -80,6 +83,20 @@ class LogContract(StoreTests):
         await store.attempts.append_log(claim, self.lines(clock, "a"))
         await store.attempts.end_attempt(claim, completion(None))
         assert await self.texts(store, claim) == ["a"]
+
+    async def test_what_was_said_before_the_end_is_kept_if_nobody_waits_in_between(
+        self, store: JobStore, clock: ManualClock
+    ) -> None:
+        claim = await self.start(store)
+        await asyncio.gather(
+            store.attempts.report_progress(claim, Progress(3, 4, None)),
+            store.attempts.append_log(claim, self.lines(clock, "a", "b")),
+            store.attempts.end_attempt(claim, completion(None)),
+        )
+        assert await self.texts(store, claim) == ["a", "b"]
+        record = await store.reads.get_record(claim.submission.id)
+        assert record.progress is not None
+        assert (record.status, record.progress.done) == (JobStatus.COMPLETED, 3)
 
     async def test_all_attempts_write_into_one_log(self, store: JobStore, clock: ManualClock) -> None:
         first = await self.start(store)
