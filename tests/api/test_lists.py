@@ -34,8 +34,10 @@ def service(url: str) -> FastAPI:
     gate = app.state.gate = Gate()
 
     @app.post("/noop", status_code=202)
-    async def submit_noop(submit: SubmitJob, name: str | None = None, tag: str = "some") -> JobSubmitted:
-        return await submit.with_options(name=name, tags=[tag], metadata={"a": "b:c", "d": "&"})(noop)
+    async def submit_noop(
+        submit: SubmitJob, name: str | None = None, tag: str = "some", owner: str | None = None
+    ) -> JobSubmitted:
+        return await submit.with_options(name=name, tags=[tag], metadata={"a": "b:c", "d": "&"}, owner=owner)(noop)
 
     @app.post("/about", status_code=202)
     async def submit_about(about: dict[str, Any], submit: SubmitJob) -> JobSubmitted:
@@ -81,7 +83,7 @@ async def listed(client: httpx.AsyncClient, params: Any) -> list[str]:
 async def test_a_list_is_filtered_by_everything_that_is_asked_for(connect: Connect, jobs_url: str) -> None:
     app = service(jobs_url)
     async with connect(app) as client:
-        nightly = await submit(client, "/noop", name="train model", tag="nightly")
+        nightly = await submit(client, "/noop", name="train model", tag="nightly", owner="ana@example")
         plain = await submit(client, "/noop")
         failed = await submit(client, "/fail", text="No SPACE left & so on")
         held = await submit(client, "/hold", is_awaited=False)
@@ -91,6 +93,10 @@ async def test_a_list_is_filtered_by_everything_that_is_asked_for(connect: Conne
             ({"status_filter": ["running", "running"]}, [held]),
             ({"name": "train model"}, [nightly]),
             ({"tag": "nightly"}, [nightly]),
+            ({"owner": "ana@example"}, [nightly]),
+            ({"owner": "ana@example", "tag": "nightly", "status_filter": ["completed", "failed"]}, [nightly]),
+            ({"owner": "ana@example", "status_filter": "running"}, []),
+            ({"owner": "ben"}, []),
             ({"search": "space LEFT &"}, [failed]),
             ({"search": "noop", "status_filter": "completed"}, [plain]),
             ({"name": "noop", "tag": "nightly"}, []),
@@ -151,12 +157,13 @@ async def test_a_list_is_filtered_by_time(connect: Connect, jobs_url: str) -> No
 async def test_a_link_keeps_everything_that_was_asked_for(connect: Connect, jobs_url: str) -> None:
     async with connect(service(jobs_url)) as client:
         for _ in range(2):
-            await submit(client, "/noop", name="ä & b", tag="c=d")
+            await submit(client, "/noop", name="ä & b", tag="c=d", owner="ana & co")
         asked: list[tuple[str, Any]] = [
             ("status_filter", "completed"),
             ("status_filter", "failed"),
             ("name", "ä & b"),
             ("tag", "c=d"),
+            ("owner", "ana & co"),
             ("metadata", "a:b:c"),
             ("metadata", "d:&"),
             ("search", "ä &"),
@@ -256,6 +263,13 @@ async def test_jobs_are_counted(connect: Connect, jobs_url: str) -> None:
             "running": 2,
             "total": 4,
         }
+        await submit(client, "/noop", owner="ana")
+        of_ana = {**none, "completed": 1, "total": 1}
+        assert (await client.get(f"{JOBS}/$stats", params={"owner": "ana"})).json() == of_ana
+        assert (await client.get(f"{JOBS}/$stats", params={"owner": "ana", "status_filter": "failed"})).json() == none
+        assert (await client.get(f"{JOBS}/$stats", params={"owner": "ben"})).json() == none
+        (record,) = (await client.get(JOBS, params={"owner": "ana"})).json()
+        assert record["owner"] == "ana"
 
 
 async def fail_to_read(*args: Any, **options: Any) -> Any:

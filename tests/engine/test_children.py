@@ -313,7 +313,7 @@ async def test_what_a_job_has_left_behind_submits_to_a_scheduler_that_was_starte
 
 def tell_about_itself() -> list[object]:
     job = current_job()
-    return [job.name, list(job.tags), job.metadata, job.parent, job.attempt]
+    return [job.name, list(job.tags), job.metadata, job.parent, job.attempt, job.owner]
 
 
 @EVERY_RUNNER
@@ -321,12 +321,12 @@ async def test_a_job_knows_what_it_was_submitted_with(scheduler: Scheduler, runn
     async def tell_async() -> list[object]:
         return tell_about_itself()
 
-    options = scheduler.with_options(name="me", tags=["a"], metadata={"order": 17})
+    options = scheduler.with_options(name="me", tags=["a"], metadata={"order": 17}, owner="ana")
     if runner == "process":
-        options = scheduler.with_options(name="me", tags=["a"], metadata={"order": 17}, runner="process")
+        options = scheduler.with_options(name="me", tags=["a"], metadata={"order": 17}, owner="ana", runner="process")
     job_id = await options.add_job(target_of(runner, tell_about_itself, tell_async))
     await scheduler.wait(job_id)
-    assert await scheduler.get_result(job_id) == ["me", ["a"], {"order": 17}, None, 1]
+    assert await scheduler.get_result(job_id) == ["me", ["a"], {"order": 17}, None, 1, "ana"]
 
 
 async def test_a_job_knows_its_parent(scheduler: Scheduler) -> None:
@@ -349,8 +349,8 @@ async def test_what_a_user_sees_of_a_job_is_what_is_documented() -> None:
     async with InMemoryScheduler() as scheduler:
         await scheduler.wait(await scheduler.add_job(target))
     assert seen == [
-        "artifact", "attempt", "id", "is_cancel_requested", "log", "metadata", "name", "parent", "progress",
-        "raise_if_canceled", "submit", "submit_async", "tags", "wait_cancel_requested", "with_options",
+        "artifact", "attempt", "id", "is_cancel_requested", "log", "metadata", "name", "owner", "parent",
+        "progress", "raise_if_canceled", "submit", "submit_async", "tags", "wait_cancel_requested", "with_options",
     ]  # fmt: skip
 
 

@@ -282,6 +282,11 @@ class CurrentJob(_Parent):
         return self._running.submission.parent
 
     @property
+    def owner(self) -> str | None:
+        """Whose job it is; `None` if it is nobody's."""
+        return self._running.submission.options.owner
+
+    @property
     def is_cancel_requested(self) -> bool:
         """Whether the job was asked to stop. A coroutine gets `CancelledError` as well; a thread has only this."""
         return self._running.is_cancel_requested

@@ -207,7 +207,7 @@ class IsolatedJob(RunningJob):
 
 def _describe(request: Mapping[str, Any]) -> Submission:
     """The job as it is known before its target is imported. `_describe` itself stands for the target."""
-    options = JobOptions(tags=request["tags"], metadata=request["metadata"])
+    options = JobOptions(tags=request["tags"], metadata=request["metadata"], owner=request["owner"])
     name, parent = request["name"], request["parent"]
     return Submission(request["job_id"], name, _describe, (), {}, RunnerKind.PROCESS, options, parent=parent)
 

@@ -72,6 +72,7 @@ def _plan(submission: Submission, job: RunningJob) -> WorkPlan:
         "tags": submission.options.tags,
         "metadata": metadata_of(submission.options.metadata).as_dict(),
         "parent": submission.parent,
+        "owner": submission.options.owner,
         "main": name_of_main(),
         "path": [folder for folder in sys.path if isinstance(folder, str)],
         "program": sys.argv,
