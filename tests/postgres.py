@@ -150,7 +150,9 @@ class PostgresServer:
     def kill_backend(self) -> None:
         """Kill the process of any connection of a store: the server ends all others then, and recovers."""
         query = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'servicekit%' ORDER BY random() LIMIT 1"
-        with suppress(psycopg.OperationalError):  # it recovers from the last time
+        with suppress(
+            psycopg.OperationalError, ProcessLookupError
+        ):  # it recovers from the last time, or has just ended
             for (pid,) in self.execute(query):
                 os.kill(pid, signal.SIGKILL)
 

@@ -7,6 +7,7 @@ with make_machines("a", "b") as network, run_postgres(hosts=[network.host]) as s
 
 import ctypes
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,15 @@ class Machine(NamedTuple):
     def unplug(self) -> None:
         """From now on no packet arrives, in either direction, and nobody is told."""
         _run("link", "set", self.port, "nomaster")
+
+    def refuse(self, port: int) -> None:
+        """From now on, all connections to this port are refused here, as if nobody listened there; also open ones."""
+        program = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+        if program is None:
+            pytest.skip("there is no program `nft`")
+        rule = f"tcp dport {port} reject with tcp reset"
+        rules = f"table ip wall {{\nchain out {{\ntype filter hook output priority 0\n{rule}\n}}\n}}\n"
+        subprocess.run(self.command(program, "-f", "-"), input=rules, text=True, check=True)
 
     def plug_in(self) -> None:
         _run("link", "set", self.port, "master", self.switch)

@@ -23,7 +23,7 @@ from tests.fakes import noop
 from tests.many_machines.lease_member import TERMS, beat, block
 from tests.many_machines.proxy import run_proxy
 from tests.needs import needs
-from tests.postgres import PostgresServer, run_postgres
+from tests.postgres import PostgresServer, StopMode, run_postgres
 from tests.service import ROOT, Service
 
 pytestmark = needs("postgresql")
@@ -212,14 +212,15 @@ async def test_a_process_that_is_cut_off_stops_its_jobs_before_others_begin_them
     members.check_never_twice("job")
 
 
-async def test_attempts_go_on_while_the_server_is_down(members: Members) -> None:
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+async def test_attempts_go_on_while_the_server_is_down(members: Members, mode: StopMode) -> None:
     """For longer than a lease: nobody can take them over meanwhile, nor when it is just back."""
     with run_postgres() as server, server.new_database() as url:
         one, other = members.start(url), members.start(url)
         async with create_scheduler(url, run_jobs=False) as scheduler:
             job_id = await submit(scheduler, members, "job")
             runner = (await members.wait_beat("job")).pid
-            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.stop, mode)
             stopped_at = time.monotonic()
             await members.wait_until("job", stopped_at + TERMS.death + 1)
             await asyncio.to_thread(server.start)

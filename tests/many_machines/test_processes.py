@@ -182,6 +182,39 @@ def test_attempts_of_a_machine_that_is_cut_off_stop_before_others_begin(journal:
                 member.kill()
 
 
+@pytest.mark.soak
+def test_a_machine_that_a_firewall_refuses_stops_its_attempts_before_others_begin(
+    journal: Path, runs: ReadRuns
+) -> None:
+    """It looks as if the server was down: but the server has not said that it ends."""
+    with (
+        make_machines(1) as network,
+        run_postgres(hosts=["127.0.0.1", network.host]) as server,
+        server.new_database() as local_url,
+    ):
+        refused = Member(local_url.replace("127.0.0.1", network.host), network.machines[0])
+        other = Member(local_url, run_jobs=False)
+        heir = None
+        try:
+            refused.wait_ready()
+            job_ids = other.call(targets.submit_hold, journal, times=5)
+            wait_until(begun(runs, 5))
+            heir = Member(local_url).wait_ready()
+            network.machines[0].refuse(server.port)
+            refused_at = time.monotonic()
+            wait_until(begun(runs, 10))
+            first, second = runs()[:5], runs()[5:]
+            print(f"taken over {min(run.start_ns for run in second) / 1e9 - refused_at:.1f} s after the wall was there")
+            assert {run.end for run in first} == {"raised"}
+            assert max(run.end_ns or 0 for run in first) < min(run.start_ns for run in second)
+            open_gate(journal)
+            assert set(other.call(targets.wait_all, job_ids).values()) == {"completed"}
+        finally:
+            for member in (refused, other, heir):
+                if member is not None:
+                    member.kill()
+
+
 def test_clocks_that_are_wrong_change_nothing(start: Start, journal: Path, runs: ReadRuns) -> None:
     """Ninety seconds apart: no delay is cut short or drawn out, and nobody seems dead or unborn."""
     early, late = start(clock=WrongClock(-45)).wait_ready(), start(clock=WrongClock(45), run_jobs=False).wait_ready()

@@ -239,28 +239,43 @@ def test_a_server_that_is_down_takes_nobody_over(session: Session, lease: Lease,
     assert mark_dead(session, lease) == []  # the other one has not had a chance to renew its lease either
 
 
+def test_leases_that_may_be_lost_are_judged_when_there_was_time_to_renew_them(
+    session: Session, lease: Lease, uptime: Uptime
+) -> None:
+    """A standby that lagged behind has taken over."""
+    register(session, OTHER, 1, "another machine")
+    renew_for(session, lease, uptime, TERMS.death)
+    let_pass(session, 60)
+    lease.distrust()
+    assert lease.renew(session)
+    assert mark_dead(session, lease) == []
+    renew_for(session, lease, uptime, TERMS.death)
+    assert mark_dead(session, lease) == [OTHER]
+
+
 STARTING: Final = 'connection to server at "db" failed: FATAL:  the database system is starting up'
 REFUSED: Final = 'connection to server at "db" failed: Connection refused'
 
 
 @pytest.mark.parametrize(
-    ("said", "hosts", "is_expected"),
+    ("said", "hosts", "was_ended", "is_expected"),
     [
-        (STARTING, "db", True),
-        (STARTING.replace("starting up", "shutting down"), "db", True),
-        (STARTING, "db,other", False),  # the other one may serve by now
-        (REFUSED, "db", True),
-        (REFUSED, "db,other", False),
-        (f"Multiple connection attempts failed. All failures were:\n{REFUSED}", "db", False),
-        ("server closed the connection unexpectedly", "db", False),
-        ("connection timeout expired", "db", False),
+        (STARTING, "db", False, True),
+        (STARTING.replace("starting up", "shutting down"), "db", False, True),
+        (STARTING, "db,other", True, False),  # the other one may serve by now
+        (REFUSED, "db", True, True),
+        (REFUSED, "db", False, False),  # a firewall can say so for this process alone
+        (REFUSED, "db,other", True, False),
+        (f"Multiple connection attempts failed. All failures were:\n{REFUSED}", "db", True, False),
+        ("server closed the connection unexpectedly", "db", True, False),
+        ("connection timeout expired", "db", True, False),
     ],
 )
-def test_only_a_server_that_nobody_can_reach_is_down(said: str, hosts: str, is_expected: bool) -> None:
+def test_only_a_server_that_nobody_can_reach_is_down(said: str, hosts: str, was_ended: bool, is_expected: bool) -> None:
     address = read_address("url", f"postgresql://{hosts}/jobs")
     error = StoreUnavailable("it", "it cannot be reached.")
     error.__cause__ = psycopg.OperationalError(said)
-    assert is_down(error, address) is is_expected
+    assert is_down(error, address, was_ended=was_ended) is is_expected
 
 
 def test_a_lost_lease_is_not_renewed_by_a_server_that_is_down(session: Session, lease: Lease, uptime: Uptime) -> None:
@@ -455,7 +470,7 @@ class ServerWithAnother:
     def run(self, _: str, values: Mapping[str, object]) -> list[tuple[object, ...]]:
         now = datetime(2026, 1, 1, 12, tzinfo=UTC) + timedelta(seconds=self.seconds)
         other = [OTHER, False, False, 1, 1, self.seconds - self.renewed]
-        return [(now.isoformat(), None, 2, json.dumps([other]), True)]
+        return [(now.isoformat(), None, 2, json.dumps([other]), True, "off")]
 
 
 def test_nobody_is_dead_because_the_clock_of_the_server_was_set(uptime: Uptime) -> None:

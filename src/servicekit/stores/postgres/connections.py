@@ -84,6 +84,7 @@ _REFUSALS: Final = (
     ("42501", r"permission denied"),
     (_TLS, r"SSL|TLS|certificate"),
 )  # fmt: skip
+_ENDS: Final = ("57P01", "57P02")  # it stops, or one of its processes has crashed
 _NOBODY: Final = "refused|No such file or directory"
 _MANY: Final = "Multiple connection attempts"  # a name with several addresses: others may serve
 _STALE: Final = "0A000"
@@ -114,6 +115,8 @@ class _BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
     """How long to wait for the answer to one statement."""
     has_standby = True
     """Whether each commit has waited for the standbys that it was to wait for."""
+    was_ended = False
+    """Whether the server has said that it ends this connection."""
 
     def wait(self, gen: PQGen[R], *args: Any, **options: Any) -> R:
         if self.answer_seconds is not None:
@@ -137,9 +140,14 @@ def _bounded(steps: PQGen[R], seconds: float) -> PQGen[R]:
 
 
 def _heed(connection: _BoundedConnection, said: Diagnostic) -> None:
-    """A commit whose wait for a standby is canceled has succeeded all the same, with no more than a warning."""
+    """Note what the server says by itself.
+
+    A commit whose wait for a standby is canceled has succeeded all the same, with no more than a warning.
+    """
     if said.source_function == "SyncRepWaitForLSN":
         connection.has_standby = False
+    elif said.sqlstate in _ENDS:  # before the connection is closed, and also to one that has not asked anything
+        connection.was_ended = True
 
 
 def commit(connection: Connection, *, keeps: bool = True) -> None:
@@ -240,16 +248,23 @@ def is_lost(error: object) -> bool:
     return isinstance(error, psycopg.InterfaceError) or code_of(error).startswith((*_LOST, _STALE))
 
 
-def is_down(error: object, address: Address) -> bool:
+def was_ended(connection: Connection, error: object) -> bool:
+    """Whether the server itself has ended the connection, with which this error has come."""
+    return code_of(error) in _ENDS or (isinstance(connection, _BoundedConnection) and connection.was_ended)
+
+
+def is_down(error: object, address: Address, *, was_ended: bool) -> bool:
     """Whether the server of this address is down for everybody, if nothing is in between (`leads_to_server`).
 
-    It says that it is starting or shutting down, or nobody listens there; and there is no other server in the address.
+    It says that it is starting or shutting down; or nobody listens there, after it has ended the last connection
+    itself: else a firewall may refuse this process alone. And there is no other server in the address.
     """
     hosts = conninfo_to_dict(address.conninfo)
     if "," in f"{hosts.get('host', '')}{hosts.get('hostaddr', '')}":
         return False
     said = str(error.__cause__) if isinstance(error, StoreUnavailable) else ""
-    return code_of(error) == "57P03" or (re.search(_NOBODY, said) is not None and _MANY not in said)
+    is_refused = was_ended and re.search(_NOBODY, said) is not None and _MANY not in said
+    return is_refused or code_of(error) == "57P03"
 
 
 def leads_to_server(connection: Connection) -> bool:

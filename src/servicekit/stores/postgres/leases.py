@@ -17,9 +17,9 @@ After an outage of the server all leases look old, and so they do when the serve
 process notices with its next renewal. So a process judges others by the age of their leases only when it has renewed
 its own for as long as they may take, and the clock was not set meanwhile. For the same reason a server that is known to
 be down counts as a renewal (`note_down`): nobody renews a lease or loses one meanwhile, so attempts go on until it is
-back. It is known if the server says that it is starting or shutting down, or if nobody listens at its address, and
-nothing was in between when it was reached last. Silence proves nothing, nor does what a proxy says: it may be so for
-this process alone.
+back. It is known if the server says that it is starting or shutting down, or if it has ended the last connection with
+such a word and nobody listens at its address since; and if nothing was in between when it was reached last. Silence
+proves nothing, nor does what a proxy or a firewall says: it may be so for this process alone.
 """
 
 import json

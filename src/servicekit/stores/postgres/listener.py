@@ -25,7 +25,14 @@ from servicekit.ports import EventRelay
 from servicekit.stores.durable.news import LATE_SECONDS, News
 from servicekit.stores.postgres.address import Address
 from servicekit.stores.postgres.channel import ANSWER_SECONDS, Channel
-from servicekit.stores.postgres.connections import connect, is_down, leads_to_server, set_up, translated_errors
+from servicekit.stores.postgres.connections import (
+    connect,
+    is_down,
+    leads_to_server,
+    set_up,
+    translated_errors,
+    was_ended,
+)
 from servicekit.stores.postgres.feed import PAGE, Mark, find_timeline, forget_positions, read_others
 from servicekit.stores.postgres.notices import NOTHING, Notice
 from servicekit.stores.postgres.pace import Pace
@@ -84,6 +91,8 @@ class Listener:
         self._is_stopping = False
         self._is_direct = False
         """Whether there was nothing between this process and the server when it was reached last."""
+        self._was_ended = False
+        """Whether the server itself has ended the last connection."""
         self._is_told = False
         """Whether others have said that there is something to see."""
         self._early: set[tuple[int, str, int | None]] = set()
@@ -131,7 +140,7 @@ class Listener:
                 with translated_errors(self._address):
                     self._serve(pauses)
             except StoreUnavailable as error:
-                if self._is_direct and is_down(error, self._address):
+                if self._is_direct and is_down(error, self._address, was_ended=self._was_ended):
                     self._registration.lease.note_down(tried_at)
                 self._failures.warn("What other processes do is not seen. %s", error)
             except Exception as error:  # a bug must not end the thread: the process would be taken for dead
@@ -144,6 +153,7 @@ class Listener:
     def _serve(self, pauses: Backoff) -> None:
         connection = connect(self._address, purpose="listener", limits=_LIMITS, answer_seconds=ANSWER_SECONDS)
         try:
+            self._was_ended = False
             self._is_direct = leads_to_server(connection)
             session = Session(connection, self._address.schema)
             self._begin(session)
@@ -151,6 +161,9 @@ class Listener:
                 self._turn(session)
                 pauses.reset()
                 self.channel.wait(session, self._pause)
+        except Error as error:
+            self._was_ended = was_ended(connection, error)
+            raise
         finally:
             connection.close()
 
