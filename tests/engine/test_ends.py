@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -24,11 +25,12 @@ from servicekit.jobs.record import Progress
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import Claim, Submission
-from servicekit.ports import Runner
+from servicekit.ports import Clock, Runner
 from servicekit.runners.coroutine import CoroutineRunner
 from servicekit.stores.memory.attempts import MemoryAttempts
 from servicekit.stores.memory.kept_jobs import KeptJobs
 from servicekit.stores.memory.store import MemoryStore
+from servicekit.testing import FakeClock
 from tests.fakes import noop
 
 
@@ -97,10 +99,10 @@ def store() -> OddStore:
     return OddStore(EventHub())
 
 
-def make_scheduler(store: OddStore, runner: CoroutineRunner | None = None) -> Scheduler:
+def make_scheduler(store: OddStore, runner: CoroutineRunner | None = None, *, clock: Clock | None = None) -> Scheduler:
     runners: dict[RunnerKind, Runner] = {RunnerKind.COROUTINE: runner or CoroutineRunner()}
     options = SchedulerOptions(max_concurrency=1)
-    parts = SchedulerParts(store=store, hub=store.hub, runners=runners, clock=SystemClock(), options=options)
+    parts = SchedulerParts(store=store, hub=store.hub, runners=runners, clock=clock or SystemClock(), options=options)
     return Scheduler(parts)
 
 
@@ -186,6 +188,23 @@ async def test_an_end_that_cannot_be_written_is_tried_again_and_told_of(
         failing.clear()
         assert (await scheduler.wait(job_id, timeout=30)).status.is_terminal
         assert scheduler.find_notice() is None
+
+
+async def test_an_end_that_comes_late_is_logged_with_the_time_that_the_work_took(
+    store: OddStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "servicekit.jobs")
+    clock, end_attempt = FakeClock(), store.odd.end_attempt
+
+    async def be_away_for_a_while(*_: object) -> None:
+        await clock.advance(20)
+        monkeypatch.setattr(store.odd, "end_attempt", end_attempt)
+        raise StoreUnavailable("memory", "it is away")
+
+    monkeypatch.setattr(store.odd, "end_attempt", be_away_for_a_while)
+    async with make_scheduler(store, clock=clock) as scheduler:
+        await scheduler.wait(await scheduler.add_job(noop))
+    assert caplog.messages[-1].endswith("completed after 0.000 s")
 
 
 async def test_the_pauses_before_an_end_is_tried_again_grow_with_the_time_that_it_is_late(

@@ -23,7 +23,7 @@ from servicekit.jobs.schedules import FiredSchedule
 from servicekit.jobs.status import JobStatus, Transition
 from servicekit.stores.durable import session
 from servicekit.stores.durable.operations import Operation, Rank, for_each
-from servicekit.stores.postgres import channel, listener, server_thread, start, writer
+from servicekit.stores.postgres import channel, listener, reader, server_thread, start, writer
 from servicekit.stores.postgres.address import read_address
 from servicekit.stores.postgres.channel import name_channel
 from servicekit.stores.postgres.connections import connect
@@ -597,6 +597,30 @@ async def test_a_lock_of_another_program_is_told(postgres_url: str, monkeypatch:
             assert store.database.patience_for(caught.value) == math.inf
         await insert(store)
     finally:
+        await store.liveness.close()
+
+
+async def test_all_who_wait_for_a_lock_are_told_together(
+    faults: Faults, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one after the other, each after the patience for one."""
+    for kind in (writer.Writer, reader.Reader):
+        monkeypatch.setattr(kind, "limits", {"lock_timeout": "100ms"})
+    store, tries = make_store(postgres_url), list[str]()
+    await store.liveness.open(RecordingSignals())
+    try:
+        job_id = await insert(store)
+        with psycopg.connect(postgres_url) as program:
+            program.execute("LOCK TABLE servicekit.jobs")
+            faults.before = lambda _, text: tries.append(text)
+            calls = [*(insert(store) for _ in range(10)), *(store.reads.get_record(job_id) for _ in range(10))]
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(answer, StoreUnavailable) for answer in answers)
+        assert sum("INSERT INTO servicekit.jobs" in text for text in tries) == 2  # both times with all of them
+        assert sum("FROM servicekit.jobs" in text and "INSERT" not in text for text in tries) == 1
+        await insert(store)
+    finally:
+        faults.before = None
         await store.liveness.close()
 
 

@@ -107,15 +107,18 @@ class AttemptHost:
             raise
 
     async def tell_end(
-        self, claim: Claim, ending: Outcome, written: Transition, began_at: float, *, is_told: bool
+        self, claim: Claim, ending: Outcome, written: Transition, seconds: float, *, is_told: bool
     ) -> None:
-        """Log what has become of the job: perhaps not `ending`, since it may have been asked to stop meanwhile."""
+        """Log what has become of the job: perhaps not `ending`, since it may have been asked to stop meanwhile.
+
+        The work took so many seconds; the store may have been away for longer.
+        """
         if ending.is_lost:
             await self._tell_of_stop(claim, written)
         elif written is Transition.RETRY and ending.retry_at is not None:
             self.lines.put_off(claim, ending, ending.retry_at - self.now())
         elif written is not Transition.RELEASE and (is_told or written is Transition.FAIL):
-            self.lines.ended(claim, written, ending, self.clock.monotonic() - began_at)
+            self.lines.ended(claim, written, ending, seconds)
         if written.gives_back and not ending.is_lost:
             self.on_put_off()  # the job's time to wait may be over already
 
@@ -137,8 +140,8 @@ class Attempt:
 
     __slots__ = (
         "_began_at", "_exceeded", "_host", "_is_canceled", "_is_left", "_is_shown", "_is_stopped", "_is_told",
-        "_limits", "_outcome", "_reports", "_runner", "_store", "_tries", "_watcher", "claim", "has_begun",
-        "hook_calls", "is_hurried", "is_refused", "job", "late_end", "loop", "task",
+        "_limits", "_outcome", "_reports", "_runner", "_seconds", "_store", "_tries", "_watcher", "claim",
+        "has_begun", "hook_calls", "is_hurried", "is_refused", "job", "late_end", "loop", "task",
     )  # fmt: skip
 
     task: asyncio.Task[None]
@@ -305,6 +308,8 @@ class Attempt:
         return outcome
 
     async def _try_to_write(self, outcome: Outcome) -> bool:
+        if self._tries == 0:
+            self._seconds = self._host.clock.monotonic() - self._began_at
         self._tries += 1
         try:
             if outcome.transition is not Transition.COMPLETE or self._exceeded is not None:
@@ -316,7 +321,7 @@ class Attempt:
             else:
                 written = await self._end_with_report(outcome)
             if written is not None and (self._is_told or written is not Transition.COMPLETE):
-                await self._host.tell_end(self.claim, outcome, written, self._began_at, is_told=self._is_told)
+                await self._host.tell_end(self.claim, outcome, written, self._seconds, is_told=self._is_told)
         except StoreUnavailable as error:
             self._note_late(error)
             return False

@@ -93,7 +93,7 @@ _STALE: Final = "0A000"
 _LOST: Final = ("08", "57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04", _STANDBY)
 _RETRYABLE: Final = ("40", "55P03")
 # No other call would fare better.
-_GENERAL: Final = (*_LOST, "28", "3D", "3F", "42P01", "42501", "25006", "53", "58", "57014", _TLS, _PARAMETER)
+_GENERAL: Final = (*_LOST, "28", "3D", "3F", "42P01", "42501", "25006", "53", "55P03", "58", "57014", _TLS, _PARAMETER)
 # Nothing that passes while a caller waits.
 _LASTING: Final = ("28", "3D", "3F", "42P01", "42703", "42501", _TLS, _PARAMETER)
 # What passes when a server has started, or others have.

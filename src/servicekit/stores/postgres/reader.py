@@ -10,7 +10,7 @@ from servicekit.jobs.backoff import Backoff
 from servicekit.stores.durable.database import Query
 from servicekit.stores.durable.news import Answer, Call
 from servicekit.stores.postgres.address import Address
-from servicekit.stores.postgres.connections import is_lasting, is_lost, set_up, translated_errors
+from servicekit.stores.postgres.connections import is_lasting, is_locked, is_lost, set_up, translated_errors
 from servicekit.stores.postgres.server_thread import PATIENCE_SECONDS, ServerThread
 from servicekit.stores.postgres.session import Session
 
@@ -18,7 +18,7 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 _PAUSE_SECONDS: Final = (0.05, 1.0)
-_LIMITS: Final = {"statement_timeout": "5s", "lock_timeout": "3s"}
+_LIMITS: Final = {"statement_timeout": "5s", "lock_timeout": "2s"}
 
 
 class Reader(ServerThread):
@@ -42,7 +42,9 @@ class Reader(ServerThread):
         while len(answers) < len(calls):
             call = calls[len(answers)]
             answer = self._read(call)
-            if not is_lost(answer):
+            if is_locked(answer):  # the others would wait for the same program, one after the other
+                answers += [Answer(call, answer) for call in calls[len(answers) :]]
+            elif not is_lost(answer):
                 answers.append(Answer(call, answer))
             elif is_lasting(answer) or time.monotonic() + (pause := pauses.next_seconds()) > deadline:
                 answers += [Answer(call, answer) for call in calls[len(answers) :]]

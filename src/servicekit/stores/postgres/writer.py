@@ -22,6 +22,7 @@ from servicekit.stores.postgres.connections import (
     is_elsewhere,
     is_general,
     is_lasting,
+    is_locked,
     is_lost,
     is_retryable,
     set_locally,
@@ -46,6 +47,8 @@ _PAUSE_SECONDS: Final = (0.05, 1.0)
 _TROUBLE_SECONDS: Final = 30.0
 # So often a transaction that others have got in the way of is tried as a whole.
 _MOST_CONFLICTS: Final = 3
+# ... and so often one that has waited for a lock: for as long as calls wait for a server that is away.
+_MOST_LOCKS: Final = 2
 
 # What only a process may write that surely has its jobs.
 _WORK: Final = frozenset({Rank.REPORT, Rank.END, Rank.CLAIM})
@@ -55,7 +58,7 @@ _CLAIMS: Final = frozenset({Rank.CLAIM})
 # stands still in one, which holds locks, is ended by the server.
 _LIMITS: Final = {
     "statement_timeout": "5s",
-    "lock_timeout": "3s",
+    "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "3s",
     "synchronous_commit": "on",  # what is acknowledged survives, whatever the database or the role has set
     # A plan is kept for as long as the connection. One that reads a table whole is cheap only while that is new.
@@ -166,7 +169,8 @@ class Writer(ServerThread):
                 pause = pauses.next_seconds()
                 # At least one try on another connection: to find out that one is dead can take all of the time.
                 is_patient = tries == 1 or time.monotonic() + pause < began + self._patience_for_server
-                may_pass = is_lost(error) or is_elsewhere(error) or (is_retryable(error) and tries < _MOST_CONFLICTS)
+                most = _MOST_LOCKS if is_locked(error) else _MOST_CONFLICTS
+                may_pass = is_lost(error) or is_elsewhere(error) or (is_retryable(error) and tries < most)
                 if not (may_pass and is_patient) or is_lasting(error):
                     raise
             time.sleep(pause)
