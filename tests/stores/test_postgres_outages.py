@@ -4,8 +4,10 @@ import asyncio
 import math
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self, TypeVar
 
@@ -679,3 +681,72 @@ async def test_a_queue_has_no_more_jobs_than_it_may_though_several_processes_add
         may_go_on.set()
         for store in (one, other):
             await store.liveness.close()
+
+
+async def test_who_closes_does_not_wait_for_a_server_that_stands_still(store: PostgresStore, faults: Faults) -> None:
+    stopped: list[int] = []
+    is_stopped = threading.Event()
+
+    def stop(connection: Connection, _: str) -> None:
+        stopped.append(connection.info.backend_pid)
+        os.kill(stopped[0], signal.SIGSTOP)
+        is_stopped.set()
+
+    faults.before = once(stop, "BEGIN")
+    inserted = asyncio.create_task(insert(store))
+    try:
+        await asyncio.to_thread(is_stopped.wait)
+        (thread,) = [each for each in threading.enumerate() if each.name == "servicekit writer"]
+        store.database.stop()
+        assert thread.is_alive()
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    await asyncio.to_thread(thread.join)  # what was asked before is done all the same
+    await inserted
+
+
+@for_each(Rank.SETTING)
+def ask_to_write(session: Session, query: str) -> list[tuple[Any, ...]]:
+    return session.run(query)
+
+
+def ask_to_read(session: Session, query: str) -> list[tuple[Any, ...]]:
+    return session.run(query)
+
+
+@pytest.mark.parametrize("kind", [writer.Writer, reader.Reader])
+async def test_the_server_gives_up_what_takes_too_long(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, kind: type[writer.Writer | reader.Reader]
+) -> None:
+    async def ask(store: PostgresStore, query: str) -> list[tuple[Any, ...]]:
+        is_writer = kind is writer.Writer
+        asked = store.database.write(ask_to_write, query) if is_writer else store.database.read(ask_to_read, query)
+        return await asked
+
+    for limits in (kind.limits, {**kind.limits, "statement_timeout": "50ms"}):
+        monkeypatch.setattr(kind, "limits", limits)
+        opened = make_store(postgres_url)
+        await opened.liveness.open(RecordingSignals())
+        try:
+            for name, value in limits.items():
+                assert await ask(opened, f"SHOW {name}") == [(value,)]
+            if limits["statement_timeout"] == "50ms":
+                with pytest.raises(StoreUnavailable, match="needed too long"):
+                    await ask(opened, "SELECT pg_sleep(600)")
+                assert await ask(opened, "SELECT 1") == [(1,)]
+        finally:
+            await opened.liveness.close()
+
+
+@pytest.mark.parametrize(("parameters", "idle"), [("", 3), ("?keepalives_idle=60", 60)])
+def test_a_connection_whose_other_end_has_gone_is_found_by_the_system(
+    postgres_url: str, parameters: str, idle: int
+) -> None:
+    with (
+        connect(read_address("url", postgres_url + parameters), purpose="test") as connection,
+        closing(socket.socket(fileno=os.dup(connection.fileno()))) as copy,
+    ):
+        assert copy.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+        assert [copy.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [idle, 1, 3, 5_000]

@@ -42,7 +42,7 @@ class Database(Protocol):
         ...
 
     def stop(self) -> None:
-        """Finish all calls that were made so far, and close the database."""
+        """Finish all calls that were made so far, and close the database. Do not wait long for a server."""
         ...
 
     def forget_parent(self) -> None:

@@ -49,11 +49,15 @@ class DatabaseThread:
             self._calls.put(self._asked)
             self._asked = []
 
-    def stop(self) -> None:
-        """End the thread after all calls that were made so far, and wait for its end."""
+    def end(self) -> None:
+        """Have the thread end after all calls that were made so far."""
         self._hand_over()
         self._calls.put(None)
-        self._thread.join()
+
+    def stop(self, seconds: float | None = None) -> None:
+        """The same, and wait for its end, but not longer than this."""
+        self.end()
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         try:

@@ -1,9 +1,10 @@
 """The database of jobs as a `Database`: three threads with a connection each, and the registration of this process."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from threading import Lock
-from typing import NoReturn, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from servicekit.errors import StoreUnavailable
 from servicekit.ports import EventRelay
@@ -23,6 +24,8 @@ from servicekit.stores.postgres.writer import Writer
 
 A = TypeVar("A")
 R = TypeVar("R")
+
+_STOP_SECONDS: Final = 1.0
 
 
 class PostgresDatabase:
@@ -48,9 +51,15 @@ class PostgresDatabase:
         self.reader = Reader(self._address, prepare)
 
     def stop(self) -> None:
-        for thread in (self.writer, self.reader, self.listener):
-            if thread is not None:
-                thread.stop()
+        threads = [thread for thread in (self.writer, self.reader) if thread is not None]
+        for thread in threads:
+            thread.end()
+        # A server that does not answer must not hold up the event loop: then they end by themselves some seconds later.
+        deadline = time.monotonic() + _STOP_SECONDS
+        for thread in threads:
+            thread.stop(max(0.0, deadline - time.monotonic()))
+        if self.listener is not None:
+            self.listener.stop()
         self.writer = self.reader = self.listener = None
 
     def forget_parent(self) -> None:
