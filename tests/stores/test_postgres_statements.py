@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, Final
@@ -373,6 +374,17 @@ def test_a_claim_does_not_look_at_jobs_that_the_server_cannot_forget(
         first.session.next_look_at = LATER
         assert len(first.claim_ids()) == 5, look
     assert touched[2] < touched[0] / 2
+
+
+def test_where_a_look_takes_long_the_second_one_follows_soon(first: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "_SLOW_SECONDS", 0)
+    first.submit(2)
+    first.claim(1)
+    assert first.session.next_look_at < time.monotonic() + lines._LOOK_SECONDS / 2
+    first.session.next_look_at = LATER
+    first.claim(1)
+    assert min(first.session.bounds) >= 0
+    assert first.session.next_look_at > LATER
 
 
 @pytest.mark.parametrize("postgres", [OLDEST, NEWEST], indirect=True)

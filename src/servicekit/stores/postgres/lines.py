@@ -17,6 +17,8 @@ from servicekit.stores.postgres.session import Session
 
 READY: Final = f"servicekit.jobs WHERE status = '{PENDING}' AND waits_for IS NULL"
 _LOOK_SECONDS: Final = 1.0
+# Until there are two, each claim passes over all that the server cannot forget, which takes it as long as a look.
+_SECOND_LOOK_SECONDS: Final = 0.1
 # A look takes longer only if there is much that the server cannot forget. Else there is nothing to pass over.
 _SLOW_SECONDS: Final = 0.005
 # A look takes no more than this part of the time, up to a limit: what nobody can forget makes it dear.
@@ -76,9 +78,12 @@ def find_bound(session: Session) -> int:
     """
     began = time.monotonic()
     if began >= session.next_look_at:
-        before = session.bounds[0] if session.next_look_at else -1
+        is_anew = not session.next_look_at
+        before = -1 if is_anew else session.bounds[0]
         ((found,),) = session.run(_LOOK, [session.number])
-        ended = time.monotonic()
-        session.bounds = (found if ended - began >= _SLOW_SECONDS else -1, before)
-        session.next_look_at = ended + min(max(_LOOK_SECONDS, (ended - began) / _SHARE), _LONGEST_SECONDS)
+        seconds = time.monotonic() - began
+        is_slow = seconds >= _SLOW_SECONDS
+        session.bounds = (found if is_slow else -1, before)
+        pause = min(max(_LOOK_SECONDS, seconds / _SHARE), _LONGEST_SECONDS)
+        session.next_look_at = began + seconds + (_SECOND_LOOK_SECONDS if is_anew and is_slow else pause)
     return min(session.bounds)
