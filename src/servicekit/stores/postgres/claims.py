@@ -33,8 +33,7 @@ _PLACES: Final = f"""
         SELECT line.*, first, served
         FROM process CROSS JOIN servicekit.lines AS line JOIN servicekit.queues ON name = line.queue
         CROSS JOIN LATERAL (SELECT turn AS first FROM {_FIRST} LIMIT 1) AS head
-        WHERE NOT is_paused AND owner IN (0, number)
-        AND runner IN (SELECT jsonb_array_elements_text(%(runners)s::jsonb))
+        WHERE NOT is_paused AND owner IN (0, number) AND %(runners)s::jsonb ? runner
     ), most AS MATERIALIZED (
         SELECT CASE WHEN %(max_running)s::bigint IS NULL THEN wanted
                     ELSE greatest(0, least(wanted, %(max_running)s::bigint - ({_BUSY}))) END AS jobs
@@ -42,20 +41,25 @@ _PLACES: Final = f"""
                           THEN %(limit)s::bigint ELSE %(most)s::bigint END AS wanted) AS each
     ), rivals AS MATERIALIZED (
         SELECT count(DISTINCT queue) > 1 AS are_there, count(*) > 1 AS have_lines FROM lines
-    ), open AS MATERIALIZED (
-        SELECT queue, served, running, least(most - running, {_MOST}) AS room FROM (
+    ), open AS MATERIALIZED (  -- each with its lines in arrays, since to join them takes their number squared
+        SELECT *, least(most - running, {_MOST}) AS room FROM (
             SELECT *, CASE  -- where there is one queue without a limit, it does not matter
                 WHEN most IS NOT NULL OR (SELECT are_there FROM rivals)
                 THEN ({_BUSY} AND counts.queue = each.queue) ELSE 0
             END AS running FROM (
-                SELECT DISTINCT queue, served, (%(limits)s::jsonb ->> queue)::bigint AS most FROM lines
+                SELECT queue, served, (%(limits)s::jsonb ->> queue)::bigint AS most, array_agg(owner) AS owners,
+                       array_agg(runner) AS runners, array_agg(rank) AS ranks, array_agg(first) AS firsts
+                FROM lines GROUP BY queue, served
             ) AS each OFFSET 0  -- so that it is counted once
         ) AS known WHERE most IS NULL OR running < most ORDER BY running, served, queue LIMIT {_MOST}
+    ), within AS MATERIALIZED (
+        SELECT queue, served, running, room, line.* FROM open
+        CROSS JOIN LATERAL unnest(owners, runners, ranks, firsts) AS line (owner, runner, rank, first)
     ), places AS MATERIALIZED (
         SELECT * FROM (
             SELECT line.*, row_number() OVER (PARTITION BY queue ORDER BY rank, turn, id) - 1 AS place
-            FROM (SELECT * FROM open JOIN lines USING (queue, served)) AS line
-            CROSS JOIN LATERAL (SELECT turn, id FROM {_NEXT} LIMIT room) AS ready WHERE (SELECT have_lines FROM rivals)
+            FROM within AS line CROSS JOIN LATERAL (SELECT turn, id FROM {_NEXT} LIMIT room) AS ready
+            WHERE (SELECT have_lines FROM rivals)
         ) AS found WHERE place < room ORDER BY running + place, place, served, queue LIMIT {_MOST}
     ),
 """
@@ -67,7 +71,7 @@ _TAKEN: Final = f"""
             FROM places GROUP BY 1, 2, 3, 4, 5, 6, 7
             UNION ALL  -- where there is one line, all places are in it
             SELECT queue, owner, runner, rank, first, served, running, least(room, {_MOST})
-            FROM open JOIN lines USING (queue, served) WHERE NOT (SELECT have_lines FROM rivals)
+            FROM within WHERE NOT (SELECT have_lines FROM rivals)
         ) AS line CROSS JOIN LATERAL (
             SELECT ctid AS place_in_table FROM {_NEXT} LIMIT jobs FOR UPDATE SKIP LOCKED
         ) AS job
