@@ -9,6 +9,7 @@ import pytest
 from tests.crash.checks import check
 from tests.crash.many_machines import prepare_storm
 from tests.crash.storm import Storm
+from tests.many_machines.figures import tell
 from tests.needs import needs
 
 MOST_SECONDS = 300  # of what takes ten: a machine may be very busy
@@ -27,6 +28,7 @@ async def test_nothing_is_lost_or_run_twice_while_the_server_and_its_clients_are
         await storm.rage(MOST_SECONDS, lambda: storm.story.kills >= MANY_MACHINES_KILLS)
         findings = await asyncio.to_thread(check, storm)
     print(findings.figures)
+    tell(f"{storm.story.kills} kills, {len(storm.story.accepted)} jobs, violations: {len(findings.problems)}")
     assert findings.problems == []
 
 

@@ -10,11 +10,14 @@ from typing import Final
 
 import pytest
 
+from tests.many_machines.figures import PREFIX
+
 _HERE: Final = "tests/many_machines"
 _STORES: Final = "tests/stores"
 
 _CRASH: Final = "tests/crash/test_crash.py"
 _EVENTS: Final = f"{_HERE}/test_events.py"
+_FAILOVER: Final = f"{_HERE}/test_failover.py"
 _LIMITS: Final = f"{_HERE}/test_limits.py"
 _OUTAGES: Final = f"{_HERE}/test_outages.py"
 _PROCESSES: Final = f"{_HERE}/test_processes.py"
@@ -55,6 +58,12 @@ CHECKS: Final = {
     "packets dropped: own attempts stop first": [
         f"{_PROCESSES}::test_attempts_of_a_machine_that_is_cut_off_stop_before_others_begin"
     ],
+    "one machine of two unplugged, 200 submissions/s": [
+        f"{_PROCESSES}::test_nothing_is_lost_or_doubled_when_one_machine_of_two_is_unplugged"
+    ],
+    "refused by a firewall: own attempts stop first": [
+        f"{_PROCESSES}::test_a_machine_that_a_firewall_refuses_stops_its_attempts_before_others_begin"
+    ],
     "an event loop blocked for 20 s": [f"{_PROCESSES}::test_a_process_whose_event_loop_is_blocked_is_not_dead"],
     "server restarts, backends killed, 1,000 submissions/s": [
         f"{_OUTAGES}::test_nothing_accepted_is_lost_while_the_server_restarts_and_backends_are_killed"
@@ -63,6 +72,13 @@ CHECKS: Final = {
         f"{_OUTAGES}::test_what_is_acknowledged_by_a_commit_whose_answer_was_lost_is_there_once"
     ],
     "an outage of 60 s": [f"{_OUTAGES}::test_a_server_that_is_away_for_a_minute_loses_nothing"],
+    "failover to a synchronous standby, 200 submissions/s": [
+        f"{_FAILOVER}::test_nothing_that_was_accepted_is_lost_when_a_synchronous_standby_takes_over",
+        f"{_FAILOVER}::test_nothing_is_accepted_while_no_standby_has_it_if_the_server_is_to_wait_for_one",
+    ],
+    "failover to an asynchronous standby that lags": [
+        f"{_FAILOVER}::test_nothing_gets_stuck_or_confused_when_a_standby_that_lagged_takes_over"
+    ],
     "an event reader over both, resumed elsewhere": [
         f"{_EVENTS}::test_streams_go_on_at_another_process_through_restarts_of_the_server"
     ],
@@ -96,21 +112,27 @@ class Results:
     def __init__(self) -> None:
         self.outcomes: dict[str, list[str]] = defaultdict(list)
         self.seconds: dict[str, float] = defaultdict(float)
+        self.figures: dict[str, list[str]] = defaultdict(list)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         name = report.nodeid.split("[")[0]
         self.seconds[name] += report.duration
+        if report.when == "call":
+            lines = report.capstdout.splitlines()
+            self.figures[name] += [line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)]
         if report.when == "call" or report.outcome != "passed":
             self.outcomes[name].append(report.outcome)
 
-    def describe(self, places: list[str]) -> tuple[str, float]:
+    def describe(self, places: list[str]) -> tuple[str, str, float]:
+        """The result of a check, what it has measured, and how many seconds it took."""
         names = [name for name in self.outcomes if any(name == each or name.startswith(f"{each}::") for each in places)]
+        figures = "; ".join(figure for name in names for figure in self.figures[name])
         outcomes = [outcome for name in names for outcome in self.outcomes[name]]
         seconds = sum(self.seconds[name] for name in names)
         if "failed" in outcomes or not outcomes:
-            return f"FAILED ({outcomes.count('failed')} of {len(outcomes)})", seconds
+            return f"FAILED ({outcomes.count('failed')} of {len(outcomes)})", figures, seconds
         skipped = outcomes.count("skipped")
-        return f"passed {len(outcomes) - skipped}" + (f", skipped {skipped}" if skipped else ""), seconds
+        return f"passed {len(outcomes) - skipped}" + (f", skipped {skipped}" if skipped else ""), figures, seconds
 
 
 def main() -> None:
@@ -121,10 +143,10 @@ def main() -> None:
     results = Results()
     places = list(dict.fromkeys(place for some in checks.values() for place in some))
     code = pytest.main(["--soak", "-q", "-rA", *places], plugins=[results])
-    print()
+    print("\n| check | result | figure | seconds |\n|---|---|---|---|")
     for name, some in checks.items():
-        outcome, seconds = results.describe(some)
-        print(f"{name:<54} {outcome:<24} {seconds:7.1f} s")
+        outcome, figures, seconds = results.describe(some)
+        print(f"| {name} | {outcome} | {figures} | {seconds:.1f} |")
     sys.exit(code)
 
 

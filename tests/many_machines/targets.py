@@ -39,6 +39,24 @@ async def submit(
     return list(await asyncio.gather(*(adder.add_job(note, str(journal), seconds) for _ in range(times))))
 
 
+async def submit_for(scheduler: Scheduler, journal: Path, seconds: float, rate: float) -> list[str]:
+    """Submit so many `note`s a second; return those that were accepted."""
+    accepted: list[str] = []
+
+    async def submit_one() -> None:
+        with suppress(StoreUnavailable):
+            accepted.append(await scheduler.add_job(note, str(journal)))
+
+    began, submitted = time.monotonic(), 0
+    async with asyncio.TaskGroup() as tasks:
+        while (passed := time.monotonic() - began) < seconds:
+            for _ in range(round(passed * rate) - submitted):
+                tasks.create_task(submit_one())
+                submitted += 1
+            await asyncio.sleep(1 / rate)
+    return accepted
+
+
 async def submit_quick(scheduler: Scheduler, times: int, **options: Any) -> list[str]:
     adder = scheduler.with_options(**options)
     return list(await asyncio.gather(*(adder.add_job(quick) for _ in range(times))))

@@ -13,6 +13,7 @@ from servicekit import create_scheduler
 from servicekit.stores.postgres.session import Session
 from tests.many_machines import targets
 from tests.many_machines.conftest import Start
+from tests.many_machines.figures import tell
 from tests.many_machines.test_outages import troubled
 from tests.needs import needs
 from tests.postgres import run_postgres
@@ -65,7 +66,7 @@ def test_a_transaction_that_somebody_else_has_open_delays_no_event(
             began = time.monotonic()
             assert service.call(targets.submit_and_wait) == "completed"
             longest = max(longest, time.monotonic() - began)
-    print(f"the longest of all took {longest:.3f} s")
+    tell(f"the longest took {longest:.3f} s")
     assert longest < 20  # and not as long as the transaction was open, nor for ever
     worker.stop()
 

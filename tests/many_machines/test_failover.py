@@ -16,6 +16,7 @@ from servicekit.errors import JobNotFound, StoreUnavailable
 from servicekit.stores.postgres import server_thread, writer
 from tests.many_machines import targets
 from tests.many_machines.conftest import ReadRuns, Start
+from tests.many_machines.figures import tell
 from tests.many_machines.members import KEEP_ALL
 from tests.many_machines.test_outages import Submitter
 from tests.needs import needs
@@ -123,13 +124,14 @@ async def test_nothing_that_was_accepted_is_lost_when_a_synchronous_standby_take
             gone_at = await asyncio.to_thread(pair.fail_over)
             promoted = time.monotonic() - gone_at
             await scheduler.wait(await scheduler.add_job(targets.quick))
-            print(f"promoted after {promoted:.2f} s, a job has run {time.monotonic() - gone_at:.2f} s after the loss")
+            passed = time.monotonic() - gone_at
+            tell(f"promoted {promoted:.2f} s after the loss, the next job has run after {passed:.2f} s")
             await submitting
             Path(f"{journal}.open").touch()
             async with asyncio.timeout(60):
                 ended = [await scheduler.wait(job_id) for job_id in (*submitter.accepted, *held)]
                 seen = await asyncio.gather(*lives)
-        print(f"{len(submitter.accepted)} accepted, {submitter.refused} refused, attempts", {e.attempt for e in ended})
+        tell(f"{len(submitter.accepted)} accepted, {submitter.refused} refused, none lost")
         assert {record.status.value for record in ended} == {"completed"}
         assert {record.attempt for record in ended[-5:]} == {1}
         assert {run.job_id for run in runs() if run.end == "returned"} >= set(submitter.accepted)

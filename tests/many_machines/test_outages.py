@@ -18,6 +18,7 @@ from servicekit import Scheduler, create_scheduler
 from servicekit.errors import StoreUnavailable
 from tests.many_machines import targets
 from tests.many_machines.conftest import ReadRuns, Start
+from tests.many_machines.figures import tell
 from tests.many_machines.members import KEEP_ALL, Member
 from tests.many_machines.pooler import run_pooler
 from tests.many_machines.proxy import run_proxy
@@ -84,7 +85,7 @@ async def drain(url: str, submitter: Submitter, runs: ReadRuns) -> None:
     assert Counter(record.status.value for record in ended) == {"completed": len(submitter.accepted)}
     assert {run.job_id for run in runs() if run.end == "returned"} >= set(submitter.accepted)
     check_database(url)
-    print(f"{len(submitter.accepted)} accepted, {submitter.refused} refused")
+    tell(f"{len(submitter.accepted):,} accepted, {submitter.refused:,} refused, none lost")
 
 
 @pytest.mark.timeout(600)
@@ -139,7 +140,7 @@ async def test_a_server_that_is_away_for_a_minute_loses_nothing(journal: Path, r
             begun = time.monotonic()
             job_id = await scheduler.add_job(targets.note, str(journal))
             await scheduler.wait(job_id)
-            print(f"a job has run {time.monotonic() - begun:.1f} s after the server was there again")
+            tell(f"a job has run {time.monotonic() - begun:.1f} s after the server was there again")
             assert len(submitter.accepted) == before
         await drain(url, submitter, runs)
 

@@ -4,14 +4,16 @@ import signal
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.crash.journal import most_at_once
+from tests.crash.journal import Run, most_at_once
 from tests.many_machines import targets
 from tests.many_machines.conftest import ReadRuns, Start
+from tests.many_machines.figures import tell
 from tests.many_machines.machines import make_machines
 from tests.many_machines.members import Member, WrongClock
 from tests.many_machines.pooler import run_pooler
@@ -60,7 +62,7 @@ def _cancel_from_elsewhere(worker: Member, other: Member, journal: Path, runs: R
     wait_until(begun(runs, 1))
     began = time.monotonic()
     assert other.call(targets.cancel, running)
-    print(f"a running job, canceled from elsewhere, has ended after {time.monotonic() - began:.3f} s")
+    tell(f"asked for after {time.monotonic() - began:.3f} s")
     assert other.call(targets.cancel, pending)
     assert set(other.call(targets.wait_all, [running, pending]).values()) == {"canceled"}
     (run,) = runs()
@@ -105,7 +107,7 @@ def test_jobs_of_a_killed_process_run_on_elsewhere(
     killed = time.monotonic()
     other = start()
     wait_until(begun(runs, 20))
-    print(f"the jobs of a killed process have begun elsewhere after {time.monotonic() - killed:.1f} s")
+    tell(f"all have begun elsewhere after {time.monotonic() - killed:.1f} s")
     open_gate(journal)
     assert set(other.call(targets.wait_all, job_ids).values()) == {"completed"}
     assert {record.attempt for record in (heir.call(targets.get, job_id) for job_id in job_ids)} == {2}
@@ -166,8 +168,11 @@ def test_attempts_of_a_machine_that_is_cut_off_stop_before_others_begin(journal:
             wait_until(begun(runs, 5))
             members[1].wait_ready()
             network.machines[0].unplug()
+            cut_at = time.monotonic()
             wait_until(begun(runs, 10))
             first, second = runs()[:5], runs()[5:]
+            stopped, begun_at = max(run.end_ns or 0 for run in first), min(run.start_ns for run in second)
+            tell(f"stopped after {stopped / 1e9 - cut_at:.1f} s, taken over after {begun_at / 1e9 - cut_at:.1f} s")
             assert {run.end for run in first} == {"raised"}
             assert max(run.end_ns or 0 for run in first) < min(run.start_ns for run in second)
             assert most_at_once(runs()) == 5
@@ -180,6 +185,56 @@ def test_attempts_of_a_machine_that_is_cut_off_stop_before_others_begin(journal:
         finally:
             for member in (*members, other):
                 member.kill()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_nothing_is_lost_or_doubled_when_one_machine_of_two_is_unplugged(journal: Path, runs: ReadRuns) -> None:
+    """A service and a worker on each, and 200 submissions a second, half of them at each service."""
+    with (
+        make_machines(2) as network,
+        run_postgres(hosts=["127.0.0.1", network.host]) as server,
+        server.new_database() as local_url,
+    ):
+        url = local_url.replace("127.0.0.1", network.host)
+        services = [Member(url, machine, run_jobs=False) for machine in network.machines]
+        workers = [Member(url, network.machines[1], max_concurrency_per_process=50)]
+        try:
+            workers[0].wait_ready()
+            held = services[0].call(targets.submit_hold, journal, times=10)
+            wait_until(begun(runs, 10))
+            workers.append(Member(url, network.machines[0], max_concurrency_per_process=50).wait_ready())
+            submitting = [each.begin(targets.submit_for, journal, 16.0, 100) for each in services]
+            time.sleep(3)
+            network.machines[1].unplug()
+            cut_at = time.monotonic()
+            wait_until(lambda: {run.job_id for run in runs() if run.attempt == 2} >= set(held))
+            open_gate(journal)
+            accepted = [job_id for each in submitting for job_id in each.result(_PATIENCE)]
+            network.machines[1].plug_in()
+            assert set(services[0].call(targets.wait_all, [*held, *accepted]).values()) == {"completed"}
+            check_attempts(runs(), held, cut_at)
+            tell(f"{len(accepted):,} accepted, none lost or run twice")
+            (late,) = services[1].call(targets.submit, journal)  # it is back
+            assert services[1].call(targets.wait_all, [late]) == {late: "completed"}
+            check_database(local_url)
+        finally:
+            for member in (*services, *workers):
+                member.kill()
+
+
+def check_attempts(runs: list[Run], held: list[str], cut_at: float) -> None:
+    """No attempt begins before the one before it has ended."""
+    by_job: dict[str, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: run.attempt):
+        by_job.setdefault(run.job_id, []).append(run)
+    for attempts in by_job.values():
+        for earlier, later in pairwise(attempts):
+            assert earlier.end_ns is not None
+            assert earlier.end_ns < later.start_ns
+    stopped = max(by_job[job_id][0].end_ns or 0 for job_id in held) / 1e9 - cut_at
+    begun_at = [by_job[job_id][1].start_ns / 1e9 - cut_at for job_id in held]
+    tell(f"stopped after {stopped:.1f} s, taken over after {min(begun_at):.1f} to {max(begun_at):.1f} s")
 
 
 @pytest.mark.soak
@@ -204,7 +259,9 @@ def test_a_machine_that_a_firewall_refuses_stops_its_attempts_before_others_begi
             refused_at = time.monotonic()
             wait_until(begun(runs, 10))
             first, second = runs()[:5], runs()[5:]
-            print(f"taken over {min(run.start_ns for run in second) / 1e9 - refused_at:.1f} s after the wall was there")
+            stopped = max(run.end_ns or 0 for run in first) / 1e9 - refused_at
+            begun_at = min(run.start_ns for run in second) / 1e9 - refused_at
+            tell(f"stopped after {stopped:.1f} s, taken over after {begun_at:.1f} s")
             assert {run.end for run in first} == {"raised"}
             assert max(run.end_ns or 0 for run in first) < min(run.start_ns for run in second)
             open_gate(journal)
