@@ -151,7 +151,7 @@ def with_access(**options: Any) -> FastAPI:
 
 
 def that_asks_often() -> FastAPI:
-    app = impatient(with_access())
+    app = impatient(with_access(ticket_secret="a-secret-of-all-processes", ticket_seconds=5))
 
     @app.post("/remove/{name}")
     async def remove_user(name: str) -> None:

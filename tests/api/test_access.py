@@ -253,7 +253,7 @@ async def test_a_store_that_cannot_be_read_shows_nobody_another_s_job(connect: C
 
 async def test_the_document_has_the_dependency_s_schemes_at_the_routes_and_at_submissions() -> None:
     document = with_access().openapi()
-    assert document["components"]["securitySchemes"] == {"HTTPBearer": {"type": "http", "scheme": "bearer"}}
+    assert document["components"]["securitySchemes"]["HTTPBearer"] == {"type": "http", "scheme": "bearer"}
     for path, method in [(JOBS, "get"), (f"{JOBS}/{{job_id}}", "delete"), ("/noop", "post"), ("/api/v1/queues", "get")]:
         assert document["paths"][path][method]["security"] == [{"HTTPBearer": []}]
     assert "security" not in document["paths"]["/own"]["get"]

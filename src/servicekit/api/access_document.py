@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from servicekit.api.gate import Gate
 from servicekit.api.guard import Guard
-from servicekit.api.openapi import GUARDED_IN_DOCUMENT, Document, extend_document
+from servicekit.api.openapi import GUARDED_IN_DOCUMENT, TAKES_NO_TICKETS, TAKES_TICKETS, Document, extend_document
 from servicekit.api.state import ServiceState, service_state
 from servicekit.api.submit import find_schema
 
@@ -18,6 +18,12 @@ _SCHEMES: Final = {
     "bearerKey": {"type": "http", "scheme": "bearer", "description": "An API key of this service."},
     "headerKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same in its own header."},
 }
+_TICKET: Final = {
+    "type": "apiKey",
+    "in": "query",
+    "name": "ticket",
+    "description": "From `$ticket`: for streams alone.",
+}
 _KEYS: Final[Security] = [{name: []} for name in _SCHEMES]
 _DETAIL: Final = {
     "application/json": {
@@ -25,7 +31,7 @@ _DETAIL: Final = {
     }
 }
 _REFUSED: Final = {
-    "description": "There is no API key, or it is not valid.",
+    "description": "There is nothing that lets the caller in, or it is not valid.",
     "headers": {"WWW-Authenticate": {"description": "`Bearer`", "schema": {"type": "string"}}},
     "content": _DETAIL,
 }
@@ -51,24 +57,27 @@ class _Writer:
         if document is self._written:  # FastAPI keeps it, and it comes once more
             return
         self._written = document
-        asked = [operation for operation in _list_operations(document) if _take_mark(operation)]
+        marked = [(operation, _take_mark(operation)) for operation in _list_operations(document)]
+        asked = [operation for operation, mark in marked if mark is not None]
         guard, gate = self._state.guard, self._state.gate
-        if guard is not None or gate is not None:
-            for operation in asked:
-                operation["responses"].setdefault("403", _FORBIDDEN)
         if gate is not None:
             _write_gate(document, asked, gate)
         if guard is not None:
             _write_keys(document, guard)
+        if guard is not None or gate is not None:
+            for operation in asked:
+                operation["responses"].setdefault("403", _FORBIDDEN)
+            _write_tickets(document, [operation for operation, mark in marked if mark == TAKES_TICKETS])
 
 
 def _list_operations(document: Document) -> list[dict[str, Any]]:
     return [operation for operations in document.get("paths", {}).values() for operation in operations.values()]
 
 
-def _take_mark(operation: dict[str, Any]) -> bool:
-    """Whether the operation asks for the caller's access: one of servicekit's own, or one that submits a job."""
-    return bool(operation.pop(GUARDED_IN_DOCUMENT, False)) or find_schema(operation) is not None
+def _take_mark(operation: dict[str, Any]) -> str | None:
+    """The mark of an operation that asks for the caller's access: one of servicekit's, or one that submits a job."""
+    mark: str | None = operation.pop(GUARDED_IN_DOCUMENT, None)
+    return TAKES_NO_TICKETS if mark is None and find_schema(operation) is not None else mark
 
 
 def _write_gate(document: Document, asked: list[dict[str, Any]], gate: Gate) -> None:
@@ -95,6 +104,13 @@ def _write_keys(document: Document, guard: Guard) -> None:
             operation["responses"].setdefault("401", _REFUSED)
             if "security" in operation:  # else the document's holds
                 _demand(operation, _KEYS)
+
+
+def _write_tickets(document: Document, streams: list[dict[str, Any]]) -> None:
+    _merge(document, {"securitySchemes": {"ticket": _TICKET}})
+    for operation in streams:
+        operation["responses"].setdefault("401", _REFUSED)
+        operation["security"] = [*(operation.get("security") or document.get("security", [])), {"ticket": []}]
 
 
 def _demand(operation: dict[str, Any], security: Security) -> None:

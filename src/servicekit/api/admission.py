@@ -6,6 +6,7 @@ or else by the role of the key. Without both nothing is asked, and every caller 
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Final
 
@@ -13,12 +14,14 @@ from fastapi import Depends, HTTPException, Request
 from starlette.types import Scope
 
 from servicekit.api.access import EVERYTHING, Access
-from servicekit.api.guard import CHALLENGE, GUARD_IN_SCOPE, WRONG_KEY, Guard
+from servicekit.api.guard import BAD_TICKET, CHALLENGE, GUARD_IN_SCOPE, WRONG_KEY, Guard
 from servicekit.api.origins import SAFE_METHODS
-from servicekit.api.state import state_of
+from servicekit.api.state import ServiceState, state_of
+from servicekit.api.tickets import Ticket, find_ticket
 from servicekit.errors import ConfigurationError
 
 _ACCESS: Final = "servicekit.access"
+_NAMED: Final = "servicekit.jobs of ticket"
 LOOKS_ONLY: Final = "You may look, and not act: submitting, canceling, repeating and deleting need another access."
 NOT_EVERYTHING: Final = "You see the jobs of one owner. This belongs to all, and needs an access that sees everything."
 
@@ -58,6 +61,29 @@ def find_access(request: Request) -> Access:
     return EVERYTHING
 
 
+def find_jobs_of_ticket(request: Request) -> frozenset[str] | None:
+    """The only jobs that a caller sees who has come with a ticket for these; `None` if there is no such limit."""
+    named: frozenset[str] | None = request.scope.get(_NAMED)
+    return named
+
+
+def read_ticket(state: ServiceState, text: str) -> Ticket | None:
+    """What the ticket lets its bearer see now; `None` if it is not valid.
+
+    It is signed by the API key of whom it was given to, and then shows what the key does now. If the application itself
+    says who sees what, its answer is in the ticket, and the service's secret has signed it: keys are known to holders.
+    """
+    if state.tickets is None:
+        return None
+    if state.gate is not None:
+        return None if state.ticket_secret is None else state.tickets.read(text, state.ticket_secret)
+    for key in () if state.guard is None else state.guard.source.ring().keys:
+        ticket = state.tickets.read(text, key.digest)
+        if ticket is not None:
+            return ticket if ticket.access == replace(key.access, may_act=False) else None
+    return None
+
+
 def check_may_act(access: Access) -> None:
     """Answer 403 to those who may only look."""
     if not access.may_act:
@@ -86,9 +112,20 @@ async def _has_still(scope: Scope, access: Access) -> bool:
 
 
 async def _ask(scope: Scope) -> Access:
+    text = find_ticket(scope)
+    if text is not None:
+        return _ask_ticket(scope, text)
     guard: Guard | None = scope.get(GUARD_IN_SCOPE)
     key = None if guard is None else guard.find_key(scope)
     if guard is not None and key is None:  # it was valid when the request came in
         raise HTTPException(401, WRONG_KEY, headers=CHALLENGE)
     gate = state_of(scope).gate
     return await gate.ask(scope) if gate is not None else key.access if key is not None else EVERYTHING
+
+
+def _ask_ticket(scope: Scope, text: str) -> Access:
+    ticket = read_ticket(state_of(scope), text)
+    if ticket is None:
+        raise HTTPException(401, BAD_TICKET, headers=CHALLENGE)
+    scope[_NAMED] = ticket.job_ids
+    return ticket.access

@@ -2,16 +2,22 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
+from starlette.types import Scope
 
 from servicekit.api.access_document import document_access
+from servicekit.api.admission import read_ticket
 from servicekit.api.api_keys import ApiKey
 from servicekit.api.features import Passive
-from servicekit.api.guard import Guard, KeyGuard, check_open_paths
+from servicekit.api.guard import Guard, KeyGuard, check_open_paths, path_of
 from servicekit.api.key_sources import KeyFile, open_keys
-from servicekit.api.state import HealthCheck, service_state
+from servicekit.api.service import Service
+from servicekit.api.state import HealthCheck, ServiceState, service_state
+from servicekit.api.ticket_routes import add_ticket_route
+from servicekit.api.tickets import is_stream, take_ticket
 from servicekit.errors import ConfigurationError
 from servicekit.ports import Notice
 
@@ -61,15 +67,23 @@ class Auth(Passive):
         state.guard = Guard(source, [*self._open_paths, *(_list_docs(app) if self._open_docs else [])])
         if isinstance(source, KeyFile):
             state.health_checks["api keys"] = _make_check(source)
-        app.add_middleware(KeyGuard, guard=state.guard)
+        app.add_middleware(KeyGuard, guard=state.guard, has_ticket=partial(_has_ticket, state))
         # The last in the list is the innermost, whatever is added before or after it: CORS and the log are around it.
         app.user_middleware.append(app.user_middleware.pop(0))
         document_access(app)
+        Service.of(app).when_jobs_are_set_up(partial(add_ticket_route, app))
 
 
 def _list_docs(app: FastAPI) -> list[str]:
     paths = (app.docs_url, app.redoc_url, app.openapi_url, app.swagger_ui_oauth2_redirect_url)
     return [path for path in paths if path is not None]
+
+
+def _has_ticket(state: ServiceState, scope: Scope) -> bool:
+    if scope["type"] != "http" or not is_stream(path_of(scope), state.jobs_prefix):
+        return False
+    text = take_ticket(scope)
+    return text is not None and read_ticket(state, text) is not None
 
 
 def _make_check(keys: KeyFile) -> HealthCheck:

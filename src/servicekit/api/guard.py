@@ -1,6 +1,6 @@
 """The guard in front of an application: who sends no valid API key gets 401, except at the paths that are open."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from starlette.responses import JSONResponse
@@ -8,11 +8,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from servicekit.api.api_keys import ApiKey
 from servicekit.api.key_sources import KeySource
+from servicekit.api.tickets import find_ticket
 from servicekit.errors import ConfigurationError
 
 GUARD_IN_SCOPE: Final = "servicekit.guard"
 CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 NO_KEY: Final = "Send an API key, as Authorization: Bearer ... or as X-API-Key."
+BAD_TICKET: Final = "This ticket is not valid here, or not any more: ask for another one."
 WRONG_KEY: Final = "This API key is not valid."
 _BEARER: Final = b"bearer "
 _POLICY_VIOLATION: Final = 1008  # of RFC 6455
@@ -31,39 +33,40 @@ class Guard:
         return path in self._open or path.startswith(self._open_below)
 
     def find_key(self, scope: Scope) -> ApiKey | None:
-        """The valid key that the request has."""
-        secret = find_secret(scope)
-        return None if secret is None else self.source.ring().find(secret)
+        """The valid key that the request has, in one header or the other."""
+        ring = self.source.ring()
+        found = [ring.find(secret) for secret in list_secrets(scope)]
+        return next(filter(None, found), None)
 
 
 class KeyGuard:
     """Middleware that lets in requests and WebSockets with a valid key, and tells what follows who has let them in.
 
+    `has_ticket` tells whether a request without a key has a valid ticket for the stream that it asks for.
+
     It is not made of Starlette's `BaseHTTPMiddleware`, which would hide the disconnect of a stream's reader.
     """
 
-    def __init__(self, app: ASGIApp, *, guard: Guard) -> None:
+    def __init__(self, app: ASGIApp, *, guard: Guard, has_ticket: Callable[[Scope], bool]) -> None:
         self._app = app
         self._guard = guard
+        self._has_ticket = has_ticket
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "lifespan" or self._guard.is_open(path_of(scope)):
             return self._app(scope, receive, send)
-        if self._guard.find_key(scope) is None:
+        if self._guard.find_key(scope) is None and not self._has_ticket(scope):
             return _refuse(scope, receive, send)
         scope[GUARD_IN_SCOPE] = self._guard
         return self._app(scope, receive, send)
 
 
-def find_secret(scope: Scope) -> bytes | None:
-    """What a request sends as its key. `Authorization: Bearer` counts before `X-API-Key`."""
-    found = None
-    for name, value in scope["headers"]:
-        if name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
-            return bytes(value[len(_BEARER) :]).strip()
-        if name == b"x-api-key":
-            found = bytes(value).strip()
-    return found
+def list_secrets(scope: Scope) -> list[bytes]:
+    """What a request sends as its key. `Authorization` can also be for a proxy, or have the token of a user."""
+    headers = scope["headers"]
+    tokens = [value for name, value in headers if name == b"authorization" and value[:7].lower() == _BEARER]
+    keys = [value for name, value in headers if name == b"x-api-key"]
+    return [secret.strip() for secret in [*(token[len(_BEARER) :] for token in tokens[:1]), *keys[:1]]]
 
 
 def path_of(scope: Scope) -> str:
@@ -85,5 +88,5 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION})  # which the server answers by 403
         return
-    detail = NO_KEY if find_secret(scope) is None else WRONG_KEY
+    detail = WRONG_KEY if list_secrets(scope) else NO_KEY if find_ticket(scope) is None else BAD_TICKET
     await JSONResponse({"detail": detail}, status_code=401, headers=CHALLENGE)(scope, receive, send)

@@ -10,7 +10,7 @@ from typing import Annotated, Final, NoReturn
 from fastapi import Depends, Request
 
 from servicekit.api.access import Access
-from servicekit.api.admission import check_may_act, find_access
+from servicekit.api.admission import check_may_act, find_access, find_jobs_of_ticket
 from servicekit.api.dependencies import find_scheduler, solve_scheduler
 from servicekit.api.job_parameters import JobId
 from servicekit.engine.job_reader import JobReader
@@ -24,14 +24,14 @@ _NOBODY: Final = "\n"  # which is no owner of any job, since owners have no line
 async def _see(request: Request, job_id: JobId) -> str:
     access = find_access(request)
     if not access.everything:
-        await _check_is_seen(request, job_id, access)
+        await check_is_seen(request, job_id, access)
     return job_id
 
 
 async def _act(request: Request, job_id: JobId) -> str:
     access = find_access(request)
     if not (access.everything and access.may_act):
-        await _check_is_seen(request, job_id, access)  # first, so that 403 tells nobody of another's job
+        await check_is_seen(request, job_id, access)  # first, so that 403 tells nobody of another's job
         check_may_act(access)
     return job_id
 
@@ -57,6 +57,19 @@ def narrow(request: Request, wanted: JobFilter) -> JobFilter:
     return replace(wanted, owner=access.owner if wanted.owner in (None, access.owner) else _NOBODY)
 
 
+def narrow_ids(request: Request, job_ids: frozenset[str]) -> frozenset[str]:
+    """The jobs that a stream is about: those that were asked for, or all of a ticket that names some.
+
+    `JobNotFound` for one that the ticket does not name.
+    """
+    named = find_jobs_of_ticket(request)
+    if named is None:
+        return job_ids
+    for job_id in job_ids - named:
+        raise JobNotFound(job_id)
+    return job_ids or named
+
+
 class NotOpened(AbstractAsyncContextManager[JobReader]):
     """In the place of a job's reader, when it cannot be known whose job it is: the stream begins, and ends at once."""
 
@@ -70,7 +83,8 @@ class NotOpened(AbstractAsyncContextManager[JobReader]):
         """Nothing was opened."""
 
 
-async def _check_is_seen(request: Request, job_id: str, access: Access) -> None:
+async def check_is_seen(request: Request, job_id: str, access: Access) -> None:
+    """`JobNotFound` unless there is a job with this id, and the caller sees it."""
     scheduler = find_scheduler(request) or await solve_scheduler(request)
     try:
         record = await scheduler.get_record(job_id)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from servicekit.api.admission import asking_again, find_access
 from servicekit.api.dependencies import SchedulerDependency
 from servicekit.api.encoding import list_json, record_json, result_json
-from servicekit.api.job_access import ActedJobId, NotOpened, SeenJobId, check_is_own, narrow
+from servicekit.api.job_access import ActedJobId, NotOpened, SeenJobId, check_is_own, narrow, narrow_ids
 from servicekit.api.job_parameters import JobId, JobIds, LastEventId, LastJobEventId, Wanted, parse_cursor
 from servicekit.api.job_responses import (
     CANCEL,
@@ -26,7 +26,7 @@ from servicekit.api.job_responses import (
     STREAM_OF_ALL,
 )
 from servicekit.api.openapi import name_operation
-from servicekit.api.routing import JobRoute
+from servicekit.api.routing import JobRoute, StreamRoute
 from servicekit.api.sse import EventStream
 from servicekit.api.state import jobs_path, service_state
 from servicekit.api.submit import JobSubmitted, answer_submission
@@ -65,11 +65,12 @@ def add_job_routes(app: FastAPI, prefix: str) -> None:
     add(prefix, list_jobs, summary="List jobs", response_model=list[JobSummary], responses=LIST)
     # Before the routes with `{job_id}`, which would take `$stats` for an id.
     add(stats, count_jobs, summary="Count jobs", response_model=JobStats, responses=STATS)
-    add(stream_of_all, stream_jobs, summary="Watch all jobs live", response_class=Response, responses=STREAM_OF_ALL)
-    add(stream_of_all, stream_jobs, methods=["HEAD"], include_in_schema=False)
+    watch = partial(add, route_class_override=StreamRoute)
+    watch(stream_of_all, stream_jobs, summary="Watch all jobs live", response_class=Response, responses=STREAM_OF_ALL)
+    watch(stream_of_all, stream_jobs, methods=["HEAD"], include_in_schema=False)
     add(job, get_job, summary="Get one job", response_model=JobRecord, responses=NO_JOB)
-    add(stream, stream_job, summary="Watch one job live", response_class=Response, responses=STREAM)
-    add(stream, stream_job, methods=["HEAD"], include_in_schema=False)
+    watch(stream, stream_job, summary="Watch one job live", response_class=Response, responses=STREAM)
+    watch(stream, stream_job, methods=["HEAD"], include_in_schema=False)
     add(f"{job}/$result", get_job_result, summary="Get a job's result", response_class=Response, responses=RESULT)
     add(
         f"{job}/$cancel",
@@ -153,6 +154,7 @@ async def stream_jobs(
     then. Every deletion of a job is sent, whatever the filter; only with `id`, just those of these jobs.
     """
     state = service_state(request.app)
+    job_ids = narrow_ids(request, job_ids)
     feed = scheduler.follow(narrow(request, wanted), last_event_id, poll_interval, job_ids=job_ids)
     return EventStream(feed, state.streams, expose_tracebacks=state.expose_tracebacks, ask_again=asking_again(request))
 
@@ -231,6 +233,7 @@ async def stream_job(
 
     A client that comes back with `Last-Event-ID` gets the changes that it has missed.
     """
+    narrow_ids(request, frozenset({job_id}))
     version, line_number = last_event_id or (None, 0)
     # An error here is not answered: the stream begins, ends at once, and its client comes back. After a 503, many
     # clients never come back.

@@ -1,6 +1,7 @@
 """The jobs feature: a scheduler for the application, and the routes of its jobs."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Final, Unpack
@@ -22,14 +23,17 @@ from servicekit.api.queue_routes import add_queue_routes
 from servicekit.api.schedule_routes import add_schedule_routes
 from servicekit.api.state import ServiceScope, ServiceState, check_path, service_state, sibling
 from servicekit.api.submit import document_submissions
+from servicekit.api.ticket_routes import add_ticket_route
+from servicekit.api.tickets import TICKET_VARIABLE, Tickets, check_ticket_secret
 from servicekit.engine.factory import create_scheduler
 from servicekit.engine.options import SchedulerOptionChanges, SchedulerOptions, check_names
-from servicekit.errors import ConfigurationError, StoreUnavailable
+from servicekit.errors import ConfigurationError, StoreUnavailable, check_seconds
 from servicekit.observability.console import show_on_uvicorn
 from servicekit.ports import Notice
 
 _OWN_OPTIONS: Final = (
-    "url", "access", "expose_tracebacks", "expose_logs", "trusted_origins", "freeze_gc", "prefix",
+    "url", "access", "ticket_secret", "ticket_seconds", "expose_tracebacks", "expose_logs", "trusted_origins",
+    "freeze_gc", "prefix",
 )  # fmt: skip
 """The options of `Jobs` that are not options of the scheduler."""
 _NO_TITLE: Final = "FastAPI"  # what FastAPI calls an application that has no name
@@ -44,6 +48,10 @@ class Jobs:
       `SERVICEKIT_JOBS_URL`, or else the file `jobs.db` in the working directory.
     - `access`: who may see what, and act: any dependency of FastAPI that returns an `Access`, or raises 401 or 403. By
       default the roles of API keys say so (`Auth`); without keys, everybody may see and do everything.
+    - `ticket_secret`: with `access`, what signs the tickets by which pages read streams: a random text, the same in all
+      processes. By default the environment variable `SERVICEKIT_TICKET_SECRET`; without it there are no tickets. Those
+      of API keys need none.
+    - `ticket_seconds`: how long a ticket is valid.
     - `expose_tracebacks`: whether responses contain `error_traceback`. Turn it off for a public service.
     - `expose_logs`: whether clients can read and stream the logs of jobs. Turn it off if the logs are not for clients.
     - `trusted_origins`: origins whose pages may change something, besides the service's own pages and those that CORS
@@ -60,6 +68,8 @@ class Jobs:
         *,
         max_concurrency: int | None = None,
         access: AccessFunction | None = None,
+        ticket_secret: str | None = None,
+        ticket_seconds: float = 300,
         expose_tracebacks: bool = True,
         expose_logs: bool = True,
         trusted_origins: Sequence[str] = (),
@@ -72,6 +82,8 @@ class Jobs:
         check_access_function(access)
         self._url = url
         self._access = access
+        self._ticket_secret = check_ticket_secret(ticket_secret)
+        self._ticket_seconds = check_seconds("ticket_seconds", ticket_seconds)
         self._expose_tracebacks = expose_tracebacks
         self._expose_logs = expose_logs
         self._trusted_origins = check_origins("trusted_origins", trusted_origins)
@@ -97,8 +109,11 @@ class Jobs:
         state.expose_tracebacks, state.expose_logs = self._expose_tracebacks, self._expose_logs
         state.trusted_origins, state.middleware = self._trusted_origins, app.user_middleware
         state.health_checks["jobs"] = _make_check(state)
+        state.tickets = Tickets(f"{chosen.service or ''} {self._prefix}", self._ticket_seconds)
         if self._access is not None:
             state.gate = Gate(self._access, app)
+            state.ticket_secret = self._ticket_secret or check_ticket_secret(os.environ.get(TICKET_VARIABLE))
+            add_ticket_route(app)
         app.add_middleware(ServiceScope, state=state)
         add_error_handlers(app)
         add_job_routes(app, self._prefix)

@@ -9,6 +9,8 @@ from fastapi.routing import APIRoute
 Document = dict[str, Any]
 GUARDED_IN_DOCUMENT: Final = "x-servicekit-guarded"
 """Marks operations whose caller's access is asked for, until the document is finished."""
+TAKES_TICKETS: Final = "takes tickets"
+TAKES_NO_TICKETS: Final = "takes no tickets"
 
 _TAGS: Final = {
     "jobs": "What was submitted: look at it, watch it live, cancel, repeat and delete it.",

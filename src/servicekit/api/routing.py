@@ -9,9 +9,10 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from servicekit.api.admission import admit, check_everything, is_guarded
-from servicekit.api.openapi import GUARDED_IN_DOCUMENT
+from servicekit.api.openapi import GUARDED_IN_DOCUMENT, TAKES_NO_TICKETS, TAKES_TICKETS
 from servicekit.api.origins import check_site
 from servicekit.api.sse import STREAM_IN_SCOPE, EventStream
+from servicekit.api.tickets import take_ticket
 
 
 class CheapRoute(APIRoute):
@@ -41,9 +42,10 @@ class EventStreamRoute(CheapRoute):
 
     needs_everything: ClassVar[bool] = True
     """Whether only those who see everything may come in. A route that is added is closed unless it says otherwise."""
+    document_mark: ClassVar[str] = TAKES_NO_TICKETS
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        options["openapi_extra"] = {**(options.get("openapi_extra") or {}), GUARDED_IN_DOCUMENT: True}
+        options["openapi_extra"] = {**(options.get("openapi_extra") or {}), GUARDED_IN_DOCUMENT: self.document_mark}
         super().__init__(path, endpoint, **options)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,3 +73,13 @@ class JobRoute(EventStreamRoute):
     """A route whose endpoint looks by itself whose jobs it is about."""
 
     needs_everything = False
+
+
+class StreamRoute(JobRoute):
+    """A route that takes tickets."""
+
+    document_mark = TAKES_TICKETS
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        take_ticket(scope)
+        await super().handle(scope, receive, send)

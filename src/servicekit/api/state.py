@@ -15,6 +15,7 @@ from servicekit.api.gate import Gate
 from servicekit.api.guard import Guard
 from servicekit.api.sse import OpenStreams
 from servicekit.api.start_errors import in_one_sentence
+from servicekit.api.tickets import Tickets
 from servicekit.engine.options import SchedulerOptionChanges
 from servicekit.engine.result_hooks import ResultHook
 from servicekit.engine.scheduler import Scheduler
@@ -73,6 +74,11 @@ class ServiceState:
     """What demands API keys for this application, if `Auth` is installed."""
     gate: Gate | None = None
     """What the application itself is asked for the access of a caller, if it has an answer."""
+    tickets: Tickets | None = None
+    """What signs tickets for streams, as soon as there are jobs."""
+    ticket_secret: bytes | None = None
+    """What tickets are signed by, if the application itself says who sees what. Else it is their holders' API keys."""
+    has_ticket_route: bool = False
     is_access_documented: bool = False
 
     def check_schedules(self) -> None:
