@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from itertools import islice
 from types import TracebackType
@@ -257,14 +257,15 @@ class Scheduler:
         """
         job_id = str(job_id)
         store = await self._engine.open()
-        try:
-            if (await store.reads.get_record(job_id)).status.is_terminal:
+        async with AsyncExitStack() as stack:
+            try:
+                reader = await stack.enter_async_context(self.watch(job_id))
+            except RecordUnreadable:
+                await store.submissions.request_cancel(job_id)
+                self._worker.cancel(job_id)
+                return True
+            if (await _next_record(reader, job_id)).status.is_terminal:
                 return False
-        except RecordUnreadable:
-            await store.submissions.request_cancel(job_id)
-            self._worker.cancel(job_id)
-            return True
-        async with self.watch(job_id) as reader:
             await store.submissions.request_cancel(job_id)
             self._worker.cancel(job_id)
             try:

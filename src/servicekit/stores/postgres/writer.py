@@ -65,10 +65,11 @@ _LIMITS: Final = {
     **dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_bitmapscan"), "off"),
     "enable_material": "off",
 }
-# In this order: who takes a position holds the lock, and who wants to know its own events knows where they begin.
+# Who takes a position holds the lock, and who wants to know its own events knows where they begin.
 _BEGIN: Final = """
-    BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {settings}SELECT pg_advisory_xact_lock_shared({lock});
-    SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM servicekit.positions
+    BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {settings}
+    SELECT CASE WHEN is_called THEN last_value ELSE 0 END, pg_advisory_xact_lock_shared({lock})
+    FROM servicekit.positions
 """
 # A transaction that finds its calls written, and writes nothing, would not wait for the standbys that must have them.
 _WAIT: Final = "SELECT pg_logical_emit_message(true, 'servicekit', '')"
