@@ -59,8 +59,8 @@ class Process:
         self.session.run("BEGIN")
 
     def commit(self) -> None:
-        keys.settle(self.session)
         owners.settle(self.session)
+        keys.settle(self.session)
         self.session.run("COMMIT")
 
     def commit_keys(self) -> None:

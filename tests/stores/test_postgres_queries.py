@@ -20,8 +20,8 @@ pytestmark = needs("postgresql")
 
 JOBS = 3_000
 FILL = f"""
-    INSERT INTO servicekit.jobs (id, name, max_restarts, runner, submitted_at, status)
-    SELECT 'J' || lpad(n::text, 6, '0'), 'common', 1, 'coroutine', now(), 'completed'
+    INSERT INTO servicekit.jobs (id, name, max_restarts, runner, submitted_at, status, owned_by)
+    SELECT 'J' || lpad(n::text, 6, '0'), 'common', 1, 'coroutine', now(), 'completed', 'common'
     FROM generate_series(1, {JOBS}) AS n;
     INSERT INTO servicekit.job_tags SELECT 'common', id FROM servicekit.jobs;
     INSERT INTO servicekit.job_metadata SELECT 'kind', 'common', id FROM servicekit.jobs;
@@ -56,6 +56,10 @@ def session() -> Iterator[Session]:
         JobFilter(tag="rare"),
         JobFilter(metadata={"kind": "rare"}),
         JobFilter(parent="J000001"),
+        JobFilter(owner="common"),
+        JobFilter(owner="rare"),
+        JobFilter(owner="common", statuses=frozenset({JobStatus.COMPLETED})),
+        JobFilter(owner="common", statuses=frozenset({JobStatus.FAILED, JobStatus.CANCELED})),
     ],
 )
 def test_a_list_reads_no_more_than_it_shows(session: Session, wanted: JobFilter, plans: str) -> None:

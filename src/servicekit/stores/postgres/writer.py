@@ -205,10 +205,10 @@ class Writer(ServerThread):
             refused, rest = self._refuse_work(calls)
             before = self._begin(session)
             answers = refused + perform(session, rest)
+            if session.owned:
+                owners.settle(session)  # before the keys: who waits for a row here has locked none of them
             if session.keys:
                 keys.settle(session)
-            if session.owned:
-                owners.settle(session)
             if not self._is_known:
                 session.run(_WAIT)
             ours, others = self._read_early(session, before)
