@@ -107,8 +107,9 @@ _LIFE = [(1, "pending", 0), (2, "running", 1), (3, "completed", 1)]
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("seconds", [2.0, pytest.param(10.0, marks=pytest.mark.soak)])
 async def test_nothing_that_was_accepted_is_lost_when_a_synchronous_standby_takes_over(
-    start: Start, journal: Path, runs: ReadRuns
+    start: Start, journal: Path, runs: ReadRuns, seconds: float
 ) -> None:
     with run_pair() as pair:
         pair.wait_for_standby()
@@ -119,8 +120,8 @@ async def test_nothing_that_was_accepted_is_lost_when_a_synchronous_standby_take
             held = [await scheduler.add_job(targets.hold, str(journal)) for _ in range(5)]
             lives = [asyncio.create_task(targets.read_stream(scheduler, job_id)) for job_id in held]
             submitter = Submitter(scheduler, journal, rate=200)
-            submitting = asyncio.create_task(submitter.submit_for(6))
-            await asyncio.sleep(2)
+            submitting = asyncio.create_task(submitter.submit_for(seconds))
+            await asyncio.sleep(seconds / 3)
             gone_at = await asyncio.to_thread(pair.fail_over)
             promoted = time.monotonic() - gone_at
             await scheduler.wait(await scheduler.add_job(targets.quick))
@@ -167,7 +168,7 @@ async def test_nothing_gets_stuck_or_confused_when_a_standby_that_lagged_takes_o
                     for job_id in (running, claimed, new)
                 }
                 await asyncio.sleep(0.1)
-                await asyncio.to_thread(pair.fail_over)
+                gone_at = await asyncio.to_thread(pair.fail_over)
             with pytest.raises(JobNotFound):
                 await scheduler.get_record(gone.id)
             async with asyncio.timeout(30):
@@ -175,6 +176,7 @@ async def test_nothing_gets_stuck_or_confused_when_a_standby_that_lagged_takes_o
                     await lives[new]
                 await wait_status(scheduler, claimed, "running")
                 await wait_status(scheduler, ended, "completed")
+                tell(f"a job whose end was lost has ended again {time.monotonic() - gone_at:.1f} s after the loss")
                 while ends_of(journal, new) != ["start", "raised"]:  # nobody wants it any more
                     await asyncio.sleep(0.02)
                 Path(f"{journal}.open").touch()
