@@ -125,10 +125,10 @@ claim.abandoned(put_back)
 def _claim(session: Session, request: ClaimRequest) -> list[ClaimedJob] | Exception:
     if request.is_first:
         session.run("UPDATE servicekit.processes SET runs_jobs = TRUE WHERE number = %s", [request.process])
+    bound = find_bound(session)
     if request.max_running is not None or request.queue_limits:
         # A statement of its own: the next one sees what was committed until it has the lock.
         session.run("SELECT pg_advisory_xact_lock(%s)", [session.lock_number("claims")])
-    bound = find_bound(session)
     jobs = _take(session, request, bound)
     if jobs is not None and bound >= 0 and len(jobs) < request.limit:
         jobs += _take(session, _rest_of(request, jobs), -1) or []
