@@ -36,7 +36,7 @@ from tests.artifacts import targets
 from tests.artifacts.test_processes import Worker
 from tests.many_machines.pooler import run_pooler
 from tests.needs import needs
-from tests.postgres import PostgresServer, run_postgres
+from tests.postgres import PostgresServer, StopMode, run_postgres
 
 Open = Callable[..., Artifacts]
 
@@ -379,6 +379,54 @@ def test_what_was_not_committed_before_the_connection_was_lost_is_written_again(
     saved = artifacts.save(b"content")
     assert cut.left == 0
     assert (artifacts.load(saved.id), artifacts.stats().count) == (b"content", 1)
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_what_a_server_has_lost_when_it_ended_is_written_again(
+    tmp_path: Path, mode: StopMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a crash it gives the number of a transaction that it has lost to another one, which is committed."""
+    with run_postgres(settings=["wal_writer_delay=10s"]) as server, server.new_database() as url:
+        migrate(read_address("url", url))
+        artifacts, restarts = Artifacts(tmp_path / "shared"), [mode]
+        artifacts.use_database(url)
+        artifacts.save(b"before")
+        execute = psycopg.Connection.execute
+
+        def restart_and_commit(connection: Any, query: Any, *args: Any, **options: Any) -> Any:
+            if query == "COMMIT" and restarts:
+                server.restart(restarts.pop())
+                for _ in range(50):
+                    server.execute("SELECT pg_current_xact_id()")
+            return execute(connection, query, *args, **options)
+
+        monkeypatch.setattr(psycopg.Connection, "execute", restart_and_commit)
+        saved = artifacts.save(b"content")
+        assert (artifacts.load(saved.id), artifacts.stats().count) == (b"content", 2)
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_what_a_server_has_kept_when_it_ended_is_there_once(
+    tmp_path: Path, mode: StopMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_PATIENCE_SECONDS", 0.5)
+    with run_postgres() as server, server.new_database() as url:
+        migrate(read_address("url", url))
+        artifacts, restarts = Artifacts(tmp_path / "shared"), [mode]
+        artifacts.use_database(url)
+        execute = psycopg.Connection.execute
+
+        def commit_and_restart(connection: Any, query: Any, *args: Any, **options: Any) -> Any:
+            answer = execute(connection, query, *args, **options)
+            if query == "COMMIT" and restarts:
+                server.restart(restarts.pop())
+                raise psycopg.OperationalError("the connection is lost")
+            return answer
+
+        monkeypatch.setattr(psycopg.Connection, "execute", commit_and_restart)
+        with suppress(ArtifactsUnavailable):  # after a crash it cannot be known
+            artifacts.save(b"content")
+        assert artifacts.stats().count == 1
 
 
 def test_a_server_that_is_away_is_told_without_a_password(

@@ -1,7 +1,9 @@
 """Connections for features that keep something beside the jobs: called from any thread, and the caller waits.
 
 Guarantees. A call is one transaction, and is answered when that is committed. If the connection is lost the call is
-made again, and if only the answer to its commit was lost, the server is asked what became of it. While the server is
+made again, and if only the answer to its commit was lost, the server is asked what became of it. A server that has
+crashed since cannot know: it may have given the transaction's number to another one. Then the call is made again, and
+one that was done can be told as one that failed, but none that was lost as one that was done. While the server is
 away calls wait for some seconds, then they are refused. Nothing relies on the state of a session: a pooler may be
 between.
 """
@@ -12,7 +14,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -42,7 +44,11 @@ _BEGIN: Final = f"""
     SET LOCAL lock_timeout = '{_PATIENCE_SECONDS:g}s';
     SET LOCAL idle_in_transaction_session_timeout = '120s';
     SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off';
-    SELECT pg_current_xact_id()::text
+    SELECT pg_current_xact_id()::text, stats_reset::text FROM pg_stat_bgwriter
+"""
+# Statistics begin anew with a crash, and at another server, and go on when a server is restarted in order.
+_STATUS: Final = """
+    SELECT CASE WHEN stats_reset::text = %s THEN pg_xact_status(%s::text::xid8) ELSE 'unknown' END FROM pg_stat_bgwriter
 """
 
 
@@ -105,13 +111,13 @@ class ConnectionPool:
                     raise
             return answer
 
-    def _was_committed(self, transaction: str) -> bool:
-        """Whether a transaction was committed, although the answer to that was lost."""
+    def _was_committed(self, transaction: "_Transaction") -> bool:
+        """Whether it is certain that a transaction was committed, although the answer to that was lost."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
                 with self._new_session() as session:
-                    [(status,)] = session.run("SELECT pg_xact_status(%s::text::xid8)", [transaction])
+                    [(status,)] = session.run(_STATUS, [transaction.statistics_since, transaction.number])
             except (psycopg.Error, StoreUnavailable):
                 status = None
             if status not in (None, "in progress") or time.monotonic() > deadline:
@@ -168,12 +174,16 @@ class _TryAgain(Exception):
     """The call was not made, and may be made again."""
 
 
-def _begin(session: Session) -> str:
-    """Begin a transaction, and return its number."""
+class _Transaction(NamedTuple):
+    number: str
+    statistics_since: str
+
+
+def _begin(session: Session) -> _Transaction:
     cursor = session.connection.execute(_BEGIN)
     while cursor.nextset():
         pass
-    return str(cursor.fetchall()[0][0])
+    return _Transaction(*cursor.fetchall()[0])
 
 
 def _is_passing(error: psycopg.Error) -> bool:
