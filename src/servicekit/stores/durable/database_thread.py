@@ -33,7 +33,8 @@ class DatabaseThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def _put(self, operation: object, argument: object) -> "asyncio.Future[Any]":
+    def ask(self, operation: object, argument: object) -> "asyncio.Future[Any]":
+        """Let the thread answer a call, with all that wait. The future gets the answer, or the error."""
         # What is asked in one turn of the loop goes to the thread together: each handing over wakes that, and takes the
         # interpreter's lock away.
         if not self._asked:

@@ -1,16 +1,14 @@
 """The database of jobs as a `Database`: three threads with a connection each, and the registration of this process."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from threading import Lock
-from typing import Final, NoReturn, TypeVar
+from typing import Final
 
 from servicekit.errors import StoreUnavailable
 from servicekit.ports import EventRelay
-from servicekit.stores.durable.database import Query
 from servicekit.stores.durable.news import News
-from servicekit.stores.durable.operations import Operation
+from servicekit.stores.durable.threaded import ThreadedDatabase
 from servicekit.stores.postgres import schema
 from servicekit.stores.postgres.address import Address
 from servicekit.stores.postgres.health import find_notice
@@ -22,13 +20,10 @@ from servicekit.stores.postgres.server_time import ServerTime
 from servicekit.stores.postgres.start import patience_for
 from servicekit.stores.postgres.writer import Writer
 
-A = TypeVar("A")
-R = TypeVar("R")
-
 _STOP_SECONDS: Final = 1.0
 
 
-class PostgresDatabase:
+class PostgresDatabase(ThreadedDatabase):
     """A `Database` on a server, for the service of this name."""
 
     def __init__(self, address: Address, publisher: EventRelay, time: ServerTime, service: str | None) -> None:
@@ -67,22 +62,6 @@ class PostgresDatabase:
         self._inherited = (self.writer, self.reader, self.listener)
         self.registration = ProcessRegistration(Lease(self._time), self._service)
         self.writer = self.reader = self.listener = None
-
-    def write(self, operation: Operation[A, R], argument: A) -> "asyncio.Future[R]":
-        return (self.writer or self._refuse()).ask(operation, argument)
-
-    def read(self, query: Query[A, R], argument: A) -> "asyncio.Future[R]":
-        return (self.reader or self._refuse()).ask(query, argument)
-
-    def _refuse(self) -> NoReturn:
-        raise StoreUnavailable(self.location, "it is closed.")
-
-    def hurry(self) -> None:
-        if self.writer is not None:
-            self.writer.hurry()
-
-    def find_trouble(self) -> str | None:
-        return None if self.writer is None else self.writer.find_trouble()
 
     async def find_notice(self) -> str | None:
         return await self.read(find_notice, self.listener is not None and self.listener.channel.is_deaf)

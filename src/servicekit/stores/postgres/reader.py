@@ -1,21 +1,16 @@
 """The reader's thread."""
 
-import asyncio
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.backoff import Backoff
-from servicekit.stores.durable.database import Query
 from servicekit.stores.durable.news import Answer, Call
 from servicekit.stores.postgres.address import Address
 from servicekit.stores.postgres.connections import is_lasting, is_locked, is_lost, set_up, translated_errors
 from servicekit.stores.postgres.server_thread import PATIENCE_SECONDS, ServerThread
 from servicekit.stores.postgres.session import Session
-
-A = TypeVar("A")
-R = TypeVar("R")
 
 _PAUSE_SECONDS: Final = (0.05, 1.0)
 _LIMITS: Final = {"statement_timeout": "5s", "lock_timeout": "2s"}
@@ -31,10 +26,6 @@ class Reader(ServerThread):
 
     def __init__(self, address: Address, prepare: Callable[[], None]) -> None:
         super().__init__(address, "reader", prepare)
-
-    def ask(self, query: Query[A, R], argument: A) -> "asyncio.Future[R]":
-        """Let the thread answer a call. The future gets the answer, or the error."""
-        return self._put(query, argument)
 
     def _answer(self, calls: list[Call]) -> None:
         deadline, pauses = time.monotonic() + PATIENCE_SECONDS, Backoff(*_PAUSE_SECONDS)

@@ -1,9 +1,8 @@
 """The writer's thread: one transaction for all calls that wait."""
 
-import asyncio
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import psycopg
 
@@ -11,9 +10,10 @@ from servicekit.errors import StoreUnavailable
 from servicekit.jobs.backoff import Backoff
 from servicekit.ports import EventRelay
 from servicekit.stores.durable.news import Answer, Call, News
-from servicekit.stores.durable.operations import Operation, Rank
+from servicekit.stores.durable.operations import Rank
 from servicekit.stores.durable.records import EventRow
 from servicekit.stores.durable.transactions import perform
+from servicekit.stores.durable.trouble import LastTrouble
 from servicekit.stores.postgres import keys, owners
 from servicekit.stores.postgres.address import Address
 from servicekit.stores.postgres.connections import (
@@ -36,15 +36,10 @@ from servicekit.stores.postgres.registration import ProcessRegistration
 from servicekit.stores.postgres.server_thread import PATIENCE_SECONDS, ServerThread
 from servicekit.stores.postgres.session import Session
 
-A = TypeVar("A")
-R = TypeVar("R")
-
 # A process that stops must be gone in time. Another process finds what it could not write.
 _LAST_PATIENCE_SECONDS: Final = 0.3
 # The pauses between two tries to reach the server, or to change what others change as well.
 _PAUSE_SECONDS: Final = (0.05, 1.0)
-# For so long `/health` tells of a failed write, unless a later one succeeds: a problem that is gone shall not stay.
-_TROUBLE_SECONDS: Final = 30.0
 # So often a transaction that others have got in the way of is tried as a whole.
 _MOST_CONFLICTS: Final = 3
 # ... and so often one that has waited for a lock: for as long as calls wait for a server that is away.
@@ -108,7 +103,7 @@ class Writer(ServerThread):
         self._registration = registration
         self._listener = listener
         self._patience_for_server = PATIENCE_SECONDS
-        self._trouble: tuple[float, StoreUnavailable] | None = None
+        self.trouble = LastTrouble()
         self._untold: int | None = None
         """Where events begin that may be committed, and have not been told: an answer was lost."""
         self._is_unsure = False
@@ -119,19 +114,9 @@ class Writer(ServerThread):
         """Whether that has ever happened: those who were told of it may ask again."""
         super().__init__(address, "writer", prepare)
 
-    def ask(self, operation: Operation[A, R], argument: A) -> "asyncio.Future[R]":
-        """Write in one transaction with all calls that wait. The future gets the answer."""
-        return self._put(operation, argument)
-
     def hurry(self) -> None:
         """The process is about to end: from now on, wait only a moment for the server."""
         self._patience_for_server = _LAST_PATIENCE_SECONDS
-
-    def find_trouble(self) -> str | None:
-        """Why the last write failed, if that was not long ago; or `None`."""
-        trouble = self._trouble
-        is_recent = trouble is not None and time.monotonic() - trouble[0] < _TROUBLE_SECONDS
-        return trouble[1].reason if trouble is not None and is_recent else None
 
     @property
     def _patience_seconds(self) -> float | None:
@@ -150,10 +135,10 @@ class Writer(ServerThread):
         try:
             done = self._insist(calls)
         except StoreUnavailable as error:
-            self._trouble = (time.monotonic(), error)
+            self.trouble.note(error)
             self._answer_alone(calls, error)
         else:
-            self._trouble = None
+            self.trouble.clear()
             self._tell(done)
 
     def _insist(self, calls: list[Call]) -> Commit:

@@ -1,21 +1,15 @@
 """The threads of the file, with a connection each: one writes, for all callers at once; the other one reads."""
 
-import asyncio
 import sqlite3
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from servicekit.errors import StoreUnavailable
 from servicekit.stores.durable.database_thread import DatabaseThread
 from servicekit.stores.durable.news import Answer, Call
 from servicekit.stores.sqlite.database import check_is_there, connect, identify, translated_errors
 from servicekit.stores.sqlite.rows import is_too_strict
-
-A = TypeVar("A")
-R = TypeVar("R")
 
 
 class FileThread(DatabaseThread):
@@ -51,10 +45,6 @@ class FileThread(DatabaseThread):
 
 class Reader(FileThread):
     """Answers `function(connection, argument)`. Each answer is about the newest committed state."""
-
-    def ask(self, function: Callable[[sqlite3.Connection, A], R], argument: A) -> "asyncio.Future[R]":
-        """Let the thread answer a call. The future gets the answer, or the error."""
-        return self._put(function, argument)
 
     def _answer(self, calls: list[Call]) -> None:
         self._resolve([Answer(call, self._read(call)) for call in calls])

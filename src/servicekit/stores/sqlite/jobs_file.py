@@ -1,26 +1,20 @@
 """The file of jobs as a `Database`: its two threads, and the registration of this process."""
 
-import asyncio
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TypeVar
 
 from servicekit.errors import StoreUnavailable
 from servicekit.ports import Clock, EventRelay
-from servicekit.stores.durable.database import Query
 from servicekit.stores.durable.news import News
-from servicekit.stores.durable.operations import Operation
+from servicekit.stores.durable.threaded import ThreadedDatabase
 from servicekit.stores.sqlite.database import is_busy
 from servicekit.stores.sqlite.database_thread import Reader
 from servicekit.stores.sqlite.registration import ProcessRegistration
 from servicekit.stores.sqlite.writer import Writer
 
-A = TypeVar("A")
-R = TypeVar("R")
 
-
-class JobsFile:
+class JobsFile(ThreadedDatabase):
     """A `Database` in one file, for the service of this name."""
 
     def __init__(self, path: Path, publisher: EventRelay, clock: Clock, service: str | None) -> None:
@@ -49,22 +43,6 @@ class JobsFile:
         self._inherited = (self.writer, self.reader)  # closing their connections is not the child's business
         self.registration = ProcessRegistration(self._path, self._service)
         self.writer = self.reader = None
-
-    def write(self, operation: Operation[A, R], argument: A) -> "asyncio.Future[R]":
-        return (self.writer or self._refuse()).ask(operation, argument)
-
-    def read(self, query: Query[A, R], argument: A) -> "asyncio.Future[R]":
-        return (self.reader or self._refuse()).ask(query, argument)
-
-    def _refuse(self) -> NoReturn:
-        raise StoreUnavailable(self.location, "it is closed.")
-
-    def hurry(self) -> None:
-        if self.writer is not None:
-            self.writer.hurry()
-
-    def find_trouble(self) -> str | None:
-        return None if self.writer is None else self.writer.find_trouble()
 
     async def find_notice(self) -> str | None:
         return None

@@ -1,28 +1,24 @@
 """The writer's thread: one transaction for all calls that wait, and a look at the commits of other processes."""
 
-import asyncio
 import random
 import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from servicekit.errors import StoreUnavailable
 from servicekit.ports import EventRelay
 from servicekit.stores.durable.news import LATE_SECONDS, Answer, Call, News
-from servicekit.stores.durable.operations import Operation
 from servicekit.stores.durable.records import EventRow
 from servicekit.stores.durable.transactions import perform
+from servicekit.stores.durable.trouble import LastTrouble
 from servicekit.stores.sqlite import membership
 from servicekit.stores.sqlite.database import is_busy, is_full, translated_errors
 from servicekit.stores.sqlite.database_thread import FileThread, read_leniently
 from servicekit.stores.sqlite.queries import get_position
 from servicekit.stores.sqlite.rows import read_events
-
-A = TypeVar("A")
-R = TypeVar("R")
 
 _EVENTS: Final = "SELECT * FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
 # A page of events is passed to the event loop in one piece. After a long sleep there can be very many events.
@@ -42,8 +38,6 @@ _PATIENCE_SECONDS: Final = 5.0
 _LAST_PATIENCE_SECONDS: Final = 0.3
 # To read so many events within the transaction takes less time than to begin a read after it.
 _FEW_EVENTS: Final = 20
-# For so long `/health` tells of a failed write, unless a later one succeeds: a problem that is gone shall not stay.
-_TROUBLE_SECONDS: Final = 30.0
 # The pause between two tries to get the lock, chosen at random so that two processes do not try at the same moments for
 # ever. It is shorter than most transactions, which include a sync of the disk.
 _PAUSE_SECONDS: Final = (0.0003, 0.0015)
@@ -97,22 +91,12 @@ class Writer(FileThread):
         self._is_alone = False
         """Whether this process was alone at the last look."""
         self._patience_for_lock = _PATIENCE_SECONDS
-        self._trouble: tuple[float, StoreUnavailable] | None = None
+        self.trouble = LastTrouble()
         super().__init__(path, "servicekit writer")
-
-    def ask(self, operation: Operation[A, R], argument: A) -> "asyncio.Future[R]":
-        """Write in one transaction with all calls that wait. The future gets the answer."""
-        return self._put(operation, argument)
 
     def hurry(self) -> None:
         """The process is about to end: from now on, wait only a moment for a lock."""
         self._patience_for_lock = _LAST_PATIENCE_SECONDS
-
-    def find_trouble(self) -> str | None:
-        """Why the last write failed, if that was not long ago; or `None`."""
-        trouble = self._trouble
-        is_recent = trouble is not None and time.monotonic() - trouble[0] < _TROUBLE_SECONDS
-        return trouble[1].reason if trouble is not None and is_recent else None
 
     @property
     def _patience_seconds(self) -> float | None:
@@ -130,13 +114,14 @@ class Writer(FileThread):
             with translated_errors(self._path):
                 done = self._write(calls)
         except StoreUnavailable as error:
-            self._trouble = (time.monotonic(), error)
+            self.trouble.note(error)
             self._abandon(error)
             self._answer_alone(calls, error)
             return
         # What was written proves that the trouble is over; of a full disk that is so for a change of a job alone.
-        if self._trouble is not None and (not is_full(self._trouble[1]) or done.after.position > done.before.position):
-            self._trouble = None
+        last = self.trouble.error
+        if last is not None and (not is_full(last) or done.after.position > done.before.position):
+            self.trouble.clear()
         try:
             self._tell(done)
         except StoreUnavailable:  # it is written; what was not told now is told the next time
