@@ -76,10 +76,12 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@$(RUN) pip install --quiet --editable ".[logging,monitoring,postgres,standard]"
 	@touch $@
 
-# ... and the tools of its developers with it.
+# ... and the tools of its developers with it. uv needs a third of the time, and pip knows where this machine gets its packages.
 $(VENV)/.equipped: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing servicekit and its development tools into $(VENV); the first time this takes a minute."
-	@$(RUN) pip install --quiet --editable ".[all,dev]"
+	@$(RUN) pip install --quiet uv && \
+		$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python --editable ".[all,dev]" || \
+		$(RUN) pip install --quiet --editable ".[all,dev]"
 	@touch $@ $(VENV)/.installed
 
 $(OLDEST)/.equipped: pyproject.toml | $(OLDEST)/bin/python
