@@ -29,6 +29,7 @@ _AWAY: Final = (
     "StoreUnavailable",
     "The job store ",
     "ArtifactsUnavailable",
+    "The artifacts in ",
     "startup failed. Exiting",
 )
 _LOST: Final = ("ProcessDied: ", "ProcessStopped: ", "NotRestartable: ")
