@@ -20,6 +20,7 @@ from servicekit.stores.postgres import feed
 from servicekit.stores.postgres.address import Address, read_address
 from servicekit.stores.postgres.connections import connect
 from servicekit.stores.postgres.feed import PURPOSE, Mark, read_others, settle
+from servicekit.stores.postgres.pace import Pace
 from servicekit.stores.postgres.schema import migrate
 from servicekit.stores.postgres.session import Session
 from servicekit.stores.postgres.store import PostgresStore
@@ -231,3 +232,18 @@ async def test_who_follows_a_job_is_told_of_it_once_and_does_not_wait_for_writer
 
 def ids_of(count: int) -> list[str]:
     return [ids.next_id() for _ in range(count)]
+
+
+def test_what_is_rare_is_done_at_once_and_what_is_frequent_only_so_often() -> None:
+    pace = Pace(1.0, at_once=3)
+    for _ in range(3):
+        assert pace.due_at <= 100.0
+        pace.note(100.0)
+    assert pace.due_at == 101.0
+    pace.note(101.0)
+    assert pace.due_at == 102.0
+    assert pace.due_at <= 110.0  # after a while as at first
+    for _ in range(3):
+        assert pace.due_at <= 110.0
+        pace.note(110.0)
+    assert pace.due_at == 111.0

@@ -750,3 +750,13 @@ def test_a_connection_whose_other_end_has_gone_is_found_by_the_system(
         assert copy.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
         assert [copy.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [idle, 1, 3, 5_000]
+
+
+async def test_only_a_claim_that_finds_no_job_does_not_wait_for_the_disk(store: PostgresStore, faults: Faults) -> None:
+    commits: list[str] = []
+    faults.before = lambda _, text: commits.append(text) if text.endswith("COMMIT") else None
+    await store.attempts.claim(1, ())  # it also tells that this process runs jobs
+    assert await store.attempts.claim(1, ()) == []
+    await insert(store)
+    assert len(await store.attempts.claim(1, ())) == 1
+    assert commits == ["COMMIT", "SET LOCAL synchronous_commit = off; COMMIT", "COMMIT", "COMMIT"]
