@@ -93,8 +93,9 @@ class CommitNotifier:
         if news.is_anew:
             self._publisher.begin_anew()
             self._note_doubt()
-        if news.is_late or news.is_anew:
             self._ask_for_followed()
+        elif news.is_late:
+            self._ask_for_missing()
 
     def _take_from_elsewhere(self, row: EventRow) -> None:
         if row.job_id in self._publisher.followed and (event := self._event(row)):
@@ -151,7 +152,7 @@ class CommitNotifier:
             self._loop.call_later(backoff.next_seconds(), self._put_back, end, backoff)
 
     def _ask_for_followed(self) -> None:
-        """Find out what has become of followed jobs: the events that would tell may be gone by now."""
+        """Find out what has become of followed jobs: the events that would tell are lost."""
         if self._serving is not None:
             database, statements = self._serving
             for job_id in list(self._publisher.followed):
@@ -166,3 +167,18 @@ class CommitNotifier:
             self._publisher.relay(JobEvent(job_id, asked.result()))
         elif isinstance(error, JobNotFound):
             self._publisher.relay(JobEvent(job_id, None))
+
+    def _ask_for_missing(self) -> None:
+        """Find out which followed jobs were deleted: the events that would tell may be gone by now.
+
+        Not what the others are: their events are there, and a reader that was told the newest one would miss the rest.
+        """
+        if self._serving is not None:
+            database, statements = self._serving
+            asked = database.read(statements.queries.find_missing, list(self._publisher.followed))
+            asked.add_done_callback(self._tell_of_missing)
+
+    def _tell_of_missing(self, asked: "asyncio.Future[set[str]]") -> None:
+        if not asked.cancelled() and asked.exception() is None:
+            for job_id in asked.result():
+                self._publisher.relay(JobEvent(job_id, None))
