@@ -22,6 +22,7 @@ from servicekit.errors import ConfigurationError
 from servicekit.ports import Notice
 
 _HEALTH_PATH: Final = "/health"
+_LOOKS: Final = ("GET", "HEAD")
 # Without the path of the file, which clients must not see.
 _STALE: Final = "New API keys cannot be read, so the last good ones stay valid: the log says why."
 
@@ -80,7 +81,8 @@ def _list_docs(app: FastAPI) -> list[str]:
 
 
 def _has_ticket(state: ServiceState, scope: Scope) -> bool:
-    if scope["type"] != "http" or not is_stream(path_of(scope), state.jobs_prefix):
+    # No other methods: they would go on to endpoints of the user's, if one takes all paths.
+    if scope["type"] != "http" or scope["method"] not in _LOOKS or not is_stream(path_of(scope), state.jobs_prefix):
         return False
     text = take_ticket(scope)
     return text is not None and read_ticket(state, text) is not None

@@ -112,7 +112,7 @@ class Jobs:
         state.tickets = Tickets(f"{chosen.service or ''} {self._prefix}", self._ticket_seconds)
         if self._access is not None:
             state.gate = Gate(self._access, app)
-            state.ticket_secret = self._ticket_secret or check_ticket_secret(os.environ.get(TICKET_VARIABLE))
+            state.ticket_secret = self._ticket_secret or check_ticket_secret(os.environ.get(TICKET_VARIABLE) or None)
             add_ticket_route(app)
         app.add_middleware(ServiceScope, state=state)
         add_error_handlers(app)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 TICKET_VARIABLE: Final = "SERVICEKIT_TICKET_SECRET"
 _TICKET: Final = "servicekit.ticket"
 _SHORTEST: Final = 16
+# A ticket for a hundred jobs has some 4,000 letters. A longer text is not looked at: to see that it is not signed takes
+# time for each key; and what a holder of a key may have signed can grow a thousandfold when it is unpacked.
+_LONGEST: Final = 8_000
 _CLOCKS_APART: Final = 60.0  # seconds, as the clocks of two machines may be
 
 
@@ -52,6 +55,8 @@ class Tickets:
 
     def read(self, text: str, secret: bytes) -> Ticket | None:
         """What the ticket lets see; `None` if it was not signed for this service by this secret, or has ended."""
+        if len(text) > _LONGEST:
+            return None
         try:
             from itsdangerous import BadData
         except ModuleNotFoundError:
@@ -63,7 +68,7 @@ class Tickets:
             return None
 
     def _check(self, owner: str | None, everything: bool, jobs: list[str], until: float) -> Ticket | None:
-        is_told_well = all(isinstance(job_id, str) for job_id in jobs)
+        is_told_well = isinstance(until, float) and all(isinstance(job_id, str) for job_id in jobs)
         if not is_told_well or not 0 < until - self._clock() <= self._seconds + _CLOCKS_APART:
             return None
         return Ticket(Access(owner=owner, everything=everything is True), frozenset(jobs) or None)
