@@ -1,5 +1,5 @@
-"""Every route of servicekit, by every kind of caller. The routes are those of the OpenAPI document, so that one that is
-added without asking who calls fails here.
+"""Every route of servicekit, by every kind of caller. The routes are those of the application and of its OpenAPI
+document, so that one that is added without asking who calls fails here.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from servicekit.api import ServiceBuilder
+from servicekit.api.routing import EventStreamRoute
 from servicekit.artifacts import Artifacts
 from servicekit.ml import MLServiceInfo
 from servicekit.tasks import Tasks
@@ -115,6 +116,21 @@ async def test_who_may_what(guard: Guard, caller: str, tmp_path: Path) -> None:
             if not is_as_expected(method, path, caller, response.status_code):
                 unexpected[method, path] = response.status_code
     assert unexpected == {}
+
+
+def list_routes(router: Any) -> Iterator[Any]:
+    for route in router.routes:
+        included = getattr(route, "original_router", None)
+        yield from [route] if included is None else list_routes(included)
+
+
+def test_all_routes_ask_but_those_that_have_no_jobs(tmp_path: Path) -> None:
+    """Also those that are not in the document."""
+    app = whole(tmp_path).with_health().with_monitoring().build()
+    others = {app.docs_url, app.redoc_url, app.openapi_url, app.swagger_ui_oauth2_redirect_url}
+    others |= {route.path for route in list_routes(router)}
+    asking_nobody = {route.path for route in list_routes(app) if not isinstance(route, EventStreamRoute)}
+    assert asking_nobody - others == {"/health", "/metrics", "/tasks"}
 
 
 def job_routes() -> Iterator[tuple[str, str]]:
