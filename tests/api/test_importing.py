@@ -28,7 +28,7 @@ def test_a_garbage_collector_that_is_off_stays_off() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "cronsim", "difflib", "prometheus_client", "sqlite3",
+        "cronsim", "difflib", "itsdangerous", "prometheus_client", "sqlite3",
         "servicekit.artifacts", "servicekit.ml", "servicekit.tasks",
     ],
 )  # fmt: skip
