@@ -343,39 +343,22 @@ def test_a_connection_that_is_lost_while_a_blob_is_placed_is_replaced(
     assert (artifacts.load(saved.id), artifacts.stats().count) == (b"content", 1)
 
 
-def test_a_row_whose_commit_was_not_answered_is_there_once(
-    open_artifacts: Open, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_a_row_is_there_once_whatever_the_server_did_with_a_commit_that_it_did_not_answer(
+    open_artifacts: Open, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, is_committed: bool
 ) -> None:
     artifacts, cut = open_artifacts(), Cut(postgres)
     artifacts.stats()
     execute = psycopg.Connection.execute
 
     def commit_and_cut(connection: Any, query: Any, *args: Any, **options: Any) -> Any:
-        answer = execute(connection, query, *args, **options)
         if query == "COMMIT" and cut.left:
-            cut()
-            raise psycopg.OperationalError("the connection is lost")
-        return answer
-
-    monkeypatch.setattr(psycopg.Connection, "execute", commit_and_cut)
-    saved = artifacts.save(b"content")
-    assert cut.left == 0
-    assert (artifacts.load(saved.id), artifacts.stats().count) == (b"content", 1)
-
-
-def test_what_was_not_committed_before_the_connection_was_lost_is_written_again(
-    open_artifacts: Open, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    artifacts, cut = open_artifacts(), Cut(postgres)
-    artifacts.stats()
-    execute = psycopg.Connection.execute
-
-    def cut_and_commit(connection: Any, query: Any, *args: Any, **options: Any) -> Any:
-        if query == "COMMIT":
+            if is_committed:
+                execute(connection, query, *args, **options)
             cut()
         return execute(connection, query, *args, **options)
 
-    monkeypatch.setattr(psycopg.Connection, "execute", cut_and_commit)
+    monkeypatch.setattr(psycopg.Connection, "execute", commit_and_cut)
     saved = artifacts.save(b"content")
     assert cut.left == 0
     assert (artifacts.load(saved.id), artifacts.stats().count) == (b"content", 1)

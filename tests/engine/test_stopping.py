@@ -66,7 +66,6 @@ def test_a_scheduler_outlives_its_event_loop() -> None:
 def test_a_script_without_any_end_ends_also_while_its_file_is_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "_PATIENCE_SECONDS", 0.05)
     scheduler = create_scheduler(f"sqlite:///{tmp_path / 'jobs.db'}")
 
     async def leave_and_lock() -> str:
@@ -79,7 +78,8 @@ def test_a_script_without_any_end_ends_also_while_its_file_is_locked(
             return (await scheduler.wait(job_id, timeout=60)).status
 
     asyncio.run(leave_one_running(scheduler))
-    with closing(sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)) as lock:
+    with monkeypatch.context() as hurried, closing(sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)) as lock:
+        hurried.setattr(writer, "_PATIENCE_SECONDS", 0.05)  # while it is locked, and not for what follows
         abandoned = asyncio.run(leave_and_lock())
     assert asyncio.run(wait_and_close(abandoned)) is JobStatus.CANCELED
 
