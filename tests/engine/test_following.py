@@ -10,9 +10,11 @@ from servicekit import JobStatus, Retention, Scheduler, current_job
 from servicekit.engine import all_jobs_reader
 from servicekit.engine.all_jobs_reader import FIRST_JOBS, AllJobsReader, follow_jobs
 from servicekit.engine.clock import SystemClock
+from servicekit.errors import RecordUnreadable
 from servicekit.events.hub import EventHub
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.query import ALL_JOBS, ChangePage, JobChange, JobFilter, JobPage
+from servicekit.jobs.record import JobRecord
 from servicekit.stores.memory import MemoryStore
 from servicekit.stores.memory.changes import MemoryChanges
 from servicekit.stores.memory.reads import MemoryReads
@@ -313,3 +315,23 @@ async def test_others_have_their_turn_while_much_is_read() -> None:
         counting.cancel()
         assert len(seen) == 2_002
         assert turns > 20
+
+
+@pytest.mark.parametrize(("owner", "told"), [(None, []), ("ana", [("a", None)])])
+async def test_a_job_that_cannot_be_read_is_no_job_to_those_who_see_one_owner(
+    monkeypatch: pytest.MonkeyPatch, owner: str | None, told: list[tuple[str, None]]
+) -> None:
+    """It is not known whose it is. They are told the same of a job that does not exist."""
+
+    async def get_record(_: MemoryReads, job_id: str) -> JobRecord:
+        raise RecordUnreadable(f"Job {job_id}", "a newer version has written it")
+
+    monkeypatch.setattr(MemoryReads, "get_record", get_record)
+    hub = EventHub()
+    store = MemoryStore(hub, SystemClock(), Retention())
+    async with follow_jobs(store, hub, JobFilter(owner=owner), None, 0, ["a"]) as feed:
+        feed.close()
+        found = []
+        while (change := await feed.next_event()) is not None:
+            found.append((change.job_id, change.record))
+        assert found == told

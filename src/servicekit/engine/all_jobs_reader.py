@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 from servicekit.errors import JobNotFound, RecordUnreadable
@@ -117,8 +117,13 @@ class AllJobsReader:
         """
         changes = []
         for job_id in sorted(self._job_ids):
-            with suppress(RecordUnreadable):  # a newer version has written it; it must not hide the other jobs
-                changes.append(JobChange(_BEFORE_ALL, job_id, await self._find_record(job_id)))
+            try:
+                record = await self._find_record(job_id)
+            except RecordUnreadable:  # a newer version has written it; it must not hide the other jobs
+                if self._wanted.owner is None:
+                    continue
+                record = None  # it is not known whose it is
+            changes.append(JobChange(_BEFORE_ALL, job_id, record))
         return [change for change in changes if change.record is None or self._wanted.matches(change.record)]
 
     async def _find_record(self, job_id: str) -> JobRecord | None:
