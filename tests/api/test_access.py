@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from servicekit import ConfigurationError, StoreUnavailable
 from servicekit.api import Access, Jobs, SubmitJob, find_access, get_scheduler, install
+from servicekit.api.admission import admit
 from servicekit.api.state import service_state
 from tests.api.auth_apps import as_user, get_access, router, sessions, with_access
 from tests.api.conftest import Connect
@@ -215,6 +216,22 @@ async def test_what_is_mounted_asks_the_service_that_it_is_in(connect: Connect) 
         assert (await client.get(f"{JOBS}/{job_id}")).json()["owner"] == "tester"
         app.dependency_overrides.clear()
         assert (await client.post("/mounted/noop")).status_code == 401
+
+
+async def test_a_service_that_is_mounted_in_another_one_asks_for_itself(connect: Connect) -> None:
+    app, inner = FastAPI(), with_access()
+    install(app, Jobs("memory://"))
+    app.mount("/inner", inner)
+
+    @app.middleware("http")
+    async def ask_early(request: Request, call_next: Callable[[Request], Any]) -> Any:
+        assert (await admit(request.scope)).everything
+        return await call_next(request)
+
+    async with inner.router.lifespan_context(inner), connect(app) as client:
+        assert (await client.get(JOBS)).status_code == 200
+        assert (await client.get(f"/inner{JOBS}")).status_code == 401
+        assert (await client.get(f"/inner{JOBS}", headers=ANA)).json() == []
 
 
 async def test_a_page_of_another_site_may_not_use_a_cookie(connect: Connect) -> None:

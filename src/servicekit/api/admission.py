@@ -33,10 +33,17 @@ def is_guarded(scope: Scope) -> bool:
 
 async def admit(scope: Scope) -> Access:
     """The access of a request's caller, which is found out once. 401 or 403 if there is none."""
-    access = scope.get(_ACCESS)
+    access = _find_known(scope)
     if access is None:
-        access = scope[_ACCESS] = await _ask(scope) if is_guarded(scope) else EVERYTHING
+        access = await _ask(scope) if is_guarded(scope) else EVERYTHING
+        scope[_ACCESS] = state_of(scope), access
     return access
+
+
+def _find_known(scope: Scope) -> Access | None:
+    """The access that this service has asked for already. One in which it is mounted may have asked for its own."""
+    found: tuple[ServiceState, Access] | None = scope.get(_ACCESS)
+    return None if found is None or found[0] is not state_of(scope) else found[1]
 
 
 async def get_access(request: Request) -> Access:
@@ -52,9 +59,9 @@ def find_access(request: Request) -> Access:
 
     `ConfigurationError` if it has not, so that nobody gets more by a route that forgot to ask.
     """
-    access = request.scope.get(_ACCESS)
+    access = _find_known(request.scope)
     if access is not None:
-        return access  # type: ignore[no-any-return] # a scope has values of any type
+        return access
     if is_guarded(request.scope):
         sentence = "This request was not asked for its access: let the endpoint have an AccessDependency."
         raise ConfigurationError("access", None, sentence=sentence)
@@ -101,7 +108,7 @@ def check_everything(access: Access, method: str) -> None:
 def asking_again(request: Request) -> Callable[[], Awaitable[bool]] | None:
     """A function that tells whether the caller of this request still has the same access; `None` if all have."""
     scope = request.scope
-    return partial(_has_still, scope, scope[_ACCESS]) if is_guarded(scope) else None
+    return partial(_has_still, scope, find_access(request)) if is_guarded(scope) else None
 
 
 async def _has_still(scope: Scope, access: Access) -> bool:
