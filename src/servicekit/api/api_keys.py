@@ -6,7 +6,6 @@ from dataclasses import InitVar, dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 from hmac import compare_digest
-from itertools import combinations
 from typing import Final
 
 from servicekit.api.access import Access
@@ -82,11 +81,13 @@ class KeyRing:
         return found
 
     def _check_different(self) -> None:
-        for first, second in combinations(self.keys, 2):
-            if first.name == second.name or first.digest == second.digest:
-                what = "name" if first.name == second.name else "secret"
-                sentence = f"The API keys {first.name!r} and {second.name!r} have the same {what}."
-                raise ConfigurationError("api_keys", second.name, sentence=sentence)
+        known: dict[str | bytes, ApiKey] = {}
+        for key in self.keys:
+            for what, value in (("name", key.name), ("secret", key.digest)):
+                first = known.setdefault(value, key)
+                if first is not key:
+                    sentence = f"The API keys {first.name!r} and {key.name!r} have the same {what}."
+                    raise ConfigurationError("api_keys", key.name, sentence=sentence)
 
 
 def parse_keys(text: str, place: str) -> KeyRing:

@@ -64,7 +64,7 @@ class KeyGuard:
 def list_secrets(scope: Scope) -> list[bytes]:
     """What a request sends as its key. `Authorization` can also be for a proxy, or have the token of a user."""
     headers = scope["headers"]
-    tokens = [value for name, value in headers if name == b"authorization" and value[:7].lower() == _BEARER]
+    tokens = [value for name, value in headers if name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER]
     keys = [value for name, value in headers if name == b"x-api-key"]
     return [secret.strip() for secret in [*(token[len(_BEARER) :] for token in tokens[:1]), *keys[:1]]]
 

@@ -78,7 +78,7 @@ def fire(session: Session, tick: Tick) -> FiredSchedule:
     if tick.job_id is not None and find_kept(session, [tick.job_id]):
         return FiredSchedule.SUBMITTED
     if tick.max_pending is not None:
-        lock_pending(session)  # before the schedule: other transactions take both in that order
+        lock_pending(session)  # before the schedule, as other ticks do: so they do not wait for each other
     rows = session.run(_TICK, [tick.name])
     if not rows:
         raise ScheduleNotFound(tick.name)

@@ -191,7 +191,9 @@ class Writer(ServerThread):
             before = self._begin(session)
             answers = refused + perform(session, rest)
             if session.owned:
-                owners.settle(session)  # before the keys: who waits for a row here has locked none of them
+                owners.settle(
+                    session
+                )  # before the keys: who waits for a row here has locked none of them, unless it claims
             if session.keys:
                 keys.settle(session)
             if not self._is_known:
