@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from starlette.types import Message
 
 from servicekit import InMemoryScheduler
 from servicekit.api.sse import EventStream, OpenStreams
+from servicekit.events.hub import EventHub
+from servicekit.jobs.events import JobEvent
 
 AGES = 3_600.0
 
@@ -108,3 +111,25 @@ async def test_a_crowd_of_streams_is_woken_in_groups() -> None:
             await asyncio.sleep(0)
             turn += 1
         assert max(turns.values()) <= 50
+
+
+async def test_what_comes_when_an_access_has_just_ended_is_not_sent() -> None:
+    hub, sent, began = EventHub(), list[bytes](), asyncio.Event()
+
+    async def send(message: Message) -> None:
+        sent.append(message.get("body", b""))
+        if b"data:" in sent[-1]:
+            began.set()
+
+    async with InMemoryScheduler(shutdown_grace=0, hub=hub) as scheduler:
+        job_id = await scheduler.add_job(asyncio.sleep, AGES)
+        stream = EventStream(scheduler.watch(job_id), OpenStreams(), expose_tracebacks=True)
+        scope = {"type": "http", "method": "GET", "headers": []}
+        running = asyncio.ensure_future(stream.run(scope, Readers._never, send))
+        await began.wait()
+        record = await scheduler.get_record(job_id)
+        hub.publish(JobEvent(job_id, replace(record, version=record.version + 1, error="not for them")))
+        stream.revoke()
+        await running
+    assert sent[-1] == b""
+    assert b"not for them" not in b"".join(sent)
