@@ -247,3 +247,6 @@ def test_what_is_rare_is_done_at_once_and_what_is_frequent_only_so_often() -> No
         assert pace.due_at <= 110.0
         pace.note(110.0)
     assert pace.due_at == 111.0
+    for _ in range(20):  # for other reasons, before it is due
+        pace.note(110.0)
+    assert pace.due_at == 111.0

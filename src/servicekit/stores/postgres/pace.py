@@ -11,7 +11,8 @@ class Pace:
 
     def note(self, now: float) -> None:
         """It is done now, by the monotonic clock."""
-        self._next_at = max(self._next_at, now) + self._seconds
+        # It may also be done for other reasons before it is due. Then it must not be due later and later.
+        self._next_at = min(max(self._next_at, now), now + self._ahead) + self._seconds
 
     @property
     def due_at(self) -> float:
