@@ -11,6 +11,7 @@ from servicekit.stores.durable.requests import ListRequest
 from servicekit.stores.postgres import schema
 from servicekit.stores.postgres.address import read_address
 from servicekit.stores.postgres.connections import connect
+from servicekit.stores.postgres.feed import read_others
 from servicekit.stores.postgres.queries import list_records
 from servicekit.stores.postgres.session import Session
 from tests.needs import needs
@@ -25,6 +26,8 @@ FILL = f"""
     FROM generate_series(1, {JOBS}) AS n;
     INSERT INTO servicekit.job_tags SELECT 'common', id FROM servicekit.jobs;
     INSERT INTO servicekit.job_metadata SELECT 'kind', 'common', id FROM servicekit.jobs;
+    INSERT INTO servicekit.events (writer, job_id, version, is_transition, status, at)
+    SELECT 7, id, 1, TRUE, 'pending', now() FROM servicekit.jobs;
     ANALYZE
 """
 FETCHED = """
@@ -69,4 +72,15 @@ def test_a_list_reads_no_more_than_it_shows(session: Session, wanted: JobFilter,
         page = list_records(session, ListRequest(wanted, 10, None, JOBS, datetime.now(UTC)))
         ((fetched,),) = session.run(FETCHED)
     assert len(page.records) in (0, 10)
+    assert fetched - before <= 40
+
+
+@pytest.mark.parametrize("followed", [["J002999"], None])
+def test_a_look_for_events_reads_no_more_jobs_than_have_some(session: Session, followed: list[str] | None) -> None:
+    with session.connection.transaction():
+        session.run("SET LOCAL enable_nestloop = off")  # as if many more events were expected
+        ((before,),) = session.run(FETCHED)
+        events = read_others(session, JOBS - 5, followed)
+        ((fetched,),) = session.run(FETCHED)
+    assert len(events) == (5 if followed is None else 1)
     assert fetched - before <= 40

@@ -19,10 +19,14 @@ _EVENT: Final = (
 
 
 def read_events(session: Session, events: str, values: Values) -> list[EventRow]:
-    """The events that a query selects, in order, each with what it needs of its job."""
+    """The events that a query selects, in order, each with what it needs of its job.
+
+    The jobs are looked up one by one. A join would be planned for a full page, and read all jobs for one event.
+    """
     query = (
-        f"SELECT {_EVENT} FROM ({events}) AS e "
-        "LEFT JOIN servicekit.jobs AS j ON j.id = e.job_id AND NOT j.is_deleted ORDER BY e.position"
+        f"SELECT {_EVENT} FROM ({events}) AS e LEFT JOIN LATERAL "
+        "(SELECT * FROM servicekit.jobs WHERE id = e.job_id AND NOT is_deleted OFFSET 0) AS j ON TRUE "
+        "ORDER BY e.position"
     )
     return [EventRow(*row) for row in session.run(query, values)]
 
