@@ -15,7 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from servicekit import ConfigurationError
 from servicekit.api import ApiKey, Auth, Feature, Jobs, Logging, Role, ServiceBuilder, ServiceInfo, install
-from tests.api.auth_apps import KEYS, SECRETS, bearer, builder, router, with_keys
+from tests.api.auth_apps import KEYS, SECRETS, as_user, bearer, builder, router, with_access, with_keys
 from tests.api.conftest import Connect
 
 SECRET = SECRETS["admin"]
@@ -292,12 +292,14 @@ async def test_keys_can_be_in_the_environment(connect: Connect, monkeypatch: pyt
         (json.dumps([SECRET]), "key 1: It must be an object"),
         (json.dumps([{SECRET: "admin"}]), "key 1: It must be an object"),
         (json.dumps([{"name": "a", "secret": SECRET, "rôle": SECRET}]), "key 1: It must be an object"),
-        (json.dumps([{"name": "a", "secret": SECRET[:15]}]), "key 1: The secret of the API key 'a'"),
-        (json.dumps([{"name": "a", "secret": SECRET, "role": SECRET}]), "key 1: The role"),
+        (json.dumps([{"name": "a", "secret": SECRET[:15]}]), "key 1: its secret must be 16 to 500"),
+        (json.dumps([{"name": SECRET, "secret": "swapped"}]), "key 1: its secret must be 16 to 500"),
+        (json.dumps([{"name": [SECRET], "secret": SECRET}]), "key 1: its name must be a text"),
+        (json.dumps([{"name": "a", "secret": SECRET, "role": SECRET}]), "key 1: its role must be read, act or admin"),
         (json.dumps([{"name": n, "secret": SECRET} for n in "ab"]), "the same secret"),
         ("[]", "There are no API keys"),
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_an_error_in_the_environment_is_told_without_secrets(
     monkeypatch: pytest.MonkeyPatch, text: str, sentence: str
@@ -363,3 +365,14 @@ async def test_a_slow_start_is_no_way_in() -> None:
     transport = httpx.ASGITransport(app=with_keys())
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         assert {r.status_code for r in await asyncio.gather(*(client.get("/own") for _ in range(3)))} == {401}
+
+
+async def test_a_key_to_read_lets_nobody_act_whoever_the_application_says_it_is(connect: Connect) -> None:
+    app = with_access()
+    install(app, Auth(KEYS))
+    async with connect(app) as client:
+        for name, status in (("reader", 403), ("actor", 202), ("ben", 202)):
+            headers = {"X-API-Key": SECRETS[name], **as_user("ana")}
+            assert (await client.post("/noop", headers=headers)).status_code == status
+            owners = [job["owner"] for job in (await client.get("/api/v1/jobs", headers=headers)).json()]
+            assert set(owners) <= {"ana"}

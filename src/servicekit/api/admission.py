@@ -127,7 +127,10 @@ async def _ask(scope: Scope) -> Access:
     if guard is not None and key is None:  # it was valid when the request came in
         raise HTTPException(401, WRONG_KEY, headers=CHALLENGE)
     gate = state_of(scope).gate
-    return await gate.ask(scope) if gate is not None else key.access if key is not None else EVERYTHING
+    if gate is None:
+        return EVERYTHING if key is None else key.access
+    access = await gate.ask(scope)
+    return access if key is None else key.narrow(access)
 
 
 def _ask_ticket(scope: Scope, text: str) -> Access:

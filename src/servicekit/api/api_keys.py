@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
 from hmac import compare_digest
@@ -10,11 +10,18 @@ from typing import Final
 
 from servicekit.api.access import Access
 from servicekit.errors import ConfigurationError
-from servicekit.jobs.options import check_text
+from servicekit.jobs.options import MAX_TEXT_CHARACTERS, check_text
 
 _SHORTEST: Final = 16  # a random text of 16 letters cannot be guessed; whoever chooses words should choose many
 _LONGEST: Final = 500  # a longer text in a header is not looked at, so that nobody lets the service hash megabytes
 _FIELDS: Final = ("name", "secret", "owner", "role")
+_MUST_BE: Final = {
+    "name": f"a text of one line, of 1 to {MAX_TEXT_CHARACTERS} characters.",
+    "owner": f"a text of one line, of 1 to {MAX_TEXT_CHARACTERS} characters.",
+    "role": "read, act or admin.",
+    "secret": f"{_SHORTEST} to {_LONGEST} visible ASCII characters, best random ones: "
+    "python -c 'import secrets; print(secrets.token_urlsafe(32))'.",
+}
 
 
 class Role(StrEnum):
@@ -57,6 +64,10 @@ class ApiKey:
         sees_everything = self.owner is None or self.role is Role.ADMIN
         return Access(owner=self.owner, everything=sees_everything, may_act=self.role is not Role.READ)
 
+    def narrow(self, access: Access) -> Access:
+        """What its holder may do where the application itself has said who that is: with a key to read, only look."""
+        return replace(access, may_act=access.may_act and self.role is not Role.READ)
+
 
 class KeyRing:
     """The keys that are valid at one time. `ConfigurationError` if there are none, or two are alike."""
@@ -98,15 +109,17 @@ def parse_keys(text: str, place: str) -> KeyRing:
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError):
-        raise _wrong(place, "this is no JSON") from None
+        raise _wrong(place, "this is no JSON.") from None
     if not isinstance(entries, list):
-        raise _wrong(place, "this is no JSON array")
+        raise _wrong(place, "this is no JSON array.")
     keys = []
     for number, entry in enumerate(entries, 1):
         try:
             keys.append(_parse_key(entry))
         except ConfigurationError as error:
-            raise _wrong(place, f"key {number}: {error}") from None
+            # Its own sentence quotes the name, where somebody may have written the secret.
+            problem = f"its {error.option} must be {_MUST_BE[error.option]}" if error.option in _MUST_BE else str(error)
+            raise _wrong(place, f"key {number}: {problem}") from None
     try:
         return KeyRing(keys)
     except ConfigurationError as error:
@@ -131,16 +144,13 @@ def _check_role(name: str, role: object) -> Role:
     try:
         return Role(role)  # type: ignore[arg-type] # whatever stands in a file
     except ValueError:
-        sentence = f"The role of the API key {name!r} must be read, act or admin."
+        sentence = f"The role of the API key {name!r} must be {_MUST_BE['role']}"
         raise ConfigurationError("role", None, sentence=sentence) from None
 
 
 def _check_secret(name: str, secret: object) -> None:
     if not isinstance(secret, str) or not _SHORTEST <= len(secret) <= _LONGEST or not _is_visible(secret):
-        sentence = (
-            f"The secret of the API key {name!r} must have {_SHORTEST} to {_LONGEST} visible ASCII characters, best "
-            "random ones: python -c 'import secrets; print(secrets.token_urlsafe(32))'."
-        )
+        sentence = f"The secret of the API key {name!r} must be {_MUST_BE['secret']}"
         raise ConfigurationError("secret", None, sentence=sentence)  # without the value, which errors would show
 
 

@@ -32,7 +32,7 @@ class Auth(Passive):
 
     A key comes as `Authorization: Bearer ...` or `X-API-Key: ...`, never in a URL. Without a valid one the answer is
     401. What the holder sees and does in servicekit's own routes, the key's role and owner say: see `ApiKey`. That is
-    the `access` of jobs, unless `with_jobs` has another.
+    the `access` of jobs, unless `with_jobs` has another. Then the key only lets in, and one to read lets nobody act.
 
     - `api_keys`: the keys. Several for one holder can be valid at once, so that a new one can take the place of an old.
     - `key_file`: instead, a file with a JSON array of objects with `name`, `secret`, `role` and `owner`. It is read

@@ -78,7 +78,7 @@ class KeyFile:
             raise ConfigurationError("key_file", str(self._path), sentence=sentence) from None
         seen = sha256(content).digest()  # not the content itself: secrets do not stay in memory
         if seen != self._seen:
-            ring = parse_keys(content.decode("utf-8", "replace"), str(self._path))
+            ring = parse_keys(content.decode("utf-8-sig", "replace"), str(self._path))
             self._ring, self._seen = ring, seen
         return self._ring
 
