@@ -25,6 +25,7 @@ import psycopg
 
 from tests.needs import program
 from tests.service import Service
+from tools.postgres_server import make_usable
 from tools.system_packages import list_postgres_folders
 
 # initdb refuses root. This user is everywhere, and owns nothing else.
@@ -96,7 +97,7 @@ class PostgresServer:
         self.folder = folder
         self.port = find_free_port()
         self._settings = (*_SETTINGS, *settings, f"listen_addresses={','.join(hosts)}")
-        self._programs = _make_usable(version.folder, folder)
+        self._programs = make_usable(version.folder, folder, SERVER_USER)
         self._numbers = count(1)
         self._service: Service | None = None
         if primary is not None:
@@ -251,13 +252,3 @@ def find_free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port
-
-
-def _make_usable(programs: Path, folder: Path) -> Path:
-    """The folder of the programs, or that of a copy where the user of the server cannot get at them."""
-    try:
-        subprocess.run([programs / "postgres", "--version"], user=SERVER_USER, stdout=subprocess.DEVNULL, check=True)
-    except PermissionError:
-        shutil.copytree(programs.parent, folder / "programs", symlinks=True)
-        return folder / "programs" / programs.name
-    return programs

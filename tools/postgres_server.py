@@ -99,7 +99,7 @@ def running_server(
     try:
         if user is not None:
             shutil.chown(folder, user)
-        programs = _make_usable(programs, folder, user)
+        programs = make_usable(programs, folder, user)
         _initialize(programs, folder, user)
         with _started(PostgresServer(programs, folder, _free_port()), settings, user) as server:
             yield server
@@ -117,16 +117,24 @@ def _find_user() -> str | None:
     raise ServerUnavailableError("PostgreSQL refuses to run as root, and there is no user postgres")
 
 
-def _make_usable(programs: Path, folder: Path, user: str | None) -> Path:
+def make_usable(programs: Path, folder: Path, user: str | None) -> Path:
     """The folder of the programs, or that of a copy if their user cannot get at them, as in root's home."""
     try:
         subprocess.run(
             [programs / "postgres", "--version"], user=user, cwd=folder, stdout=subprocess.DEVNULL, check=True
         )
     except PermissionError:
-        shutil.copytree(programs.parent, folder / "programs", symlinks=True)
-        return folder / "programs" / programs.name
+        return _copy(programs, folder / "programs")
     return programs
+
+
+def _copy(programs: Path, folder: Path) -> Path:
+    """The same programs in another folder, with the libraries that lie beside the package of a wheel."""
+    package = programs.parents[1]
+    for source in (programs.parent, package.with_name(f"{package.name}.libs")):
+        if source.is_dir():
+            shutil.copytree(source, folder / source.relative_to(package.parent), symlinks=True)
+    return folder / programs.relative_to(package.parent)
 
 
 def _initialize(programs: Path, folder: Path, user: str | None) -> None:
