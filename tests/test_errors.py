@@ -8,6 +8,7 @@ import pytest
 
 from servicekit.errors import ServicekitError
 from servicekit.jobs.status import JobStatus
+from servicekit.stores.durable.copying import HasJobs
 
 # One of each class, made of what it is made of.
 FACTS: dict[str, tuple[object, ...]] = {
@@ -58,6 +59,7 @@ FACTS: dict[str, tuple[object, ...]] = {
     "TaskConflict": ("add", "there is one of this name"),
     "TaskForbidden": ("add", "it is part of the code"),
     "TasksUnavailable": ("the disk is full.",),
+    HasJobs.__name__: ("jobs.db", "it has jobs already."),
 }
 
 

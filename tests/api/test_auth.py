@@ -183,8 +183,8 @@ async def test_without_cors_a_preflight_is_a_request_like_any_other(connect: Con
 async def test_what_is_refused_is_in_the_log_without_the_key(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = builder().with_auth(KEYS).with_feature(Logging()).build()
     with caplog.at_level(logging.DEBUG):
+        app = builder().with_auth(KEYS).with_feature(Logging()).build()  # here, since it sets a level that would stay
         response = await ask(connect, app, "/own", {"X-API-Key": "guess-of-somebody"})
         await ask(connect, app, "/own", bearer("admin"))
     assert response.headers["x-request-id"]
