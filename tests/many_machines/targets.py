@@ -39,6 +39,13 @@ async def submit(
     return list(await asyncio.gather(*(adder.add_job(note, str(journal), seconds) for _ in range(times))))
 
 
+async def submit_when_possible(scheduler: Scheduler, journal: Path) -> str:
+    """Submit a `note`, again if it is refused: a machine that was cut off may not have noticed that it is back."""
+    while True:
+        with suppress(StoreUnavailable):
+            return await scheduler.add_job(note, str(journal))
+
+
 async def submit_for(scheduler: Scheduler, journal: Path, seconds: float, rate: float) -> list[str]:
     """Submit so many `note`s a second; return those that were accepted."""
     accepted: list[str] = []
