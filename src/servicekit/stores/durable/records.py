@@ -5,7 +5,7 @@ point is then left out of a record; without a status there is none, and whoever 
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -191,6 +191,11 @@ def read_changes(events: Iterable[EventRow], now: datetime | None) -> list[JobCh
             owner = event.owned_by if event.is_deletion else None
             changes.append(JobChange(event.position, event.job_id, record, owner))
     return changes
+
+
+def read_counts(counts: Mapping[str, int], statuses: Collection[JobStatus] = ()) -> dict[JobStatus, int]:
+    """The counts of all statuses, or of these: those of the others are 0."""
+    return {status: counts.get(status.value, 0) if not statuses or status in statuses else 0 for status in JobStatus}
 
 
 def progress_text(progress: Progress, reported_at: datetime) -> str:

@@ -146,8 +146,8 @@ class KeptJobs:
         if job.status.is_terminal:
             self.finished[job.status].jobs.pop(job.id, None)
         self.byte_budget.forget(job)
-        if job.options.idempotency_key is not None:
-            del self.first_uses[job.options.kept_idempotency_key or ""]
+        if (key := job.options.kept_idempotency_key) is not None:
+            del self.first_uses[key]
 
     def let_go_of_deleted(self, claim: Claim) -> None:
         """If the attempt ran a job that was deleted meanwhile, give its slots to others."""

@@ -1,7 +1,7 @@
 """Reads of jobs. Each statement of the reader sees what was committed before it began."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
 from servicekit.errors import JobNotFound, ResultDropped
@@ -10,7 +10,7 @@ from servicekit.jobs.record import MAX_TRANSITIONS, JobRecord
 from servicekit.jobs.results import check_completed, read_result
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import CallDescription
-from servicekit.stores.durable.records import RECORD_COLUMNS, read_changes, read_records, read_status
+from servicekit.stores.durable.records import RECORD_COLUMNS, read_changes, read_counts, read_records, read_status
 from servicekit.stores.durable.requests import (
     ChangesRequest,
     CountRequest,
@@ -193,7 +193,7 @@ def count_wanted(session: Session, request: CountRequest) -> dict[JobStatus, int
         "GROUP BY status",
         {**values, **more_values, "scan": request.scan_limit},
     )
-    return _counts(dict(rows))
+    return read_counts(dict(rows))
 
 
 def list_transitions(session: Session, request: TransitionsRequest) -> list[JobRecord]:
@@ -226,15 +226,10 @@ def get_position(session: Session, _: None) -> int:
 
 def count_by_status(session: Session, _: None) -> dict[JobStatus, int]:
     query = "SELECT status, sum(jobs)::bigint FROM servicekit.counts GROUP BY status"
-    return _counts(dict(session.run(query)))
+    return read_counts(dict(session.run(query)))
 
 
 def count_of_owner(session: Session, wanted: JobFilter) -> dict[JobStatus, int]:
     """How many jobs of the filter's owner have each of its statuses."""
     query = "SELECT status, sum(jobs)::bigint FROM servicekit.owner_counts WHERE owned_by = %s GROUP BY status"
-    return _counts(dict(session.run(query, [wanted.owner])), wanted.statuses)
-
-
-def _counts(counts: dict[str, int], statuses: Collection[JobStatus] = ()) -> dict[JobStatus, int]:
-    """The counts of all statuses, or of these: those of the others are 0."""
-    return {status: counts.get(status.value, 0) if not statuses or status in statuses else 0 for status in JobStatus}
+    return read_counts(dict(session.run(query, [wanted.owner])), wanted.statuses)

@@ -190,10 +190,8 @@ class Writer(ServerThread):
             refused, rest = self._refuse_work(calls)
             before = self._begin(session)
             answers = refused + perform(session, rest)
-            if session.owned:
-                owners.settle(
-                    session
-                )  # before the keys: who waits for a row here has locked none of them, unless it claims
+            if session.owned:  # before the keys: who waits for a row here has locked none of them, unless it claims
+                owners.settle(session)
             if session.keys:
                 keys.settle(session)
             if not self._is_known:

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
 from servicekit.errors import JobNotFound, ResultDropped
@@ -14,6 +14,7 @@ from servicekit.jobs.submission import CallDescription
 from servicekit.stores.durable.records import (
     RECORD_COLUMNS,
     read_changes,
+    read_counts,
     read_record,
     read_records,
     read_status,
@@ -179,7 +180,7 @@ def count_wanted(connection: sqlite3.Connection, request: CountRequest) -> dict[
         "GROUP BY status",
         {**values, **more_values, "scan": request.scan_limit},
     ).fetchall()
-    return _counts(dict(rows))
+    return read_counts(dict(rows))
 
 
 def list_transitions(connection: sqlite3.Connection, request: TransitionsRequest) -> list[JobRecord]:
@@ -213,15 +214,10 @@ def get_position(connection: sqlite3.Connection, _: None) -> int:
 
 def count_by_status(connection: sqlite3.Connection, _: None) -> dict[JobStatus, int]:
     query = "SELECT status, CAST(total(jobs) AS INTEGER) FROM counts GROUP BY status"
-    return _counts(dict(connection.execute(query).fetchall()))
+    return read_counts(dict(connection.execute(query).fetchall()))
 
 
 def count_of_owner(connection: sqlite3.Connection, wanted: JobFilter) -> dict[JobStatus, int]:
     """How many jobs of the filter's owner have each of its statuses."""
     query = "SELECT status, CAST(jobs AS INTEGER) FROM owner_counts WHERE owned_by = ?"
-    return _counts(dict(connection.execute(query, [wanted.owner]).fetchall()), wanted.statuses)
-
-
-def _counts(counts: dict[str, int], statuses: Collection[JobStatus] = ()) -> dict[JobStatus, int]:
-    """The counts of all statuses, or of these: those of the others are 0."""
-    return {status: counts.get(status.value, 0) if not statuses or status in statuses else 0 for status in JobStatus}
+    return read_counts(dict(connection.execute(query, [wanted.owner]).fetchall()), wanted.statuses)
