@@ -2,7 +2,8 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.crash.journal import Run, most_at_once
 from tests.many_machines import targets
 from tests.many_machines.conftest import ReadRuns, Start
 from tests.many_machines.figures import tell
-from tests.many_machines.machines import make_machines
+from tests.many_machines.machines import Network, make_machines
 from tests.many_machines.members import Member, WrongClock
 from tests.many_machines.pooler import run_pooler
 from tests.needs import needs
@@ -152,14 +153,20 @@ def test_a_process_whose_event_loop_is_blocked_is_not_dead(start: Start, journal
     assert {record.attempt for record in (other.call(targets.get, job_id) for job_id in job_ids)} == {1}
 
 
-@pytest.mark.soak
-def test_attempts_of_a_machine_that_is_cut_off_stop_before_others_begin(journal: Path, runs: ReadRuns) -> None:
+@contextmanager
+def serve_machines(count: int) -> Iterator[tuple[Network, PostgresServer, str, str]]:
+    """So many machines, a server here, and the address of a database on it: for processes here, and for those there."""
     with (
-        make_machines(2) as network,
+        make_machines(count) as network,
         run_postgres(hosts=["127.0.0.1", network.host]) as server,
         server.new_database() as local_url,
     ):
-        url = local_url.replace("127.0.0.1", network.host)
+        yield network, server, local_url, local_url.replace("127.0.0.1", network.host)
+
+
+@pytest.mark.soak
+def test_attempts_of_a_machine_that_is_cut_off_stop_before_others_begin(journal: Path, runs: ReadRuns) -> None:
+    with serve_machines(2) as (network, _, local_url, url):
         members, other = [Member(url, network.machines[0])], Member(url, run_jobs=False)
         try:
             members[0].wait_ready()
@@ -190,12 +197,7 @@ def test_attempts_of_a_machine_that_is_cut_off_stop_before_others_begin(journal:
 @pytest.mark.timeout(300)
 def test_nothing_is_lost_or_doubled_when_one_machine_of_two_is_unplugged(journal: Path, runs: ReadRuns) -> None:
     """A service and a worker on each, and 200 submissions a second, half of them at each service."""
-    with (
-        make_machines(2) as network,
-        run_postgres(hosts=["127.0.0.1", network.host]) as server,
-        server.new_database() as local_url,
-    ):
-        url = local_url.replace("127.0.0.1", network.host)
+    with serve_machines(2) as (network, _, local_url, url):
         services = [Member(url, machine, run_jobs=False) for machine in network.machines]
         workers = [Member(url, network.machines[1], max_concurrency_per_process=50)]
         try:
@@ -241,12 +243,8 @@ def test_a_machine_that_a_firewall_refuses_stops_its_attempts_before_others_begi
     journal: Path, runs: ReadRuns
 ) -> None:
     """It looks as if the server was down: but the server has not said that it ends."""
-    with (
-        make_machines(1) as network,
-        run_postgres(hosts=["127.0.0.1", network.host]) as server,
-        server.new_database() as local_url,
-    ):
-        refused = Member(local_url.replace("127.0.0.1", network.host), network.machines[0])
+    with serve_machines(1) as (network, server, local_url, url):
+        refused = Member(url, network.machines[0])
         other = Member(local_url, run_jobs=False)
         heir = None
         try:
