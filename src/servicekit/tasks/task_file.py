@@ -18,6 +18,7 @@ from typing import Final
 
 from servicekit.errors import TaskNotFound, TasksUnavailable
 from servicekit.jobs.threads import call_in_thread
+from servicekit.stores.sqlite.schema import use_write_ahead_log
 from servicekit.tasks import stored
 from servicekit.tasks.ports import StoredTask, Template
 
@@ -128,7 +129,7 @@ class TaskFile:
             _create(self._path)
             with closing(_connect(self._path, _BUSY_SECONDS)) as connection:
                 _check_header(connection)  # before anything is changed: it can be another program's
-                connection.execute("PRAGMA journal_mode = WAL")
+                use_write_ahead_log(connection, _BUSY_SECONDS)
                 connection.execute("BEGIN IMMEDIATE")
                 with connection:
                     _prepare(connection)

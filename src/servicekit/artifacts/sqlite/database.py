@@ -11,7 +11,7 @@ from servicekit.artifacts.folder import translated_errors as translated_disk_err
 from servicekit.errors import ArtifactsUnavailable, StoreUnavailable
 from servicekit.stores.sqlite.database import OLDEST_SQLITE, create_file
 from servicekit.stores.sqlite.inherited import Connection, check_not_inherited, note_open
-from servicekit.stores.sqlite.schema import is_foreign, migrate, read_migrations
+from servicekit.stores.sqlite.schema import is_foreign, migrate, read_migrations, use_write_ahead_log
 
 # "SvKa" in ASCII. It stands in the file's header, so that a file of another program is not taken for ours.
 _APPLICATION_ID: Final = 0x53764B61
@@ -112,7 +112,7 @@ def _create_file(path: Path) -> None:
 def _set_up(connection: sqlite3.Connection, path: Path) -> None:
     if is_foreign(connection, _APPLICATION_ID):
         raise ArtifactsUnavailable(str(path.parent), f"{path.name} is the database of another program.")
-    connection.execute("PRAGMA journal_mode = WAL")
+    use_write_ahead_log(connection, _BUSY_SECONDS)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA fullfsync = ON")  # on macOS, where a plain fsync does not reach the disk
     connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_WAL_BYTES}")

@@ -10,7 +10,7 @@ from typing import Final
 from servicekit.errors import StoreUnavailable
 from servicekit.stores.sqlite.inherited import Connection, check_not_inherited, note_open
 from servicekit.stores.sqlite.ownership import check_ownership
-from servicekit.stores.sqlite.schema import is_foreign, migrate, read_migrations
+from servicekit.stores.sqlite.schema import is_foreign, migrate, read_migrations, use_write_ahead_log
 
 OLDEST_SQLITE: Final = (3, 35, 0)
 """The first with RETURNING."""
@@ -121,7 +121,7 @@ def _describe(error: sqlite3.Error) -> str:
 def _set_up(connection: sqlite3.Connection, path: Path) -> None:
     if is_foreign(connection, _APPLICATION_ID):
         raise StoreUnavailable(str(path), "it is the database of another program. Choose another path.")
-    connection.execute("PRAGMA journal_mode = WAL")
+    use_write_ahead_log(connection, _BUSY_MILLISECONDS / 1_000)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA fullfsync = ON")  # on macOS, where a plain fsync does not reach the disk
     connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_WAL_BYTES}")

@@ -1,8 +1,12 @@
 """The schema of an SQLite file of ours: whose the file is, and the migrations that bring it up to date."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
+from typing import Final
+
+_PAUSE_SECONDS: Final = 0.002  # a new file is set up in a few milliseconds
 
 
 def is_foreign(connection: sqlite3.Connection, application_id: int) -> bool:
@@ -12,6 +16,25 @@ def is_foreign(connection: sqlite3.Connection, application_id: int) -> bool:
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     # Asked again, since another process may have set it up just now.
     return bool(tables) and _read_number(connection, "application_id") != application_id
+
+
+def use_write_ahead_log(connection: sqlite3.Connection, patience_seconds: float) -> None:
+    """Set the file to WAL mode, for good. `sqlite3.OperationalError` if others hold a lock for longer than that.
+
+    While another connection writes to a file that is not in WAL mode yet, such as a new one that several processes open
+    at once, SQLite does not wait as it does elsewhere: it refuses at once.
+    """
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            name = getattr(error, "sqlite_errorname", "")
+            if not name.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+                raise
+        else:
+            return
+        time.sleep(_PAUSE_SECONDS)
 
 
 def migrate(
