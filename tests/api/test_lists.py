@@ -35,9 +35,17 @@ def service(url: str) -> FastAPI:
 
     @app.post("/noop", status_code=202)
     async def submit_noop(
-        submit: SubmitJob, name: str | None = None, tag: str = "some", owner: str | None = None
+        submit: SubmitJob,
+        name: str | None = None,
+        tag: str = "some",
+        owner: str | None = None,
+        queue: str = "default",
+        text: str | None = None,
     ) -> JobSubmitted:
-        return await submit.with_options(name=name, tags=[tag], metadata={"a": "b:c", "d": "&"}, owner=owner)(noop)
+        with_options = submit.with_options(
+            name=name, tags=[tag], metadata={"a": "b:c", "d": "&"}, owner=owner, queue=queue
+        )
+        return await (with_options(noop) if text is None else with_options(fail, text))
 
     @app.post("/about", status_code=202)
     async def submit_about(about: dict[str, Any], submit: SubmitJob) -> JobSubmitted:
@@ -83,7 +91,7 @@ async def listed(client: httpx.AsyncClient, params: Any) -> list[str]:
 async def test_a_list_is_filtered_by_everything_that_is_asked_for(connect: Connect, jobs_url: str) -> None:
     app = service(jobs_url)
     async with connect(app) as client:
-        nightly = await submit(client, "/noop", name="train model", tag="nightly", owner="ana@example")
+        nightly = await submit(client, "/noop", name="train model", tag="nightly", owner="ana@example", queue="slow")
         plain = await submit(client, "/noop")
         failed = await submit(client, "/fail", text="No SPACE left & so on")
         held = await submit(client, "/hold", is_awaited=False)
@@ -100,6 +108,10 @@ async def test_a_list_is_filtered_by_everything_that_is_asked_for(connect: Conne
             ({"search": "space LEFT &"}, [failed]),
             ({"search": "noop", "status_filter": "completed"}, [plain]),
             ({"name": "noop", "tag": "nightly"}, []),
+            ({"error": "space LEFT &"}, [failed]),
+            ({"error": "noop"}, []),
+            ({"queue": "slow"}, [nightly]),
+            ({"queue": "default", "status_filter": "completed"}, [plain]),
         ]
         for params, expected in cases:
             for limit in ("1", "100"):
@@ -157,7 +169,7 @@ async def test_a_list_is_filtered_by_time(connect: Connect, jobs_url: str) -> No
 async def test_a_link_keeps_everything_that_was_asked_for(connect: Connect, jobs_url: str) -> None:
     async with connect(service(jobs_url)) as client:
         for _ in range(2):
-            await submit(client, "/noop", name="ä & b", tag="c=d", owner="ana & co")
+            await submit(client, "/noop", name="ä & b", tag="c=d", owner="ana & co", text="an ä & so")
         asked: list[tuple[str, Any]] = [
             ("status_filter", "completed"),
             ("status_filter", "failed"),
@@ -167,6 +179,8 @@ async def test_a_link_keeps_everything_that_was_asked_for(connect: Connect, jobs
             ("metadata", "a:b:c"),
             ("metadata", "d:&"),
             ("search", "ä &"),
+            ("queue", "default"),
+            ("error", "ä &"),
             ("submitted_after", "2020-01-01T12:00:00+02:00"),
             ("submitted_before", "2100-01-01T00:00:00+00:00"),
             ("limit", "1"),
@@ -206,6 +220,9 @@ async def test_a_page_that_was_cut_short_leads_on(connect: Connect) -> None:
         ("name=", "name"),
         ("tag=", "tag"),
         ("search=", "search"),
+        ("queue=", "queue"),
+        ("error=", "error"),
+        (f"error={'x' * 201}", "error"),
         (f"search={'x' * 201}", "search"),
         ("submitted_after=yesterday", "submitted_after"),
         ("submitted_after=2026-01-31T12:00:00", "submitted_after"),
@@ -241,7 +258,7 @@ async def test_odd_texts_find_nothing_and_break_nothing(connect: Connect, jobs_u
     async with connect(service(jobs_url)) as client:
         await submit(client, "/noop")
         for odd in ("%00", "%FF", "%ED%A0%80", "%F0%9F%98%80", "'", "%25", "_", "\\", '"'):
-            for field in ("name", "tag", "search"):
+            for field in ("name", "tag", "search", "queue", "error"):
                 response = await client.get(f"{JOBS}?{field}={odd}")
                 assert (response.status_code, response.json()) == (200, []), (field, odd)
 

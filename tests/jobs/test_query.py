@@ -55,6 +55,8 @@ def record(**changes: Any) -> JobRecord:
         ({"tag": "nightly"}, {"tag": "night"}),
         ({"parent": "01JQRS7X0000000000000000AB"}, {"parent": "01JQRS7X0000000000000000AC"}),
         ({"owner": "ana"}, {"owner": "Ana"}),
+        ({"queue": "default"}, {"queue": "Default"}),
+        ({"error": "OSERROR: no"}, {"error": "Backup"}),
         ({"metadata": {"customer": "c-17"}}, {"metadata": {"customer": "c-1"}}),
         ({"metadata": {"order": "17", "paid": "true"}}, {"metadata": {"order": "17", "paid": "True"}}),
         ({"metadata": {}}, {"metadata": {"rate": "0.5"}}),

@@ -7,6 +7,7 @@ No method awaits anything, so that each is atomic on its event loop.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,7 @@ from servicekit.jobs.idempotency import FirstUse, key_of_owner
 from servicekit.jobs.log_lines import LogLine, LogPage, NewLine
 from servicekit.jobs.options import RunnerKind, options_of_repetition, seconds_of
 from servicekit.jobs.outcome import CANCELED, Outcome
-from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, ChangePage, JobChange, JobFilter, JobPage
+from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, ChangePage, JobChange, JobCounts, JobFilter, JobPage
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import (
     MAX_PAST_ATTEMPTS,
@@ -454,11 +455,12 @@ class SketchStore:
     async def list_transitions(self, job_id: str, after_version: int) -> list[JobRecord]:
         return [self._show(record) for record in self._get(job_id).life if record.version > after_version]
 
-    async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:
-        records = self._candidates(wanted)
-        if wanted.is_search:
-            records = list(filter(wanted.matches, records[: self._scan_limit]))
-        return {status: sum(record.status is status for record in records) for status in JobStatus}
+    async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> JobCounts:
+        candidates = self._candidates(wanted)
+        looked_at = candidates if wanted.is_counted else candidates[: self._scan_limit]
+        found = Counter(record.status for record in looked_at if wanted.matches(record))
+        is_exact = wanted.is_counted or len(looked_at) < self._scan_limit
+        return JobCounts({status: found[status] for status in JobStatus}, is_exact=is_exact)
 
     # changes
 

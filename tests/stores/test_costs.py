@@ -12,7 +12,7 @@ import pytest
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.options import JobOptions, RunnerKind
 from servicekit.jobs.outcome import completion
-from servicekit.jobs.query import JobFilter
+from servicekit.jobs.query import ALL_JOBS, JobFilter
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import CallDescription
 from servicekit.stores.durable.new_jobs import new_job
@@ -146,7 +146,7 @@ def test_to_count_and_list_the_jobs_of_an_owner(file: File) -> None:
     wanted = JobFilter(owner="ana", statuses=frozenset([JobStatus.FAILED]))
 
     def ask() -> None:
-        assert sum(queries.count_of_owner(file.connection, JobFilter(owner="ana")).values()) >= 20
+        assert sum(queries.count_by_status(file.connection, JobFilter(owner="ana")).values()) >= 20
         assert queries.list_records(file.connection, ListRequest(wanted, 10, None, 1_000, NOW)).records == []
         page = queries.list_records(file.connection, ListRequest(JobFilter(owner="ana"), 10, None, 1_000, NOW))
         assert len(page.records) == 10
@@ -210,7 +210,8 @@ def test_to_know_when_something_is_due(file: File) -> None:
 
 def test_to_count_jobs_and_list_queues(file: File) -> None:
     def count() -> None:
-        queries.count_by_status(file.connection, None)
+        queries.count_by_status(file.connection, ALL_JOBS)
+        queries.count_by_status(file.connection, JobFilter(queue="queue 1"))
         queues.list_queues(file.connection, None)
 
     for number in range(5):

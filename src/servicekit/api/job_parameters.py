@@ -134,6 +134,14 @@ async def _parse_filter(
             description="Only jobs with this text in their name or error. The case of ASCII letters does not matter."
         ),
     ] = None,
+    queue: Annotated[Text | None, Query(description="Only jobs in this queue.", examples=["slow"])] = None,
+    error: Annotated[
+        Text | None,
+        Query(
+            description="Only jobs with this text in their error. The case of ASCII letters does not matter.",
+            examples=["disk full"],
+        ),
+    ] = None,
     submitted_after: Annotated[
         AwareDatetime | None,
         Query(description="Only jobs submitted at this time or later, to the millisecond. It must have a time zone."),
@@ -151,6 +159,8 @@ async def _parse_filter(
         owner=owner,
         metadata=_words_of(metadata or ()),
         search=search,
+        queue=queue,
+        error=error,
         submitted_after=submitted_after,
         submitted_before=submitted_before,
     )

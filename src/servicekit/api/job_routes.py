@@ -111,7 +111,7 @@ def _query_of(wanted: JobFilter) -> list[tuple[str, str]]:
     """The filter as parameters of a query."""
     statuses = [("status_filter", status.value) for status in JobStatus if status in wanted.statuses]
     texts = {"name": wanted.name, "tag": wanted.tag, "parent": wanted.parent, "owner": wanted.owner,
-             "search": wanted.search}  # fmt: skip
+             "search": wanted.search, "queue": wanted.queue, "error": wanted.error}  # fmt: skip
     times = {"submitted_after": wanted.submitted_after, "submitted_before": wanted.submitted_before}
     return [
         *statuses,
@@ -124,8 +124,8 @@ def _query_of(wanted: JobFilter) -> list[tuple[str, str]]:
 async def count_jobs(request: Request, scheduler: SchedulerDependency, wanted: Wanted) -> JobStats:
     """How many jobs are kept, for each status. It costs the same however many there are.
 
-    All jobs of an owner are counted as well. Any other filter counts those of the newest 10,000 jobs that it may be
-    about.
+    All jobs of an owner or a queue are counted as well. Any other filter counts those of the newest 10,000 jobs that it
+    may be about.
     """
     counts = await scheduler.count_by_status(narrow(request, wanted))
     return JobStats(**{status.value: count for status, count in counts.items()}, total=sum(counts.values()))

@@ -27,7 +27,7 @@ from servicekit.jobs.current import JobCall
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.log_lines import LogLine, LogPage
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, OptionChanges, RunnerKind, changed, options_of
-from servicekit.jobs.query import ALL_JOBS, JobFilter, JobPage
+from servicekit.jobs.query import ALL_JOBS, JobCounts, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.restartable import describe_call, refuse
 from servicekit.jobs.status import JobStatus
@@ -177,6 +177,8 @@ class Scheduler:
         owner: str | None = None,
         metadata: Mapping[str, str] | None = None,
         search: str | None = None,
+        queue: str | None = None,
+        error: str | None = None,
         submitted_after: datetime | None = None,
         submitted_before: datetime | None = None,
         limit: int = 100,
@@ -196,6 +198,8 @@ class Scheduler:
             owner=owner,
             metadata=metadata or {},
             search=search,
+            queue=queue,
+            error=error,
             submitted_after=submitted_after,
             submitted_before=submitted_before,
         )
@@ -237,11 +241,11 @@ class Scheduler:
                 break
         return records
 
-    async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:
-        """How many jobs are kept, for each status.
+    async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> JobCounts:
+        """How many jobs are kept, for each status: a dictionary whose `is_exact` says whether all were counted.
 
-        All jobs are counted, and all of an owner. Any other filter counts the newest 10,000 jobs to which an index
-        leads.
+        All jobs are counted, and all of an owner or a queue. Any other filter counts the newest 10,000 jobs to which an
+        index leads.
         """
         return await (await self._engine.open()).reads.count_by_status(wanted)
 

@@ -34,6 +34,10 @@ class JobFilter:
     """The job's metadata has these values at these keys: texts as they are, whole numbers and booleans as in JSON."""
     search: str | None = None
     """The job's name or error contains this text. ASCII letters match in either case."""
+    queue: str | None = None
+    """The queue in which it waits, or has waited."""
+    error: str | None = None
+    """The job's error contains this text. ASCII letters match in either case."""
     submitted_after: datetime | None = None
     """The job was submitted at this time or later, by the time in its id, which counts milliseconds."""
     submitted_before: datetime | None = None
@@ -49,7 +53,7 @@ class JobFilter:
     @property
     def is_search(self) -> bool:
         """Whether there are conditions besides owner, status and time: no order of the jobs leads to what they want."""
-        texts = (self.name, self.tag, self.parent, self.search)
+        texts = (self.name, self.tag, self.parent, self.search, self.queue, self.error)
         return bool(self.metadata) or any(text is not None for text in texts)
 
     @property
@@ -63,16 +67,19 @@ class JobFilter:
         return "~" if self.submitted_before is None else first_id_at(self.submitted_before)
 
     @property
-    def is_of_owner(self) -> bool:
-        """Whether there are no conditions besides owner and status. Stores count such jobs all the time."""
-        return self.owner is not None and self == JobFilter(owner=self.owner, statuses=self.statuses)
+    def is_counted(self) -> bool:
+        """Whether there are no conditions besides status, and owner or queue. Stores count such jobs all the time."""
+        has_both = self.owner is not None and self.queue is not None
+        return not has_both and self == JobFilter(owner=self.owner, queue=self.queue, statuses=self.statuses)
 
     def matches(self, record: JobRecord) -> bool:
         """Whether a record fulfils all conditions."""
         return (
             (not self.statuses or record.status in self.statuses)
             and self.lowest_id <= record.id < self.above_id
-            and self.finds(record.name, record.tags, record.error, record.parent, record.owner, record.metadata)
+            and self.finds(
+                record.name, record.tags, record.error, record.parent, record.owner, record.queue, record.metadata
+            )
         )
 
     def finds(
@@ -82,6 +89,7 @@ class JobFilter:
         error: str | None,
         parent: str | None,
         owner: str | None,
+        queue: str,
         metadata: Mapping[str, object],
     ) -> bool:
         """Whether a job with these values fulfils all conditions besides those of status and time."""
@@ -90,8 +98,10 @@ class JobFilter:
             and (self.tag is None or self.tag in tags)
             and (self.parent is None or parent == self.parent)
             and (self.owner is None or owner == self.owner)
+            and (self.queue is None or queue == self.queue)
             and all(word_of(metadata.get(key)) == word for key, word in self.metadata.items())
             and (self.search is None or _contains(name, self.search) or _contains(error, self.search))
+            and (self.error is None or _contains(error, self.error))
         )
 
 
@@ -100,6 +110,15 @@ def _contains(text: str | None, search: str) -> bool:
 
 
 ALL_JOBS: Final = JobFilter()
+
+
+class JobCounts(dict[JobStatus, int]):
+    """How many jobs there are, for each status."""
+
+    def __init__(self, counts: Mapping[JobStatus, int], *, is_exact: bool) -> None:
+        super().__init__(counts)
+        self.is_exact = is_exact
+        """`False`: only the newest `SCAN_LIMIT` jobs were looked at, and there may be more."""
 
 
 class JobPage(NamedTuple):

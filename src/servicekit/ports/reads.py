@@ -4,9 +4,8 @@ from collections.abc import Collection
 from typing import Protocol
 
 from servicekit.jobs.log_lines import LogPage
-from servicekit.jobs.query import ALL_JOBS, JobFilter, JobPage
+from servicekit.jobs.query import ALL_JOBS, JobCounts, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
-from servicekit.jobs.status import JobStatus
 
 
 class JobReads(Protocol):
@@ -59,10 +58,10 @@ class JobReads(Protocol):
         """
         ...
 
-    async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:
+    async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> JobCounts:
         """How many jobs are kept, for each status. Its cost does not depend on their number.
 
-        Those of an owner are counted as well, with all statuses or some. With any other filter: of the newest
-        `SCAN_LIMIT` jobs that an index leads to.
+        Those of an owner and those of a queue are counted as well, with all statuses or some. With any other filter: of
+        the newest `SCAN_LIMIT` jobs that an index leads to.
         """
         ...

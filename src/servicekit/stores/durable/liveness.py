@@ -9,6 +9,7 @@ from typing import Final
 
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.endings import NOT_BEGUN
+from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.retention import Retention
 from servicekit.ports import JobSignals, Notice
 from servicekit.stores.durable.lease_watch import LEASE_OVER, LeaseWatch
@@ -215,7 +216,7 @@ class DurableLiveness:
         try:
             async with asyncio.timeout(_CHECK_SECONDS):
                 await self._database.write(self._members.touch, self._database.registration.number)
-                await self._database.read(self._session.statements.queries.count_by_status, None)
+                await self._database.read(self._session.statements.queries.count_by_status, ALL_JOBS)
                 notice = await self._database.find_notice()
         except TimeoutError:
             return self._tell(self._database.find_trouble() or "it does not answer.")

@@ -3,9 +3,8 @@
 from collections.abc import Collection
 
 from servicekit.jobs.log_lines import LogPage
-from servicekit.jobs.query import ALL_JOBS, JobFilter, JobPage
+from servicekit.jobs.query import ALL_JOBS, JobCounts, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
-from servicekit.jobs.status import JobStatus
 from servicekit.stores.durable.requests import (
     CountRequest,
     ListRequest,
@@ -45,9 +44,7 @@ class DurableReads:
     async def list_transitions(self, job_id: str, after_version: int) -> list[JobRecord]:
         return await self._database.read(self._queries.list_transitions, TransitionsRequest(job_id, after_version))
 
-    async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:
-        if wanted == ALL_JOBS:
-            return await self._database.read(self._queries.count_by_status, None)
-        if wanted.is_of_owner:
-            return await self._database.read(self._queries.count_of_owner, wanted)
+    async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> JobCounts:
+        if wanted.is_counted:
+            return await self._database.read(self._queries.count_by_status, wanted)
         return await self._database.read(self._queries.count_wanted, CountRequest(wanted, self._scan_limit))

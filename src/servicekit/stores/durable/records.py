@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from servicekit.errors import RecordUnreadable
 from servicekit.jobs.outcome import clip
-from servicekit.jobs.query import JobChange
+from servicekit.jobs.query import JobChange, JobCounts
 from servicekit.jobs.record import JobRecord, PastAttempt, Progress, seconds_elapsed, seconds_remaining
 from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
 from servicekit.stores.durable.nonsense import NONSENSE, lenient
@@ -193,9 +193,17 @@ def read_changes(events: Iterable[EventRow], now: datetime | None) -> list[JobCh
     return changes
 
 
-def read_counts(counts: Mapping[str, int], statuses: Collection[JobStatus] = ()) -> dict[JobStatus, int]:
+def read_counts(counts: Mapping[str, int], statuses: Collection[JobStatus] = ()) -> JobCounts:
     """The counts of all statuses, or of these: those of the others are 0."""
-    return {status: counts.get(status.value, 0) if not statuses or status in statuses else 0 for status in JobStatus}
+    wanted = {status for status in JobStatus if not statuses or status in statuses}
+    return JobCounts({each: counts.get(each.value, 0) if each in wanted else 0 for each in JobStatus}, is_exact=True)
+
+
+def read_scan(rows: Iterable[tuple[str, int, int]], scan_limit: int) -> JobCounts:
+    """The counts of a search: for each status how many jobs were found, and how many were looked at."""
+    found = {status: (count, looked_at) for status, count, looked_at in rows}
+    counts = read_counts({status: count for status, (count, _) in found.items()})
+    return JobCounts(counts, is_exact=sum(looked_at for _, looked_at in found.values()) < scan_limit)
 
 
 def progress_text(progress: Progress, reported_at: datetime) -> str:

@@ -132,6 +132,20 @@ class ListRequest(NamedTuple):
     scan_limit: int
     now: datetime
 
+    @property
+    def most_looked_at(self) -> int:
+        """How many jobs the request may look at.
+
+        One index answers one question, and then no more than the page is needed. For a second question, and for one
+        that has no index, jobs have to be searched.
+        """
+        wanted = self.wanted
+        statuses = None if wanted.owner is not None else wanted.statuses or None  # one index leads to both
+        indexed = [wanted.parent, wanted.owner, wanted.tag, wanted.name, statuses, *wanted.metadata]
+        others = [wanted.search, wanted.queue, wanted.error]
+        is_search = sum(each is not None for each in indexed) > 1 or any(each is not None for each in others)
+        return max(self.scan_limit, self.limit + 1) if is_search else self.limit + 1
+
 
 class CountRequest(NamedTuple):
     wanted: JobFilter

@@ -3,11 +3,11 @@
 from typing import NamedTuple, Protocol
 
 from servicekit.jobs.log_lines import LogPage
-from servicekit.jobs.query import ChangePage, JobFilter, JobPage
+from servicekit.jobs.query import ChangePage, JobCounts, JobFilter, JobPage
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.schedules import FiredSchedule
-from servicekit.jobs.status import JobStatus, Transition
+from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import CallDescription
 from servicekit.stores.durable.database import Query
 from servicekit.stores.durable.new_jobs import NewJob
@@ -100,11 +100,9 @@ class QueryStatements(Protocol):
     @property
     def list_records(self) -> Query[ListRequest, JobPage]: ...
     @property
-    def count_wanted(self) -> Query[CountRequest, dict[JobStatus, int]]: ...
+    def count_wanted(self) -> Query[CountRequest, JobCounts]: ...
     @property
-    def count_by_status(self) -> Query[None, dict[JobStatus, int]]: ...
-    @property
-    def count_of_owner(self) -> Query[JobFilter, dict[JobStatus, int]]: ...
+    def count_by_status(self) -> Query[JobFilter, JobCounts]: ...
     @property
     def list_transitions(self) -> Query[TransitionsRequest, list[JobRecord]]: ...
     @property

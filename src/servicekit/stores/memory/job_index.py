@@ -1,16 +1,17 @@
 """All jobs, in order of submission."""
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
 from servicekit.jobs.metadata import metadata_of
-from servicekit.jobs.query import ALL_JOBS, JobFilter
+from servicekit.jobs.query import JobCounts, JobFilter
 from servicekit.jobs.status import JobStatus
 from servicekit.stores.memory.index_block import IndexBlock
 from servicekit.stores.memory.job import Job
 
 _ALL_STATUSES = frozenset(JobStatus)
+_NONE = dict.fromkeys(JobStatus, 0)
 
 
 class JobIndex:
@@ -19,10 +20,15 @@ class JobIndex:
     def __init__(self) -> None:
         self._all = _JobBlocks()
         self._own: dict[str, _JobBlocks] = {}
+        self._queues: dict[str, dict[JobStatus, int]] = {}
+        """How many jobs of each queue have each status."""
 
     def add(self, job: Job) -> None:
         job.block = self._all.add(job)
-        owner = job.options.owner
+        owner, queue = job.options.owner, job.options.queue
+        if queue not in self._queues:
+            self._queues[queue] = _NONE.copy()
+        self._queues[queue][job.status] += 1
         if owner is not None:
             if owner not in self._own:
                 self._own[owner] = _JobBlocks()
@@ -32,13 +38,19 @@ class JobIndex:
         """Give the job another status."""
         before, owner = job.status, job.options.owner
         self._all.move(job.block, before, status)
+        counts = self._queues[job.options.queue]
+        counts[before] -= 1
+        counts[status] += 1
         if owner is not None:
             self._own[owner].move(job.own_block, before, status)
         job.status = status
 
     def remove(self, job: Job) -> None:
         self._all.remove(job.block, job)
-        owner = job.options.owner
+        owner, queue = job.options.owner, job.options.queue
+        self._queues[queue][job.status] -= 1
+        if not any(self._queues[queue].values()):
+            del self._queues[queue]
         if owner is not None:
             self._own[owner].remove(job.own_block, job)
             if self._own[owner].is_empty:
@@ -50,8 +62,10 @@ class JobIndex:
         """The newest jobs that `wanted` lets through. The id says where to go on, if there may be more."""
         return self._find_blocks(wanted).newest(wanted, limit, before, scan_limit)
 
-    def count(self, wanted: JobFilter, scan_limit: int) -> dict[JobStatus, int]:
+    def count(self, wanted: JobFilter, scan_limit: int) -> JobCounts:
         """How many jobs are wanted, by their status. If there are no counts of such jobs, it counts the newest ones."""
+        if wanted.is_counted and wanted.queue is not None:
+            return _select(self._queues.get(wanted.queue, _NONE), wanted)
         return self._find_blocks(wanted).count(wanted, scan_limit)
 
     def _find_blocks(self, wanted: JobFilter) -> "_JobBlocks":
@@ -121,15 +135,14 @@ class _JobBlocks:
             above = job.id
         return found, None
 
-    def count(self, wanted: JobFilter, scan_limit: int) -> dict[JobStatus, int]:
-        if wanted == ALL_JOBS or wanted.is_of_owner:
-            statuses = wanted.statuses or _ALL_STATUSES
-            return {status: count if status in statuses else 0 for status, count in self._counts.items()}
-        counts = dict.fromkeys(JobStatus, 0)
+    def count(self, wanted: JobFilter, scan_limit: int) -> JobCounts:
+        if wanted.is_counted:
+            return _select(self._counts, wanted)
+        counts, looked_at = _NONE.copy(), 0
         walk = self._walk(wanted.statuses or _ALL_STATUSES, wanted.lowest_id, wanted.above_id)
-        for job in islice(walk, scan_limit):
+        for looked_at, job in enumerate(islice(walk, scan_limit), 1):  # noqa: B007
             counts[job.status] += (not wanted.statuses or job.status in wanted.statuses) and _finds(wanted, job)
-        return counts
+        return JobCounts(counts, is_exact=looked_at < scan_limit)
 
     def _walk(self, statuses: Collection[JobStatus], lowest: str, above: str) -> Iterator[Job]:
         """The jobs of blocks with such a status, the newest first, with an id of at least `lowest` below `above`."""
@@ -148,7 +161,13 @@ class _JobBlocks:
         return bisect_left(self._blocks, job_id, key=lambda block: block.first_id)
 
 
+def _select(counts: Mapping[JobStatus, int], wanted: JobFilter) -> JobCounts:
+    """Of these counts, those of the wanted statuses."""
+    statuses = wanted.statuses or _ALL_STATUSES
+    return JobCounts({each: count if each in statuses else 0 for each, count in counts.items()}, is_exact=True)
+
+
 def _finds(wanted: JobFilter, job: Job) -> bool:
     options = job.options
     words = metadata_of(options.metadata).words
-    return wanted.finds(job.name, options.tags, job.error, job.parent, options.owner, words)
+    return wanted.finds(job.name, options.tags, job.error, job.parent, options.owner, options.queue, words)

@@ -5,10 +5,9 @@ from typing import Final
 
 from servicekit.errors import ResultDropped
 from servicekit.jobs.log_lines import LogPage
-from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, JobFilter, JobPage
+from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, JobCounts, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.results import WrittenResult, check_completed, read_result
-from servicekit.jobs.status import JobStatus
 from servicekit.jobs.threads import call_in_thread
 from servicekit.stores.memory.job import DROPPED, Job
 from servicekit.stores.memory.kept_jobs import KeptJobs
@@ -62,5 +61,5 @@ class MemoryReads:
         life = self._kept.get(job_id).list_transitions(self._now())
         return [record for record in life if record.version > after_version]
 
-    async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> dict[JobStatus, int]:
+    async def count_by_status(self, wanted: JobFilter = ALL_JOBS) -> JobCounts:
         return self._kept.index.count(wanted, self._scan_limit)

@@ -5,12 +5,19 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from servicekit.errors import JobNotFound, ResultDropped
-from servicekit.jobs.query import ChangePage, JobFilter, JobPage
+from servicekit.jobs.query import ChangePage, JobCounts, JobFilter, JobPage
 from servicekit.jobs.record import MAX_TRANSITIONS, JobRecord
 from servicekit.jobs.results import check_completed, read_result
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import CallDescription
-from servicekit.stores.durable.records import RECORD_COLUMNS, read_changes, read_counts, read_records, read_status
+from servicekit.stores.durable.records import (
+    RECORD_COLUMNS,
+    read_changes,
+    read_counts,
+    read_records,
+    read_scan,
+    read_status,
+)
 from servicekit.stores.durable.requests import (
     ChangesRequest,
     CountRequest,
@@ -81,14 +88,10 @@ _EACH: Final = "LATERAL (SELECT *, {0} AS is_wanted FROM servicekit.jobs WHERE i
 
 def list_records(session: Session, request: ListRequest) -> JobPage:
     """One page, the newest jobs first, by the most selective index. The rest is a bounded search."""
-    wanted, limit, before, scan_limit, now = request
+    wanted, limit, before, _, now = request
+    scan_limit = request.most_looked_at
     candidates, values = _candidates(wanted, before)
     condition, more_values = _condition(wanted)
-    # One index answers one question, and then no more than the page is needed. It has to be searched for a second one.
-    statuses = None if wanted.owner is not None else wanted.statuses or None  # one index leads to both
-    questions = [wanted.parent, wanted.owner, wanted.tag, wanted.name, statuses, wanted.search, wanted.search]
-    is_search = len([question for question in questions if question is not None]) + len(wanted.metadata) > 1
-    scan_limit = max(scan_limit, limit + 1) if is_search else limit + 1
     # The last one that is looked at comes in any case: the next page begins behind it.
     found = session.run(
         f"SELECT {RECORD_COLUMNS}, is_wanted, place FROM "
@@ -164,36 +167,39 @@ def _condition(wanted: JobFilter) -> tuple[str, dict[str, Any]]:
     if wanted.statuses:
         conditions.append("status = ANY(%(statuses)s)")
         values["statuses"] = [status.value for status in sorted(wanted.statuses)]
-    if wanted.owner is not None:
-        conditions.append("owned_by = %(owner)s")
-    if wanted.name is not None:
-        conditions.append("name = %(name)s")
+    for column, value in (("owned_by", wanted.owner), ("name", wanted.name), ("queue", wanted.queue)):
+        if value is not None:
+            conditions.append(f"{column} = %(wanted_{column})s")
+            values[f"wanted_{column}"] = value
     if wanted.tag is not None:
         conditions.append("EXISTS (SELECT 1 FROM servicekit.job_tags WHERE tag = %(tag)s AND job_id = jobs.id)")
     if wanted.metadata:
         conditions.append(_HAS_WORDS)
         values["words"] = json.dumps({to_text(key): to_text(word) for key, word in wanted.metadata.items()})
     if wanted.search is not None:
-        conditions.append(f"({_contains('name')} OR {_contains('error')})")
+        conditions.append(f"({_contains('name', 'search')} OR {_contains('error', 'search')})")
         values["search"] = wanted.search.encode("utf-8", "replace").decode()
+    if wanted.error is not None:
+        conditions.append(_contains("error", "error"))
+        values["error"] = wanted.error.encode("utf-8", "replace").decode()
     return f"({' AND '.join(conditions)})", values
 
 
-def _contains(column: str) -> str:
+def _contains(column: str, value: str) -> str:
     """With this collation, ASCII letters alone have another case."""
-    return f'strpos(lower({column} COLLATE "C"), lower(%(search)s COLLATE "C")) > 0'
+    return f'strpos(lower({column} COLLATE "C"), lower(%({value})s COLLATE "C")) > 0'
 
 
-def count_wanted(session: Session, request: CountRequest) -> dict[JobStatus, int]:
+def count_wanted(session: Session, request: CountRequest) -> JobCounts:
     """How many of the newest jobs that an index finds pass the filter, by status."""
     candidates, values = _candidates(request.wanted, None)
     condition, more_values = _condition(request.wanted)
     rows = session.run(
-        f"SELECT status, count(*) FROM ({candidates}) AS ids CROSS JOIN {_EACH.format('TRUE', condition)} "
-        "GROUP BY status",
+        f"SELECT status, count(*) FILTER (WHERE is_wanted), count(*) FROM ({candidates}) AS ids "
+        f"CROSS JOIN {_EACH.format(condition, 'TRUE')} GROUP BY status",
         {**values, **more_values, "scan": request.scan_limit},
     )
-    return read_counts(dict(rows))
+    return read_scan(rows, request.scan_limit)
 
 
 def list_transitions(session: Session, request: TransitionsRequest) -> list[JobRecord]:
@@ -224,12 +230,13 @@ def get_position(session: Session, _: None) -> int:
     return settle(session)
 
 
-def count_by_status(session: Session, _: None) -> dict[JobStatus, int]:
-    query = "SELECT status, sum(jobs)::bigint FROM servicekit.counts GROUP BY status"
-    return read_counts(dict(session.run(query)))
-
-
-def count_of_owner(session: Session, wanted: JobFilter) -> dict[JobStatus, int]:
-    """How many jobs of the filter's owner have each of its statuses."""
-    query = "SELECT status, sum(jobs)::bigint FROM servicekit.owner_counts WHERE owned_by = %s GROUP BY status"
-    return read_counts(dict(session.run(query, [wanted.owner])), wanted.statuses)
+def count_by_status(session: Session, wanted: JobFilter) -> JobCounts:
+    """How many jobs have each status: all, or those of the filter's owner or queue."""
+    table, condition = "counts", "TRUE"
+    if wanted.owner is not None:
+        table, condition = "owner_counts", "owned_by = %(owner)s"
+    elif wanted.queue is not None:
+        condition = "status = ANY(%(statuses)s) AND queue = %(queue)s"
+    query = f"SELECT status, sum(jobs)::bigint FROM servicekit.{table} WHERE {condition} GROUP BY status"
+    values = {"owner": wanted.owner, "queue": wanted.queue, "statuses": list(JobStatus)}
+    return read_counts(dict(session.run(query, values)), wanted.statuses)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from servicekit.errors import JobNotFound, ResultDropped
-from servicekit.jobs.query import ChangePage, JobFilter, JobPage
+from servicekit.jobs.query import ChangePage, JobCounts, JobFilter, JobPage
 from servicekit.jobs.record import MAX_TRANSITIONS, JobRecord
 from servicekit.jobs.results import check_completed, read_result
 from servicekit.jobs.status import JobStatus
@@ -17,6 +17,7 @@ from servicekit.stores.durable.records import (
     read_counts,
     read_record,
     read_records,
+    read_scan,
     read_status,
 )
 from servicekit.stores.durable.requests import (
@@ -85,14 +86,11 @@ def get_result(connection: sqlite3.Connection, job_id: str) -> object:
 
 def list_records(connection: sqlite3.Connection, request: ListRequest) -> JobPage:
     """One page, the newest jobs first, by the most selective index. The rest is a bounded search."""
-    wanted, limit, before, scan_limit, now = request
+    wanted, limit, before, _, now = request
+    scan_limit = request.most_looked_at
     candidates, values = _candidates(wanted, before)
     conditions, more_values = _conditions(wanted)
-    # One index answers one question, and then no more than the page is needed. It has to be searched for a second one.
-    statuses = None if wanted.owner is not None else wanted.statuses or None  # one index leads to both
-    questions = [wanted.parent, wanted.owner, wanted.tag, wanted.name, statuses, wanted.search, wanted.search]
-    is_search = len([question for question in questions if question is not None]) + len(wanted.metadata) > 1
-    values["scan"] = scan_limit = max(scan_limit, limit + 1) if is_search else limit + 1
+    values["scan"] = scan_limit
     rows = connection.execute(
         # Not sorted again: the candidates come in order, and each leads to one job.
         f"SELECT {RECORD_COLUMNS} FROM ({candidates}) CROSS JOIN jobs ON id = candidate "
@@ -153,12 +151,10 @@ def _conditions(wanted: JobFilter) -> tuple[str, dict[str, Any]]:
     if wanted.statuses:
         conditions.append("+status IN (SELECT value FROM json_each(:statuses))")
         values["statuses"] = json.dumps(sorted(wanted.statuses))
-    if wanted.owner is not None:
-        conditions.append("+owned_by = :wanted_owner")
-        values["wanted_owner"] = wanted.owner
-    if wanted.name is not None:
-        conditions.append("+name = :wanted_name")
-        values["wanted_name"] = wanted.name
+    for column, value in (("owned_by", wanted.owner), ("name", wanted.name), ("queue", wanted.queue)):
+        if value is not None:
+            conditions.append(f"+{column} = :wanted_{column}")
+            values[f"wanted_{column}"] = value
     if wanted.tag is not None:
         conditions.append("EXISTS (SELECT 1 FROM job_tags WHERE tag = :wanted_tag AND job_id = jobs.id)")
         values["wanted_tag"] = wanted.tag
@@ -168,19 +164,22 @@ def _conditions(wanted: JobFilter) -> tuple[str, dict[str, Any]]:
     if wanted.search is not None:
         conditions.append("(instr(lower(name), lower(:search)) OR instr(lower(error), lower(:search)))")
         values["search"] = wanted.search.encode("utf-8", "replace").decode()
+    if wanted.error is not None:
+        conditions.append("instr(lower(error), lower(:error))")
+        values["error"] = wanted.error.encode("utf-8", "replace").decode()
     return " AND ".join(conditions), values
 
 
-def count_wanted(connection: sqlite3.Connection, request: CountRequest) -> dict[JobStatus, int]:
+def count_wanted(connection: sqlite3.Connection, request: CountRequest) -> JobCounts:
     """How many of the newest jobs that an index finds pass the filter, by status."""
     candidates, values = _candidates(request.wanted, None)
     conditions, more_values = _conditions(request.wanted)
     rows = connection.execute(
-        f"SELECT status, count(*) FROM ({candidates}) CROSS JOIN jobs ON id = candidate WHERE {conditions} "
-        "GROUP BY status",
+        f"SELECT status, count(*) FILTER (WHERE {conditions}), count(*) FROM ({candidates}) "
+        "CROSS JOIN jobs ON id = candidate GROUP BY status",
         {**values, **more_values, "scan": request.scan_limit},
-    ).fetchall()
-    return read_counts(dict(rows))
+    )
+    return read_scan(rows, request.scan_limit)
 
 
 def list_transitions(connection: sqlite3.Connection, request: TransitionsRequest) -> list[JobRecord]:
@@ -212,12 +211,14 @@ def get_position(connection: sqlite3.Connection, _: None) -> int:
     return 0 if row is None else row[0] or 0
 
 
-def count_by_status(connection: sqlite3.Connection, _: None) -> dict[JobStatus, int]:
-    query = "SELECT status, CAST(total(jobs) AS INTEGER) FROM counts GROUP BY status"
-    return read_counts(dict(connection.execute(query).fetchall()))
-
-
-def count_of_owner(connection: sqlite3.Connection, wanted: JobFilter) -> dict[JobStatus, int]:
-    """How many jobs of the filter's owner have each of its statuses."""
-    query = "SELECT status, CAST(jobs AS INTEGER) FROM owner_counts WHERE owned_by = ?"
-    return read_counts(dict(connection.execute(query, [wanted.owner]).fetchall()), wanted.statuses)
+def count_by_status(connection: sqlite3.Connection, wanted: JobFilter) -> JobCounts:
+    """How many jobs have each status: all, or those of the filter's owner or queue."""
+    if wanted.owner is not None:
+        query, values = "SELECT status, CAST(jobs AS INTEGER) FROM owner_counts WHERE owned_by = ?", [wanted.owner]
+    elif wanted.queue is not None:
+        in_queue = "queue = ? AND status IN (SELECT value FROM json_each(?))"
+        query = f"SELECT status, CAST(jobs AS INTEGER) FROM counts WHERE {in_queue}"
+        values = [wanted.queue, json.dumps(list(JobStatus))]
+    else:
+        query, values = "SELECT status, CAST(total(jobs) AS INTEGER) FROM counts GROUP BY status", []
+    return read_counts(dict(connection.execute(query, values).fetchall()), wanted.statuses)

@@ -31,6 +31,7 @@ pytest.register_assert_rewrite(
             "owners",
             "retries",
             "schedules",
+            "searches",
             "shared",
             "waiting",
         )
@@ -51,6 +52,7 @@ from servicekit.testing.stores.logs import LogContract
 from servicekit.testing.stores.owners import OwnerContract
 from servicekit.testing.stores.retries import ResubmitContract, RetryContract
 from servicekit.testing.stores.schedules import ScheduleContract
+from servicekit.testing.stores.searches import SearchContract
 from servicekit.testing.stores.shared import SharedStoreContract
 from servicekit.testing.stores.waiting import KeyContract, QueueContract, TimeContract
 
@@ -71,5 +73,6 @@ class JobStoreContract(
     QueueContract,
     LogContract,
     ScheduleContract,
+    SearchContract,
 ):
     """What every store promises."""
