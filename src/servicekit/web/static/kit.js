@@ -1,0 +1,423 @@
+// @ts-check
+// What every part of the page needs: elements, texts of numbers and times, JSON, requests, keys.
+
+/** @import { JobStatus } from './types.js' */
+
+// ---- Elements ----
+
+/** @typedef {Node | string | number | null | undefined | false | Child[]} Child */
+/** @typedef {Record<string, unknown> & {on?: Record<string, (event: any) => void>}} Props */
+
+/**
+ * An element. Texts become text nodes, so that nothing in them is markup.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @overload
+ * @param {Tag} tag
+ * @param {Props | null} [props] attributes; `on: {click: act}` for events; `true` is an attribute without a value, and
+ *   `null` or `false` is none
+ * @param {...Child} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
+/**
+ * @overload
+ * @param {string} tag
+ * @param {Props | null} [props]
+ * @param {...Child} children
+ * @returns {HTMLElement}
+ */
+/**
+ * @param {string} tag
+ * @param {Props | null} [props]
+ * @param {...Child} children
+ * @returns {HTMLElement}
+ */
+export function h(tag, props, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(props ?? {})) setProp(element, name, value);
+  element.append(...flatten(children));
+  return element;
+}
+
+/** @param {HTMLElement} element @param {string} name @param {unknown} value */
+function setProp(element, name, value) {
+  if (name === 'on') {
+    for (const [type, act] of Object.entries(/** @type {Record<string, EventListener>} */ (value))) {
+      element.addEventListener(type, act);
+    }
+  } else if (name === 'value' || name === 'checked' || name === 'indeterminate') {
+    Object.assign(element, { [name]: value });
+  } else {
+    setAttribute(element, name, value);
+  }
+}
+
+/**
+ * Set an attribute, or take it away: only if that changes something, since each change costs the browser some work.
+ * @param {Element} element @param {string} name @param {unknown} value
+ */
+export function setAttribute(element, name, value) {
+  const isGone = value === null || value === undefined || (value === false && !name.startsWith('aria-'));
+  const text = value === true && !name.startsWith('aria-') ? '' : String(value);
+  if (isGone) element.removeAttribute(name);
+  else if (element.getAttribute(name) !== text) element.setAttribute(name, text);
+}
+
+/** Set the text of an element, if it is another. @param {Element} element @param {string} text */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** @param {Child[]} children @returns {(Node | string)[]} */
+function flatten(children) {
+  return children.flat(9).filter((child) => child !== null && child !== undefined && child !== false)
+    .map((child) => (child instanceof Node ? child : String(child)));
+}
+
+/** Put these in the place of all children of an element. @param {Element} element @param {...Child} children */
+export function replace(element, ...children) {
+  element.replaceChildren(...flatten(children));
+}
+
+/** Tell those above of something. @param {EventTarget} target @param {string} type @param {unknown} [detail] */
+export function dispatch(target, type, detail) {
+  return target.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, cancelable: true }));
+}
+
+const ANNOUNCE_MILLISECONDS = 1000; // a reader of the screen would speak of nothing else
+/** @type {HTMLElement | undefined} */
+let announcer;
+let announcement = '';
+let announceTimer = 0;
+
+/** Say it to readers of the screen, politely, and only the newest of a second. @param {string} text */
+export function announce(text) {
+  announcement = text;
+  if (announceTimer) return;
+  if (!announcer?.isConnected) {
+    announcer = h('div', { class: 'unseen', role: 'status', 'aria-live': 'polite' });
+    document.body.append(announcer);
+  }
+  announceTimer = window.setTimeout(() => {
+    announceTimer = 0;
+    if (announcer) announcer.textContent = announcement;
+  }, ANNOUNCE_MILLISECONDS);
+}
+
+// ---- States ----
+
+/** @type {Record<JobStatus, {shape: string, word: string}>} */
+export const STATES = {
+  pending: { shape: '◌', word: 'pending' },
+  running: { shape: '◐', word: 'running' },
+  completed: { shape: '●', word: 'completed' },
+  failed: { shape: '▲', word: 'failed' },
+  canceled: { shape: '■', word: 'canceled' },
+};
+
+/** The state of a job, as shape, word and color. @param {JobStatus} status */
+export function stateMark(status) {
+  const { shape, word } = STATES[status] ?? { shape: '?', word: status };
+  return h('span', { class: 'state', 'data-state': status },
+    h('span', { class: 'shape', 'aria-hidden': 'true' }, shape), h('span', { class: 'word' }, word));
+}
+
+// ---- Time ----
+
+let ahead = 0; // milliseconds that the service's clock is ahead of the browser's
+let isClockKnown = false;
+
+/** Learn the time of the service. @param {Date | number} moment */
+export function setNow(moment) {
+  ahead = Number(moment) - Date.now();
+  isClockKnown = true;
+}
+
+/** What time it is where the service runs. */
+export function serverNow() {
+  return new Date(Date.now() + ahead);
+}
+
+/** @param {Headers} headers */
+function learnTime(headers) {
+  const told = Date.parse(headers.get('date') ?? '');
+  // The header has whole seconds: a clock that is less than two apart is as right as can be known.
+  const difference = told + 500 - Date.now();
+  if (Number.isFinite(told) && (Math.abs(difference - ahead) > 1500 || !isClockKnown)) {
+    ahead = Math.abs(difference) > 1500 ? difference : 0;
+    isClockKnown = true;
+  }
+}
+
+/** "0.1 s", "41 s", "1:12", "2:03:10", "3 d 4 h"; "–" for nothing. @param {number | null | undefined} seconds */
+export function formatDuration(seconds) {
+  if (seconds === null || seconds === undefined || Number.isNaN(seconds)) return '–';
+  const positive = Math.max(0, seconds);
+  if (positive < 9.95) return `${positive.toFixed(1)} s`;
+  const whole = Math.round(positive);
+  if (whole < 60) return `${whole} s`;
+  const [minutes, hours, days] = [Math.floor(whole / 60), Math.floor(whole / 3600), Math.floor(whole / 86400)];
+  if (hours < 1) return `${minutes}:${two(whole % 60)}`;
+  if (days < 1) return `${hours}:${two(minutes % 60)}:${two(whole % 60)}`;
+  return `${days} d ${hours % 24} h`;
+}
+
+/** @param {number} number */
+function two(number) {
+  return String(number).padStart(2, '0');
+}
+
+/** How long ago: "now", "9 s", "4 m", "2 h", "3 d". @param {string | null | undefined} iso */
+export function formatAge(iso) {
+  if (!iso) return '–';
+  const seconds = Math.max(0, (Number(serverNow()) - Date.parse(iso)) / 1000);
+  if (seconds < 1) return 'now';
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} m`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86400)} d`;
+}
+
+/** The time of day, and the date unless it is today. @param {string | Date | null | undefined} moment */
+export function formatTime(moment) {
+  if (!moment) return '–';
+  const date = new Date(moment);
+  if (Number.isNaN(Number(date))) return '–';
+  const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return date.toDateString() === new Date().toDateString() ? time : `${day} ${time}`;
+}
+
+/** "987", "1.2k", "104k", "3.1M". The exact number belongs into a title. @param {number} count */
+export function formatCount(count) {
+  if (count < 1000) return String(count);
+  for (const [unit, size] of /** @type {const} */ ([['k', 1e3], ['M', 1e6], ['G', 1e9]])) {
+    const inUnits = count / size;
+    if (inUnits < 9.95) return `${inUnits.toFixed(1)}${unit}`;
+    if (inUnits < 999.5) return `${Math.round(inUnits)}${unit}`;
+  }
+  return count.toExponential(1);
+}
+
+/** 1234567 as "1 234 567". @param {number | bigint} count */
+export function formatExact(count) {
+  return String(count).replace(/\B(?=(\d{3})+$)/g, '\u202f');
+}
+
+// ---- JSON ----
+
+const MAY_BE_BIG = /\d{16}/;
+
+/**
+ * JSON in which whole numbers are exact: those that a number cannot hold are `bigint`.
+ * @param {string} text @returns {any}
+ */
+export function parseJson(text) {
+  return MAY_BE_BIG.test(text) ? JSON.parse(text, /** @type {any} */ (keepBig)) : JSON.parse(text);
+}
+
+/** @param {string} _key @param {unknown} value @param {{source?: string}} [context] */
+function keepBig(_key, value, context) {
+  const source = context?.source; // browsers older than 2024 do not tell it
+  return typeof value === 'number' && source && !Number.isSafeInteger(value) && /^-?\d+$/.test(source)
+    ? BigInt(source)
+    : value;
+}
+
+/** JSON of what `parseJson` gives. @param {unknown} value @param {number} [indent] @returns {string} */
+export function toJson(value, indent) {
+  // A number that no text of the user's can be mistaken for: the mark is random.
+  const mark = `big${Math.random()}`;
+  const text = JSON.stringify(value, (_key, each) => (typeof each === 'bigint' ? `${mark}${each}` : each), indent) ?? 'null';
+  return text.replaceAll(new RegExp(`"${mark}(-?\\d+)"`, 'g'), '$1');
+}
+
+// ---- Requests ----
+
+/** @typedef {Record<string, unknown> | URLSearchParams | [string, string][] | null} Params */
+
+/** What the service has answered instead of what was asked for; `status` 0 if there was no answer. */
+export class ApiError extends Error {
+  /** @param {number} status @param {string} detail @param {number | null} retryAfter */
+  constructor(status, detail, retryAfter) {
+    super(detail);
+    this.name = 'ApiError';
+    this.status = status;
+    this.detail = detail;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** @param {Response} response @returns {Promise<ApiError>} */
+async function errorOf(response) {
+  const seconds = Number(response.headers.get('retry-after') ?? NaN);
+  let detail = response.statusText || `Status ${response.status}`;
+  try {
+    const told = JSON.parse(await response.text()).detail;
+    detail = typeof told === 'string' ? told : detailOf(told) || detail;
+  } catch {
+    // The answer of a proxy, as a rule: its status says enough.
+  }
+  return new ApiError(response.status, detail, Number.isFinite(seconds) ? seconds : null);
+}
+
+/** What FastAPI tells of wrong parameters. @param {any} told */
+function detailOf(told) {
+  return Array.isArray(told) ? told.map((each) => `${(each.loc ?? []).slice(1).join('.')}: ${each.msg}`).join('; ') : '';
+}
+
+/** The routes of the service. Paths are relative to `base`. */
+export class Api {
+  #getKey;
+
+  /** @param {string | URL} base @param {{getKey?: () => string | null}} [options] */
+  constructor(base, { getKey = () => null } = {}) {
+    this.base = new URL(base, document.baseURI);
+    this.#getKey = getKey;
+  }
+
+  /** The whole address of a route. @param {string} path @param {Params} [params] */
+  url(path, params) {
+    const url = new URL(path, this.base);
+    for (const [name, value] of listParams(params)) url.searchParams.append(name, value);
+    return url.href;
+  }
+
+  /** The headers that let a request in. @returns {Record<string, string>} */
+  get headers() {
+    const key = this.#getKey();
+    return key === null ? {} : { 'X-API-Key': key };
+  }
+
+  /** What identifies the caller to this page, for what may be shared with other pages; `null` without a key. */
+  get key() {
+    return this.#getKey();
+  }
+
+  /**
+   * The answer as it is, if it is a good one.
+   * @param {string} path @param {Params} [params] @param {RequestInit} [options]
+   */
+  async response(path, params, options = {}) {
+    let response;
+    try {
+      const headers = { ...this.headers, .../** @type {Record<string, string>} */ (options.headers ?? {}) };
+      response = await fetch(this.url(path, params), { cache: 'no-store', ...options, headers });
+    } catch (error) {
+      if (/** @type {Error} */ (error).name === 'AbortError') throw error;
+      throw new ApiError(0, 'The service does not answer.', null);
+    }
+    learnTime(response.headers);
+    if (response.ok) return response;
+    const error = await errorOf(response);
+    if (error.status === 401) dispatch(window, 'servicekit:locked', error.detail);
+    throw error;
+  }
+
+  /** The body as text. @param {string} path @param {Params} [params] @param {{signal?: AbortSignal}} [options] */
+  async text(path, params, options) {
+    return (await this.response(path, params, options)).text();
+  }
+
+  /** @param {string} path @param {Params} [params] @param {{signal?: AbortSignal}} [options] @returns {Promise<any>} */
+  async get(path, params, options) {
+    return parseJson(await this.text(path, params, options));
+  }
+
+  /**
+   * One page of a list, and the parameters of the next one.
+   * @param {string} path @param {Params} [params] @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<{items: any[], next: URLSearchParams | null}>}
+   */
+  async page(path, params, options) {
+    const response = await this.response(path, params, options);
+    return { items: parseJson(await response.text()), next: linkNext(response) };
+  }
+
+  /** @param {string} path @param {Params} [params] @param {unknown} [body] @returns {Promise<any>} */
+  async post(path, params, body) {
+    const json = body === undefined ? {} : { body: toJson(body), headers: { 'Content-Type': 'application/json' } };
+    return bodyOf(await this.response(path, params, { method: 'POST', ...json }));
+  }
+
+  /** @param {string} path @param {Params} [params] @returns {Promise<any>} */
+  async delete(path, params) {
+    return bodyOf(await this.response(path, params, { method: 'DELETE' }));
+  }
+}
+
+/** @param {Response} response */
+async function bodyOf(response) {
+  const text = await response.text();
+  return text ? parseJson(text) : null;
+}
+
+/** @param {Params} [params] @returns {[string, string][]} */
+function listParams(params) {
+  if (!params) return [];
+  if (params instanceof URLSearchParams || Array.isArray(params)) return [...params];
+  return Object.entries(params).flatMap(([name, value]) => (Array.isArray(value) ? value : [value])
+    .filter((each) => each !== null && each !== undefined && each !== '')
+    .map((each) => /** @type {[string, string]} */ ([name, String(each)])));
+}
+
+/** The parameters of the next page, by the header `Link`. @param {Response} response */
+export function linkNext(response) {
+  const match = /<([^>]*)>;\s*rel="?next"?/.exec(response.headers.get('link') ?? '');
+  return match?.[1] ? new URL(match[1], response.url).searchParams : null;
+}
+
+// ---- Keys ----
+
+/** @typedef {{key: string, description: string, act: (event: KeyboardEvent) => void}} Shortcut */
+
+/** The keys that do something now. They do nothing while something is typed, or a dialog is open. */
+export class Keys {
+  /** @type {Shortcut[]} */
+  #shortcuts = [];
+
+  /** @param {EventTarget} target */
+  constructor(target) {
+    target.addEventListener('keydown', (event) => this.#press(/** @type {KeyboardEvent} */ (event)));
+  }
+
+  /**
+   * Let a key do something until the function that is returned is called. Of several with the same key, the newest acts.
+   * @param {string} key as in `KeyboardEvent.key` @param {string} description
+   * @param {(event: KeyboardEvent) => void} act
+   */
+  add(key, description, act) {
+    const shortcut = { key, description, act };
+    this.#shortcuts.push(shortcut);
+    return () => {
+      this.#shortcuts = this.#shortcuts.filter((each) => each !== shortcut);
+    };
+  }
+
+  /** The keys that do something, each once. @returns {Shortcut[]} */
+  list() {
+    return [...new Map(this.#shortcuts.map((shortcut) => [shortcut.key, shortcut])).values()];
+  }
+
+  /** @param {KeyboardEvent} event */
+  #press(event) {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return;
+    const shortcut = this.list().find((each) => each.key === event.key);
+    if (!shortcut || document.querySelector('dialog[open]')) return;
+    // Enter and space press what has the focus.
+    if ((event.key === 'Enter' || event.key === ' ') && isPressable(event.target)) return;
+    event.preventDefault();
+    shortcut.act(event);
+  }
+}
+
+/** @param {KeyboardEvent} event */
+function isTyping(event) {
+  const target = event.composedPath()[0];
+  return target instanceof HTMLElement
+    && (target.isContentEditable || target.matches('textarea, select, input:not([type=checkbox], [type=radio], [type=button])'));
+}
+
+/** @param {EventTarget | null} target */
+function isPressable(target) {
+  return target instanceof Element && target.closest('a[href], button, summary, input, select, textarea') !== null;
+}

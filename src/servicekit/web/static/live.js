@@ -1,0 +1,444 @@
+// @ts-check
+// One stream of all jobs for all pages of a browser.
+//
+//     service ── stream ──▶ the page that holds the lock ── BroadcastChannel ──▶ the other pages
+//                                   └──▶ its listeners                             └──▶ their listeners
+//
+// A browser opens six connections to a host, in all its tabs together: with a stream for each page, the seventh would
+// show nothing. So the page that gets a lock reads the stream and passes everything on. When it closes, or is hidden,
+// another one gets the lock, and goes on after the last position that it has seen. Each message tells from which
+// position to which it leads. A page that has missed one knows it, and reads its lists again.
+//
+// The stream is read by `fetch` and not by `EventSource`: that can send a key as a header, so that none stands in an
+// address; and it sees why a stream was refused, and that nothing comes any more.
+//
+// Locks exist only where the page came by HTTPS or from this machine. Elsewhere each page has a stream of its own.
+
+/** @import { JobRecord, LiveEvent, LiveState, Service } from './types.js' */
+/** @import { Api } from './kit.js' */
+
+import { ApiError, parseJson } from './kit.js';
+
+const FRAME_MILLISECONDS = 100; // no more than ten changes of the screen in a second
+const GATHER_MILLISECONDS = 4; // what the service sends at once can come in several pieces
+const POLL_SECONDS = 0.1; // the service sends no more often, so a change waits a frame at most
+const SILENCE_MILLISECONDS = 75_000; // the service sends a comment every 30 s: after two, the connection is dead
+const FIRST_WAIT_SECONDS = 1;
+const LONGEST_WAIT_SECONDS = 15;
+const MOST_VERSIONS = 5_000; // of jobs whose newest version is known: more than any page shows
+const HELLO_MILLISECONDS = 1_000; // when a page that leads has not answered, there is none yet
+
+/** @typedef {{id: string, data: string, event: string}} ServerSentEvent */
+/** @typedef {{from: string | null, to: string | null, records: JobRecord[], deleted: string[], isReset: boolean}} Batch */
+
+/**
+ * Read a stream of events until it ends. It resolves when the service ends it, and rejects with an `ApiError` if it was
+ * refused or got lost. For the stream of one job too: `lastEventId` continues where another one ended.
+ * @param {Api} api @param {string} path
+ * @param {{params?: Record<string, unknown>, lastEventId?: string | null, signal?: AbortSignal,
+ *   onOpen?: (status: number) => void, onEvent: (event: ServerSentEvent) => void, onBytes?: () => void}} options
+ * @returns {Promise<number>} the status: 204 says that there will be no more
+ */
+export async function readStream(api, path, { params, lastEventId, signal, onOpen, onEvent, onBytes }) {
+  const silence = new AbortController();
+  const either = signal ? AbortSignal.any([signal, silence.signal]) : silence.signal;
+  let timer = window.setTimeout(() => silence.abort(), SILENCE_MILLISECONDS);
+  const stillThere = () => {
+    window.clearTimeout(timer);
+    timer = window.setTimeout(() => silence.abort(), SILENCE_MILLISECONDS);
+    onBytes?.();
+  };
+  try {
+    const headers = { Accept: 'text/event-stream', ...(lastEventId ? { 'Last-Event-ID': lastEventId } : {}) };
+    const response = await api.response(path, params, { headers, signal: either });
+    onOpen?.(response.status);
+    if (response.status === 204 || !response.body) return response.status;
+    await readEvents(response.body, onEvent, stillThere);
+    return response.status;
+  } catch (error) {
+    if (signal?.aborted || error instanceof ApiError) throw error;
+    throw new ApiError(0, 'The connection was lost.', null);
+  } finally {
+    window.clearTimeout(timer);
+  }
+}
+
+/** @param {ReadableStream<Uint8Array>} body @param {(event: ServerSentEvent) => void} onEvent @param {() => void} onBytes */
+async function readEvents(body, onEvent, onBytes) {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let rest = '';
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    onBytes();
+    const blocks = (rest + decoder.decode(value, { stream: true })).split('\n\n');
+    rest = blocks.pop() ?? '';
+    for (const block of blocks) {
+      const event = parseEvent(block);
+      if (event) onEvent(event);
+    }
+  }
+}
+
+/** One event of a stream of servicekit's, whose lines end with LF. @param {string} block @returns {ServerSentEvent | null} */
+function parseEvent(block) {
+  const event = { id: '', data: '', event: 'message' };
+  for (const line of block.split('\n')) {
+    const [, field, value] = /^(id|data|event): ?(.*)$/.exec(line) ?? [];
+    if (field === 'data') event.data += event.data ? `\n${value}` : value;
+    else if (field) event[/** @type {'id' | 'event'} */ (field)] = value ?? '';
+  }
+  return event.data ? event : null;
+}
+
+/** The changes of all jobs that the caller sees, as they happen. */
+export class Live {
+  /** @type {LiveState} */
+  state = 'connecting';
+  /** When the data was known to be right, by the browser's clock. @type {Date | null} */
+  since = null;
+
+  /** @type {Set<(event: LiveEvent) => void>} */
+  #listeners = new Set();
+  #isStarted = false;
+  #isPaused = false;
+  /** @type {AbortController | null} what ends when this page needs no stream */
+  #wish = null;
+  /** @type {AbortController | null} what ends the wait before the next attempt */
+  #wait = null;
+  /** @type {BroadcastChannel | null} */
+  #channel = null;
+  #isLeader = false;
+  /** @type {string | null} the position of the last event that was seen */
+  #position = null;
+  #hasBegun = false;
+  #frame;
+  #versions = new Versions();
+  #api;
+  #service;
+
+  /** @param {Api} api @param {Service} service */
+  constructor(api, service) {
+    this.#api = api;
+    this.#service = service;
+    this.#frame = new Frame((batch) => this.#deliver(batch));
+  }
+
+  /** Begin. Listeners are told `reset` as soon as the stream has begun. */
+  start() {
+    if (this.#isStarted) return;
+    this.#isStarted = true;
+    document.addEventListener('visibilitychange', () => this.#update());
+    window.addEventListener('offline', () => this.#lose());
+    window.addEventListener('online', () => this.#retryNow());
+    // A page that a browser keeps for the button "back" must hold no lock.
+    window.addEventListener('pagehide', () => this.#leave());
+    window.addEventListener('pageshow', () => this.#update());
+    this.#update();
+  }
+
+  /** @param {(event: LiveEvent) => void} listener */
+  subscribe(listener) {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  /** Let nothing change on the screen. */
+  pause() {
+    this.#isPaused = true;
+    this.#update();
+    this.#setState('paused');
+  }
+
+  /** Go on, with what has changed meanwhile. */
+  resume() {
+    this.#isPaused = false;
+    this.#setState('connecting');
+    this.#update();
+  }
+
+  #update() {
+    const isWanted = this.#isStarted && !this.#isPaused && document.visibilityState === 'visible';
+    if (isWanted && !this.#wish) this.#join();
+    else if (!isWanted) this.#leave();
+  }
+
+  #leave() {
+    this.#wish?.abort();
+    this.#wish = null;
+    this.#channel?.close();
+    this.#channel = null;
+    this.#isLeader = false;
+    this.#frame.flush();
+  }
+
+  async #join() {
+    const wish = new AbortController();
+    this.#wish = wish;
+    const name = await this.#findName();
+    if (wish.signal.aborted) return;
+    if (name === null) {
+      await this.#lead(wish.signal);
+      return;
+    }
+    this.#listenTo(name);
+    try {
+      await navigator.locks.request(name, { signal: wish.signal }, () => this.#lead(wish.signal));
+    } catch (error) {
+      if (!wish.signal.aborted) throw error;
+    }
+  }
+
+  /** The name of what pages share that see the same; `null` where nothing can be shared. */
+  async #findName() {
+    if (!navigator.locks || !window.BroadcastChannel || !window.crypto?.subtle) return null;
+    const { owner, everything } = this.#service.access;
+    const told = JSON.stringify([this.#api.url(this.#service.paths.jobs), this.#api.key, owner, everything]);
+    const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(told));
+    return `servicekit ${[...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+  }
+
+  // ---- The page that leads ----
+
+  /** @param {AbortSignal} signal */
+  async #lead(signal) {
+    this.#isLeader = true;
+    for (let failures = 0; !signal.aborted;) {
+      const wasLive = await this.#read(signal);
+      if (signal.aborted) return;
+      failures = wasLive ? 1 : failures + 1;
+      await this.#waitToRetry(failures, signal);
+    }
+  }
+
+  /** Read the stream until it ends. Whether it has begun. @param {AbortSignal} signal */
+  async #read(signal) {
+    let hasBegun = false;
+    try {
+      const attempt = new AbortController();
+      this.#wait = attempt;
+      await readStream(this.#api, `${this.#service.paths.jobs}/$stream`, {
+        params: { poll_interval: POLL_SECONDS },
+        lastEventId: this.#position,
+        signal: AbortSignal.any([signal, attempt.signal]),
+        onOpen: () => {
+          hasBegun = true;
+          this.#open();
+        },
+        onEvent: (event) => this.#take(event),
+        onBytes: () => this.#touch(),
+      });
+    } catch {
+      // Whatever it was, the next attempt tells. For 401, the page has been told already, and asks for a key.
+    }
+    this.#frame.flush();
+    return hasBegun;
+  }
+
+  #open() {
+    // Without a position, the stream tells of the newest jobs alone.
+    if (this.#position === null) this.#frame.reset();
+    this.#setState('live');
+    this.#touch();
+  }
+
+  /** @param {ServerSentEvent} event */
+  #take(event) {
+    const record = /** @type {JobRecord | {id: string, status: 'deleted'}} */ (parseJson(event.data));
+    // The service has forgotten the position, and begins with the jobs as they are: all but the last have no position.
+    if (event.id === '0') this.#frame.reset();
+    this.#frame.add(record, event.id === '0' ? null : event.id);
+  }
+
+  /** @param {number} failures @param {AbortSignal} signal */
+  async #waitToRetry(failures, signal) {
+    const longest = Math.min(FIRST_WAIT_SECONDS * 2 ** (failures - 1), LONGEST_WAIT_SECONDS);
+    // All pages lose a service that is started again, and must not come back in the same moment.
+    const seconds = longest * (0.5 + Math.random() / 2);
+    this.#wait = new AbortController();
+    this.#setState(navigator.onLine === false ? 'offline' : 'reconnecting', seconds);
+    await sleep(seconds * 1000, AbortSignal.any([signal, this.#wait.signal]));
+  }
+
+  #lose() {
+    if (this.#isLeader) this.#wait?.abort();
+    this.#setState('offline');
+  }
+
+  #retryNow() {
+    if (this.#isLeader) this.#wait?.abort();
+  }
+
+  // ---- All pages ----
+
+  /** @param {string} name */
+  #listenTo(name) {
+    this.#channel = new BroadcastChannel(name);
+    this.#channel.onmessage = ({ data }) => this.#hear(data);
+    this.#channel.postMessage({ kind: 'hello' });
+  }
+
+  /** @param {{kind: 'hello'} | {kind: 'state', state: LiveState, retryInSeconds: number | null, position: string | null} | {kind: 'batch', batch: Batch}} message */
+  #hear(message) {
+    if (message.kind === 'hello') {
+      if (this.#isLeader) this.#passState(null);
+    } else if (message.kind === 'state') {
+      if (!this.#isLeader) this.#hearState(message);
+    } else if (!this.#isLeader) {
+      this.#apply(message.batch);
+    }
+  }
+
+  /** @param {{state: LiveState, retryInSeconds: number | null, position: string | null}} message */
+  #hearState({ state, retryInSeconds, position }) {
+    if (state === 'live' && position !== null && position !== this.#position) {
+      this.#position = position;
+      this.#emit({ type: 'reset' });
+    }
+    this.#tellState(state, retryInSeconds);
+  }
+
+  /** @param {number | null} retryInSeconds */
+  #passState(retryInSeconds) {
+    this.#frame.flush(); // what is told of a position must have been told
+    this.#channel?.postMessage({ kind: 'state', state: this.state, retryInSeconds, position: this.#position });
+  }
+
+  /** What this page has read: for itself and for the others. @param {Omit<Batch, 'from'>} batch */
+  #deliver(batch) {
+    const whole = { ...batch, from: this.#position, to: batch.to ?? this.#position };
+    this.#channel?.postMessage({ kind: 'batch', batch: whole });
+    this.#apply(whole);
+  }
+
+  /** @param {Batch} batch */
+  #apply(batch) {
+    const isGap = batch.from !== this.#position && this.#position !== batch.to;
+    this.#position = batch.to;
+    this.since = new Date();
+    const changes = this.#versions.select(batch);
+    if (batch.isReset || isGap) this.#emit({ type: 'reset' });
+    if (changes.records.size || changes.deleted.size) this.#emit({ type: 'changes', ...changes });
+  }
+
+  /** @param {LiveState} state @param {number | null} [retryInSeconds] */
+  #setState(state, retryInSeconds = null) {
+    this.#tellState(state, retryInSeconds);
+    if (this.#isLeader) this.#passState(retryInSeconds);
+  }
+
+  /** @param {LiveState} state @param {number | null} retryInSeconds */
+  #tellState(state, retryInSeconds) {
+    this.state = state;
+    if (state === 'live') this.since = new Date();
+    this.#emit({ type: 'state', state, since: this.since, retryInSeconds });
+  }
+
+  #touch() {
+    this.since = new Date();
+  }
+
+  /** @param {LiveEvent} event */
+  #emit(event) {
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(event);
+      } catch (error) {
+        reportError(error); // one listener must not keep the others from hearing
+      }
+    }
+  }
+}
+
+/** Gathers what comes, so that a listener is called ten times a second at most. The first change does not wait. */
+class Frame {
+  /** @type {Map<string, JobRecord | {id: string, status: 'deleted'}>} */
+  #changes = new Map();
+  /** @type {string | null} */
+  #position = null;
+  #isReset = false;
+  #timer = 0;
+  #lastAt = -Infinity;
+  #deliver;
+
+  /** @param {(batch: Omit<Batch, 'from'>) => void} deliver */
+  constructor(deliver) {
+    this.#deliver = deliver;
+  }
+
+  reset() {
+    this.#isReset = true;
+    this.#schedule();
+  }
+
+  /** @param {JobRecord | {id: string, status: 'deleted'}} record @param {string | null} position */
+  add(record, position) {
+    this.#changes.set(record.id, record);
+    if (position !== null) this.#position = position;
+    this.#schedule();
+  }
+
+  flush() {
+    window.clearTimeout(this.#timer);
+    this.#timer = 0;
+    if (!this.#changes.size && !this.#isReset) return;
+    this.#lastAt = performance.now();
+    const all = [...this.#changes.values()];
+    const batch = {
+      to: this.#position,
+      records: /** @type {JobRecord[]} */ (all.filter((each) => each.status !== 'deleted')),
+      deleted: all.filter((each) => each.status === 'deleted').map((each) => each.id),
+      isReset: this.#isReset,
+    };
+    this.#changes = new Map();
+    this.#isReset = false;
+    this.#deliver(batch);
+  }
+
+  #schedule() {
+    const due = Math.max(GATHER_MILLISECONDS, this.#lastAt + FRAME_MILLISECONDS - performance.now());
+    this.#timer ||= window.setTimeout(() => this.flush(), due);
+  }
+}
+
+/** The newest version of each job that was seen, so that none is shown that is older. */
+class Versions {
+  /** @type {Map<string, number>} */
+  #newest = new Map();
+
+  /** What is newer than what was seen. @param {Batch} batch */
+  select({ records, deleted }) {
+    const fresh = new Map();
+    for (const record of records) {
+      if (record.version <= (this.#newest.get(record.id) ?? -1)) continue;
+      this.#set(record.id, record.version);
+      fresh.set(record.id, record);
+    }
+    for (const id of deleted) this.#set(id, Infinity); // ids are not used again
+    return { records: fresh, deleted: new Set(deleted) };
+  }
+
+  /** @param {string} id @param {number} version */
+  #set(id, version) {
+    this.#newest.delete(id);
+    this.#newest.set(id, version);
+    const oldest = this.#newest.keys().next().value;
+    if (this.#newest.size > MOST_VERSIONS && oldest !== undefined) this.#newest.delete(oldest);
+  }
+}
+
+/** @param {number} milliseconds @param {AbortSignal} signal @returns {Promise<void>} */
+function sleep(milliseconds, signal) {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const timer = window.setTimeout(resolve, milliseconds);
+    signal.addEventListener('abort', () => {
+      window.clearTimeout(timer);
+      resolve();
+    }, { once: true });
+    return undefined;
+  });
+}
