@@ -65,7 +65,11 @@ class Auth(Passive):
             sentence = "API keys are set up a second time for this application: one with_auth(), or Auth(), is enough."
             raise ConfigurationError("auth", "a second time", sentence=sentence)
         source = open_keys(self._api_keys, self._key_file)
-        state.guard = Guard(source, [*self._open_paths, *(_list_docs(app) if self._open_docs else [])])
+        state.guard = Guard(
+            source,
+            [*self._open_paths, *(_list_docs(app) if self._open_docs else [])],
+            open_pages=state.open_pages,
+        )
         if isinstance(source, KeyFile):
             state.health_checks["api keys"] = _make_check(source)
         app.add_middleware(KeyGuard, guard=state.guard, has_ticket=partial(_has_ticket, state))

@@ -112,6 +112,12 @@ class ServiceBuilder:
             self.with_feature(model)
         return self
 
+    def with_dashboard(self, *, path: str = "/jobs") -> Self:
+        """Show the jobs on a page: see `servicekit.web.Dashboard`."""
+        from servicekit.web import Dashboard  # late: it is made of this package
+
+        return self.with_feature(Dashboard(path=path))
+
     def with_auth(
         self,
         api_keys: Sequence[ApiKey] | None = None,

@@ -23,14 +23,18 @@ _POLICY_VIOLATION: Final = 1008  # of RFC 6455
 class Guard:
     """Finds the key of a request. One for an application."""
 
-    def __init__(self, source: KeySource, open_paths: Sequence[str]) -> None:
+    def __init__(
+        self, source: KeySource, open_paths: Sequence[str], *, open_pages: Sequence[Callable[[str], bool]] = ()
+    ) -> None:
         self.source: Final = source
+        self._open_pages = open_pages
         self._open = frozenset(path for path in open_paths if not path.endswith("/*"))
         self._open_below = tuple(path[:-1] for path in open_paths if path.endswith("/*"))
 
     def is_open(self, path: str) -> bool:
         """Whether a path of the application, without what is in front of it, needs no key."""
-        return path in self._open or path.startswith(self._open_below)
+        is_named = path in self._open or path.startswith(self._open_below)
+        return is_named or any(is_open(path) for is_open in self._open_pages)
 
     def find_key(self, scope: Scope) -> ApiKey | None:
         """The valid key that the request has, in one header or the other."""

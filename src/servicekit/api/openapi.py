@@ -1,10 +1,11 @@
 """The application's OpenAPI document: names for generated clients, and the order of the paths."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 Document = dict[str, Any]
 GUARDED_IN_DOCUMENT: Final = "x-servicekit-guarded"
@@ -45,15 +46,16 @@ def arrange_document(app: FastAPI) -> None:
     """Put the user's own endpoints first in the document, and describe the tags of servicekit's routes."""
 
     def arrange(document: Document) -> None:
-        ours = {route.path_format for route in app.routes if isinstance(route, APIRoute) and _is_ours(route)}
+        ours = {route.path_format for route in app.routes if is_ours(route)}
         document["paths"] = dict(sorted(document.get("paths", {}).items(), key=lambda item: item[0] in ours))
         document["tags"] = _with_our_tags(document)
 
     extend_document(app, arrange)
 
 
-def _is_ours(route: APIRoute) -> bool:
-    return route.endpoint.__module__.startswith("servicekit.")
+def is_ours(route: BaseRoute) -> TypeGuard[APIRoute]:
+    """Whether the route is one of servicekit's, and no endpoint of the user's."""
+    return isinstance(route, APIRoute) and route.endpoint.__module__.startswith("servicekit.")
 
 
 def _with_our_tags(document: Document) -> list[dict[str, Any]]:

@@ -60,6 +60,10 @@ class Service:
         """A path for a feature's own routes, beside the job routes: for `artifacts`, `/api/v1/artifacts`."""
         return sibling(self.jobs_prefix, name)
 
+    def tell_place(self, name: str, path: str) -> None:
+        """Tell the dashboard where a feature has its routes."""
+        self._state.places[name] = path
+
     def when_jobs_are_set_up(self, act: Callable[[], None]) -> None:
         """Call `act()` now if jobs are set up, else as soon as they are.
 

@@ -72,6 +72,12 @@ class ServiceState:
     expose_logs: bool = True
     guard: Guard | None = None
     """What demands API keys for this application, if `Auth` is installed."""
+    open_pages: list[Callable[[str], bool]] = field(default_factory=list)
+    """What tells whether a path of the application is a page without data, which needs no API key. The guard has the
+    same list object.
+    """
+    places: dict[str, str] = field(default_factory=dict)
+    """Where features have their routes, by the names of the features."""
     gate: Gate | None = None
     """What the application itself is asked for the access of a caller, if it has an answer."""
     tickets: Tickets | None = None

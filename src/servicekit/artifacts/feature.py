@@ -44,6 +44,7 @@ def install(artifacts: Artifacts, app: FastAPI) -> None:
         artifacts.use_database(service.scheduler.database_url)
         state.prefix = artifacts.prefix or service.path_beside_jobs("artifacts")
         add_artifact_routes(app, state.prefix)
+        service.tell_place("artifacts", state.prefix)
 
     service.when_jobs_are_set_up(add_routes)
 

@@ -94,6 +94,7 @@ def _add_routes(tasks: Tasks, app: FastAPI, catalog: Catalog) -> None:
     check_path("prefix", prefix)
     check_free("prefix", prefix, app)
     add_error_handlers(app)
+    service.tell_place("tasks", prefix)
     add_task_routes(app, prefix, catalog, tasks.max_body_bytes)
     extend_document(app, partial(document_tasks, prefix=prefix, tasks=tasks.by_name))
     if tasks.page is not None:

@@ -1,0 +1,58 @@
+"""The open part of the dashboard: its page at each of its addresses, and its files."""
+
+import re
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from servicekit.web.assets import Assets
+from servicekit.web.page import make_page
+
+PAGES: Final = ("queues", "schedules", "workers", "tasks")
+_EXAMPLE_ID: Final = "01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
+_JOB_ID: Final = re.compile("[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}")
+
+
+class Site:
+    """Answers for one dashboard. What it answers is the same for everybody."""
+
+    def __init__(self, title: str, path: str) -> None:
+        self._path = path
+        self._assets = Assets()
+        self._page = make_page(title, self._assets.version)
+
+    def list_examples(self) -> list[str]:
+        """A path of each kind that belongs to the dashboard."""
+        below = ["", *PAGES, _EXAMPLE_ID, "$service", "$submissions", "assets/app.js", "assets/1/app.js"]
+        return [self._path, *(f"{self._path}/{each}" for each in below)]
+
+    def is_open(self, path: str) -> bool:
+        """Whether what is at this path of the application holds no data."""
+        if path != self._path and not path.startswith(f"{self._path}/"):
+            return False
+        first = path.removeprefix(self._path).removeprefix("/").partition("/")[0]
+        return first in ("", "assets", *PAGES) or _JOB_ID.fullmatch(first) is not None
+
+    async def redirect(self, request: Request) -> Response:
+        """From the path without a slash to that with one. It is relative, since a proxy may have cut the path."""
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"{self._path.rpartition('/')[2]}/{query}", headers={"cache-control": "no-cache"})
+
+    async def show_page(self, request: Request) -> Response:
+        """The HTML, which finds out by its address what to show."""
+        return self._page.answer(request)
+
+    async def show_job(self, request: Request) -> Response:
+        """The same for the page of a job. Whether there is such a job is found out by those who may know."""
+        if _JOB_ID.fullmatch(request.path_params["job_id"]) is None:
+            raise HTTPException(404)
+        return self._page.answer(request)
+
+    async def send_file(self, request: Request) -> Response:
+        """A module or a style, kept by browsers for ever if the address has the version that is here."""
+        asset = self._assets.find(request.path_params["name"])
+        if asset is None:
+            raise HTTPException(404)
+        return asset.answer(request, is_versioned=request.path_params.get("version") == self._assets.version)
