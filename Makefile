@@ -51,6 +51,7 @@ lint: $(VENV)/.equipped ## Check format, lint, import direction, structure and t
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/python tools/structure.py --check
 	$(RUN) mypy
+	$(RUN) tools.check_scripts
 
 format: $(VENV)/.equipped ## Format the code and mend what can be mended
 	$(RUN) ruff format

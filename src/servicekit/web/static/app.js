@@ -1,9 +1,9 @@
 // @ts-check
 // The frame of the page: header, ways between the pages, the key dialog, the state of the connection.
 
-/** @import { LiveEvent, Page, PageContext, Service } from './types.js' */
+/** @import { Page, PageContext, Service } from './types.js' */
 
-import { Api, ApiError, Keys, dispatch, formatTime, h, replace, setAttribute, setText } from './kit.js';
+import { Api, ApiError, Keys, dispatch, formatTime, h, replace, setAttribute, setText, showDialog } from './kit.js';
 import { Live } from './live.js';
 
 const KEY = 'servicekit.key';
@@ -41,7 +41,8 @@ class App {
   #page = null;
   /** @type {AbortController | null} */
   #shown = null;
-  #address = '';
+  /** @type {URL | null} */
+  #address = null;
   #isAsking = false;
 
   async start() {
@@ -55,29 +56,37 @@ class App {
 
   async #open() {
     try {
-      this.#service = await this.#api.get('$service');
+      const service = /** @type {Service} */ (await this.#api.get('$service'));
+      const live = new Live(this.#api, service);
+      [this.#service, this.#live] = [service, live];
+      this.#showHeader(service, live);
+      await this.#show();
+      live.start(); // after what is shown first, which it must not delay
     } catch (error) {
       this.#showProblem(error);
-      return;
     }
-    const live = new Live(this.#api, this.#service);
-    this.#live = live;
-    this.#showHeader(this.#service, live);
-    await this.#show();
-    live.start();
   }
 
   // ---- Pages ----
 
   async #show() {
-    const { pathname, search } = location;
-    if (this.#service === null || this.#live === null || this.#address === pathname + search) return;
-    this.#address = pathname + search;
+    const before = this.#address;
+    if (before?.href === location.href) return;
+    const url = new URL(location.href);
+    this.#address = url;
+    const isSamePlace = before?.pathname === url.pathname;
+    if (isSamePlace && before?.search === url.search) return;
+    if (isSamePlace && this.#page?.update) this.#page.update(url);
+    else await this.#showAnew(url);
+  }
+
+  /** @param {URL} url */
+  async #showAnew(url) {
     this.#page?.close();
     this.#shown?.abort();
     const shown = new AbortController();
     [this.#page, this.#shown] = [null, shown];
-    const name = pathname.slice(this.#base.pathname.length);
+    const name = url.pathname.slice(this.#base.pathname.length);
     const route = ROUTES[name] ?? { module: './job-page.js', title: 'Job' };
     this.#markPlace(JOB_ID.test(name) ? '' : name);
     this.#setTitle(route.title);
@@ -86,7 +95,7 @@ class App {
     try {
       const module = await import(route.module);
       if (shown.signal.aborted) return;
-      const page = await module.show(this.#makeContext(this.#service, this.#live, shown.signal));
+      const page = await module.show(this.#makeContext(shown.signal));
       if (shown.signal.aborted) page.close();
       else this.#page = page;
     } catch (error) {
@@ -94,14 +103,15 @@ class App {
     }
   }
 
-  /** @param {Service} service @param {Live} live @param {AbortSignal} signal @returns {PageContext} */
-  #makeContext(service, live, signal) {
+  /** @param {AbortSignal} signal @returns {PageContext} */
+  #makeContext(signal) {
+    if (this.#service === null || this.#live === null) throw new Error('The service is not known yet.');
     return {
       root: this.#main,
       search: find('search'),
       api: this.#api,
-      service,
-      live,
+      service: this.#service,
+      live: this.#live,
       url: new URL(location.href),
       navigate: (url, options) => this.#navigate(url, options),
       setTitle: (title, status) => this.#setTitle(title, status),
@@ -118,11 +128,11 @@ class App {
     const url = new URL(address, location.href);
     if (isReplaced) {
       history.replaceState(null, '', url);
-      this.#address = url.pathname + url.search;
+      this.#address = url;
       return;
     }
     history.pushState(null, '', url);
-    window.scrollTo(0, 0);
+    this.#main.scrollTo(0, 0);
     this.#show();
   }
 
@@ -268,17 +278,6 @@ function switchTheme() {
   localStorage.setItem(THEME, next);
   applyTheme(next);
   dispatch(window, 'servicekit:theme', next);
-}
-
-/** A dialog that is gone when it is closed. @param {string} title @param {...import('./kit.js').Child} children */
-export function showDialog(title, ...children) {
-  const heading = h('h2', { id: 'dialog-title' }, title);
-  const close = h('button', { type: 'button', class: 'plain', 'aria-label': 'Close', on: { click: () => dialog.close() } }, '✕');
-  const dialog = h('dialog', { 'aria-labelledby': 'dialog-title' }, h('header', null, heading, close), ...children);
-  dialog.addEventListener('close', () => dialog.remove());
-  document.body.append(dialog);
-  dialog.showModal();
-  return dialog;
 }
 
 new App().start();

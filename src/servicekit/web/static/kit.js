@@ -10,32 +10,18 @@
 
 /**
  * An element. Texts become text nodes, so that nothing in them is markup.
- * @template {keyof HTMLElementTagNameMap} Tag
- * @overload
+ * @template {string} Tag
  * @param {Tag} tag
  * @param {Props | null} [props] attributes; `on: {click: act}` for events; `true` is an attribute without a value, and
  *   `null` or `false` is none
  * @param {...Child} children
- * @returns {HTMLElementTagNameMap[Tag]}
- */
-/**
- * @overload
- * @param {string} tag
- * @param {Props | null} [props]
- * @param {...Child} children
- * @returns {HTMLElement}
- */
-/**
- * @param {string} tag
- * @param {Props | null} [props]
- * @param {...Child} children
- * @returns {HTMLElement}
+ * @returns {Tag extends keyof HTMLElementTagNameMap ? HTMLElementTagNameMap[Tag] : HTMLElement}
  */
 export function h(tag, props, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(props ?? {})) setProp(element, name, value);
   element.append(...flatten(children));
-  return element;
+  return /** @type {any} */ (element);
 }
 
 /** @param {HTMLElement} element @param {string} name @param {unknown} value */
@@ -101,6 +87,17 @@ export function announce(text) {
     announceTimer = 0;
     if (announcer) announcer.textContent = announcement;
   }, ANNOUNCE_MILLISECONDS);
+}
+
+/** A dialog that is gone when it is closed. @param {string} title @param {...Child} children */
+export function showDialog(title, ...children) {
+  const heading = h('h2', { id: 'dialog-title' }, title);
+  const close = h('button', { type: 'button', class: 'plain', 'aria-label': 'Close', on: { click: () => dialog.close() } }, '✕');
+  const dialog = h('dialog', { 'aria-labelledby': 'dialog-title' }, h('header', null, heading, close), ...children);
+  dialog.addEventListener('close', () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
 }
 
 // ---- States ----
@@ -237,10 +234,14 @@ export function toJson(value, indent) {
 
 /** What the service has answered instead of what was asked for; `status` 0 if there was no answer. */
 export class ApiError extends Error {
-  /** @param {number} status @param {string} detail @param {number | null} retryAfter */
-  constructor(status, detail, retryAfter) {
+  /**
+   * @param {number} status @param {string} detail @param {number | null} [retryAfter] seconds
+   * @param {{loc: (string | number)[], msg: string}[]} [problems] what is wrong with which parameter
+   */
+  constructor(status, detail, retryAfter = null, problems = []) {
     super(detail);
     this.name = 'ApiError';
+    this.problems = problems;
     this.status = status;
     this.detail = detail;
     this.retryAfter = retryAfter;
@@ -250,19 +251,20 @@ export class ApiError extends Error {
 /** @param {Response} response @returns {Promise<ApiError>} */
 async function errorOf(response) {
   const seconds = Number(response.headers.get('retry-after') ?? NaN);
-  let detail = response.statusText || `Status ${response.status}`;
-  try {
-    const told = JSON.parse(await response.text()).detail;
-    detail = typeof told === 'string' ? told : detailOf(told) || detail;
-  } catch {
-    // The answer of a proxy, as a rule: its status says enough.
-  }
-  return new ApiError(response.status, detail, Number.isFinite(seconds) ? seconds : null);
+  const told = await readDetail(response);
+  const problems = Array.isArray(told) ? told : []; // what FastAPI tells of wrong parameters
+  const texts = problems.map(({ loc = [], msg }) => `${loc.slice(1).join('.')}: ${msg}`);
+  const detail = typeof told === 'string' ? told : texts.join('; ') || response.statusText || `Status ${response.status}`;
+  return new ApiError(response.status, detail, Number.isFinite(seconds) ? seconds : null, problems);
 }
 
-/** What FastAPI tells of wrong parameters. @param {any} told */
-function detailOf(told) {
-  return Array.isArray(told) ? told.map((each) => `${(each.loc ?? []).slice(1).join('.')}: ${each.msg}`).join('; ') : '';
+/** @param {Response} response @returns {Promise<any>} */
+async function readDetail(response) {
+  try {
+    return JSON.parse(await response.text()).detail;
+  } catch {
+    return null; // the answer of a proxy, as a rule: its status says enough
+  }
 }
 
 /** The routes of the service. Paths are relative to `base`. */
@@ -304,7 +306,7 @@ export class Api {
       response = await fetch(this.url(path, params), { cache: 'no-store', ...options, headers });
     } catch (error) {
       if (/** @type {Error} */ (error).name === 'AbortError') throw error;
-      throw new ApiError(0, 'The service does not answer.', null);
+      throw new ApiError(0, 'The service does not answer.');
     }
     learnTime(response.headers);
     if (response.ok) return response;

@@ -26,7 +26,6 @@ const SILENCE_MILLISECONDS = 75_000; // the service sends a comment every 30 s: 
 const FIRST_WAIT_SECONDS = 1;
 const LONGEST_WAIT_SECONDS = 15;
 const MOST_VERSIONS = 5_000; // of jobs whose newest version is known: more than any page shows
-const HELLO_MILLISECONDS = 1_000; // when a page that leads has not answered, there is none yet
 
 /** @typedef {{id: string, data: string, event: string}} ServerSentEvent */
 /** @typedef {{from: string | null, to: string | null, records: JobRecord[], deleted: string[], isReset: boolean}} Batch */
@@ -57,7 +56,7 @@ export async function readStream(api, path, { params, lastEventId, signal, onOpe
     return response.status;
   } catch (error) {
     if (signal?.aborted || error instanceof ApiError) throw error;
-    throw new ApiError(0, 'The connection was lost.', null);
+    throw new ApiError(0, 'The connection was lost.');
   } finally {
     window.clearTimeout(timer);
   }
@@ -112,7 +111,6 @@ export class Live {
   #isLeader = false;
   /** @type {string | null} the position of the last event that was seen */
   #position = null;
-  #hasBegun = false;
   #frame;
   #versions = new Versions();
   #api;

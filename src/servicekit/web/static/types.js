@@ -62,7 +62,7 @@
  * @property {string} name
  * @property {number} pending
  * @property {number} running
- * @property {number | null} limit
+ * @property {number | null} max_concurrency
  * @property {boolean} is_paused
  */
 
@@ -70,8 +70,24 @@
  * @typedef {object} LogLine
  * @property {number} number
  * @property {string} at
+ * @property {number} attempt
  * @property {string} level
+ * @property {string} source
  * @property {string} text
+ */
+
+/**
+ * @typedef {object} ScheduleRecord
+ * @property {string} name
+ * @property {{cron: string, time_zone: string} | {every_seconds: number} | null} timetable
+ * @property {string} target_name
+ * @property {string} missed
+ * @property {string} overlap
+ * @property {boolean} is_paused
+ * @property {string | null} next_at
+ * @property {string | null} last_at
+ * @property {string | null} last_job_id
+ * @property {string | null} problem
  */
 
 /**
@@ -157,6 +173,9 @@
  * @property {AbortSignal} signal ends with the page
  */
 
-/** @typedef {{close: () => void}} Page */
+/**
+ * A page that is shown. With `update`, it is told when only the query of its address changes; else it is shown anew.
+ * @typedef {{close: () => void, update?: (url: URL) => void}} Page
+ */
 
 export {};
