@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from servicekit.jobs.status import EndedBy, JobStatus
     from servicekit.jobs.submission import JobTarget
     from servicekit.jobs.timetable import Cron, Every
+    from servicekit.jobs.workers import WorkerRecord
     from servicekit.observability.bars import report_tqdm
 
 __all__ = [
@@ -128,6 +129,7 @@ __all__ = [
     "SilenceTimeout",
     "StoreUnavailable",
     "TimeLimitExceeded",
+    "WorkerRecord",
     "WouldBlock",
     "WrongEventLoop",
     "create_scheduler",
@@ -194,6 +196,7 @@ _NAMES: Final = {
     "jobs.status": ("EndedBy", "JobStatus"),
     "jobs.submission": ("JobTarget",),
     "jobs.timetable": ("Cron", "Every"),
+    "jobs.workers": ("WorkerRecord",),
     "observability.bars": ("report_tqdm",),
 }
 _MODULE_OF: Final = {name: f"servicekit.{module}" for module, names in _NAMES.items() for name in names}

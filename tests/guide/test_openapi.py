@@ -92,7 +92,10 @@ def test_operations_have_names_that_generated_clients_can_show(document: dict[st
 
 
 def test_the_services_own_endpoints_come_first(document: dict[str, Any]) -> None:
-    is_ours = [path.startswith(("/api/v1/jobs", "/api/v1/queues", "/api/v1/schedules")) for path in document["paths"]]
+    is_ours = [
+        path.startswith(("/api/v1/jobs", "/api/v1/queues", "/api/v1/schedules", "/api/v1/workers"))
+        for path in document["paths"]
+    ]
     assert is_ours == sorted(is_ours)
     assert True in is_ours
     assert False in is_ours
@@ -100,7 +103,7 @@ def test_the_services_own_endpoints_come_first(document: dict[str, Any]) -> None
 
 def test_every_tag_is_described(document: dict[str, Any]) -> None:
     described = {tag["name"] for tag in document["tags"] if tag["description"]}
-    assert described >= {"jobs", "queues", "schedules"}
+    assert described >= {"jobs", "queues", "schedules", "workers"}
 
 
 def test_ids_and_cursors_have_a_pattern_that_ids_fit(document: dict[str, Any]) -> None:
@@ -128,7 +131,7 @@ def test_every_route_tells_when_it_is_refused_for_a_while_and_what_an_id_is(docu
         (path, operation)
         for path, item in document["paths"].items()
         for operation in item.values()
-        if {"jobs", "queues", "schedules"} & set(operation.get("tags", ()))
+        if {"jobs", "queues", "schedules", "workers"} & set(operation.get("tags", ()))
     ]
     assert len(routes) > 10
     for path, operation in routes:

@@ -47,6 +47,7 @@ from servicekit.jobs.retention import Retention
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState, judge_tick, options_of_tick
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import Claim, Submission, check_target, name_of
+from servicekit.jobs.workers import WorkerRecord
 from servicekit.ports import Clock, ClockSetting, EventPublisher, JobSignals
 from servicekit.stores.process_name import name_of_process
 
@@ -156,6 +157,8 @@ class SketchStore:
         """Those of jobs that were deleted."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signals: JobSignals | None = None
+        self._opened_at: datetime | None = None
+        self._is_retired = self._has_claimed = False
 
     # submissions
 
@@ -272,6 +275,7 @@ class SketchStore:
         queue_limits: Mapping[str, int] | None = None,
         most: int = 0,
     ) -> list[Claim]:
+        self._has_claimed = True
         claims: list[Claim] = []
         limits = queue_limits or {}
         while len(claims) < limit and (max_running is None or self._count_running() < max_running):
@@ -508,6 +512,14 @@ class SketchStore:
             self._paused.discard(name)
         self._wake()
 
+    async def list_workers(self) -> list[WorkerRecord]:
+        if self._opened_at is None:
+            return []
+        running = self._count_running()
+        return [
+            WorkerRecord(name_of_process(), self._opened_at, self._is_retired, self._has_claimed, running, is_this=True)
+        ]
+
     # schedules
 
     async def put_schedule(self, schedule: Schedule, next_at: datetime | None) -> None:
@@ -589,6 +601,7 @@ class SketchStore:
         is_open, self._loop, self._signals = self._loop is loop, loop, signals
         if is_open:
             return
+        self._opened_at, self._is_retired, self._has_claimed = self.now(), False, False
         await self._take_back(signals)
         for job in self._running():
             if job.is_deleted or job.record.cancel_requested_at is not None:
@@ -625,6 +638,7 @@ class SketchStore:
         return None
 
     async def retire(self) -> None:
+        self._is_retired = True
         for job in self._kept():
             if job.is_pending:
                 self._end(job, end_abandoned(is_in_order=True, is_kept=False))
@@ -633,7 +647,7 @@ class SketchStore:
         if self._signals is not None:
             await self._take_back(self._signals)
         await self.retire()
-        self._loop = self._signals = None
+        self._loop = self._signals = self._opened_at = None
 
     # What the parts have in common.
 

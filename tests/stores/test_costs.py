@@ -208,6 +208,21 @@ def test_to_know_when_something_is_due(file: File) -> None:
     assert file.count_steps(ask) < 2 * before
 
 
+def test_to_list_processes(file: File) -> None:
+    def ask() -> None:
+        assert [process.running for process in membership.list_listed(file.connection, None)] == [3]
+
+    file.insert(6)
+    file.claim(3)
+    before = file.count_steps(ask)
+    file.insert(1_000)
+    file.insert(1_000, process=file.process)
+    for job in file.claim(1_000):
+        end = AttemptEnd(job.id, job.attempt, completion(None), time_text(NOW))
+        writes.end_attempts.write(file.connection, [end])
+    assert file.count_steps(ask) == before
+
+
 def test_to_count_jobs_and_list_queues(file: File) -> None:
     def count() -> None:
         queries.count_by_status(file.connection, ALL_JOBS)

@@ -1,10 +1,12 @@
 """Files that an earlier version has written."""
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
@@ -15,7 +17,9 @@ from servicekit.jobs.outcome import completion
 from servicekit.jobs.query import ALL_JOBS, JobFilter
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import EndedBy, JobStatus
+from servicekit.stores.process_name import name_of_process
 from servicekit.stores.sqlite.database import find_migrations
+from servicekit.stores.sqlite.processes import ProcessLock
 from servicekit.stores.sqlite.store import SqliteStore
 from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals, submission
 from tests.fakes import noop
@@ -158,3 +162,30 @@ async def test_whoever_moves_a_job_moves_it_in_the_counts(tmp_path: Path, assign
         kept = connection.execute("SELECT status, queue, jobs FROM counts WHERE jobs <> 0").fetchall()
         counted = connection.execute("SELECT status, queue, count(*) FROM jobs GROUP BY status, queue").fetchall()
     assert kept == counted
+
+
+async def test_a_process_of_an_earlier_version_is_listed(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    with closing(create_file(path, 11)) as connection:
+        lock = ProcessLock(path)
+        row = (17, lock.path.name, "2020-01-31T12:00:00.000000Z")
+        connection.execute("INSERT INTO processes (pid, lock, started_at) VALUES (?, ?, ?)", row)
+    store = SqliteStore(path, RecordingPublisher(), ManualClock(), Retention())
+    await store.liveness.open(RecordingSignals())
+    old, new = await store.queues.list_workers()
+    assert (old.name, old.is_this) == (f"{gethostname()}:17", False)
+    assert (new.name, new.is_this) == (name_of_process(), True)
+    lock.close()
+    assert await store.queues.list_workers() == [new]
+    await store.liveness.close()
+
+
+async def test_a_process_is_listed_as_its_own_container_calls_the_machine(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    store = SqliteStore(path, RecordingPublisher(), ManualClock(), Retention())
+    await store.liveness.open(RecordingSignals())
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE processes SET host = 'container'")
+    (worker,) = await store.queues.list_workers()
+    assert worker.name == f"container:{os.getpid()}"
+    await store.liveness.close()

@@ -248,7 +248,7 @@ async def work(prepared: Prepared, app: FastAPI) -> None:
         for route in (f"{jobs}/{prepared.good}", f"{jobs}/{prepared.good}/$result", f"{jobs}/$stats", "/health"):
             answer = await client.get(route)
             assert answer.status_code == 200, (route, answer.text)
-        for route in (f"{jobs}/{prepared.good}/$logs", "/api/v1/queues", "/api/v1/schedules"):
+        for route in (f"{jobs}/{prepared.good}/$logs", "/api/v1/queues", "/api/v1/schedules", "/api/v1/workers"):
             assert (await client.get(route)).status_code == 200, route
         assert {each["name"] for each in (await client.get("/api/v1/schedules")).json()} >= {"good"}
         for job_id in prepared.bad.values():

@@ -25,6 +25,7 @@ from servicekit.api.state import ServiceScope, ServiceState, check_path, service
 from servicekit.api.submit import document_submissions
 from servicekit.api.ticket_routes import add_ticket_route
 from servicekit.api.tickets import TICKET_VARIABLE, Tickets, check_ticket_secret
+from servicekit.api.worker_routes import add_worker_route
 from servicekit.engine.factory import create_scheduler
 from servicekit.engine.options import SchedulerOptionChanges, SchedulerOptions, check_names
 from servicekit.errors import ConfigurationError, StoreUnavailable, check_seconds
@@ -58,7 +59,7 @@ class Jobs:
       allows: `["https://app.example.com"]`; `["*"]` for all.
     - `freeze_gc`: whether the garbage collector skips the objects that exist when the service has started
       (`gc.freeze`), so that its full collections do not delay requests. Turn it off if your code does that itself.
-    - `prefix`: the path of the routes. The routes of queues and schedules are beside it.
+    - `prefix`: the path of the routes. The routes of queues, schedules and workers are beside it.
     - `options`: how long jobs are kept, which queues there are, and so on: see `SchedulerOptions`.
     """
 
@@ -121,6 +122,7 @@ class Jobs:
             add_log_routes(app, self._prefix)
         add_queue_routes(app, sibling(self._prefix, "queues"))
         add_schedule_routes(app, sibling(self._prefix, "schedules"))
+        add_worker_route(app, sibling(self._prefix, "workers"))
         document_submissions(app)
         arrange_document(app)
         document_access(app)

@@ -18,6 +18,7 @@ _TAGS: Final = {
     "queues": "Where jobs wait: how many do, and whether they are paused.",
     "tasks": "What the service can do by name: list, execute, enable and disable it.",
     "schedules": "Jobs that are submitted again and again.",
+    "workers": "The processes that work on the jobs.",
     "artifacts": "What jobs have made, and what clients have sent: find it, read it, download it.",
     "models": "Train models and predict with them; the settings with which they are trained.",
     "service": "The service itself.",

@@ -32,6 +32,7 @@ from servicekit.jobs.record import JobRecord
 from servicekit.jobs.restartable import describe_call, refuse
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import CallProblem, JobTarget, Submission
+from servicekit.jobs.workers import WorkerRecord
 from servicekit.observability.job_logging import JobLogging
 from servicekit.runners.calls import check_sendable, refuse_while_loading
 
@@ -389,6 +390,13 @@ class Scheduler:
         store = await self._engine.open()
         async with follow_jobs(store, self._hub, wanted, after, interval_seconds, job_ids) as feed:
             yield feed
+
+    async def list_workers(self) -> list[WorkerRecord]:
+        """The processes that are alive and share these jobs, this one included, the oldest first: see `WorkerRecord`.
+
+        One that is killed is gone from it as soon as the store knows: at once in a file, within seconds in a database.
+        """
+        return await (await self._engine.open()).queues.list_workers()
 
     async def set_max_concurrency(self, max_concurrency: int | None) -> None:
         """Change how many jobs may run at once, in all processes together; `None` is no limit. Running jobs go on.

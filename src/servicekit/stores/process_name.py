@@ -5,9 +5,9 @@ import socket
 from functools import lru_cache
 
 
-def name_of_process() -> str:
-    """`host:pid` of this process, as its machine calls both."""
-    return _name_of(os.getpid())
+def name_of_process(pid: int | None = None, host: str | None = None) -> str:
+    """`host:pid` of this process, as its machine calls both; or of another process, of this machine or another one."""
+    return _name_of(os.getpid()) if pid is None else f"{host or socket.gethostname()}:{pid}"
 
 
 @lru_cache(maxsize=1)  # a forked child has another number

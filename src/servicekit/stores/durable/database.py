@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from servicekit.errors import StoreUnavailable
+from servicekit.jobs.workers import WorkerRecord
 from servicekit.ports import ClockSetting
 from servicekit.stores.durable.news import News
 from servicekit.stores.durable.operations import Operation
@@ -126,6 +127,10 @@ class Registration(Protocol):
 
     async def list_dead(self, database: Database) -> list[Member]:
         """The processes that have died and whose jobs must be taken over: nothing that they write counts any more."""
+        ...
+
+    async def list_living(self, database: Database) -> list[WorkerRecord]:
+        """The processes that are alive, this one included, in any order."""
         ...
 
     def forget(self, member: Member) -> None:

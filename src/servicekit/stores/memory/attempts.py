@@ -45,6 +45,9 @@ class MemoryAttempts:
         queue_limits: Mapping[str, int] | None = None,
         most: int = 0,  # noqa: ARG002 (a claim costs nothing by itself)
     ) -> list[Claim]:
+        worker = self._kept.worker
+        if worker is not None and not worker.runs_jobs:
+            self._kept.worker = replace(worker, runs_jobs=True)
         now, process = self._now(), name_of_process()
         return [
             self._start(job, now, process)

@@ -12,6 +12,7 @@ from servicekit.jobs.restartable import describe_call, is_fixed
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus, Move, Transition, move_of
 from servicekit.jobs.submission import Claim, Submission
+from servicekit.jobs.workers import WorkerRecord
 from servicekit.ports import Clock, EventPublisher, JobSignals
 from servicekit.stores.memory.byte_budget import ByteBudget
 from servicekit.stores.memory.change_log import ChangeLog
@@ -40,6 +41,8 @@ class KeptJobs:
         self.max_pending = max_pending
         self.signals: JobSignals | None = None
         """The engine, once it has opened the store."""
+        self.worker: WorkerRecord | None = None
+        """This process, while the store is open."""
         self.by_id: dict[str, Job] = {}
         self.index = JobIndex()
         self.pending = PendingJobs(self.wake)

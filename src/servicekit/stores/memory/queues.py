@@ -1,7 +1,16 @@
-"""The queues of the store in memory, as they are looked at and paused."""
+"""The queues of the store in memory, and the process that works on them."""
 
+from dataclasses import replace
+from typing import Final
+
+from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT
 from servicekit.jobs.queues import QueueRecord
+from servicekit.jobs.status import Transition, move_of
+from servicekit.jobs.workers import WorkerRecord
 from servicekit.stores.memory.kept_jobs import KeptJobs
+from servicekit.stores.process_name import name_of_process
+
+_RUNNING: Final = move_of(Transition.CLAIM).target
 
 
 class MemoryQueues:
@@ -16,3 +25,8 @@ class MemoryQueues:
 
     async def set_queue_paused(self, name: str, *, is_paused: bool) -> None:
         self._kept.pending.set_queue_paused(name, is_paused=is_paused)
+
+    async def list_workers(self) -> list[WorkerRecord]:
+        worker, kept = self._kept.worker, self._kept
+        running = kept.index.count(ALL_JOBS, SCAN_LIMIT)[_RUNNING] + len(kept.deleted)
+        return [] if worker is None else [replace(worker, name=name_of_process(), running=running)]

@@ -5,11 +5,13 @@ process is struck off the list with the last step: whoever finds it there goes o
 """
 
 import json
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.endings import end_abandoned, end_process
 from servicekit.jobs.status import JobStatus, Transition
+from servicekit.jobs.workers import WorkerRecord
 from servicekit.stores.durable.operations import Rank, for_each
 from servicekit.stores.durable.requests import Departure, Member, OwnedJob, Step
 from servicekit.stores.postgres.leases import NOT_AHEAD, Terms
@@ -188,3 +190,23 @@ _STRANGERS: Final = f"""
 def list_strangers(session: Session, process: int) -> list[int]:
     """Those that have jobs and are not on the list, other than this process."""
     return [number for (number,) in session.run(_STRANGERS, [process])]
+
+
+_WORKERS: Final = f"""
+    SELECT name, started_at, is_stopping, runs_jobs, (
+        SELECT count(*) FROM servicekit.jobs WHERE owner = number AND status = '{_RUNNING}' AND {_IS_OWNED}
+    ), number = %s, renewed_at FROM servicekit.processes WHERE NOT is_dead
+"""
+
+
+def list_workers(session: Session, process: int) -> list[WorkerRecord]:
+    """The processes that are on the list and are not marked as dead. `process` is the one that asks."""
+    rows = session.run(_WORKERS, [process])
+    return [
+        WorkerRecord(name, _read_time(started_at), is_stopping, runs_jobs, running, is_this, _read_time(seen_at))
+        for name, started_at, is_stopping, runs_jobs, running, is_this, seen_at in rows
+    ]
+
+
+def _read_time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -3,10 +3,18 @@
 import os
 import secrets
 
+from servicekit.jobs.workers import WorkerRecord
 from servicekit.stores.durable.database import Database
 from servicekit.stores.durable.requests import Member, NextMoment
 from servicekit.stores.postgres.leases import Lease, find_machine, find_start
-from servicekit.stores.postgres.membership import RegistrationRequest, leave, list_strangers, mark_dead, register
+from servicekit.stores.postgres.membership import (
+    RegistrationRequest,
+    leave,
+    list_strangers,
+    list_workers,
+    mark_dead,
+    register,
+)
 from servicekit.stores.postgres.server_time import uptime
 from servicekit.stores.process_name import name_of_process
 
@@ -83,6 +91,10 @@ class ProcessRegistration:
         self._strangers_at, before = uptime(), self._strangers
         self._strangers = set(await database.read(list_strangers, self.number))
         return [Member(number, None, None) for number in self._strangers & before]
+
+    async def list_living(self, database: Database) -> list[WorkerRecord]:
+        """The processes that are alive, this one included, in any order."""
+        return await database.read(list_workers, self.number)
 
     def forget(self, member: Member) -> None:
         """Nothing is left of it: its row went with its last job."""

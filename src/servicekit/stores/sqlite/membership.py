@@ -40,13 +40,25 @@ class RegistrationRequest(NamedTuple):
     lock: str
     now: str
     service: str | None
+    host: str | None = None
+
+
+class ListedProcess(NamedTuple):
+    """A process that is on the list, with what the file has of it, whatever another program has made of that."""
+
+    member: Member
+    host: object
+    started_at: str
+    is_stopping: object
+    runs_jobs: object
+    running: int
 
 
 @for_each(Rank.PROCESS)
 def register(connection: sqlite3.Connection, registration: RegistrationRequest) -> int:
     """Put this process on the list, or put it there anew."""
     connection.execute(
-        "INSERT INTO processes (id, pid, lock, started_at, service) VALUES (?, ?, ?, ?, ?) "
+        "INSERT INTO processes (id, pid, lock, started_at, service, host) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (id) DO UPDATE SET is_stopping = 0, lock = excluded.lock",
         registration,
     )
@@ -157,3 +169,18 @@ def list_members(connection: sqlite3.Connection, _: None) -> list[Member]:
     owners = connection.execute(f"{_each_owner(_RUNNING)} UNION {_each_owner(_PENDING)}").fetchall()
     numbers = {owner if isinstance(owner, int) else _NOBODY for (owner,) in owners}
     return listed + [Member(number, None, None) for number in numbers - {member.id for member in listed}]
+
+
+# The jobs of each are found in an index, and those that have ended are not in this part of it.
+_WORKERS: Final = f"""
+    SELECT id, lock, pid, host, started_at, is_stopping, runs_jobs, (
+        SELECT count(*) FROM jobs INDEXED BY jobs_owned
+        WHERE owner IS NOT NULL AND status = '{_RUNNING}' AND owner = processes.id
+    ) FROM processes
+"""
+
+
+def list_listed(connection: sqlite3.Connection, _: None) -> list[ListedProcess]:
+    """The processes that are on the list, dead ones included."""
+    rows = connection.execute(_WORKERS).fetchall()
+    return [ListedProcess(_read_member(number, lock, pid), *row) for number, lock, pid, *row in rows]

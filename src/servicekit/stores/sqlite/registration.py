@@ -1,15 +1,26 @@
 """The registration of this process in the file."""
 
 import os
+import socket
 from contextlib import suppress
 from math import inf
 from pathlib import Path
 
 from servicekit.errors import StoreUnavailable
+from servicekit.jobs.workers import WorkerRecord
 from servicekit.stores.durable.database import Database
 from servicekit.stores.durable.requests import Member, NextMoment
+from servicekit.stores.durable.times import find_moment
+from servicekit.stores.process_name import name_of_process
 from servicekit.stores.sqlite.database import create_file
-from servicekit.stores.sqlite.membership import RegistrationRequest, leave, list_members, register
+from servicekit.stores.sqlite.membership import (
+    ListedProcess,
+    RegistrationRequest,
+    leave,
+    list_listed,
+    list_members,
+    register,
+)
 from servicekit.stores.sqlite.ownership import check_ownership, warn_of_stranger
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive, is_lock_of, remove_leftovers
 
@@ -61,7 +72,9 @@ class ProcessRegistration:
     async def take(self, database: Database, now: str) -> None:
         """Register this process, unless it is registered already."""
         assert self.lock is not None
-        registration = RegistrationRequest(self.number or None, os.getpid(), self.lock.path.name, now, self._service)
+        registration = RegistrationRequest(
+            self.number or None, os.getpid(), self.lock.path.name, now, self._service, socket.gethostname()
+        )
         self.number = await database.write(register, registration)
 
     async def take_another(self, database: Database, now: str) -> None:
@@ -96,6 +109,21 @@ class ProcessRegistration:
         if member.lock is None or not is_lock_of(self._path, member.lock):
             return False
         return is_alive(self._path.with_name(member.lock), member.pid)
+
+    async def list_living(self, database: Database) -> list[WorkerRecord]:
+        """The processes that are alive, this one included, in any order."""
+        listed = await database.read(list_listed, None)
+        found = [self._tell_of(process) for process in listed if self._is_alive(process.member)]
+        return [worker for worker in found if worker is not None]
+
+    def _tell_of(self, process: ListedProcess) -> WorkerRecord | None:
+        """`None` if another program has written what makes no sense."""
+        started_at, number = find_moment(process.started_at), process.member.id
+        if started_at is None:
+            return None
+        name = name_of_process(process.member.pid, process.host if isinstance(process.host, str) else None)
+        is_stopping, runs_jobs = bool(process.is_stopping), bool(process.runs_jobs)
+        return WorkerRecord(name, started_at, is_stopping, runs_jobs, process.running, number == self.number)
 
     def forget(self, member: Member) -> None:
         if member.lock is not None and is_lock_of(self._path, member.lock):

@@ -34,6 +34,7 @@ pytest.register_assert_rewrite(
             "searches",
             "shared",
             "waiting",
+            "workers",
         )
     )
 )
@@ -55,6 +56,7 @@ from servicekit.testing.stores.schedules import ScheduleContract
 from servicekit.testing.stores.searches import SearchContract
 from servicekit.testing.stores.shared import SharedStoreContract
 from servicekit.testing.stores.waiting import KeyContract, QueueContract, TimeContract
+from servicekit.testing.stores.workers import WorkerContract
 
 __all__ = [
     "FAILURES_ARE_KEPT_LONGER", "KEY", "MAX_PENDING", "SCAN_LIMIT", "SHORT_LOGS", "BoundedContract", "BoundsByStatus",
@@ -71,6 +73,7 @@ class JobStoreContract(
     TimeContract,
     KeyContract,
     QueueContract,
+    WorkerContract,
     LogContract,
     ScheduleContract,
     SearchContract,

@@ -91,6 +91,18 @@ class SharedStoreContract(StoreTests):
         assert sorted(record.schedule or "" for record in await self.list_all(store)) == names
         assert {state.next_at for state in await other.schedules.list_schedules()} == {NEXT}
 
+    async def test_each_process_is_listed_with_what_it_runs_whichever_is_asked(
+        self, setting: StoreSetting, store: JobStore
+    ) -> None:
+        await self.insert(store, 3)
+        await store.attempts.claim(2, ())
+        async with self.open_store(setting) as other:
+            await other.attempts.claim(1, ())
+            for asked, is_this in ((store, [True, False]), (other, [False, True])):
+                workers = await asked.queues.list_workers()
+                assert [(each.running, each.is_this) for each in workers] == list(zip([2, 1], is_this, strict=True))
+        assert [each.running for each in await store.queues.list_workers()] == [2]
+
     async def test_old_jobs_are_dropped_once_whoever_drops_them(
         self, store: JobStore, other: JobStore, clock: ManualClock
     ) -> None:

@@ -1,0 +1,44 @@
+"""What every store promises of the processes that work on its jobs."""
+
+from datetime import timedelta
+
+from servicekit.jobs.outcome import CANCELED, completion, failure
+from servicekit.ports import JobStore
+from servicekit.stores.process_name import name_of_process
+from servicekit.testing.stores.base import StoreSetting, StoreTests
+from servicekit.testing.stores.fakes import RecordingSignals
+
+
+class WorkerContract(StoreTests):
+    """What every store promises of the list of processes."""
+
+    async def test_the_process_at_work_is_listed_with_what_it_runs(self, store: JobStore) -> None:
+        (worker,) = await store.queues.list_workers()
+        assert (worker.name, worker.is_this) == (name_of_process(), True)
+        assert worker.started_at.utcoffset() == timedelta(0)
+        assert (worker.is_stopping, worker.runs_jobs, worker.running) == (False, False, 0)
+        assert await self.claim_ids(store) == []
+        assert [(each.runs_jobs, each.running) for each in await store.queues.list_workers()] == [(True, 0)]
+        await self.insert(store, 5)
+        first, second, third = await store.attempts.claim(3, ())
+        await store.attempts.end_attempt(first, completion(None))
+        await store.submissions.delete(second.submission.id)  # it runs until it is heard that it has stopped
+        await store.submissions.request_cancel(third.submission.id)
+        assert [each.running for each in await store.queues.list_workers()] == [2]
+        await store.attempts.end_attempt(second, CANCELED)
+        await store.attempts.end_attempt(third, failure(ValueError()))
+        (after,) = await store.queues.list_workers()
+        assert (after.running, after.started_at, after.name) == (0, worker.started_at, worker.name)
+        await store.liveness.retire()
+        assert [each.is_stopping for each in await store.queues.list_workers()] == [True]
+
+    async def test_a_process_that_has_stopped_is_listed_no_more(self, setting: StoreSetting) -> None:
+        store = self.create_store(setting)
+        for _ in range(2):
+            await store.liveness.open(RecordingSignals())
+            try:
+                assert [each.is_stopping for each in await store.queues.list_workers()] == [False]
+            finally:
+                await store.liveness.close()
+            if not store.liveness.is_durable:  # a database that is closed answers nothing
+                assert await store.queues.list_workers() == []
