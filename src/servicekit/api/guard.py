@@ -18,23 +18,23 @@ BAD_TICKET: Final = "This ticket is not valid here, or not any more: ask for ano
 WRONG_KEY: Final = "This API key is not valid."
 _BEARER: Final = b"bearer "
 _POLICY_VIOLATION: Final = 1008  # of RFC 6455
+OpenPages = Callable[[str, str], bool]
+"""Whether a request with this method, for this path of the application, gets a page without data."""
 
 
 class Guard:
     """Finds the key of a request. One for an application."""
 
-    def __init__(
-        self, source: KeySource, open_paths: Sequence[str], *, open_pages: Sequence[Callable[[str], bool]] = ()
-    ) -> None:
+    def __init__(self, source: KeySource, open_paths: Sequence[str], *, open_pages: Sequence[OpenPages] = ()) -> None:
         self.source: Final = source
         self._open_pages = open_pages
         self._open = frozenset(path for path in open_paths if not path.endswith("/*"))
         self._open_below = tuple(path[:-1] for path in open_paths if path.endswith("/*"))
 
-    def is_open(self, path: str) -> bool:
+    def is_open(self, path: str, method: str = "GET") -> bool:
         """Whether a path of the application, without what is in front of it, needs no key."""
         is_named = path in self._open or path.startswith(self._open_below)
-        return is_named or any(is_open(path) for is_open in self._open_pages)
+        return is_named or any(is_open(method, path) for is_open in self._open_pages)
 
     def find_key(self, scope: Scope) -> ApiKey | None:
         """The valid key that the request has, in one header or the other."""
@@ -57,7 +57,7 @@ class KeyGuard:
         self._has_ticket = has_ticket
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] == "lifespan" or self._guard.is_open(path_of(scope)):
+        if scope["type"] == "lifespan" or self._guard.is_open(path_of(scope), scope.get("method", "")):
             return self._app(scope, receive, send)
         if self._guard.find_key(scope) is None and not self._has_ticket(scope):
             return _refuse(scope, receive, send)

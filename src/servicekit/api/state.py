@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from servicekit.api.checks import HealthCheck as HealthCheck
 from servicekit.api.gate import Gate
-from servicekit.api.guard import Guard
+from servicekit.api.guard import Guard, OpenPages
 from servicekit.api.sse import OpenStreams
 from servicekit.api.start_errors import in_one_sentence
 from servicekit.api.tickets import Tickets
@@ -72,10 +72,8 @@ class ServiceState:
     expose_logs: bool = True
     guard: Guard | None = None
     """What demands API keys for this application, if `Auth` is installed."""
-    open_pages: list[Callable[[str], bool]] = field(default_factory=list)
-    """What tells whether a path of the application is a page without data, which needs no API key. The guard has the
-    same list object.
-    """
+    open_pages: list[OpenPages] = field(default_factory=list)
+    """What tells of pages without data, which need no API key. The guard has the same list object."""
     places: dict[str, str] = field(default_factory=dict)
     """Where features have their routes, by the names of the features."""
     gate: Gate | None = None

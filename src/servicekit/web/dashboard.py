@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
 
 from fastapi import FastAPI
 from starlette.routing import Match
@@ -13,9 +12,7 @@ from servicekit.api.service import Service
 from servicekit.api.state import check_path, service_state
 from servicekit.errors import ConfigurationError
 from servicekit.web.service_document import ServiceDocument
-from servicekit.web.site import PAGES, Site
-
-_LOOKS: Final = ["GET", "HEAD"]
+from servicekit.web.site import LOOKS, PAGES, Site
 
 
 class Dashboard:
@@ -51,11 +48,11 @@ def _add_routes(app: FastAPI, path: str) -> None:
     pages = {f"{path}/": site.show_page} | {f"{path}/{page}": site.show_page for page in PAGES}
     files = {f"{path}/assets/{name}": site.send_file for name in ("{name}", "{version}/{name}")}
     for place, answer in ({path: site.redirect} | pages | files).items():
-        app.router.add_route(place, answer, methods=_LOOKS, include_in_schema=False)
+        app.router.add_route(place, answer, methods=LOOKS, include_in_schema=False)
     add = partial(app.router.add_api_route, route_class_override=JobRoute, include_in_schema=False)
     add(f"{path}/$service", document.describe)
     add(f"{path}/$submissions", document.list_submissions)
-    app.router.add_route(f"{path}/{{job_id}}", site.show_job, methods=_LOOKS, include_in_schema=False)
+    app.router.add_route(f"{path}/{{job_id}}", site.show_job, methods=LOOKS, include_in_schema=False)
     service_state(app).open_pages.append(site.is_open)
 
 

@@ -12,7 +12,9 @@ from servicekit.web.page import make_page
 
 PAGES: Final = ("queues", "schedules", "workers", "tasks")
 _EXAMPLE_ID: Final = "01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
-_JOB_ID: Final = re.compile("[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}")
+LOOKS: Final = ("GET", "HEAD")
+_JOB_ID: Final = "[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}"
+_PLACE: Final = re.compile(f"|/|/(?:{'|'.join(PAGES)}|{_JOB_ID}|assets/[^/]+(?:/[^/]+)?)")
 
 
 class Site:
@@ -28,12 +30,10 @@ class Site:
         below = ["", *PAGES, _EXAMPLE_ID, "$service", "$submissions", "assets/app.js", "assets/1/app.js"]
         return [self._path, *(f"{self._path}/{each}" for each in below)]
 
-    def is_open(self, path: str) -> bool:
-        """Whether what is at this path of the application holds no data."""
-        if path != self._path and not path.startswith(f"{self._path}/"):
-            return False
-        first = path.removeprefix(self._path).removeprefix("/").partition("/")[0]
-        return first in ("", "assets", *PAGES) or _JOB_ID.fullmatch(first) is not None
+    def is_open(self, method: str, path: str) -> bool:
+        """Whether a request gets what holds no data: just what the routes of the site answer, and nothing besides."""
+        is_ours = method in LOOKS and path.startswith(self._path)
+        return is_ours and _PLACE.fullmatch(path, len(self._path)) is not None
 
     async def redirect(self, request: Request) -> Response:
         """From the path without a slash to that with one. It is relative, since a proxy may have cut the path."""
@@ -46,7 +46,7 @@ class Site:
 
     async def show_job(self, request: Request) -> Response:
         """The same for the page of a job. Whether there is such a job is found out by those who may know."""
-        if _JOB_ID.fullmatch(request.path_params["job_id"]) is None:
+        if re.fullmatch(_JOB_ID, request.path_params["job_id"]) is None:
             raise HTTPException(404)
         return self._page.answer(request)
 

@@ -3,7 +3,9 @@
 
 /** @import { Page, PageContext, Service } from './types.js' */
 
-import { Api, ApiError, Keys, dispatch, formatTime, h, replace, setAttribute, setText, showDialog } from './kit.js';
+import {
+  Api, ApiError, Keys, announce, dispatch, formatTime, h, replace, setAttribute, setText, showDialog,
+} from './kit.js';
 import { Live } from './live.js';
 
 const KEY = 'servicekit.key';
@@ -19,6 +21,7 @@ const ROUTES = {
   workers: { module: './workers-page.js', title: 'Workers' },
   tasks: { module: './tasks-page.js', title: 'Tasks' },
 };
+const JOB_PAGE = { module: './job-page.js', title: 'Job' };
 
 /** @param {string} id @returns {HTMLElement} */
 function find(id) {
@@ -43,18 +46,14 @@ class App {
   #shown = null;
   /** @type {URL | null} */
   #address = null;
-  #isAsking = false;
+  #isLocked = false;
 
   async start() {
-    applyTheme(localStorage.getItem(THEME) ?? 'auto');
-    window.addEventListener('servicekit:locked', (event) => this.#askForKey(/** @type {CustomEvent} */ (event).detail));
+    applyTheme();
+    window.addEventListener('servicekit:locked', (event) => this.#lock(/** @type {CustomEvent} */ (event).detail));
     window.addEventListener('popstate', () => this.#show());
     document.addEventListener('click', (event) => this.#follow(event));
-    this.#keys.add('?', 'This list of keys', () => this.#showHelp());
-    await this.#open();
-  }
-
-  async #open() {
+    this.#keys.add('?', 'These keys', () => this.#showHelp());
     try {
       const service = /** @type {Service} */ (await this.#api.get('$service'));
       const live = new Live(this.#api, service);
@@ -71,7 +70,6 @@ class App {
 
   async #show() {
     const before = this.#address;
-    if (before?.href === location.href) return;
     const url = new URL(location.href);
     this.#address = url;
     const isSamePlace = before?.pathname === url.pathname;
@@ -86,14 +84,14 @@ class App {
     this.#shown?.abort();
     const shown = new AbortController();
     [this.#page, this.#shown] = [null, shown];
-    const name = url.pathname.slice(this.#base.pathname.length);
-    const route = ROUTES[name] ?? { module: './job-page.js', title: 'Job' };
-    this.#markPlace(JOB_ID.test(name) ? '' : name);
-    this.#setTitle(route.title);
+    const name = this.#nameOf(url) ?? '';
+    const { module: file, title } = ROUTES[name] ?? JOB_PAGE;
+    this.#markPlace(name in ROUTES ? name : '');
+    this.#setTitle(title);
     replace(find('search'));
     replace(this.#main);
     try {
-      const module = await import(route.module);
+      const module = await import(file);
       if (shown.signal.aborted) return;
       const page = await module.show(this.#makeContext(shown.signal));
       if (shown.signal.aborted) page.close();
@@ -132,25 +130,31 @@ class App {
       return;
     }
     history.pushState(null, '', url);
-    this.#main.scrollTo(0, 0);
+    const isOtherPlace = url.pathname !== this.#address?.pathname;
     this.#show();
+    if (!isOtherPlace) return;
+    this.#main.scrollTo(0, 0);
+    this.#main.focus({ preventScroll: true });
+    announce(document.title);
   }
 
   /** Links to other pages of the dashboard are followed here. @param {MouseEvent} event */
   #follow(event) {
-    const link = /** @type {Element} */ (event.target).closest?.('a[href]');
-    if (!(link instanceof HTMLAnchorElement) || event.defaultPrevented || event.button !== 0) return;
+    const link = event.target instanceof Element ? event.target.closest('a') : null;
+    if (!link?.href || event.defaultPrevented || event.button !== 0) return;
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || link.target || link.hasAttribute('download')) return;
     const url = new URL(link.href);
-    if (url.origin !== location.origin || !this.#isOurs(url.pathname) || (url.hash && url.pathname === location.pathname)) return;
+    const isInThisPage = url.hash !== '' && url.pathname + url.search === location.pathname + location.search;
+    if (this.#service === null || isInThisPage || this.#nameOf(url) === null) return;
     event.preventDefault();
     this.#navigate(url.href);
   }
 
-  /** @param {string} path */
-  #isOurs(path) {
-    const name = path.startsWith(this.#base.pathname) ? path.slice(this.#base.pathname.length) : null;
-    return name !== null && (name in ROUTES || JOB_ID.test(name));
+  /** The part of an address that says which page it is; `null` for an address that is none of the dashboard's. @param {URL} url */
+  #nameOf(url) {
+    if (url.origin !== location.origin || !url.pathname.startsWith(this.#base.pathname)) return null;
+    const name = url.pathname.slice(this.#base.pathname.length);
+    return name in ROUTES || JOB_ID.test(name) ? name : null;
   }
 
   /** @param {string} title @param {string} [status] */
@@ -160,13 +164,20 @@ class App {
 
   /** @param {unknown} error */
   #showProblem(error) {
-    if (error instanceof ApiError && error.status === 401) return; // the dialog says it
+    if (error instanceof ApiError && error.status === 401) return; // `#lock` says it
     const isOld = error instanceof TypeError && /import/i.test(error.message);
     const text = isOld
       ? 'This part of the page is not there: the service may have been updated.'
       : error instanceof Error ? error.message : String(error);
+    this.#showMessage('Nothing to show', text);
+  }
+
+  /** @param {string} title @param {string} text @param {HTMLElement} [button] */
+  #showMessage(title, text, button) {
     const again = h('button', { type: 'button', on: { click: () => location.reload() } }, 'Load the page again');
-    replace(this.#main, h('div', { class: 'message', role: 'alert' }, h('h1', null, 'Nothing to show'), h('p', null, text), again));
+    const message = h('div', { class: 'message', role: 'alert' }, h('h1', null, title), h('p', null, text));
+    message.append(h('div', { class: 'buttons' }, button, again));
+    replace(this.#main, message);
   }
 
   // ---- The header ----
@@ -177,16 +188,29 @@ class App {
     const links = [['', 'Jobs']];
     if (access.everything) links.push(['queues', 'Queues'], ['schedules', 'Schedules'], ['workers', 'Workers']);
     if (paths.tasks && access.everything) links.push(['tasks', 'Tasks']);
+    const home = this.#base.pathname;
     replace(
       this.#header,
-      h('a', { class: 'brand', href: this.#base.pathname }, h('span', { 'aria-hidden': 'true' }, '▚'), service.title),
-      h('nav', { 'aria-label': 'Pages' }, links.map(([name, word]) => h('a', { href: `${this.#base.pathname}${name}`, 'data-page': name }, word))),
+      h('a', { class: 'brand', href: home, title: service.title }, h('span', { 'aria-hidden': 'true' }, '▚'), h('b', null, service.title)),
+      h('nav', { 'aria-label': 'Pages' }, links.map(([name, word]) => h('a', { href: `${home}${name}`, 'data-page': name }, word))),
       h('div', { id: 'search' }),
       connection(live),
-      h('button', { type: 'button', class: 'plain', id: 'theme', on: { click: switchTheme } }),
-      h('button', { type: 'button', class: 'plain', 'aria-label': 'Keys', title: 'Keys (?)', on: { click: () => this.#showHelp() } }, '?'),
+      h('div', { class: 'tools' },
+        this.#makeLeaveButton(),
+        h('button', { type: 'button', class: 'plain', id: 'theme', on: { click: switchTheme } }),
+        h('button', { type: 'button', class: 'plain', 'aria-label': 'Keys', title: 'Keys (?)', on: { click: () => this.#showHelp() } }, '?')),
     );
-    applyTheme(localStorage.getItem(THEME) ?? 'auto');
+    applyTheme();
+  }
+
+  #makeLeaveButton() {
+    if (this.#api.key === null) return null;
+    const leave = () => {
+      sessionStorage.removeItem(KEY);
+      location.reload();
+    };
+    const title = 'Sign out: this tab forgets the key';
+    return h('button', { type: 'button', class: 'plain', title, 'aria-label': 'Sign out', on: { click: leave } }, '⏏');
   }
 
   /** @param {string} name */
@@ -201,23 +225,61 @@ class App {
     showDialog('Keys', h('dl', { class: 'keys' }, rows));
   }
 
+  // ---- No access ----
+
+  /** The service has answered 401: once for all, until the page is loaded again. @param {ApiError} error */
+  #lock(error) {
+    if (this.#isLocked) return;
+    this.#isLocked = true;
+    this.#live?.pause();
+    this.#page?.close();
+    this.#shown?.abort();
+    [this.#page, this.#shown] = [null, null];
+    if (!error.isKeyWanted) {
+      this.#showMessage('No access', error.detail);
+      return;
+    }
+    const enter = h('button', { type: 'button', class: 'main', on: { click: () => this.#askForKey(error.detail) } }, 'Enter a key');
+    this.#showMessage('No access', error.detail, enter);
+    this.#askForKey(error.detail);
+  }
+
   /** @param {string} detail */
   #askForKey(detail) {
-    if (this.#isAsking) return;
-    this.#isAsking = true;
-    const input = h('input', { type: 'password', name: 'key', autocomplete: 'off', required: true, 'aria-label': 'API key' });
-    const dialog = showDialog(
+    const problem = h('p', { id: 'key-problem', role: 'alert' }, detail);
+    const input = h('input', {
+      type: 'password', autocomplete: 'off', required: true, 'aria-label': 'API key', 'aria-describedby': 'key-problem',
+    });
+    const submit = async (/** @type {SubmitEvent} */ event) => {
+      event.preventDefault();
+      setText(problem, 'One moment …');
+      const wrong = await this.#tryKey(input.value.trim());
+      if (wrong) setText(problem, wrong);
+      else location.reload();
+    };
+    showDialog(
       'Who are you?',
-      h('p', null, detail),
-      h('form', { method: 'dialog', on: { submit: () => {
-        sessionStorage.setItem(KEY, input.value);
-        location.reload();
-      } } }, input, h('button', { class: 'main' }, 'Enter')),
+      problem,
+      h('form', { on: { submit } }, input, h('button', { class: 'main' }, 'Enter')),
       h('p', { class: 'quiet' }, 'The key is kept until this tab is closed, and sent to this service alone.'),
     );
-    dialog.addEventListener('close', () => {
-      this.#isAsking = false;
-    });
+    input.focus();
+  }
+
+  /** Keep the key if it lets in: as an API key, or as the token of a user. What is wrong, if it does not. @param {string} key */
+  async #tryKey(key) {
+    if (!/^[\x21-\x7e]+$/.test(key)) return 'A key has neither blanks nor letters beyond ASCII.';
+    let problem = '';
+    for (const each of [key, `Bearer ${key}`]) {
+      try {
+        await new Api(this.#base, { getKey: () => each }).get('$service');
+        sessionStorage.setItem(KEY, each);
+        return '';
+      } catch (error) {
+        problem ||= error instanceof Error ? error.message : String(error);
+      }
+    }
+    return problem;
   }
 }
 
@@ -226,55 +288,64 @@ class App {
 /** @param {Live} live */
 function connection(live) {
   const word = h('span', { class: 'word' });
-  const pause = h('button', { type: 'button', class: 'plain', on: { click: () => (live.state === 'paused' ? live.resume() : live.pause()) } });
-  const place = h('div', { class: 'connection', role: 'group', 'aria-label': 'Connection' }, h('span', { class: 'dot', 'aria-hidden': 'true' }), word, pause);
-  let until = 0;
+  const toggle = () => (live.state === 'paused' ? live.resume() : live.pause());
+  const pause = h('button', { type: 'button', class: 'plain', on: { click: toggle } });
+  const dot = h('span', { class: 'dot', 'aria-hidden': 'true' });
+  const place = h('div', { class: 'connection', role: 'group', 'aria-label': 'Connection' }, dot, word, pause);
+  let [until, timer, wasLost] = [0, 0, false];
   const show = () => {
-    const seconds = Math.max(0, Math.ceil((until - Date.now()) / 1000));
-    const data = live.since ? ` · data from ${formatTime(live.since)}` : '';
-    const words = {
-      connecting: 'connecting',
-      live: 'live',
-      reconnecting: seconds ? `reconnecting in ${seconds} s${data}` : `reconnecting${data}`,
-      offline: `offline${data}`,
-      paused: `paused${data}`,
-    };
-    setText(word, words[live.state]);
-    setAttribute(place, 'data-live', live.state);
-    setAttribute(document.documentElement, 'data-live', live.state);
+    setText(word, describe(live, Math.ceil((until - Date.now()) / 1000)));
+    for (const element of [place, document.documentElement]) setAttribute(element, 'data-live', live.state);
     const isPaused = live.state === 'paused';
     setText(pause, isPaused ? '▶' : '⏸');
     setAttribute(pause, 'aria-label', isPaused ? 'Go on' : 'Pause');
     setAttribute(pause, 'title', isPaused ? 'Go on' : 'Pause: nothing changes on the screen');
   };
-  let timer = 0;
   live.subscribe((event) => {
     if (event.type !== 'state') return;
     until = Date.now() + (event.retryInSeconds ?? 0) * 1000;
     window.clearInterval(timer);
     if (event.state === 'reconnecting') timer = window.setInterval(show, 1000);
+    const isLost = event.state === 'reconnecting' || event.state === 'offline';
+    if (isLost && !wasLost) announce('The connection is lost.');
+    if (event.state === 'live' && wasLost) announce('Connected again.');
+    wasLost = isLost || (wasLost && event.state !== 'live');
     show();
   });
   show();
   return place;
 }
 
-// ---- Themes and dialogs ----
+/** @param {Live} live @param {number} seconds until it connects again */
+function describe(live, seconds) {
+  if (live.state === 'live' || live.state === 'connecting') return live.state;
+  const data = live.since ? ` · data from ${formatTime(live.since)}` : '';
+  const when = live.state === 'reconnecting' && seconds > 0 ? ` in ${seconds} s` : '';
+  return `${live.state}${when}${data}`;
+}
 
-/** @param {string} theme */
-function applyTheme(theme) {
+// ---- Themes ----
+
+/** What was chosen; "auto" where the browser keeps nothing. */
+function findTheme() {
+  try {
+    return localStorage.getItem(THEME) ?? 'auto';
+  } catch {
+    return 'auto';
+  }
+}
+
+function applyTheme(theme = findTheme()) {
   setAttribute(document.documentElement, 'data-theme', theme === 'auto' ? null : theme);
   const button = document.getElementById('theme');
   if (!button) return;
-  const label = `Theme: ${theme}`;
   setText(button, { auto: '◑', light: '○', dark: '●' }[theme] ?? '◑');
-  setAttribute(button, 'aria-label', label);
-  setAttribute(button, 'title', label);
+  setAttribute(button, 'aria-label', `Theme: ${theme}`);
+  setAttribute(button, 'title', `Theme: ${theme}`);
 }
 
 function switchTheme() {
-  const present = localStorage.getItem(THEME) ?? 'auto';
-  const next = THEMES[(THEMES.indexOf(present) + 1) % THEMES.length] ?? 'auto';
+  const next = THEMES[(THEMES.indexOf(findTheme()) + 1) % THEMES.length] ?? 'auto';
   localStorage.setItem(THEME, next);
   applyTheme(next);
   dispatch(window, 'servicekit:theme', next);

@@ -237,11 +237,13 @@ export class ApiError extends Error {
   /**
    * @param {number} status @param {string} detail @param {number | null} [retryAfter] seconds
    * @param {{loc: (string | number)[], msg: string}[]} [problems] what is wrong with which parameter
+   * @param {boolean} [isKeyWanted] whether a key or token would let in
    */
-  constructor(status, detail, retryAfter = null, problems = []) {
+  constructor(status, detail, retryAfter = null, problems = [], isKeyWanted = false) {
     super(detail);
     this.name = 'ApiError';
     this.problems = problems;
+    this.isKeyWanted = isKeyWanted;
     this.status = status;
     this.detail = detail;
     this.retryAfter = retryAfter;
@@ -255,7 +257,8 @@ async function errorOf(response) {
   const problems = Array.isArray(told) ? told : []; // what FastAPI tells of wrong parameters
   const texts = problems.map(({ loc = [], msg }) => `${loc.slice(1).join('.')}: ${msg}`);
   const detail = typeof told === 'string' ? told : texts.join('; ') || response.statusText || `Status ${response.status}`;
-  return new ApiError(response.status, detail, Number.isFinite(seconds) ? seconds : null, problems);
+  const isKeyWanted = /^bearer\b/i.test(response.headers.get('www-authenticate') ?? '');
+  return new ApiError(response.status, detail, Number.isFinite(seconds) ? seconds : null, problems, isKeyWanted);
 }
 
 /** @param {Response} response @returns {Promise<any>} */
@@ -287,7 +290,9 @@ export class Api {
   /** The headers that let a request in. @returns {Record<string, string>} */
   get headers() {
     const key = this.#getKey();
-    return key === null ? {} : { 'X-API-Key': key };
+    if (key === null) return {};
+    // A key has no blank in it, so `Bearer ...` is the token of a user.
+    return key.startsWith('Bearer ') ? { Authorization: key } : { 'X-API-Key': key };
   }
 
   /** What identifies the caller to this page, for what may be shared with other pages; `null` without a key. */
@@ -311,7 +316,7 @@ export class Api {
     learnTime(response.headers);
     if (response.ok) return response;
     const error = await errorOf(response);
-    if (error.status === 401) dispatch(window, 'servicekit:locked', error.detail);
+    if (error.status === 401) dispatch(window, 'servicekit:locked', error);
     throw error;
   }
 

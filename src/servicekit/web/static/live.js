@@ -23,11 +23,14 @@ const FRAME_MILLISECONDS = 100; // no more than ten changes of the screen in a s
 const GATHER_MILLISECONDS = 4; // what the service sends at once can come in several pieces
 const POLL_SECONDS = 0.1; // the service sends no more often, so a change waits a frame at most
 const SILENCE_MILLISECONDS = 75_000; // the service sends a comment every 30 s: after two, the connection is dead
+const SETTLE_MILLISECONDS = 200; // a proxy can answer for a service that is away, with a stream that ends at once
 const FIRST_WAIT_SECONDS = 1;
 const LONGEST_WAIT_SECONDS = 15;
+const FORGET_MILLISECONDS = 60_000; // to read everything again costs less than all changes of a longer absence
 const MOST_VERSIONS = 5_000; // of jobs whose newest version is known: more than any page shows
 
 /** @typedef {{id: string, data: string, event: string}} ServerSentEvent */
+/** @typedef {{state: LiveState, since: Date | null, retryInSeconds: number | null, position: string | null}} StateMessage */
 /** @typedef {{from: string | null, to: string | null, records: JobRecord[], deleted: string[], isReset: boolean}} Batch */
 
 /**
@@ -35,22 +38,25 @@ const MOST_VERSIONS = 5_000; // of jobs whose newest version is known: more than
  * refused or got lost. For the stream of one job too: `lastEventId` continues where another one ended.
  * @param {Api} api @param {string} path
  * @param {{params?: Record<string, unknown>, lastEventId?: string | null, signal?: AbortSignal,
- *   onOpen?: (status: number) => void, onEvent: (event: ServerSentEvent) => void, onBytes?: () => void}} options
+ *   onOpen?: () => void, onEvent: (event: ServerSentEvent) => void, onBytes?: () => void}} options
  * @returns {Promise<number>} the status: 204 says that there will be no more
  */
 export async function readStream(api, path, { params, lastEventId, signal, onOpen, onEvent, onBytes }) {
   const silence = new AbortController();
   const either = signal ? AbortSignal.any([signal, silence.signal]) : silence.signal;
   let timer = window.setTimeout(() => silence.abort(), SILENCE_MILLISECONDS);
+  let isOpen = false;
   const stillThere = () => {
     window.clearTimeout(timer);
     timer = window.setTimeout(() => silence.abort(), SILENCE_MILLISECONDS);
+    // The first bytes come when the service has begun to watch: what is read from now on is as new as the stream.
+    if (!isOpen) onOpen?.();
+    isOpen = true;
     onBytes?.();
   };
   try {
     const headers = { Accept: 'text/event-stream', ...(lastEventId ? { 'Last-Event-ID': lastEventId } : {}) };
     const response = await api.response(path, params, { headers, signal: either });
-    onOpen?.(response.status);
     if (response.status === 204 || !response.body) return response.status;
     await readEvents(response.body, onEvent, stillThere);
     return response.status;
@@ -154,7 +160,6 @@ export class Live {
   /** Go on, with what has changed meanwhile. */
   resume() {
     this.#isPaused = false;
-    this.#setState('connecting');
     this.#update();
   }
 
@@ -176,6 +181,7 @@ export class Live {
   async #join() {
     const wish = new AbortController();
     this.#wish = wish;
+    this.#tellState('connecting', null);
     const name = await this.#findName();
     if (wish.signal.aborted) return;
     if (name === null) {
@@ -214,33 +220,42 @@ export class Live {
 
   /** Read the stream until it ends. Whether it has begun. @param {AbortSignal} signal */
   async #read(signal) {
-    let hasBegun = false;
+    let [hasBegun, timer] = [false, 0];
+    const begin = () => {
+      if (!hasBegun) this.#begin();
+      hasBegun = true;
+    };
+    const attempt = new AbortController();
+    this.#wait = attempt;
+    if (Date.now() - Number(this.since) > FORGET_MILLISECONDS) this.#position = null;
     try {
-      const attempt = new AbortController();
-      this.#wait = attempt;
       await readStream(this.#api, `${this.#service.paths.jobs}/$stream`, {
         params: { poll_interval: POLL_SECONDS },
         lastEventId: this.#position,
         signal: AbortSignal.any([signal, attempt.signal]),
         onOpen: () => {
-          hasBegun = true;
-          this.#open();
+          timer = window.setTimeout(begin, SETTLE_MILLISECONDS);
         },
-        onEvent: (event) => this.#take(event),
-        onBytes: () => this.#touch(),
+        onEvent: (event) => {
+          begin();
+          this.#take(event);
+        },
+        onBytes: () => {
+          if (hasBegun) this.since = new Date();
+        },
       });
     } catch {
       // Whatever it was, the next attempt tells. For 401, the page has been told already, and asks for a key.
     }
+    window.clearTimeout(timer);
     this.#frame.flush();
     return hasBegun;
   }
 
-  #open() {
+  #begin() {
     // Without a position, the stream tells of the newest jobs alone.
     if (this.#position === null) this.#frame.reset();
     this.#setState('live');
-    this.#touch();
   }
 
   /** @param {ServerSentEvent} event */
@@ -279,19 +294,20 @@ export class Live {
     this.#channel.postMessage({ kind: 'hello' });
   }
 
-  /** @param {{kind: 'hello'} | {kind: 'state', state: LiveState, retryInSeconds: number | null, position: string | null} | {kind: 'batch', batch: Batch}} message */
+  /** @param {{kind: 'hello'} | {kind: 'state', state: StateMessage} | {kind: 'batch', batch: Batch}} message */
   #hear(message) {
     if (message.kind === 'hello') {
       if (this.#isLeader) this.#passState(null);
     } else if (message.kind === 'state') {
-      if (!this.#isLeader) this.#hearState(message);
+      if (!this.#isLeader) this.#hearState(message.state);
     } else if (!this.#isLeader) {
       this.#apply(message.batch);
     }
   }
 
-  /** @param {{state: LiveState, retryInSeconds: number | null, position: string | null}} message */
-  #hearState({ state, retryInSeconds, position }) {
+  /** @param {StateMessage} message */
+  #hearState({ state, since, retryInSeconds, position }) {
+    this.since = since;
     if (state === 'live' && position !== null && position !== this.#position) {
       this.#position = position;
       this.#emit({ type: 'reset' });
@@ -302,7 +318,8 @@ export class Live {
   /** @param {number | null} retryInSeconds */
   #passState(retryInSeconds) {
     this.#frame.flush(); // what is told of a position must have been told
-    this.#channel?.postMessage({ kind: 'state', state: this.state, retryInSeconds, position: this.#position });
+    const state = { state: this.state, since: this.since, retryInSeconds, position: this.#position };
+    this.#channel?.postMessage({ kind: 'state', state });
   }
 
   /** What this page has read: for itself and for the others. @param {Omit<Batch, 'from'>} batch */
@@ -333,10 +350,6 @@ export class Live {
     this.state = state;
     if (state === 'live') this.since = new Date();
     this.#emit({ type: 'state', state, since: this.since, retryInSeconds });
-  }
-
-  #touch() {
-    this.since = new Date();
   }
 
   /** @param {LiveEvent} event */
@@ -391,8 +404,7 @@ class Frame {
       deleted: all.filter((each) => each.status === 'deleted').map((each) => each.id),
       isReset: this.#isReset,
     };
-    this.#changes = new Map();
-    this.#isReset = false;
+    [this.#changes, this.#position, this.#isReset] = [new Map(), null, false];
     this.#deliver(batch);
   }
 
