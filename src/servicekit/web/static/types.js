@@ -81,12 +81,24 @@
  * @property {string} name
  * @property {{cron: string, time_zone: string} | {every_seconds: number} | null} timetable
  * @property {string} target_name
- * @property {string} missed
- * @property {string} overlap
+ * @property {'skip' | 'once' | 'all'} missed
+ * @property {'skip' | 'wait' | 'allow'} overlap
  * @property {boolean} is_paused
  * @property {string | null} next_at
  * @property {string | null} last_at
  * @property {string | null} last_job_id
+ * @property {string | null} problem
+ */
+
+/**
+ * @typedef {object} TaskRecord
+ * @property {string} name
+ * @property {'python' | 'shell'} task_type
+ * @property {string} command
+ * @property {string} description
+ * @property {'code' | 'client'} source
+ * @property {boolean} enabled
+ * @property {Record<string, any>} parameters_schema
  * @property {string | null} problem
  */
 
@@ -113,6 +125,7 @@
  * @property {ActivityPoint[]} points
  * @property {ActivityTotal} total
  * @property {(ActivityTotal & {name: string | null, queue: string | null})[]} groups
+ * @property {(ActivityTotal & {queue: string | null})[]} queues
  */
 
 /**
