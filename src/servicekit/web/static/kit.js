@@ -200,6 +200,27 @@ export function formatExact(count) {
   return String(count).replace(/\B(?=(\d{3})+$)/g, '\u202f');
 }
 
+// ---- Texts of others ----
+
+// Characters that show nothing, or show others in another order: they could make one name look like another.
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufdd0-\ufdef\ufff9-\uffff]|\p{Cs}/gu;
+const BLANK = /^[\s\p{Cf}\p{Mn}\u115f\u1160\u2800\u3164\uffa0]*$/u;
+
+/**
+ * A text of others as one line in which everything can be seen, at most some characters of it.
+ * @param {string} text
+ */
+export function visible(text, most = 300) {
+  const cut = text.length > most ? `${text.slice(0, most).replace(/[\ud800-\udbff]$/, '')}…` : text;
+  if (BLANK.test(cut)) return `"${cut.replace(/[^]/gu, escape)}"`;
+  return cut.replace(/\s*[\n\r\t]\s*/g, ' ').replace(UNSEEN, escape);
+}
+
+/** @param {string} character */
+function escape(character) {
+  return `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`;
+}
+
 // ---- JSON ----
 
 const MAY_BE_BIG = /\d{16}/;
