@@ -1,26 +1,1051 @@
 // @ts-check
-// The list of jobs.
+/**
+ * `<job-list>`: the table of jobs, live. The list page is made of it, and pages of others use it:
+ *
+ *     <job-list src="/api/v1/jobs" query="status:running" limit="20" href="/jobs/"></job-list>
+ *
+ * The first rows need nothing but this module. What keeps them live and lets them be searched and marked is loaded after
+ * that. Only the rows in sight are in the document, however many there are; each is made once and filled anew.
+ */
 
-/** @import { JobRecord, Page, PageContext } from './types.js' */
+import {
+  Api, ApiError, announce, dispatch, formatAge, formatDuration, formatTime, h, replace, serverNow, setAttribute, setText,
+  stateMark, visible,
+} from './kit.js';
 
-import { formatAge, h, replace, stateMark } from './kit.js';
+/** @import { Live } from './live.js' */
+/** @import { JobRecord, LiveEvent, Page, PageContext, Service } from './types.js' */
+/** @import { Query } from './query.js' */
+/** @import { Departure, RowModel } from './row-model.js' */
+/** @import { Selection } from './selection.js' */
+
+/**
+ * What the table reads of its rows.
+ * @typedef {Pick<RowModel, 'ids' | 'cursor' | 'waitingCount' | 'isOverflowing' | 'isFull' | 'record' | 'departure'>} Rows
+ */
+
+/** @typedef {{api: Api, live: Live, service: Service | null, jobs: string}} Source Where jobs come from; `jobs` is the list's path. */
+
+const PAGE_SIZE = 50;
+const SPARE_ROWS = 6; // rows beyond the edge, so that scrolling shows no gaps
+const MOST_CALLS = 100; // that one request may ask for
+const KEPT_CALLS = 2_000;
+const EMPTY_PAGES = 10; // each is a search of 10,000 jobs
+const MOST_PRINTED = 500;
+const QUIET_MILLISECONDS = 10_000; // between two announcements of new jobs
+const PAUSE_MILLISECONDS = 2_000; // before a page is asked for again
+const CALLS_MILLISECONDS = 200; // between two requests for calls: new rows can come all the time
+
+// ---- Texts of a row ----
+
+/**
+ * The line of an error that says the most: the last one, with the class that stands in the first.
+ * @param {string} error
+ */
+export function lastLine(error) {
+  const lines = error.slice(0, 20_000).split(/[\r\n]+/).filter((line) => line.trim());
+  const last = lines.at(-1)?.trim() ?? '';
+  const kind = /^[\w.]+(?=:)/.exec(lines[0] ?? '')?.[0];
+  return lines.length > 1 && kind && !last.startsWith(kind) ? `${kind}: ${last}` : last;
+}
+
+/**
+ * How much longer a running job takes at its pace, by the rule of the service; `null` if there is no pace.
+ * @param {JobRecord} record @param {Date} now
+ */
+export function secondsRemaining({ progress, started_at, status }, now) {
+  if (status !== 'running' || !progress?.total || !progress.reported_at || !started_at) return null;
+  const share = progress.done / progress.total;
+  if (!(share > 0 && share <= 1)) return null;
+  const untilReport = Math.max(0, Date.parse(progress.reported_at) - Date.parse(started_at)) / 1000;
+  const sinceReport = Math.max(0, Number(now) - Date.parse(progress.reported_at)) / 1000;
+  return Math.max(0, (untilReport * (1 - share)) / share - sinceReport);
+}
+
+/** @param {JobRecord} record @param {Date} now How long its last attempt has run, or ran. */
+function secondsElapsed(record, now) {
+  if (record.status !== 'running' || !record.started_at) return record.elapsed_seconds;
+  return Math.max(0, (Number(now) - Date.parse(record.started_at)) / 1000);
+}
+
+/** @param {JobRecord} record Between 0 and 1; `null` if it is not known how much there is to do. */
+function shareOf({ progress }) {
+  if (!progress?.total) return null;
+  const share = progress.done / progress.total;
+  return Number.isFinite(share) ? Math.min(1, Math.max(0, share)) : null;
+}
+
+/** @param {number} share */
+function percent(share) {
+  return `${Math.floor(share * 100)} %`;
+}
+
+/** @param {number} number "1.3M" */
+function brief(number) {
+  return new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 }).format(number);
+}
+
+/**
+ * What stands beside the name: a text, its title, and how it is drawn.
+ * @param {JobRecord} record
+ * @returns {{kind: 'error' | 'text' | 'bar', text: string, title?: string, share?: number | null}}
+ */
+export function outcomeOf(record) {
+  const { status, progress, error, attempt } = record;
+  const again = attempt > 1 ? `try ${attempt}` : '';
+  if (status === 'failed') {
+    const text = [visible(lastLine(error ?? 'failed')), again].filter(Boolean).join(' · ');
+    return { kind: 'error', text, title: visible(error ?? '', 1_000) };
+  }
+  const share = shareOf(record);
+  if (status === 'running' && record.cancel_requested_at) return { kind: 'text', text: 'asked to stop…' };
+  if (status === 'running' && progress) {
+    const amount = share === null ? brief(progress.done) : percent(share);
+    const text = [amount, visible(progress.message ?? '', 120).replace(/^""$/, ''), again].filter(Boolean).join(' · ');
+    return { kind: 'bar', share, text, title: `${progress.done}${progress.total ? ` of ${progress.total}` : ''}` };
+  }
+  if (status === 'canceled') return { kind: 'text', text: share === null ? '' : `canceled at ${percent(share)}` };
+  if (status === 'completed') return { kind: 'text', text: hintOf(record) };
+  if (status === 'pending' && record.scheduled_at) {
+    return { kind: 'text', text: `${record.attempt ? 'tries again' : 'starts'} at ${formatTime(record.scheduled_at)}` };
+  }
+  return { kind: 'text', text: again };
+}
+
+/** @param {JobRecord} record What a completed job has left. */
+function hintOf({ artifact_id: artifact, progress }) {
+  if (artifact) return `→ artifact ${artifact.slice(0, 6)}…`;
+  return progress?.message ? `→ ${visible(progress.message, 120)}` : '';
+}
+
+// ---- One row ----
+
+/**
+ * What a row shows besides the record.
+ * @typedef {object} Surroundings
+ * @property {string | undefined} call `train(model='xgb')`, when it is known
+ * @property {Departure | null} departure
+ * @property {boolean} isSelected
+ * @property {number} index its place among all rows
+ * @property {string | null} href
+ */
+
+/** A row of the table: made once, and filled with one job after the other. */
+class Row {
+  id = '';
+  /** @type {JobRecord | null} */
+  #record = null;
+  #key = '';
+  #check = h('input', { type: 'checkbox' });
+  #state = h('td', { class: 'c-state', role: 'cell' });
+  #name = h('span', { class: 'name' });
+  #arguments = h('span', { class: 'arguments' });
+  #link = h('a', { class: 'call', dir: 'auto' }, this.#name, this.#arguments);
+  #copy = h('button', { class: 'copy', type: 'button', tabindex: '-1' }, 'copy id');
+  #fill = h('div', { class: 'fill' });
+  #bar = h('div', { class: 'bar' }, this.#fill);
+  #text = h('span', { class: 'text', dir: 'auto' });
+  #outcome = h('td', { class: 'c-outcome', role: 'cell' }, this.#bar, this.#text);
+  #elapsed = h('span', { class: 'elapsed' });
+  #remaining = h('span', { class: 'remaining' });
+  #age = h('time', {});
+  #queue = h('td', { class: 'c-queue', role: 'cell' });
+  #owner = h('td', { class: 'c-owner', role: 'cell' });
+
+  constructor() {
+    this.element = h('tr', { class: 'job', role: 'row' },
+      h('td', { class: 'c-check', role: 'cell' }, h('label', {}, this.#check)),
+      this.#state,
+      h('td', { class: 'c-job', role: 'cell' }, h('div', {}, this.#link, this.#copy)),
+      this.#outcome,
+      h('td', { class: 'c-time', role: 'cell' }, this.#elapsed, this.#remaining),
+      h('td', { class: 'c-age', role: 'cell' }, this.#age),
+      this.#queue,
+      this.#owner);
+  }
+
+  focus() {
+    this.#link.focus({ preventScroll: true });
+  }
+
+  /** @param {JobRecord} record @param {Surroundings} surroundings */
+  show(record, surroundings) {
+    const { call, departure, isSelected, index, href } = surroundings;
+    const key = `${record.id} ${record.version} ${record.status} ${departure} ${isSelected} ${index} ${href} ${call}`;
+    if (key === this.#key && record === this.#record) return;
+    if (record.id !== this.id) this.#begin(record, href);
+    this.#key = key;
+    if (record !== this.#record) this.#showRecord(record);
+    this.#record = record;
+    this.#showName(record, call);
+    this.#check.checked = isSelected;
+    setAttribute(this.element, 'aria-rowindex', index + 2);
+    setAttribute(this.element, 'data-selected', isSelected);
+    setAttribute(this.element, 'data-departure', departure);
+    this.tick(serverNow());
+  }
+
+  /** Show how late it is. @param {Date} now */
+  tick(now) {
+    if (!this.#record) return;
+    const remaining = secondsRemaining(this.#record, now);
+    setText(this.#elapsed, formatDuration(secondsElapsed(this.#record, now)));
+    setText(this.#remaining, remaining === null || remaining < 0.5 ? '' : `~${formatDuration(Math.ceil(remaining))}`);
+    setText(this.#age, formatAge(this.#record.submitted_at));
+  }
+
+  /** @param {JobRecord} record @param {string | null} href */
+  #begin(record, href) {
+    this.id = record.id;
+    this.element.dataset.id = record.id;
+    setAttribute(this.#link, 'href', href);
+    setAttribute(this.#copy, 'title', `Copy the id ${record.id}`);
+    setAttribute(this.#copy, 'aria-label', 'Copy the id');
+    setAttribute(this.#age, 'datetime', record.submitted_at);
+    setAttribute(this.#age, 'title', `submitted ${formatTime(record.submitted_at)}`);
+    // A row that shows another job must not glide from the bar of the job before.
+    this.#fill.style.setProperty('transition', 'none');
+  }
+
+  /** @param {JobRecord} record */
+  #showRecord(record) {
+    if (this.element.dataset.state !== record.status) {
+      this.element.dataset.state = record.status;
+      this.#state.replaceChildren(stateMark(record.status));
+    }
+    this.#showOutcome(outcomeOf(record));
+    showText(this.#queue, visible(record.queue));
+    showText(this.#owner, record.owner === null ? '' : visible(record.owner));
+  }
+
+  /** @param {JobRecord} record @param {string | undefined} call */
+  #showName(record, call) {
+    const text = visible(call ?? record.name);
+    const from = call === undefined ? -1 : text.indexOf('(');
+    setText(this.#name, from < 0 ? text : text.slice(0, from));
+    setText(this.#arguments, from < 0 ? '' : text.slice(from));
+    setAttribute(this.#link, 'title', text);
+    setAttribute(this.#check, 'aria-label', `Select ${text}`);
+  }
+
+  /** @param {ReturnType<typeof outcomeOf>} outcome */
+  #showOutcome({ kind, text, title, share }) {
+    this.#outcome.dataset.kind = kind;
+    setText(this.#text, text);
+    setAttribute(this.#text, 'title', title ?? (text || null));
+    this.#bar.hidden = kind !== 'bar';
+    if (kind !== 'bar') {
+      for (const name of ['role', 'aria-label', 'aria-valuenow', 'aria-valuemin', 'aria-valuemax']) this.#bar.removeAttribute(name);
+      return;
+    }
+    const isKnown = typeof share === 'number';
+    setAttribute(this.#bar, 'role', 'progressbar');
+    setAttribute(this.#bar, 'aria-label', 'Progress');
+    setAttribute(this.#bar, 'data-unknown', !isKnown);
+    for (const [name, value] of /** @type {const} */ ([['now', Math.floor((share ?? 0) * 100)], ['min', 0], ['max', 100]])) {
+      setAttribute(this.#bar, `aria-value${name}`, isKnown ? value : null);
+    }
+    this.#fill.style.setProperty('transform', `scaleX(${isKnown ? share : 1})`);
+    if (this.#record?.id === this.id) this.#fill.style.removeProperty('transition');
+  }
+}
+
+/** @param {HTMLElement} cell @param {string} text */
+function showText(cell, text) {
+  setText(cell, text);
+  setAttribute(cell, 'title', text || null);
+}
+
+// ---- The rows in sight ----
+
+/** Keeps only those rows in the document that can be seen. All rows have the same height. */
+class RowWindow {
+  body = h('tbody', { role: 'rowgroup' });
+  /** @type {Map<string, Row>} */
+  shown = new Map();
+  height = 28;
+  /** @type {Row[]} */
+  #spare = [];
+  #canvas;
+  #scroller;
+
+  /** @param {HTMLElement} scroller @param {HTMLElement} canvas What is as high as all rows together. */
+  constructor(scroller, canvas) {
+    this.#scroller = scroller;
+    this.#canvas = canvas;
+  }
+
+  /** Where the rows in sight begin and end. @param {number} length How many rows there are. @returns {[number, number]} */
+  span(length) {
+    const first = Math.floor(this.#scroller.scrollTop / this.height);
+    const count = Math.ceil(this.#scroller.clientHeight / this.height);
+    return [Math.max(0, Math.min(first - SPARE_ROWS, length)), Math.min(length, first + count + SPARE_ROWS)];
+  }
+
+  /**
+   * @param {string[]} ids All rows.
+   * @param {[number, number]} span
+   * @param {(row: Row, id: string, index: number) => void} fill
+   */
+  draw(ids, [start, end], fill) {
+    this.#place(ids.slice(start, end), (row, id, offset) => fill(row, id, start + offset));
+    this.#measure();
+    this.#canvas.style.setProperty('padding-top', `${start * this.height}px`);
+    this.#canvas.style.setProperty('padding-bottom', `${(ids.length - end) * this.height}px`);
+  }
+
+  /** Scroll no further than is needed to see a row. @param {number} index @param {number} head The height of the table's head. */
+  reveal(index, head) {
+    const top = index * this.height;
+    const lowest = top - (this.#scroller.clientHeight - head - this.height);
+    if (top < this.#scroller.scrollTop) this.#scroller.scrollTop = top;
+    else if (lowest > this.#scroller.scrollTop) this.#scroller.scrollTop = lowest;
+  }
+
+  /** @param {string[]} ids @param {(row: Row, id: string, offset: number) => void} fill */
+  #place(ids, fill) {
+    const wanted = new Set(ids);
+    for (const [id, row] of this.shown) if (!wanted.has(id)) this.#put(id, row);
+    // What stays is in the right order already. So a row that has the focus is never moved, and does not lose it.
+    let next = this.body.firstElementChild;
+    for (const [offset, id] of ids.entries()) {
+      const row = this.shown.get(id) ?? this.#spare.pop() ?? new Row();
+      this.shown.set(id, row);
+      fill(row, id, offset);
+      if (row.element === next) next = next.nextElementSibling;
+      else this.body.insertBefore(row.element, next);
+    }
+  }
+
+  /** Take a row out, and keep it for another job. @param {string} id @param {Row} row */
+  #put(id, row) {
+    if (row.element.contains(document.activeElement)) this.#scroller.focus({ preventScroll: true });
+    row.element.remove();
+    this.shown.delete(id);
+    if (this.#spare.length < PAGE_SIZE) this.#spare.push(row);
+  }
+
+  #measure() {
+    const { height } = this.body.firstElementChild?.getBoundingClientRect() ?? { height: 0 };
+    if (height) this.height = height;
+  }
+}
+
+// ---- The table ----
+
+const COLUMNS = [
+  ['c-state', 'State'], ['c-job', 'Job'], ['c-outcome', 'Progress'], ['c-time', 'Time'], ['c-age', 'Age'], ['c-queue', 'Queue'],
+  ['c-owner', 'Owner'],
+];
+
+/** @type {Rows} */
+const NO_ROWS = {
+  ids: [], cursor: null, waitingCount: 0, isOverflowing: false, isFull: false, record: () => undefined, departure: () => null,
+};
+
+/**
+ * What the place of the rows tells.
+ * @typedef {'reading' | 'rows' | 'none' | 'unmatched' | 'unfound' | 'failed' | 'misread'} Condition
+ */
+
+export class JobList extends HTMLElement {
+  static observedAttributes = ['query', 'src', 'limit'];
+
+  /** Where jobs come from, if a page has that already; else the attribute `src` says it. @type {Source | null} */
+  source = null;
+  /** What the search means; `null` for all jobs. @type {Query | null} */
+  query = null;
+  /** Which rows are marked; `null` where none can be. @type {Selection | null} */
+  selection = null;
+  /** @type {Rows} */
+  rows = NO_ROWS;
+  /** The row that has the focus, or had it last. @type {string | null} */
+  currentId = null;
+  /** Why there are no rows, if something is wrong. */
+  problem = '';
+
+  /** @type {RowModel | null} The same as `rows`, once they are live. */
+  #model = null;
+  /** @type {'reading' | 'read' | 'failed' | 'misread'} */
+  #state = 'reading';
+  #calls = new Calls();
+  /** @type {Set<string>} Why rows must not move. */
+  #holds = new Set();
+  /** @type {Map<string, JobRecord | null> | null} What the stream brings while the list is read; `null` is a deleted job. */
+  #buffer = new Map();
+  #request = new AbortController();
+  #isReadingMore = false;
+  #emptyPages = 0;
+  #retries = 0;
+  #retryTimer = 0;
+  #frame = 0;
+  #clock = 0;
+  #announcedAt = 0;
+  #isPrinting = false;
+  #isStill = false;
+  #noticed = '';
+  /** @type {(() => void)[]} */
+  #ends = [];
+
+  #all = h('input', { type: 'checkbox', 'aria-label': 'Select all rows' });
+  #canvas = h('div', { class: 'canvas' });
+  #foot = h('div', { class: 'foot' });
+  #notice = h('div', { class: 'notice' });
+  #scroller = h('div', { class: 'scroller', tabindex: '-1' }, this.#canvas, this.#foot, this.#notice);
+  #window = new RowWindow(this.#scroller, this.#canvas);
+  #head = h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' },
+    h('th', { class: 'c-check', role: 'columnheader' }, h('label', {}, this.#all)),
+    COLUMNS.map(([name, word]) => h('th', { class: name, role: 'columnheader', scope: 'col' }, word))));
+  #table = h('table', { role: 'table', 'aria-label': 'Jobs' }, this.#head, this.#window.body);
+  #pill = h('button', { class: 'pill', type: 'button', hidden: true, on: { click: () => this.showNew() } });
+
+  connectedCallback() {
+    this.#canvas.append(this.#table);
+    this.append(this.#scroller, this.#pill);
+    this.#listen();
+    this.#clock = window.setInterval(() => this.#tick(), 1_000);
+    void this.#begin();
+  }
+
+  disconnectedCallback() {
+    this.#request.abort();
+    cancelAnimationFrame(this.#frame);
+    clearTimeout(this.#retryTimer);
+    clearInterval(this.#clock);
+    for (const end of this.#ends.splice(0)) end();
+    this.#model = null;
+    this.rows = NO_ROWS;
+  }
+
+  /** @param {string} name @param {string | null} before @param {string | null} after */
+  attributeChangedCallback(name, before, after) {
+    if (!this.isConnected || before === after) return;
+    this.selection?.clear();
+    if (name === 'query') return void this.#read();
+    this.replaceChildren();
+    this.disconnectedCallback();
+    if (name === 'src') this.source = null;
+    this.connectedCallback();
+  }
+
+  // ---- What pages do with it ----
+
+  /** The most rows; `null`: all of them, read as they are scrolled to. */
+  get limit() {
+    return Math.min(1_000, Math.max(0, Math.floor(Number(this.getAttribute('limit')) || 0))) || null;
+  }
+
+  /** Let rows stay where they are for a reason, or for this reason no more. @param {string} reason @param {boolean} isOn */
+  hold(reason, isOn) {
+    if (this.#holds.has(reason) === isOn) return;
+    if (isOn) this.#holds.add(reason);
+    else this.#holds.delete(reason);
+    this.#settle();
+  }
+
+  /** Show the jobs that wait. */
+  showNew() {
+    this.#scroller.scrollTop = 0;
+    if (this.rows.isOverflowing) return void this.#read();
+    this.#model?.showWaiting();
+    this.draw();
+  }
+
+  /** Go to the row that is so many below the present one. @param {number} step */
+  move(step) {
+    const { ids } = this.rows;
+    const at = this.currentId === null ? -1 : ids.indexOf(this.currentId);
+    const first = Math.round(this.#scroller.scrollTop / this.#window.height);
+    this.focusRow(ids[Math.max(0, Math.min(ids.length - 1, at < 0 ? first : at + step))] ?? null);
+  }
+
+  /** @param {string | null} id */
+  focusRow(id) {
+    const index = id === null ? -1 : this.rows.ids.indexOf(id);
+    if (id === null || index < 0) return;
+    this.currentId = id;
+    this.#window.reveal(index, this.#head.offsetHeight);
+    this.#draw();
+    this.#window.shown.get(id)?.focus();
+  }
+
+  /** Draw with the next frame. */
+  draw() {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#draw();
+    });
+  }
+
+  // ---- Reading ----
+
+  async #begin() {
+    try {
+      this.source ??= await this.#makeSource();
+    } catch (error) {
+      return this.#fail(error);
+    }
+    const { live } = this.source;
+    this.#ends.push(live.subscribe((event) => this.#hear(event)));
+    this.#hearState(live.state);
+    await this.#read();
+    dispatch(this, 'servicekit:read');
+  }
+
+  /** A source of its own, for a page without the dashboard. @returns {Promise<Source>} */
+  async #makeSource() {
+    const { Live } = await import('./live.js');
+    const jobs = new URL(this.getAttribute('src') ?? '/api/v1/jobs', document.baseURI).href;
+    const api = new Api(document.baseURI);
+    const live = new Live(api, /** @type {any} */ ({ paths: { jobs }, access: { owner: null, everything: true } }));
+    live.start();
+    return { api, live, service: null, jobs };
+  }
+
+  /** Read the list from its top. */
+  async #read() {
+    this.#request.abort();
+    clearTimeout(this.#retryTimer);
+    const { signal } = (this.#request = new AbortController());
+    this.#buffer = new Map();
+    this.#emptyPages = 0;
+    this.toggleAttribute('data-reading', true);
+    try {
+      if (!(await this.#readQuery())) return;
+      const page = await this.#fetch([['limit', String(this.limit ?? PAGE_SIZE)]], signal);
+      this.#showFirst(page.records);
+      this.#model ??= await this.#makeModel();
+      if (signal.aborted) return;
+      this.#model.load(page.records, this.limit === null ? page.cursor : null);
+      this.rows = this.#model;
+      this.#settleRead();
+    } catch (error) {
+      if (!signal.aborted) this.#fail(error);
+    }
+  }
+
+  /** Whether the search makes sense. */
+  async #readQuery() {
+    const text = this.getAttribute('query') ?? '';
+    this.query = text ? (await import('./query.js')).parseQuery(text) : null;
+    if (!this.query?.problems.length) return true;
+    this.#giveUp('misread', this.query.problems.join(' '));
+    return false;
+  }
+
+  /** @param {[string, string][]} params @param {AbortSignal} signal */
+  async #fetch(params, signal) {
+    const { api, jobs } = /** @type {Source} */ (this.source);
+    const filter = this.query ? (await import('./query.js')).toParams(this.query) : [];
+    const page = await api.page(jobs, [...filter, ...params], { signal });
+    signal.throwIfAborted();
+    return { records: /** @type {JobRecord[]} */ (page.items), cursor: page.next?.get('cursor') ?? null };
+  }
+
+  /** Show rows before they are live: for that, more has to be loaded. @param {JobRecord[]} records */
+  #showFirst(records) {
+    this.currentId = null;
+    this.#scroller.scrollTop = 0;
+    if (this.#model) return;
+    const byId = new Map(records.map((record) => [record.id, record]));
+    this.rows = { ...NO_ROWS, ids: [...byId.keys()], record: (id) => byId.get(id) };
+    this.#draw();
+  }
+
+  async #makeModel() {
+    const [{ RowModel }, { matches, EVERYTHING }] = await Promise.all([import('./row-model.js'), import('./query.js')]);
+    return new RowModel((record) => matches(this.query ?? EVERYTHING, record));
+  }
+
+  /** Read again what is shown, since changes may have been missed. */
+  async #reconcile() {
+    const model = this.#model;
+    if (!model || this.#state !== 'read') return void (this.#state === 'failed' && this.#read());
+    const { signal } = this.#request;
+    this.#buffer ??= new Map();
+    const limit = this.limit ?? Math.min(1_000, Math.max(PAGE_SIZE, model.ids.length));
+    try {
+      const page = await this.#fetch([['limit', String(limit)]], signal);
+      model.reconcile(page.records, page.cursor);
+      this.#settleRead();
+    } catch (error) {
+      if (!signal.aborted) this.#fail(error);
+    }
+  }
+
+  /** Read the next page. */
+  async #readMore() {
+    const model = this.#model;
+    if (!model?.cursor || this.#isReadingMore) return;
+    this.#isReadingMore = true;
+    const { signal } = this.#request;
+    try {
+      const page = await this.#fetch([['limit', String(PAGE_SIZE)], ['cursor', model.cursor]], signal);
+      this.#emptyPages = page.records.length ? 0 : this.#emptyPages + 1;
+      model.append(page.records, page.cursor);
+    } catch {
+      if (!signal.aborted) await pause(PAUSE_MILLISECONDS); // the service is busy, or away
+    } finally {
+      this.#isReadingMore = false;
+    }
+    this.draw();
+  }
+
+  #settleRead() {
+    const buffer = this.#buffer ?? new Map();
+    this.#buffer = null;
+    this.#state = 'read';
+    this.#retries = 0;
+    this.toggleAttribute('data-reading', false);
+    this.#model?.hold(this.#holds.size > 0);
+    this.#apply(buffer);
+  }
+
+  /** @param {unknown} error */
+  #fail(error) {
+    const isOurs = error instanceof ApiError;
+    const isFinal = !isOurs || (error.status >= 400 && error.status < 500 && error.status !== 429);
+    const text = isOurs ? error.detail : String(error);
+    this.toggleAttribute('data-reading', false);
+    if (isFinal || !this.rows.ids.length) this.#giveUp('failed', text);
+    if (isFinal) return;
+    const seconds = Math.min(30, 2 ** this.#retries++);
+    this.#retryTimer = window.setTimeout(() => void (this.#state === 'read' ? this.#reconcile() : this.#read()), seconds * 1_000);
+  }
+
+  /** @param {'failed' | 'misread'} state @param {string} problem */
+  #giveUp(state, problem) {
+    this.#state = state;
+    this.problem = problem;
+    this.rows = NO_ROWS;
+    this.toggleAttribute('data-reading', false);
+    this.draw();
+  }
+
+  // ---- The stream ----
+
+  /** @param {LiveEvent} event */
+  #hear(event) {
+    if (event.type === 'state') return this.#hearState(event.state);
+    if (event.type === 'reset') return void this.#reconcile();
+    /** @type {Map<string, JobRecord | null>} */
+    const changes = new Map(event.records);
+    for (const id of event.deleted) changes.set(id, null);
+    if (this.#buffer) for (const [id, record] of changes) this.#buffer.set(id, record);
+    else this.#apply(changes);
+  }
+
+  /** @param {string} state */
+  #hearState(state) {
+    this.#isStill = state !== 'live' && state !== 'connecting';
+    this.toggleAttribute('data-stale', state === 'reconnecting' || state === 'offline');
+    if (state === 'live' && this.#state === 'failed') void this.#read();
+  }
+
+  /** @param {Map<string, JobRecord | null>} changes */
+  #apply(changes) {
+    const model = this.#model;
+    if (!model || this.rows !== model) return;
+    const before = model.ids;
+    const records = /** @type {JobRecord[]} */ ([...changes.values()].filter((record) => record !== null));
+    model.apply(records, [...changes.keys()].filter((id) => changes.get(id) === null));
+    this.#slide(before, model.ids);
+    dispatch(this, 'servicekit:changed');
+    this.draw();
+  }
+
+  // ---- What keeps rows in their place ----
+
+  #listen() {
+    const { body } = this.#window;
+    const ended = new AbortController();
+    body.addEventListener('pointerenter', (event) => this.hold('pointer', event.pointerType !== 'touch'), ended);
+    body.addEventListener('pointerleave', () => this.hold('pointer', false), ended);
+    body.addEventListener('focusin', (event) => {
+      this.currentId = rowIdOf(event.target) ?? this.currentId;
+      this.hold('focus', true);
+    }, ended);
+    body.addEventListener('focusout', (event) => this.hold('focus', isWithin(body, event.relatedTarget)), ended);
+    body.addEventListener('click', (event) => this.#click(event), ended);
+    this.#all.addEventListener('change', () => this.selection?.setAll(this.#all.checked ? this.rows.ids : []), ended);
+    this.#scroller.addEventListener('scroll', () => {
+      this.hold('scroll', this.#scroller.scrollTop > 2);
+      this.draw();
+    }, ended);
+    for (const type of ['beforeprint', 'afterprint']) addEventListener(type, () => this.#print(type === 'beforeprint'), ended);
+    const sizes = new ResizeObserver(() => this.draw());
+    sizes.observe(this.#scroller);
+    this.#ends = [() => sizes.disconnect(), () => ended.abort()];
+  }
+
+  /** @param {boolean} isPrinting On paper, there are all rows that have been read. */
+  #print(isPrinting) {
+    this.#isPrinting = isPrinting;
+    this.#draw();
+  }
+
+  /** @param {MouseEvent} event */
+  #click(event) {
+    const target = /** @type {Element} */ (event.target);
+    const id = rowIdOf(target);
+    if (id === null) return;
+    if (target.closest('.copy')) void copyId(id);
+    else if (!(target instanceof HTMLInputElement)) return;
+    else if (event.shiftKey && target.checked) this.selection?.extendTo(id, this.rows.ids);
+    else this.selection?.set(id, target.checked);
+  }
+
+  #settle() {
+    const model = this.#model;
+    if (!model || this.rows !== model) return;
+    const before = model.ids;
+    model.hold(this.#holds.size > 0);
+    if (!model.isHeld && model.isOverflowing) return void this.#read();
+    this.#slide(before, model.ids);
+    this.draw();
+  }
+
+  /** Let a few new rows slide in on top. @param {string[]} before @param {string[]} after */
+  #slide(before, after) {
+    const count = before === after || !before[0] ? 0 : after.indexOf(before[0]);
+    if (count < 1 || count > 5 || this.#scroller.scrollTop > 2) return;
+    if (matchMedia('(prefers-reduced-motion: reduce)').matches) return;
+    const start = { transform: `translateY(-${count * this.#window.height}px)` };
+    this.#window.body.animate([start, { transform: 'none' }], { duration: 200, easing: 'ease-out' });
+  }
+
+  // ---- Drawing ----
+
+  #draw() {
+    const { ids } = this.rows;
+    const condition = this.#findCondition();
+    const span = this.#findSpan(ids.length);
+    this.toggleAttribute('data-owners', this.#hasOwners());
+    this.#window.draw(ids, span, (row, id, index) => this.#fill(row, id, index));
+    this.#showPill();
+    this.#showMarks();
+    this.#showFoot(condition);
+    this.#showNotice(condition);
+    const isNearEnd = ids.length - span[1] < PAGE_SIZE / 2;
+    if (isNearEnd && !this.rows.isFull && this.#emptyPages < EMPTY_PAGES) void this.#readMore();
+    if (this.source && this.#model) void this.#calls.ask(this.source, [...this.#window.shown.keys()], () => this.draw());
+  }
+
+  /** @returns {Condition} */
+  #findCondition() {
+    if (this.#state === 'failed' || this.#state === 'misread') return this.#state;
+    if (this.rows.ids.length) return 'rows';
+    if (this.#state === 'reading') return 'reading';
+    if (this.rows.cursor !== null) return this.#emptyPages < EMPTY_PAGES ? 'reading' : 'unfound';
+    return this.query?.terms.length || this.query?.words ? 'unmatched' : 'none';
+  }
+
+  /** @param {number} length @returns {[number, number]} */
+  #findSpan(length) {
+    if (this.#isPrinting) return [0, Math.min(length, MOST_PRINTED)];
+    return this.limit === null ? this.#window.span(length) : [0, Math.min(length, this.limit)];
+  }
+
+  #hasOwners() {
+    if (this.hasAttribute('data-owners')) return true;
+    return this.source?.service?.access.everything !== false && this.rows.ids.some((id) => this.rows.record(id)?.owner);
+  }
+
+  /** @param {Row} row @param {string} id @param {number} index */
+  #fill(row, id, index) {
+    const record = this.rows.record(id);
+    if (!record) return;
+    const departure = this.rows.departure(id);
+    row.show(record, { call: this.#calls.get(id), departure, isSelected: this.selection?.has(id) ?? false, index, href: this.#hrefOf(id) });
+  }
+
+  /** @param {string} id */
+  #hrefOf(id) {
+    if (this.source?.service) return `./${id}`;
+    const page = this.getAttribute('href');
+    return page === null ? null : new URL(id, new URL(page.endsWith('/') ? page : `${page}/`, document.baseURI)).href;
+  }
+
+  #showPill() {
+    const { waitingCount, isOverflowing } = this.rows;
+    this.#pill.hidden = waitingCount === 0;
+    if (!waitingCount) return;
+    setText(this.#pill, `↑ ${waitingCount}${isOverflowing ? '+' : ''} new`);
+    if (Date.now() - this.#announcedAt < QUIET_MILLISECONDS) return;
+    this.#announcedAt = Date.now();
+    announce(`${waitingCount} new ${waitingCount === 1 ? 'job waits' : 'jobs wait'} to be shown`);
+  }
+
+  #showMarks() {
+    const { ids, cursor } = this.rows;
+    const marked = this.selection?.ids.size ?? 0;
+    setAttribute(this.#table, 'aria-rowcount', cursor === null ? ids.length + 1 : -1);
+    this.#all.disabled = !this.selection;
+    this.#all.checked = marked > 0 && marked >= ids.length;
+    this.#all.indeterminate = marked > 0 && marked < ids.length;
+  }
+
+  /** @param {Condition} condition */
+  #showFoot(condition) {
+    setText(this.#foot, condition === 'rows' && this.limit === null ? this.#footText() : '');
+    if (condition !== 'rows' || this.rows.cursor === null || this.#emptyPages < EMPTY_PAGES) return;
+    this.#foot.append(' ', this.#goOnButton());
+  }
+
+  #footText() {
+    const { ids, cursor, isFull } = this.rows;
+    if (isFull) return `These are the newest ${ids.length}. Search for older ones.`;
+    if (cursor !== null) return this.#emptyPages < EMPTY_PAGES ? 'Reading more…' : 'Many older jobs do not match.';
+    return ids.length === 1 ? 'One job' : `All ${ids.length} jobs`;
+  }
+
+  #goOnButton() {
+    const goOn = () => {
+      this.#emptyPages = 0;
+      this.draw();
+    };
+    return h('button', { type: 'button', on: { click: goOn } }, 'Search on');
+  }
+
+  /** Say why there are no rows. @param {Condition} condition */
+  #showNotice(condition) {
+    setAttribute(this, 'data-condition', condition);
+    const key = condition === 'rows' || condition === 'reading' ? '' : `${condition} ${this.problem}`;
+    if (key === this.#noticed) return;
+    this.#noticed = key;
+    this.#notice.replaceChildren();
+    if (condition === 'unfound') this.#notice.append(h('p', {}, 'Nothing matches among the newest jobs.'), this.#goOnButton());
+    else if (key) void this.#describe(condition, key);
+  }
+
+  /** @param {Condition} condition @param {string} key */
+  async #describe(condition, key) {
+    const { describe } = await import('./list-empty.js');
+    const node = await describe(this, condition);
+    if (this.#noticed === key) this.#notice.replaceChildren(node);
+  }
+
+  #tick() {
+    if (document.hidden || this.#isStill) return;
+    const now = serverNow();
+    for (const row of this.#window.shown.values()) row.tick(now);
+  }
+}
+
+/** How jobs were called, `train(model='xgb')`: asked once for each job, and for all in sight together. */
+class Calls {
+  /** @type {Map<string, string | undefined>} */
+  #known = new Map();
+  #isAsking = false;
+  #isThere = false;
+
+  /** @param {string} id */
+  get(id) {
+    return this.#known.get(id);
+  }
+
+  /** @param {Source} source @param {string[]} ids @param {() => void} changed Called when more is known, or can be asked. */
+  async ask({ api, jobs }, ids, changed) {
+    const unknown = ids.filter((id) => !this.#known.has(id)).slice(0, MOST_CALLS);
+    if (!unknown.length || this.#isAsking || !this.#isThere) return;
+    this.#isAsking = true;
+    let milliseconds = CALLS_MILLISECONDS;
+    try {
+      const calls = await api.get(`${jobs}/$calls`, { id: unknown });
+      if (this.#known.size > KEPT_CALLS) this.#known.clear();
+      for (const id of unknown) this.#known.set(id, calls[id]);
+      changed();
+    } catch (error) {
+      this.#isThere = !(error instanceof ApiError && error.status >= 400 && error.status < 500);
+      milliseconds = PAUSE_MILLISECONDS;
+    }
+    await pause(milliseconds);
+    this.#isAsking = false;
+    changed();
+  }
+}
+
+/** @param {EventTarget | null} target @returns {string | null} */
+function rowIdOf(target) {
+  return target instanceof Element ? (target.closest('tr')?.getAttribute('data-id') ?? null) : null;
+}
+
+/** @param {Element} element @param {EventTarget | null} target */
+function isWithin(element, target) {
+  return target instanceof Node && element.contains(target);
+}
+
+/** The address of the list with a search. @param {string} query */
+export function addressOf(query) {
+  return query ? `./?q=${encodeURIComponent(query)}` : './';
+}
+
+/** @param {string} id */
+export async function copyId(id) {
+  try {
+    await navigator.clipboard.writeText(id);
+    announce('The id is copied');
+  } catch {
+    announce('The browser does not allow to copy');
+  }
+}
+
+/** @param {number} milliseconds */
+function pause(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+// ---- The page ----
 
 /** @param {PageContext} context @returns {Promise<Page>} */
-export async function show({ root, api, service, live, signal }) {
-  const body = h('tbody');
-  replace(root, h('div', { class: 'page' }, h('h1', null, 'Jobs'), h('table', null, h('thead', null, h('tr', null, h('th', null, 'State'), h('th', null, 'Job'), h('th', null, 'Age'))), body)));
-  const read = async () => {
-    const { items } = await api.page(service.paths.jobs, { limit: 50 }, { signal });
-    replace(body, items.map(row));
+export async function show(context) {
+  const { root, api, live, service, setTitle, url } = context;
+  const list = new JobList();
+  list.source = { api, live, service, jobs: service.paths.jobs };
+  list.setAttribute('query', url.searchParams.get('q') ?? '');
+  list.toggleAttribute('selectable', service.access.may_act);
+  const places = {
+    filters: h('aside', { class: 'filters', 'aria-label': 'Filters' }),
+    chart: h('div', { class: 'chart', hidden: true }),
+    actions: h('div', { class: 'actions', hidden: true }),
   };
-  await read();
-  const unsubscribe = live.subscribe((event) => {
-    if (event.type !== 'state') read();
-  });
-  return { close: unsubscribe };
+  const middle = h('div', { class: 'middle' }, places.chart, list, places.actions);
+  setTitle('Jobs');
+  replace(root, h('div', { class: 'list-page' }, h('h1', { class: 'unseen' }, 'Jobs'), places.filters, middle));
+  await new Promise((resolve) => list.addEventListener('servicekit:read', resolve, { once: true }));
+  // Everything around the rows comes after them.
+  const furniture = import('./list-page.js').then(({ ListPage }) => (context.signal.aborted ? null : new ListPage(context, list, places)));
+  return {
+    close: () => void furniture.then((page) => page?.close()),
+    update: (address) => void furniture.then((page) => page?.update(address)),
+  };
 }
 
-/** @param {JobRecord} record */
-function row(record) {
-  return h('tr', { 'data-id': record.id }, h('td', null, stateMark(record.status)), h('td', null, h('a', { href: record.id }, record.name)), h('td', null, formatAge(record.submitted_at)));
+/** Let the document have a style sheet, which its policy allows. @param {string} text */
+export function adoptStyle(text) {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(text);
+  document.adoptedStyleSheets.push(sheet);
 }
+
+// The tokens are those of the dashboard, where there is one.
+const STYLE = `
+:where(:root) {
+  --ink: light-dark(#17202c, #e6ebf2); --quiet: light-dark(#566173, #9aa7b8); --paper: light-dark(#fff, #171c24);
+  --ground: light-dark(#f3f5f8, #0f1319); --line: light-dark(#dce1e8, #2b3442); --accent: light-dark(#1b5fc4, #7db0ff);
+  --on-accent: light-dark(#fff, #0b1a30); --tint: light-dark(#e8f0fc, #1d2a3f); --pending: light-dark(#566173, #9aa7b8);
+  --running: light-dark(#1b5fc4, #7db0ff); --completed: light-dark(#1b7340, #5cc98a); --failed: light-dark(#b3261e, #ff8f86);
+  --canceled: light-dark(#7a5200, #d9a94a);
+}
+job-list { display: flex; flex-direction: column; position: relative; min-width: 0; min-height: 0; container-type: inline-size; background: var(--paper); color: var(--ink); }
+job-list .scroller { flex: 1; min-height: 0; overflow: hidden auto; overflow-anchor: none; outline: none; scrollbar-width: thin; }
+job-list[limit] .scroller { overflow: hidden; }
+job-list table { table-layout: fixed; width: 100%; border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums; }
+job-list th { position: sticky; top: 0; z-index: 2; height: 28px; padding: 0 8px; background: var(--paper); border: 0; box-shadow: inset 0 -1px var(--line); }
+job-list td { height: 28px; padding: 0 8px; border: 0; border-bottom: 1px solid color-mix(in srgb, var(--line) 60%, transparent); overflow: hidden; white-space: nowrap; text-overflow: ellipsis; overflow-wrap: normal; line-height: 20px; }
+job-list [data-state="pending"] { --state: var(--pending); }
+job-list [data-state="running"] { --state: var(--running); }
+job-list [data-state="completed"] { --state: var(--completed); }
+job-list [data-state="failed"] { --state: var(--failed); }
+job-list [data-state="canceled"] { --state: var(--canceled); }
+job-list .state { color: var(--state); white-space: nowrap; display: inline-flex; gap: 6px; }
+job-list .c-check { width: 40px; padding: 0; }
+job-list .c-state { width: 112px; }
+job-list .c-outcome { width: 34%; }
+job-list .c-time { width: 116px; }
+job-list .c-age { width: 60px; text-align: right; }
+job-list .c-queue { width: 108px; }
+job-list .c-owner { width: 96px; }
+job-list td.c-queue, job-list td.c-owner, job-list td.c-age { color: var(--quiet); }
+job-list:not([selectable]) .c-check, job-list:not([data-owners]) .c-owner { display: none; }
+job-list .c-check label { display: grid; place-items: center; height: 27px; cursor: pointer; }
+job-list input[type=checkbox] { margin: 0; width: 14px; height: 14px; min-height: 0; accent-color: var(--accent); }
+job-list[selectable] td.c-check, job-list:not([selectable]) td.c-state { box-shadow: inset 3px 0 color-mix(in srgb, var(--state) 65%, transparent); }
+job-list tr.job:hover td { background: color-mix(in srgb, var(--tint) 55%, transparent); }
+job-list tr.job:focus-within td { background: var(--tint); }
+job-list tr[data-selected] td { background: var(--tint); }
+job-list tr[data-departure] td { opacity: .45; }
+job-list tr[data-departure="deleted"] .call { text-decoration: line-through; }
+job-list .c-job > div { display: flex; align-items: center; gap: 4px; min-width: 0; }
+job-list .call { min-width: 0; overflow: hidden; text-overflow: ellipsis; unicode-bidi: isolate; color: var(--ink); line-height: 26px; text-decoration: none; }
+job-list .call:hover { text-decoration: underline; }
+job-list .call:focus-visible { outline-offset: -2px; }
+job-list .name { font-weight: 550; }
+job-list .arguments { color: var(--quiet); }
+job-list .copy { visibility: hidden; flex: none; font-size: 11px; line-height: 16px; min-height: 0; min-width: 0; border: 0; padding: 0 4px; background: none; color: var(--quiet); cursor: pointer; }
+job-list tr:hover .copy, job-list tr:focus-within .copy { visibility: visible; }
+job-list .c-outcome .text { unicode-bidi: isolate; color: var(--quiet); }
+job-list .c-outcome[data-kind="error"] .text { color: var(--failed); }
+job-list .bar { display: inline-block; vertical-align: 1px; width: min(120px, 40%); height: 6px; margin-right: 8px; border-radius: 3px; overflow: hidden; background: var(--line); }
+job-list .fill { height: 100%; background: var(--running); transform-origin: left; transition: transform .5s linear; }
+job-list .bar[data-unknown] .fill { background: repeating-linear-gradient(115deg, var(--running) 0 6px, transparent 6px 10px); opacity: .6; }
+job-list .elapsed { display: inline-block; min-width: 48px; text-align: right; margin-right: 6px; }
+job-list .remaining { color: var(--quiet); }
+job-list .foot { padding: 6px 12px; color: var(--quiet); font-size: 12px; text-align: center; }
+job-list .foot:empty, job-list .notice:empty { display: none; }
+job-list[data-condition]:not([data-condition="rows"], [data-condition="reading"]) .canvas { display: none; }
+job-list .notice .message { margin: 10vh auto; max-width: 720px; }
+job-list .example { display: grid; gap: 4px; width: 100%; }
+job-list .example h3 { margin: 0; font-size: 13px; font-weight: 500; color: var(--quiet); }
+job-list .example > div { display: flex; gap: 8px; align-items: start; }
+job-list .example pre { flex: 1; min-width: 0; margin: 0; padding: 6px 10px; overflow: auto; white-space: pre-wrap; background: var(--ground); border: 1px solid var(--line); border-radius: 6px; }
+job-list .pill { position: absolute; right: 20px; bottom: 12px; z-index: 3; border: 0; border-radius: 14px; padding: 4px 14px; background: var(--accent); color: var(--on-accent); font: inherit; font-weight: 600; box-shadow: 0 2px 10px #0004; cursor: pointer; }
+job-list .pill:hover { background: color-mix(in srgb, var(--accent) 85%, var(--ink)); }
+:root:not([data-live]) job-list[data-stale] .scroller { opacity: .6; }
+@container (max-width: 860px) {
+  job-list .c-owner { display: none; }
+  job-list .c-state { width: 104px; }
+  job-list .c-queue { width: 76px; }
+}
+@container (max-width: 640px) {
+  job-list .canvas, job-list table, job-list tbody, job-list tr.job { display: block; }
+  job-list thead { position: absolute; clip-path: inset(50%); height: 1px; overflow: hidden; }
+  job-list tr.job { position: relative; display: grid; grid-template: 34px 38px / auto auto minmax(0, 1fr) auto; height: 72px; border-bottom: 1px solid var(--line); }
+  job-list tr.job[data-selected] { background: var(--tint); }
+  job-list tr.job > td { border: 0; height: auto; min-width: 0; padding: 0 4px; box-shadow: none; }
+  job-list tr.job > td.c-check { grid-area: 1 / 1 / 3 / 2; width: 48px; padding: 0; position: relative; z-index: 1; }
+  job-list tr.job { box-shadow: inset 3px 0 color-mix(in srgb, var(--state) 65%, transparent); }
+  job-list .c-check label { height: 72px; }
+  job-list input[type=checkbox] { width: 20px; height: 20px; }
+  job-list tr.job > td.c-job { grid-area: 1 / 2 / 2 / 4; align-self: end; padding-left: 12px; }
+  job-list[selectable] tr.job > td.c-job, job-list[selectable] tr.job > td.c-state { padding-left: 4px; }
+  job-list tr.job > td.c-age { grid-area: 1 / 4; align-self: end; width: auto; padding-right: 12px; line-height: 26px; }
+  job-list tr.job > td.c-state { grid-area: 2 / 2; width: auto; padding-left: 12px; }
+  job-list tr.job > td.c-outcome { grid-area: 2 / 3; width: auto; }
+  job-list tr.job > td.c-time { grid-area: 2 / 4; width: auto; padding-right: 12px; }
+  job-list .elapsed { min-width: 0; margin: 0; }
+  job-list .remaining { margin-left: 6px; }
+  job-list .bar { width: 64px; }
+  job-list .c-queue, job-list .copy { display: none; }
+  job-list .call { font-size: 14px; position: static; }
+  job-list .call::after { content: ""; position: absolute; inset: 0; }
+  job-list .pill { right: 50%; transform: translateX(50%); min-height: 44px; border-radius: 22px; }
+}
+@media (prefers-reduced-motion: reduce) {
+  job-list .fill { transition: none; }
+}
+@media print {
+  job-list, job-list .scroller { display: block; overflow: visible; }
+  job-list .pill, job-list .copy, job-list .c-check { display: none; }
+  job-list th { position: static; }
+}
+body:has(.list-page) { height: 100vh; height: 100dvh; }
+main:has(> .list-page) { min-height: 0; display: flex; }
+.list-page { flex: 1; min-width: 0; min-height: 0; display: grid; grid-template-columns: 184px minmax(0, 1fr); }
+.list-page .filters { min-height: 0; overflow: hidden auto; border-right: 1px solid var(--line); scrollbar-width: thin; }
+.list-page .middle { min-width: 0; min-height: 0; display: flex; flex-direction: column; }
+.list-page job-list { flex: 1; }
+.list-page .chart { flex: none; min-height: 77px; border-bottom: 1px solid var(--line); background: var(--paper); overflow: hidden; }
+.list-page .chart:has(> [hidden]) { display: none; }
+@media (max-width: 720px) {
+  .list-page { grid-template: auto minmax(0, 1fr) / minmax(0, 1fr); }
+  .list-page .filters { border-right: 0; border-bottom: 1px solid var(--line); min-height: 53px; overflow: auto hidden; }
+}
+@media print {
+  body:has(.list-page), main:has(> .list-page), .list-page, .list-page .middle { display: block; height: auto; }
+  .list-page .filters, .list-page .chart, .list-page .actions { display: none; }
+}
+`;
+
+adoptStyle(STYLE);
+if (!customElements.get('job-list')) customElements.define('job-list', JobList);
