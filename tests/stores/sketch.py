@@ -232,8 +232,11 @@ class SketchStore:
             restart_problem=find_restart_problem(submission),
         )
 
-    async def resubmit(self, job_id: str, new_id: str) -> str:
+    async def resubmit(self, job_id: str, new_id: str, *, is_once: bool = False) -> str:
         job = self._get(job_id)
+        repeated = [each.record.id for each in self._kept() if each.record.retry_of == job_id]
+        if is_once and repeated:
+            return max(repeated)
         status, problem = job.record.status, job.record.restart_problem
         if not status.is_terminal:
             raise RetryUnavailable(job_id, status, "it has not ended.")
@@ -249,21 +252,26 @@ class SketchStore:
         first = self._find_first_use(key_of_owner(owner, idempotency_key))
         return None if first is None else first.job_id
 
-    async def request_cancel(self, job_id: str) -> JobRecord | None:
+    async def request_cancel(self, job_id: str, among: Collection[JobStatus] | None = None) -> JobRecord | None:
         job = self._get(job_id)
+        if among is not None and job.record.status not in among:
+            return self._show(job.record)
         if job.is_pending:
             self._end(job, CANCELED, cancel_requested_at=self._moment_after(job))
         elif job.is_running and job.record.cancel_requested_at is None:
             self._write(job, cancel_requested_at=self._moment_after(job))
         return self._show(job.record)
 
-    async def delete(self, job_id: str) -> None:
+    async def delete(self, job_id: str, among: Collection[JobStatus] | None = None) -> bool:
         job = self._get(job_id)
+        if among is not None and job.record.status not in among:
+            return False
         job.is_deleted = True
         self._owners[job_id] = job.record.owner
         if not job.is_running:
             self._forget(job)
         self._tell(job_id, None, is_transition=True)
+        return True
 
     # attempts
 

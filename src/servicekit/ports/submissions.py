@@ -1,8 +1,10 @@
 """How jobs come into the store, and what their submitters can do to them."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 from servicekit.jobs.record import JobRecord
+from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import Submission
 
 
@@ -37,12 +39,15 @@ class SubmissionStore(Protocol):
         """
         ...
 
-    async def resubmit(self, job_id: str, new_id: str) -> str:
+    async def resubmit(self, job_id: str, new_id: str, *, is_once: bool = False) -> str:
         """Keep a new job with the call of a job that has ended, and return `new_id`. The worker is woken.
 
         It has the same name, runner, parent and owner, and `options_of_repetition`; `retry_of` names the old job.
         `JobNotFound`. `RetryUnavailable` if the old job has not ended, or if its call is not kept or can be made only
         by the process that had it. `QueueFull` as for `insert`.
+
+        `is_once`: if a repetition of the job is kept already, nothing new is kept, and its id is returned. Of several
+        such calls at the same time, one keeps a job.
         """
         ...
 
@@ -50,21 +55,24 @@ class SubmissionStore(Protocol):
         """The id of the job of this owner that was submitted with this key; `None` if none is kept."""
         ...
 
-    async def request_cancel(self, job_id: str) -> JobRecord | None:
+    async def request_cancel(self, job_id: str, among: Collection[JobStatus] | None = None) -> JobRecord | None:
         """Cancel a pending job at once, mark a running job, and leave one that has ended. Return the record then.
 
         A pending job ends with `outcome.CANCELED`, also gets `cancel_requested_at`, and its call is discarded. A
         running job only gets `cancel_requested_at`, once, and goes on until its attempt ends. If another process runs
         it, that process's store tells its engine (`JobSignals.cancel`), within a fraction of a second. A race with a
-        claim has one winner: the job ends, or it runs and is marked.
+        claim has one winner: the job ends, or it runs and is marked. With `among`, a job that has none of these
+        statuses at that moment is left as it is.
 
         `JobNotFound`. If the record cannot be read, the same is done and `None` is returned; `RecordUnreadable` if the
         status cannot be read either, or the job has ended.
         """
         ...
 
-    async def delete(self, job_id: str) -> None:
+    async def delete(self, job_id: str, among: Collection[JobStatus] | None = None) -> bool:
         """Forget the job, whatever its status, also if its record cannot be read. `JobNotFound` if there is none.
+
+        With `among`, a job that has none of these statuses at that moment is left as it is. Return whether it is gone.
 
         At once no read finds the job, its idempotency key is free, and an event without a record is published. If it
         runs, it counts for `max_running` and for its queue, and has its slot of the concurrency key, until its attempt

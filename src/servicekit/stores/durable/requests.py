@@ -25,6 +25,8 @@ class Resubmission(NamedTuple):
     new_id: str
     now: datetime
     max_pending: int | None
+    is_once: bool = False
+    """Whether nothing is to be done if a repetition is kept already."""
 
 
 class ClaimedJob(NamedTuple):
@@ -97,6 +99,12 @@ class JobRequest(NamedTuple):
 
     id: str
     now: str
+    among: Collection[str] | None = None
+    """The job is left alone unless it has one of these statuses."""
+
+    def is_about(self, status: str) -> bool:
+        """Whether a job with this status is meant."""
+        return self.among is None or status in self.among
 
     @property
     def for_record(self) -> RecordRequest:

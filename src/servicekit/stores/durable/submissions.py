@@ -1,9 +1,12 @@
 """Submissions, and the requests of those who made them."""
 
+from collections.abc import Collection
+
 from servicekit.errors import IdempotencyConflict, StoreUnavailable
 from servicekit.jobs.idempotency import key_of_owner
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.restartable import describe_call, fingerprint, is_same_call
+from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import CallProblem, Submission
 from servicekit.stores.durable.new_jobs import NewJob, new_job
 from servicekit.stores.durable.requests import JobRequest, Resubmission
@@ -60,25 +63,27 @@ class DurableSubmissions:
         call = await self._session.database.read(self._statements.queries.find_old_call, job_id)
         return call is not None and is_same_call(submission, call)
 
-    async def resubmit(self, job_id: str, new_id: str) -> str:
+    async def resubmit(self, job_id: str, new_id: str, *, is_once: bool = False) -> str:
         await self._session.heed_clock()
-        request = Resubmission(job_id, new_id, self._session.now(), self._max_pending)
-        await self._session.database.write(self._statements.inserts.resubmit, request)
+        request = Resubmission(job_id, new_id, self._session.now(), self._max_pending, is_once)
+        kept_id = await self._session.database.write(self._statements.inserts.resubmit, request)
         self._session.wake()
-        return new_id
+        return kept_id
 
     async def find_by_key(self, idempotency_key: str, owner: str | None = None) -> str | None:
         key = key_of_owner(owner, idempotency_key)
         return await self._session.database.read(self._statements.queries.find_by_key, key)
 
-    async def request_cancel(self, job_id: str) -> JobRecord | None:
-        request = JobRequest(job_id, self._session.now_text())
+    async def request_cancel(self, job_id: str, among: Collection[JobStatus] | None = None) -> JobRecord | None:
+        request = JobRequest(job_id, self._session.now_text(), among)
         record = await self._session.database.write(self._statements.writes.request_cancel, request)
         if record is None or record.status.is_terminal:
             self._session.local.forget(job_id)
         return record
 
-    async def delete(self, job_id: str) -> None:
-        request = JobRequest(job_id, self._session.now_text())
-        await self._session.database.write(self._statements.writes.delete, request)
-        self._session.local.forget(job_id)
+    async def delete(self, job_id: str, among: Collection[JobStatus] | None = None) -> bool:
+        request = JobRequest(job_id, self._session.now_text(), among)
+        is_gone = await self._session.database.write(self._statements.writes.delete, request)
+        if is_gone:
+            self._session.local.forget(job_id)
+        return is_gone

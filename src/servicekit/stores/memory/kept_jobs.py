@@ -54,6 +54,8 @@ class KeptJobs:
         self.byte_budget = ByteBudget(retention.max_result_bytes)
         self.first_uses: dict[str, FirstUse] = {}
         """The first uses of idempotency keys, by jobs that are kept."""
+        self.repetitions: dict[str, set[str]] = {}
+        """The jobs that are kept and repeat another one, by the id of that one."""
         self.changes = ChangeLog(self.now(), publisher.notify)
         self.note_change = self.changes.add
         self.clock_setting, self._setting = clock.setting, clock.setting()
@@ -96,6 +98,8 @@ class KeptJobs:
         if has_times:
             job.scheduled_at = options.scheduled_at(now)
         self.by_id[job.id] = job
+        if job.retry_of is not None:
+            self.repetitions.setdefault(job.retry_of, set()).add(job.id)
         self.index.add(job)
         self.pending.add(job, now)
         if self.publisher.is_watched(job.id):
@@ -149,8 +153,15 @@ class KeptJobs:
         if job.status.is_terminal:
             self.finished[job.status].jobs.pop(job.id, None)
         self.byte_budget.forget(job)
+        if job.retry_of is not None:
+            self._forget_repetition(job.retry_of, job.id)
         if (key := job.options.kept_idempotency_key) is not None:
             del self.first_uses[key]
+
+    def _forget_repetition(self, of: str, job_id: str) -> None:
+        self.repetitions[of].discard(job_id)
+        if not self.repetitions[of]:
+            del self.repetitions[of]
 
     def let_go_of_deleted(self, claim: Claim) -> None:
         """If the attempt ran a job that was deleted meanwhile, give its slots to others."""

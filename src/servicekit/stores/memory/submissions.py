@@ -1,5 +1,6 @@
 """Submissions to the store in memory."""
 
+from collections.abc import Collection
 from typing import Final
 
 from servicekit.errors import QueueFull
@@ -8,7 +9,7 @@ from servicekit.jobs.idempotency import FirstUse, key_of_owner
 from servicekit.jobs.outcome import CANCELED
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.restartable import fingerprint
-from servicekit.jobs.status import Transition, move_of
+from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import Submission
 from servicekit.stores.memory.kept_jobs import KeptJobs
 
@@ -47,8 +48,11 @@ class MemorySubmissions:
             raise conflict
         return first.job_id
 
-    async def resubmit(self, job_id: str, new_id: str) -> str:
-        await self.insert(self._kept.get(job_id).repeat(new_id))
+    async def resubmit(self, job_id: str, new_id: str, *, is_once: bool = False) -> str:
+        job = self._kept.get(job_id)
+        if is_once and job_id in self._kept.repetitions:
+            return max(self._kept.repetitions[job_id])
+        await self.insert(job.repeat(new_id))
         self._kept.wake()
         return new_id
 
@@ -56,9 +60,10 @@ class MemorySubmissions:
         first = self._kept.first_uses.get(key_of_owner(owner, idempotency_key))
         return None if first is None else first.job_id
 
-    async def request_cancel(self, job_id: str) -> JobRecord:
+    async def request_cancel(self, job_id: str, among: Collection[JobStatus] | None = None) -> JobRecord:
         job = self._kept.get(job_id)
-        if job.status in _CANCEL.sources and job.cancel_requested_at is None:
+        is_meant = among is None or job.status in among
+        if is_meant and job.status in _CANCEL.sources and job.cancel_requested_at is None:
             job.cancel_requested_at = self._now()
             if job.status is _PENDING:
                 self._kept.end_waiting(job, CANCELED)
@@ -66,8 +71,10 @@ class MemorySubmissions:
                 self._kept.touch(job)
         return job.record(self._now())
 
-    async def delete(self, job_id: str) -> None:
+    async def delete(self, job_id: str, among: Collection[JobStatus] | None = None) -> bool:
         job = self._kept.get(job_id)
+        if among is not None and job.status not in among:
+            return False
         if job.status is _PENDING:
             self._kept.pending.remove(job)
             job.discard_call()
@@ -77,3 +84,4 @@ class MemorySubmissions:
         if self._kept.publisher.is_watched(job_id):
             self._kept.publisher.publish(JobEvent(job_id, None))
         self._kept.changes.add_deletion(job_id, job.options.owner)
+        return True

@@ -134,11 +134,18 @@ def _count_pending(session: Session, queues: set[str]) -> dict[str, int]:
     return dict(session.run(query, {"rows": rows_of(sorted(queues))}))
 
 
+_REPEATED: Final = "SELECT id FROM servicekit.jobs WHERE retry_of = %s AND NOT is_deleted ORDER BY id DESC LIMIT 1"
+
+
 @for_each(Rank.SUBMIT)
 def resubmit(session: Session, request: Resubmission) -> str:
-    """Keep a repetition of an ended job. Return its id."""
+    """Keep a repetition of an ended job. Return its id, or that of one that is kept already and will do."""
     if find_kept(session, [request.new_id]):
         return request.new_id
+    if request.is_once:
+        lock_pending(session)  # another process may be about to repeat it; one lock, so that there is no order of two
+        if repeated := session.run(_REPEATED, [request.job_id]):
+            return str(repeated[0][0])
     query = (
         "SELECT name, runner, target, arguments, options, parent, status, restart_problem FROM servicekit.jobs "
         "WHERE id = %s AND NOT is_deleted"

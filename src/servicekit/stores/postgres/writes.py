@@ -373,7 +373,7 @@ def request_cancel(session: Session, request: JobRequest) -> JobRecord | None:
     """Cancel a pending job, or mark a running one. `None` if only its status can be read."""
     status = _find_status(session, request.id)
     # Others change it meanwhile, but it does not go to and fro for long.
-    while status in move_of(Transition.CANCEL).sources and not _cancel(session, request, status):
+    while _can_cancel(request, status) and not _cancel(session, request, status):
         status = _find_status(session, request.id)
     try:
         return get_record(session, request.for_record)
@@ -381,6 +381,10 @@ def request_cancel(session: Session, request: JobRequest) -> JobRecord | None:
         if status.is_terminal:
             raise
         return None
+
+
+def _can_cancel(request: JobRequest, status: JobStatus) -> bool:
+    return status in move_of(Transition.CANCEL).sources and request.is_about(status)
 
 
 def _find_status(session: Session, job_id: str) -> JobStatus:
@@ -400,26 +404,31 @@ def _cancel(session: Session, request: JobRequest, status: JobStatus) -> bool:
     return bool(change(session, _MARK, request._asdict()) or session.run(_IS_ASKED, [request.id]))
 
 
+_STATUS_AND_OWNER: Final = "SELECT status, owned_by FROM servicekit.jobs WHERE id = %s AND NOT is_deleted"
 _DELETED: Final = "SELECT 1 FROM servicekit.events WHERE job_id = %s AND version IS NULL AND writer = %s"
 
 
 @for_each(Rank.DELETE)
-def delete(session: Session, request: JobRequest) -> None:
+def delete(session: Session, request: JobRequest) -> bool:
     """Delete a job, readable or not. A running one is hidden until its attempt has ended."""
     if session.is_unsure and session.run(_DELETED, [request.id, session.number]):
-        return
-    is_done, found = False, list[tuple[str | None]]()
+        return True
+    is_done, owner = False, None
     while not is_done:  # others start and end it meanwhile, but not for long
-        found = session.run("SELECT owned_by FROM servicekit.jobs WHERE id = %s AND NOT is_deleted", [request.id])
+        found = session.run(_STATUS_AND_OWNER, [request.id])
         if not found:
             raise JobNotFound(request.id)
-        is_hidden = change(session, HIDE_RUNNING, request._asdict())
+        status, owner = found[0]
+        if not request.is_about(status):
+            return False
+        is_hidden = request.is_about(RUNNING) and change(session, HIDE_RUNNING, {"id": request.id})
         is_done = bool(is_hidden or _remove(session, [request.id], are_hidden=False))
     session.run(
         "INSERT INTO servicekit.events (writer, job_id, version, is_transition, at, owned_by) "
         "VALUES (%s, %s, NULL, TRUE, %s::timestamptz, %s)",
-        [session.number, *request, *found[0]],
+        [session.number, request.id, request.now, owner],
     )
+    return True
 
 
 def remove(session: Session, job_ids: list[str]) -> None:

@@ -89,7 +89,12 @@ def _count_pending(connection: sqlite3.Connection, queues: set[str]) -> dict[str
 
 @for_each(Rank.SUBMIT)
 def resubmit(connection: sqlite3.Connection, request: Resubmission) -> str:
-    """Keep a repetition of an ended job. Return its id."""
+    """Keep a repetition of an ended job. Return its id, or that of one that is kept already and will do."""
+    if request.is_once:
+        repeated = "SELECT id FROM jobs WHERE retry_of = ? AND NOT is_deleted ORDER BY id DESC LIMIT 1"
+        row = connection.execute(repeated, [request.job_id]).fetchone()
+        if row is not None:
+            return str(row[0])
     query = (
         "SELECT name, runner, target, arguments, options, parent, status, restart_problem FROM jobs "
         "WHERE id = ? AND NOT is_deleted"

@@ -295,7 +295,7 @@ def request_cancel(connection: sqlite3.Connection, request: JobRequest) -> JobRe
     if row is None:
         raise JobNotFound(request.id)
     status = read_status(request.id, row[0])
-    if status in move_of(Transition.CANCEL).sources and row[1] is None:
+    if status in move_of(Transition.CANCEL).sources and row[1] is None and request.is_about(status):
         if status is JobStatus.PENDING:
             connection.execute(
                 "UPDATE jobs SET cancel_requested_at = max(submitted_at, ?) WHERE id = ?", [request.now, request.id]
@@ -315,12 +315,14 @@ def request_cancel(connection: sqlite3.Connection, request: JobRequest) -> JobRe
 
 
 @for_each(Rank.DELETE)
-def delete(connection: sqlite3.Connection, request: JobRequest) -> None:
+def delete(connection: sqlite3.Connection, request: JobRequest) -> bool:
     """Delete a job, readable or not. A running one is hidden until its attempt has ended."""
     query = "SELECT status, owned_by FROM jobs WHERE id = ? AND NOT is_deleted"
     row = connection.execute(query, [request.id]).fetchone()
     if row is None:
         raise JobNotFound(request.id)
+    if not request.is_about(row[0]):
+        return False
     if row[0] == _RUNNING:
         connection.execute("UPDATE jobs SET is_deleted = 1, idempotency_key = NULL WHERE id = ?", [request.id])
     else:
@@ -329,3 +331,4 @@ def delete(connection: sqlite3.Connection, request: JobRequest) -> None:
         "INSERT INTO events (job_id, version, is_transition, at, owned_by) VALUES (?, NULL, 1, ?, ?)",
         [request.id, request.now, row[1]],
     )
+    return True

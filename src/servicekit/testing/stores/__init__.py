@@ -28,6 +28,7 @@ pytest.register_assert_rewrite(
             "families",
             "life",
             "logs",
+            "many",
             "owners",
             "retries",
             "schedules",
@@ -50,6 +51,7 @@ from servicekit.testing.stores.bounds import (
 from servicekit.testing.stores.families import FamilyContract
 from servicekit.testing.stores.life import KEY, LifeContract
 from servicekit.testing.stores.logs import LogContract
+from servicekit.testing.stores.many import ManyContract
 from servicekit.testing.stores.owners import OwnerContract
 from servicekit.testing.stores.retries import ResubmitContract, RetryContract
 from servicekit.testing.stores.schedules import ScheduleContract
@@ -77,5 +79,6 @@ class JobStoreContract(
     LogContract,
     ScheduleContract,
     SearchContract,
+    ManyContract,
 ):
     """What every store promises."""

@@ -84,6 +84,7 @@ CREATE INDEX jobs_by_status ON servicekit.jobs (status, id);
 CREATE INDEX jobs_by_name ON servicekit.jobs (name, id);
 CREATE INDEX jobs_by_parent ON servicekit.jobs (parent, id) WHERE parent IS NOT NULL;
 CREATE INDEX jobs_by_owner ON servicekit.jobs (owned_by, status, id) WHERE owned_by IS NOT NULL;
+CREATE INDEX jobs_by_repeated ON servicekit.jobs (retry_of) WHERE retry_of IS NOT NULL;
 CREATE INDEX jobs_by_end ON servicekit.jobs (status, finished_at) WHERE finished_at IS NOT NULL;
 -- A claim reads the first of each range of it, and never a job that it cannot have.
 CREATE INDEX jobs_ready ON servicekit.jobs (queue, owner, runner, (-priority), turn, id)
