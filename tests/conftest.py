@@ -6,7 +6,7 @@ from itertools import groupby
 import pytest
 from hypothesis import HealthCheck, settings
 
-from servicekit.engine import scheduler
+from servicekit.engine import bulk, scheduler
 from tests.object_store import environment_of, make_bucket, run_s3
 from tests.postgres import NEWEST, PostgresServer, end_shared_servers, shared_server
 
@@ -26,14 +26,16 @@ settings.load_profile("servicekit")
 def _patient() -> Iterator[None]:
     """Whoever cancels a job waits until it has stopped, also where the machine takes longer for that than a second."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scheduler, "_CANCEL_WAIT_SECONDS", 60.0)
+        for module in (bulk, scheduler):
+            patch.setattr(module, "_CANCEL_WAIT_SECONDS", 60.0)
         yield
 
 
 @pytest.fixture
 def _brief_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """For targets that do not stop: what is waited for in vain need not be waited for long."""
-    monkeypatch.setattr(scheduler, "_CANCEL_WAIT_SECONDS", 0.1)
+    for module in (bulk, scheduler):
+        monkeypatch.setattr(module, "_CANCEL_WAIT_SECONDS", 0.1)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         WouldBlock,
         WrongEventLoop,
     )
+    from servicekit.jobs.bulk import BulkAction, BulkCount, BulkStep, JobSelection
     from servicekit.jobs.command import Command
     from servicekit.jobs.current import CurrentJob, CurrentJobWithOptions, current_job
     from servicekit.jobs.log_lines import LogLine, LogPage
@@ -67,6 +68,9 @@ if TYPE_CHECKING:
 __all__ = [
     "ALL_JOBS",
     "Bounds",
+    "BulkAction",
+    "BulkCount",
+    "BulkStep",
     "Command",
     "CommandFailed",
     "ConfigurationError",
@@ -91,6 +95,7 @@ __all__ = [
     "JobOptions",
     "JobPage",
     "JobRecord",
+    "JobSelection",
     "JobStatus",
     "JobSummary",
     "JobTarget",
@@ -182,6 +187,7 @@ _NAMES: Final = {
         "WouldBlock",
         "WrongEventLoop",
     ),
+    "jobs.bulk": ("BulkAction", "BulkCount", "BulkStep", "JobSelection"),
     "jobs.command": ("Command",),
     "jobs.current": ("CurrentJob", "CurrentJobWithOptions", "current_job"),
     "jobs.log_lines": ("LogLine", "LogPage"),

@@ -95,7 +95,8 @@ def is_as_expected(method: str, path: str, caller: str, status: int) -> bool:
         is_refused = caller in ("ana", "ben") or (caller == "reader" and method not in SAFE)
         return status == 403 if is_refused else status not in (401, 403)
     if "{job_id}" not in path:
-        return status not in REFUSALS
+        is_reading = method in SAFE or path == f"{JOBS}/$ticket"
+        return status == 403 if caller == "reader" and not is_reading else status not in REFUSALS
     if caller == "ben":
         return status == 404
     if caller == "reader" and method not in SAFE:

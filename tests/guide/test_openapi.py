@@ -38,6 +38,9 @@ def test_the_guides_routes_are_there_and_submitting_is_not(document: dict[str, A
         ("get", ""),
         ("get", "/$stats"),
         ("get", "/$stream"),
+        ("post", "/$cancel"),
+        ("post", "/$retry"),
+        ("post", "/$delete"),
         ("get", "/{job_id}"),
         ("get", "/{job_id}/$logs"),
         ("get", "/{job_id}/$result"),
@@ -55,7 +58,7 @@ def test_each_operation_says_what_it_does_and_answers(document: dict[str, Any]) 
         parameters = operation.get("parameters", [])
         assert all(parameter["description"] for parameter in parameters if parameter["in"] != "path")
         expected = {"400", "404"} if "{" in path else set() if path else {"400", "422"}
-        success = "204" if method == "delete" else "202" if path.endswith("$retry") else "200"
+        success = "204" if method == "delete" else "202" if path.endswith("}/$retry") else "200"
         assert expected | {success} <= operation["responses"].keys()
 
 
@@ -87,7 +90,7 @@ def test_operations_have_names_that_generated_clients_can_show(document: dict[st
     names = {operation["operationId"] for operation in operations(document).values()}
     assert names == {
         "listJobs", "countJobs", "streamJobs", "getJob", "getJobLog", "getJobResult", "streamJob", "cancelJob",
-        "retryJob", "deleteJob",
+        "retryJob", "deleteJob", "cancelJobs", "retryJobs", "deleteJobs",
     }  # fmt: skip
 
 
@@ -137,5 +140,5 @@ def test_every_route_tells_when_it_is_refused_for_a_while_and_what_an_id_is(docu
     for path, operation in routes:
         assert ("503" in operation["responses"]) == (not path.endswith("/$stream")), path
         for parameter in operation.get("parameters", ()):
-            if parameter["name"] in ("job_id", "id", "cursor", "parent"):
+            if parameter["name"] in ("job_id", "id", "cursor", "parent", "up_to"):
                 assert "pattern" in str(parameter["schema"]), (path, parameter["name"])

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from inspect import signature
 from typing import Annotated, Final, NamedTuple
 
 from fastapi import Depends, Header, Path, Query, Request
@@ -18,12 +19,13 @@ from servicekit.jobs.status import JobStatus
 MAX_JOB_IDS: Final = 100  # a page of a list; and a URL must stay below 8 KiB, which proxies allow
 
 # In the document only: FastAPI would answer 422 to a text that is no ULID, and these routes answer 400.
-_ULID: Final[dict[str, JsonValue]] = {"pattern": "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"}
+ULID_PATTERN: Final[dict[str, JsonValue]] = {"pattern": "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"}
 
 
 async def _parse_id(
     job_id: Annotated[
-        str, Path(description="The job's ULID.", examples=["01JQRS7XK5N8Z3VQ2M4T6W8Y0A"], json_schema_extra=_ULID)
+        str,
+        Path(description="The job's ULID.", examples=["01JQRS7XK5N8Z3VQ2M4T6W8Y0A"], json_schema_extra=ULID_PATTERN),
     ],
 ) -> str:
     return parse_job_id(job_id)
@@ -31,7 +33,7 @@ async def _parse_id(
 
 async def _parse_ids(
     id: Annotated[  # noqa: A002
-        list[Annotated[str, Field(json_schema_extra=_ULID)]] | None,
+        list[Annotated[str, Field(json_schema_extra=ULID_PATTERN)]] | None,
         Query(
             max_length=MAX_JOB_IDS,
             description="Only the job with this id, or the jobs with these ids if it is repeated: one stream for all "
@@ -47,7 +49,8 @@ async def parse_cursor(
     cursor: Annotated[
         str | None,
         Query(
-            description="Continue after the job with this id: the last one of the page before.", json_schema_extra=_ULID
+            description="Continue after the job with this id: the last one of the page before.",
+            json_schema_extra=ULID_PATTERN,
         ),
     ] = None,
 ) -> str | None:
@@ -115,7 +118,7 @@ async def _parse_filter(
         Query(
             description="Only jobs that this job has submitted.",
             examples=["01JQRS7XK5N8Z3VQ2M4T6W8Y0A"],
-            json_schema_extra=_ULID,
+            json_schema_extra=ULID_PATTERN,
         ),
     ] = None,
     owner: Annotated[Text | None, Query(description="Only jobs of this owner.", examples=["ana"])] = None,
@@ -164,6 +167,10 @@ async def _parse_filter(
         submitted_after=submitted_after,
         submitted_before=submitted_before,
     )
+
+
+FILTER_PARAMETERS: Final = frozenset(signature(_parse_filter).parameters) - {"request"}
+"""The names of the parameters by which jobs are chosen."""
 
 
 def _words_of(entries: Sequence[str]) -> dict[str, str]:

@@ -188,6 +188,16 @@ RETRY: Final[Responses] = {
     },
     **FULL,
 }
+BULK: Final[Responses] = {
+    200: {
+        "description": "What was done in this step; or, in a dry run, how many jobs it would be done with.",
+        "content": {
+            "application/json": {"example": {"done": 1000, "skipped": 0, "problems": [], "next_cursor": "01JQ..."}}
+        },
+    },
+    **_INVALID_ID,
+    **OTHER_SITE,
+}
 RESULT: Final[Responses] = {
     200: {
         "description": "What the target has returned, as JSON.",

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from servicekit.api.admission import asking_again, find_access
+from servicekit.api.bulk_routes import add_bulk_routes
 from servicekit.api.dependencies import SchedulerDependency
 from servicekit.api.encoding import list_json, record_json, result_json
 from servicekit.api.job_access import ActedJobId, NotOpened, SeenJobId, check_is_own, narrow, narrow_ids
@@ -68,6 +69,7 @@ def add_job_routes(app: FastAPI, prefix: str) -> None:
     watch = partial(add, route_class_override=StreamRoute)
     watch(stream_of_all, stream_jobs, summary="Watch all jobs live", response_class=Response, responses=STREAM_OF_ALL)
     watch(stream_of_all, stream_jobs, methods=["HEAD"], include_in_schema=False)
+    add_bulk_routes(app, prefix)
     add(job, get_job, summary="Get one job", response_model=JobRecord, responses=NO_JOB)
     watch(stream, stream_job, summary="Watch one job live", response_class=Response, responses=STREAM)
     watch(stream, stream_job, methods=["HEAD"], include_in_schema=False)

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, Self, Unpack, overload
 from ulid import ULID
 
 from servicekit.engine.all_jobs_reader import AllJobsReader, follow_jobs
+from servicekit.engine.bulk import BulkActions
 from servicekit.engine.calls import check_call
 from servicekit.engine.job_reader import JobReader
 from servicekit.engine.lifecycle import Engine
@@ -75,6 +76,8 @@ class Scheduler:
         """The queues: list, pause and resume them."""
         self.schedules = Schedules(self._engine, schedule_runner, self.queues)
         """The schedules: add, list, pause, resume and remove them."""
+        self.bulk = BulkActions(self._engine, self._worker, self._hub, self._lines, self._ids.next_id, self._wake)
+        """Many jobs at once: count, cancel, repeat and delete those that match a filter."""
         self.database_url = parts.database_url
         """The URL of the database server with the jobs, which may have a password; `None` if they are in none. For
         features that keep something beside the jobs."""
