@@ -1,0 +1,173 @@
+// @ts-check
+/**
+ * `<job-status src="/api/v1/jobs" job-id="01J...">`: one job, live: its state, progress, times and error.
+ *
+ * With `src` and `job-id` it follows the job by itself, also with an `apiKey` (a property, since attributes can be read
+ * by everybody). Without them it shows the `record` that it is given. At each change it sends the event `servicekit:job`,
+ * whose `detail` is the record.
+ */
+
+import { Api, formatDuration, h, replace, stateMark } from './kit.js';
+import { JobStream, isTerminal } from './job-stream.js';
+import { adoptStyles } from './job-styles.js';
+import { showMarks } from './log-model.js';
+
+/** @typedef {import('./types.js').JobRecord} JobRecord */
+
+export class JobStatus extends HTMLElement {
+  static observedAttributes = ['src', 'job-id'];
+
+  constructor() {
+    super();
+    /** @type {JobRecord | null} */
+    this._record = null;
+    this._receivedAt = 0;
+    this._timer = 0;
+    /** @type {JobStream | null} */
+    this._stream = null;
+    /** The key to send, if the service asks for one. Set it before the element is in the page. */
+    this.apiKey = '';
+    this._head = h('p', { class: 'job-status-head' });
+    this._bar = h('div', { class: 'job-bar' }, h('div', { class: 'job-bar-done' }));
+    this._facts = h('p', { class: 'job-status-facts' });
+    this._error = h('p', { class: 'job-status-error', dir: 'auto' });
+  }
+
+  connectedCallback() {
+    adoptStyles();
+    if (!this.childElementCount) this.append(this._head, this._bar, this._facts, this._error);
+    this._timer = window.setInterval(() => this._tick(), 1000);
+    this._follow();
+  }
+
+  disconnectedCallback() {
+    clearInterval(this._timer);
+    this._stream?.stop();
+    this._stream = null;
+  }
+
+  attributeChangedCallback() {
+    if (this.isConnected) this._follow();
+  }
+
+  /** What is shown. @type {JobRecord | null} */
+  get record() {
+    return this._record;
+  }
+
+  set record(record) {
+    this._record = record;
+    this._receivedAt = performance.now();
+    this._draw();
+    if (record) this.dispatchEvent(new CustomEvent('servicekit:job', { bubbles: true, detail: record }));
+  }
+
+  /** How long the job has run, in seconds: what the service has told, and what has passed since. */
+  get elapsedSeconds() {
+    const seconds = this._record?.elapsed_seconds ?? null;
+    return seconds === null ? null : seconds + this._secondsSince();
+  }
+
+  _secondsSince() {
+    return this._record?.status === 'running' ? (performance.now() - this._receivedAt) / 1000 : 0;
+  }
+
+  _follow() {
+    this._stream?.stop();
+    this._stream = null;
+    const [src, jobId] = [this.getAttribute('src'), this.getAttribute('job-id')];
+    if (!src || !jobId) return;
+    const key = this.apiKey;
+    const api = new Api('', { getKey: () => key || null });
+    const listener = {
+      record: (/** @type {JobRecord} */ record) => this._take(record),
+      state: (/** @type {string} */ state) => this._stated(state),
+    };
+    this._stream = new JobStream(api, src, jobId, listener, { needsTicket: key !== '' });
+    this._stream.start();
+  }
+
+  /** @param {JobRecord} record */
+  _take(record) {
+    if (this._record?.id === record.id && this._record.version > record.version) return;
+    this.record = record;
+  }
+
+  /** @param {string} state */
+  _stated(state) {
+    this.toggleAttribute('data-stale', state === 'reconnecting');
+    if (state === 'deleted') replace(this._head, 'There is no such job, or not any more.');
+    if (state === 'refused') replace(this._head, 'You may not see this job.');
+  }
+
+  _draw() {
+    const record = this._record;
+    if (!record) return;
+    this.dataset.status = record.status;
+    replace(this._head, stateMark(record.status), h('span', { class: 'job-status-name', dir: 'auto' }, showMarks(record.name)));
+    this._drawBar(record);
+    this._error.textContent = showMarks(record.error ?? '');
+    this._error.hidden = record.error === null;
+    this._tick();
+  }
+
+  /** @param {JobRecord} record */
+  _drawBar(record) {
+    const share = shareOf(record);
+    const isRunning = record.status === 'running';
+    this._bar.hidden = !isRunning && share === null;
+    this._bar.classList.toggle('unknown', isRunning && share === null);
+    this._bar.style.setProperty('--share', String(share ?? 0));
+    // The role only while it runs: a bar that will never move is no progress to hear of.
+    for (const name of ['role', 'aria-label', 'aria-valuenow', 'aria-valuetext']) this._bar.removeAttribute(name);
+    if (!isRunning) return;
+    this._bar.setAttribute('role', 'progressbar');
+    this._bar.setAttribute('aria-label', `Progress of ${record.name}`);
+    if (share !== null) this._bar.setAttribute('aria-valuenow', String(Math.floor(share * 100)));
+    if (share === null && record.progress) this._bar.setAttribute('aria-valuetext', amountOf(record));
+  }
+
+  _tick() {
+    const record = this._record;
+    if (record) replace(this._facts, ...this._factsOf(record));
+  }
+
+  /** @param {JobRecord} record */
+  _factsOf(record) {
+    const facts = [];
+    if (record.progress) facts.push(h('strong', { class: 'job-amount' }, amountOf(record)));
+    if (record.progress?.message) facts.push(h('span', { class: 'job-message', dir: 'auto' }, showMarks(record.progress.message)));
+    const elapsed = this.elapsedSeconds;
+    const isOver = isTerminal(record.status);
+    if (elapsed !== null && record.status !== 'pending') {
+      facts.push(h('span', { class: 'job-time' }, `${formatDuration(elapsed)}${isOver ? '' : ' elapsed'}`));
+    }
+    if (record.remaining_seconds !== null && record.status === 'running') {
+      facts.push(h('span', { class: 'job-time' }, this._remaining(record.remaining_seconds)));
+    }
+    return facts;
+  }
+
+  /** @param {number} seconds */
+  _remaining(seconds) {
+    const left = seconds - this._secondsSince();
+    return left < 1 ? '' : `~${formatDuration(Math.round(left))} left`;
+  }
+}
+
+/**
+ * How much of a job is done, from 0 to 1; `null` if it does not say.
+ * @param {JobRecord} record
+ */
+export function shareOf(record) {
+  const progress = record.progress;
+  if (!progress?.total || !(progress.total > 0)) return null;
+  return Math.min(1, Math.max(0, progress.done / progress.total));
+}
+
+/** @param {JobRecord} record */
+export function amountOf(record) {
+  const share = shareOf(record);
+  if (share !== null) return `${Math.floor(share * 100)} %`;
+  return (record.progress?.done ?? 0).toLocaleString('en');
+}
