@@ -8,8 +8,9 @@
         expect(tab.page.get_by_role("row")).to_contain_text("running")
 
 Each module has a service of its own, `dashboard`, with the application `APP` of the module: the name of one in
-`tests.web.apps`, `app` by default. A tab fails its test if it has an error, writes one to the console, breaks its
-policy, or asks another host for anything. `expect` waits for a minute, so that no verdict depends on the machine.
+`tests.web.apps`, `app` by default, or that of a module with its application. A tab fails its test if it has an error,
+writes one to the console, breaks its policy, or asks another host for anything. `expect` waits for a minute, so that no
+verdict depends on the machine.
 """
 
 from collections.abc import Callable, Iterator
@@ -111,7 +112,7 @@ def browser() -> Iterator[Browser]:
 def dashboard(request: pytest.FixtureRequest) -> Iterator[Dashboard]:
     """The service of the module."""
     name = getattr(request.module, "APP", "app")
-    with run_service(f"tests.web.apps:{name}") as service:
+    with run_service(name if ":" in name else f"tests.web.apps:{name}") as service:
         yield Dashboard(service)
 
 

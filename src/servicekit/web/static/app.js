@@ -125,11 +125,11 @@ class App {
   #navigate(address, { replace: isReplaced = false } = {}) {
     const url = new URL(address, location.href);
     if (isReplaced) {
-      history.replaceState(null, '', url);
+      history.replaceState(history.state, '', url);
       this.#address = url;
       return;
     }
-    history.pushState(null, '', url);
+    history.pushState({ from: location.pathname + location.search }, '', url);
     const isOtherPlace = url.pathname !== this.#address?.pathname;
     this.#show();
     if (!isOtherPlace) return;

@@ -1,0 +1,339 @@
+"""The page of one job, in every state of it."""
+
+import re
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.needs import needs
+from tests.web.conftest import Dashboard, Tab
+from tests.web.job_apps import HOSTILE
+
+pytestmark = needs("chromium")
+APP = "tests.web.job_apps:app"
+
+UNKNOWN = "01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
+
+
+def tell(dashboard: Dashboard, job_id: str, *steps: list[Any]) -> None:
+    """Let the job do these things, one after the other."""
+    dashboard.client.post(f"/tell/{job_id}", json=list(steps)).raise_for_status()
+
+
+def start(dashboard: Dashboard, *steps: list[Any], path: str = "/train", **call: Any) -> str:
+    job_id = dashboard.submit(path, json={"model": "xgb", **call})
+    tell(dashboard, job_id, *steps)
+    return job_id
+
+
+def finish(dashboard: Dashboard, *steps: list[Any], path: str = "/train", **call: Any) -> str:
+    job_id = start(dashboard, *steps, path=path, **call)
+    dashboard.client.get(f"/api/v1/jobs/{job_id}", params={"wait": 60})
+    return job_id
+
+
+def state(page: Page) -> Locator:
+    return page.locator(".job-mark")
+
+
+def pane(page: Page, name: str) -> Locator:
+    """Open a pane."""
+    page.get_by_role("tab", name=name).click()
+    return page.get_by_role("tabpanel")
+
+
+def button(page: Page, name: str) -> Locator:
+    return page.locator(".job-actions").get_by_role("button", name=name)
+
+
+# --- a job's life ----------------------------------------------------------------------------------------------------
+
+
+def test_a_running_job_is_followed_to_its_end(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = start(dashboard, ["progress", 1, 4, "fold 1"], tags=["nightly", "ml team"])
+    tab.open(job_id)
+    page = tab.page
+    expect(state(page)).to_have_text("◐running")
+    expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "25")
+    expect(page.locator("job-status")).to_contain_text("fold 1")
+    expect(page).to_have_title(re.compile("^25 % train"))
+    icon = page.locator("link[rel=icon]").get_attribute("href")
+    tell(dashboard, job_id, ["progress", 3, 4, "fold 3"], ["log", "rmse=0.121"])
+    expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "75")
+    expect(page.get_by_role("region", name="Lines of the log")).to_contain_text("rmse=0.121")
+    assert page.locator("link[rel=icon]").get_attribute("href") != icon
+    tell(dashboard, job_id, ["return", {"rmse": 0.12}])
+    expect(state(page)).to_have_text("●completed")
+    expect(page.get_by_role("tabpanel")).to_contain_text("0.12")
+    expect(page).to_have_title(re.compile("^completed train"))
+    expect(page.locator(".unseen[role=status]")).to_contain_text("train completed after")
+    expect(page.get_by_role("progressbar")).to_have_count(0)
+
+
+def test_a_failed_job_shows_its_error_first(tab: Tab, dashboard: Dashboard) -> None:
+    _, job_id = dashboard.seed("/parse", 2, params={"text": "{oops"})
+    tab.open(job_id)
+    hero = tab.page.get_by_role("region", name="Why it failed")
+    expect(hero).to_contain_text("ValueError")
+    expect(hero).to_contain_text("Invalid input: {oops")
+    expect(hero).to_contain_text("job_apps.py:")  # where it happened, in code of the application's own
+    same = hero.get_by_role("link", name=re.compile("same error: [0-9]+ jobs in 24 h"))
+    expect(same).to_have_attribute("href", re.compile("error%3A"))
+    trace = tab.page.get_by_role("tabpanel")
+    expect(trace).to_contain_text("JSONDecodeError")
+    library = trace.get_by_text("self.scan_once")
+    expect(library).to_be_hidden()
+    trace.get_by_text("calls in Python").click()
+    expect(library).to_be_visible()
+
+
+def test_every_attempt_is_told_with_its_end(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = finish(dashboard, ["log", "third time"], ["return", 1], path="/flaky")
+    tab.open(job_id)
+    steps = tab.page.get_by_role("list", name="Attempts").get_by_role("listitem")
+    expect(steps).to_have_count(3)
+    expect(steps.first).to_contain_text("ConnectionError: no answer, try 1")
+    expect(steps.last).to_contain_text("completed")
+    expect(tab.page.locator(".piece.attempt")).to_have_count(3)
+    events = pane(tab.page, "Events").locator("tbody tr")
+    expect(events.last).to_contain_text("completed")
+    expect(events.nth(1)).to_contain_text("try 1")
+    expect(events.nth(2)).to_contain_text("no answer, try 1")
+    expect(events).to_have_count(7)  # submitted, and for each attempt its begin and end
+    expect(pane(tab.page, "Error")).to_contain_text("no answer, try 2")
+
+
+def test_a_job_that_does_not_stop_is_not_said_to_have_stopped(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = start(dashboard, ["progress", 1], path="/stubborn")
+    tab.open(job_id)
+    page = tab.page
+    button(page, "Cancel").click()
+    with page.expect_response(re.compile("cancel$")) as answer:
+        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    assert answer.value.status == 202
+    notice = page.locator(".job-notice")
+    expect(notice).to_have_text(re.compile("Asked to stop .* It has not stopped yet."))
+    expect(state(page)).to_have_text("◐running")
+    expect(button(page, "Cancel")).to_be_hidden()
+    tell(dashboard, job_id, ["return", 1])
+    expect(state(page)).to_have_text("●completed")
+    expect(notice).to_be_hidden()
+
+
+def test_a_question_outlives_what_happens_meanwhile(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = start(dashboard, ["progress", 1, 4])
+    tab.open(job_id)
+    page = tab.page
+    expect(button(page, "Cancel")).to_be_visible()
+    page.keyboard.press("c")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Cancel train")
+    tell(dashboard, job_id, ["progress", 2, 4])
+    expect(page.locator("[aria-valuenow='50']")).to_have_count(1)
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    assert dashboard.record(job_id)["cancel_requested_at"] is None
+    assert page.url.endswith(job_id)
+    page.keyboard.press("c")
+    page.keyboard.press("Enter")
+    expect(state(page)).to_have_text("■canceled")
+    expect(page.locator("job-status")).to_contain_text("50 %")
+
+
+def test_run_again_leads_to_the_new_job(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = finish(dashboard, ["return", 1])
+    tab.open(job_id)
+    expect(state(tab.page)).to_have_text("●completed")
+    tab.page.keyboard.press("r")
+    expect(state(tab.page)).to_have_text("◐running")
+    assert not tab.page.url.endswith(job_id)
+    tab.page.get_by_title(job_id).click()  # what it repeats
+    expect(state(tab.page)).to_have_text("●completed")
+    assert tab.page.url.endswith(job_id)
+
+
+def test_a_job_that_is_deleted_stays_readable(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = start(dashboard, ["log", "last words"])
+    tab.open(job_id)
+    lines = tab.page.get_by_role("region", name="Lines of the log")
+    expect(lines).to_contain_text("last words")
+    dashboard.client.delete(f"/api/v1/jobs/{job_id}").raise_for_status()
+    expect(tab.page.get_by_text("This job was deleted.").first).to_be_visible()
+    expect(lines).to_contain_text("last words")
+    expect(button(tab.page, "Delete")).to_be_hidden()
+    expect(tab.page).to_have_title(re.compile("^deleted train"))
+
+
+def test_a_job_that_has_ended_is_seen_to_be_deleted(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = finish(dashboard, ["return", 1])
+    tab.open(job_id)
+    expect(tab.page.get_by_text("live", exact=True)).to_be_visible()
+    dashboard.client.delete(f"/api/v1/jobs/{job_id}").raise_for_status()
+    expect(tab.page.get_by_text("This job was deleted.").first).to_be_visible()
+
+
+def test_delete_asks_first(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = finish(dashboard, ["return", 1])
+    tab.open(job_id)
+    expect(button(tab.page, "Delete")).to_be_visible()
+    tab.page.keyboard.press("Backspace")
+    tab.page.get_by_role("dialog").get_by_role("button", name="Leave it").click()
+    assert dashboard.record(job_id)["status"] == "completed"
+    tab.page.keyboard.press("Backspace")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.get_by_text("This job was deleted.").first).to_be_visible()
+    assert dashboard.client.get(f"/api/v1/jobs/{job_id}").status_code == 404
+
+
+def test_an_unknown_job_is_said_to_be_unknown(tab: Tab) -> None:
+    tab.expected.append("404")
+    tab.open(UNKNOWN)
+    expect(tab.page.get_by_role("heading", name="No such job")).to_be_visible()
+    expect(tab.page.get_by_text(UNKNOWN)).to_be_visible()
+    tab.page.get_by_role("link", name="All jobs").click()
+    expect(tab.page).to_have_url(re.compile("/jobs/$"))
+
+
+# --- panes -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_result_is_shown_as_it_is(tab: Tab, dashboard: Dashboard) -> None:
+    result = {
+        "10": "ten",
+        "2": "two",
+        "big": 2**70,
+        "rows": [{"id": number} for number in range(250)],
+        "text": "x" * 10_000,
+    }
+    tab.open(finish(dashboard, ["return", result]))
+    shown = tab.page.get_by_role("tabpanel")
+    expect(shown).to_contain_text(str(2**70))
+    assert [key.inner_text() for key in shown.locator(".json > ul > li .json-key").all()][:3] == ["10", "2", "big"]
+    expect(shown.get_by_text("10,000 characters")).to_be_visible()
+    shown.get_by_text("rows").click()
+    rows = shown.locator(".json > ul > li > details > ul > li")
+    expect(rows).to_have_count(101)  # of 250, and the button for more
+    shown.get_by_role("button", name="100 more of 150").click()
+    expect(rows).to_have_count(201)
+
+
+def test_a_large_result_is_for_a_program(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = finish(dashboard, ["return", ["x" * 1_000] * 700])
+    tab.open(job_id)
+    shown = tab.page.get_by_role("tabpanel")
+    expect(shown).to_contain_text("larger than 500,000 characters")
+    with tab.page.expect_download() as download:
+        shown.get_by_role("button", name="Download").click()
+    assert download.value.suggested_filename == f"{job_id}.json"
+
+
+def test_an_artifact_can_be_downloaded(tab: Tab, dashboard: Dashboard) -> None:
+    tab.open(dashboard.submit("/keep", wait=True))
+    with tab.page.expect_download() as download:
+        tab.page.get_by_role("tabpanel").get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename == "model.json"
+
+
+def test_each_pane_has_an_address(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = finish(dashboard, ["return", 1])
+    tab.open(f"{job_id}#raw")
+    expect(tab.page.get_by_role("tabpanel")).to_contain_text('"restart_problem": null')
+    tab.page.get_by_role("tab", name="Raw").press("ArrowLeft")
+    expect(tab.page.get_by_role("tab", name="Events")).to_have_attribute("aria-selected", "true")
+    assert tab.page.url.endswith("#events")
+    tab.page.reload()
+    expect(tab.page.get_by_role("tabpanel")).to_contain_text("submitted")
+
+
+def test_a_job_stands_among_the_runs_of_its_name(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = [finish(dashboard, ["return", 1], path="/flaky") for _ in range(3)][1]
+    tab.open(job_id)
+    expect(tab.page.locator(".history-bar.this")).to_have_count(1)
+    expect(tab.page.locator(".job-history")).to_contain_text("median")
+    tab.page.locator(".history-bar").last.click()
+    expect(tab.page).not_to_have_url(re.compile(job_id))
+
+
+# --- to be taken away ------------------------------------------------------------------------------------------------
+
+
+def test_a_report_has_all_that_a_ticket_needs(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = finish(dashboard, ["log", "about to fail"], ["raise", "no disk"])
+    tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.open(job_id)
+    expect(tab.page.get_by_role("region", name="Lines of the log")).to_contain_text("about to fail")
+    copy = tab.page.locator(".job-copy")
+    copy.locator("summary").click()
+    copy.get_by_role("button", name="Report").click()
+    expect(tab.page.locator(".unseen[role=status]")).to_have_text("Report copied")
+    report = tab.page.evaluate("navigator.clipboard.readText()")
+    for part in (job_id, "failed", "ValueError: no disk", "about to fail", "submitted", "job_apps.py"):
+        assert part in report
+    copy.locator("summary").click()
+    copy.get_by_role("button", name="curl").click()
+    expect(tab.page.locator(".unseen[role=status]")).to_have_text("curl copied")
+    assert (
+        tab.page.evaluate("navigator.clipboard.readText()") == f"curl -s '{dashboard.service.url}/api/v1/jobs/{job_id}'"
+    )
+    tab.page.emulate_media(media="print")
+    tab.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    expect(tab.page.locator(".job-paper")).to_contain_text("ValueError: no disk")
+    expect(tab.page.get_by_role("button", name="Run again")).to_be_hidden()
+
+
+# --- whoever looks, wherever -----------------------------------------------------------------------------------------
+
+
+def test_escape_leads_back_to_the_list_as_it_was(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = finish(dashboard, ["return", 1])
+    tab.open("?q=name%3Atrain")
+    tab.page.evaluate(
+        """(id) => {
+            const link = Object.assign(document.createElement('a'), { href: `./${id}`, textContent: 'open' });
+            document.body.append(link);
+        }""",
+        job_id,
+    )
+    tab.page.get_by_role("link", name="open", exact=True).click()
+    expect(state(tab.page)).to_have_text("●completed")
+    tab.page.keyboard.press("Escape")
+    expect(tab.page).to_have_url(re.compile(r"/jobs/\?q=name%3Atrain$"))
+    tab.open(job_id)
+    expect(state(tab.page)).to_have_text("●completed")
+    tab.page.keyboard.press("Escape")
+    expect(tab.page).to_have_url(re.compile("/jobs/$"))
+
+
+def test_hostile_texts_are_only_texts(phone: Tab, dashboard: Dashboard) -> None:
+    job_id = finish(
+        dashboard,
+        ["log", HOSTILE],
+        ["progress", 1, 2, HOSTILE[:400]],
+        ["raise", HOSTILE],
+        model=HOSTILE,
+        params={HOSTILE: HOSTILE},
+        tags=["<b>bold</b>"],
+    )
+    phone.open(job_id)
+    page = phone.page
+    expect(page.get_by_role("region", name="Why it failed")).to_contain_text("<img src=x onerror=")
+    expect(page.get_by_role("region", name="Lines of the log")).to_contain_text(r"\u202etxet")
+    for name in ("Arguments", "Events", "Raw", "Error"):
+        expect(pane(page, name)).not_to_be_empty()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("main img, main b").count() == 0
+    expect(page).to_have_title(re.compile("^failed train"))
+
+
+def test_nothing_is_scrolled_sideways_on_a_phone(phone: Tab, dashboard: Dashboard) -> None:
+    job_id = start(dashboard, ["progress", 3, 10, "fold 3"], ["flood", 30, 300], tags=["nightly"])
+    phone.open(job_id)
+    expect(phone.page.get_by_role("progressbar")).to_be_visible()
+    assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
+    small = phone.page.evaluate(
+        "[...document.querySelectorAll('main :is(button, summary, select, [role=tab])')]"
+        ".filter((each) => each.checkVisibility() && each.getBoundingClientRect().height < 44)"
+        ".map((each) => each.outerHTML)"
+    )
+    assert small == []
