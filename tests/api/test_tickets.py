@@ -98,7 +98,7 @@ async def test_a_ticket_is_good_for_streams_alone(connect: Connect, build: Any, 
     async with connect(build()) as client:
         job_id = await submit(client, "/noop", headers("ana"))
         given = f"?ticket={await ticket(client, headers('ana'))}"
-        for path in ("", f"/{job_id}", f"/{job_id}/$result", f"/{job_id}/$logs", "/$stats"):
+        for path in ("", f"/{job_id}", f"/{job_id}/$result", f"/{job_id}/$logs", "/$stats", "/$calls"):
             assert (await client.get(f"{JOBS}{path}{given}")).status_code == 401
         for method, path in [("DELETE", f"/{job_id}"), ("POST", f"/{job_id}/$cancel"), ("POST", "/$ticket")]:
             assert (await client.request(method, f"{JOBS}{path}{given}")).status_code == 401

@@ -14,6 +14,7 @@ import servicekit
 import servicekit.api
 from servicekit import InMemoryScheduler, Retention
 from servicekit.api import ServiceBuilder, ServiceInfo
+from servicekit.api.job_responses import JobDetails
 from servicekit.artifacts import Artifacts
 from servicekit.artifacts.responses import ArtifactRecord
 from servicekit.engine.options import SchedulerOptions
@@ -95,7 +96,7 @@ def test_the_routes_page_has_every_route_parameter_and_status(tmp_path: Path) ->
 
 def test_the_routes_page_has_every_field_of_a_record() -> None:
     _, of_jobs, of_artifacts = (DOCS / "api.md").read_text().split("\n## The record")
-    assert _fields_in(of_jobs) == list(servicekit.JobRecord.__match_args__)
+    assert _fields_in(of_jobs) == list(JobDetails.__match_args__)
     assert _fields_in(of_artifacts) == list(ArtifactRecord.model_fields)
 
 

@@ -36,6 +36,7 @@ def test_swagger_ui_is_served(service: Service) -> None:
 def test_the_guides_routes_are_there_and_submitting_is_not(document: dict[str, Any]) -> None:
     assert set(operations(document)) == {
         ("get", ""),
+        ("get", "/$calls"),
         ("get", "/$stats"),
         ("get", "/$stream"),
         ("post", "/$cancel"),
@@ -89,8 +90,8 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 def test_operations_have_names_that_generated_clients_can_show(document: dict[str, Any]) -> None:
     names = {operation["operationId"] for operation in operations(document).values()}
     assert names == {
-        "listJobs", "countJobs", "streamJobs", "getJob", "getJobLog", "getJobResult", "streamJob", "cancelJob",
-        "retryJob", "deleteJob", "cancelJobs", "retryJobs", "deleteJobs",
+        "listJobs", "listCalls", "countJobs", "streamJobs", "getJob", "getJobLog", "getJobResult", "streamJob",
+        "cancelJob", "retryJob", "deleteJob", "cancelJobs", "retryJobs", "deleteJobs",
     }  # fmt: skip
 
 

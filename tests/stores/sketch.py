@@ -45,6 +45,7 @@ from servicekit.jobs.restartable import as_accepted, describe_call, find_restart
 from servicekit.jobs.results import WrittenResult, check_completed, read_result
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState, judge_tick, options_of_tick
+from servicekit.jobs.shown_calls import KeptCall, keep_call
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import Claim, Submission, check_target, name_of
 from servicekit.jobs.workers import WorkerRecord
@@ -427,6 +428,9 @@ class SketchStore:
 
     async def find_missing(self, job_ids: Collection[str]) -> set[str]:
         return set(job_ids) - {job.record.id for job in self._kept()}
+
+    async def list_calls(self, job_ids: Collection[str], most_characters: int) -> dict[str, KeptCall]:
+        return {job.record.id: keep_call(job.submission) for job in self._kept() if job.record.id in job_ids}
 
     async def get_result(self, job_id: str) -> object:
         job = self._get(job_id)

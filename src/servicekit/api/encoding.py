@@ -28,6 +28,11 @@ def record_json(record: JobRecord, *, expose_traceback: bool) -> bytes:
     return _RECORD.dump_json(replace(record, error_traceback=None))
 
 
+def record_with_arguments(record: JobRecord, arguments: bytes, *, expose_traceback: bool) -> bytes:
+    """The same with the shown arguments, which are JSON already."""
+    return b'%b,"arguments":%b}' % (record_json(record, expose_traceback=expose_traceback)[:-1], arguments)
+
+
 def result_json(job_id: str, result: object) -> bytes:
     """The result of a completed job as JSON. `ResultDropped` if it cannot be written as JSON, as can be in memory."""
     try:

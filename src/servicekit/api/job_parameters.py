@@ -45,6 +45,20 @@ async def _parse_ids(
     return frozenset(parse_job_id(each) for each in id or ())
 
 
+async def _parse_called_ids(
+    id: Annotated[  # noqa: A002
+        list[Annotated[str, Field(json_schema_extra=ULID_PATTERN)]],
+        Query(
+            min_length=1,
+            max_length=MAX_JOB_IDS,
+            description="The jobs, such as those of a page of the list: the parameter is repeated.",
+            examples=[["01JQRS7XK5N8Z3VQ2M4T6W8Y0A"]],
+        ),
+    ],
+) -> list[str]:
+    return list(dict.fromkeys(map(parse_job_id, id)))
+
+
 async def parse_cursor(
     cursor: Annotated[
         str | None,
@@ -188,6 +202,7 @@ def _words_of(entries: Sequence[str]) -> dict[str, str]:
 
 JobId = Annotated[str, Depends(_parse_id)]
 JobIds = Annotated[frozenset[str], Depends(_parse_ids)]
+CalledJobIds = Annotated[list[str], Depends(_parse_called_ids)]
 Wanted = Annotated[JobFilter, Depends(_parse_filter)]
 LastEventId = Annotated[int | None, Depends(_parse_last_event_id)]
 LastJobEventId = Annotated[EventId | None, Depends(_parse_last_job_event_id)]

@@ -1,10 +1,30 @@
 """The responses of the job routes, for the OpenAPI document."""
 
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from pydantic import Field
 
 from servicekit.api.errors import ErrorBody
+from servicekit.jobs.record import JobRecord
 
 Responses = dict[int | str, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetails(JobRecord):
+    """A single job: its record, and what its target was called with."""
+
+    arguments: Annotated[
+        dict[str, object] | None,
+        Field(
+            description="The arguments by the names of the target's parameters. They are made to be read: long ones "
+            "are shortened, and `***` stands for what is secret. Those of a command are its `argv`, `cwd`, `env`, "
+            "`stdin` and `shell`. `null` if they are not kept, or only another process has them.",
+            examples=[{"model": "xgb", "region": "no", "password": "***"}],
+        ),
+    ]
+
 
 UNAVAILABLE: Final[Responses] = {
     503: {
@@ -61,6 +81,17 @@ data: {"id": "01JQRS7XK5N8Z3VQ2M4T6W8Y0A", "status": "deleted"}
 
 """
 
+CALLS: Final[Responses] = {
+    200: {
+        "description": "Calls by the ids of their jobs, in the order in which these were asked for.",
+        "content": {
+            "application/json": {
+                "example": {"01JQRS7XK5N8Z3VQ2M4T6W8Y0A": "train(model='xgb', region='no', password='***')"}
+            }
+        },
+    },
+    **_INVALID_ID,
+}
 LIST: Final[Responses] = {
     200: {
         "description": "The newest jobs first. Where there may be more, `Link` leads to the next page; a page can be "

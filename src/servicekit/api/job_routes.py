@@ -12,10 +12,11 @@ from pydantic import BaseModel, Field
 from servicekit.api.admission import asking_again, find_access
 from servicekit.api.bulk_routes import add_bulk_routes
 from servicekit.api.dependencies import SchedulerDependency
-from servicekit.api.encoding import list_json, record_json, result_json
+from servicekit.api.encoding import list_json, record_json, record_with_arguments, result_json
 from servicekit.api.job_access import ActedJobId, NotOpened, SeenJobId, check_is_own, narrow, narrow_ids
-from servicekit.api.job_parameters import JobId, JobIds, LastEventId, LastJobEventId, Wanted, parse_cursor
+from servicekit.api.job_parameters import CalledJobIds, JobId, JobIds, LastEventId, LastJobEventId, Wanted, parse_cursor
 from servicekit.api.job_responses import (
+    CALLS,
     CANCEL,
     DELETED,
     LIST,
@@ -25,6 +26,7 @@ from servicekit.api.job_responses import (
     STATS,
     STREAM,
     STREAM_OF_ALL,
+    JobDetails,
 )
 from servicekit.api.openapi import name_operation
 from servicekit.api.routing import JobRoute, StreamRoute
@@ -61,16 +63,17 @@ def add_job_routes(app: FastAPI, prefix: str) -> None:
         route_class_override=JobRoute,
         generate_unique_id_function=name_operation,
     )
-    stats, stream_of_all = f"{prefix}/$stats", f"{prefix}/$stream"
+    stats, calls, stream_of_all = f"{prefix}/$stats", f"{prefix}/$calls", f"{prefix}/$stream"
     job, stream = f"{prefix}/{{job_id}}", f"{prefix}/{{job_id}}/$stream"
     add(prefix, list_jobs, summary="List jobs", response_model=list[JobSummary], responses=LIST)
     # Before the routes with `{job_id}`, which would take `$stats` for an id.
     add(stats, count_jobs, summary="Count jobs", response_model=JobStats, responses=STATS)
+    add(calls, list_calls, summary="Show the calls of jobs", response_model=dict[str, str], responses=CALLS)
     watch = partial(add, route_class_override=StreamRoute)
     watch(stream_of_all, stream_jobs, summary="Watch all jobs live", response_class=Response, responses=STREAM_OF_ALL)
     watch(stream_of_all, stream_jobs, methods=["HEAD"], include_in_schema=False)
     add_bulk_routes(app, prefix)
-    add(job, get_job, summary="Get one job", response_model=JobRecord, responses=NO_JOB)
+    add(job, get_job, summary="Get one job", response_model=JobDetails, responses=NO_JOB)
     watch(stream, stream_job, summary="Watch one job live", response_class=Response, responses=STREAM)
     watch(stream, stream_job, methods=["HEAD"], include_in_schema=False)
     add(f"{job}/$result", get_job_result, summary="Get a job's result", response_class=Response, responses=RESULT)
@@ -133,6 +136,16 @@ async def count_jobs(request: Request, scheduler: SchedulerDependency, wanted: W
     return JobStats(**{status.value: count for status, count in counts.items()}, total=sum(counts.values()))
 
 
+async def list_calls(request: Request, scheduler: SchedulerDependency, job_ids: CalledJobIds) -> dict[str, str]:
+    """The calls of jobs, each on one line of at most 200 characters: `train(model='xgb', region='no')`.
+
+    For lists, whose records have no arguments. Long values are shortened, and `***` stands for what is secret. Ids of
+    jobs that do not exist, or that the caller does not see, are left out.
+    """
+    access = find_access(request)
+    return await scheduler.shown_calls.list_texts(job_ids, access.owner, of_all=access.everything)
+
+
 async def stream_jobs(
     request: Request,
     scheduler: SchedulerDependency,
@@ -175,10 +188,13 @@ async def get_job(
         ),
     ] = None,
 ) -> Response:
-    """The job's record, now or when the job has ended."""
+    """The job's record, now or when the job has ended, and what its target was called with."""
     if wait:
         await wait_for_end(request, scheduler, job_id, wait)
-    return _answer(request, await scheduler.get_record(job_id))
+    record, arguments = await scheduler.get_record(job_id), await scheduler.shown_calls.get_arguments_json(job_id)
+    is_exposed = service_state(request.app).expose_tracebacks
+    body = record_with_arguments(record, arguments, expose_traceback=is_exposed)
+    return Response(body, media_type="application/json")
 
 
 def _answer(request: Request, record: JobRecord, status_code: int = 200) -> Response:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,8 +25,10 @@ from servicekit.errors import (
 from servicekit.jobs.backoff import FailureLog
 from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.endings import choose_ending, heed_limit
+from servicekit.jobs.masks import TextMask
 from servicekit.jobs.options import DEFAULT_OPTIONS, OUTSIDE, JobOptions, inherited, seconds_of
 from servicekit.jobs.outcome import CUT_OFF, Outcome, failure, not_begun
+from servicekit.jobs.shown_calls import find_secrets
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.jobs.submission import Claim
 from servicekit.observability.job_logging import JobLogging
@@ -62,6 +64,7 @@ class AttemptHost:
     on_put_off: Callable[[], None]
     """The job is pending again."""
     on_submit: Submit
+    mask: Set[str] = frozenset()
     result_hooks: Sequence[ResultHook] = ()
     """A feature may add to them until the service starts."""
     database_url: str | None = None
@@ -71,6 +74,10 @@ class AttemptHost:
     """The event loop on which the engine was started last."""
     process: int = 0
     """The process in which the engine was started last."""
+
+    def find_secrets(self, claim: Claim) -> TextMask:
+        """What is masked in all that the attempt says."""
+        return find_secrets(claim.submission, self.mask)
 
     def notify_begun(self, job: RunningJob) -> None:
         if (attempt := self._find(job)) is not None:
@@ -332,7 +339,8 @@ class Attempt:
 
     async def _write_failure(self, reason: Exception) -> bool:
         """Write that the job has failed, since its real end cannot be written."""
-        failed = failure(reason, EndedBy.CRASH)._replace(artifact_id=self.job.artifact_id)
+        failed = self._host.find_secrets(self.claim).hide_in_outcome(failure(reason, EndedBy.CRASH))
+        failed = failed._replace(artifact_id=self.job.artifact_id)
         try:
             await self._store.end_attempt(self.claim, failed)
         except Exception as error:
@@ -370,6 +378,8 @@ class Attempt:
         return written
 
     def _choose_ending(self, outcome: Outcome) -> Outcome:
+        if outcome.error is not None:
+            outcome = self._host.find_secrets(self.claim).hide_in_outcome(outcome)
         return choose_ending(
             outcome,
             self.claim.submission.options.retry,
@@ -383,5 +393,7 @@ class Attempt:
 
     def _made_reports(self) -> JobReports:
         if self._reports is None:
-            self._reports = JobReports(self.claim, self.job, self._store, self._limits)
+            self._reports = JobReports(
+                self.claim, self.job, self._store, self._host.find_secrets(self.claim), self._limits
+            )
         return self._reports

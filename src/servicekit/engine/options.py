@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 from servicekit.engine.result_hooks import ResultHook, check_hooks
 from servicekit.errors import ConfigurationError, check_count, check_seconds
 from servicekit.events.hub import EventHub
+from servicekit.jobs.masks import check_mask
 from servicekit.jobs.options import check_text, unknown_option
 from servicekit.jobs.retention import Retention
 from servicekit.ports import Clock
@@ -30,6 +31,8 @@ class SchedulerOptions:
       output of processes and commands.
     - `log_jobs`: whether the life of jobs is logged, on the logger `servicekit.jobs`: a failed job as `ERROR` with its
       traceback, an attempt that failed and will be followed by another one as `WARNING`, the rest as `INFO`.
+    - `mask`: the names of parameters whose values are secret in all jobs: `["password", "token"]`. They count for
+      fields and keys of the same name at any depth of the arguments too: see `JobOptions.mask`.
     - `preload`: modules that are imported once for all jobs with `runner="process"`, when the scheduler starts.
     - `result_hooks`: what sees the results of jobs before they are written, and may replace them: see `ResultHook`.
     - `run_jobs`: whether this process runs jobs, or only accepts them for others.
@@ -50,6 +53,7 @@ class SchedulerOptions:
     shutdown_grace: float | timedelta = 5.0
     capture_output: bool = True
     log_jobs: bool = True
+    mask: Collection[str] = ()
     preload: Collection[str] = ()
     result_hooks: Sequence[ResultHook] = ()
     run_jobs: bool = True
@@ -69,6 +73,7 @@ class SchedulerOptions:
         _check_queues(self.queues)
         check_hooks("result_hooks", self.result_hooks)
         _check_parts(self)
+        object.__setattr__(self, "mask", check_mask("mask", self.mask))
         object.__setattr__(self, "preload", check_preload(self.preload))
         object.__setattr__(self, "shutdown_grace", check_seconds("shutdown_grace", self.shutdown_grace))
 
@@ -99,6 +104,7 @@ class SchedulerOptionChanges(TypedDict, total=False):
     shutdown_grace: float | timedelta
     capture_output: bool
     log_jobs: bool
+    mask: Collection[str]
     preload: Collection[str]
     result_hooks: Sequence[ResultHook]
     run_jobs: bool

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from servicekit.engine.limits import TimeLimits
@@ -9,6 +10,7 @@ from servicekit.errors import StoreUnavailable
 from servicekit.jobs.backoff import Backoff
 from servicekit.jobs.current import RunningJob
 from servicekit.jobs.log_lines import NewLine
+from servicekit.jobs.masks import NO_SECRETS, TextMask
 from servicekit.jobs.record import Progress
 from servicekit.jobs.submission import Claim
 from servicekit.ports import AttemptStore
@@ -23,10 +25,13 @@ class JobReports:
     If they cannot be written, they are kept for the next time: the newest progress, and the newest 2,000 lines.
     """
 
-    def __init__(self, claim: Claim, job: RunningJob, store: AttemptStore, limits: TimeLimits | None) -> None:
+    def __init__(
+        self, claim: Claim, job: RunningJob, store: AttemptStore, secrets: TextMask, limits: TimeLimits | None
+    ) -> None:
         self._claim = claim
         self._job = job
         self._store = store
+        self._secrets = secrets
         self.limits = limits
         """The time limits, which are told of progress."""
         self._task: asyncio.Task[None] | None = None
@@ -92,6 +97,8 @@ class JobReports:
         progress = self._job.take_progress()
         if progress is not None and self.limits is not None:
             self.limits.hear()
+        if progress is not None and progress.message is not None:
+            progress = replace(progress, message=self._secrets.hide_in_clipped(progress.message))
         progress = progress or self._progress
         if progress is None:
             return False
@@ -100,11 +107,17 @@ class JobReports:
         self._progress = None
         return True
 
+    def _take_lines(self) -> list[NewLine]:
+        lines, secrets = self._job.take_lines(), self._secrets
+        if secrets is NO_SECRETS:
+            return lines
+        return [line._replace(text=secrets.hide(line.text), source=secrets.hide(line.source)) for line in lines]
+
     async def write_lines(self) -> bool:
         """Write the new lines. Return whether there were any."""
         # Taken right before they are written. If the task is cut off while it waits for the store, the store still
         # writes them; if it were cut off between, they would be lost.
-        lines = [*self._lines, *self._job.take_lines()][-_MOST_LINES:]
+        lines = [*self._lines, *self._take_lines()][-_MOST_LINES:]
         if not lines:
             return False
         self._lines = ()

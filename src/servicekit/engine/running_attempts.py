@@ -6,7 +6,7 @@ from typing import Final
 
 from servicekit.engine.attempt import Attempt
 from servicekit.jobs.backoff import FailureLog
-from servicekit.jobs.submission import CallProblem
+from servicekit.jobs.submission import CallProblem, Submission
 
 # Work that obeys ends within milliseconds. The stop of a service must not wait long for the rest: after some seconds
 # systemd or Kubernetes kills the process, and nothing is written any more.
@@ -21,6 +21,11 @@ class RunningAttempts:
     def __init__(self, by_job: dict[str, Attempt]) -> None:
         self._by_job = by_job
         self._failures = FailureLog(_log)
+
+    def find_submission(self, job_id: str) -> Submission | None:
+        """The submission of a job that runs in this process."""
+        found = self._by_job.get(job_id)
+        return None if found is None else found.claim.submission
 
     def find_notice(self) -> str | None:
         """What keeps single jobs from ending here, though others begin and end; or `None`."""

@@ -20,6 +20,7 @@ from servicekit.engine.parts import SchedulerParts
 from servicekit.engine.queues import Queues
 from servicekit.engine.schedule_runner import ScheduleRunner
 from servicekit.engine.schedules import Schedules
+from servicekit.engine.shown_calls import ShownCalls
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.engine.worker import Worker
 from servicekit.errors import JobNotFound, RecordUnreadable, check_count
@@ -78,6 +79,8 @@ class Scheduler:
         """The schedules: add, list, pause, resume and remove them."""
         self.bulk = BulkActions(self._engine, self._worker, self._hub, self._lines, self._ids.next_id, self._wake)
         """Many jobs at once: count, cancel, repeat and delete those that match a filter."""
+        self.shown_calls = ShownCalls(self._engine, self._worker.attempts, parts.options.mask)
+        """The calls of jobs, as they are shown."""
         self.database_url = parts.database_url
         """The URL of the database server with the jobs, which may have a password; `None` if they are in none. For
         features that keep something beside the jobs."""
@@ -158,6 +161,16 @@ class Scheduler:
     async def get_record(self, job_id: str | ULID) -> JobRecord:
         """The job's present record. `JobNotFound` if there is no job with this id."""
         return await (await self._engine.open()).reads.get_record(str(job_id))
+
+    async def get_arguments(self, job_id: str | ULID) -> dict[str, object] | None:
+        """What the target was called with, by the names of its parameters, as it is shown to clients.
+
+        It is plain JSON of bounded size: large values are shortened, and `"***"` stands for what is secret. It is made
+        to be read; `retry` submits the call itself again. `None` for a coroutine object, for arguments that are not
+        kept any more, and if only another process has them. If this process has not imported the target, the arguments
+        without a name are in a list, `"*"`. `JobNotFound` if there is no job with this id.
+        """
+        return await self.shown_calls.get_arguments(str(job_id))
 
     async def get_status(self, job_id: str | ULID) -> JobStatus:
         """The job's present status. `JobNotFound` if there is no job with this id."""

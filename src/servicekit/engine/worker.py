@@ -56,6 +56,7 @@ class Worker:
             on_put_off=timekeeper.wake,
             on_submit=on_submit,
             result_hooks=options.result_hooks,
+            mask=frozenset(options.mask),
             database_url=database_url,
         )
         self.attempts = RunningAttempts(self._host.attempts)

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from servicekit.errors import ArgumentsUnfit
 from servicekit.jobs.classes import CannotKeep, CannotRead, TooDeep
 from servicekit.jobs.outcome import describe_error
-from servicekit.jobs.values import is_plain, read_value, sketch_value, write_value
+from servicekit.jobs.values import is_plain, outline_value, read_value, sketch_value, write_value
 
 Key = int | str
 """An argument's position, or its name if it is given by keyword."""
@@ -66,6 +66,12 @@ def sketch_arguments(args: tuple[object, ...], kwargs: dict[str, object]) -> str
     """A text to compare calls by, if some argument cannot be written: that argument counts by its type alone."""
     named = {name: sketch_value(value) for name, value in kwargs.items()}
     return json.dumps({"args": list(map(sketch_value, args)), "kwargs": named})
+
+
+def outline_arguments(args: tuple[object, ...], kwargs: dict[str, object]) -> str:
+    """A text like that of `dump_arguments`, to be shown: an argument that cannot be written is the name of its type."""
+    named = {name: outline_value(value) for name, value in kwargs.items()}
+    return json.dumps({"args": list(map(outline_value, args)), "kwargs": named, "form": _FORM})
 
 
 def load_arguments(reference: str, target: object, text: str) -> tuple[tuple[object, ...], dict[str, object]]:

@@ -1,6 +1,6 @@
 """Options of a job, given by a decorator on its target, or with a submission."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypedDict, TypeVar, Unpack
 
 from servicekit.errors import ConfigurationError, check_count, check_seconds
 from servicekit.jobs.idempotency import key_of_owner
+from servicekit.jobs.masks import check_mask
 from servicekit.jobs.metadata import NO_METADATA, Metadata
 from servicekit.jobs.retry import Retry
 from servicekit.jobs.texts import MAX_TEXT_CHARACTERS as MAX_TEXT_CHARACTERS
@@ -50,6 +51,8 @@ class JobOptions:
     - `tags`: words by which the job is found, at most 20.
     - `metadata`: a JSON object of your own, of at most 16 KiB and 50 keys. The record shows it, and jobs are found by
       it. It is copied.
+    - `mask`: the names of parameters whose values are secret: see `servicekit.jobs.masks`. Further names are added to
+      those of the target's decorator.
     - `owner`: whose job it is. Lists and streams can be those of one owner. A job that a job submits has the same owner
       unless it is given another.
     - `idempotency_key`: while a job of the same owner with this key is kept, another submission with the key gives that
@@ -74,6 +77,7 @@ class JobOptions:
     name: str | None = None
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, object] = NO_METADATA
+    mask: tuple[str, ...] = ()
     owner: str | None = None
     idempotency_key: str | None = None
     max_restarts: int = 1
@@ -118,6 +122,7 @@ class JobOptions:
             if value is not None:
                 check_text(option, value)
         check_text("queue", self.queue)
+        object.__setattr__(self, "mask", check_mask("mask", self.mask) if self.mask != () else ())
         for tag in self.tags:
             check_text("tags", tag)
         object.__setattr__(self, "tags", tuple(sorted(set(self.tags))))
@@ -169,6 +174,7 @@ class OptionChanges(TypedDict, total=False):
     name: str | None
     tags: Sequence[str]
     metadata: Mapping[str, object]
+    mask: Collection[str]
     owner: str | None
     idempotency_key: str | None
     max_restarts: int
@@ -271,6 +277,8 @@ def changed(options: JobOptions, changes: OptionChanges) -> JobOptions:
     values: dict[str, Any] = {**changes}
     if not isinstance(values.get("tags", ()), str):
         values = {**values, **({"tags": tuple(values["tags"])} if "tags" in values else {})}
+    if options.mask and "mask" in values:  # a secret stays one
+        values["mask"] = (*options.mask, *check_mask("mask", values["mask"]))
     if values.get("concurrency_key") is not None:
         values["is_key_submitted"] = True
     return replace(options, **values)

@@ -89,6 +89,15 @@ def load_reference(reference: str) -> object:
     return look_up(module, name)
 
 
+def find_loaded(reference: str) -> object | None:
+    """The object of a reference whose module has been imported; else `None`, and nothing is imported."""
+    module_name, _, name = reference.partition(":")
+    module = sys.modules.get(MAIN if module_name == name_of_main() else module_name)
+    with suppress(Exception):  # a module can have a `__getattr__` of its own, which can raise anything
+        return None if module is None else look_up(module, name)
+    return None
+
+
 def look_up(module: object, name: str) -> object:
     """The object of a qualified name in a module; `None` if there is none."""
     found = module

@@ -25,7 +25,8 @@ from servicekit.jobs.submission import (
     name_of,
 )
 
-_COMMAND: Final = f"{Command.__module__}:{Command.__qualname__}"
+COMMAND: Final = f"{Command.__module__}:{Command.__qualname__}"
+"""The reference of every command."""
 _MAX_PATH_CHARACTERS: Final = 100  # it stands in the sentence of an error, and a key can be of any length
 _FIXED: Final = frozenset({type(None), bool, int, float, str, bytes})
 
@@ -43,7 +44,7 @@ def describe_call(submission: Submission) -> CallDescription | CallProblem:
 def _describe(submission: Submission) -> CallDescription | CallProblem:
     target = submission.target
     if type(target) is Command:
-        return CallDescription(_COMMAND, json.dumps({"args": [], "kwargs": asdict(target)}))
+        return CallDescription(COMMAND, json.dumps({"args": [], "kwargs": asdict(target)}))
     reference = find_reference(target)
     if reference is None:
         return CallProblem(None, explain_no_reference(target))

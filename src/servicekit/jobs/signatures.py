@@ -91,6 +91,15 @@ class _Type:
         return None
 
 
+class NamedArguments(NamedTuple):
+    """Arguments by the names of their parameters."""
+
+    values: Mapping[str, Any]
+    """In the order of the signature. Those of `*rest` are a list, and those of `**more` are an object."""
+    rest: str | None = None
+    more: str | None = None
+
+
 class Signature:
     """How a target can be called. For a function also its runner's kind and its name, which each job of it needs.
 
@@ -108,6 +117,7 @@ class Signature:
         self._names = frozenset(each.name for each in parameters if each.kind in _BY_NAME)
         self._required = [each.name for each in required]
         self._rest, self._more = rest, more
+        self._order = [each.name for each in parameters]
         self._types = types
         # How many arguments a call without keywords may have. Most calls are such, and need no other check of names.
         most = len(self._places) if not rest else sys.maxsize - 1
@@ -120,6 +130,19 @@ class Signature:
         mismatch = self._find_mismatch(args, kwargs)
         if mismatch is not None:
             raise InvalidArguments(name_of(target), mismatch.argument, mismatch.reason)
+
+    def name_all(self, target: object, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NamedArguments | None:
+        """The arguments by the names of this target's parameters; `None` if Python could not read these."""
+        if self is _ANYTHING:
+            return None
+        places = self._places[1:] if type(target) is MethodType else self._places
+        found = dict(zip(places, args, strict=False)) | {name: kwargs[name] for name in kwargs if name in self._names}
+        rest, more = list(args[len(places) :]), {name: kwargs[name] for name in kwargs if name not in self._names}
+        # The signature may have changed since the job was accepted, and have no place for these any more.
+        rest_name, more_name = self._rest or "*", self._more or "**"
+        found |= ({rest_name: rest} if rest else {}) | ({more_name: more} if more else {})
+        ordered = {name: found[name] for name in (*self._order, "*", "**") if name in found}
+        return NamedArguments(ordered, rest_name, more_name)
 
     def _find_mismatch(self, args: tuple[object, ...], kwargs: dict[str, object]) -> _Mismatch | None:
         if kwargs or len(args) not in self._counts:

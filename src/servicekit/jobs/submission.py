@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple, NoReturn
 
@@ -53,8 +53,8 @@ class Submission:
     id: str
     name: str
     target: JobTarget
-    args: tuple[object, ...]
-    kwargs: dict[str, object]
+    args: tuple[object, ...] = field(repr=False)  # they can contain secrets
+    kwargs: dict[str, object] = field(repr=False)
     runner: RunnerKind
     options: JobOptions = DEFAULT_OPTIONS
     retry_of: str | None = None
@@ -63,7 +63,7 @@ class Submission:
     """The name of the schedule that submits it."""
     parent: str | None = None
     """The job that submits it."""
-    description: CallDescription | CallProblem | None = None
+    description: CallDescription | CallProblem | None = field(default=None, repr=False)
     """The call as text. It is made on demand: see `servicekit.jobs.restartable.describe_call`."""
 
     def call(self) -> Any:

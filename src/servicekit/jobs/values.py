@@ -53,6 +53,7 @@ _MAX_DEPTH: Final = 100  # each level needs some frames of Python, which allows 
 # Larger numbers are written in hexadecimal. Python refuses decimal ones above a limit that users can lower to 640
 # digits; 2,000 bits are 603 digits.
 _MAX_INT_BITS: Final = 2_000
+_MOST_OUTLINED: Final = 100_000  # as many values are written in a tenth of a second
 
 Write = Callable[[Any], object]
 
@@ -78,6 +79,14 @@ def sketch_value(value: object) -> object:
     """The value as JSON, in which each part that cannot be written is replaced by the name of its type."""
     try:
         return _Sketcher().write(value)
+    except (TooDeep, RecursionError):
+        return _sketch(value)
+
+
+def outline_value(value: object) -> object:
+    """The same for people: a value with too many parts is not written to its end."""
+    try:
+        return _Outliner().write(value)
     except (TooDeep, RecursionError):
         return _sketch(value)
 
@@ -196,6 +205,20 @@ class _Sketcher(_Writer):
             raise
         except Exception:  # it can be raised by the user's code too
             return _sketch(value)
+
+
+class _Outliner(_Sketcher):
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = _MOST_OUTLINED
+
+    def write(self, value: Any) -> object:
+        self._left -= 1
+        if self._left < 0:
+            return _sketch(value)
+        if isinstance(value, SecretStr | SecretBytes | Secret):  # also of a class of the user's
+            return {"$secret": str(value.get_secret_value())}
+        return super().write(value)
 
 
 def _sketch(value: object) -> object:

@@ -6,6 +6,7 @@ from typing import Protocol
 from servicekit.jobs.log_lines import LogPage
 from servicekit.jobs.query import ALL_JOBS, JobCounts, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
+from servicekit.jobs.shown_calls import KeptCall
 
 
 class JobReads(Protocol):
@@ -22,6 +23,14 @@ class JobReads(Protocol):
 
     async def find_missing(self, job_ids: Collection[str]) -> set[str]:
         """Those of these ids for which `get_record` would raise `JobNotFound`. Its cost is that of so many look-ups."""
+        ...
+
+    async def list_calls(self, job_ids: Collection[str], most_characters: int) -> dict[str, KeptCall]:
+        """The calls of those of these jobs that are kept, to be shown, by one look-up.
+
+        Arguments that are longer than `most_characters` can be cut, but are then longer still. They are `None` if they
+        are not kept, or only by another process.
+        """
         ...
 
     async def get_result(self, job_id: str) -> object:

@@ -36,6 +36,10 @@ class LocalJobs:
         if isinstance(submission.description, CallProblem):
             self.add(submission)
 
+    def find(self, job_id: str) -> Submission | None:
+        """The submission of a pending job, if only this process can run it."""
+        return self._submissions.get(job_id)
+
     def take(self, job_id: str) -> Submission | None:
         """Take out the submission of a job that starts, if only this process can run it."""
         return self._submissions.pop(job_id, None)

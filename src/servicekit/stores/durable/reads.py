@@ -5,7 +5,9 @@ from collections.abc import Collection
 from servicekit.jobs.log_lines import LogPage
 from servicekit.jobs.query import ALL_JOBS, JobCounts, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
+from servicekit.jobs.shown_calls import KeptCall, keep_call
 from servicekit.stores.durable.requests import (
+    CallsRequest,
     CountRequest,
     ListRequest,
     LogRequest,
@@ -29,6 +31,14 @@ class DurableReads:
 
     async def find_missing(self, job_ids: Collection[str]) -> set[str]:
         return await self._database.read(self._queries.find_missing, list(job_ids))
+
+    async def list_calls(self, job_ids: Collection[str], most_characters: int) -> dict[str, KeptCall]:
+        request = CallsRequest(list(job_ids), most_characters)
+        found = await self._database.read(self._queries.list_calls, request)
+        for job_id, call in found.items():
+            if call.target is None and (submission := self._session.local.find(job_id)) is not None:
+                found[job_id] = keep_call(submission)
+        return found
 
     async def get_result(self, job_id: str) -> object:
         return await self._database.read(self._queries.get_result, job_id)

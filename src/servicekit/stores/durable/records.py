@@ -11,9 +11,11 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from servicekit.errors import RecordUnreadable
+from servicekit.jobs.option_texts import load_options
 from servicekit.jobs.outcome import clip
 from servicekit.jobs.query import JobChange, JobCounts
 from servicekit.jobs.record import JobRecord, PastAttempt, Progress, seconds_elapsed, seconds_remaining
+from servicekit.jobs.shown_calls import KeptCall
 from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
 from servicekit.stores.durable.nonsense import NONSENSE, lenient
 from servicekit.stores.durable.times import read_time, time_text
@@ -163,6 +165,15 @@ def _read_event_record(
         seconds_remaining(progress, started_at, now) if is_running else None, row.error_traceback,
         tuple(past for past in attempts if past.attempt < before), row.restart_problem,
     )  # fmt: skip
+
+
+def read_call(row: Row) -> KeptCall:
+    """The call of a row of id, name, owner, target, arguments and options; without arguments if that makes no sense."""
+    _, name, owner, target, arguments, options = row
+    with suppress(*NONSENSE):
+        if isinstance(target, str) and isinstance(arguments, str):
+            return KeptCall(str(name), owner, target, arguments, load_options(options).mask)
+    return KeptCall(str(name), owner, None, None)
 
 
 def read_status(job_id: str, text: str) -> JobStatus:

@@ -18,6 +18,13 @@ class RecordRequest(NamedTuple):
     now: datetime
 
 
+class CallsRequest(NamedTuple):
+    """Jobs, and how much of their arguments is wanted."""
+
+    job_ids: list[str]
+    most_characters: int
+
+
 class Resubmission(NamedTuple):
     """A request to submit a job once more."""
 

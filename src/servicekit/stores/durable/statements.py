@@ -7,6 +7,7 @@ from servicekit.jobs.query import ChangePage, JobCounts, JobFilter, JobPage
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.schedules import FiredSchedule
+from servicekit.jobs.shown_calls import KeptCall
 from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import CallDescription
 from servicekit.stores.durable.database import Query
@@ -14,6 +15,7 @@ from servicekit.stores.durable.new_jobs import NewJob
 from servicekit.stores.durable.operations import Operation
 from servicekit.stores.durable.requests import (
     AttemptEnd,
+    CallsRequest,
     ChangesRequest,
     ClaimedJob,
     ClaimRequest,
@@ -91,6 +93,8 @@ class QueryStatements(Protocol):
     def get_record(self) -> Query[RecordRequest, JobRecord]: ...
     @property
     def find_missing(self) -> Query[list[str], set[str]]: ...
+    @property
+    def list_calls(self) -> Query[CallsRequest, dict[str, KeptCall]]: ...
     @property
     def find_by_key(self) -> Query[str, str | None]: ...
     @property

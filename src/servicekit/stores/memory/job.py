@@ -21,6 +21,7 @@ from servicekit.jobs.record import (
     transitions_of,
 )
 from servicekit.jobs.restartable import as_accepted, find_restart_problem, is_fixed
+from servicekit.jobs.shown_calls import KeptCall, keep_call
 from servicekit.jobs.sizes import estimate_bytes
 from servicekit.jobs.status import EndedBy, JobStatus, Transition, move_of
 from servicekit.jobs.submission import CallDescription, JobTarget, Submission
@@ -181,6 +182,15 @@ class Job:
     def _remember_transitions(self, now: datetime) -> None:
         if self.transitions is None:
             self.transitions = deque(transitions_of(self.record(now)), MAX_TRANSITIONS)
+
+    def call_to_show(self) -> KeptCall:
+        submission = self.submission
+        if submission is None and self.target is not None:
+            submission = Submission(
+                self.id, self.name, self.target, self.args, self.kwargs, self.runner, self.options,
+                description=self.call,
+            )  # fmt: skip
+        return KeptCall(self.name, self.options.owner, None, None) if submission is None else keep_call(submission)
 
     def discard_call(self) -> None:
         """Close a coroutine object that will never run."""

@@ -8,6 +8,7 @@ from servicekit.jobs.log_lines import LogPage
 from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, JobCounts, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.results import WrittenResult, check_completed, read_result
+from servicekit.jobs.shown_calls import KeptCall
 from servicekit.jobs.threads import call_in_thread
 from servicekit.stores.memory.job import DROPPED, Job
 from servicekit.stores.memory.kept_jobs import KeptJobs
@@ -28,6 +29,10 @@ class MemoryReads:
 
     async def find_missing(self, job_ids: Collection[str]) -> set[str]:
         return {job_id for job_id in job_ids if job_id not in self._kept.by_id}
+
+    async def list_calls(self, job_ids: Collection[str], most_characters: int) -> dict[str, KeptCall]:  # noqa: ARG002
+        found = self._kept.by_id
+        return {job_id: found[job_id].call_to_show() for job_id in job_ids if job_id in found}
 
     async def get_result(self, job_id: str) -> object:
         job = self._kept.get(job_id)

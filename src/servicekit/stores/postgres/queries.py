@@ -8,10 +8,12 @@ from servicekit.errors import JobNotFound, ResultDropped
 from servicekit.jobs.query import ChangePage, JobCounts, JobFilter, JobPage
 from servicekit.jobs.record import MAX_TRANSITIONS, JobRecord
 from servicekit.jobs.results import check_completed, read_result
+from servicekit.jobs.shown_calls import KeptCall
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import CallDescription
 from servicekit.stores.durable.records import (
     RECORD_COLUMNS,
+    read_call,
     read_changes,
     read_counts,
     read_records,
@@ -19,6 +21,7 @@ from servicekit.stores.durable.records import (
     read_status,
 )
 from servicekit.stores.durable.requests import (
+    CallsRequest,
     ChangesRequest,
     CountRequest,
     ListRequest,
@@ -43,6 +46,15 @@ def find_missing(session: Session, job_ids: list[str]) -> set[str]:
         "WHERE NOT EXISTS (SELECT 1 FROM servicekit.jobs WHERE id = value AND NOT is_deleted)"
     )
     return {job_id for (job_id,) in session.run(query, [json.dumps(list(map(to_text, job_ids)))])}
+
+
+def list_calls(session: Session, request: CallsRequest) -> dict[str, KeptCall]:
+    query = (
+        "SELECT id, name, owned_by, target, left(arguments, %s), options "
+        "FROM servicekit.jobs WHERE id = ANY(%s) AND NOT is_deleted"
+    )
+    rows = session.run(query, [request.most_characters + 1, list(map(to_text, request.job_ids))])
+    return {row[0]: read_call(row) for row in rows}
 
 
 def find_by_key(session: Session, idempotency_key: str) -> str | None:

@@ -9,10 +9,12 @@ from servicekit.errors import JobNotFound, ResultDropped
 from servicekit.jobs.query import ChangePage, JobCounts, JobFilter, JobPage
 from servicekit.jobs.record import MAX_TRANSITIONS, JobRecord
 from servicekit.jobs.results import check_completed, read_result
+from servicekit.jobs.shown_calls import KeptCall
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import CallDescription
 from servicekit.stores.durable.records import (
     RECORD_COLUMNS,
+    read_call,
     read_changes,
     read_counts,
     read_record,
@@ -21,6 +23,7 @@ from servicekit.stores.durable.records import (
     read_status,
 )
 from servicekit.stores.durable.requests import (
+    CallsRequest,
     ChangesRequest,
     CountRequest,
     ListRequest,
@@ -51,6 +54,15 @@ def find_missing(connection: sqlite3.Connection, job_ids: list[str]) -> set[str]
         "WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = asked.value AND NOT is_deleted)"
     )
     return {job_id for (job_id,) in connection.execute(query, [json.dumps(job_ids)])}
+
+
+def list_calls(connection: sqlite3.Connection, request: CallsRequest) -> dict[str, KeptCall]:
+    query = (
+        "SELECT jobs.id, name, owned_by, target, substr(arguments, 1, ?), options FROM json_each(?) AS asked "
+        "CROSS JOIN jobs ON jobs.id = asked.value AND NOT is_deleted"
+    )
+    values = [request.most_characters + 1, json.dumps(request.job_ids)]
+    return {row[0]: read_call(row) for row in connection.execute(query, values)}
 
 
 def find_by_key(connection: sqlite3.Connection, idempotency_key: str) -> str | None:

@@ -25,6 +25,7 @@ pytest.register_assert_rewrite(
         for name in (
             "base",
             "bounds",
+            "calls",
             "families",
             "life",
             "logs",
@@ -48,6 +49,7 @@ from servicekit.testing.stores.bounds import (
     BoundedContract,
     BoundsByStatus,
 )
+from servicekit.testing.stores.calls import CallContract
 from servicekit.testing.stores.families import FamilyContract
 from servicekit.testing.stores.life import KEY, LifeContract
 from servicekit.testing.stores.logs import LogContract
@@ -77,6 +79,7 @@ class JobStoreContract(
     QueueContract,
     WorkerContract,
     LogContract,
+    CallContract,
     ScheduleContract,
     SearchContract,
     ManyContract,

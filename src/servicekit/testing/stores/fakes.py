@@ -132,6 +132,10 @@ async def noop() -> None:
     """The target that does nothing."""
 
 
+async def greet(name: object, word: object = None) -> None:
+    """A target with parameters."""
+
+
 def submission(
     job_id: str,
     runner: RunnerKind = RunnerKind.COROUTINE,

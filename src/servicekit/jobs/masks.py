@@ -1,0 +1,101 @@
+"""Masks: in the place of what no response, log line or error of servicekit shows.
+
+A value is secret by its type (`SecretStr`, `SecretBytes`, `Secret`), or by its name: that of a parameter, or of a field
+or a key at any depth of a value. Names are compared without regard to case, and `-` counts as `_`.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+from servicekit.errors import ConfigurationError
+from servicekit.jobs.outcome import Outcome, clip
+from servicekit.jobs.texts import is_short_text
+
+MASK: Final = "***"
+SHORTEST_SECRET: Final = 4
+"""A text of fewer characters stands in too many others: to mask it there would make half of a log unreadable."""
+MOST_SECRETS: Final = 1_000
+"""So many texts of a call are looked for in what its job says: each of them makes every line dearer."""
+_MOST_NAMES: Final = 100
+# Where `outcome.clip` has cut a text. A secret can be cut there as well.
+_CUT: Final = re.compile(r"\n\.\.\. \([0-9,]+ characters in all\) \.\.\.\n")
+
+
+def normal_name(name: str) -> str:
+    """The form in which names are compared."""
+    return name.replace("-", "_").casefold()
+
+
+def check_mask(option: str, names: object) -> tuple[str, ...]:
+    """The names of what is masked, as they are compared. `ConfigurationError` if they are no names."""
+    if isinstance(names, str) or not isinstance(names, Collection) or len(names) > _MOST_NAMES:
+        raise ConfigurationError(option, names, f'at most {_MOST_NAMES} names of parameters, such as ["password"]')
+    for name in names:
+        if not is_short_text(name) or not name:
+            raise ConfigurationError(option, name, "names of parameters")
+    return tuple(sorted({normal_name(name) for name in names}))
+
+
+class TextMask:
+    """Replaces secrets in texts.
+
+    A secret is found as it is, as Python's `repr` and JSON escape it, and as a URL does; of several lines, also each
+    line.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._forms = _list_forms(secrets)
+        self._pattern = re.compile("|".join(map(re.escape, self._forms))) if self._forms else None
+
+    def hide(self, text: str) -> str:
+        """The text with a mask in the place of each secret."""
+        return text if self._pattern is None else self._pattern.sub(MASK, text)
+
+    def hide_in_clipped(self, text: str) -> str:
+        """The same for a text that may have been cut: what is left of a secret at the cut is masked too."""
+        text = self.hide(text)
+        cut = _CUT.search(text) if self._forms else None
+        if cut is None:
+            return text
+        return f"{self._hide_end(text[: cut.start()])}{cut[0]}{self._hide_start(text[cut.end() :])}"
+
+    def hide_in_outcome(self, outcome: Outcome) -> Outcome:
+        """The outcome with masks in its error. Its result is what the target wants to tell, and is left alone."""
+        if self._pattern is None or outcome.error is None:
+            return outcome
+        error, trace = self.hide_in_clipped(outcome.error), outcome.error_traceback
+        return outcome._replace(error=error, error_traceback=None if trace is None else self.hide_in_clipped(trace))
+
+    def _hide_end(self, text: str) -> str:
+        length = max(_overlap(text, form) for form in self._forms)
+        return text if length < SHORTEST_SECRET else f"{text[:-length]}{MASK}"
+
+    def _hide_start(self, text: str) -> str:
+        length = max(_overlap(form, text) for form in self._forms)
+        return text if length < SHORTEST_SECRET else f"{MASK}{text[length:]}"
+
+
+def _list_forms(secrets: Iterable[str]) -> list[str]:
+    """What is looked for, the longest first, since one can be a part of another."""
+    forms = {form for secret in islice(secrets, MOST_SECRETS) for form in _forms_of(secret)}
+    return sorted((form for form in forms if len(form) >= SHORTEST_SECRET), key=len, reverse=True)
+
+
+def _forms_of(secret: str) -> Iterator[str]:
+    yield from (secret, secret.strip(), *(line.strip() for line in secret.splitlines()))
+    yield from (repr(secret)[1:-1], json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+    plain = clip(secret, len(secret))  # as stores can keep it
+    yield from (plain, quote(plain, safe=""), quote(plain), quote_plus(plain))
+
+
+def _overlap(left: str, right: str) -> int:
+    """How many of the last characters of one text are the first of the other."""
+    longest = min(len(left), len(right))
+    return next((length for length in range(longest, 0, -1) if left.endswith(right[:length])), 0)
+
+
+NO_SECRETS: Final = TextMask(())
