@@ -73,7 +73,8 @@ class Bench:
         store = self.store
         return ScheduleRunner(store.schedules, store.liveness, self.clock, self._ids.next_id, self._count)
 
-    def _count(self) -> None:
+    async def _count(self, job_id: str) -> None:
+        await self.store.reads.get_record(job_id)
         self.submitted += 1
 
     async def put(self, timetable: Timetable, name: str = "it") -> None:

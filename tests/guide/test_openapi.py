@@ -38,6 +38,7 @@ def test_the_guides_routes_are_there_and_submitting_is_not(document: dict[str, A
         ("get", ""),
         ("get", "/$calls"),
         ("get", "/$stats"),
+        ("get", "/$activity"),
         ("get", "/$stream"),
         ("post", "/$cancel"),
         ("post", "/$retry"),
@@ -90,8 +91,8 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 def test_operations_have_names_that_generated_clients_can_show(document: dict[str, Any]) -> None:
     names = {operation["operationId"] for operation in operations(document).values()}
     assert names == {
-        "listJobs", "listCalls", "countJobs", "streamJobs", "getJob", "getJobLog", "getJobResult", "streamJob",
-        "cancelJob", "retryJob", "deleteJob", "cancelJobs", "retryJobs", "deleteJobs",
+        "listJobs", "listCalls", "countJobs", "getActivity", "streamJobs", "getJob", "getJobLog", "getJobResult",
+        "streamJob", "cancelJob", "retryJob", "deleteJob", "cancelJobs", "retryJobs", "deleteJobs",
     }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from servicekit.errors import (
     RetryUnavailable,
     ScheduleNotFound,
 )
+from servicekit.jobs.activity import KEPT_MINUTES, ActivityMinute, minute_of
 from servicekit.jobs.endings import NOT_BEGUN, AttemptFacts, check_return, decide_end, end_abandoned, end_expired
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.idempotency import FirstUse, key_of_owner
@@ -140,7 +141,7 @@ class SketchStore:
         scan_limit: int = SCAN_LIMIT,
     ) -> None:
         self.submissions = self.attempts = self.reads = self.changes = self.queues = self.schedules = self
-        self.liveness = self
+        self.activity = self.liveness = self
         self._publisher = publisher
         self._clock = clock
         self._retention = retention
@@ -154,6 +155,7 @@ class SketchStore:
         self._setting = clock.setting()
         self._first_position = time_ns() // 1_000  # above those of all earlier stores
         self._changed: list[str] = []
+        self._activity: dict[tuple[object, ...], ActivityMinute] = {}
         self._owners: dict[str, str | None] = {}
         """Those of jobs that were deleted."""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -313,7 +315,8 @@ class SketchStore:
             started_at=self._moment_after(job),
             process=name_of_process(),
         )
-        return Claim(as_accepted(job.submission), record.attempt + 1, job.failures)
+        ready_at = None if record.attempt else record.scheduled_at or record.submitted_at
+        return Claim(as_accepted(job.submission), record.attempt + 1, job.failures, ready_at)
 
     def _pass_places_on(self, limits: Mapping[str, int]) -> None:
         for job in self._ready():
@@ -502,6 +505,17 @@ class SketchStore:
     @property
     def _position(self) -> int:
         return self._first_position + len(self._changed)
+
+    # activity
+
+    async def put_activity(self, minutes: Sequence[ActivityMinute]) -> None:
+        for each in minutes:
+            self._activity[each[:3]] = each
+        present = minute_of(self.now())
+        self._activity = {k: each for k, each in self._activity.items() if abs(each.minute - present) <= KEPT_MINUTES}
+
+    async def list_activity(self, owner: str | None, since: int) -> list[ActivityMinute]:
+        return [each for each in self._activity.values() if each.owner == owner and each.minute >= since]
 
     # queues
 

@@ -29,7 +29,7 @@ NO_UTF8: Final = "CAST(x'61ff62' AS TEXT)"
 NONSENSE: Final = {"INTEGER": "'many'", "REAL": "'much'", "TEXT": "'['"}
 _AT_ONCE: Final = 2  # what does harm is then looked for alone
 TABLES: Final = (
-    "clock", "contested_keys", "counts", "events", "forgotten", "job_metadata", "job_tags", "jobs", "logs",
+    "activity", "clock", "contested_keys", "counts", "events", "forgotten", "job_metadata", "job_tags", "jobs", "logs",
     "moved_queues", "owner_counts", "processes", "queue_turns", "queues", "results", "schedules", "service",
     "sqlite_sequence", "turns",
 )  # fmt: skip

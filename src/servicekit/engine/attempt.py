@@ -31,6 +31,7 @@ from servicekit.jobs.outcome import CUT_OFF, Outcome, failure, not_begun
 from servicekit.jobs.shown_calls import find_secrets
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.jobs.submission import Claim
+from servicekit.observability.activity import ActivityRecorder
 from servicekit.observability.job_logging import JobLogging
 from servicekit.ports import AttemptStore, Clock, JobReads, Runner
 
@@ -57,6 +58,7 @@ class AttemptHost:
     """The store's time."""
     clock: Clock
     lines: JobLogging
+    counted: ActivityRecorder
     failures: FailureLog
     on_begin: "Callable[[Attempt], None]"
     on_end: "Callable[[Attempt], None]"
@@ -327,6 +329,7 @@ class Attempt:
                 written = await self._store.end_attempt(self.claim, outcome)
             else:
                 written = await self._end_with_report(outcome)
+            self._host.counted.ended(self.claim, written, self._seconds)
             if written is not None and (self._is_told or written is not Transition.COMPLETE):
                 await self._host.tell_end(self.claim, outcome, written, self._seconds, is_told=self._is_told)
         except StoreUnavailable as error:
@@ -342,7 +345,7 @@ class Attempt:
         failed = self._host.find_secrets(self.claim).hide_in_outcome(failure(reason, EndedBy.CRASH))
         failed = failed._replace(artifact_id=self.job.artifact_id)
         try:
-            await self._store.end_attempt(self.claim, failed)
+            self._host.counted.ended(self.claim, await self._store.end_attempt(self.claim, failed), self._seconds)
         except Exception as error:
             self._note_late(error)
             return False

@@ -15,6 +15,7 @@ from servicekit.jobs.bulk import MAX_PROBLEMS, BulkAction, BulkCount, BulkProble
 from servicekit.jobs.query import ALL_JOBS, JobFilter
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.status import JobStatus
+from servicekit.observability.activity import ActivityRecorder
 from servicekit.observability.job_logging import JobLogging
 from servicekit.ports import JobStore
 
@@ -49,6 +50,7 @@ class BulkActions:
         worker: Worker,
         hub: EventHub,
         lines: JobLogging,
+        counted: ActivityRecorder,
         next_id: Callable[[], str],
         wake: Callable[[], None],
     ) -> None:
@@ -56,6 +58,7 @@ class BulkActions:
         self._worker = worker
         self._hub = hub
         self._lines = lines
+        self._counted = counted
         self._next_id = next_id
         self._wake = wake
 
@@ -90,6 +93,7 @@ class BulkActions:
                 self._worker.cancel(job_id)
                 running.append(job_id)
                 return True
+            self._counted.canceled(record)
             return record.status is JobStatus.CANCELED
 
         found = await _find(store, BulkAction.CANCEL, selection)
@@ -119,11 +123,16 @@ class BulkActions:
         """
         store = await self._engine.open_for_jobs()
 
+        found = await _find(store, BulkAction.RETRY, selection)
+        records = {record.id: record for record in found.records}
+
         async def repeat(job_id: str) -> bool:
             new_id = self._next_id()
-            return await store.submissions.resubmit(job_id, new_id, is_once=True) == new_id
+            if await store.submissions.resubmit(job_id, new_id, is_once=True) != new_id:
+                return False
+            self._counted.submitted_record(records[job_id])
+            return True
 
-        found = await _find(store, BulkAction.RETRY, selection)
         step = await _act(repeat, found)
         self._wake()
         return step

@@ -6,6 +6,7 @@ import os
 from contextvars import copy_context
 from typing import Final
 
+from servicekit.engine.activity import ActivityKeeper
 from servicekit.engine.parts import SchedulerParts
 from servicekit.engine.schedule_runner import ScheduleRunner
 from servicekit.engine.sweeper import rescue_jobs, sweep
@@ -29,7 +30,12 @@ class Engine:
     """
 
     def __init__(
-        self, parts: SchedulerParts, worker: Worker, timekeeper: Timekeeper, schedule_runner: ScheduleRunner
+        self,
+        parts: SchedulerParts,
+        worker: Worker,
+        timekeeper: Timekeeper,
+        schedule_runner: ScheduleRunner,
+        activity: ActivityKeeper,
     ) -> None:
         self.run_jobs = parts.options.run_jobs
         """Whether this process runs jobs, or only accepts them for others. It is read when the engine starts."""
@@ -44,6 +50,7 @@ class Engine:
         self._worker = worker
         self._timekeeper = timekeeper
         self._schedule_runner = schedule_runner
+        self._activity = activity
         # Jobs must not inherit the context (request id, database session) of the request that adds the first one.
         self._context = copy_context()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -108,6 +115,7 @@ class Engine:
             await self._store.liveness.retire()
             if is_ours:
                 await self._worker.attempts.stop(self._grace_seconds)
+                await self._activity.stop()
         finally:
             await self._store.liveness.close()
             capture.uninstall(self)
@@ -139,6 +147,7 @@ class Engine:
                     runner.open()
             self._loop = loop = asyncio.get_running_loop()
             self._pid = os.getpid()
+            self._activity.begin()
             self._worker.attach(loop)
             # One task that holds the others, and a reference to it: asyncio itself has only weak ones, so that a task
             # could be collected while it waits.
@@ -160,6 +169,7 @@ class Engine:
                 tasks.create_task(self._worker.run(), name="servicekit worker")
             tasks.create_task(self._timekeeper.run(), name="servicekit timekeeper")
             tasks.create_task(self._schedule_runner.run(), name="servicekit schedule runner")
+            tasks.create_task(self._activity.run(), name="servicekit activity keeper")
             if self.is_durable:
                 tasks.create_task(rescue_jobs(self._store.liveness), name="servicekit rescuer")
             tasks.create_task(

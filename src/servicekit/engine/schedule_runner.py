@@ -12,7 +12,7 @@ is applied when the schedule runner starts, and whenever somebody has set the cl
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 from urllib.parse import quote
@@ -38,7 +38,7 @@ _log = logging.getLogger("servicekit.engine")
 
 
 class ScheduleRunner:
-    """Fires the ticks of schedules when they are due. `on_submit` is called after each job."""
+    """Fires the ticks of schedules when they are due. `on_submit` is called with the id of each job."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class ScheduleRunner:
         liveness: StoreLiveness,
         clock: Clock,
         next_id: Callable[[], str],
-        on_submit: Callable[[], None],
+        on_submit: Callable[[str], Awaitable[None]],
         longest_seconds: float | None = None,
     ) -> None:
         self._schedules = schedules
@@ -179,8 +179,8 @@ class ScheduleRunner:
             fired = await self._schedules.fire_schedule(state.name, tick, next_tick, job_id)
             if fired is FiredSchedule.LOST:  # another process was faster, and goes on: the next look shows how far
                 break
-            if fired is FiredSchedule.SUBMITTED:
-                self._on_submit()
+            if fired is FiredSchedule.SUBMITTED and job_id is not None:
+                await self._on_submit(job_id)
             else:
                 _log.debug("Schedule %r: the tick of %s is left out", state.name, tick)
             tick = next_tick

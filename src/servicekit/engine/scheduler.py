@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, Self, Unpack, overload
 
 from ulid import ULID
 
+from servicekit.engine.activity import ActivityKeeper
 from servicekit.engine.all_jobs_reader import AllJobsReader, follow_jobs
 from servicekit.engine.bulk import BulkActions
 from servicekit.engine.calls import check_call
@@ -24,6 +25,7 @@ from servicekit.engine.shown_calls import ShownCalls
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.engine.worker import Worker
 from servicekit.errors import JobNotFound, RecordUnreadable, check_count
+from servicekit.jobs.activity import Activity
 from servicekit.jobs.command import Command
 from servicekit.jobs.current import JobCall
 from servicekit.jobs.ids import JobIds
@@ -35,6 +37,7 @@ from servicekit.jobs.restartable import describe_call, refuse
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import CallProblem, JobTarget, Submission
 from servicekit.jobs.workers import WorkerRecord
+from servicekit.observability.activity import ActivityRecorder
 from servicekit.observability.job_logging import JobLogging
 from servicekit.runners.calls import check_sendable, refuse_while_loading
 
@@ -58,6 +61,8 @@ class Scheduler:
         self._ids = JobIds()
         store, longest_seconds = parts.store, parts.longest_wait_seconds
         self._timekeeper = Timekeeper(store.attempts, store.liveness, parts.clock, longest_seconds)
+        self._counted = ActivityRecorder(store.liveness.now)
+        self._activity = ActivityKeeper(store, self._counted)
         self._lines = JobLogging(is_quiet=not parts.options.log_jobs)
         self._worker = Worker(
             store,
@@ -66,18 +71,21 @@ class Scheduler:
             self._timekeeper,
             parts.options,
             self._lines,
+            self._counted,
             self._submit_child,
             parts.database_url,
         )
         schedule_runner = ScheduleRunner(
-            store.schedules, store.liveness, parts.clock, self._ids.next_id, self._wake, longest_seconds
+            store.schedules, store.liveness, parts.clock, self._ids.next_id, self._note_tick, longest_seconds
         )
-        self._engine = Engine(parts, self._worker, self._timekeeper, schedule_runner)
+        self._engine = Engine(parts, self._worker, self._timekeeper, schedule_runner, self._activity)
         self.queues = Queues(self._engine, parts.options.queues)
         """The queues: list, pause and resume them."""
         self.schedules = Schedules(self._engine, schedule_runner, self.queues)
         """The schedules: add, list, pause, resume and remove them."""
-        self.bulk = BulkActions(self._engine, self._worker, self._hub, self._lines, self._ids.next_id, self._wake)
+        self.bulk = BulkActions(
+            self._engine, self._worker, self._hub, self._lines, self._counted, self._ids.next_id, self._wake
+        )
         """Many jobs at once: count, cancel, repeat and delete those that match a filter."""
         self.shown_calls = ShownCalls(self._engine, self._worker.attempts, parts.options.mask)
         """The calls of jobs, as they are shown."""
@@ -90,6 +98,10 @@ class Scheduler:
         """A job was kept that may start now or later."""
         self._worker.wake()
         self._timekeeper.wake()
+
+    async def _note_tick(self, job_id: str) -> None:
+        self._wake()
+        await self._activity.note_submitted(job_id)
 
     @overload
     async def add_job(self, target: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> str: ...
@@ -144,6 +156,8 @@ class Scheduler:
         # its claim in one transaction.
         self._worker.wake()
         job_id = await store.submissions.insert(submission)
+        if job_id == submission.id:  # else it repeats a job that was counted
+            self._counted.submitted(submission.name, options)
         if options is not DEFAULT_OPTIONS and options.has_times:
             # Woken again: a store that finds the clock set corrects its times first, and the worker may have looked
             # before that.
@@ -266,6 +280,21 @@ class Scheduler:
         """
         return await (await self._engine.open()).reads.count_by_status(wanted)
 
+    async def get_activity(
+        self, *, minutes: int = 60, name: str | None = None, queue: str | None = None, owner: str | None = None
+    ) -> Activity:
+        """How many jobs have come and ended in the last minutes, at most 120, and how long they have waited and run.
+
+        It tells of all processes that share the jobs, minute by minute, and in all for each name and queue. Other
+        processes keep their numbers every few seconds. The percentiles are at most 10 % off. It costs the same however
+        many jobs there are.
+
+        `name`, `queue` and `owner` narrow it. In a minute, at most 100 pairs of name and queue are told apart in each
+        process, and at most 100 owners; those beyond are among all jobs only.
+        """
+        await self._engine.open()
+        return await self._activity.get(minutes, name, queue, owner)
+
     async def cancel(self, job_id: str | ULID) -> bool:
         """Ask the job to stop, and wait for its end, but at most a second.
 
@@ -287,7 +316,8 @@ class Scheduler:
                 return True
             if (await _next_record(reader, job_id)).status.is_terminal:
                 return False
-            await store.submissions.request_cancel(job_id)
+            record = await store.submissions.request_cancel(job_id)
+            self._counted.canceled(record)
             self._worker.cancel(job_id)
             try:
                 async with asyncio.timeout(_CANCEL_WAIT_SECONDS):
@@ -305,6 +335,7 @@ class Scheduler:
         store = await self._engine.open_for_jobs()
         new_id = await store.submissions.resubmit(str(job_id), self._ids.next_id())
         self._wake()
+        await self._activity.note_submitted(new_id)
         return new_id
 
     async def delete(self, job_id: str | ULID) -> None:

@@ -16,6 +16,7 @@ from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.submission import Claim
+from servicekit.observability.activity import ActivityRecorder
 from servicekit.observability.job_logging import JobLogging
 from servicekit.ports import Clock, JobStore, Runner
 
@@ -37,6 +38,7 @@ class Worker:
         timekeeper: Timekeeper,
         options: SchedulerOptions,
         lines: JobLogging,
+        counted: ActivityRecorder,
         on_submit: Submit,
         database_url: str | None = None,
     ) -> None:
@@ -49,6 +51,7 @@ class Worker:
             now=store.liveness.now,
             clock=clock,
             lines=lines,
+            counted=counted,
             failures=FailureLog(_log),  # its own: late ends must not hide other failures
             on_begin=self._attempt_begun,
             on_end=self._attempt_ended,
@@ -69,6 +72,7 @@ class Worker:
         self._is_paused = False
         self._wake = asyncio.Event()
         self._lines = lines
+        self._counted = counted
 
     @property
     def running_count(self) -> int:
@@ -124,6 +128,7 @@ class Worker:
     def hear_of_failure(self, record: JobRecord) -> None:
         """The store has ended this job: it waited too long, or no process is left that could run it."""
         self._lines.lost(record)
+        self._counted.ended_record(record)
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Submit on this event loop the jobs that jobs submit, also jobs that began on an earlier loop."""
@@ -161,6 +166,8 @@ class Worker:
             return False
         claims = await self._store.claim(limit, full, slots.max_concurrency, slots.queues, most)
         loop, is_told = asyncio.get_running_loop(), self._lines.tells_all
+        if claims:
+            self._counted.started(claims, self._host.now())
         for claim in claims:
             # A store that has lost its newest changes can give the very attempt that runs here: it goes on.
             if not self.is_running(claim.submission.id, claim.attempt):

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple, NoReturn
 
@@ -98,6 +99,9 @@ class Claim:
     attempt: int
     failures: int = 0
     """How many attempts before this one have failed."""
+    ready_at: datetime | None = None
+    """Since when the job could have started: when it was submitted, or its `scheduled_at`. `None` for later attempts,
+    and if it is not known."""
 
 
 def check_target(

@@ -14,6 +14,7 @@ needs one part of a store is given that part. In the order in which a job meets 
     changes       what has become of all jobs since a position
     queues        what waits and runs in each, and pauses
     schedules     what submits jobs by the clock
+    activity      how many jobs have come and ended, and how long they took, minute by minute
     liveness      this process at work on the store, and those that are gone; the time that all agree on
     store         the parts together, and what holds for all of them
     events        what a store tells: the hub, and the engine
@@ -21,6 +22,7 @@ needs one part of a store is given that part. In the order in which a job meets 
     clock         lets time pass
 """
 
+from servicekit.ports.activity import ActivityStore
 from servicekit.ports.attempts import AttemptStore
 from servicekit.ports.changes import JobChanges
 from servicekit.ports.clock import SET_SECONDS, Clock, ClockSetting, MovedClock
@@ -35,6 +37,7 @@ from servicekit.ports.submissions import SubmissionStore
 
 __all__ = [
     "SET_SECONDS",
+    "ActivityStore",
     "AttemptStore",
     "Clock",
     "ClockSetting",

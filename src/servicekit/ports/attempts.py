@@ -52,9 +52,9 @@ class AttemptStore(Protocol):
         - **In which order.** In a queue the highest priority goes first, and of one priority the job that has been
           ready for longest, whatever its runner. Queues take turns, job by job: next is the queue that has the fewest
           jobs running, and of these the one that was served longest ago. A new queue stands behind the others.
-        - **A claim** has the submission as it was accepted, the number of the attempt (one more than before), and how
-          many attempts before it ended with a `RETRY`. The record gets `started_at` and `process`
-          (`stores.process_name`).
+        - **A claim** has the submission as it was accepted, the number of the attempt (one more than before), how many
+          attempts before it ended with a `RETRY`, and at the first attempt `ready_at`. The record gets `started_at` and
+          `process` (`stores.process_name`).
         - A job is claimed by one process, however many ask at once.
         - What this process cannot read or import must not keep other jobs from being claimed. Such a job is claimed
           with a target that raises the reason, in place of its own (`FailingTarget`).

@@ -34,6 +34,7 @@ A store passes the suite in `servicekit.testing.stores`.
 
 from typing import Protocol
 
+from servicekit.ports.activity import ActivityStore
 from servicekit.ports.attempts import AttemptStore
 from servicekit.ports.changes import JobChanges
 from servicekit.ports.liveness import StoreLiveness
@@ -72,6 +73,9 @@ class JobStore(Protocol):
 
     @property
     def schedules(self) -> ScheduleStore: ...
+
+    @property
+    def activity(self) -> ActivityStore: ...
 
     @property
     def liveness(self) -> StoreLiveness: ...

@@ -10,7 +10,7 @@ from servicekit.jobs.schedules import FiredSchedule
 from servicekit.ports import JobStore
 
 _SUBMITTING: Final = ("insert", "resubmit")
-_PARTS: Final = ("submissions", "attempts", "reads", "changes", "queues", "schedules", "liveness")
+_PARTS: Final = ("submissions", "attempts", "reads", "changes", "queues", "schedules", "activity", "liveness")
 
 
 class WatchedStore:

@@ -91,7 +91,7 @@ class DurableAttempts:
 
     def _claim(self, job: ClaimedJob) -> Claim:
         submission = self._session.local.take(job.id) or load_submission(job, self._decline)
-        return Claim(submission, job.attempt, job.failures)
+        return Claim(submission, job.attempt, job.failures, find_moment(job.ready_at) if job.attempt == 1 else None)
 
     async def _decline(self, job: ClaimedJob, error: BaseException) -> bool:
         backoff = Backoff()

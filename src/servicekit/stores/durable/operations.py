@@ -42,6 +42,8 @@ class Rank(IntEnum):
     LEAVE = auto()
     TIME = auto()
     PRUNE = auto()
+    COUNT = auto()
+    """What was counted of jobs."""
     CLAIM = auto()
 
 

@@ -52,6 +52,8 @@ class ClaimedJob(NamedTuple):
     retry_of: str | None
     schedule: str | None
     parent: str | None
+    ready_at: str | None
+    """Its `scheduled_at`, or else when it was submitted."""
     owned_by: str | None = None
     """For those who count the jobs of owners when they claim."""
 

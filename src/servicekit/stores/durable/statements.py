@@ -10,6 +10,7 @@ from servicekit.jobs.schedules import FiredSchedule
 from servicekit.jobs.shown_calls import KeptCall
 from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import CallDescription
+from servicekit.stores.durable.activity_rows import ActivityRequest, ActivityRow, NewActivity
 from servicekit.stores.durable.database import Query
 from servicekit.stores.durable.new_jobs import NewJob
 from servicekit.stores.durable.operations import Operation
@@ -162,6 +163,13 @@ class ClockStatements(Protocol):
     def heed(self) -> Operation[ClockReading, None]: ...
 
 
+class ActivityStatements(Protocol):
+    @property
+    def put(self) -> Operation[NewActivity, None]: ...
+    @property
+    def list_activity(self) -> Query[ActivityRequest, list[ActivityRow]]: ...
+
+
 class Statements(NamedTuple):
     """All of them."""
 
@@ -176,3 +184,4 @@ class Statements(NamedTuple):
     membership: MemberStatements
     pruning: PruneStatements
     clock: ClockStatements
+    activity: ActivityStatements

@@ -3,6 +3,7 @@
 from servicekit.jobs.query import SCAN_LIMIT
 from servicekit.jobs.retention import Retention
 from servicekit.ports import (
+    ActivityStore,
     AttemptStore,
     EventRelay,
     JobChanges,
@@ -12,6 +13,7 @@ from servicekit.ports import (
     StoreLiveness,
     SubmissionStore,
 )
+from servicekit.stores.durable.activity import DurableActivity
 from servicekit.stores.durable.attempts import DurableAttempts
 from servicekit.stores.durable.changes import DurableChanges
 from servicekit.stores.durable.database import Database
@@ -47,4 +49,5 @@ class DurableStore:
         self.changes: JobChanges = DurableChanges(session)
         self.queues: QueueStore = DurableQueues(session)
         self.schedules: ScheduleStore = DurableSchedules(session, max_pending)
+        self.activity: ActivityStore = DurableActivity(session)
         self.liveness: StoreLiveness = liveness

@@ -65,7 +65,8 @@ class MemoryAttempts:
         self._kept.move(job, _CLAIM)
         # What is fixed was not described, as a rule.
         accepted = submission if submission.description is None or is_fixed(submission) else as_accepted(submission)
-        return Claim(accepted, job.attempt, failures)
+        ready_at = (job.scheduled_at or job.submitted_at) if job.attempt == 1 else None
+        return Claim(accepted, job.attempt, failures, ready_at)
 
     async def make_due(self) -> datetime | None:
         self._kept.heed_clock()

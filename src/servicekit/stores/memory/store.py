@@ -3,6 +3,7 @@
 from servicekit.jobs.query import SCAN_LIMIT
 from servicekit.jobs.retention import Retention
 from servicekit.ports import (
+    ActivityStore,
     AttemptStore,
     Clock,
     EventPublisher,
@@ -13,6 +14,7 @@ from servicekit.ports import (
     StoreLiveness,
     SubmissionStore,
 )
+from servicekit.stores.memory.activity import MemoryActivity
 from servicekit.stores.memory.attempts import MemoryAttempts
 from servicekit.stores.memory.changes import MemoryChanges
 from servicekit.stores.memory.kept_jobs import KeptJobs
@@ -44,4 +46,5 @@ class MemoryStore:
         self.changes: JobChanges = MemoryChanges(kept)
         self.queues: QueueStore = MemoryQueues(kept)
         self.schedules: ScheduleStore = MemorySchedules(kept)
+        self.activity: ActivityStore = MemoryActivity(kept.now)
         self.liveness: StoreLiveness = MemoryLiveness(kept, self.attempts)

@@ -91,7 +91,8 @@ _SERVED: Final = """
 """
 # Not as JSON, which takes the server longer to make than this process to read so many columns.
 _COLUMNS: Final = ClaimedJob._fields[1:]
-_KEPT: Final = ", ".join(f"job.{name}" for name in _COLUMNS if name not in ("id", "attempt", "owned_by"))
+_KEPT: Final = ", ".join(f"job.{name}" for name in _COLUMNS if name not in ("id", "attempt", "ready_at", "owned_by"))
+_READY_AT: Final = "coalesce(job.scheduled_at, job.submitted_at) AS ready_at"
 _CLAIM: Final = transition(
     f"""
     UPDATE servicekit.jobs AS job SET
@@ -102,7 +103,7 @@ _CLAIM: Final = transition(
     JobStatus.PENDING,
     _SERVED,
     first=_PLACES + _TAKEN,
-    kept=f", taken.running, taken.served, -job.priority AS rank, {_KEPT}",
+    kept=f", taken.running, taken.served, -job.priority AS rank, {_KEPT}, {_READY_AT}",
     answer=f"""
     SELECT is_alive, rank, {", ".join(_COLUMNS)}
     FROM (SELECT EXISTS (SELECT 1 FROM process) AS is_alive) AS known LEFT JOIN (

@@ -35,7 +35,7 @@ _RANGE: Final = f"""
 """
 _ROWS: Final = (
     "SELECT json_group_array(json_array(-priority, turn, id, attempt + 1, failures, name, runner, target, arguments, "
-    "options, retry_of, schedule, parent)) FROM "
+    "options, retry_of, schedule, parent, CAST(coalesce(scheduled_at, submitted_at) AS TEXT))) FROM "
 )
 
 

@@ -9,6 +9,7 @@ from servicekit.ports import Clock, EventRelay
 from servicekit.stores.durable.statements import Statements
 from servicekit.stores.durable.store import DurableStore
 from servicekit.stores.sqlite import (
+    activity,
     claims,
     inserts,
     log_lines,
@@ -27,7 +28,7 @@ from servicekit.stores.sqlite.jobs_file import JobsFile
 
 _STATEMENTS: Final = Statements(
     inserts=inserts, writes=writes, claims=claims, times=times, log_lines=log_lines, queries=queries, queues=queues,
-    schedules=schedules, membership=membership, pruning=pruning, clock=clocks,
+    schedules=schedules, membership=membership, pruning=pruning, clock=clocks, activity=activity,
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ pytest.register_assert_rewrite(
     *(
         f"servicekit.testing.stores.{name}"
         for name in (
+            "activity",
             "base",
             "bounds",
             "calls",
@@ -41,6 +42,7 @@ pytest.register_assert_rewrite(
     )
 )
 
+from servicekit.testing.stores.activity import ActivityContract
 from servicekit.testing.stores.base import SCAN_LIMIT, StoreSetting, StoreTests, with_status
 from servicekit.testing.stores.bounds import (
     FAILURES_ARE_KEPT_LONGER,
@@ -83,5 +85,6 @@ class JobStoreContract(
     ScheduleContract,
     SearchContract,
     ManyContract,
+    ActivityContract,
 ):
     """What every store promises."""

@@ -228,3 +228,15 @@ CREATE TABLE servicekit.unfinished_move (
     location text NOT NULL,
     position bigint NOT NULL
 );
+
+-- What each process has counted of jobs in each minute of the last hours. A row is replaced until its minute has ended.
+CREATE TABLE servicekit.activity (
+    owned_by text COLLATE "C" NOT NULL,    -- whose jobs; '': all jobs
+    minute bigint NOT NULL,                -- since the beginning of 1970, UTC
+    source text COLLATE "C" NOT NULL,      -- who has counted
+    groups text NOT NULL,                  -- JSON: see `stores/durable/activity_rows.py`
+    PRIMARY KEY (owned_by, minute, source)
+) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0,
+        autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX activity_by_minute ON servicekit.activity (minute);
