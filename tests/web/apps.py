@@ -1,7 +1,7 @@
 """Services with a dashboard, for tests in a browser. Each keeps its jobs where `SERVICEKIT_JOBS_URL` says.
 
-`app` is open; `keys_app` demands API keys; `users_app` knows its users by a cookie; `mounted_app` has the service below
-`/mounted`; `tasks_app` has tasks and artifacts.
+`app` is open; `elsewhere_app` has its page at `/admin/of/jobs`; `keys_app` demands API keys; `users_app` knows its
+users by a cookie; `mounted_app` has the service below `/mounted`; `tasks_app` has tasks and artifacts.
 """
 
 import asyncio
@@ -99,6 +99,13 @@ app = (
     builder("Bakery")
     .with_jobs(shutdown_grace=0, queues={"reports": 2})
     .with_schedule("nightly", Cron("0 3 * * *"), noop)
+    .build()
+)
+elsewhere_app = (
+    ServiceBuilder(info=ServiceInfo(display_name="Elsewhere"))
+    .include_router(router)
+    .with_jobs(shutdown_grace=0)
+    .with_dashboard(path="/admin/of/jobs")
     .build()
 )
 keys_app = builder("Guarded").with_jobs(shutdown_grace=0).with_auth(KEYS).build()

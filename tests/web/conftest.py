@@ -14,7 +14,7 @@ verdict depends on the machine.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,7 +47,7 @@ class Dashboard:
 
     def submit(self, path: str, *, wait: bool = False, **options: Any) -> str:
         """Submit a job by an endpoint, and its id. With `wait`, the job has ended."""
-        headers = {"Prefer": "wait=60"} if wait else {}
+        headers = options.pop("headers", {}) | ({"Prefer": "wait=60"} if wait else {})
         response = self.client.post(path, headers=headers, **options)
         response.raise_for_status()
         return str(response.json()["job_id"])
@@ -60,6 +60,10 @@ class Dashboard:
         """The record of a job."""
         found: dict[str, Any] = self.client.get(f"/api/v1/jobs/{job_id}").raise_for_status().json()
         return found
+
+    def close(self) -> None:
+        """Close the connections of the client."""
+        self.client.close()
 
     def clear(self) -> None:
         """Delete all jobs."""
@@ -112,14 +116,15 @@ def browser() -> Iterator[Browser]:
 def dashboard(request: pytest.FixtureRequest) -> Iterator[Dashboard]:
     """The service of the module."""
     name = getattr(request.module, "APP", "app")
-    with run_service(name if ":" in name else f"tests.web.apps:{name}") as service:
-        yield Dashboard(service)
+    app = name if ":" in name else f"tests.web.apps:{name}"
+    with run_service(app) as service, closing(Dashboard(service)) as opened:
+        yield opened
 
 
 @pytest.fixture
 def open_tab(browser: Browser, dashboard: Dashboard) -> Iterator[Callable[..., Tab]]:
     """Opens tabs of one browser: `open_tab()`; options are those of Playwright's context, of the first one."""
-    with _tabs(browser, dashboard.url) as open_one:
+    with open_tabs(browser, dashboard.url) as open_one:
         yield open_one
 
 
@@ -136,7 +141,7 @@ def phone(open_tab: Callable[..., Tab]) -> Tab:
 
 
 @contextmanager
-def _tabs(browser: Browser, url: str) -> Iterator[Callable[..., Tab]]:
+def open_tabs(browser: Browser, url: str) -> Iterator[Callable[..., Tab]]:
     contexts: list[BrowserContext] = []
     opened: list[Tab] = []
 

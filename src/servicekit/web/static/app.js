@@ -209,8 +209,7 @@ class App {
       sessionStorage.removeItem(KEY);
       location.reload();
     };
-    const title = 'Sign out: this tab forgets the key';
-    return h('button', { type: 'button', class: 'plain', title, 'aria-label': 'Sign out', on: { click: leave } }, '⏏');
+    return h('button', { type: 'button', class: 'plain', title: 'This tab forgets the key', on: { click: leave } }, 'Sign out');
   }
 
   /** @param {string} name */
@@ -289,7 +288,7 @@ class App {
 function connection(live) {
   const word = h('span', { class: 'word' });
   const toggle = () => (live.state === 'paused' ? live.resume() : live.pause());
-  const pause = h('button', { type: 'button', class: 'plain', on: { click: toggle } });
+  const pause = h('button', { type: 'button', on: { click: toggle } });
   const dot = h('span', { class: 'dot', 'aria-hidden': 'true' });
   const place = h('div', { class: 'connection', role: 'group', 'aria-label': 'Connection' }, dot, word, pause);
   let [until, timer, wasLost] = [0, 0, false];
@@ -297,7 +296,7 @@ function connection(live) {
     setText(word, describe(live, Math.ceil((until - Date.now()) / 1000)));
     for (const element of [place, document.documentElement]) setAttribute(element, 'data-live', live.state);
     const isPaused = live.state === 'paused';
-    setText(pause, isPaused ? '▶' : '⏸');
+    setAttribute(pause, 'class', `plain sign ${isPaused ? 'play' : 'pause'}`);
     setAttribute(pause, 'aria-label', isPaused ? 'Go on' : 'Pause');
     setAttribute(pause, 'title', isPaused ? 'Go on' : 'Pause: nothing changes on the screen');
   };

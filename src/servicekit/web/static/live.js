@@ -211,18 +211,18 @@ export class Live {
   async #lead(signal) {
     this.#isLeader = true;
     for (let failures = 0; !signal.aborted;) {
-      const wasLive = await this.#read(signal);
+      const wasLive = await this.#read(signal, failures > 0);
       if (signal.aborted) return;
       failures = wasLive ? 1 : failures + 1;
       await this.#waitToRetry(failures, signal);
     }
   }
 
-  /** Read the stream until it ends. Whether it has begun. @param {AbortSignal} signal */
-  async #read(signal) {
+  /** Read the stream until it ends. Whether it has begun. @param {AbortSignal} signal @param {boolean} wasLost */
+  async #read(signal, wasLost) {
     let [hasBegun, timer] = [false, 0];
     const begin = () => {
-      if (!hasBegun) this.#begin();
+      if (!hasBegun) this.#begin(wasLost);
       hasBegun = true;
     };
     const attempt = new AbortController();
@@ -252,10 +252,12 @@ export class Live {
     return hasBegun;
   }
 
-  #begin() {
-    // Without a position, the stream tells of the newest jobs alone.
-    if (this.#position === null) this.#frame.reset();
+  /** @param {boolean} wasLost */
+  #begin(wasLost) {
     this.#setState('live');
+    // Without a position, the stream tells of the newest jobs alone. And a service that was away may have forgotten
+    // the position, or all jobs: if it has none any more, nothing tells of that.
+    if (wasLost || this.#position === null) this.#frame.reset();
   }
 
   /** @param {ServerSentEvent} event */

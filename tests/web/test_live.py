@@ -1,0 +1,198 @@
+"""The changes of all jobs as pages get them: in order, once for all tabs, and without loss, whatever happens."""
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, Route
+
+from tests.needs import needs
+from tests.web.conftest import Dashboard, Tab
+from tests.web.watching import Watcher
+
+pytestmark = needs("chromium")
+
+STREAM = "**/api/v1/jobs/$stream*"
+
+
+class Tabs:
+    """Tabs of one browser that all read."""
+
+    def __init__(self, open_tab: Callable[..., Tab], dashboard: Dashboard) -> None:
+        self._open_tab = open_tab
+        self._url = dashboard.url
+        self.opened: list[Tab] = []
+
+    def open(self, *, key: str | None = None) -> Watcher:
+        self.opened.append(self._open_tab())
+        return Watcher(self.opened[-1].page, self._url, key=key)
+
+    @property
+    def context(self) -> BrowserContext:
+        return self.opened[0].page.context
+
+    def count_streams(self) -> list[int]:
+        """How many streams each tab has asked for."""
+        return [sum("$stream" in url for url in tab.requests) for tab in self.opened]
+
+
+@pytest.fixture
+def tabs(open_tab: Callable[..., Tab], dashboard: Dashboard) -> Iterator[Tabs]:
+    yield Tabs(open_tab, dashboard)
+    dashboard.clear()
+
+
+def test_every_change_comes_once_and_in_order(tabs: Tabs, dashboard: Dashboard) -> None:
+    watcher = tabs.open()
+    watcher.wait_state("live")
+    watcher.wait_resets(1)
+    job_id = dashboard.submit("/forever")
+    watcher.wait_job(job_id, "running")
+    dashboard.client.post(f"/api/v1/jobs/{job_id}/$cancel")
+    watcher.wait_job(job_id, "canceled")
+    dashboard.client.delete(f"/api/v1/jobs/{job_id}")
+    watcher.wait_deleted(job_id)
+    versions = watcher.versions_of(job_id)
+    assert versions == sorted(set(versions))
+    assert watcher.get("resets") == 1
+
+
+def test_an_older_version_than_one_that_was_seen_is_dropped(tabs: Tabs) -> None:
+    def event(number: int, job_id: str, version: int, status: str) -> str:
+        return f"id: {number}\ndata: {json.dumps({'id': job_id, 'version': version, 'status': status})}\n\n"
+
+    streams = [
+        event(7, "a", 2, "running") + event(8, "b", 5, "failed"),
+        event(9, "a", 1, "pending") + event(10, "b", 5, "failed") + event(11, "a", 3, "completed"),
+    ]
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.headers.get("last-event-id"))
+        body = streams.pop(0) if streams else ""
+        route.fulfill(body="retry: 1000\n" + body, content_type="text/event-stream")
+
+    asked: list[str | None] = []
+    tab = tabs._open_tab()
+    tab.page.route(STREAM, answer)
+    watcher = Watcher(tab.page, tab.url)
+    watcher.wait_job("a", "completed")
+    assert watcher.get("records") == [["a", 2, "running"], ["b", 5, "failed"], ["a", 3, "completed"]]
+    assert asked[:2] == [None, "8"]
+    watcher.wait_resets(2)  # after the loss, since the service may have forgotten what it told
+
+
+def test_many_changes_at_once_are_few_changes_of_the_page(tabs: Tabs, dashboard: Dashboard) -> None:
+    watcher = tabs.open()
+    watcher.wait_state("live")
+    last = dashboard.submit("/noop?count=200")
+    watcher.wait_job(last, "completed")
+    changes, batches = len(watcher.get("records")), watcher.get("batches")
+    assert changes >= 200
+    assert batches < changes / 4
+
+
+def test_all_tabs_share_one_stream_and_the_next_goes_on_when_its_reader_closes(
+    tabs: Tabs, dashboard: Dashboard
+) -> None:
+    dashboard.seed()
+    watchers = [tabs.open() for _ in range(3)]
+    for watcher in watchers:
+        watcher.wait_resets(1)
+    first = dashboard.submit("/noop")
+    for watcher in watchers:
+        watcher.wait_job(first, "completed")
+    assert tabs.count_streams() == [1, 0, 0]
+    jobs = []
+    for number in (0, 1):
+        jobs.append(dashboard.submit("/noop"))
+        watchers[number].page.close()
+        jobs.append(dashboard.submit("/noop"))
+    for job_id in jobs:
+        watchers[2].wait_job(job_id, "completed")
+    assert tabs.count_streams() == [1, 1, 1]
+    assert watchers[2].get("resets") == 1  # that of its beginning: nothing was lost since
+
+
+def test_tabs_of_others_have_streams_of_their_own(tabs: Tabs) -> None:
+    for key in (None, "a-key-of-somebody", "a-key-of-another"):
+        tabs.open(key=key).wait_state("live")
+    assert tabs.count_streams() == [1, 1, 1]
+
+
+def test_a_hidden_tab_lets_go_and_catches_up(tabs: Tabs, dashboard: Dashboard) -> None:
+    hidden, visible = tabs.open(), tabs.open()
+    for watcher in (hidden, visible):
+        watcher.wait_state("live")
+    before = dashboard.submit("/noop")
+    hidden.wait_job(before, "completed")
+    hidden.set_visible(False)
+    meanwhile = dashboard.submit("/noop")
+    visible.wait_job(meanwhile, "completed")
+    assert tabs.count_streams() == [1, 1]
+    assert meanwhile not in [job_id for job_id, _, _ in hidden.get("records")]
+    hidden.set_visible(True)
+    hidden.wait_resets(2)
+    after = dashboard.submit("/noop")
+    hidden.wait_job(after, "completed")
+    assert tabs.count_streams() == [1, 1]
+
+
+def test_a_tab_that_was_hidden_alone_goes_on_where_it_was(tabs: Tabs, dashboard: Dashboard) -> None:
+    watcher = tabs.open()
+    watcher.wait_state("live")
+    before = dashboard.submit("/noop")
+    watcher.wait_job(before, "completed")
+    watcher.set_visible(False)
+    meanwhile = dashboard.submit("/noop", wait=True)
+    watcher.set_visible(True)
+    watcher.wait_job(meanwhile, "completed")
+    assert watcher.get("resets") == 1
+    assert tabs.count_streams() == [2]
+
+
+def test_a_paused_tab_hears_nothing_until_it_goes_on(tabs: Tabs, dashboard: Dashboard) -> None:
+    paused, other = tabs.open(), tabs.open()
+    for watcher in (paused, other):
+        watcher.wait_state("live")
+    paused.page.evaluate("live.pause()")
+    job_id = dashboard.submit("/noop")
+    other.wait_job(job_id, "completed")
+    assert paused.page.evaluate("live.state") == "paused"
+    assert paused.get("records") == []
+    paused.page.evaluate("live.resume()")
+    paused.wait_state("live")
+    paused.wait_resets(2)
+
+
+def test_a_browser_without_network_says_so_and_catches_up(tabs: Tabs, dashboard: Dashboard) -> None:
+    watcher = tabs.open()
+    watcher.wait_state("live")
+    tabs.opened[0].expected.append("net::ERR_INTERNET_DISCONNECTED")
+    tabs.context.set_offline(True)
+    watcher.wait_state("offline")
+    since = watcher.page.evaluate("Number(live.since)")
+    job_id = dashboard.submit("/noop", wait=True)
+    assert watcher.page.evaluate("Number(live.since)") == since  # what is shown is as old as that
+    tabs.context.set_offline(False)
+    watcher.wait_state("live")
+    watcher.wait_job(job_id, "completed")
+
+
+def test_a_proxy_that_answers_for_a_service_that_is_away_is_no_connection(tabs: Tabs) -> None:
+    tab = tabs._open_tab()
+    tab.page.route(STREAM, lambda route: route.fulfill(body="retry: 1000\n", content_type="text/event-stream"))
+    watcher = Watcher(tab.page, tab.url)
+    watcher.page.wait_for_function("heard.states.filter((state) => state === 'reconnecting').length > 1")
+    assert "live" not in watcher.get("states")
+    assert watcher.get("resets") == 0
+
+
+def test_a_stream_in_which_nothing_comes_any_more_is_opened_again(tabs: Tabs) -> None:
+    tab = tabs._open_tab()
+    tab.page.clock.install()
+    asked = []
+    tab.page.route(STREAM, lambda route: asked.append(route))  # and never answered
+    Watcher(tab.page, tab.url)
+    tab.page.wait_for_function("live.state === 'connecting'")
+    while len(asked) < 2:
+        tab.page.clock.run_for(40_000)
