@@ -23,6 +23,8 @@ The queue of the computations, and the job of every first of January:
     curl -X POST http://localhost:8000/api/v1/queues/heavy/\\$pause
     curl -X POST http://localhost:8000/api/v1/queues/heavy/\\$resume
     curl http://localhost:8000/api/v1/schedules
+
+All of it on a page, with its queues, schedules and processes: http://localhost:8000/jobs
 """
 
 from typing import Annotated
@@ -92,6 +94,7 @@ async def submit_order(number: int, submit: SubmitJob) -> JobSubmitted:
 app = (
     ServiceBuilder(info=ServiceInfo(display_name="Controlled work"))
     .with_jobs(queues={"heavy": 2}, max_pending=1_000)
+    .with_dashboard()
     .with_schedule("new year", Cron("0 0 1 1 *", "Europe/Paris"), wish_a_happy_new_year, to="everybody")
     .with_health()
     .include_router(router)

@@ -8,6 +8,8 @@
     curl http://localhost:8000/api/v1/jobs/$JOB_ID
     curl http://localhost:8000/api/v1/pi/$JOB_ID
 
+All jobs, as they change: http://localhost:8000/jobs
+
 Jobs are kept in jobs.db in the working directory: after a restart, job and result are still there.
 """
 
@@ -67,6 +69,7 @@ async def get_pi(job_id: str, scheduler: SchedulerDependency) -> PiEstimate:
 app = (
     ServiceBuilder(info=ServiceInfo(display_name="Job Scheduler"))
     .with_jobs(max_concurrency=2)
+    .with_dashboard()
     .with_health()
     .include_router(router)
     .build()

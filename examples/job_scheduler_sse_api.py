@@ -7,7 +7,8 @@
       -d '{"steps": 30}' | jq -r '.job_id')
     curl -N http://localhost:8000/api/v1/jobs/$JOB_ID/\\$stream
 
-Stop it meanwhile and start it again: the job runs again, and the page goes on showing it.
+Stop it meanwhile and start it again: the job runs again, and the page goes on showing it. All jobs are at
+http://localhost:8000/jobs.
 """
 
 import asyncio
@@ -60,6 +61,7 @@ async def page() -> FileResponse:
 app = (
     ServiceBuilder(info=ServiceInfo(display_name="Job Scheduler with live streams"))
     .with_jobs(max_concurrency=5, shutdown_grace=1.0)
+    .with_dashboard()
     .with_health()
     .include_router(router)
     .build()

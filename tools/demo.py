@@ -32,6 +32,7 @@ STREAMING = """
 """
 WHERE_TO_GO_ON = """The service keeps running. Where to go on:
 
+  http://localhost:{port}/jobs   all jobs, as they change: the dashboard
   http://localhost:{port}/       submit a job and watch it in the browser
   http://localhost:{port}/docs   the API, to try out
 

@@ -301,6 +301,8 @@ def test_the_demo_shows_a_stream_until_completed_and_where_to_go_on(demo: Demo) 
     assert "curl -s -X POST" in demo.output
     assert f"{demo.url}/docs" in demo.output
     assert httpx.get(f"{demo.url}/docs").status_code == 200
+    assert f"{demo.url}/jobs " in demo.output
+    assert "<main" in httpx.get(f"{demo.url}/jobs", follow_redirects=True).text
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
