@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from servicekit.jobs.schedules import MissedTicks, Overlap, ScheduleState
     from servicekit.jobs.status import EndedBy, JobStatus
     from servicekit.jobs.submission import JobTarget
+    from servicekit.jobs.suggestions import SuggestedField, Suggestion, SuggestionRequest
     from servicekit.jobs.timetable import Cron, Every
     from servicekit.jobs.workers import WorkerRecord
     from servicekit.observability.bars import report_tqdm
@@ -133,6 +134,9 @@ __all__ = [
     "ServicekitError",
     "SilenceTimeout",
     "StoreUnavailable",
+    "SuggestedField",
+    "Suggestion",
+    "SuggestionRequest",
     "TimeLimitExceeded",
     "WorkerRecord",
     "WouldBlock",
@@ -201,6 +205,7 @@ _NAMES: Final = {
     "jobs.schedules": ("MissedTicks", "Overlap", "ScheduleState"),
     "jobs.status": ("EndedBy", "JobStatus"),
     "jobs.submission": ("JobTarget",),
+    "jobs.suggestions": ("SuggestedField", "Suggestion", "SuggestionRequest"),
     "jobs.timetable": ("Cron", "Every"),
     "jobs.workers": ("WorkerRecord",),
     "observability.bars": ("report_tqdm",),

@@ -40,6 +40,7 @@ def test_the_guides_routes_are_there_and_submitting_is_not(document: dict[str, A
         ("get", "/$stats"),
         ("get", "/$activity"),
         ("get", "/$stream"),
+        ("get", "/$suggestions"),
         ("post", "/$cancel"),
         ("post", "/$retry"),
         ("post", "/$delete"),
@@ -93,6 +94,7 @@ def test_operations_have_names_that_generated_clients_can_show(document: dict[st
     assert names == {
         "listJobs", "listCalls", "countJobs", "getActivity", "streamJobs", "getJob", "getJobLog", "getJobResult",
         "streamJob", "cancelJob", "retryJob", "deleteJob", "cancelJobs", "retryJobs", "deleteJobs",
+        "suggestValues",
     }  # fmt: skip
 
 

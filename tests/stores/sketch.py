@@ -49,6 +49,7 @@ from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState, ju
 from servicekit.jobs.shown_calls import KeptCall, keep_call
 from servicekit.jobs.status import JobStatus, Transition, move_of
 from servicekit.jobs.submission import Claim, Submission, check_target, name_of
+from servicekit.jobs.suggestions import SuggestedField, Suggestion, SuggestionRequest, choose
 from servicekit.jobs.workers import WorkerRecord
 from servicekit.ports import Clock, ClockSetting, EventPublisher, JobSignals
 from servicekit.stores.process_name import name_of_process
@@ -480,6 +481,19 @@ class SketchStore:
         found = Counter(record.status for record in looked_at if wanted.matches(record))
         is_exact = wanted.is_counted or len(looked_at) < self._scan_limit
         return JobCounts({status: found[status] for status in JobStatus}, is_exact=is_exact)
+
+    async def suggest(self, request: SuggestionRequest) -> list[Suggestion]:
+        looked_at = self._candidates(JobFilter(owner=request.owner))[: self._scan_limit]
+        counts = Counter(value for record in looked_at for value in self._values_of(record)[request.field])
+        return choose(counts, request, is_exact=len(looked_at) < self._scan_limit)
+
+    def _values_of(self, record: JobRecord) -> dict[SuggestedField, tuple[str, ...]]:
+        return {
+            SuggestedField.NAME: (record.name,),
+            SuggestedField.QUEUE: (record.queue,),
+            SuggestedField.TAG: record.tags,
+            SuggestedField.OWNER: () if record.owner is None else (record.owner,),
+        }
 
     # changes
 

@@ -15,10 +15,11 @@ from servicekit.jobs.outcome import completion
 from servicekit.jobs.query import ALL_JOBS, JobFilter
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import CallDescription
+from servicekit.jobs.suggestions import SuggestedField, SuggestionRequest
 from servicekit.stores.durable.new_jobs import new_job
-from servicekit.stores.durable.requests import AttemptEnd, ClaimedJob, ClaimRequest, ListRequest, Pause
+from servicekit.stores.durable.requests import AttemptEnd, ClaimedJob, ClaimRequest, ListRequest, Pause, SuggestRequest
 from servicekit.stores.durable.times import time_text
-from servicekit.stores.sqlite import claims, inserts, membership, queries, queues, times, writes
+from servicekit.stores.sqlite import claims, inserts, membership, queries, queues, suggestions, times, writes
 from servicekit.stores.sqlite.database import connect, create_file
 
 NOW: Final = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -156,6 +157,24 @@ def test_to_count_and_list_the_jobs_of_an_owner(file: File) -> None:
     file.insert(1_000, owner="ana")
     file.insert(1_000, owner="ben")
     file.insert(1_000)
+    assert file.count_steps(ask) < 2 * before
+
+
+def test_to_suggest_what_to_look_for(file: File) -> None:
+    def ask() -> None:
+        for field in SuggestedField:
+            found = suggestions.suggest(file.connection, SuggestRequest(SuggestionRequest(field, limit=5), 1_000))
+            assert len(found) == (1 if field is SuggestedField.NAME else 5)
+        of_ana = SuggestRequest(SuggestionRequest(SuggestedField.TAG, owner="ana"), 20)
+        assert suggestions.suggest(file.connection, of_ana)
+
+    file.insert(150, owner="ana", tags=["tag 0"], queue="queue 0")  # as many as are counted one by one
+    for number in range(1, 6):
+        file.insert(1, owner=f"owner {number}", queue=f"queue {number}", tags=[f"tag {number}"])
+    before = file.count_steps(ask)
+    file.insert(1_000, owner="ana", tags=["tag 0"], queue="queue 0")
+    for number in range(100):
+        file.insert(1, owner=f"z {number}", queue=f"z {number}", tags=[f"z {number}"])
     assert file.count_steps(ask) < 2 * before
 
 

@@ -43,6 +43,7 @@ from servicekit.api.routing import JobRoute, StreamRoute
 from servicekit.api.sse import EventStream
 from servicekit.api.state import jobs_path, service_state
 from servicekit.api.submit import JobSubmitted, answer_submission
+from servicekit.api.suggestion_routes import add_suggestion_route
 from servicekit.api.waits import MAX_WAIT_SECONDS, wait_for_end
 from servicekit.engine.job_reader import JobReader
 from servicekit.engine.log_reader import LogReader
@@ -84,6 +85,7 @@ def add_job_routes(app: FastAPI, prefix: str) -> None:
     watch = partial(add, route_class_override=StreamRoute)
     watch(stream_of_all, stream_jobs, summary="Watch all jobs live", response_class=Response, responses=STREAM_OF_ALL)
     watch(stream_of_all, stream_jobs, methods=["HEAD"], include_in_schema=False)
+    add_suggestion_route(app, prefix)
     add_bulk_routes(app, prefix)
     add(job, get_job, summary="Get one job", response_model=JobDetails, responses=NO_JOB)
     watch(stream, stream_job, summary="Watch one job live", response_class=Response, responses=STREAM)

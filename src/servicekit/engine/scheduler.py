@@ -36,6 +36,7 @@ from servicekit.jobs.record import JobRecord
 from servicekit.jobs.restartable import describe_call, refuse
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import CallProblem, JobTarget, Submission
+from servicekit.jobs.suggestions import Suggestion, SuggestionRequest
 from servicekit.jobs.workers import WorkerRecord
 from servicekit.observability.activity import ActivityRecorder
 from servicekit.observability.job_logging import JobLogging
@@ -294,6 +295,15 @@ class Scheduler:
         """
         await self._engine.open()
         return await self._activity.get(minutes, name, queue, owner)
+
+    async def suggest(self, request: SuggestionRequest) -> list[Suggestion]:
+        """Values that jobs have in a field and that begin with a prefix, in order, for whoever types what to look for.
+
+        All that the newest 10,000 jobs have are considered, and perhaps older ones. A count is exact or `None`. The
+        cost does not depend on how many jobs are kept.
+        """
+        check_count("limit", request.limit)
+        return await (await self._engine.open()).reads.suggest(request)
 
     async def cancel(self, job_id: str | ULID) -> bool:
         """Ask the job to stop, and wait for its end, but at most a second.

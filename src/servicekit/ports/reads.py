@@ -7,9 +7,10 @@ from servicekit.jobs.log_lines import LogPage
 from servicekit.jobs.query import ALL_JOBS, JobCounts, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.shown_calls import KeptCall
+from servicekit.ports.suggestions import JobSuggestions
 
 
-class JobReads(Protocol):
+class JobReads(JobSuggestions, Protocol):
     """Tells what is known of jobs, and changes nothing. What holds for all parts is in `ports.store`.
 
     A read sees everything that was acknowledged before it began, whichever process did it. A record that another

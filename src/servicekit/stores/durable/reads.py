@@ -6,12 +6,14 @@ from servicekit.jobs.log_lines import LogPage
 from servicekit.jobs.query import ALL_JOBS, JobCounts, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.shown_calls import KeptCall, keep_call
+from servicekit.jobs.suggestions import Suggestion, SuggestionRequest
 from servicekit.stores.durable.requests import (
     CallsRequest,
     CountRequest,
     ListRequest,
     LogRequest,
     RecordRequest,
+    SuggestRequest,
     TransitionsRequest,
 )
 from servicekit.stores.durable.session import StoreSession
@@ -46,6 +48,10 @@ class DurableReads:
     async def list_records(self, wanted: JobFilter, limit: int, before: str | None) -> JobPage:
         request = ListRequest(wanted, limit, before, self._scan_limit, self._session.now())
         return await self._database.read(self._queries.list_records, request)
+
+    async def suggest(self, request: SuggestionRequest) -> list[Suggestion]:
+        suggest = self._session.statements.suggestions.suggest
+        return await self._database.read(suggest, SuggestRequest(request, self._scan_limit))
 
     async def list_log(self, job_id: str, after: int, limit: int) -> LogPage:
         request = LogRequest(job_id, after, limit)

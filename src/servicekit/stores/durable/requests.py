@@ -8,6 +8,7 @@ from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.query import JobFilter
 from servicekit.jobs.submission import Submission
+from servicekit.jobs.suggestions import SuggestionRequest
 from servicekit.ports import ClockSetting
 
 
@@ -166,6 +167,11 @@ class ListRequest(NamedTuple):
 
 class CountRequest(NamedTuple):
     wanted: JobFilter
+    scan_limit: int
+
+
+class SuggestRequest(NamedTuple):
+    asked: SuggestionRequest
     scan_limit: int
 
 

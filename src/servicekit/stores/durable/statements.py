@@ -10,6 +10,7 @@ from servicekit.jobs.schedules import FiredSchedule
 from servicekit.jobs.shown_calls import KeptCall
 from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import CallDescription
+from servicekit.jobs.suggestions import Suggestion
 from servicekit.stores.durable.activity_rows import ActivityRequest, ActivityRow, NewActivity
 from servicekit.stores.durable.database import Query
 from servicekit.stores.durable.new_jobs import NewJob
@@ -36,6 +37,7 @@ from servicekit.stores.durable.requests import (
     Resubmission,
     SchedulePause,
     Step,
+    SuggestRequest,
     Tick,
     TransitionsRequest,
 )
@@ -116,6 +118,13 @@ class QueryStatements(Protocol):
     def get_position(self) -> Query[None, int]: ...
 
 
+class SuggestionStatements(Protocol):
+    """Values that jobs have."""
+
+    @property
+    def suggest(self) -> Query[SuggestRequest, list[Suggestion]]: ...
+
+
 class QueueStatements(Protocol):
     @property
     def list_queues(self) -> Query[None, list[QueueRecord]]: ...
@@ -185,3 +194,4 @@ class Statements(NamedTuple):
     pruning: PruneStatements
     clock: ClockStatements
     activity: ActivityStatements
+    suggestions: SuggestionStatements

@@ -1,12 +1,15 @@
 """All jobs, in order of submission."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
+from typing import assert_never
 
 from servicekit.jobs.metadata import metadata_of
-from servicekit.jobs.query import JobCounts, JobFilter
+from servicekit.jobs.query import ALL_JOBS, JobCounts, JobFilter
 from servicekit.jobs.status import JobStatus
+from servicekit.jobs.suggestions import SuggestedField, Suggestion, SuggestionRequest, choose
 from servicekit.stores.memory.index_block import IndexBlock
 from servicekit.stores.memory.job import Job
 
@@ -67,6 +70,14 @@ class JobIndex:
         if wanted.is_counted and wanted.queue is not None:
             return _select(self._queues.get(wanted.queue, _NONE), wanted)
         return self._find_blocks(wanted).count(wanted, scan_limit)
+
+    def suggest(self, request: SuggestionRequest, scan_limit: int) -> list[Suggestion]:
+        """The values that the newest jobs have."""
+        blocks, looked_at = self._find_blocks(JobFilter(owner=request.owner)), 0
+        counts = Counter[str]()
+        for looked_at, job in enumerate(blocks.list_newest(scan_limit), 1):  # noqa: B007
+            counts.update(_values_of(job, request.field))
+        return choose(counts, request, is_exact=looked_at < scan_limit)
 
     def _find_blocks(self, wanted: JobFilter) -> "_JobBlocks":
         return self._all if wanted.owner is None else self._own.get(wanted.owner) or _JobBlocks()
@@ -144,6 +155,10 @@ class _JobBlocks:
             counts[job.status] += (not wanted.statuses or job.status in wanted.statuses) and _finds(wanted, job)
         return JobCounts(counts, is_exact=looked_at < scan_limit)
 
+    def list_newest(self, count: int) -> Iterator[Job]:
+        """The newest jobs, at most so many."""
+        return islice(self._walk(_ALL_STATUSES, "", ALL_JOBS.above_id), count)
+
     def _walk(self, statuses: Collection[JobStatus], lowest: str, above: str) -> Iterator[Job]:
         """The jobs of blocks with such a status, the newest first, with an id of at least `lowest` below `above`."""
         for index in range(self._position(above) - 1, -1, -1):
@@ -171,3 +186,17 @@ def _finds(wanted: JobFilter, job: Job) -> bool:
     options = job.options
     words = metadata_of(options.metadata).words
     return wanted.finds(job.name, options.tags, job.error, job.parent, options.owner, options.queue, words)
+
+
+def _values_of(job: Job, field: SuggestedField) -> tuple[str, ...]:
+    options = job.options
+    match field:
+        case SuggestedField.NAME:
+            return (job.name,)
+        case SuggestedField.QUEUE:
+            return (options.queue,)
+        case SuggestedField.TAG:
+            return options.tags
+        case SuggestedField.OWNER:
+            return () if options.owner is None else (options.owner,)
+    assert_never(field)

@@ -9,6 +9,7 @@ from servicekit.jobs.query import ALL_JOBS, SCAN_LIMIT, JobCounts, JobFilter, Jo
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.results import WrittenResult, check_completed, read_result
 from servicekit.jobs.shown_calls import KeptCall
+from servicekit.jobs.suggestions import Suggestion, SuggestionRequest
 from servicekit.jobs.threads import call_in_thread
 from servicekit.stores.memory.job import DROPPED, Job
 from servicekit.stores.memory.kept_jobs import KeptJobs
@@ -57,6 +58,9 @@ class MemoryReads:
         now = self._now()
         jobs, next_before = self._kept.index.newest(wanted, limit, before, self._scan_limit)
         return JobPage([job.record(now) for job in jobs], next_before)
+
+    async def suggest(self, request: SuggestionRequest) -> list[Suggestion]:
+        return self._kept.index.suggest(request, self._scan_limit)
 
     async def list_log(self, job_id: str, after: int, limit: int) -> LogPage:
         log = self._kept.get(job_id).log

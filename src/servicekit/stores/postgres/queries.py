@@ -102,7 +102,7 @@ def list_records(session: Session, request: ListRequest) -> JobPage:
     """One page, the newest jobs first, by the most selective index. The rest is a bounded search."""
     wanted, limit, before, _, now = request
     scan_limit = request.most_looked_at
-    candidates, values = _candidates(wanted, before)
+    candidates, values = find_candidates(wanted, before)
     condition, more_values = _condition(wanted)
     # The last one that is looked at comes in any case: the next page begins behind it.
     found = session.run(
@@ -119,7 +119,7 @@ def list_records(session: Session, request: ListRequest) -> JobPage:
     return JobPage(records, found[-1][0] if found and found[-1][-1] == scan_limit else None)
 
 
-def _candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, Any]]:
+def find_candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, Any]]:
     """A query for the ids that an index finds, the newest first, and the query's values."""
     above = wanted.above_id if before is None else min(before, wanted.above_id)
     values: dict[str, Any] = {"above": above, "lowest": wanted.lowest_id, "tag": wanted.tag, "name": wanted.name,
@@ -204,7 +204,7 @@ def _contains(column: str, value: str) -> str:
 
 def count_wanted(session: Session, request: CountRequest) -> JobCounts:
     """How many of the newest jobs that an index finds pass the filter, by status."""
-    candidates, values = _candidates(request.wanted, None)
+    candidates, values = find_candidates(request.wanted, None)
     condition, more_values = _condition(request.wanted)
     rows = session.run(
         f"SELECT status, count(*) FILTER (WHERE is_wanted), count(*) FROM ({candidates}) AS ids "

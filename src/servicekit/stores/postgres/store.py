@@ -17,6 +17,7 @@ from servicekit.stores.postgres import (
     queries,
     queues,
     schedules,
+    suggestions,
     times,
     writes,
 )
@@ -30,6 +31,7 @@ from servicekit.stores.postgres.server_time import ServerTime
 _STATEMENTS: Final = Statements(
     inserts=inserts, writes=writes, claims=claims, times=times, log_lines=log_lines, queries=queries, queues=queues,
     schedules=schedules, membership=membership, pruning=pruning, clock=clocks, activity=activity,
+    suggestions=suggestions,
 )  # fmt: skip
 
 

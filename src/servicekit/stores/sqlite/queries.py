@@ -100,7 +100,7 @@ def list_records(connection: sqlite3.Connection, request: ListRequest) -> JobPag
     """One page, the newest jobs first, by the most selective index. The rest is a bounded search."""
     wanted, limit, before, _, now = request
     scan_limit = request.most_looked_at
-    candidates, values = _candidates(wanted, before)
+    candidates, values = find_candidates(wanted, before)
     conditions, more_values = _conditions(wanted)
     values["scan"] = scan_limit
     rows = connection.execute(
@@ -116,7 +116,7 @@ def list_records(connection: sqlite3.Connection, request: ListRequest) -> JobPag
     return JobPage(records, last if scanned == scan_limit else None)
 
 
-def _candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, Any]]:
+def find_candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[str, Any]]:
     """A query for the ids that an index finds, the newest first, and the query's values."""
     above = wanted.above_id if before is None else min(before, wanted.above_id)
     values: dict[str, Any] = {"above": above, "lowest": wanted.lowest_id, "tag": wanted.tag, "name": wanted.name,
@@ -184,7 +184,7 @@ def _conditions(wanted: JobFilter) -> tuple[str, dict[str, Any]]:
 
 def count_wanted(connection: sqlite3.Connection, request: CountRequest) -> JobCounts:
     """How many of the newest jobs that an index finds pass the filter, by status."""
-    candidates, values = _candidates(request.wanted, None)
+    candidates, values = find_candidates(request.wanted, None)
     conditions, more_values = _conditions(request.wanted)
     rows = connection.execute(
         f"SELECT status, count(*) FILTER (WHERE {conditions}), count(*) FROM ({candidates}) "

@@ -18,6 +18,7 @@ from servicekit.stores.sqlite import (
     queries,
     queues,
     schedules,
+    suggestions,
     times,
     writes,
 )
@@ -29,6 +30,7 @@ from servicekit.stores.sqlite.jobs_file import JobsFile
 _STATEMENTS: Final = Statements(
     inserts=inserts, writes=writes, claims=claims, times=times, log_lines=log_lines, queries=queries, queues=queues,
     schedules=schedules, membership=membership, pruning=pruning, clock=clocks, activity=activity,
+    suggestions=suggestions,
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from typing import Final
 from servicekit.jobs.outcome import completion, failure
 from servicekit.jobs.query import ALL_JOBS, JobFilter
 from servicekit.jobs.status import JobStatus
+from servicekit.jobs.suggestions import MOST_COUNTED, SuggestedField, Suggestion, SuggestionRequest
 from servicekit.ports import JobStore
 from servicekit.testing.stores.base import SCAN_LIMIT, StoreTests
 
@@ -77,3 +78,71 @@ class SearchContract(StoreTests):
             await store.submissions.delete((await self.list_ids(store, limit=1))[0])
         counts = await store.reads.count_by_status(JobFilter(search="noop", owner="ana"))
         assert (counts.is_exact, sum(counts.values())) == (True, SCAN_LIMIT - 2)
+
+    async def test_values_that_jobs_have_are_suggested_in_order(self, store: JobStore) -> None:
+        await self.submit(store, name="train", tags=["gpu", "nightly"], queue="slow", owner="ana")
+        await self.submit(store, name="train", tags=["gpu"], owner="ben", outcome=None)
+        await self.submit(store, name="trace", tags=["Gpu"], queue="slower", owner="ana")
+        for name in ("tra", "tr\U0001f600", "tr\uffee", "Train", "test", "z%_"):
+            await self.submit(store, name=name)
+        assert await self.suggested(store, "name", "tr") == [
+            ("tra", 1), ("trace", 1), ("train", 2), ("tr\uffee", 1), ("tr\U0001f600", 1),
+        ]  # fmt: skip
+        assert await self.suggested(store, "name", "tr", limit=2) == [("tra", 1), ("trace", 1)]
+        assert [value for value, _ in await self.suggested(store, "name")][:2] == ["Train", "test"]
+        assert await self.suggested(store, "tag") == [("Gpu", 1), ("gpu", 2), ("nightly", 1)]
+        assert await self.suggested(store, "queue") == [("default", 7), ("slow", 1), ("slower", 1)]
+        assert await self.suggested(store, "owner") == [("ana", 2), ("ben", 1)]
+        assert await self.suggested(store, "owner", "b") == [("ben", 1)]
+
+    async def suggested(
+        self, store: JobStore, field: str, prefix: str = "", owner: str | None = None, limit: int = 20
+    ) -> list[Suggestion]:
+        return await store.reads.suggest(SuggestionRequest(SuggestedField(field), prefix, owner, limit))
+
+    async def test_values_of_an_owners_jobs_are_suggested(self, store: JobStore) -> None:
+        await self.submit(store, name="mine", tags=["a", "b"], queue="x", owner="ana", outcome=BAD)
+        await self.submit(store, name="mine too", tags=["b"], owner="ana")
+        await self.submit(store, name="mine not", tags=["c"], queue="y", owner="ben")
+        await self.submit(store, name="of nobody", tags=["d"], queue="z")
+        assert await self.suggested(store, "name", owner="ana") == [("mine", 1), ("mine too", 1)]
+        assert await self.suggested(store, "tag", owner="ana") == [("a", 1), ("b", 2)]
+        assert await self.suggested(store, "queue", owner="ana") == [("default", 1), ("x", 1)]
+        assert await self.suggested(store, "owner", owner="ana") == [("ana", 2)]
+        assert await self.suggested(store, "owner", "b", owner="ana") == []
+        for field in SuggestedField:
+            assert await self.suggested(store, field, owner="nobody") == []
+            assert await self.suggested(store, field, "zz", owner="ana") == []
+
+    async def test_nothing_is_suggested_of_jobs_that_are_gone(self, store: JobStore) -> None:
+        running = await self.start(store, name="one", tags=["one"], queue="one", owner="one")
+        ended = await self.submit(store, name="two", tags=["two"], queue="two", owner="two", outcome=BAD)
+        await self.submit(store, name="three", tags=["three"], queue="three", owner="three")
+        for job_id in (running.submission.id, ended):
+            await store.submissions.delete(job_id)
+        for field in SuggestedField:
+            assert await self.suggested(store, field) == [("three", 1)]
+            assert await self.suggested(store, field, owner="one") == []
+
+    async def test_odd_beginnings_suggest_nothing_and_break_nothing(self, store: JobStore) -> None:
+        odd = ["%", "_", "\0", "a\0b", "\ud800", "\ufdd0", "'", "\\", "\U0010ffff", "x" * 10_000]
+        await self.submit(store, name="plain", tags=["plain"], queue="plain", owner="ana")
+        for prefix in odd:
+            for field in SuggestedField:
+                for owner in (None, "ana"):
+                    assert await self.suggested(store, field, prefix, owner) == []
+        await self.submit(store, name="'", tags=["%"], queue="_x", owner="\U0010ffff")
+        assert await self.suggested(store, "name", "'") == [("'", 1)]
+        assert await self.suggested(store, "tag", "%") == [("%", 1)]
+        assert await self.suggested(store, "queue", "_") == [("_x", 1)]
+        assert await self.suggested(store, "owner", "\U0010ffff") == [("\U0010ffff", 1)]
+
+    async def test_a_count_that_is_suggested_is_exact_or_none(self, store: JobStore) -> None:
+        many = max(SCAN_LIMIT, MOST_COUNTED) + 5
+        for _ in range(many):
+            await self.submit(store, name="often", tags=["often"], queue="often", owner="often")
+        for field in SuggestedField:
+            for owner in (None, "often"):
+                ((value, count),) = await self.suggested(store, field, "o", owner)
+                assert value == "often"
+                assert count in (many, None)
