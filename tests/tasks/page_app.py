@@ -108,6 +108,7 @@ service = (
     .with_jobs(url="memory://")
     .with_artifacts(Artifacts(FOLDER / "artifacts"))
     .with_tasks(tasks)
+    .with_dashboard()
     .build()
 )
 

@@ -46,6 +46,7 @@ async def export(rows: int) -> None:
 async def sync(site: int) -> int:
     job = current_job()
     job.log(f"site {site}: reading the manifest")
+    await asyncio.sleep(site % 4 / 8)
     if site % 17 == 0:
         check_manifest({"site": site, "rows": -1})
     return site

@@ -1,5 +1,6 @@
 """`<activity-chart>` in a browser, with an answer of `$activity` whose numbers are known."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -41,7 +42,7 @@ def point(minute: int, completed: int = 0, failed: int = 0, canceled: int = 0) -
 
 
 def at(minute: int) -> str:
-    return (START + timedelta(minutes=minute)).isoformat().replace("+00:00", ".000Z")
+    return (START + timedelta(minutes=minute)).isoformat().replace("+00:00", "Z")
 
 
 def activity() -> dict[str, Any]:
@@ -199,6 +200,21 @@ def test_it_is_narrowed_to_a_name_and_a_queue(chart: Chart) -> None:
         page.get_by_label("Time of the chart").select_option("15")
     with page.expect_request("**/$activity?minutes=15&name=train&queue=ml"):
         page.evaluate("chart.setAttribute('queue', 'ml')")
+
+
+def test_the_chart_of_the_list_follows_the_search_and_narrows_it(chart: Chart) -> None:
+    page = chart.tab.page
+    with page.expect_request("**/$activity?minutes=60&name=train&queue=a+b"):
+        chart.tab.open("?q=name:train queue:%22a b%22 status:failed")
+    expect(chart.readout).to_contain_text("at most 48 in a minute")
+    chart.plot.click(position=chart.position(30))
+    expect(page).to_have_url(re.compile("status%3Afailed"))
+    query = parse_qs(urlsplit(page.url).query)["q"]
+    assert query == [f'name:train queue:"a b" status:failed after:{at(30)} before:{at(31)}']
+    expect(page.locator(".chart-chosen")).to_have_attribute("x", "30")
+    page.get_by_role("button", name="Show all times again").click()
+    expect(page.locator(".chart-chosen")).to_have_attribute("width", "0")
+    assert parse_qs(urlsplit(page.url).query)["q"] == ['name:train queue:"a b" status:failed']
 
 
 def test_who_may_not_see_it_has_a_list_without_it(chart: Chart) -> None:

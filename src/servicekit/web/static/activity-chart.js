@@ -15,8 +15,9 @@ import {
   HEIGHT, STACK, describePoint, describeTotal, drawBars, formatClock, formatSeconds, formatStep, pointsOf, rangeOf,
   tallest,
 } from './activity.js';
+import { adoptStyle } from './job-list.js';
 import { ApiError, announce, formatCount, h, replace, setText } from './kit.js';
-import { Fresh, adoptStyles, isAborted } from './page-parts.js';
+import { Fresh, isAborted } from './page-parts.js';
 
 const LEAST_SECONDS = 5;
 // Time goes on without changes too: the chart moves on as long as there is something in it.
@@ -24,7 +25,7 @@ const IDLE_SECONDS = 60;
 const RANGES = /** @type {const} */ ([[15, 'last 15 min'], [60, 'last hour'], [120, 'last 2 hours']]);
 const COLUMNS = ['Time', 'Submitted', 'Completed', 'Failed', 'Canceled', 'Wait p50', 'Wait p95', 'Run p50', 'Run p95'];
 
-class ActivityChart extends HTMLElement {
+export class ActivityChart extends HTMLElement {
   static observedAttributes = ['minutes', 'name', 'queue', 'after', 'before'];
 
   /** @type {PageContext | null} what pages are shown with; it is set before the chart is added to a page */
@@ -43,6 +44,7 @@ class ActivityChart extends HTMLElement {
   connectedCallback() {
     if (!this.context) return;
     if (!this.firstChild) this.append(...this.#parts.all);
+    /** @type {HTMLSelectElement} */ (this.#parts.select).value = String(this.#minutes);
     this.#fresh = new Fresh(this.context, (signal) => this.#read(signal), { leastSeconds: LEAST_SECONDS, idleSeconds: IDLE_SECONDS });
     this.#forgetKey = this.context.keys?.add('t', 'Chart as a table, and back', () => this.#toggleTable());
     void this.#fresh.now();
@@ -114,10 +116,9 @@ class ActivityChart extends HTMLElement {
 
   #render() {
     const activity = /** @type {Activity} */ (this.#activity);
-    const { bars, svg, numbers, select, plot, table } = this.#parts;
+    const { bars, svg, numbers, plot, table } = this.#parts;
     svg.setAttribute('viewBox', `0 0 ${activity.points.length} ${HEIGHT}`);
     for (const [state, path] of Object.entries(drawBars(activity.points))) bars[state]?.setAttribute('d', path);
-    /** @type {HTMLSelectElement} */ (select).value = String(this.#minutes);
     plot.setAttribute('aria-valuemax', String(Math.max(0, activity.points.length - 1)));
     renderNumbers(numbers, activity);
     if (!table.hidden) replace(table, makeTable(activity));
@@ -278,14 +279,14 @@ function makeTable(activity) {
   return h('table', {}, h('thead', {}, head), h('tbody', {}, rows));
 }
 
-adoptStyles(`
-  activity-chart { display: block; border-bottom: 1px solid var(--line); }
+adoptStyle(`
+  activity-chart { display: block; background: var(--paper); }
   activity-chart[hidden] { display: none; }
   activity-chart.stale .chart-plot, activity-chart.stale .chart-numbers { opacity: .5; }
-  .chart-strip { display: flex; align-items: center; gap: 16px; padding: 8px 12px; }
+  .chart-strip { display: flex; align-items: center; gap: 16px; min-height: 76px; padding: 8px 12px; }
   .chart-side { display: grid; gap: 4px; justify-items: start; }
   .chart-middle { flex: 1; min-width: 0; }
-  .chart-plot { height: 36px; cursor: crosshair; touch-action: pan-y; border-bottom: 1px solid var(--line); }
+  .chart-plot { height: 40px; cursor: crosshair; touch-action: pan-y; border-bottom: 1px solid var(--line); }
   .chart-plot svg { display: block; width: 100%; height: 100%; }
   .chart-completed { fill: var(--completed); opacity: .75; }
   .chart-failed { fill: var(--failed); }

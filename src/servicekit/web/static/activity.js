@@ -124,4 +124,4 @@ export function formatShare(share) {
 /** @param {number} number */
 const round = (number) => Math.round(number * 10) / 10;
 /** @param {number} milliseconds */
-const toIso = (milliseconds) => new Date(milliseconds).toISOString();
+const toIso = (milliseconds) => new Date(milliseconds).toISOString().replace('.000', '');

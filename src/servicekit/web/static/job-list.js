@@ -906,7 +906,7 @@ export async function show(context) {
   list.toggleAttribute('selectable', service.access.may_act);
   const places = {
     filters: h('aside', { class: 'filters', 'aria-label': 'Filters' }),
-    chart: h('div', { class: 'chart', hidden: true }),
+    chart: h('div', { class: 'chart' }),
     actions: h('div', { class: 'actions', hidden: true }),
   };
   const middle = h('div', { class: 'middle' }, places.chart, list, places.actions);

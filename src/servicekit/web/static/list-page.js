@@ -18,6 +18,8 @@ export class ListPage {
   #places;
   #search;
   #sidebar;
+  /** @type {Promise<import('./list-chart.js').ListChart>} Comes last: search and filters do not wait for it. */
+  #chart;
   /** @type {Selection | null} */
   #selection = null;
   /** @type {Promise<BulkBar> | null} Loaded when something is marked for the first time. */
@@ -30,6 +32,7 @@ export class ListPage {
     this.#places = places;
     this.#search = new SearchBox(context);
     this.#sidebar = new Sidebar(context, places.filters);
+    this.#chart = import('./list-chart.js').then(({ ListChart }) => new ListChart(context, places.chart));
     const { signal } = context;
     document.addEventListener('servicekit:search', (event) => context.navigate(addressOf(/** @type {CustomEvent} */ (event).detail)), { signal });
     list.addEventListener('servicekit:changed', () => this.#sidebar.refresh(), { signal });
@@ -54,6 +57,7 @@ export class ListPage {
     const text = url.searchParams.get('q') ?? '';
     this.#search.value = text;
     this.#sidebar.show(text);
+    void this.#chart.then((chart) => chart.show(text));
     this.#context.setTitle(text ? `${text} · Jobs` : 'Jobs');
   }
 

@@ -6,7 +6,9 @@
  * @typedef {import('./types.js').PageContext} PageContext
  */
 
+import { addressOf, adoptStyle } from './job-list.js';
 import { h, serverNow, setText, showDialog } from './kit.js';
+import { formatTerm } from './query.js';
 
 /** Reads again after changes of jobs, not more often than is told, and now and then for what jobs do not tell. */
 export class Fresh {
@@ -157,12 +159,8 @@ export function confirmAction({ title, text, action }) {
 
 /** The address of the list with a search, relative to a page of the dashboard. @param {Record<string, string>} terms */
 export function listAddress(terms) {
-  const query = Object.entries(terms).map(([field, value]) => `${field}:${quote(value)}`).join(' ');
-  return `./?q=${encodeURIComponent(query)}`;
+  return addressOf(Object.entries(terms).map(([field, value]) => formatTerm(field, value)).join(' '));
 }
-
-/** @param {string} value */
-const quote = (value) => (/^[\w.:/-]+$/.test(value) ? value : `"${value.replace(/["\\]/g, '\\$&')}"`);
 
 /** A bar of how much of something is used. The words beside it say the same. @param {string} state whose colour it has */
 export function makeBar(state) {
@@ -191,13 +189,6 @@ export function secondsRun({ status, started_at, elapsed_seconds }) {
   return isRunning ? (Number(serverNow()) - Date.parse(started_at)) / 1000 : elapsed_seconds;
 }
 
-/** The stylesheet of these pages, once in a document. It comes with the module, and no rule of the policy forbids it. @param {string} css */
-export function adoptStyles(css) {
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(css);
-  document.adoptedStyleSheets.push(sheet);
-}
-
 /** Call something once a second for what changes with the time, while somebody looks. @param {Pick<PageContext, 'live'>} context @param {() => void} act @returns {() => void} what ends it */
 export function tick({ live }, act) {
   const timer = setInterval(() => {
@@ -222,7 +213,7 @@ export function makeEmpty(heading, ...lines) {
   return h('div', { class: 'empty' }, h('h2', {}, heading), lines.map((line) => h('p', {}, line)));
 }
 
-adoptStyles(`
+adoptStyle(`
   .page > h1 + .problem { margin-top: -4px; }
   .problem { color: var(--failed); font-weight: 600; }
   .bad { color: var(--failed); }
