@@ -52,7 +52,34 @@ class ReportRequest(BaseModel):
     rows: int = 10
 
 
+async def run_as(wanted: "Wanted") -> None:
+    if wanted.error is not None:
+        raise ValueError(wanted.error)
+    if wanted.is_running:
+        await forever()
+
+
+class Wanted(BaseModel):
+    """A job as a test wants it."""
+
+    name: str = "noop"
+    queue: str = "default"
+    tags: list[str] = []
+    owner: str | None = None
+    error: str | None = None
+    is_running: bool = False
+
+
 router = APIRouter()
+
+
+@router.post("/wanted", status_code=202, include_in_schema=False)
+async def start_wanted(wanted: Wanted, submit: SubmitJob) -> JobSubmitted:
+    """Submit a job that looks like that."""
+    submit = submit.with_options(name=wanted.name, queue=wanted.queue, tags=wanted.tags)
+    if wanted.owner is not None:
+        submit = submit.with_options(owner=wanted.owner)
+    return await submit(run_as, wanted)
 
 
 @router.post("/noop", status_code=202, summary="Do nothing")

@@ -80,10 +80,7 @@ function percent(share) {
   return `${Math.floor(share * 100)} %`;
 }
 
-/** @param {number} number "1.3M" */
-function brief(number) {
-  return new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 }).format(number);
-}
+const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
 
 /**
  * What stands beside the name: a text, its title, and how it is drawn.
@@ -100,7 +97,7 @@ export function outcomeOf(record) {
   const share = shareOf(record);
   if (status === 'running' && record.cancel_requested_at) return { kind: 'text', text: 'asked to stop…' };
   if (status === 'running' && progress) {
-    const amount = share === null ? brief(progress.done) : percent(share);
+    const amount = share === null ? compact.format(progress.done) : percent(share);
     const text = [amount, visible(progress.message ?? '', 120).replace(/^""$/, ''), again].filter(Boolean).join(' · ');
     return { kind: 'bar', share, text, title: `${progress.done}${progress.total ? ` of ${progress.total}` : ''}` };
   }
@@ -220,10 +217,11 @@ class Row {
 
   /** @param {JobRecord} record @param {string | undefined} call */
   #showName(record, call) {
-    const text = visible(call ?? record.name);
-    const from = call === undefined ? -1 : text.indexOf('(');
-    setText(this.#name, from < 0 ? text : text.slice(0, from));
-    setText(this.#arguments, from < 0 ? '' : text.slice(from));
+    const name = visible(record.name);
+    const rest = call?.startsWith(`${record.name}(`) ? visible(call.slice(record.name.length)) : '';
+    const text = name + rest;
+    setText(this.#name, name);
+    setText(this.#arguments, rest);
     setAttribute(this.#link, 'title', text);
     setAttribute(this.#check, 'aria-label', `Select ${text}`);
   }
@@ -263,7 +261,11 @@ class RowWindow {
   body = h('tbody', { role: 'rowgroup' });
   /** @type {Map<string, Row>} */
   shown = new Map();
+  /** Of one row. */
   height = 28;
+  /** Of what can be seen at once. */
+  #space = 0;
+  #isMeasured = false;
   /** @type {Row[]} */
   #spare = [];
   #canvas;
@@ -278,7 +280,7 @@ class RowWindow {
   /** Where the rows in sight begin and end. @param {number} length How many rows there are. @returns {[number, number]} */
   span(length) {
     const first = Math.floor(this.#scroller.scrollTop / this.height);
-    const count = Math.ceil(this.#scroller.clientHeight / this.height);
+    const count = Math.ceil(this.#space / this.height);
     return [Math.max(0, Math.min(first - SPARE_ROWS, length)), Math.min(length, first + count + SPARE_ROWS)];
   }
 
@@ -289,7 +291,7 @@ class RowWindow {
    */
   draw(ids, [start, end], fill) {
     this.#place(ids.slice(start, end), (row, id, offset) => fill(row, id, start + offset));
-    this.#measure();
+    if (!this.#isMeasured) this.measure();
     this.#canvas.style.setProperty('padding-top', `${start * this.height}px`);
     this.#canvas.style.setProperty('padding-bottom', `${(ids.length - end) * this.height}px`);
   }
@@ -305,30 +307,48 @@ class RowWindow {
   /** @param {string[]} ids @param {(row: Row, id: string, offset: number) => void} fill */
   #place(ids, fill) {
     const wanted = new Set(ids);
-    for (const [id, row] of this.shown) if (!wanted.has(id)) this.#put(id, row);
-    // What stays is in the right order already. So a row that has the focus is never moved, and does not lose it.
+    const leaving = [...this.shown.values()].filter((row) => !wanted.has(row.id));
+    for (const row of leaving) this.#let(row);
+    // What stays is in the right order already, so a row that has the focus is never moved, and does not lose it. A row
+    // that leaves is filled anew, in its place if that is where one is needed: to move elements is what costs most.
     let next = this.body.firstElementChild;
     for (const [offset, id] of ids.entries()) {
-      const row = this.shown.get(id) ?? this.#spare.pop() ?? new Row();
+      const known = this.shown.get(id);
+      const row = known ?? takeRow(leaving, next) ?? this.#spare.pop() ?? new Row();
       this.shown.set(id, row);
       fill(row, id, offset);
+      if (known) while (next && next !== row.element) next = next.nextElementSibling;
       if (row.element === next) next = next.nextElementSibling;
       else this.body.insertBefore(row.element, next);
     }
+    for (const row of leaving) this.#put(row);
   }
 
-  /** Take a row out, and keep it for another job. @param {string} id @param {Row} row */
-  #put(id, row) {
+  /** A row shows its job no more. @param {Row} row */
+  #let(row) {
+    this.shown.delete(row.id);
     if (row.element.contains(document.activeElement)) this.#scroller.focus({ preventScroll: true });
+  }
+
+  /** Take a row out, and keep it for another job. @param {Row} row */
+  #put(row) {
     row.element.remove();
-    this.shown.delete(id);
     if (this.#spare.length < PAGE_SIZE) this.#spare.push(row);
   }
 
-  #measure() {
+  /** Learn the sizes, when they may have changed: to ask for them with each change would cost a layout. */
+  measure() {
     const { height } = this.body.firstElementChild?.getBoundingClientRect() ?? { height: 0 };
+    this.#space = this.#scroller.clientHeight;
+    this.#isMeasured = height > 0;
     if (height) this.height = height;
   }
+}
+
+/** One of these rows: the one that stands there already, if it is among them. @param {Row[]} rows @param {Element | null} place */
+function takeRow(rows, place) {
+  const index = rows.findIndex((row) => row.element === place);
+  return rows.splice(index < 0 ? rows.length - 1 : index, 1)[0];
 }
 
 // ---- The table ----
@@ -673,7 +693,10 @@ export class JobList extends HTMLElement {
       this.draw();
     }, ended);
     for (const type of ['beforeprint', 'afterprint']) addEventListener(type, () => this.#print(type === 'beforeprint'), ended);
-    const sizes = new ResizeObserver(() => this.draw());
+    const sizes = new ResizeObserver(() => {
+      this.#window.measure();
+      this.draw();
+    });
     sizes.observe(this.#scroller);
     this.#ends = [() => sizes.disconnect(), () => ended.abort()];
   }
@@ -708,7 +731,7 @@ export class JobList extends HTMLElement {
   /** Let a few new rows slide in on top. @param {string[]} before @param {string[]} after */
   #slide(before, after) {
     const count = before === after || !before[0] ? 0 : after.indexOf(before[0]);
-    if (count < 1 || count > 5 || this.#scroller.scrollTop > 2) return;
+    if (count < 1 || count > 5 || this.#holds.has('scroll')) return;
     if (matchMedia('(prefers-reduced-motion: reduce)').matches) return;
     const start = { transform: `translateY(-${count * this.#window.height}px)` };
     this.#window.body.animate([start, { transform: 'none' }], { duration: 200, easing: 'ease-out' });
@@ -720,7 +743,6 @@ export class JobList extends HTMLElement {
     const { ids } = this.rows;
     const condition = this.#findCondition();
     const span = this.#findSpan(ids.length);
-    this.toggleAttribute('data-owners', this.#hasOwners());
     this.#window.draw(ids, span, (row, id, index) => this.#fill(row, id, index));
     this.#showPill();
     this.#showMarks();
@@ -746,15 +768,12 @@ export class JobList extends HTMLElement {
     return this.limit === null ? this.#window.span(length) : [0, Math.min(length, this.limit)];
   }
 
-  #hasOwners() {
-    if (this.hasAttribute('data-owners')) return true;
-    return this.source?.service?.access.everything !== false && this.rows.ids.some((id) => this.rows.record(id)?.owner);
-  }
-
   /** @param {Row} row @param {string} id @param {number} index */
   #fill(row, id, index) {
     const record = this.rows.record(id);
     if (!record) return;
+    // Who sees only its own jobs needs no column for that.
+    if (record.owner !== null && this.source?.service?.access.everything !== false) this.toggleAttribute('data-owners', true);
     const departure = this.rows.departure(id);
     row.show(record, { call: this.#calls.get(id), departure, isSelected: this.selection?.has(id) ?? false, index, href: this.#hrefOf(id) });
   }
@@ -837,7 +856,7 @@ class Calls {
   /** @type {Map<string, string | undefined>} */
   #known = new Map();
   #isAsking = false;
-  #isThere = false;
+  #isThere = true;
 
   /** @param {string} id */
   get(id) {
@@ -937,28 +956,28 @@ const STYLE = `
   --running: light-dark(#1b5fc4, #7db0ff); --completed: light-dark(#1b7340, #5cc98a); --failed: light-dark(#b3261e, #ff8f86);
   --canceled: light-dark(#7a5200, #d9a94a);
 }
-job-list { display: flex; flex-direction: column; position: relative; min-width: 0; min-height: 0; container-type: inline-size; background: var(--paper); color: var(--ink); }
+job-list { --check: ; --owner: ; --columns: var(--check) 112px minmax(0, 1fr) 34% 116px 60px 108px var(--owner); display: flex; flex-direction: column; position: relative; min-width: 0; min-height: 0; container-type: inline-size; background: var(--paper); color: var(--ink); }
+job-list[selectable] { --check: 40px; }
+job-list[data-owners] { --owner: 96px; }
 job-list .scroller { flex: 1; min-height: 0; overflow: hidden auto; overflow-anchor: none; outline: none; scrollbar-width: thin; }
 job-list[limit] .scroller { overflow: hidden; }
-job-list table { table-layout: fixed; width: 100%; border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums; }
-job-list th { position: sticky; top: 0; z-index: 2; height: 28px; padding: 0 8px; background: var(--paper); border: 0; box-shadow: inset 0 -1px var(--line); }
-job-list td { height: 28px; padding: 0 8px; border: 0; border-bottom: 1px solid color-mix(in srgb, var(--line) 60%, transparent); overflow: hidden; white-space: nowrap; text-overflow: ellipsis; overflow-wrap: normal; line-height: 20px; }
+job-list table, job-list thead, job-list tbody { display: block; width: 100%; font-variant-numeric: tabular-nums; }
+job-list tr { display: grid; grid-template-columns: var(--columns); height: 28px; }
+job-list tr.job { contain: strict; }
+job-list thead { position: sticky; top: 0; z-index: 2; background: var(--paper); }
+job-list th { padding: 6px 8px; border: 0; border-bottom: 1px solid var(--line); }
+job-list td { display: block; height: 28px; padding: 0 8px; border: 0; border-bottom: 1px solid color-mix(in srgb, var(--line) 60%, transparent); overflow: hidden; white-space: nowrap; text-overflow: ellipsis; overflow-wrap: normal; line-height: 27px; }
 job-list [data-state="pending"] { --state: var(--pending); }
 job-list [data-state="running"] { --state: var(--running); }
 job-list [data-state="completed"] { --state: var(--completed); }
 job-list [data-state="failed"] { --state: var(--failed); }
 job-list [data-state="canceled"] { --state: var(--canceled); }
 job-list .state { color: var(--state); white-space: nowrap; display: inline-flex; gap: 6px; }
-job-list .c-check { width: 40px; padding: 0; }
-job-list .c-state { width: 112px; }
-job-list .c-outcome { width: 34%; }
-job-list .c-time { width: 116px; }
-job-list .c-age { width: 60px; text-align: right; }
-job-list .c-queue { width: 108px; }
-job-list .c-owner { width: 96px; }
+job-list .c-check { padding: 0; }
+job-list .c-age { text-align: right; }
 job-list td.c-queue, job-list td.c-owner, job-list td.c-age { color: var(--quiet); }
 job-list:not([selectable]) .c-check, job-list:not([data-owners]) .c-owner { display: none; }
-job-list .c-check label { display: grid; place-items: center; height: 27px; cursor: pointer; }
+job-list .c-check label { display: flex; align-items: center; justify-content: center; height: 27px; cursor: pointer; }
 job-list input[type=checkbox] { margin: 0; width: 14px; height: 14px; min-height: 0; accent-color: var(--accent); }
 job-list[selectable] td.c-check, job-list:not([selectable]) td.c-state { box-shadow: inset 3px 0 color-mix(in srgb, var(--state) 65%, transparent); }
 job-list tr.job:hover td { background: color-mix(in srgb, var(--tint) 55%, transparent); }
@@ -967,7 +986,7 @@ job-list tr[data-selected] td { background: var(--tint); }
 job-list tr[data-departure] td { opacity: .45; }
 job-list tr[data-departure="deleted"] .call { text-decoration: line-through; }
 job-list .c-job > div { display: flex; align-items: center; gap: 4px; min-width: 0; }
-job-list .call { min-width: 0; overflow: hidden; text-overflow: ellipsis; unicode-bidi: isolate; color: var(--ink); line-height: 26px; text-decoration: none; }
+job-list .call { min-width: 0; overflow: hidden; text-overflow: ellipsis; unicode-bidi: isolate; color: var(--ink); line-height: 27px; text-decoration: none; }
 job-list .call:hover { text-decoration: underline; }
 job-list .call:focus-visible { outline-offset: -2px; }
 job-list .name { font-weight: 550; }
@@ -993,26 +1012,27 @@ job-list .pill { position: absolute; right: 20px; bottom: 12px; z-index: 3; bord
 job-list .pill:hover { background: color-mix(in srgb, var(--accent) 85%, var(--ink)); }
 :root:not([data-live]) job-list[data-stale] .scroller { opacity: .6; }
 @container (max-width: 860px) {
+  job-list tr { --columns: var(--check) 104px minmax(0, 1fr) 32% 112px 56px 76px; }
   job-list .c-owner { display: none; }
-  job-list .c-state { width: 104px; }
-  job-list .c-queue { width: 76px; }
 }
 @container (max-width: 640px) {
-  job-list .canvas, job-list table, job-list tbody, job-list tr.job { display: block; }
   job-list thead { position: absolute; clip-path: inset(50%); height: 1px; overflow: hidden; }
-  job-list tr.job { position: relative; display: grid; grid-template: 34px 38px / auto auto minmax(0, 1fr) auto; height: 72px; border-bottom: 1px solid var(--line); }
+  job-list thead .c-check { display: none; }
+  job-list tr.job { --check: 0; }
+  job-list[selectable] tr.job { --check: 48px; }
+  job-list tr.job { position: relative; grid-template: 34px 38px / var(--check) auto minmax(0, 1fr) auto; height: 72px; border-bottom: 1px solid var(--line); }
   job-list tr.job[data-selected] { background: var(--tint); }
-  job-list tr.job > td { border: 0; height: auto; min-width: 0; padding: 0 4px; box-shadow: none; }
-  job-list tr.job > td.c-check { grid-area: 1 / 1 / 3 / 2; width: 48px; padding: 0; position: relative; z-index: 1; }
+  job-list tr.job > td { border: 0; height: auto; min-width: 0; padding: 0 4px; box-shadow: none; line-height: 26px; }
+  job-list tr.job > td.c-check { grid-area: 1 / 1 / 3 / 2; padding: 0; position: relative; z-index: 1; }
   job-list tr.job { box-shadow: inset 3px 0 color-mix(in srgb, var(--state) 65%, transparent); }
   job-list .c-check label { height: 72px; }
   job-list input[type=checkbox] { width: 20px; height: 20px; }
   job-list tr.job > td.c-job { grid-area: 1 / 2 / 2 / 4; align-self: end; padding-left: 12px; }
   job-list[selectable] tr.job > td.c-job, job-list[selectable] tr.job > td.c-state { padding-left: 4px; }
-  job-list tr.job > td.c-age { grid-area: 1 / 4; align-self: end; width: auto; padding-right: 12px; line-height: 26px; }
-  job-list tr.job > td.c-state { grid-area: 2 / 2; width: auto; padding-left: 12px; }
-  job-list tr.job > td.c-outcome { grid-area: 2 / 3; width: auto; }
-  job-list tr.job > td.c-time { grid-area: 2 / 4; width: auto; padding-right: 12px; }
+  job-list tr.job > td.c-age { grid-area: 1 / 4; align-self: end; padding-right: 12px; line-height: 26px; }
+  job-list tr.job > td.c-state { grid-area: 2 / 2; padding-left: 12px; }
+  job-list tr.job > td.c-outcome { grid-area: 2 / 3; }
+  job-list tr.job > td.c-time { grid-area: 2 / 4; padding-right: 12px; }
   job-list .elapsed { min-width: 0; margin: 0; }
   job-list .remaining { margin-left: 6px; }
   job-list .bar { width: 64px; }
@@ -1029,9 +1049,7 @@ job-list .pill:hover { background: color-mix(in srgb, var(--accent) 85%, var(--i
   job-list .pill, job-list .copy, job-list .c-check { display: none; }
   job-list th { position: static; }
 }
-body:has(.list-page) { height: 100vh; height: 100dvh; }
-main:has(> .list-page) { min-height: 0; display: flex; }
-.list-page { flex: 1; min-width: 0; min-height: 0; display: grid; grid-template-columns: 184px minmax(0, 1fr); }
+.list-page { height: 100%; min-width: 0; min-height: 0; display: grid; grid-template: minmax(0, 1fr) / 184px minmax(0, 1fr); }
 .list-page .filters { min-height: 0; overflow: hidden auto; border-right: 1px solid var(--line); scrollbar-width: thin; }
 .list-page .middle { min-width: 0; min-height: 0; display: flex; flex-direction: column; }
 .list-page job-list { flex: 1; }
@@ -1042,7 +1060,7 @@ main:has(> .list-page) { min-height: 0; display: flex; }
   .list-page .filters { border-right: 0; border-bottom: 1px solid var(--line); min-height: 53px; overflow: auto hidden; }
 }
 @media print {
-  body:has(.list-page), main:has(> .list-page), .list-page, .list-page .middle { display: block; height: auto; }
+  .list-page, .list-page .middle { display: block; height: auto; }
   .list-page .filters, .list-page .chart, .list-page .actions { display: none; }
 }
 `;

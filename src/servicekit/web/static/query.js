@@ -157,18 +157,23 @@ export function formatTerm(field, value) {
 }
 
 /**
- * The text with this value as the only one of its field; without the field if the text has just that value already.
- *
- * @param {string} text
- * @param {string} field
- * @param {string | null} value `null` takes the field out.
+ * The text with this value as the only one of its field.
+ * @param {string} text @param {string} field @param {string | null} value `null` takes the field out.
+ */
+export function withTerm(text, field, value) {
+  const { terms, words } = parseQuery(text);
+  const others = terms.filter((term) => term.field !== field);
+  return formatQuery({ terms: value === null ? others : [...others, { field, value }], words });
+}
+
+/**
+ * The same; without the field if the text has just that value already.
+ * @param {string} text @param {string} field @param {string | null} value
  */
 export function toggleTerm(text, field, value) {
-  const query = parseQuery(text);
-  const others = query.terms.filter((term) => term.field !== field);
-  const had = query.terms.filter((term) => term.field === field);
+  const had = parseQuery(text).terms.filter((term) => term.field === field);
   const isSame = had.length === 1 && had[0]?.value === value;
-  return formatQuery({ terms: value === null || isSame ? others : [...others, { field, value }], words: query.words });
+  return withTerm(text, field, isSame ? null : value);
 }
 
 /** @param {string} text Whether it is the id of a job. */

@@ -1,0 +1,402 @@
+"""The list of jobs: what a row tells, which rows are read, what a search finds, and what stays where it is."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.needs import FRONTEND, needs
+from tests.web.axe import find_violations
+from tests.web.conftest import PHONE, Dashboard, Tab
+
+pytestmark = needs("chromium")
+
+HOSTILE = {
+    "<img src=x onerror=alert(1)>": "<img src=x onerror=alert(1)>",
+    "\u202egnp.exe": "\\u202egnp.exe",
+    "\u200b\u2060": '"\\u200b\\u2060"',
+    "n" * 200: "n" * 200,
+    "a\ufdd0b": "a\\ufdd0b",
+    "z" + "\u0335" * 150: "z",
+}
+
+
+@pytest.fixture(autouse=True)
+def empty(dashboard: Dashboard) -> None:
+    dashboard.clear()
+
+
+@pytest.fixture
+def open_tab(open_tab: Callable[..., Tab]) -> Callable[..., Tab]:
+    def open_one(**options: object) -> Tab:
+        tab = open_tab(**options)
+        tab.expected.append("$suggestions")
+        return tab
+
+    return open_one
+
+
+def wanted(dashboard: Dashboard, *, wait: bool = True, **job: object) -> str:
+    """A job that looks like that."""
+    return dashboard.submit("/wanted", wait=wait and not job.get("is_running"), json=job)
+
+
+def row(page: Page, job_id: str) -> Locator:
+    return page.locator(f"tr[data-id='{job_id}']")
+
+
+def rows(page: Page) -> Locator:
+    return page.locator("job-list tr.job")
+
+
+def wait_until_live(page: Page) -> None:
+    expect(page.locator(".connection")).to_have_attribute("data-live", "live")
+    expect(page.locator("job-list")).not_to_have_attribute("data-reading", "")
+    expect(page.get_by_role("combobox", name="Search jobs")).to_be_visible()
+
+
+def rest(page: Page) -> None:
+    """Put the pointer and the focus outside of the table."""
+    page.mouse.move(5, 5)
+
+
+def test_a_row_tells_what_happened(tab: Tab, dashboard: Dashboard) -> None:
+    running = wanted(dashboard, name="train", queue="ml", is_running=True)
+    failed = wanted(dashboard, name="sync", error="first line\nand the last one")
+    done = wanted(dashboard, name="predict")
+    canceled = wanted(dashboard, name="export", is_running=True)
+    tab.open()
+    expect(row(tab.page, canceled)).to_contain_text("third of ten")
+    dashboard.client.post(f"/api/v1/jobs/{canceled}/$cancel")
+    expect(row(tab.page, canceled)).to_contain_text("canceled at 30 %")
+    expect(row(tab.page, running)).to_contain_text(re.compile(r"running.*train.*30 %.*third of ten.*ml"))
+    bar = row(tab.page, running).get_by_role("progressbar")
+    expect(bar).to_have_attribute("aria-valuenow", "30")
+    expect(row(tab.page, failed)).to_contain_text("ValueError: and the last one")
+    expect(row(tab.page, done)).to_contain_text("completed")
+    assert [each.get_attribute("data-id") for each in rows(tab.page).all()] == [canceled, done, failed, running]
+    assert row(tab.page, done).get_by_role("link").get_attribute("href") == f"./{done}"
+    assert tab.page.get_by_role("progressbar").count() == 1
+
+
+def test_the_time_of_what_runs_goes_on_by_itself(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = dashboard.submit("/forever")
+    tab.open()
+    elapsed = row(tab.page, job_id).locator(".elapsed")
+    before = elapsed.text_content() or ""
+    expect(elapsed).not_to_have_text(before)
+
+
+def test_the_first_view_needs_few_requests(tab: Tab, dashboard: Dashboard) -> None:
+    dashboard.seed(count=2)
+    tab.page.add_init_script(
+        "new MutationObserver(() => { if (document.querySelector('tr.job')) "
+        "window.first ??= performance.getEntriesByType('resource').map((each) => each.name); })"
+        ".observe(document, {childList: true, subtree: true})"
+    )
+    tab.open()
+    expect(rows(tab.page)).to_have_count(2)
+    asked = tab.page.evaluate("window.first")
+    assert len(asked) + 1 <= 8, asked  # and the page itself
+
+
+def test_pages_are_read_as_they_are_scrolled_to_and_the_document_stays_small(tab: Tab, dashboard: Dashboard) -> None:
+    dashboard.submit("/noop", wait=True, params={"count": 180})
+    tab.open()
+    wait_until_live(tab.page)
+    expect(rows(tab.page).first).to_be_visible()
+    tab.page.wait_for_function("""() => {
+      const scroller = document.querySelector('job-list .scroller');
+      scroller.scrollTop = scroller.scrollHeight;
+      return document.querySelector('job-list .foot').textContent === 'All 180 jobs';
+    }""")
+    seen = set[str]()
+    while True:
+        shown, height, top = tab.page.evaluate("""async () => {
+          await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+          const scroller = document.querySelector('job-list .scroller');
+          const rows = [...document.querySelectorAll('tr.job')];
+          const answer = [rows.map((row) => row.dataset.id), rows.map((row) => row.offsetHeight), scroller.scrollTop];
+          scroller.scrollTop -= scroller.clientHeight / 2;
+          return answer;
+        }""")
+        seen |= set(shown)
+        assert len(shown) < 60
+        assert set(height) == {28}
+        if top == 0:
+            break
+    assert len(seen) == 180
+
+
+def test_the_search_is_in_the_address(tab: Tab, dashboard: Dashboard) -> None:
+    failed = wanted(dashboard, name="sync", error="out of memory", tags=["nightly"])
+    done = wanted(dashboard, name="predict")
+    tab.open("?q=status:failed%20error:memory")
+    expect(rows(tab.page)).to_have_count(1)
+    expect(row(tab.page, failed)).to_be_visible()
+    search = tab.page.get_by_role("combobox", name="Search jobs")
+    expect(search).to_have_value("status:failed error:memory")
+    completed = tab.page.get_by_role("link", name="completed")
+    expect(tab.page.get_by_role("link", name="failed", exact=False).first).to_have_attribute("aria-current", "true")
+    completed.click()
+    expect(tab.page.get_by_text("Nothing matches")).to_be_visible()
+    expect(search).to_have_value("error:memory status:completed")
+    tab.page.get_by_role("button", name="Clear the search").click()
+    expect(rows(tab.page)).to_have_count(2)
+    assert tab.page.url == tab.url
+    tab.page.go_back()
+    expect(tab.page.get_by_text("Nothing matches")).to_be_visible()
+    tab.page.go_back()
+    expect(row(tab.page, failed)).to_be_visible()
+    expect(row(tab.page, done)).to_have_count(0)
+
+
+def test_a_search_is_typed_with_the_keyboard_alone(tab: Tab, dashboard: Dashboard) -> None:
+    failed = wanted(dashboard, error="no")
+    dashboard.seed()
+    tab.open()
+    wait_until_live(tab.page)
+    tab.page.keyboard.press("/")
+    tab.page.keyboard.type("stat")
+    search = tab.page.get_by_role("combobox", name="Search jobs")
+    expect(search).to_have_attribute("aria-expanded", "true")
+    tab.page.keyboard.press("ArrowDown")
+    expect(tab.page.get_by_role("option", name="status:")).to_have_attribute("aria-selected", "true")
+    expect(search).to_have_attribute("aria-activedescendant", "suggestion-0")
+    tab.page.keyboard.press("Enter")
+    expect(search).to_have_value("status:")
+    option = tab.page.get_by_role("option", name="status:failed")
+    expect(option).to_contain_text("1")
+    tab.page.keyboard.type("fa")
+    expect(tab.page.get_by_role("option")).to_have_count(1)
+    tab.page.keyboard.press("ArrowDown")
+    tab.page.keyboard.press("Enter")
+    expect(rows(tab.page)).to_have_count(1)
+    expect(row(tab.page, failed)).to_be_visible()
+    assert tab.page.url.endswith("?q=status%3Afailed")
+
+
+def test_a_search_that_makes_no_sense_is_not_begun(tab: Tab, dashboard: Dashboard) -> None:
+    dashboard.seed()
+    tab.open()
+    wait_until_live(tab.page)
+    search = tab.page.get_by_role("combobox", name="Search jobs")
+    search.fill("state:failed")
+    search.press("Enter")
+    expect(tab.page.get_by_role("alert")).to_contain_text("There is no state: to search by.")
+    expect(search).to_have_attribute("aria-invalid", "true")
+    expect(rows(tab.page)).to_have_count(1)
+    tab.open("?q=status:done")
+    expect(tab.page.get_by_role("heading", name="This search is not understood")).to_be_visible()
+    expect(rows(tab.page)).to_have_count(0)
+
+
+def test_an_id_opens_its_job(tab: Tab, dashboard: Dashboard) -> None:
+    [job_id] = dashboard.seed()
+    tab.open()
+    wait_until_live(tab.page)
+    search = tab.page.get_by_role("combobox", name="Search jobs")
+    search.fill(job_id.lower())
+    search.press("Enter")
+    expect(tab.page).to_have_url(f"{tab.url}{job_id}")
+
+
+def test_new_jobs_slide_in_at_rest_and_wait_under_the_pointer(tab: Tab, dashboard: Dashboard) -> None:
+    first = dashboard.seed(count=2)
+    tab.open()
+    wait_until_live(tab.page)
+    rest(tab.page)
+    [third] = dashboard.seed()
+    expect(row(tab.page, third)).to_be_visible()
+    row(tab.page, first[0]).hover()
+    place = row(tab.page, first[0]).bounding_box()
+    dashboard.seed(count=3)
+    pill = tab.page.get_by_role("button", name="3 new")
+    expect(pill).to_be_visible()
+    expect(rows(tab.page)).to_have_count(3)
+    assert row(tab.page, first[0]).bounding_box() == place
+    pill.click()
+    expect(rows(tab.page)).to_have_count(6)
+    expect(pill).to_be_hidden()
+
+
+def test_new_jobs_wait_while_a_row_has_the_focus(tab: Tab, dashboard: Dashboard) -> None:
+    [older, newer] = dashboard.seed(count=2)
+    tab.open()
+    wait_until_live(tab.page)
+    rest(tab.page)
+    tab.page.keyboard.press("j")
+    tab.page.keyboard.press("j")
+    expect(row(tab.page, older).get_by_role("link")).to_be_focused()
+    dashboard.seed(count=1)
+    expect(tab.page.get_by_role("button", name="1 new")).to_be_visible()
+    tab.page.keyboard.press("k")
+    expect(row(tab.page, newer).get_by_role("link")).to_be_focused()
+    tab.page.keyboard.press("n")
+    expect(rows(tab.page)).to_have_count(3)
+    tab.page.keyboard.press("Enter")
+    expect(tab.page).to_have_url(f"{tab.url}{newer}")
+
+
+def test_a_row_that_does_not_match_any_more_stays_under_the_pointer(tab: Tab, dashboard: Dashboard) -> None:
+    kept, gone = (dashboard.submit("/forever") for _ in range(2))
+    tab.open("?q=status:running")
+    wait_until_live(tab.page)
+    row(tab.page, kept).hover()
+    dashboard.client.post(f"/api/v1/jobs/{gone}/$cancel")
+    expect(row(tab.page, gone)).to_have_attribute("data-departure", "unmatched")
+    expect(row(tab.page, gone)).to_contain_text("canceled")
+    dashboard.client.delete(f"/api/v1/jobs/{gone}")
+    expect(row(tab.page, gone)).to_have_attribute("data-departure", "deleted")
+    rest(tab.page)
+    expect(row(tab.page, gone)).to_have_count(0)
+    expect(row(tab.page, kept)).to_be_visible()
+
+
+def test_the_sidebar_counts(tab: Tab, dashboard: Dashboard) -> None:
+    tab.open()
+    wait_until_live(tab.page)
+    states = tab.page.get_by_role("group", name="State")
+    expect(states.get_by_role("link", name="all")).to_have_attribute("title", "0 in all")
+    dashboard.submit("/forever")
+    wanted(dashboard, name="report", queue="reports", is_running=True)
+    expect(states.get_by_role("link", name="running")).to_have_attribute("title", "2 running")
+    queue = tab.page.get_by_role("group", name="Queues").get_by_role("link", name="reports")
+    expect(queue).to_have_attribute("title", "reports: 1 running of at most 2, 0 pending")
+    queue.click()
+    expect(rows(tab.page)).to_have_count(1)
+    expect(queue).to_have_attribute("aria-current", "true")
+
+
+def test_hostile_texts_are_texts(tab: Tab, dashboard: Dashboard) -> None:
+    tab.page.on("dialog", lambda dialog: tab.problems.append(f"dialog: {dialog.message}"))
+    ids = {name: wanted(dashboard, name=name, queue=name, tags=[name], wait=False) for name in HOSTILE}
+    failed = wanted(dashboard, error="<script>alert(1)</script>\u202e\n" + "x" * 10_000)
+    tab.open()
+    for name, job_id in ids.items():
+        expect(row(tab.page, job_id).get_by_role("link")).to_contain_text(HOSTILE[name])
+        expect(row(tab.page, job_id)).to_contain_text("completed")
+    expect(row(tab.page, failed)).to_contain_text("failed")
+    heights = tab.page.evaluate(
+        "[...document.querySelectorAll('tr.job')].map((row) => row.getBoundingClientRect().height)"
+    )
+    assert set(heights) == {28}
+    assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    wait_until_live(tab.page)
+    for name in ("<img src=x onerror=alert(1)>", "\u202egnp.exe"):
+        tab.page.get_by_role("combobox", name="Search jobs").fill(f'name:"{name}"')
+        tab.page.keyboard.press("Enter")
+        expect(rows(tab.page)).to_have_count(1)
+
+
+def test_an_empty_list_says_how_jobs_are_submitted(tab: Tab, dashboard: Dashboard) -> None:
+    tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.open()
+    expect(tab.page.get_by_role("heading", name="No jobs yet")).to_be_visible()
+    example = tab.page.locator(".example", has_text="Write a report")
+    expect(example).to_contain_text('-d \'{"region":"north"}\'')
+    example.get_by_role("button", name="Copy").click()
+    expect(example.get_by_role("button")).to_have_text("Copied")
+    line = tab.page.evaluate("navigator.clipboard.readText()")
+    assert line.startswith(f"curl -X POST '{dashboard.service.url}/reports'")
+    job_id = dashboard.submit("/noop")
+    expect(row(tab.page, job_id)).to_be_visible()
+    expect(tab.page.get_by_role("heading", name="No jobs yet")).to_be_hidden()
+
+
+def test_what_is_shown_without_a_connection_is_kept_and_caught_up(tab: Tab, dashboard: Dashboard) -> None:
+    tab.expected += ["ERR_INTERNET_DISCONNECTED", "ERR_NETWORK_CHANGED"]
+    job_id = dashboard.submit("/forever")
+    tab.open()
+    wait_until_live(tab.page)
+    rest(tab.page)
+    tab.page.context.set_offline(True)
+    expect(tab.page.locator(".connection")).not_to_have_attribute("data-live", "live")
+    expect(row(tab.page, job_id)).to_be_visible()
+    [newer] = dashboard.seed()
+    dashboard.client.delete(f"/api/v1/jobs/{job_id}")
+    tab.page.context.set_offline(False)
+    expect(row(tab.page, newer)).to_be_visible()
+    expect(row(tab.page, job_id)).to_have_count(0)
+
+
+def test_a_screen_shows_many_rows(tab: Tab, dashboard: Dashboard) -> None:
+    dashboard.submit("/noop", wait=True, params={"count": 40})
+    tab.open()
+    wait_until_live(tab.page)
+    whole = """[...document.querySelectorAll('tr.job')].filter((row) => {
+      const { top, bottom } = row.getBoundingClientRect();
+      const head = document.querySelector('job-list thead').getBoundingClientRect().bottom;
+      return top >= head && bottom <= innerHeight;
+    }).length"""
+    assert tab.page.evaluate(whole) >= 22
+
+
+def test_a_phone_shows_cards_and_does_not_scroll_sideways(phone: Tab, dashboard: Dashboard) -> None:
+    wanted(dashboard, name="n" * 200, queue="q" * 200, error="e" * 900)
+    job_id = dashboard.submit("/forever")
+    phone.open()
+    wait_until_live(phone.page)
+    expect(row(phone.page, job_id)).to_contain_text("third of ten")
+    assert phone.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    card = row(phone.page, job_id).bounding_box()
+    assert card
+    assert (card["width"], card["height"]) == (PHONE["width"], 72)
+    small = """() => [...document.querySelectorAll('main a, main button, main input')]
+      .filter((each) => each.checkVisibility())
+      .map((each) => each.closest('label') ?? (each.matches('.call') ? each.closest('tr') : each))
+      .filter((each) => each.getBoundingClientRect().width < 44 || each.getBoundingClientRect().height < 44)
+      .map((each) => each.outerHTML)"""
+    assert phone.page.evaluate(small) == []
+    phone.page.get_by_role("link", name="failed").tap()
+    expect(rows(phone.page)).to_have_count(1)
+    row(phone.page, rows(phone.page).first.get_attribute("data-id") or "").tap()
+    expect(phone.page).to_have_url(re.compile(r"/jobs/[0-9A-Z]{26}$"))
+
+
+@needs(FRONTEND)
+@pytest.mark.parametrize("theme", ["light", "dark", "phone"])
+def test_the_list_breaks_no_rule_of_accessibility(
+    open_tab: Callable[..., Tab], dashboard: Dashboard, theme: str
+) -> None:
+    options = {"viewport": PHONE, "has_touch": True, "is_mobile": True} if theme == "phone" else {"color_scheme": theme}
+    dashboard.submit("/forever")
+    wanted(dashboard, error="no")
+    wanted(dashboard, name="canceled", owner="ana")
+    tab = open_tab(**options, reduced_motion="reduce")
+    tab.open()
+    wait_until_live(tab.page)
+    expect(rows(tab.page)).to_have_count(3)
+    expect(tab.page.get_by_role("group", name="State").get_by_role("link", name="failed")).to_contain_text("1")
+    assert find_violations(tab.page) == []
+    tab.page.get_by_role("combobox", name="Search jobs").fill("n")
+    expect(tab.page.get_by_role("option").first).to_be_visible()
+    assert find_violations(tab.page) == []
+
+
+def test_a_page_of_ones_own_has_the_list_too(browser_page: Page, dashboard: Dashboard) -> None:
+    failed = wanted(dashboard, error="no")
+    browser_page.goto(f"{dashboard.url}assets/kit.js")
+    browser_page.evaluate("""async () => {
+      await import('./job-list.js');
+      const list = document.createElement('job-list');
+      const attributes = {src: '/api/v1/jobs', query: 'status:failed', limit: '2', href: '/jobs'};
+      for (const [name, value] of Object.entries(attributes)) list.setAttribute(name, value);
+      document.body.replaceChildren(list);
+    }""")
+    expect(rows(browser_page)).to_have_count(1)
+    assert row(browser_page, failed).get_by_role("link").get_attribute("href") == f"{dashboard.url}{failed}"
+    assert browser_page.get_by_role("checkbox").count() == 0
+    new = [wanted(dashboard, error=f"no {number}") for number in range(2)]
+    expect(row(browser_page, new[1])).to_be_visible()
+    expect(rows(browser_page)).to_have_count(2)
+    expect(row(browser_page, failed)).to_have_count(0)
+
+
+@pytest.fixture
+def browser_page(open_tab: Callable[..., Tab]) -> Page:
+    """A page of the browser that is not the dashboard's."""
+    tab = open_tab()
+    tab.expected.append("favicon.ico")
+    return tab.page
