@@ -2,6 +2,7 @@
 document, so that one that is added without asking who calls fails here.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +27,16 @@ NOWHERE = "01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
 CALLERS = ["nobody", "reader", "actor", "admin", "ana", "ben"]
 SAFE = {"GET", "HEAD"}
 REFUSALS = {401, 403, 404}
+OWNED = {"{job_id}", "{artifact_id}", "{config_id}"}
+OF_ALL_WITH_ALL_BELOW = ["queues", "schedules", "workers"]
+"""What belongs to all: who sees one owner's jobs is told so. It stands on the page on access."""
+OF_ALL = {
+    ("POST", "/api/v1/tasks"),
+    ("PUT", "/api/v1/tasks/{name}"),
+    ("DELETE", "/api/v1/tasks/{name}"),
+    ("POST", "/api/v1/tasks/{name}/$enable"),
+    ("POST", "/api/v1/tasks/{name}/$disable"),
+}
 
 
 class Guard(NamedTuple):
@@ -71,8 +82,15 @@ def list_operations(app: FastAPI) -> list[tuple[str, str]]:
     return found
 
 
-def fill(path: str, job_id: str) -> str:
-    return path.format(job_id=job_id, name="nothing", artifact_id=NOWHERE, config_id=NOWHERE)
+async def fill(path: str, client: httpx.AsyncClient, headers: dict[str, str]) -> str:
+    """The path of something that the sender of these headers has just made."""
+    if "{artifact_id}" in path:
+        made = await client.post("/api/v1/artifacts", json={"data": 1}, headers=headers)
+        return path.format(artifact_id=made.json()["id"])
+    if "{config_id}" in path:
+        made = await client.post("/api/v1/configs", json={"name": "own"}, headers=headers)
+        return path.format(config_id=made.json()["id"])
+    return path.format(job_id=await new_job(client, headers), name="nothing")
 
 
 @asynccontextmanager
@@ -91,12 +109,12 @@ async def new_job(client: httpx.AsyncClient, headers: dict[str, str]) -> str:
 def is_as_expected(method: str, path: str, caller: str, status: int) -> bool:
     if caller == "nobody":
         return status == 401
-    if not path.startswith(JOBS):
+    if (method, path) in OF_ALL or path.startswith(tuple(f"/api/v1/{name}" for name in OF_ALL_WITH_ALL_BELOW)):
         is_refused = caller in ("ana", "ben") or (caller == "reader" and method not in SAFE)
         return status == 403 if is_refused else status not in (401, 403)
-    if "{job_id}" not in path:
+    if not OWNED & set(re.findall(r"{\w+}", path)):
         is_reading = method in SAFE or path == f"{JOBS}/$ticket"
-        return status == 403 if caller == "reader" and not is_reading else status not in REFUSALS
+        return status == 403 if caller == "reader" and not is_reading else status not in (401, 403)
     if caller == "ben":
         return status == 404
     if caller == "reader" and method not in SAFE:
@@ -110,10 +128,10 @@ async def test_who_may_what(guard: Guard, caller: str, tmp_path: Path) -> None:
     unexpected = {}
     async with open_service(guard, tmp_path) as (app, client):
         for method, path in list_operations(app):
-            job_id = await new_job(client, guard.headers("ana"))
+            filled = await fill(path, client, guard.headers("ana"))
             # The stream of all jobs has no end.
             sent = "HEAD" if path == f"{JOBS}/$stream" else method
-            response = await client.request(sent, fill(path, job_id), headers=headers_of(guard, caller))
+            response = await client.request(sent, filled, headers=headers_of(guard, caller))
             if not is_as_expected(method, path, caller, response.status_code):
                 unexpected[method, path] = response.status_code
     assert unexpected == {}

@@ -9,12 +9,12 @@ from servicekit.jobs.options import check_text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What one caller may do with jobs: the answer of the dependency that is given to `with_jobs(access=...)`.
+    """What one caller may see and do: the answer of the dependency that is given to `with_jobs(access=...)`.
 
-    - `owner`: sees the jobs of this owner, and owns the jobs that it submits.
-    - `everything`: sees all jobs, and queues, schedules, tasks, artifacts and models as well. With an `owner`, its own
-      submissions still belong to the owner.
-    - `may_act`: may submit, cancel, retry and delete what it sees.
+    - `owner`: sees the jobs and artifacts of this owner, and owns what it submits and uploads.
+    - `everything`: sees those of all, and what belongs to all: queues, schedules and workers. With an `owner`, what it
+      submits and uploads still belongs to the owner.
+    - `may_act`: may submit, upload, cancel, retry, change and delete what it sees.
 
     `ConfigurationError` if it has neither an owner nor everything.
     """

@@ -86,19 +86,25 @@ class AsyncArtifacts:
         parent: "str | ULID | Artifact | None" = None,
         job: "str | ULID | None" = None,
         tag: str | None = None,
+        owner: str | None = None,
         limit: int = 100,
         cursor: str | None = None,
     ) -> ArtifactPage:
         """See `BlockingArtifacts.list`."""
         return await self._call(
-            self._blocking.list, kind=kind, parent=parent, job=job, tag=tag, limit=limit, cursor=cursor
+            self._blocking.list, kind=kind, parent=parent, job=job, tag=tag, owner=owner, limit=limit, cursor=cursor
         )
 
     async def tree(
-        self, artifact_id: "str | ULID", *, limit: int = MAX_PAGE, cursor: str | None = None
+        self,
+        artifact_id: "str | ULID",
+        *,
+        owner: str | None = None,
+        limit: int = MAX_PAGE,
+        cursor: str | None = None,
     ) -> ArtifactTree:
         """See `BlockingArtifacts.tree`."""
-        return await self._call(self._blocking.tree, artifact_id, limit=limit, cursor=cursor)
+        return await self._call(self._blocking.tree, artifact_id, owner=owner, limit=limit, cursor=cursor)
 
     async def ancestors(self, artifact_id: "str | ULID", *, limit: int = MAX_PAGE) -> ArtifactList:
         """See `BlockingArtifacts.ancestors`."""
@@ -115,13 +121,13 @@ class AsyncArtifacts:
         """See `BlockingArtifacts.update`."""
         return await self._call(self._blocking.update, artifact_id, metadata=metadata, tags=tags, pinned=pinned)
 
-    async def delete(self, artifact_id: "str | ULID", *, recursive: bool = False) -> int:
+    async def delete(self, artifact_id: "str | ULID", *, recursive: bool = False, owner: str | None = None) -> int:
         """See `BlockingArtifacts.delete`."""
-        return await self._call(self._blocking.delete, artifact_id, recursive=recursive)
+        return await self._call(self._blocking.delete, artifact_id, recursive=recursive, owner=owner)
 
-    async def stats(self) -> ArtifactStats:
+    async def stats(self, *, owner: str | None = None) -> ArtifactStats:
         """See `BlockingArtifacts.stats`."""
-        return await self._call(self._blocking.stats)
+        return await self._call(self._blocking.stats, owner=owner)
 
     async def sweep(self) -> Swept:
         """See `BlockingArtifacts.sweep`."""

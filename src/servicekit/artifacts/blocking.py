@@ -65,6 +65,8 @@ class Options(TypedDict, total=False):
     """`job`: it goes when its job is deleted or dropped. `always`: it is pinned, so retention leaves it alone."""
     as_json: bool
     """A `str` is a JSON value, and bytes are a JSON text, which is read and checked."""
+    owner: str | None
+    """Whose it is, in a service that knows its users; by default the owner of the job that saves it."""
     origin: Origin | None
     """For code that passes on what a client has sent: `Origin.UPLOAD`."""
 
@@ -156,6 +158,7 @@ class BlockingArtifacts:
         parent: "str | ULID | Artifact | None" = None,
         job: "str | ULID | None" = None,
         tag: str | None = None,
+        owner: str | None = None,
         limit: int = 100,
         cursor: str | None = None,
     ) -> ArtifactPage:
@@ -165,12 +168,22 @@ class BlockingArtifacts:
         shift the pages.
         """
         storage = self._open("list")
-        wanted = ArtifactFilter(kind, _id_of(parent), None if job is None else parse_artifact_id(job), tag)
+        wanted = ArtifactFilter(kind, _id_of(parent), None if job is None else parse_artifact_id(job), tag, owner)
         return storage.index.list(wanted, check_limit(limit), cursor)
 
-    def tree(self, artifact_id: "str | ULID", *, limit: int = MAX_PAGE, cursor: str | None = None) -> ArtifactTree:
-        """The artifact and all that stands below it, level by level, however deep; at most 1,000 at once."""
-        return self._open("tree").index.get_tree(parse_artifact_id(artifact_id), check_limit(limit), cursor)
+    def tree(
+        self,
+        artifact_id: "str | ULID",
+        *,
+        owner: str | None = None,
+        limit: int = MAX_PAGE,
+        cursor: str | None = None,
+    ) -> ArtifactTree:
+        """The artifact and all that stands below it, level by level, however deep; at most 1,000 at once.
+
+        With an `owner`, as that owner sees it: without what is another's, and what stands below that.
+        """
+        return self._open("tree").index.get_tree(parse_artifact_id(artifact_id), check_limit(limit), cursor, owner)
 
     def ancestors(self, artifact_id: "str | ULID", *, limit: int = MAX_PAGE) -> ArtifactList:
         """What stands above the artifact, and itself as the last; the root first.
@@ -195,17 +208,20 @@ class BlockingArtifacts:
         )
         return self._open("update").index.update(parse_artifact_id(artifact_id), changes)
 
-    def delete(self, artifact_id: "str | ULID", *, recursive: bool = False) -> int:
+    def delete(self, artifact_id: "str | ULID", *, recursive: bool = False, owner: str | None = None) -> int:
         """Delete the artifact, with `recursive` and all that stands below it. Return how many were deleted.
 
         `ArtifactConflict` if it has others below it and `recursive` is not given. The space on the disk is free when
         this returns, unless another artifact has the same content. What the disk does not remove is left for `sweep`.
-        """
-        return self._open("delete").remove(parse_artifact_id(artifact_id), recursive=recursive)
 
-    def stats(self) -> ArtifactStats:
-        """How many artifacts there are, and how many bytes, by kind. The same content counts once."""
-        return self._open("stats").index.get_stats()
+        With an `owner`, as this owner may: `ArtifactNotFound` for what is another's, and `ArtifactConflict` if any of
+        what stands below it is.
+        """
+        return self._open("delete").remove(parse_artifact_id(artifact_id), recursive=recursive, owner=owner)
+
+    def stats(self, *, owner: str | None = None) -> ArtifactStats:
+        """How many artifacts there are, or an owner has, and how many bytes, by kind. The same content counts once."""
+        return self._open("stats").index.get_stats(owner)
 
     def sweep(self) -> Swept:
         """Remove what a crash has left: temporary files of processes that have died, and blobs without an artifact.
@@ -242,6 +258,7 @@ class BlockingArtifacts:
             keep=_check_keep(options.get("keep"), is_in_job=job is not None),
             is_table=found.is_table,
             json_text=None,
+            owner=_check_owner(options.get("owner", job and job.submission.options.owner)),
         )
 
     def _next_id(self) -> str:
@@ -275,6 +292,12 @@ def _check_keep(keep: object, *, is_in_job: bool) -> Keep | None:
     if not is_in_job:
         raise InvalidContent(("keep",), "there is no job with which it could go: save it in one")
     return "job"
+
+
+def _check_owner(owner: object) -> str | None:
+    if owner is None or (isinstance(owner, str) and is_short_text(owner)):
+        return owner
+    raise InvalidContent(("owner",), f"it must be a short text, and not {owner!r}")
 
 
 def _check_origin(origin: str | None, *, is_in_job: bool) -> Origin:

@@ -88,6 +88,12 @@ def refuse_parent(artifact_id: str) -> ArtifactConflict:
     return ArtifactConflict(artifact_id, reason)
 
 
+def refuse_others(artifact_id: str) -> ArtifactConflict:
+    """The error for the deletion of an artifact that has others below it which belong to somebody else."""
+    reason = f"Below the artifact {artifact_id} are others that are not yours, so it cannot be deleted."
+    return ArtifactConflict(artifact_id, reason)
+
+
 def write_tags(tags: tuple[str, ...]) -> str:
     """Tags as they stand in a row."""
     return json.dumps(tags, ensure_ascii=False)

@@ -31,6 +31,7 @@ def summary_json(artifact: Artifact) -> bytes:
             "attempt": artifact.attempt,
             "origin": artifact.origin,
             "keep": artifact.keep,
+            "owner": artifact.owner,
             "created_at": artifact.created_at,
             "updated_at": artifact.updated_at,
         }

@@ -148,8 +148,12 @@ class ArtifactWrites(Protocol):
         """Change what can be changed. `ArtifactNotFound`."""
         ...
 
-    def remove(self, artifact_id: str, *, recursive: bool) -> Removed:
-        """Remove a row, with `recursive` and all below it. `ArtifactNotFound`; `ArtifactConflict` for a parent."""
+    def remove(self, artifact_id: str, *, recursive: bool, owner: str | None = None) -> Removed:
+        """Remove a row, with `recursive` and all below it. `ArtifactNotFound`; `ArtifactConflict` for a parent.
+
+        With an `owner`, `ArtifactNotFound` also for what is another's, and `ArtifactConflict` if any of what is below
+        it is.
+        """
         ...
 
     def remove_kept(self, job_ids: Collection[str]) -> Removed:
@@ -179,16 +183,19 @@ class ArtifactReads(Protocol):
         """The newest first."""
         ...
 
-    def get_tree(self, artifact_id: str, limit: int, cursor: str | None) -> ArtifactTree:
-        """The artifact and what stands below it. `ArtifactNotFound`."""
+    def get_tree(self, artifact_id: str, limit: int, cursor: str | None, owner: str | None = None) -> ArtifactTree:
+        """The artifact and what stands below it. `ArtifactNotFound`.
+
+        With an `owner`, for whom what is another's is not there, nor what stands below that.
+        """
         ...
 
     def list_ancestors(self, artifact_id: str, limit: int) -> Sequence[Artifact]:
         """The nearest artifacts above it and itself, the root first. `ArtifactNotFound`."""
         ...
 
-    def get_stats(self) -> ArtifactStats:
-        """How much there is, by kind. The same content counts once."""
+    def get_stats(self, owner: str | None = None) -> ArtifactStats:
+        """How much there is, or how much an owner has, by kind. The same content counts once."""
         ...
 
     def find_blobs(self, blobs: Collection[str]) -> set[str]:

@@ -5,6 +5,7 @@ from fastapi import HTTPException, Request
 from servicekit.api import Service
 from servicekit.artifacts.artifacts import Artifacts
 from servicekit.artifacts.record import Artifact
+from servicekit.artifacts.seen import check_is_seen, find_seer
 from servicekit.errors import ArtifactNotFound, JobNotFound, RecordUnreadable, StoreUnavailable
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.status import JobStatus
@@ -14,19 +15,20 @@ PROMISE = ("artifact", "promised")
 
 
 async def find_artifact(request: Request, service: Service, artifacts: Artifacts, artifact_id: str) -> Artifact:
-    """The artifact. If there is none, the answer says so by 404.
+    """The artifact. If there is none, or the caller does not see it, the answer says so by 404.
 
     If a job has promised it, the answer says by 409 that it is not there yet, or by 404 why it will never be.
     """
+    seer = find_seer(request)
     try:
-        return await artifacts.aio.get(artifact_id)
+        return check_is_seen(await artifacts.aio.get(artifact_id), seer)
     except ArtifactNotFound:
-        job = await _find_promise(service, artifact_id)
+        job = await _find_promise(service, artifact_id, seer)
         if job is None:
             raise
     if job.status.is_terminal:
         try:
-            return await artifacts.aio.get(artifact_id)  # the job may have saved it since
+            return check_is_seen(await artifacts.aio.get(artifact_id), seer)  # the job may have saved it since
         except ArtifactNotFound as error:
             raise HTTPException(404, f"Artifact not found: its job {_describe_end(job)}") from error
     url = service.job_url(request, job.id)
@@ -37,13 +39,13 @@ async def find_artifact(request: Request, service: Service, artifacts: Artifacts
     )
 
 
-async def _find_promise(service: Service, artifact_id: str) -> JobRecord | None:
+async def _find_promise(service: Service, artifact_id: str, seer: str | None) -> JobRecord | None:
     try:
         job = await service.scheduler.get_record(artifact_id)
     except (JobNotFound, RecordUnreadable, StoreUnavailable):
         return None
     key, value = PROMISE
-    return job if job.metadata.get(key) == value else None
+    return job if job.metadata.get(key) == value and seer in (None, job.owner) else None
 
 
 def _describe_end(job: JobRecord) -> str:

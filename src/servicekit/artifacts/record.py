@@ -50,6 +50,8 @@ class Artifact:
     updated_at: datetime
     is_table: bool = False
     """Whether it was saved as a `Table`: `load` gives one then."""
+    owner: str | None = None
+    """Whose it is; `None` if it is nobody's. It never changes."""
     json_text: str | None = field(default=None, repr=False, compare=False)
     """The content, where it is JSON of at most 64 KiB. Lists and trees never have it."""
 
@@ -114,6 +116,7 @@ class ArtifactFilter:
     parent_id: str | None = None
     job_id: str | None = None
     tag: str | None = None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +140,7 @@ class NewArtifact:
     is_table: bool
     json_text: str | None
     """The content, if it is kept in the index; else it is a blob."""
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

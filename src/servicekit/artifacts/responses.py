@@ -32,6 +32,9 @@ class ArtifactSummary(BaseModel):
         description="`job`: it goes with its job. `always`: no retention drops it. `null`: retention decides.",
         examples=[None],
     )
+    owner: str | None = Field(
+        description="Whose artifact it is; `null` if it is nobody's. See the page on access.", examples=["ana"]
+    )
     created_at: datetime = Field(description="When it was made (UTC).")
     updated_at: datetime = Field(description="When its metadata or tags were changed last (UTC).")
 

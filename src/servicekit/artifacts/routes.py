@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from servicekit.api import ServiceDependency
 from servicekit.api.openapi import name_operation
-from servicekit.api.routing import EventStreamRoute
+from servicekit.api.routing import JobRoute
 from servicekit.artifacts.answers import (
     CHANGED,
     CHANGES_BODY,
@@ -39,6 +39,7 @@ from servicekit.artifacts.responses import (
     ArtifactStats,
     ArtifactSummary,
 )
+from servicekit.artifacts.seen import check_is_seen, find_acting_seer, find_seer, narrow_owner, seen_part
 from servicekit.artifacts.state import artifacts_of, artifacts_path, state_of
 from servicekit.artifacts.transfers import answer_transfer
 from servicekit.artifacts.uploads import receive, receive_raw
@@ -57,7 +58,7 @@ def add_artifact_routes(app: FastAPI, prefix: str) -> None:
     add = partial(
         app.router.add_api_route,
         tags=["artifacts"],
-        route_class_override=EventStreamRoute,
+        route_class_override=JobRoute,
         generate_unique_id_function=name_operation,
     )
     create = partial(add, methods=["POST"], status_code=201, response_model=ArtifactSummary, responses=CREATED)
@@ -117,7 +118,18 @@ async def _find(
     return await find_artifact(request, service, artifacts, artifact_id)
 
 
+async def _act(request: Request, artifacts: ArtifactsDependency, artifact_id: ArtifactId) -> str:
+    seer = find_seer(request)
+    if seer is not None:  # before 403, which would tell of another's artifact
+        check_is_seen(await artifacts.aio.get(artifact_id), seer)
+    find_acting_seer(request)
+    return artifact_id
+
+
 Found = Annotated[Artifact, Depends(_find)]
+"""An artifact that the caller sees."""
+ActedId = Annotated[str, Depends(_act)]
+"""The id of one with which it may do something. 403 if it only sees it."""
 Fields = Annotated[dict[str, object], Depends(parse_fields)]
 Text = Annotated[str, Query(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
 PageSize = Annotated[int, Query(ge=1, le=1_000, description="The most artifacts on one page.")]
@@ -135,17 +147,22 @@ async def list_artifacts(
         str | None, Query(description="Only artifacts of this job.", examples=[_EXAMPLE], json_schema_extra=_ULID)
     ] = None,
     tag: Annotated[Text | None, Query(description="Only artifacts with this tag.", examples=["nightly"])] = None,
+    owner: Annotated[Text | None, Query(description="Only artifacts of this owner.", examples=["ana"])] = None,
     limit: PageSize = 100,
     cursor: Annotated[str | None, Query(description="Where the page begins: `Link` has it.")] = None,
 ) -> Response:
-    """All artifacts, in pages, the newest first. Their content is left to the single artifact."""
+    """All artifacts that the caller sees, in pages, the newest first. Their content is left to the single artifact."""
     refuse_misnomer(request, "parent_id", "parent")
     refuse_misnomer(request, "job_id", "job")
     refuse_misnomer(request, "tags", "tag")
     parent, job = parent and parse_artifact_id(parent), job and parse_job_id(job)
+    wanted = {"kind": kind, "parent": parent, "job": job, "tag": tag, "owner": owner}
+    seen = narrow_owner(request, owner)
     with answered("query"):
-        page = await artifacts.aio.list(kind=kind, parent=parent, job=job, tag=tag, limit=limit, cursor=cursor)
-    query = {"kind": kind, "parent": parent, "job": job, "tag": tag, "limit": limit, "cursor": page.next_cursor}
+        page = await artifacts.aio.list(
+            kind=kind, parent=parent, job=job, tag=tag, owner=seen, limit=limit, cursor=cursor
+        )
+    query = {**wanted, "limit": limit, "cursor": page.next_cursor}
     return _with_next(_json(list_json(page.artifacts)), artifacts_path(request), query)
 
 
@@ -170,9 +187,10 @@ async def get_artifact_schema() -> dict[str, object]:
     return ArtifactRecord.model_json_schema(mode="serialization")
 
 
-async def get_artifact_stats(artifacts: ArtifactsDependency) -> ArtifactStats:
-    """How many artifacts there are, and how large they are. The same content counts once."""
-    return ArtifactStats.model_validate(await artifacts.aio.stats(), from_attributes=True)
+async def get_artifact_stats(request: Request, artifacts: ArtifactsDependency) -> ArtifactStats:
+    """How many artifacts the caller sees, and how large they are. The same content counts once."""
+    stats = await artifacts.aio.stats(owner=find_seer(request))
+    return ArtifactStats.model_validate(stats, from_attributes=True)
 
 
 async def get_artifact(
@@ -204,7 +222,7 @@ async def get_artifact_metadata(artifact: Found) -> dict[str, object]:
 
 
 async def update_artifact(
-    request: Request, service: ServiceDependency, artifacts: ArtifactsDependency, artifact_id: ArtifactId
+    request: Request, service: ServiceDependency, artifacts: ArtifactsDependency, artifact_id: ActedId
 ) -> Response:
     """Change the metadata, the tags, or both. Content never changes: save another artifact."""
     read = ArtifactChanges.model_validate_json
@@ -215,19 +233,20 @@ async def update_artifact(
 
 
 async def patch_artifact(
-    request: Request, service: ServiceDependency, artifacts: ArtifactsDependency, artifact_id: ArtifactId
+    request: Request, service: ServiceDependency, artifacts: ArtifactsDependency, artifact_id: ActedId
 ) -> Response:
     """The same as `PUT`: what is left out stays as it is."""
     return await update_artifact(request, service, artifacts, artifact_id)
 
 
 async def delete_artifact(
+    request: Request,
     artifacts: ArtifactsDependency,
-    artifact_id: ArtifactId,
+    artifact_id: ActedId,
     recursive: Annotated[bool, Query(description="Whether to delete all that is below it as well.")] = False,
 ) -> None:
     """Delete the artifact at once. Downloads that have begun go on."""
-    await artifacts.aio.delete(artifact_id, recursive=recursive)
+    await artifacts.aio.delete(artifact_id, recursive=recursive, owner=find_seer(request))
 
 
 async def get_artifact_tree(
@@ -238,21 +257,22 @@ async def get_artifact_tree(
     cursor: Annotated[str | None, Query(description="Where the page begins: `Link` has it.")] = None,
 ) -> Response:
     """The artifact with what was made from it, and from that, and so on."""
+    seer = find_seer(request)
     with answered("query"):
-        tree = await artifacts.aio.tree(artifact.id, limit=limit, cursor=cursor)
+        tree = await artifacts.aio.tree(artifact.id, owner=seer, limit=limit, cursor=cursor)
     shown: Sequence[Artifact] = tree.artifacts
     if cursor is None:
         shown = upper_part(shown)
         if len(shown) < len(tree.artifacts):  # deeper than clients can read
-            tree = await artifacts.aio.tree(artifact.id, limit=len(shown))
+            tree = await artifacts.aio.tree(artifact.id, owner=seer, limit=len(shown))
     body = tree_json(shown) if cursor is None else list_json(shown)
     path = f"{artifacts_path(request)}/{artifact.id}/$tree"
     return _with_next(_json(body), path, {"limit": limit, "cursor": tree.next_cursor})
 
 
-async def list_artifact_ancestors(artifacts: ArtifactsDependency, artifact: Found) -> Response:
+async def list_artifact_ancestors(request: Request, artifacts: ArtifactsDependency, artifact: Found) -> Response:
     """What the artifact was made from, the first one first, and the artifact itself at the end."""
-    return _json(list_json(await artifacts.aio.ancestors(artifact.id)))
+    return _json(list_json(seen_part(await artifacts.aio.ancestors(artifact.id), find_seer(request))))
 
 
 async def download_artifact(

@@ -11,7 +11,7 @@ from servicekit.errors import InvalidContent
 
 COLUMNS: Final = (
     "id, parent_id, level, level_label, kind, name, media_type, size, sha256, metadata, tags, job_id, attempt, origin, "
-    "keep, created_at, updated_at, is_table"
+    "keep, created_at, updated_at, is_table, owner"
 )
 """What lists have of each artifact."""
 
@@ -42,6 +42,7 @@ def artifact_of(row: Row, json_text: str | None = None) -> Artifact:
         created_at=created_at,
         updated_at=created_at if row[16] == row[15] else time_of(row[16]),
         is_table=bool(row[17]),
+        owner=row[18],
         json_text=json_text,
     )
 
@@ -51,7 +52,7 @@ def row_of(new: NewArtifact, stand: Stand, now: int) -> Row:
     return (
         new.id, new.parent_id, stand.level, stand.label, new.kind, new.name, new.media_type, new.size,
         bytes.fromhex(new.sha256), new.metadata, write_tags(new.tags), new.job_id, new.attempt, str(new.origin),
-        new.keep, now, now, new.is_table, new.json_text,
+        new.keep, now, now, new.is_table, new.owner, new.json_text,
     )  # fmt: skip
 
 

@@ -35,9 +35,9 @@ class ArtifactStorage:
         self._release(released)
         return artifact
 
-    def remove(self, artifact_id: str, *, recursive: bool) -> int:
-        """Remove an artifact, and what is below it. Return how many there were."""
-        return self._finish(self.index.remove(artifact_id, recursive=recursive))
+    def remove(self, artifact_id: str, *, recursive: bool, owner: str | None = None) -> int:
+        """Remove an artifact, and what is below it, for this owner. Return how many there were."""
+        return self._finish(self.index.remove(artifact_id, recursive=recursive, owner=owner))
 
     def remove_kept(self, job_ids: Collection[str]) -> int:
         """Remove what was saved with `keep="job"` by these jobs, and what is below it. Return how many there were."""

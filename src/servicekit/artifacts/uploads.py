@@ -5,13 +5,15 @@ import re
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Self
 
 from fastapi import HTTPException, Request
 from pydantic_core import to_json
 
 from servicekit.api import Service
+from servicekit.api.admission import find_access
 from servicekit.api.errors import mistake
 from servicekit.artifacts.artifacts import Artifacts
 from servicekit.artifacts.blocking import Options
@@ -24,6 +26,7 @@ from servicekit.artifacts.multipart import FormReader
 from servicekit.artifacts.ports import StagedBlob
 from servicekit.artifacts.record import MAX_INLINE_BYTES, Artifact, Origin, is_json
 from servicekit.artifacts.responses import ArtifactEnvelope, ArtifactFields
+from servicekit.artifacts.seen import check_is_seen, find_acting_seer
 from servicekit.artifacts.state import state_of
 from servicekit.artifacts.strict_json import without_collector
 from servicekit.errors import ContentTooLarge, InvalidContent, MissingExtra
@@ -42,20 +45,42 @@ async def receive(request: Request, service: Service, artifacts: Artifacts, quer
     """Save what the request has, by its `Content-Type`. What the body says counts before what the query says."""
     kind = _content_type(request)
     if kind == _FORM:
-        return await _receive_form(request, service, artifacts, query)
+        return await _receive_form(request, service, _Sender.of(request, artifacts), query)
     if kind == _JSON:
-        return await _receive_envelope(request, service, artifacts, query)
+        return await _receive_envelope(request, service, _Sender.of(request, artifacts), query)
     return await receive_raw(request, service, artifacts, query)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """Who sends something: what is saved belongs to its owner, and stands below nothing that it does not see."""
+
+    artifacts: Artifacts
+    owner: str | None
+    seer: str | None
+
+    @classmethod
+    def of(cls, request: Request, artifacts: Artifacts) -> Self:
+        """403 for who may only look."""
+        return cls(artifacts, find_access(request).owner, find_acting_seer(request))
+
+    def save(self, content: object, parent_id: str | None, options: Options) -> Artifact:
+        """Save it. `ArtifactNotFound` unless the sender sees the parent. It blocks."""
+        if parent_id is not None and self.seer is not None:
+            check_is_seen(self.artifacts.get(parent_id), self.seer)
+        given: Options = {**options, "parent": parent_id, "owner": self.owner}
+        return self.artifacts.save(content, **given)
 
 
 async def receive_raw(
     request: Request, service: Service, artifacts: Artifacts, query: Mapping[str, object]
 ) -> Artifact:
     """Save the body as it is."""
+    sender = _Sender.of(request, artifacts)
     fields = validate(ArtifactFields, query, "query")
     media_type = _check_media_type(request)
-    await _check_early(artifacts, fields)
-    async with _receiving(artifacts) as upload:
+    await _check_early(sender, fields)
+    async with _receiving(sender) as upload:
         await take_body(request, service, upload.take, artifacts.max_upload_bytes)
         with answered("query"):
             return await call_in_thread(upload.save, fields, None, media_type)
@@ -70,25 +95,23 @@ def _check_media_type(request: Request) -> str | None:
         raise mistake(("header", "Content-Type"), error.reason) from error
 
 
-async def _check_early(artifacts: Artifacts, fields: ArtifactFields) -> None:
+async def _check_early(sender: _Sender, fields: ArtifactFields) -> None:
     """Find what is wrong before gigabytes are sent in vain. To save it checks everything."""
     with answered("query"):
         check_kind(fields.kind)
         check_tags(fields.tags)
         write_metadata(fields.metadata)
     if fields.parent_id is not None:
-        await artifacts.aio.get(fields.parent_id)
+        check_is_seen(await sender.artifacts.aio.get(fields.parent_id), sender.seer)
 
 
-async def _receive_form(
-    request: Request, service: Service, artifacts: Artifacts, query: Mapping[str, object]
-) -> Artifact:
-    async with _receiving(artifacts) as upload:
+async def _receive_form(request: Request, service: Service, sender: _Sender, query: Mapping[str, object]) -> Artifact:
+    async with _receiving(sender) as upload:
         try:
             form = FormReader(request.headers["content-type"], upload.take)
         except MissingExtra as error:
             raise HTTPException(415, str(error)) from error
-        most = artifacts.max_upload_bytes
+        most = sender.artifacts.max_upload_bytes
         await take_body(request, service, form.take, None if most is None else most + _FORM_BYTES)
         form.finish()
         fields = validate(ArtifactFields, {**query, **fields_of_form(form.fields)}, "body")
@@ -98,32 +121,32 @@ async def _receive_form(
 
 
 async def _receive_envelope(
-    request: Request, service: Service, artifacts: Artifacts, query: Mapping[str, object]
+    request: Request, service: Service, sender: _Sender, query: Mapping[str, object]
 ) -> Artifact:
     validate(ArtifactFields, query, "query")
-    save = partial(_save_envelope, artifacts, state_of(request.app).checked, query)
-    return await use_body(request, service, save, artifacts.max_data_bytes)
+    save = partial(_save_envelope, sender, state_of(request.app).checked, query)
+    return await use_body(request, service, save, sender.artifacts.max_data_bytes)
 
 
-def _save_envelope(artifacts: Artifacts, checked: CheckedJson, query: Mapping[str, object], body: bytes) -> Artifact:
+def _save_envelope(sender: _Sender, checked: CheckedJson, query: Mapping[str, object], body: bytes) -> Artifact:
     with checked.turn(len(body)):
         with without_collector():
             envelope = ArtifactEnvelope.model_validate_json(body)
         said = envelope.model_dump(exclude_unset=True, exclude={"data"})
         fields = ArtifactFields.model_validate({**query, **said})
-        artifact = _save_value(artifacts, envelope.data, fields)
+        artifact = _save_value(sender, envelope.data, fields)
     checked.note(artifact.sha256)
     return artifact
 
 
-def _save_value(artifacts: Artifacts, value: object, fields: ArtifactFields) -> Artifact:
+def _save_value(sender: _Sender, value: object, fields: ArtifactFields) -> Artifact:
     options = _options(fields, None, _JSON)
     # Python's own writer would take several times as long, and nothing else runs meanwhile.
     text = to_json(value, inf_nan_mode="constants")
     if len(text) > MAX_INLINE_BYTES and is_json(fields.media_type or _JSON) and not _NO_NUMBERS.search(text):
-        return artifacts.save(text, **options)
+        return sender.save(text, fields.parent_id, options)
     options["as_json"] = True  # it finds the place of what is no number
-    return artifacts.save(value, **options)
+    return sender.save(value, fields.parent_id, options)
 
 
 class _Upload:
@@ -132,8 +155,9 @@ class _Upload:
     What has been given up in the middle is closed while a thread may still write a piece.
     """
 
-    def __init__(self, artifacts: Artifacts) -> None:
-        self._artifacts = artifacts
+    def __init__(self, sender: _Sender) -> None:
+        self._sender = sender
+        self._artifacts = sender.artifacts
         self._staged: StagedBlob | None = None
         self._is_closed = False
         self._lock = threading.Lock()
@@ -151,7 +175,7 @@ class _Upload:
 
     def save(self, fields: ArtifactFields, name: str | None, media_type: str | None) -> Artifact:
         with self._lock:
-            return self._artifacts.save(self._staged or b"", **_options(fields, name, media_type))
+            return self._sender.save(self._staged or b"", fields.parent_id, _options(fields, name, media_type))
 
     def close(self) -> None:
         with self._lock:
@@ -161,8 +185,8 @@ class _Upload:
 
 
 @asynccontextmanager
-async def _receiving(artifacts: Artifacts) -> AsyncIterator[_Upload]:
-    upload = _Upload(artifacts)
+async def _receiving(sender: _Sender) -> AsyncIterator[_Upload]:
+    upload = _Upload(sender)
     try:
         yield upload
     finally:
@@ -170,10 +194,9 @@ async def _receiving(artifacts: Artifacts) -> AsyncIterator[_Upload]:
 
 
 def _options(fields: ArtifactFields, name: str | None, media_type: str | None) -> Options:
-    """What is said of the content: by the fields, or else by the form's file or the header."""
+    """What is said of the content beside its parent: by the fields, or else by the form's file or the header."""
     cleaned = clean_name(fields.name or name or "") or None
     return {
-        "parent": fields.parent_id,
         "kind": fields.kind,
         "name": cleaned,
         "media_type": fields.media_type or media_type or _guess(cleaned),

@@ -5,16 +5,18 @@ from functools import partial
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
-from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi import Depends, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 
 from servicekit.api import Service
+from servicekit.api.admission import find_access
 from servicekit.api.errors import ErrorBody, mistake
 from servicekit.api.openapi import name_operation
-from servicekit.api.routing import EventStreamRoute
+from servicekit.api.routing import JobRoute
 from servicekit.artifacts.feature import artifacts_of
 from servicekit.artifacts.inputs import FIELD_BYTES, answered, read_small
+from servicekit.artifacts.seen import find_acting_seer, find_seer
 from servicekit.errors import InvalidContent
 from servicekit.ml.configs import MAX_NAME_CHARACTERS, BaseConfig, Config, Configs
 from servicekit.ml.requests import mistake_at
@@ -80,7 +82,7 @@ def add_config_routes(app: FastAPI, prefix: str) -> None:
     add = partial(
         app.router.add_api_route,
         tags=["models"],
-        route_class_override=EventStreamRoute,
+        route_class_override=JobRoute,
         generate_unique_id_function=name_operation,
     )
     one = f"{prefix}/{{config_id}}"
@@ -95,13 +97,27 @@ def add_config_routes(app: FastAPI, prefix: str) -> None:
     add(one, delete_config, methods=["DELETE"], status_code=204, summary="Delete a config", responses=_NOT_FOUND)
 
 
+def _configs(request: Request) -> Configs:
+    return Configs(artifacts_of(request.app), owner=find_access(request).owner, seer=find_seer(request))
+
+
+async def _find_acted(request: Request, config_id: _Id) -> str:
+    await _configs(request).get(config_id)  # before 403, which would tell of another's config
+    find_acting_seer(request)
+    return config_id
+
+
+_ActedId = Annotated[str, Depends(_find_acted)]
+"""The id of a config that the caller may change."""
+
+
 async def list_configs(
     request: Request,
     response: Response,
     limit: Annotated[int, Query(ge=1, le=1_000, description="The most configs on one page.")] = 100,
     cursor: Annotated[str | None, Query(description="Continue after the page before: see `Link`.")] = None,
 ) -> list[ConfigRecord]:
-    """All configs, in pages, the newest first."""
+    """All configs that the caller sees, in pages, the newest first."""
     page = await _configs(request).list(limit=limit, cursor=cursor)
     if page.next_cursor is not None:
         query = urlencode({"limit": limit, "cursor": page.next_cursor})
@@ -111,6 +127,7 @@ async def list_configs(
 
 async def add_config(request: Request) -> ConfigRecord:
     """Keep a config. What the model's class of configs does not allow is refused."""
+    find_acting_seer(request)
     body = await _read(request)
     data = _check(request, body)
     try:
@@ -132,7 +149,7 @@ async def get_config(request: Request, config_id: _Id) -> ConfigRecord:
     return ConfigRecord.of(await _configs(request).get(config_id))
 
 
-async def replace_config(request: Request, config_id: _Id) -> ConfigRecord:
+async def replace_config(request: Request, config_id: _ActedId) -> ConfigRecord:
     """Change a config. Models that were trained with it keep what it was."""
     body = await _read(request)
     data = _check(request, body)
@@ -142,17 +159,13 @@ async def replace_config(request: Request, config_id: _Id) -> ConfigRecord:
         raise _as_mistake(error) from error
 
 
-async def delete_config(request: Request, config_id: _Id) -> None:
+async def delete_config(request: Request, config_id: _ActedId) -> None:
     """Delete a config. Models that were trained with it stay."""
     await _configs(request).delete(config_id)
 
 
 async def _read(request: Request) -> ConfigBody:
     return await read_small(request, Service.of(request.app), ConfigBody, FIELD_BYTES)
-
-
-def _configs(request: Request) -> Configs:
-    return Configs(artifacts_of(request.app))
 
 
 def _check(request: Request, body: ConfigBody) -> dict[str, Any]:

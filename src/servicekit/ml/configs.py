@@ -14,6 +14,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from servicekit.artifacts import Artifact, Artifacts
+from servicekit.artifacts.seen import check_is_seen
 from servicekit.errors import ArtifactNotFound, ConfigNotFound, InvalidArtifactId, InvalidContent
 
 CONFIG_KIND: Final = "config"
@@ -53,10 +54,12 @@ class ConfigPage:
 
 
 class Configs:
-    """The configs of a service."""
+    """The configs of a service; with a `seer`, only what this owner has is there. New ones belong to the `owner`."""
 
-    def __init__(self, artifacts: Artifacts) -> None:
+    def __init__(self, artifacts: Artifacts, *, owner: str | None = None, seer: str | None = None) -> None:
         self._artifacts = artifacts.aio
+        self._owner = owner
+        self._seer = seer
 
     async def add(self, name: str, data: Mapping[str, Any]) -> Config:
         """Keep a new config. It stays until it is deleted, whatever the retention of artifacts is.
@@ -64,13 +67,13 @@ class Configs:
         `InvalidContent`, with the place, for what is no JSON, or more than 8 KiB of it.
         """
         metadata = _metadata(name, data)
-        artifact = await self._artifacts.save({}, kind=CONFIG_KIND, metadata=metadata, keep="always")
+        artifact = await self._artifacts.save({}, kind=CONFIG_KIND, metadata=metadata, keep="always", owner=self._owner)
         return await self.get(artifact.id)
 
     async def get(self, config_id: str) -> Config:
         """`ConfigNotFound` if there is none of this id."""
         try:
-            config = _config_of(await self._artifacts.get(config_id))
+            config = _config_of(check_is_seen(await self._artifacts.get(config_id), self._seer))
         except (ArtifactNotFound, InvalidArtifactId):
             config = None
         if config is None:
@@ -79,7 +82,7 @@ class Configs:
 
     async def list(self, *, limit: int = 100, cursor: str | None = None) -> ConfigPage:
         """The configs, newest first."""
-        page = await self._artifacts.list(kind=CONFIG_KIND, limit=limit, cursor=cursor)
+        page = await self._artifacts.list(kind=CONFIG_KIND, owner=self._seer, limit=limit, cursor=cursor)
         return ConfigPage([*filter(None, map(_config_of, page.artifacts))], page.next_cursor)
 
     async def replace(self, config_id: str, name: str, data: Mapping[str, Any]) -> Config:
@@ -91,7 +94,7 @@ class Configs:
     async def delete(self, config_id: str) -> None:
         """Delete a config. Models that were trained with it stay. `ConfigNotFound` if there is none."""
         await self.get(config_id)
-        await self._artifacts.delete(config_id)
+        await self._artifacts.delete(config_id, owner=self._seer)
 
 
 def _metadata(name: str, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from servicekit.api.info import ServiceInfo
-from servicekit.api.routing import EventStreamRoute
+from servicekit.api.routing import JobRoute
 
 
 class AssessedStatus(StrEnum):
@@ -90,7 +90,7 @@ def add_info_route(app: FastAPI, path: str) -> None:
     app.router.add_api_route(
         path,
         get_info,
-        route_class_override=EventStreamRoute,
+        route_class_override=JobRoute,
         tags=["service"],
         operation_id="getInfo",
         summary="What this service is",

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from servicekit.api import Service
 from servicekit.artifacts import Artifact, Artifacts, Table
 from servicekit.artifacts.promises import PROMISE
+from servicekit.artifacts.seen import check_is_seen
 from servicekit.errors import (
     ArtifactNotFound,
     InvalidArtifactId,
@@ -62,11 +63,14 @@ class Plan:
 class Planner:
     """Looks up and checks what requests name. Every mistake is an error with an answer of its own.
 
+    With a `seer`, only what this owner has is there.
+
     `RequestValidationError` (422) with the place, `ConfigNotFound` and `ArtifactNotFound` (404), `ModelUnusable` (409).
     """
 
-    def __init__(self, service: Service, artifacts: Artifacts, models: Models) -> None:
+    def __init__(self, service: Service, artifacts: Artifacts, models: Models, seer: str | None) -> None:
         self._service = service
+        self._seer = seer
         self._artifacts = artifacts
         self._models = models
 
@@ -137,14 +141,14 @@ class Planner:
     async def _find_config(self, config_id: str | None, chosen: NamedLearner) -> dict[str, Any]:
         if config_id is None:
             return {"id": None, "data": _default_config(chosen)}
-        config = await Configs(self._artifacts).get(config_id)
+        config = await Configs(self._artifacts, seer=self._seer).get(config_id)
         if len(json.dumps(config.data)) > MAX_CONFIG_BYTES:
             raise mistake_at(("body", "config_id"), f"The config is larger than {MAX_CONFIG_BYTES:,} bytes.")
         return {"id": config.id, "data": config.data}
 
     async def _find_model(self, artifact_id: str) -> Artifact:
         try:
-            return await _get(self._artifacts, artifact_id, ("body", "artifact_id"))
+            return await self._get(artifact_id, ("body", "artifact_id"))
         except ArtifactNotFound:
             with suppress(JobNotFound):
                 await self._explain_missing(artifact_id)
@@ -154,7 +158,7 @@ class Planner:
         """Raise what says why the model of this training is not there. `JobNotFound` if there is no such job."""
         job = await self._service.scheduler.get_record(job_id)
         key, value = PROMISE
-        if job.metadata.get(key) != value:
+        if job.metadata.get(key) != value or self._seer not in (None, job.owner):
             return
         try:
             check_completed(job_id, job.status, job.error)
@@ -172,7 +176,7 @@ class Planner:
         if not isinstance(value, TableRef):
             raise mistake_at(place, "It must be a table, or the id of one that was uploaded.")
         place = (*place, "artifact_id")
-        artifact = await _get(self._artifacts, value.artifact_id, place)
+        artifact = await self._get(value.artifact_id, place)
         if kind is not None and artifact.kind != kind:
             text = f"Artifact {artifact.id} has the kind {artifact.kind!r}. Upload the table with the kind {kind!r}."
             raise mistake_at(place, text)
@@ -188,7 +192,7 @@ class Planner:
         if not isinstance(geo, dict) or set(geo) != {"artifact_id"}:
             return geo, None
         place = ("body", "geo", "artifact_id")
-        artifact = await _get(self._artifacts, str(geo["artifact_id"]), place)
+        artifact = await self._get(str(geo["artifact_id"]), place)
         if not artifact.is_json:
             raise mistake_at(place, f"Artifact {artifact.id} is no JSON, but {artifact.media_type}.")
         most = self._artifacts.max_data_bytes
@@ -198,12 +202,11 @@ class Planner:
             )
         return None, artifact.id
 
-
-async def _get(artifacts: Artifacts, artifact_id: str, place: Place) -> Artifact:
-    try:
-        return await artifacts.aio.get(artifact_id)
-    except InvalidArtifactId as error:
-        raise mistake_at(place, str(error)) from error
+    async def _get(self, artifact_id: str, place: Place) -> Artifact:
+        try:
+            return check_is_seen(await self._artifacts.aio.get(artifact_id), self._seer)
+        except InvalidArtifactId as error:
+            raise mistake_at(place, str(error)) from error
 
 
 def _open_table(artifacts: Artifacts, artifact: Artifact) -> tuple[StoredTable, list[str]]:

@@ -9,11 +9,13 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from servicekit.api import JobSubmitted, Service, SubmitJob
+from servicekit.api.admission import find_access
 from servicekit.api.errors import ErrorBody
 from servicekit.api.openapi import name_operation
-from servicekit.api.routing import EventStreamRoute
+from servicekit.api.routing import JobRoute
 from servicekit.artifacts import Artifacts
 from servicekit.artifacts.feature import artifacts_of
+from servicekit.artifacts.seen import find_acting_seer, find_seer
 from servicekit.errors import (
     ArtifactNotFound,
     ConfigNotFound,
@@ -82,7 +84,8 @@ class ModelService:
         app = request.app
         self.service = Service.of(app)
         self.artifacts = artifacts_of(app)
-        self.planner = Planner(self.service, self.artifacts, models_of(app))
+        self.owner = find_access(request).owner
+        self.planner = Planner(self.service, self.artifacts, models_of(app), find_seer(request))
 
     async def plan(self, request: TrainRequest | PredictRequest) -> Plan:
         if isinstance(request, TrainRequest):
@@ -101,7 +104,7 @@ _Models = Annotated[ModelService, Depends(_get_model_service)]
 
 
 def _router() -> APIRouter:
-    router = APIRouter(route_class=EventStreamRoute, tags=["models"], generate_unique_id_function=name_operation)
+    router = APIRouter(route_class=JobRoute, tags=["models"], generate_unique_id_function=name_operation)
 
     @router.post("/$train", status_code=202, openapi_extra=_body(TrainRequest), responses=_R)
     async def train(request: Request, models: _Models, submit: SubmitJob) -> ModelJobSubmitted:
@@ -117,6 +120,7 @@ def _router() -> APIRouter:
     @router.post("/$validate", openapi_extra=_body(ValidateRequest))
     async def validate(request: Request, models: _Models) -> ValidationBody:
         """Check what a training or a prediction would get. Nothing is kept and no job is submitted."""
+        find_acting_seer(request)
         found = await _check(request, models)
         diagnostics = [DiagnosticBody.model_validate(each, from_attributes=True) for each in found]
         return ValidationBody(valid=all(each.severity != "error" for each in found), diagnostics=diagnostics)
@@ -130,7 +134,7 @@ async def _submit(
     body = await models.read(kind, request)
     submitted = await submit.earlier()  # before anything is saved: the same key must not save it twice
     if submitted is None:
-        submitted = await submit_plan(await models.plan(body), models.artifacts, submit)
+        submitted = await submit_plan(await models.plan(body), models.artifacts, submit, models.owner)
     return ModelJobSubmitted(**dict(submitted), artifact_id=submitted.job_id)
 
 

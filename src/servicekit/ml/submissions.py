@@ -20,11 +20,11 @@ from servicekit.ml.requests import mistake_at
 GEO_KIND: Final = "geo"
 
 
-async def submit_plan(plan: Plan, artifacts: Artifacts, submit: SubmitJob) -> JobSubmitted:
-    """Save what is not saved yet, and submit the job. If that is refused, nothing is left of it."""
+async def submit_plan(plan: Plan, artifacts: Artifacts, submit: SubmitJob, owner: str | None) -> JobSubmitted:
+    """Save what is not saved yet, for this owner, and submit the job. If that is refused, nothing is left of it."""
     saved: list[str] = []
     try:
-        ids = await _save_inputs(plan, artifacts, saved)
+        ids = await _save_inputs(plan, artifacts, saved, owner)
         arguments = {
             "artifacts": artifacts.address,
             "learner": plan.chosen.name,
@@ -45,7 +45,7 @@ async def submit_plan(plan: Plan, artifacts: Artifacts, submit: SubmitJob) -> Jo
         return earlier
 
 
-async def _save_inputs(plan: Plan, artifacts: Artifacts, saved: list[str]) -> dict[str, str]:
+async def _save_inputs(plan: Plan, artifacts: Artifacts, saved: list[str], owner: str | None) -> dict[str, str]:
     """The ids of all inputs. Those of new artifacts are added to `saved`, also if another one cannot be saved."""
     ids = {name: table.artifact_id for name, table in plan.tables.items() if table.artifact_id is not None}
     if plan.geo_id is not None:
@@ -54,16 +54,16 @@ async def _save_inputs(plan: Plan, artifacts: Artifacts, saved: list[str]) -> di
     if plan.geo is not None:
         given["geo"] = plan.geo
     for name, content in given.items():
-        ids[name] = await _save(artifacts, name, content)
+        ids[name] = await _save(artifacts, name, content, owner)
         saved.append(ids[name])
     return ids
 
 
-async def _save(artifacts: Artifacts, name: str, content: object) -> str:
+async def _save(artifacts: Artifacts, name: str, content: object, owner: str | None) -> str:
     kind = GEO_KIND if name == "geo" else DATA_KIND
     try:
         artifact = await artifacts.aio.save(
-            content, kind=kind, name=f"{name}.json", as_json=kind == GEO_KIND, origin=Origin.UPLOAD
+            content, kind=kind, name=f"{name}.json", as_json=kind == GEO_KIND, origin=Origin.UPLOAD, owner=owner
         )
     except InvalidContent as error:
         _, *place = error.place  # it begins with the content itself

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 
 from servicekit.api import Service
 from servicekit.api.openapi import name_operation
-from servicekit.api.routing import EventStreamRoute
+from servicekit.api.routing import EventStreamRoute, JobRoute
 from servicekit.api.submit import JobSubmitted, SubmitJob
 from servicekit.artifacts.bodies import read_small_body
 from servicekit.artifacts.inputs import read_small
@@ -60,8 +60,10 @@ def add_task_routes(app: FastAPI, prefix: str, catalog: Catalog, max_body_bytes:
         route_class_override=EventStreamRoute,
         generate_unique_id_function=name_operation,
     )
+    # The tasks are everybody's, and what they do belongs to who executes them. To change a task needs everything.
+    open_to_all = partial(add, route_class_override=JobRoute)
     one = f"{prefix}/{{name}}"
-    add(prefix, routes.list_tasks, summary="List tasks", responses=LIST)
+    open_to_all(prefix, routes.list_tasks, summary="List tasks", responses=LIST)
     add(
         prefix,
         routes.create_task,
@@ -71,7 +73,7 @@ def add_task_routes(app: FastAPI, prefix: str, catalog: Catalog, max_body_bytes:
         responses=CREATED,
         openapi_extra=_body_of(NewTask),
     )
-    add(one, routes.get_task, summary="Get one task", responses=ONE)
+    open_to_all(one, routes.get_task, summary="Get one task", responses=ONE)
     add(
         one,
         routes.replace_task,
@@ -83,7 +85,7 @@ def add_task_routes(app: FastAPI, prefix: str, catalog: Catalog, max_body_bytes:
     add(one, routes.delete_task, methods=["DELETE"], summary="Delete a template", status_code=204, responses=CHANGED)
     add(f"{one}/$enable", routes.enable_task, methods=["POST"], summary="Enable a task", responses=SWITCHED)
     add(f"{one}/$disable", routes.disable_task, methods=["POST"], summary="Disable a task", responses=SWITCHED)
-    add(
+    open_to_all(
         f"{one}/$execute",
         routes.execute_task,
         methods=["POST"],

@@ -37,8 +37,8 @@ class PostgresIndex:
     def update(self, artifact_id: str, changes: Changes) -> Artifact:
         return self._pool.write(lambda session: writes.update(session, artifact_id, changes))
 
-    def remove(self, artifact_id: str, *, recursive: bool) -> Removed:
-        return self._pool.write(lambda session: writes.remove(session, artifact_id, recursive))
+    def remove(self, artifact_id: str, *, recursive: bool, owner: str | None = None) -> Removed:
+        return self._pool.write(lambda session: writes.remove(session, artifact_id, recursive, owner))
 
     def remove_kept(self, job_ids: Collection[str]) -> Removed:
         return self._pool.write(lambda session: writes.remove_kept(session, job_ids))
@@ -55,14 +55,14 @@ class PostgresIndex:
     def list(self, wanted: ArtifactFilter, limit: int, cursor: str | None) -> ArtifactPage:
         return self._pool.read(lambda session: reads.list_page(session, wanted, limit, cursor))
 
-    def get_tree(self, artifact_id: str, limit: int, cursor: str | None) -> ArtifactTree:
-        return self._pool.read(lambda session: reads.get_tree(session, artifact_id, limit, cursor))
+    def get_tree(self, artifact_id: str, limit: int, cursor: str | None, owner: str | None = None) -> ArtifactTree:
+        return self._pool.read(lambda session: reads.get_tree(session, artifact_id, limit, cursor, owner))
 
     def list_ancestors(self, artifact_id: str, limit: int) -> Sequence[Artifact]:
         return self._pool.read(lambda session: reads.list_ancestors(session, artifact_id, limit))
 
-    def get_stats(self) -> ArtifactStats:
-        return self._pool.read(reads.get_stats)
+    def get_stats(self, owner: str | None = None) -> ArtifactStats:
+        return self._pool.read(lambda session: reads.get_stats(session, owner))
 
     def find_blobs(self, blobs: Collection[str]) -> set[str]:
         return self._pool.read(lambda session: writes.find_blobs(session, blobs))

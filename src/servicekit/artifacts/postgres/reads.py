@@ -18,15 +18,20 @@ from servicekit.stores.postgres.session import Session
 
 _TREE: Final = f"""
     WITH RECURSIVE below (depth, place, parent) AS (
-        SELECT 0::bigint, number, id FROM servicekit.artifacts WHERE id = %s
+        SELECT 0::bigint, number, id FROM servicekit.artifacts WHERE id = %(id)s {{and_seen}}
         UNION ALL
         SELECT depth + 1, child.number, child.id FROM below
-        JOIN servicekit.artifacts AS child ON child.parent_id = below.parent
+        JOIN servicekit.artifacts AS child ON child.parent_id = below.parent {{where_seen}}
     )
     SELECT {COLUMNS}, depth, number
-    FROM (SELECT depth, place FROM below WHERE (depth, place) > (%s, %s) ORDER BY depth, place LIMIT %s) AS page
+    FROM (
+        SELECT depth, place FROM below WHERE (depth, place) > (%(depth)s, %(number)s)
+        ORDER BY depth, place LIMIT %(limit)s
+    ) AS page
     JOIN servicekit.artifacts ON number = place ORDER BY depth, number
 """
+_WHOLE_TREE: Final = _TREE.format(and_seen="", where_seen="")
+_OWN_TREE: Final = _TREE.format(and_seen="AND owner = %(owner)s", where_seen="WHERE child.owner = %(owner)s")
 _ANCESTORS: Final = f"""
     WITH RECURSIVE above (height, place) AS (
         SELECT 1::bigint, %s::text COLLATE "C"
@@ -39,12 +44,14 @@ _ANCESTORS: Final = f"""
 # The same content is counted once, by an index that has all that is needed.
 _STATS: Final = """
     SELECT kind, sum(copies)::bigint, sum(size)::bigint FROM
-    (SELECT kind, size, count(*) AS copies FROM servicekit.artifacts GROUP BY kind, sha256, size) AS contents
+    (SELECT kind, size, count(*) AS copies FROM servicekit.artifacts {which} GROUP BY kind, sha256, size) AS contents
     GROUP BY kind
     UNION ALL
     SELECT NULL, NULL, coalesce(sum(size), 0)::bigint
-    FROM (SELECT DISTINCT sha256, size FROM servicekit.artifacts) AS contents
+    FROM (SELECT DISTINCT sha256, size FROM servicekit.artifacts {which}) AS contents
 """
+_ALL_STATS: Final = _STATS.format(which="")
+_OWN_STATS: Final = _STATS.format(which="WHERE owner = %(owner)s")
 _EXPIRABLE: Final = """
     SELECT number, id, size, created_at,
         EXISTS (SELECT 1 FROM servicekit.artifacts AS child WHERE child.parent_id = artifacts.id)
@@ -68,7 +75,8 @@ def list_page(session: Session, wanted: ArtifactFilter, limit: int, cursor: str 
         table, number = "servicekit.artifact_tags JOIN servicekit.artifacts USING (number)", "artifact_tags.number"
         conditions.append("tag = %s")
         values.append(wanted.tag)
-    for column, value in (("kind", wanted.kind), ("parent_id", wanted.parent_id), ("job_id", wanted.job_id)):
+    given = {"kind": wanted.kind, "parent_id": wanted.parent_id, "job_id": wanted.job_id, "owner": wanted.owner}
+    for column, value in given.items():
         if value is not None:
             conditions.append(f"{column} = %s")
             values.append(value)
@@ -81,9 +89,10 @@ def list_page(session: Session, wanted: ArtifactFilter, limit: int, cursor: str 
     return ArtifactPage(tuple(map(artifact_of, rows[:limit])), following)
 
 
-def get_tree(session: Session, artifact_id: str, limit: int, cursor: str | None) -> ArtifactTree:
+def get_tree(session: Session, artifact_id: str, limit: int, cursor: str | None, owner: str | None) -> ArtifactTree:
     depth, number = (-1, 0) if cursor is None else read_cursor(cursor, 2)
-    rows = session.run(_TREE, [artifact_id, depth, number, limit + 1])
+    values = {"id": artifact_id, "depth": depth, "number": number, "limit": limit + 1, "owner": owner}
+    rows = session.run(_WHOLE_TREE if owner is None else _OWN_TREE, values)
     if not rows and cursor is None:
         raise ArtifactNotFound(artifact_id)
     following = "-".join(map(str, rows[limit - 1][-2:])) if len(rows) > limit else None
@@ -97,8 +106,8 @@ def list_ancestors(session: Session, artifact_id: str, limit: int) -> list[Artif
     return list(map(artifact_of, rows))
 
 
-def get_stats(session: Session) -> ArtifactStats:
-    *kinds, (_, _, total) = session.run(_STATS)
+def get_stats(session: Session, owner: str | None) -> ArtifactStats:
+    *kinds, (_, _, total) = session.run(_ALL_STATS if owner is None else _OWN_STATS, {"owner": owner})
     by_kind = {kind: KindStats(count, size) for kind, count, size in kinds}
     return ArtifactStats(sum(each.count for each in by_kind.values()), total, by_kind)
 

@@ -1,7 +1,7 @@
 """What is written into the index. Each function is one call within a transaction."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Final
+from typing import Any, Final
 
 from servicekit.artifacts.decisions import (
     Earlier,
@@ -10,6 +10,7 @@ from servicekit.artifacts.decisions import (
     Stand,
     check_replacement,
     find_stand,
+    refuse_others,
     refuse_parent,
     rules_of,
     values_of,
@@ -24,7 +25,7 @@ from servicekit.stores.postgres.session import Session
 _NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _INSERT: Final = f"""
     WITH added AS (
-        INSERT INTO servicekit.artifacts ({COLUMNS}, json_text) VALUES ({", ".join(["%s"] * 19)}) RETURNING number
+        INSERT INTO servicekit.artifacts ({COLUMNS}, json_text) VALUES ({", ".join(["%s"] * 20)}) RETURNING number
     )
     INSERT INTO servicekit.artifact_tags SELECT tag, number FROM added, unnest(%s::text[]) AS tag
 """
@@ -37,10 +38,13 @@ _SUBTREE: Final = """
         SELECT unnest(%s::text[]) COLLATE "C"
         UNION SELECT artifacts.id FROM servicekit.artifacts JOIN below ON artifacts.parent_id = below.id
     )
-    SELECT number, sha256 FROM servicekit.artifacts JOIN below USING (id)
+    SELECT number, sha256, owner FROM servicekit.artifacts JOIN below USING (id)
 """
 # In order, so that two that need the same rows wait for each other, and not both for ever.
 _LOCK_ROWS: Final = "SELECT 1 FROM servicekit.artifacts WHERE number = ANY(%s) ORDER BY number FOR UPDATE"
+
+_Row = tuple[Any, ...]
+"""The number of an artifact, the hash of its content, and its owner."""
 
 
 def declare(session: Session, hierarchies: Sequence[Hierarchy]) -> None:
@@ -109,12 +113,16 @@ def update(session: Session, artifact_id: str, changes: Changes) -> Artifact:
     return artifact_of(tuple(changed.values()), json_text)
 
 
-def remove(session: Session, artifact_id: str, recursive: bool) -> Removed:
-    if not session.run("SELECT 1 FROM servicekit.artifacts WHERE id = %s FOR UPDATE", [artifact_id]):
+def remove(session: Session, artifact_id: str, recursive: bool, owner: str | None) -> Removed:
+    found = session.run("SELECT owner FROM servicekit.artifacts WHERE id = %s FOR UPDATE", [artifact_id])
+    if not found or owner not in (None, found[0][0]):
         raise ArtifactNotFound(artifact_id)
     if not recursive and _has_children(session, artifact_id):
         raise refuse_parent(artifact_id)
-    return _remove_all(session, [artifact_id])
+    rows = _lock_with_all_below(session, [artifact_id])
+    if any(owner not in (None, each) for *_, each in rows):
+        raise refuse_others(artifact_id)
+    return _remove_rows(session, rows)
 
 
 def remove_kept(session: Session, job_ids: Collection[str]) -> Removed:
@@ -128,7 +136,7 @@ def remove_expired(session: Session, artifact_ids: Collection[str]) -> Removed:
     )
     # A statement of its own: it sees what was added below them until they were locked.
     query = """
-        SELECT number, sha256 FROM servicekit.artifacts
+        SELECT number, sha256, owner FROM servicekit.artifacts
         WHERE number = ANY(%s) AND keep IS DISTINCT FROM 'always'
         AND NOT EXISTS (SELECT 1 FROM servicekit.artifacts AS child WHERE child.parent_id = artifacts.id)
     """
@@ -156,20 +164,25 @@ def find_blobs(session: Session, blobs: Collection[str]) -> set[str]:
 
 def _remove_all(session: Session, artifact_ids: Sequence[str]) -> Removed:
     """Remove these, and all that stands below them."""
+    return _remove_rows(session, _lock_with_all_below(session, artifact_ids))
+
+
+def _lock_with_all_below(session: Session, artifact_ids: Sequence[str]) -> list[_Row]:
+    """These and all that stands below them, which nobody changes from now on."""
     locked: set[int] = set()
     while True:
         rows = session.run(_SUBTREE, [[*artifact_ids]])
-        numbers = {number for number, _ in rows}
+        numbers = {number for number, *_ in rows}
         if numbers <= locked:
-            return _remove_rows(session, rows)
+            return rows
         # Others may be adding below those that are not locked yet, so it is looked once more.
         session.run(_LOCK_ROWS, [[*numbers]])
         locked |= numbers
 
 
-def _remove_rows(session: Session, rows: Sequence[tuple[int, bytes]]) -> Removed:
-    session.run(_DELETE, {"numbers": [number for number, _ in rows]})
-    return Removed(len(rows), [each.hex() for each in {sha256 for _, sha256 in rows}])
+def _remove_rows(session: Session, rows: Sequence[_Row]) -> Removed:
+    session.run(_DELETE, {"numbers": [number for number, *_ in rows]})
+    return Removed(len(rows), [each.hex() for each in {sha256 for _, sha256, _ in rows}])
 
 
 def _has_children(session: Session, artifact_id: str) -> bool:

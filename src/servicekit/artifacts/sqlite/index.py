@@ -34,8 +34,8 @@ class SqliteIndex:
     def update(self, artifact_id: str, changes: Changes) -> Artifact:
         return self._file.write(lambda connection: writes.update(connection, artifact_id, changes))
 
-    def remove(self, artifact_id: str, *, recursive: bool) -> Removed:
-        return self._file.write(lambda connection: writes.remove(connection, artifact_id, recursive))
+    def remove(self, artifact_id: str, *, recursive: bool, owner: str | None = None) -> Removed:
+        return self._file.write(lambda connection: writes.remove(connection, artifact_id, recursive, owner))
 
     def remove_kept(self, job_ids: Collection[str]) -> Removed:
         return self._file.write(lambda connection: writes.remove_kept(connection, job_ids))
@@ -53,14 +53,14 @@ class SqliteIndex:
     def list(self, wanted: ArtifactFilter, limit: int, cursor: str | None) -> ArtifactPage:
         return self._file.read(lambda connection: reads.list_page(connection, wanted, limit, cursor))
 
-    def get_tree(self, artifact_id: str, limit: int, cursor: str | None) -> ArtifactTree:
-        return self._file.read(lambda connection: reads.get_tree(connection, artifact_id, limit, cursor))
+    def get_tree(self, artifact_id: str, limit: int, cursor: str | None, owner: str | None = None) -> ArtifactTree:
+        return self._file.read(lambda connection: reads.get_tree(connection, artifact_id, limit, cursor, owner))
 
     def list_ancestors(self, artifact_id: str, limit: int) -> Sequence[Artifact]:
         return self._file.read(lambda connection: reads.list_ancestors(connection, artifact_id, limit))
 
-    def get_stats(self) -> ArtifactStats:
-        return self._file.read(reads.get_stats)
+    def get_stats(self, owner: str | None = None) -> ArtifactStats:
+        return self._file.read(lambda connection: reads.get_stats(connection, owner))
 
     def find_blobs(self, blobs: Collection[str]) -> set[str]:
         return self._file.read(lambda connection: reads.find_blobs(connection, blobs))

@@ -22,16 +22,18 @@ _GET: Final = f"SELECT {COLUMNS}, json_text FROM artifacts WHERE id = ?"
 # The queue of a recursive query is a sorted one, so that it comes level by level, and stops when the page is full.
 _TREE: Final = f"""
     WITH RECURSIVE below (depth, place) AS (
-        SELECT 0, number FROM artifacts WHERE id = ?
+        SELECT 0, number FROM artifacts WHERE id = :id {{and_seen}}
         UNION ALL
         SELECT depth + 1, child.number FROM below
         JOIN artifacts AS parent ON parent.number = place JOIN artifacts AS child ON child.parent_id = parent.id
-        ORDER BY 1, 2
+        {{where_seen}} ORDER BY 1, 2
     )
     SELECT {COLUMNS}, depth, number
-    FROM (SELECT depth, place FROM below WHERE (depth, place) > (?, ?) LIMIT ?) JOIN artifacts ON number = place
-    ORDER BY depth, number
+    FROM (SELECT depth, place FROM below WHERE (depth, place) > (:depth, :number) LIMIT :limit)
+    JOIN artifacts ON number = place ORDER BY depth, number
 """
+_WHOLE_TREE: Final = _TREE.format(and_seen="", where_seen="")
+_OWN_TREE: Final = _TREE.format(and_seen="AND owner = :owner", where_seen="WHERE child.owner = :owner")
 _ANCESTORS: Final = f"""
     WITH RECURSIVE above (height, place) AS (
         SELECT 0, ?
@@ -44,10 +46,12 @@ _ANCESTORS: Final = f"""
 # The same content is counted once, by an index that has all that is needed.
 _STATS: Final = """
     SELECT kind, sum(copies), sum(size) FROM
-    (SELECT kind, size, count(*) AS copies FROM artifacts GROUP BY kind, sha256, size) GROUP BY kind
+    (SELECT kind, size, count(*) AS copies FROM artifacts {which} GROUP BY kind, sha256, size) GROUP BY kind
     UNION ALL
-    SELECT NULL, NULL, coalesce(sum(size), 0) FROM (SELECT DISTINCT sha256, size FROM artifacts)
+    SELECT NULL, NULL, coalesce(sum(size), 0) FROM (SELECT DISTINCT sha256, size FROM artifacts {which})
 """
+_ALL_STATS: Final = _STATS.format(which="")
+_OWN_STATS: Final = _STATS.format(which="WHERE owner = :owner")
 _EXPIRABLE: Final = """
     SELECT number, id, size, created_at,
         EXISTS (SELECT 1 FROM artifacts AS child WHERE child.parent_id = artifacts.id)
@@ -69,7 +73,10 @@ def list_page(connection: sqlite3.Connection, wanted: ArtifactFilter, limit: int
         table, number = "tags JOIN artifacts USING (number)", "tags.number"
         conditions.append("tag = ?")
         values.append(wanted.tag)
-    for column, value in (("kind", wanted.kind), ("parent_id", wanted.parent_id), ("job_id", wanted.job_id)):
+    # Of an owner's many kinds rather than of a kind's many owners: a plus sign keeps SQLite from that index.
+    kind = "kind" if wanted.owner is None else "+kind"
+    given = {kind: wanted.kind, "parent_id": wanted.parent_id, "job_id": wanted.job_id, "owner": wanted.owner}
+    for column, value in given.items():
         if value is not None:
             conditions.append(f"{column} = ?")
             values.append(value)
@@ -82,9 +89,12 @@ def list_page(connection: sqlite3.Connection, wanted: ArtifactFilter, limit: int
     return ArtifactPage(tuple(map(artifact_of, rows[:limit])), following)
 
 
-def get_tree(connection: sqlite3.Connection, artifact_id: str, limit: int, cursor: str | None) -> ArtifactTree:
+def get_tree(
+    connection: sqlite3.Connection, artifact_id: str, limit: int, cursor: str | None, owner: str | None
+) -> ArtifactTree:
     depth, number = (-1, 0) if cursor is None else read_cursor(cursor, 2)
-    rows = connection.execute(_TREE, [artifact_id, depth, number, limit + 1]).fetchall()
+    values = {"id": artifact_id, "depth": depth, "number": number, "limit": limit + 1, "owner": owner}
+    rows = connection.execute(_WHOLE_TREE if owner is None else _OWN_TREE, values).fetchall()
     if not rows and cursor is None:
         raise ArtifactNotFound(artifact_id)
     following = "-".join(map(str, rows[limit - 1][-2:])) if len(rows) > limit else None
@@ -98,8 +108,9 @@ def list_ancestors(connection: sqlite3.Connection, artifact_id: str, limit: int)
     return list(map(artifact_of, rows))
 
 
-def get_stats(connection: sqlite3.Connection) -> ArtifactStats:
-    *kinds, (_, _, total) = connection.execute(_STATS).fetchall()
+def get_stats(connection: sqlite3.Connection, owner: str | None) -> ArtifactStats:
+    query = _ALL_STATS if owner is None else _OWN_STATS
+    *kinds, (_, _, total) = connection.execute(query, {"owner": owner}).fetchall()
     by_kind = {kind: KindStats(count, size) for kind, count, size in kinds}
     return ArtifactStats(sum(each.count for each in by_kind.values()), total, by_kind)
 

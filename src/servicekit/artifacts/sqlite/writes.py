@@ -12,6 +12,7 @@ from servicekit.artifacts.decisions import (
     Stand,
     check_replacement,
     find_stand,
+    refuse_others,
     refuse_parent,
     rules_of,
     values_of,
@@ -23,13 +24,13 @@ from servicekit.artifacts.rows import COLUMNS, artifact_of, now_in_microseconds,
 from servicekit.artifacts.sqlite.connections import AfterCommit
 from servicekit.errors import ArtifactNotFound
 
-_INSERT: Final = f"INSERT INTO artifacts ({COLUMNS}, json_text) VALUES ({', '.join('?' * 19)})"
+_INSERT: Final = f"INSERT INTO artifacts ({COLUMNS}, json_text) VALUES ({', '.join('?' * 20)})"
 _SUBTREE: Final = """
     WITH RECURSIVE below (id) AS (
         SELECT value FROM json_each(?)
         UNION SELECT artifacts.id FROM artifacts JOIN below ON artifacts.parent_id = below.id
     )
-    SELECT number, sha256 FROM artifacts JOIN below USING (id)
+    SELECT number, sha256, owner FROM artifacts JOIN below USING (id)
 """
 # By the tags that stand in the rows: the table has no index of numbers.
 _DELETE_TAGS: Final = """
@@ -93,12 +94,16 @@ def update(connection: sqlite3.Connection, artifact_id: str, changes: Changes) -
     return artifact_of(row, row[-2])
 
 
-def remove(connection: sqlite3.Connection, artifact_id: str, recursive: bool) -> Removed:
-    if connection.execute("SELECT 1 FROM artifacts WHERE id = ?", [artifact_id]).fetchone() is None:
+def remove(connection: sqlite3.Connection, artifact_id: str, recursive: bool, owner: str | None) -> Removed:
+    row = connection.execute("SELECT owner FROM artifacts WHERE id = ?", [artifact_id]).fetchone()
+    if row is None or owner not in (None, row[0]):
         raise ArtifactNotFound(artifact_id)
     if not recursive and _has_children(connection, artifact_id):
         raise refuse_parent(artifact_id)
-    return _remove_all(connection, [artifact_id])
+    rows = _list_with_all_below(connection, [artifact_id])
+    if any(owner not in (None, each) for *_, each in rows):
+        raise refuse_others(artifact_id)
+    return _remove_rows(connection, rows)
 
 
 def remove_kept(connection: sqlite3.Connection, job_ids: Collection[str]) -> Removed:
@@ -133,11 +138,23 @@ def release(connection: sqlite3.Connection, blobs: Collection[str], remove: Call
     return AfterCommit(remove_unused)
 
 
+_Row = tuple[int, bytes, str | None]
+"""The number of an artifact, the hash of its content, and its owner."""
+
+
+def _list_with_all_below(connection: sqlite3.Connection, artifact_ids: Sequence[str]) -> list[_Row]:
+    rows: list[_Row] = connection.execute(_SUBTREE, [json.dumps([*artifact_ids])]).fetchall()
+    return rows
+
+
 def _remove_all(connection: sqlite3.Connection, artifact_ids: Sequence[str]) -> Removed:
     """Remove these, and all that stands below them."""
-    rows = connection.execute(_SUBTREE, [json.dumps([*artifact_ids])]).fetchall()
-    _delete(connection, [number for number, _ in rows])
-    return Removed(len(rows), [each.hex() for each in {sha256 for _, sha256 in rows}])
+    return _remove_rows(connection, _list_with_all_below(connection, artifact_ids))
+
+
+def _remove_rows(connection: sqlite3.Connection, rows: Sequence[_Row]) -> Removed:
+    _delete(connection, [number for number, *_ in rows])
+    return Removed(len(rows), [each.hex() for each in {sha256 for _, sha256, _ in rows}])
 
 
 def _delete(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:

@@ -237,6 +237,54 @@ class ArtifactIndexContract(Suite):
         assert index.remove_kept([jobs[0], jobs[2]]).count == 3
         assert [*index.list_job_ids("", 10)] == [jobs[1]]
 
+    def test_what_an_owner_has_is_found_and_counted(self, index: ArtifactIndex, other: ArtifactIndex) -> None:
+        mine = [add(index, new(b"same", owner="ana", kind=kind, tags=("t",))) for kind in ("a", "b", "a")]
+        add(index, new(b"same", owner="ben", kind="a", tags=("t",)))
+        add(index, new(b"nobody's", kind="a", tags=("t",)))
+        assert [other.get(each.id).owner for each in mine] == ["ana"] * 3
+        assert index.update(mine[0].id, Changes(metadata="{}")).owner == "ana"
+        assert ids_of(other.list(ArtifactFilter(owner="ana"), 10, None).artifacts) == ids_of(mine[::-1])
+        first = other.list(ArtifactFilter(owner="ana"), 2, None)
+        assert ids_of(other.list(ArtifactFilter(owner="ana"), 2, first.next_cursor).artifacts) == [mine[0].id]
+        for wanted in (ArtifactFilter(owner="ana", kind="a"), ArtifactFilter(owner="ana", kind="a", tag="t")):
+            assert ids_of(other.list(wanted, 10, None).artifacts) == [mine[2].id, mine[0].id]
+        assert other.list(ArtifactFilter(owner="an"), 10, None).artifacts == ()
+        stats = other.get_stats("ana")
+        assert (stats.count, stats.bytes, stats.by_kind) == (3, 4, {"a": KindStats(2, 4), "b": KindStats(1, 4)})
+        assert (other.get_stats("eve").count, other.get_stats("eve").bytes) == (0, 0)
+        assert other.get_stats().count == 5
+        assert {each.owner for each in other.list(_ALL, 10, None).artifacts} == {"ana", "ben", None}
+
+    def test_a_tree_of_several_owners_ends_where_another_begins(self, index: ArtifactIndex) -> None:
+        root = add(index, new(b"root", owner="ana"))
+        child = add(index, new(b"child", owner="ana", parent_id=root.id))
+        others = [add(index, new(b"others", owner=owner, parent_id=root.id)) for owner in ("ben", None)]
+        below = add(index, new(b"below", owner="ana", parent_id=others[0].id))
+        last = add(index, new(b"last", owner="ana", parent_id=child.id))
+        assert ids_of(index.get_tree(root.id, 10, None, "ana").artifacts) == ids_of([root, child, last])
+        first = index.get_tree(root.id, 1, None, "ana")
+        assert ids_of(index.get_tree(root.id, 5, first.next_cursor, "ana").artifacts) == ids_of([child, last])
+        assert ids_of(index.get_tree(root.id, 10, None).artifacts) == ids_of([root, child, *others, below, last])
+        for owner in ("ben", "nobody"):
+            with pytest.raises(ArtifactNotFound):
+                index.get_tree(root.id, 10, None, owner)
+
+    def test_nobody_removes_what_is_anothers(self, index: ArtifactIndex) -> None:
+        root = add(index, new(b"root", owner="ana"))
+        own = add(index, new(b"own", owner="ana", parent_id=root.id))
+        below = [add(index, new(b"below", owner=owner, parent_id=own.id)) for owner in ("ben", None)]
+        for artifact in (root, own, *below):
+            with pytest.raises(ArtifactNotFound):
+                index.remove(artifact.id, recursive=True, owner="eve")
+        for each in below:
+            with pytest.raises(ArtifactConflict, match=f"Below the artifact {root.id} are others that are not yours"):
+                index.remove(root.id, recursive=True, owner="ana")
+            with pytest.raises(ArtifactConflict):
+                index.remove(own.id, recursive=False, owner="ana")
+            index.remove(each.id, recursive=False)
+        assert index.get_stats().count == 2
+        assert index.remove(root.id, recursive=True, owner="ana").count == 2
+
 
 def new(content: bytes, **facts: Any) -> NewArtifact:
     """An artifact that can be added."""

@@ -18,6 +18,7 @@ CREATE TABLE servicekit.artifacts (
     attempt bigint,
     origin text NOT NULL,
     keep text COLLATE "C",
+    owner text COLLATE "C",                -- whose it is; NULL: nobody's
     created_at bigint NOT NULL,            -- microseconds since 1970
     updated_at bigint NOT NULL,
     json_text text                         -- the content, if it is small JSON; NULL if it is a blob
@@ -25,6 +26,8 @@ CREATE TABLE servicekit.artifacts (
 
 -- With what the statistics and retention need, so that they do not read the rows, which may have content.
 CREATE INDEX artifacts_by_kind ON servicekit.artifacts (kind, number) INCLUDE (size, sha256, keep);
+CREATE INDEX artifacts_by_owner ON servicekit.artifacts (owner, number) INCLUDE (kind, size, sha256)
+WHERE owner IS NOT NULL;
 CREATE INDEX artifacts_by_parent ON servicekit.artifacts (parent_id, number) WHERE parent_id IS NOT NULL;
 CREATE INDEX artifacts_by_job ON servicekit.artifacts (job_id, number) WHERE job_id IS NOT NULL;
 CREATE INDEX artifacts_by_blob ON servicekit.artifacts (sha256) WHERE json_text IS NULL;
