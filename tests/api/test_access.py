@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI, Header, HTTPException, Request
 from fastapi.testclient import TestClient
 
 from servicekit import ConfigurationError, StoreUnavailable
-from servicekit.api import Access, Jobs, SubmitJob, find_access, get_scheduler, install
+from servicekit.api import Access, Jobs, JobSubmitted, SubmitJob, find_access, get_scheduler, install
 from servicekit.api.admission import admit
 from servicekit.api.state import service_state
 from tests.api.auth_apps import as_user, get_access, router, sessions, with_access
@@ -171,11 +171,36 @@ async def test_it_can_be_replaced_in_tests(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("found", [None, True, "ana", {"owner": "ana"}])
-def test_what_is_no_access_lets_nobody_in(found: object) -> None:
+def test_what_is_no_access_lets_nobody_in(found: object, caplog: pytest.LogCaptureFixture) -> None:
     app = FastAPI()
     install(app, Jobs("memory://", access=lambda: found))
-    with TestClient(app) as client, pytest.raises(ConfigurationError, match="a dependency that returns an Access"):
-        client.get(JOBS)
+    check_that_nobody_comes_in(app, caplog, "a dependency that returns an Access")
+
+
+@pytest.mark.parametrize("owner", ["", "a\nb", "x" * 201, "\0", 17])
+def test_an_owner_that_cannot_be_lets_nobody_in_and_is_named_in_the_log(
+    owner: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = FastAPI()
+    install(app, Jobs("memory://", access=lambda: Access(owner=owner, may_act=True)))
+    check_that_nobody_comes_in(app, caplog, "owner must be 1 to 200")
+
+
+def check_that_nobody_comes_in(app: FastAPI, caplog: pytest.LogCaptureFixture, reason: str) -> None:
+    @app.post("/bake")
+    async def bake(submit: SubmitJob) -> JobSubmitted:
+        return await submit(noop)
+
+    with TestClient(app) as client:
+        answers = [client.get(JOBS), client.get(f"{JOBS}/$stream"), client.post("/bake")]
+    assert [each.status_code for each in answers] == [403] * 3
+    assert {each.json()["detail"] for each in answers} == {
+        "The service could not find out what you may do. Its log says why."
+    }
+    (line,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert line.getMessage() == "Nobody is let in by an access that cannot be"
+    assert line.exc_info is not None
+    assert reason in str(line.exc_info[1])
 
 
 def test_an_access_that_makes_no_sense_is_refused() -> None:

@@ -1,10 +1,11 @@
 """The application's own answer to who may see what: a dependency of FastAPI that returns an `Access`."""
 
+import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.dependencies.utils import get_dependant, solve_dependencies
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
@@ -14,6 +15,11 @@ from starlette.types import Scope
 from servicekit.api.access import Access
 from servicekit.api.openapi import Document
 from servicekit.errors import ConfigurationError
+from servicekit.jobs.backoff import FailureLog
+
+NO_ACCESS: Final = "The service could not find out what you may do. Its log says why."
+
+_log = logging.getLogger("servicekit.api")
 
 AccessFunction = Callable[..., Any]
 """Returns an `Access`, at once, by a coroutine or by a generator; or raises the application's own 401 or 403."""
@@ -31,6 +37,7 @@ class Gate:
     def __init__(self, access: AccessFunction, app: FastAPI) -> None:
         self.access: Final = access
         self._app = app
+        self._failures = FailureLog(_log)
         self._dependant = get_dependant(path="/", call=_taking(access))
 
     def describe(self) -> Document:
@@ -39,7 +46,17 @@ class Gate:
         return get_openapi(title="", version="", routes=[route])
 
     async def ask(self, scope: Scope) -> Access:
-        """The access of the caller of this request. Whatever the dependency raises is raised."""
+        """The access of the caller of this request. Whatever the dependency raises is raised.
+
+        An access that cannot be, say of an owner with a line break, lets nobody in: 403, and the log says what it is.
+        """
+        try:
+            return await self._solve(scope)
+        except ConfigurationError as error:  # it can be the name of one user among many: no reason for an alarm to all
+            self._failures.exception("Nobody is let in by an access that cannot be", error)
+            raise HTTPException(403, NO_ACCESS) from error
+
+    async def _solve(self, scope: Scope) -> Access:
         scope.setdefault("state", {})  # what the dependency keeps in `request.state` is for the endpoint too
         async with AsyncExitStack() as stack:
             asked = {**scope, "fastapi_inner_astack": stack, "fastapi_function_astack": stack}
