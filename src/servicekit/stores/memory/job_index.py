@@ -2,9 +2,9 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from itertools import islice
-from typing import assert_never
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import chain, islice
+from typing import Final
 
 from servicekit.jobs.metadata import metadata_of
 from servicekit.jobs.query import ALL_JOBS, JobCounts, JobFilter
@@ -73,11 +73,9 @@ class JobIndex:
 
     def suggest(self, request: SuggestionRequest, scan_limit: int) -> list[Suggestion]:
         """The values that the newest jobs have."""
-        blocks, looked_at = self._find_blocks(JobFilter(owner=request.owner)), 0
-        counts = Counter[str]()
-        for looked_at, job in enumerate(blocks.list_newest(scan_limit), 1):  # noqa: B007
-            counts.update(_values_of(job, request.field))
-        return choose(counts, request, is_exact=looked_at < scan_limit)
+        jobs = list(self._find_blocks(JobFilter(owner=request.owner)).list_newest(scan_limit))
+        counts = Counter(chain.from_iterable(map(_VALUES_OF[request.field], jobs)))
+        return choose(counts, request, is_exact=len(jobs) < scan_limit)
 
     def _find_blocks(self, wanted: JobFilter) -> "_JobBlocks":
         return self._all if wanted.owner is None else self._own.get(wanted.owner) or _JobBlocks()
@@ -188,15 +186,9 @@ def _finds(wanted: JobFilter, job: Job) -> bool:
     return wanted.finds(job.name, options.tags, job.error, job.parent, options.owner, options.queue, words)
 
 
-def _values_of(job: Job, field: SuggestedField) -> tuple[str, ...]:
-    options = job.options
-    match field:
-        case SuggestedField.NAME:
-            return (job.name,)
-        case SuggestedField.QUEUE:
-            return (options.queue,)
-        case SuggestedField.TAG:
-            return options.tags
-        case SuggestedField.OWNER:
-            return () if options.owner is None else (options.owner,)
-    assert_never(field)
+_VALUES_OF: Final[Mapping[SuggestedField, Callable[[Job], tuple[str, ...]]]] = {
+    SuggestedField.NAME: lambda job: (job.name,),
+    SuggestedField.QUEUE: lambda job: (job.options.queue,),
+    SuggestedField.TAG: lambda job: job.options.tags,
+    SuggestedField.OWNER: lambda job: () if job.options.owner is None else (job.options.owner,),
+}
