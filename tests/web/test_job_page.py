@@ -198,6 +198,14 @@ def test_an_unknown_job_is_said_to_be_unknown(tab: Tab) -> None:
 # --- panes -----------------------------------------------------------------------------------------------------------
 
 
+def test_the_arguments_are_shown_in_their_order(tab: Tab, dashboard: Dashboard) -> None:
+    tab.open(start(dashboard, params={"10": 2**70, "2": "two"}))
+    expect(tab.page.get_by_role("heading", level=1)).to_have_text(re.compile(r"^train\(model='xgb', "))
+    shown = pane(tab.page, "Arguments")
+    assert shown.locator(".json-key").all_inner_texts() == ["model", "params", "10", "2"]
+    expect(shown).to_contain_text(str(2**70))
+
+
 def test_a_result_is_shown_as_it_is(tab: Tab, dashboard: Dashboard) -> None:
     result = {
         "10": "ten",

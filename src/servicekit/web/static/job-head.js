@@ -3,9 +3,9 @@
  * The top of a job's page: its call, state and facts, and what can be done with it.
  */
 
-import { h, replace, setText, stateMark } from './kit.js';
+import { h, replace, setText, stateMark, visible } from './kit.js';
 import { ACTIONS } from './job-actions.js';
-import { quoteWord } from './job-history.js';
+import { formatTerm } from './query.js';
 
 /**
  * @typedef {import('./types.js').JobRecord} JobRecord
@@ -64,7 +64,7 @@ export class JobHead {
 
   /** @param {JobRecord} record @param {string} call @param {boolean} mayAct */
   draw(record, call, mayAct) {
-    setText(this._call, call || record.name);
+    setText(this._call, visible(call || record.name));
     this._offer(record, mayAct);
     const facts = factsOf(record, call, () => this._acts.copy('Id', record.id));
     // Only if one has changed, since there are links in it that can be under the pointer.
@@ -130,7 +130,7 @@ const fact = (word, value) => h('span', { class: 'job-fact' }, word ? h('span', 
 
 /** A link to the jobs with this value. @param {string} field @param {string} value */
 function found(field, value) {
-  return h('a', { href: `./?q=${encodeURIComponent(`${field}:${quoteWord(value)}`)}`, dir: 'auto' }, value);
+  return h('a', { href: `./?q=${encodeURIComponent(formatTerm(field, value))}` }, visible(value));
 }
 
 /** A link to another job. @param {string} id */

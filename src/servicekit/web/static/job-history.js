@@ -4,6 +4,7 @@
  */
 
 import { STATES, formatDuration, h } from './kit.js';
+import { formatTerm } from './query.js';
 
 /** @typedef {import('./types.js').JobRecord} JobRecord */
 
@@ -36,10 +37,7 @@ export function historyView(runs, jobId, open) {
 }
 
 /** The address of the list of jobs with this name. @param {string} name */
-export const listOf = (name) => `./?q=${encodeURIComponent(`name:${quoteWord(name)}`)}`;
-
-/** A value as the search takes it. @param {string} value */
-export const quoteWord = (value) => (/[\s"]/.test(value) ? `"${value.replaceAll('"', '\\"')}"` : value);
+export const listOf = (name) => `./?q=${encodeURIComponent(formatTerm('name', name))}`;
 
 /** @param {JobRecord} run */
 const secondsOf = (run) => run.elapsed_seconds ?? 0;

@@ -373,6 +373,8 @@ export class JobList extends HTMLElement {
 
   /** Where jobs come from, if a page has that already; else the attribute `src` says it. @type {Source | null} */
   source = null;
+  /** The key that a page of others sends, if the service asks for one: a property, set before the element is in the page. */
+  apiKey = '';
   /** What the search means; `null` for all jobs. @type {Query | null} */
   query = null;
   /** Which rows are marked; `null` where none can be. @type {Selection | null} */
@@ -516,7 +518,7 @@ export class JobList extends HTMLElement {
   async #makeSource() {
     const { Live } = await import('./live.js');
     const jobs = new URL(this.getAttribute('src') ?? '/api/v1/jobs', document.baseURI).href;
-    const api = new Api(document.baseURI);
+    const api = new Api(document.baseURI, { getKey: () => this.apiKey || null });
     const live = new Live(api, /** @type {any} */ ({ paths: { jobs }, access: { owner: null, everything: true } }));
     live.start();
     return { api, live, service: null, jobs };

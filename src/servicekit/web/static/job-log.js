@@ -81,18 +81,18 @@ export class JobLog extends HTMLElement {
     const [src, jobId] = [this.getAttribute('src'), this.getAttribute('job-id')];
     if (!src || !jobId) return;
     const key = this.apiKey;
-    void this._begin(new Api('', { getKey: () => key || null }), src, jobId, key !== '');
+    void this._begin(new Api('', { getKey: () => key || null }), `${src}/${jobId}`);
   }
 
-  /** @param {Api} api @param {string} src @param {string} jobId @param {boolean} needsTicket */
-  async _begin(api, src, jobId, needsTicket) {
+  /** @param {Api} api @param {string} path */
+  async _begin(api, path) {
     const listener = {
       lines: (/** @type {LogLine[]} */ lines) => this.add(lines),
       state: (/** @type {string} */ state) => state === 'ended' && this.end(),
     };
-    const stream = new JobStream(api, src, jobId, listener, { logs: true, needsTicket });
+    const stream = new JobStream(api, path, listener, { logs: true });
     this._stream = stream;
-    await this.readTail(api, `${src}/${jobId}`);
+    await this.readTail(api, path).catch((error) => this._fail(error));
     if (this._stream === stream) stream.start(this.model.newest);
   }
 
@@ -108,6 +108,12 @@ export class JobLog extends HTMLElement {
     this.model.dropped = page.dropped;
     this.model.append(page.lines);
     this._redraw();
+  }
+
+  /** @param {unknown} error */
+  _fail(error) {
+    this._empty.hidden = false;
+    replace(this._empty, `The log cannot be read: ${error instanceof Error ? error.message : error}`);
   }
 
   /** @param {Record<string, number>} params */

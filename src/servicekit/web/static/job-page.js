@@ -4,11 +4,11 @@
  * pointer, and no question is lost.
  */
 
-import { ApiError, announce, formatAge, formatDuration, h, replace, serverNow, setText } from './kit.js';
+import { ApiError, announce, formatAge, formatDuration, h, replace, serverNow, setText, visible } from './kit.js';
 import { errorHero } from './error-view.js';
 import { ask } from './job-actions.js';
 import { JobHead } from './job-head.js';
-import { RUNS, historyView, medianOf, paceOf, quoteWord } from './job-history.js';
+import { RUNS, historyView, medianOf, paceOf } from './job-history.js';
 import { setIcon } from './job-icon.js';
 import { JobLog } from './job-log.js';
 import { JobPanes, argumentsOf, eventsOf } from './job-panes.js';
@@ -16,6 +16,7 @@ import { JobStatus, shareOf } from './job-status.js';
 import { JobStream, isTerminal } from './job-stream.js';
 import { adoptPageStyles } from './job-styles.js';
 import { curlOf, reportOf } from './job-texts.js';
+import { formatTerm } from './query.js';
 import { drawTimeline } from './timeline.js';
 
 /**
@@ -156,7 +157,7 @@ class JobPage {
 
   /** Read all that belongs to the job, and then what changes. */
   async follow() {
-    const { api, service, signal } = this._context;
+    const { api, signal } = this._context;
     void this._readCall();
     void this._readHistory();
     // The log is a part: without it, the page is still of use.
@@ -167,8 +168,7 @@ class JobPage {
       lines: (/** @type {import('./log-model.js').LogLine[]} */ lines) => this._log?.add(lines),
       state: (/** @type {string} */ state) => this._stated(state),
     };
-    const options = { logs: this._log !== null, needsTicket: this._needsKey };
-    this._stream = new JobStream(api, service.paths.jobs, this._record.id, listener, options);
+    this._stream = new JobStream(api, this._path, listener, { logs: this._log !== null });
     this._stream.start(this._log?.model.newest ?? 0);
     if (isTerminal(this._record.status)) this._log?.end();
   }
@@ -207,7 +207,6 @@ class JobPage {
   }
 
   async _readCall() {
-    if (this._input === undefined) return;
     const { api, service, signal } = this._context;
     const { id } = this._record;
     const calls = await api.get(`${service.paths.jobs}/$calls`, { id }, { signal }).catch(() => ({}));
@@ -252,7 +251,7 @@ class JobPage {
     const record = this._record;
     const share = record.status === 'running' ? shareOf(record) : null;
     const state = share === null ? record.status : `${Math.floor(share * 100)} %`;
-    this._context.setTitle(`${this._isDeleted ? 'deleted' : state} ${record.name}`);
+    this._context.setTitle(`${this._isDeleted ? 'deleted' : state} ${visible(record.name, 60)}`);
     setIcon(record.status, share);
   }
 
@@ -276,7 +275,7 @@ class JobPage {
     const wanted = { status_filter: 'failed', error: words, submitted_after: since };
     const counts = await api.get(`${service.paths.jobs}/$stats`, wanted).catch(() => null);
     if (!(counts?.failed > 1)) return;
-    const query = encodeURIComponent(`status:failed error:${quoteWord(words)}`);
+    const query = encodeURIComponent(`status:failed ${formatTerm('error', words)}`);
     replace(this._same, h('a', { href: `./?q=${query}` }, `same error: ${counts.failed} jobs in 24 h`));
   }
 
@@ -306,7 +305,7 @@ class JobPage {
 
   /** @param {Action} action */
   async _act(action) {
-    const title = `${action.word} ${this._call || this._record.name}?`;
+    const title = `${action.word} ${visible(this._call || this._record.name)}?`;
     const text = action.question(this._record);
     if (text !== null && !(await ask({ title, text, word: action.word }))) return;
     this._say('');

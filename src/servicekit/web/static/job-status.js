@@ -83,7 +83,7 @@ export class JobStatus extends HTMLElement {
       record: (/** @type {JobRecord} */ record) => this._take(record),
       state: (/** @type {string} */ state) => this._stated(state),
     };
-    this._stream = new JobStream(api, src, jobId, listener, { needsTicket: key !== '' });
+    this._stream = new JobStream(api, `${src}/${jobId}`, listener);
     this._stream.start();
   }
 

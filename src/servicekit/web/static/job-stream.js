@@ -5,11 +5,13 @@
  */
 
 import { ApiError } from './kit.js';
+import { readStream } from './live.js';
 
 /**
  * @typedef {import('./types.js').JobRecord} JobRecord
  * @typedef {import('./log-model.js').LogLine} LogLine
  * @typedef {import('./kit.js').Api} Api
+ * @typedef {import('./live.js').ServerSentEvent} ServerSentEvent
  * @typedef {'connecting' | 'live' | 'reconnecting' | 'ended' | 'deleted' | 'refused'} StreamState
  * @typedef {{record?: (record: JobRecord, text: string) => void, lines?: (lines: LogLine[]) => void,
  *            state?: (state: StreamState) => void}} Listener
@@ -29,27 +31,22 @@ export const isTerminal = (status) => TERMINAL.has(status);
 export class JobStream {
   /**
    * @param {Api} api
-   * @param {string} jobs the path of the jobs
-   * @param {string} jobId
+   * @param {string} path the route of the job
    * @param {Listener} listener
-   * @param {{logs?: boolean, needsTicket?: boolean}} [options]
+   * @param {{logs?: boolean}} [options] `logs`: whether lines are read as well
    */
-  constructor(api, jobs, jobId, listener, { logs = false, needsTicket = false } = {}) {
+  constructor(api, path, listener, { logs = false } = {}) {
     this._api = api;
-    this._jobs = jobs;
-    this._path = `${jobs}/${jobId}`;
-    this._jobId = jobId;
+    this._path = path;
     this._listener = listener;
     this._logs = logs;
-    this._needsTicket = needsTicket;
     this._lastId = '';
     this._wait = FIRST_WAIT;
     this._timer = 0;
     this._batchTimer = 0;
     /** @type {LogLine[]} */
     this._batch = [];
-    /** @type {EventSource | null} */
-    this._source = null;
+    this._request = new AbortController();
     /** @type {StreamState | 'stopped' | 'new'} */
     this.state = 'new';
     this._onVisibility = () => this._turn();
@@ -81,14 +78,13 @@ export class JobStream {
   _turn() {
     this._letGo();
     if (this.isOver) return;
-    if (document.hidden) this._timer = window.setTimeout(() => this._look(), HIDDEN_LOOK_MILLISECONDS);
+    if (document.hidden) this._timer = window.setTimeout(() => void this._look(), HIDDEN_LOOK_MILLISECONDS);
     else void this._open();
   }
 
   _letGo() {
     clearTimeout(this._timer);
-    this._source?.close();
-    this._source = null;
+    this._request.abort();
   }
 
   async _look() {
@@ -102,30 +98,27 @@ export class JobStream {
 
   async _read() {
     const text = await this._api.text(this._path);
-    this._listener.record?.(JSON.parse(text), text);
+    this._take(text);
   }
 
   async _open() {
-    /** @type {Record<string, string>} */
-    const params = { lastEventId: this._lastId };
-    if (this._logs) params.logs = 'true';
+    const request = new AbortController();
+    this._request = request;
     try {
-      if (this._needsTicket) params.ticket = await this._ticket();
+      const status = await readStream(this._api, `${this._path}/$stream`, {
+        params: this._logs ? { logs: 'true' } : {},
+        lastEventId: this._lastId,
+        signal: request.signal,
+        onOpen: () => this._opened(),
+        onEvent: (event) => !request.signal.aborted && this._hear(event),
+      });
+      if (request.signal.aborted || this.isOver) return;
+      // 204: the job has ended, and this is known already.
+      if (status === 204) await this._read();
+      this._comeBack();
     } catch (error) {
-      return this._judge(error);
+      if (!request.signal.aborted) this._judge(error);
     }
-    if (this.isOver || document.hidden || this._source) return;
-    const source = new EventSource(this._api.url(`${this._path}/$stream`, params));
-    this._source = source;
-    source.onopen = () => this._opened();
-    source.onmessage = (event) => this._takeRecord(event);
-    source.addEventListener('log', (event) => this._takeLine(event));
-    source.onerror = () => this._lost(source);
-  }
-
-  async _ticket() {
-    const given = await this._api.post(`${this._jobs}/$ticket`, {}, { job_ids: [this._jobId] });
-    return /** @type {{ticket: string}} */ (given).ticket;
   }
 
   _opened() {
@@ -133,21 +126,24 @@ export class JobStream {
     this._say('live');
   }
 
-  /** @param {MessageEvent<string>} event */
-  _takeRecord(event) {
-    this._flush(); // lines come before the end of their job
-    const record = JSON.parse(event.data);
-    if (record.status === 'deleted') return this._end('deleted');
-    this._lastId = event.lastEventId || this._lastId;
-    this._listener.record?.(record, event.data);
-    if (isTerminal(record.status)) this._end('ended');
+  /** @param {ServerSentEvent} event */
+  _hear(event) {
+    this._lastId = event.id || this._lastId;
+    if (event.event === 'log') {
+      this._batch.push(JSON.parse(event.data));
+      this._batchTimer ||= window.setTimeout(() => this._flush(), BATCH_MILLISECONDS);
+    } else {
+      this._flush(); // lines come before the end of their job
+      this._take(event.data);
+    }
   }
 
-  /** @param {MessageEvent<string>} event */
-  _takeLine(event) {
-    this._lastId = event.lastEventId || this._lastId;
-    this._batch.push(JSON.parse(event.data));
-    this._batchTimer ||= window.setTimeout(() => this._flush(), BATCH_MILLISECONDS);
+  /** @param {string} text of a record */
+  _take(text) {
+    const record = JSON.parse(text);
+    if (record.status === 'deleted') return this._end('deleted');
+    this._listener.record?.(record, text);
+    if (isTerminal(record.status)) this._end('ended');
   }
 
   _flush() {
@@ -156,27 +152,6 @@ export class JobStream {
     const lines = this._batch;
     this._batch = [];
     if (lines.length) this._listener.lines?.(lines);
-  }
-
-  /** @param {EventSource} source */
-  _lost(source) {
-    if (source !== this._source) return;
-    this._say('reconnecting');
-    // It comes back by itself, but for an answer that is no stream: 404, 401, a 502 of a proxy; or 204, nothing more.
-    if (source.readyState === EventSource.CLOSED) void this._askWhy();
-  }
-
-  async _askWhy() {
-    this._letGo();
-    try {
-      const text = await this._api.text(this._path);
-      const record = JSON.parse(text);
-      this._listener.record?.(record, text);
-      if (isTerminal(record.status)) return this._end('ended');
-      this._comeBack();
-    } catch (error) {
-      this._judge(error);
-    }
   }
 
   /** @param {unknown} error */

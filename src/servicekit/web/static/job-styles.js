@@ -30,7 +30,8 @@ job-log { display: flex; flex-direction: column; min-height: 0; min-width: 0; }
 .log-count { color: var(--quiet); font-weight: 400; }
 .log-search { display: inline-flex; align-items: center; gap: 4px; }
 .log-find { width: 14ch; font: inherit; }
-.log-hits { color: var(--quiet); min-width: 4ch; white-space: nowrap; }
+.log-hits { color: var(--quiet); white-space: nowrap; }
+.log-hits:empty { display: none; }
 .log-button { font: inherit; padding: 3px 8px; }
 .log-check { display: inline-flex; gap: 4px; align-items: center; white-space: nowrap; }
 .log-note { color: var(--quiet); padding-block-end: 4px; }
@@ -72,7 +73,8 @@ const PAGE = `
 :root:not([data-live=reconnecting], [data-live=offline]) .job-page.stale > :not(.job-header) { opacity: .65; }
 .job-page.deleted > :not(.job-notice, .job-back) { opacity: .65; }
 .job-header { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: flex-start; }
-.job-title { flex: 1 1 320px; min-width: 0; display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: baseline; }
+.job-title { flex: 1 1 320px; min-width: 0; display: flex; gap: 4px 16px; align-items: baseline; }
+.job-mark { flex: none; font-weight: 600; }
 .job-call { font: 600 18px/24px var(--mono);
   overflow-wrap: anywhere; max-height: 72px; overflow: auto; }
 .job-actions { display: flex; gap: 8px; align-items: center; }
@@ -97,7 +99,8 @@ const PAGE = `
 .job-problem { padding: 8px 12px; border-radius: 6px; border: 1px solid var(--failed); color: var(--failed);
   overflow-wrap: anywhere; }
 .job-page job-status .job-status-head, .job-page job-status .job-status-error { display: none; }
-.job-page:is([data-status=completed], [data-status=pending]) job-status, .job-page job-status:not(:has(.job-amount, .job-time)) { display: none; }
+.job-page:is([data-status=completed], [data-status=pending]) job-status,
+.job-page:not([data-status=running]) job-status:not(:has(.job-amount)) { display: none; }
 .job-amount { font-size: 16px; }
 
 .action-delete { border-color: transparent; background: none; color: var(--quiet); }
@@ -213,6 +216,9 @@ const PAGE = `
   .job-actions kbd { display: none; }
   .job-page :is(button, .button, select, .tabs a, input[type=search]):not(.icon-button, .json-more) { min-height: 44px; }
   .job-page .icon-button { min-height: 44px; min-width: 44px; }
+  .job-fact { align-items: center; }
+  .job-copy > summary { display: flex; align-items: center; }
+  .log-check { min-height: 44px; }
   .tabs a { display: inline-flex; align-items: center; }
   .log-title { flex-basis: 100%; }
   .timeline-steps li { grid-template-columns: 5ch 7ch minmax(0, 1fr); }

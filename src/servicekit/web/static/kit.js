@@ -145,10 +145,11 @@ function learnTime(headers) {
   }
 }
 
-/** "0.1 s", "41 s", "1:12", "2:03:10", "3 d 4 h"; "–" for nothing. @param {number | null | undefined} seconds */
+/** "12 ms", "0.1 s", "41 s", "1:12", "2:03:10", "3 d 4 h"; "–" for nothing. @param {number | null | undefined} seconds */
 export function formatDuration(seconds) {
   if (seconds === null || seconds === undefined || Number.isNaN(seconds)) return '–';
   const positive = Math.max(0, seconds);
+  if (positive > 0 && positive < 0.0995) return `${Math.max(1, Math.round(positive * 1000))} ms`;
   if (positive < 9.95) return `${positive.toFixed(1)} s`;
   const whole = Math.round(positive);
   if (whole < 60) return `${whole} s`;

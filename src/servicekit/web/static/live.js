@@ -90,7 +90,7 @@ async function readEvents(body, onEvent, onBytes) {
 function parseEvent(block) {
   const event = { id: '', data: '', event: 'message' };
   for (const line of block.split('\n')) {
-    const [, field, value] = /^(id|data|event): ?(.*)$/.exec(line) ?? [];
+    const [, field, value] = /^(id|data|event): ?([^]*)$/.exec(line) ?? [];
     if (field === 'data') event.data += event.data ? `\n${value}` : value;
     else if (field) event[/** @type {'id' | 'event'} */ (field)] = value ?? '';
   }

@@ -39,7 +39,7 @@ export class LogTools {
       h('label', { class: 'log-check' }, this.isFollowing, 'follow'),
       h('label', { class: 'log-check' }, wraps, 'wrap'),
       button('copy', 'Copy the lines', acts.copy),
-      button('save', 'Download the whole log', acts.download)); // prettier-ignore
+      button('download', 'Download the whole log', acts.download)); // prettier-ignore
   }
 }
 

@@ -3,7 +3,7 @@
  * A job's life in pieces: where it waited, what its attempts did, where it is now. The times are the service's.
  */
 
-import { formatDuration, formatTime, h, replace } from './kit.js';
+import { formatDuration, formatTime, h, replace, visible } from './kit.js';
 
 /**
  * @typedef {import('./types.js').JobRecord} JobRecord
@@ -148,6 +148,6 @@ const ENDS = {
 /** @param {Piece} piece */
 function endOf(piece) {
   if (piece.isNow) return 'runs';
-  if (piece.error) return piece.error.split('\n', 1).join();
+  if (piece.error) return visible(piece.error);
   return (piece.endedBy && ENDS[piece.endedBy]) || piece.status;
 }

@@ -1,0 +1,110 @@
+"""The parts of the job's page that only compute, as the browser runs them."""
+
+from typing import Any
+
+from tests.needs import needs
+from tests.web.conftest import Tab
+
+pytestmark = needs("chromium")
+
+TRACEBACK = """\
+Traceback (most recent call last):
+  File "/srv/app/train.py", line 12, in train
+    model.fit(rows,
+              ~~~~~^
+  File "/usr/lib/python3.11/json/__init__.py", line 346, in loads
+    return _default_decoder.decode(s)
+  File "/srv/.venv/lib/python3.11/site-packages/sklearn/base.py", line 9, in fit
+    return self._fit(x)
+  [Previous line repeated 970 more times]
+sklearn.FitError: no rows
+with a second line: of its text
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "C:\\app\\main.py", line 3, in <module>
+  File "<frozen importlib._bootstrap>", line 1, in load
+KeyError: 'x'
+"""
+
+
+def run(tab: Tab, module: str, expression: str, *values: Any) -> Any:
+    """What an expression with a module `m` and values `v` gives."""
+    tab.expected.append("favicon")
+    tab.open("assets/app.css")  # a page without scripts of its own
+    return tab.page.evaluate(
+        f"async (v) => {{ const m = await import('./{module}'); return {expression}; }}", list(values)
+    )
+
+
+def test_a_traceback_is_read_into_its_parts(tab: Tab) -> None:
+    parts = run(tab, "traceback.js", "m.parseTraceback(v[0])", TRACEBACK)
+    assert [part["kind"] for part in parts] == ["frame", "frame", "frame", "error", "text", "frame", "frame", "error"]
+    assert [part["isOwn"] for part in parts if part["kind"] == "frame"] == [True, False, False, True, False]
+    assert parts[0]["code"] == ["model.fit(rows,"]
+    assert parts[2]["code"][-1] == "[Previous line repeated 970 more times]"
+    assert parts[3]["message"] == "no rows\nwith a second line: of its text\n"
+    blamed = run(tab, "traceback.js", "m.blamedFrame(m.parseTraceback(v[0]))", TRACEBACK)
+    assert blamed["file"] == "C:\\app\\main.py"
+    folded = run(tab, "traceback.js", "m.foldLibraries(m.parseTraceback(v[0])).map(Array.isArray)", TRACEBACK)
+    assert folded.count(True) == 2
+
+
+def test_what_is_no_traceback_stays_as_it_is(tab: Tab) -> None:
+    group = "  + Exception Group Traceback (most recent call last):\n  | ExceptionGroup: two (2 sub-exceptions)\n"
+    for text in (group, "anything else at all"):
+        parts = run(tab, "traceback.js", "m.parseTraceback(v[0])", text)
+        assert [part["text"] for part in parts] == [text]
+
+
+def test_json_is_read_without_loss(tab: Tab) -> None:
+    text = '{"10":1.50,"2":-0,"n":118059162071741130342400001,"a":[],"o":{},"s":"\\u00e9\\"","2":1e400}'
+    printed = run(tab, "json-text.js", "m.printJson(m.readJson(v[0]))", text)
+    assert [line.strip().rstrip(",") for line in printed.splitlines()[1:-1]] == [
+        '"10": 1.50',
+        '"2": -0',
+        '"n": 118059162071741130342400001',
+        '"a": []',
+        '"o": {}',
+        '"s": "é\\""',
+        '"2": 1e400',
+    ]
+
+
+def test_what_is_no_json_is_an_error(tab: Tab) -> None:
+    for text in ("", "{", "[1,]", '{"a" 1}', "1 2", "nul", "[" * 100_000):
+        name = run(tab, "json-text.js", "(() => { try { m.readJson(v[0]); } catch (e) { return e.name; } })()", text)
+        assert name == "SyntaxError", text[:10]
+
+
+def test_times_that_contradict_each_other_are_never_negative(tab: Tab) -> None:
+    record = {
+        "submitted_at": "2026-01-01T00:00:10Z",
+        "started_at": "2026-01-01T00:00:05Z",
+        "finished_at": None,
+        "attempt": 2,
+        "status": "running",
+        "error": None,
+        "ended_by": None,
+        "process": "web:1",
+        "attempts": [
+            {
+                "attempt": 1,
+                "started_at": "2026-01-01T00:00:12Z",
+                "finished_at": "2026-01-01T00:00:11Z",
+                "error": "ValueError",
+                "ended_by": "target",
+                "process": None,
+            }
+        ],
+    }
+    pieces = run(tab, "timeline.js", "m.piecesOf(v[0], Date.parse('2026-01-01T00:00:00Z'))", record)
+    assert [piece["kind"] for piece in pieces] == ["wait", "attempt", "attempt"]
+    assert all(piece["to"] >= piece["from"] for piece in pieces)
+
+
+def test_lines_are_cleaned_of_commands_to_a_terminal(tab: Tab) -> None:
+    texts = ["\x1b[1;31mred\x1b[0m", "\x1b]0;title\x07plain", "tab\tstays", "\u202eabc", "bell\x07"]
+    cleaned = run(tab, "log-model.js", "v.map(m.stripEscapes)", *texts)
+    assert cleaned == ["red", "plain", "tab\tstays", "\\u202eabc", "bell"]
