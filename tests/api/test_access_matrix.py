@@ -176,3 +176,14 @@ async def test_a_job_of_another_is_answered_as_one_that_does_not_exist(guard: Gu
             assert others.status_code == nobodys.status_code == 404, (method, path)
             assert others.content == nobodys.content
             assert others.headers == nobodys.headers
+
+
+@pytest.mark.parametrize("guard", GUARDS.values(), ids=GUARDS)
+async def test_calls_of_others_are_left_out(guard: Guard, tmp_path: Path) -> None:
+    async with open_service(guard, tmp_path) as (_, client):
+        ids = {owner: await new_job(client, guard.headers(owner)) for owner in ("ana", "actor")}
+        asked = {"id": [*ids.values(), NOWHERE]}
+        seen = {"ana": {ids["ana"]}, "ben": set[str](), "admin": {*ids.values()}}
+        for caller, expected in seen.items():
+            response = await client.get(f"{JOBS}/$calls", params=asked, headers=guard.headers(caller))
+            assert set(response.json()) == expected

@@ -39,6 +39,8 @@ class Engine:
     ) -> None:
         self.run_jobs = parts.options.run_jobs
         """Whether this process runs jobs, or only accepts them for others. It is read when the engine starts."""
+        self.mask = frozenset(parts.options.mask)
+        """The names of what is secret in the arguments of all jobs."""
         self.is_closed = False
         self.is_durable = parts.store.liveness.is_durable
         self.location = parts.store.location

@@ -88,7 +88,7 @@ class Scheduler:
             self._engine, self._worker, self._hub, self._lines, self._counted, self._ids.next_id, self._wake
         )
         """Many jobs at once: count, cancel, repeat and delete those that match a filter."""
-        self.shown_calls = ShownCalls(self._engine, self._worker.attempts, parts.options.mask)
+        self.shown_calls = ShownCalls(self._engine, self._worker.attempts)
         """The calls of jobs, as they are shown."""
         self.database_url = parts.database_url
         """The URL of the database server with the jobs, which may have a password; `None` if they are in none. For
@@ -140,7 +140,7 @@ class Scheduler:
         kwargs: dict[str, object],
         parent: str | None = None,
     ) -> str:
-        runner, name = check_call(target, args, kwargs, options)
+        runner, name = check_call(target, args, kwargs, options, self._engine.mask)
         if options is not DEFAULT_OPTIONS:
             self.queues.warn_if_undeclared(options.queue)
         store = self._engine.find_store() or await self._engine.open_for_jobs()

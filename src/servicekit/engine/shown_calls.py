@@ -26,10 +26,10 @@ _NONE: Final = b"null"
 class ShownCalls:
     """Shows the calls of jobs: `scheduler.shown_calls`. What is shown of a job does not change, so it is remembered."""
 
-    def __init__(self, engine: Engine, running: RunningAttempts, mask: Collection[str]) -> None:
+    def __init__(self, engine: Engine, running: RunningAttempts) -> None:
         self._engine = engine
         self._running = running
-        self._mask = frozenset(mask)
+        self._mask = engine.mask
         self._cached: OrderedDict[str, bytes] = OrderedDict()
         self._cached_bytes = 0
 

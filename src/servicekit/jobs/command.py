@@ -1,13 +1,15 @@
 """Commands: other programs, run as jobs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Final
 
 from servicekit.errors import ConfigurationError
 
 MAX_OUTPUT_BYTES: Final = 64 * 1024  # the result is held in memory; a program that writes more writes to a file
+
+_HIDDEN: Final = "***"  # no error repeats the values of an environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,8 @@ class Command:
 
     argv: Sequence[str] | str
     cwd: str | None = None
-    env: Mapping[str, str] | None = None
-    stdin: str | None = None
+    env: Mapping[str, str] | None = field(default=None, repr=False)  # these two are where secrets are
+    stdin: str | None = field(default=None, repr=False)
     shell: bool = False
 
     def __post_init__(self) -> None:
@@ -56,14 +58,12 @@ class Command:
             object.__setattr__(self, "cwd", str(self.cwd))
             _check(self.cwd, "cwd", self.cwd, "a path without NUL")
         for name, value in (self.env or {}).items():
-            _check(name, "env", dict(self.env or {}), "a dictionary of texts without NUL")
-            _check(value, "env", dict(self.env or {}), "a dictionary of texts without NUL")
+            _check(name, "env", name, "a dictionary whose names are texts without NUL")
+            _check(value, "env", {name: _HIDDEN}, "a dictionary of texts without NUL")
             if not name or "=" in name:
-                raise ConfigurationError(
-                    "env", dict(self.env or {}), "a dictionary whose names are no = or empty texts"
-                )
+                raise ConfigurationError("env", name, "a dictionary whose names are no = or empty texts")
         if self.stdin is not None and not isinstance(self.stdin, str):
-            raise ConfigurationError("stdin", self.stdin, "a text")
+            raise ConfigurationError("stdin", type(self.stdin), "a text")
 
     def list_arguments(self) -> list[str]:
         """The arguments of the process to start, with the shell if one was asked for."""

@@ -81,7 +81,7 @@ class TextMask:
 
 def _list_forms(secrets: Iterable[str]) -> list[str]:
     """What is looked for, the longest first, since one can be a part of another."""
-    forms = {form for secret in islice(secrets, MOST_SECRETS) for form in _forms_of(secret)}
+    forms = {form for secret in islice(dict.fromkeys(secrets), MOST_SECRETS) for form in _forms_of(secret)}
     return sorted((form for form in forms if len(form) >= SHORTEST_SECRET), key=len, reverse=True)
 
 

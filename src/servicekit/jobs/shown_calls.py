@@ -22,6 +22,7 @@ from pydantic_core import from_json
 from servicekit.jobs.arguments import outline_arguments
 from servicekit.jobs.command import Command
 from servicekit.jobs.masks import MASK, NO_SECRETS, TextMask, normal_name
+from servicekit.jobs.options import options_of
 from servicekit.jobs.outcome import clip
 from servicekit.jobs.references import find_loaded
 from servicekit.jobs.restartable import COMMAND, is_fixed
@@ -41,7 +42,7 @@ _REST: Final = "..."
 _SECRETS: Final = frozenset({"secretstr", "secretbytes", "secret"})
 _LISTS: Final = frozenset({"tuple", "set", "frozenset"})
 _PAIRS: Final = frozenset({"dict", "OrderedDict", "Counter", "defaultdict"})
-_NAMES: Final = frozenset({"enum", "flag", "type", "?"})
+_NAMES: Final = frozenset({"enum", "flag", "type"})
 _BYTES: Final = frozenset({"bytes", "bytearray", "secretbytes"})
 # Read again to be shown. These have no classes and no code of the user's in them.
 _READ: Final[Mapping[str, Callable[[Any], str]]] = {
@@ -90,6 +91,9 @@ def _spell_call(name: str, given: "_Given") -> str:
     if given.is_command:
         words: Any = shown["argv"]
         return str(words[0]) if "shell" in shown else shlex.join(words)
+    (only, *others) = shown.values() or (None,)
+    if not others and isinstance(only, dict) and isinstance(only.get("argv"), list):  # a command of another kind
+        return f"{name}: {shlex.join(map(str, only['argv']))}"
     return f"{name}({', '.join(_spell_all(given.named, shown))})"
 
 
@@ -114,7 +118,7 @@ def _write(submission: Submission) -> str | None:
 
 def find_secrets(submission: Submission, mask: Set[str]) -> TextMask:
     """What must not be seen in texts that come of the call: in errors, and in what the job says."""
-    has_mask = bool(mask or submission.options.mask)
+    has_mask = bool(mask or submission.options.mask or options_of(submission.target).mask)
     if not has_mask and submission.description is None and is_fixed(submission):
         return NO_SECRETS
     call = keep_call(submission)
@@ -149,8 +153,10 @@ class _Given:
 
 def _read(call: KeptCall, mask: Set[str], limit: int) -> _Given:
     """The arguments of a call. It raises anything if they are not kept or make no sense."""
-    target, text, mask = call.target, call.arguments or "", mask | {*call.mask}
-    is_command = type(target) is Command or (type(target) is str and target == COMMAND)
+    text, is_command = call.arguments or "", type(call.target) is Command or call.target == COMMAND
+    target = find_loaded(call.target) if type(call.target) is str else call.target
+    # Also what is masked by now, and was not when the job was submitted.
+    mask = mask | {*call.mask, *options_of(target).mask}
     args, kwargs, is_plain = _parse(text, limit, has_mask=bool(mask))
     named = NamedArguments(kwargs) if is_command else _name(target, args, kwargs, mask)
     given = _Given(named, mask, is_command=is_command, is_plain=is_plain)
@@ -181,8 +187,7 @@ def _parse(text: str, limit: int, *, has_mask: bool) -> tuple[list[Any], dict[st
 
 
 def _name(target: object, args: Sequence[Any], kwargs: Mapping[str, Any], mask: Set[str]) -> NamedArguments:
-    found = find_loaded(target) if isinstance(target, str) else target
-    named = signature_of(found).name_all(found, args, kwargs) if callable(found) else None
+    named = signature_of(target).name_all(target, args, kwargs) if callable(target) else None
     if named is not None:
         return named
     # It is not known which of these is masked.
@@ -214,8 +219,8 @@ def _list_parts(value: dict[str, Any], given: _Given, *, is_secret: bool) -> Ite
         return [each for key, part in pairs for each in ((key, False), (part, is_secret or given.is_masked(key)))]
     if tag == "object":
         return [(content[1].get(name), is_secret) for name in ("fields", "more", "extra", "private")]
-    if tag == "extended":
-        return [(part, is_secret) for part in content[1:]]
+    if tag == "extended" or tag == "?":
+        return [(part, is_secret) for part in content[1:]] if type(content) is list else []
     if tag in _NAMES:
         return []
     return [(_text_of_bytes(content) if tag in _BYTES else content, is_secret or tag in _SECRETS)]
@@ -369,7 +374,8 @@ def _spell_kind(tag: str, content: Any) -> str:
     if tag == "type":
         return f"<class {_short_name(content)}>"
     if tag == "?":
-        return f"<{content.rpartition('.')[2]}>"
+        name = content if type(content) is str else content[0]
+        return f"<{name.rpartition('.')[2]}>"
     if tag == "pattern":
         return str(content[0])
     return content if type(content) is str else f"<{tag}>"

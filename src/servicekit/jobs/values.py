@@ -27,7 +27,7 @@ from decimal import Decimal
 from enum import Enum, Flag
 from fractions import Fraction
 from math import isfinite
-from types import BuiltinFunctionType, FunctionType, MethodType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -53,7 +53,8 @@ _MAX_DEPTH: Final = 100  # each level needs some frames of Python, which allows 
 # Larger numbers are written in hexadecimal. Python refuses decimal ones above a limit that users can lower to 640
 # digits; 2,000 bits are 603 digits.
 _MAX_INT_BITS: Final = 2_000
-_MOST_OUTLINED: Final = 100_000  # as many values are written in a tenth of a second
+_MOST_OUTLINED: Final = 20_000  # as many values are written in some ten milliseconds
+_MAX_OUTLINED_DEPTH: Final = 30  # so that a value that contains itself has an end
 
 Write = Callable[[Any], object]
 
@@ -84,10 +85,10 @@ def sketch_value(value: object) -> object:
 
 
 def outline_value(value: object) -> object:
-    """The same for people: a value with too many parts is not written to its end."""
+    """The same to be shown, and with all secrets. Not all of a value is written if it has many parts, or is deep."""
     try:
         return _Outliner().write(value)
-    except (TooDeep, RecursionError):
+    except RecursionError:
         return _sketch(value)
 
 
@@ -208,21 +209,49 @@ class _Sketcher(_Writer):
 
 
 class _Outliner(_Sketcher):
+    """Also takes apart what no other process could put together again: it can have secrets in it."""
+
     def __init__(self) -> None:
         super().__init__()
         self._left = _MOST_OUTLINED
+        self._seen: set[int] = set()  # by `id`, since the objects live as long as this
 
     def write(self, value: Any) -> object:
         self._left -= 1
-        if self._left < 0:
+        return super().write(value) if self._left >= 0 and self._depth < _MAX_OUTLINED_DEPTH else _sketch(value)
+
+    def _write_object(self, kind: Any, value: Any) -> object:
+        name = f"{kind.__module__}:{kind.__qualname__}"
+        if issubclass(kind, SecretStr | SecretBytes | Secret):
+            return {"$secret": _text_of(value.get_secret_value())}
+        if issubclass(kind, Enum):
+            return {"$enum": [name, value._name_]}
+        if not is_data(kind):
+            return self._write_vars(value)
+        if base_of(kind) is object:
+            return {"$object": [name, self._write_parts(take_apart(value))]}
+        plain = base_value_of(value, base_of(kind))
+        return {"$extended": [name, self.write(plain), self.write_named(attributes_of(value))]}
+
+    def _write_vars(self, value: object) -> object:
+        """The name of a value's class, and its attributes, which are not shown."""
+        is_code = is_type(value) or isinstance(value, FunctionType | ModuleType)
+        if is_code or id(value) in self._seen or not hasattr(value, "__dict__"):
             return _sketch(value)
-        if isinstance(value, SecretStr | SecretBytes | Secret):  # also of a class of the user's
-            return {"$secret": str(value.get_secret_value())}
-        return super().write(value)
+        self._seen.add(id(value))
+        return {"$?": [_name_class(value), self.write_named(dict(vars(value)))]}
+
+
+def _text_of(secret: object) -> str:
+    return secret.decode(errors="replace") if isinstance(secret, bytes) else str(secret)
 
 
 def _sketch(value: object) -> object:
-    return {"$?": f"{type(value).__module__}.{type(value).__qualname__}"}
+    return {"$?": _name_class(value)}
+
+
+def _name_class(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _looks_tagged(value: dict[str, object]) -> bool:

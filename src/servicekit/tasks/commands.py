@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from servicekit.errors import CommandFailed, JobCanceled
 from servicekit.jobs.current import current_job, running_job
 from servicekit.jobs.ids import JobIds
+from servicekit.jobs.options import job_options
 from servicekit.tasks.calls import CommandCall
 from servicekit.tasks.programs import Output, Program
 
@@ -23,6 +24,7 @@ _BYTES: Final = "application/octet-stream"
 _ids = JobIds()
 
 
+@job_options(mask=["secrets"])
 def run_command(call: CommandCall) -> dict[str, object]:
     """Run the program of a task, and save what it has written as an artifact, which the job's record names.
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from pydantic import BaseModel
 
 from servicekit.errors import ConfigurationError, InvalidParameters, InvalidTarget
+from servicekit.jobs.masks import check_mask
 from servicekit.jobs.metadata import Metadata
 from servicekit.jobs.options import (
     DEFAULT_OPTIONS,
@@ -249,11 +250,14 @@ def tag_of(name: str) -> str:
     return f"task:{name}"
 
 
-def set_options(function: Callable[..., object], name: str, options: OptionChanges) -> None:
-    """Give a function the options of a task, in addition to those that it has."""
+def set_options(function: Callable[..., object], name: str, options: OptionChanges, mask: Collection[str] = ()) -> None:
+    """Give a function the options of a task, in addition to those that it has. `mask`: its secret parameters."""
     present: dict[str, Any] = _differences(options_of(function))
     tags = [*present.get("tags", ()), *options.get("tags", ()), tag_of(name)]
     merged: OptionChanges = {**present, **options, "name": name, "tags": tags}  # type: ignore[typeddict-item]
+    masked = {*present.get("mask", ()), *check_mask("mask", options.get("mask", ())), *mask}
+    if masked:
+        merged["mask"] = [*masked]
     job_options(**merged)(function)
 
 
@@ -267,7 +271,7 @@ def check_function(function: Callable[..., object]) -> None:
 
 def show_options(options: JobOptions) -> dict[str, Any]:
     """The options that are not the default, as values that can be written as JSON."""
-    shown = {name: value for name, value in _differences(options).items() if name not in ("name", "tags")}
+    shown = {name: value for name, value in _differences(options).items() if name not in ("name", "tags", "mask")}
     return {name: _show_option(value) for name, value in shown.items()}
 
 

@@ -15,6 +15,7 @@ from servicekit.tasks.secret_places import (
     Schema,
     hide_defaults,
     is_secret,
+    list_secret_names,
     list_secrets,
     long_enough,
     mask_text,
@@ -108,6 +109,11 @@ class Parameters:
         plain = to_jsonable_python(values, by_alias=False, fallback=repr)
         by_type = [text for value in values.values() for text in _reveal(value)]
         return long_enough([*by_type, *list_secrets(plain, self._by_field)])
+
+    @property
+    def secret_names(self) -> list[str]:
+        """The names of all values that are secret."""
+        return list_secret_names(self._by_field)
 
     def describe_for(self, reference: str) -> Schema:
         """The schema for a document in which the definitions are at `reference`, which contains `{model}`."""

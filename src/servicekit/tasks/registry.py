@@ -168,7 +168,7 @@ class Tasks:
         task_name = name or options.get("name") or function.__name__
         self._check_name(task_name)
         task = FunctionTask(task_name, function, artifact=artifact)
-        set_options(function, task_name, options)
+        set_options(function, task_name, options, task.parameters.secret_names)
         check_function(function)
         self._tasks[task_name] = task
         return function

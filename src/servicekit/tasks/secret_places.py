@@ -36,6 +36,29 @@ def list_secrets(values: object, schema: Schema) -> list[str]:
     return long_enough(found)
 
 
+def list_secret_names(schema: Schema) -> list[str]:
+    """The names of all properties, at any depth, whose values are secret."""
+    names: list[str] = []
+    waiting: list[Any] = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            waiting += part.values()
+            properties = part.get("properties")
+            if isinstance(properties, dict):
+                names += [name for name, each in properties.items() if _is_secret_place(each)]
+        elif isinstance(part, list):
+            waiting += part
+    return names
+
+
+def _is_secret_place(schema: Any) -> bool:
+    """Whether the schema says so itself, or for one of several types, such as `SecretStr | None`."""
+    if not isinstance(schema, dict):
+        return False
+    return schema.get("writeOnly") is True or any(map(_is_secret_place, schema.get("anyOf", ())))
+
+
 def mask_text(text: str, secrets: Iterable[str]) -> str:
     """The text with a mask in the place of each secret."""
     for secret in secrets:
