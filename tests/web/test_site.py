@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 from servicekit.api import Access, Auth, Jobs, ServiceBuilder, ServiceInfo, install
 from servicekit.errors import ConfigurationError
 from servicekit.web import Dashboard
+from servicekit.web.assets import STATIC
 from tests.web.apps import ACTOR, ADMIN, KEYS, READER, router
 
 JOB_ID = "01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
@@ -93,6 +94,15 @@ async def test_a_file_is_kept_for_ever_by_its_version_and_asked_for_again_withou
                 assert (again.status_code, again.content) == (304, b"")
                 assert again.headers["etag"] == answer.headers["etag"]
             assert (await client.get(other, headers={"If-None-Match": '"another"'})).status_code == 200
+
+
+async def test_scripts_are_sent_without_their_comments_and_with_the_same_lines() -> None:
+    async with connect(build()) as client:
+        for script in STATIC.glob("*.js"):
+            sent, source = (await client.get(f"/jobs/assets/{script.name}")).text, script.read_text()
+            assert "@ts-check" not in sent
+            for left, right in zip(sent.splitlines(), source.splitlines(), strict=True):
+                assert left in (right, "")
 
 
 async def test_a_file_is_compressed_for_those_who_can_read_that() -> None:
