@@ -17,7 +17,7 @@ PYTEST := pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-cluster test test-fast test-python test-postgres test-oldest check lint format bench crash-test many-machines clean compiled programs
+.PHONY: help demo demo-cluster test test-fast test-python test-postgres test-oldest check lint format pictures bench crash-test many-machines clean compiled programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ lint: $(VENV)/.equipped ## Check format, lint, import direction, structure and t
 format: $(VENV)/.equipped ## Format the code and mend what can be mended
 	$(RUN) ruff format
 	$(RUN) ruff check --fix
+
+pictures: $(VENV)/.equipped ## Make the pictures of the documentation anew, from the running dashboard
+	$(RUN) tests.web.pictures
 
 bench: $(VENV)/.equipped ## Measure, beside the peers (ARGS: the benchmarks')
 	$(RUN) benchmarks $(ARGS)

@@ -1,6 +1,7 @@
 """A service with a believable load, for the pictures in the documentation and for pages that need much to show."""
 
 import asyncio
+import os
 import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,6 +15,7 @@ from servicekit.artifacts import Artifacts
 from servicekit.tasks import Tasks
 
 FOLDER = Path(tempfile.mkdtemp(prefix="servicekit-pictures-"))
+FOLD_SECONDS = float(os.environ.get("FOLD_SECONDS", "0"))
 tasks = Tasks(FOLDER / "tasks.db", page=None)
 
 
@@ -23,11 +25,13 @@ async def train(model: str, region: str, folds: int = 10) -> dict[str, float]:
     job = current_job()
     job.log(f"{folds} folds of {model} for {region}")
     for fold in range(1, 8):
+        job.progress(fold - 1, folds, f"fold {fold} of {folds}")
+        await asyncio.sleep(FOLD_SECONDS)
         job.log(f"fold {fold}: rmse={0.15 - fold / 200:.3f}")
     job.log("3 rows dropped: no harvest date", level="warning")
-    job.progress(7, folds, f"fold 7 of {folds}")
+    job.progress(7, folds, f"fold 8 of {folds}")
     await asyncio.Event().wait()
-    return {"rmse": 0.12}
+    return {"rmse": 0.1}
 
 
 @job_options(queue="ml")

@@ -143,8 +143,8 @@ def test_a_worker_shows_what_it_runs_until_it_has_ended(tab: Tab, dashboard: Das
     expect(row).to_contain_text("answers this page")
     line = row.get_by_role("listitem")
     expect(line).to_contain_text("70 %")
-    expect(line).to_contain_text("fold 7 of 10")
-    expect(line.get_by_role("link", name="train")).to_have_attribute("href", f"./{job_id}")
+    expect(line).to_contain_text("fold 8 of 10")
+    expect(line.get_by_role("link", name="train(model='nn', region='north')")).to_have_attribute("href", f"./{job_id}")
     dashboard.client.post(f"/api/v1/jobs/{job_id}/$cancel")
     expect(row).to_contain_text("nothing")
 

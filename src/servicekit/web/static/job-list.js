@@ -854,7 +854,7 @@ export class JobList extends HTMLElement {
 }
 
 /** How jobs were called, `train(model='xgb')`: asked once for each job, and for all in sight together. */
-class Calls {
+export class Calls {
   /** @type {Map<string, string | undefined>} */
   #known = new Map();
   #isAsking = false;
@@ -865,7 +865,7 @@ class Calls {
     return this.#known.get(id);
   }
 
-  /** @param {Source} source @param {string[]} ids @param {() => void} changed Called when more is known, or can be asked. */
+  /** @param {Pick<Source, 'api' | 'jobs'>} source @param {string[]} ids @param {() => void} changed Called when more is known, or can be asked. */
   async ask({ api, jobs }, ids, changed) {
     const unknown = ids.filter((id) => !this.#known.has(id)).slice(0, MOST_CALLS);
     if (!unknown.length || this.#isAsking || !this.#isThere) return;

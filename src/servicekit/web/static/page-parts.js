@@ -236,12 +236,13 @@ adoptStyle(`
   .queues td a { color: inherit; }
   .with-bar .bar { margin-right: 8px; }
   .worker-jobs { list-style: none; margin: 0; padding: 0; }
-  .worker-jobs li { display: grid; grid-template-columns: minmax(0, 16ch) 96px 5ch 8ch minmax(0, 1fr); align-items: center; gap: 10px; }
+  .worker-jobs li { display: grid; grid-template-columns: minmax(0, 36ch) 96px 5ch 7ch minmax(0, 1fr); align-items: center; gap: 10px; }
+  .worker-jobs a { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
   .worker-jobs .share, .worker-jobs .time { text-align: right; }
   .sub { display: block; font-weight: 400; color: var(--quiet); }
   .sub:empty { display: none; }
   .schedules td:nth-child(3), .schedules td:nth-child(4) { white-space: nowrap; }
-  .workers th[scope=row] { width: 30%; }
+  .workers th[scope=row] { width: 24%; }
   .workers td:nth-child(2) { width: 12%; white-space: nowrap; }
   .workers tbody > tr > * { vertical-align: top; }
   .empty { max-width: 64ch; padding: 24px 0; display: grid; gap: 8px; }

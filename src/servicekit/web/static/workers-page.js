@@ -8,6 +8,7 @@
  * @typedef {{worker: WorkerRecord, jobs: JobRecord[]}} Line
  */
 
+import { Calls } from './job-list.js';
 import { formatAge, formatDuration, formatTime, h, replace, serverNow, setText } from './kit.js';
 import { Fresh, Problem, Rows, formatPercent, labelCells, listAddress, makeBar, makeEmpty, makeHead, secondsRun, shareOf, tick } from './page-parts.js';
 
@@ -30,11 +31,13 @@ class WorkersPage {
   #workers = [];
   /** @type {Map<string, JobRecord>} */
   #jobs = new Map();
+  #calls = new Calls();
   #problem = new Problem();
+  #isClosed = false;
   #empty = makeEmpty('No processes', 'Nothing runs the jobs of this service at the moment.');
   #body = h('tbody', {});
   /** @type {Rows<Line>} */
-  #rows = new Rows(this.#body, (name) => new WorkerRow(name));
+  #rows = new Rows(this.#body, (name) => new WorkerRow(name, this.#calls));
 
   /** @param {PageContext} context */
   constructor(context) {
@@ -52,6 +55,7 @@ class WorkersPage {
   }
 
   close() {
+    this.#isClosed = true;
     this.fresh.close();
     for (const end of this.endings) end();
   }
@@ -92,6 +96,8 @@ class WorkersPage {
     const groups = Map.groupBy(this.#jobs.values(), (job) => job.process);
     const lines = this.#workers.map((worker) => /** @type {const} */ ([worker.name, { worker, jobs: groups.get(worker.name) ?? [] }]));
     this.#rows.show(new Map(lines));
+    const { api, service } = this.context;
+    if (!this.#isClosed) void this.#calls.ask({ api, jobs: service.paths.jobs }, [...this.#jobs.keys()], () => this.#render());
     this.#empty.hidden = this.#rows.size > 0;
     if (this.table) this.table.hidden = this.#rows.size === 0;
   }
@@ -116,10 +122,11 @@ class WorkerRow {
   #idle = h('span', { class: 'quiet' }, 'nothing');
   #more = h('a', { href: listAddress({ status: 'running' }), hidden: true });
   /** @type {Rows<JobRecord>} */
-  #lines = new Rows(this.#jobs, (id) => new JobLine(id));
+  #lines;
 
-  /** @param {string} name */
-  constructor(name) {
+  /** @param {string} name @param {Calls} calls */
+  constructor(name, calls) {
+    this.#lines = new Rows(this.#jobs, (id) => new JobLine(id, calls));
     this.element = h('tr', {}, h('th', { scope: 'row' }, name, this.#badges), this.#age, h('td', {}, this.#jobs, this.#idle, this.#more));
     labelCells(this.element, COLUMNS);
   }
@@ -150,8 +157,10 @@ class JobLine {
   #message = h('span', { class: 'quiet clip' });
   #time = h('span', { class: 'time' });
 
-  /** @param {string} id */
-  constructor(id) {
+  /** @param {string} id @param {Calls} calls */
+  constructor(id, calls) {
+    this.id = id;
+    this.calls = calls;
     this.#link.href = `./${id}`;
     this.element = h('li', {}, this.#link, this.#bar, this.#share, this.#time, this.#message);
   }
@@ -161,7 +170,8 @@ class JobLine {
     if (!job) return setText(this.#message, 'ended');
     const { progress } = job;
     const share = shareOf(progress);
-    setText(this.#link, job.name);
+    setText(this.#link, this.calls.get(this.id) ?? job.name);
+    this.#link.title = this.#link.textContent ?? '';
     this.#fill.element.hidden = share === null;
     this.#fill.set(share ?? 0);
     setText(this.#share, share === null ? '' : formatPercent(share));
