@@ -48,7 +48,8 @@ class JobReads(JobSuggestions, Protocol):
 
         `before` need not be a job that is kept. Owners, statuses and times are found by an index. The other conditions
         of the filter are searched for in at most `SCAN_LIMIT` jobs: a page that is short for that reason says where to
-        go on. The cost of a page does not depend on how many jobs are kept.
+        go on: at the id of a job of the wanted owner, if there is one, so that nobody learns of another's. The cost of
+        a page does not depend on how many jobs are kept.
         """
         ...
 

@@ -124,6 +124,9 @@ def find_candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[st
     above = wanted.above_id if before is None else min(before, wanted.above_id)
     values: dict[str, Any] = {"above": above, "lowest": wanted.lowest_id, "tag": wanted.tag, "name": wanted.name,
                               "parent": wanted.parent, "owner": wanted.owner}  # fmt: skip
+    if wanted.parent is not None and wanted.owner is not None:
+        condition = "parent IS NOT NULL AND owned_by IS NOT NULL AND NOT is_deleted"  # as in the index: see below
+        return _range("jobs", "id", condition, parent="%(parent)s", owned_by="%(owner)s"), values
     if wanted.parent is not None:
         return _range("jobs", "id", "parent = %(parent)s AND NOT is_deleted"), values
     if wanted.owner is not None:

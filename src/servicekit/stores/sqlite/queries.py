@@ -123,7 +123,8 @@ def find_candidates(wanted: JobFilter, before: str | None) -> tuple[str, dict[st
                               "parent": wanted.parent, "owner": wanted.owner}  # fmt: skip
     by_id = "id < :above AND id >= :lowest AND NOT is_deleted ORDER BY id DESC LIMIT :scan"
     if wanted.parent is not None:
-        return f"SELECT id AS candidate FROM jobs WHERE parent = :parent AND {by_id}", values
+        of_owner = "" if wanted.owner is None else "owned_by = :owner AND "
+        return f"SELECT id AS candidate FROM jobs WHERE parent = :parent AND {of_owner}{by_id}", values
     if wanted.owner is not None:
         return _candidates_by_status("owned_by = :owner AND ", wanted.statuses or JobStatus, by_id, values)
     # A job loses its metadata and its tags when it is deleted.

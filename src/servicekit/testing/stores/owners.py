@@ -119,6 +119,28 @@ class OwnerContract(StoreTests):
                 job_id for job_id in mine if (await self.status_of(store, job_id)) in statuses
             ]
 
+    async def test_children_of_an_owner_are_found_among_those_of_others(self, store: JobStore) -> None:
+        parent = await self.submit(store, owner="ana")
+
+        async def submit_children(owner: str, count: int) -> list[str]:
+            options = changed(DEFAULT_OPTIONS, {"owner": owner})
+            children = [replace(submission(self.ids.next_id(), options=options), parent=parent) for _ in range(count)]
+            return [await store.submissions.insert(child) for child in children]
+
+        mine = await submit_children("ana", 2)
+        await submit_children("ben", SCAN_LIMIT + 1)
+        mine += await submit_children("ana", 1)
+        wanted = replace(ANA, parent=parent)
+        page = await store.reads.list_records(wanted, 10, None)
+        assert ([record.id for record in page.records], page.next_before) == (mine[::-1], None)
+        assert sum((await store.reads.count_by_status(wanted)).values()) == 3
+        assert await self.list_ids(store, wanted, limit=2) == mine[::-1]
+        names = replace(wanted, name="nothing")  # a search that is cut off goes on at a job of the owner
+        await submit_children("ana", SCAN_LIMIT)
+        page = await store.reads.list_records(names, 10, None)
+        assert page.next_before is not None
+        assert (await store.reads.get_record(page.next_before)).owner == "ana"
+
     async def test_all_jobs_of_an_owner_are_counted(self, store: JobStore) -> None:
         for _ in range(SCAN_LIMIT + 2):
             await self.submit(store, owner="ana")

@@ -83,6 +83,8 @@ CREATE TABLE servicekit.jobs (
 CREATE INDEX jobs_by_status ON servicekit.jobs (status, id);
 CREATE INDEX jobs_by_name ON servicekit.jobs (name, id);
 CREATE INDEX jobs_by_parent ON servicekit.jobs (parent, id) WHERE parent IS NOT NULL;
+CREATE INDEX jobs_by_parent_and_owner ON servicekit.jobs (parent, owned_by, id)
+WHERE parent IS NOT NULL AND owned_by IS NOT NULL;
 CREATE INDEX jobs_by_owner ON servicekit.jobs (owned_by, status, id) WHERE owned_by IS NOT NULL;
 CREATE INDEX jobs_by_repeated ON servicekit.jobs (retry_of) WHERE retry_of IS NOT NULL;
 CREATE INDEX jobs_by_end ON servicekit.jobs (status, finished_at) WHERE finished_at IS NOT NULL;
