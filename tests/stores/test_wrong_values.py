@@ -245,7 +245,13 @@ async def work(prepared: Prepared, app: FastAPI) -> None:
                 await feed.next_event()
         for query in ("", "?limit=2", "?tag=good", "?metadata=of:good", "?status_filter=completed", "?name=say"):
             assert prepared.good in [each["id"] for each in await list_pages(client, jobs + query)], query
-        for route in (f"{jobs}/{prepared.good}", f"{jobs}/{prepared.good}/$result", f"{jobs}/$stats", "/health"):
+        for route in (
+            f"{jobs}/{prepared.good}",
+            f"{jobs}/{prepared.good}/$result",
+            f"{jobs}/$stats",
+            f"{jobs}/$activity",
+            "/health",
+        ):
             answer = await client.get(route)
             assert answer.status_code == 200, (route, answer.text)
         for route in (f"{jobs}/{prepared.good}/$logs", "/api/v1/queues", "/api/v1/schedules", "/api/v1/workers"):

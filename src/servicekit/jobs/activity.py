@@ -226,7 +226,7 @@ def summarize(
     for counts in groups.values():
         total.add(counts)
     since = datetime.fromtimestamp(first * STEP_SECONDS, UTC)
-    lasted = (now - since) / timedelta(minutes=1)
+    lasted = max(1.0, (now - since) / timedelta(minutes=1))
     by_queue = add_up((Group("", group.queue) if group.queue else REST, counts) for group, counts in groups.items())
     return Activity(
         since=since,
