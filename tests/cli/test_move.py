@@ -369,10 +369,10 @@ def test_what_makes_no_sense_is_told(
 
 # What follows from the rows, and what no process knows any more.
 LEFT_OUT: Final = {
-    "sqlite": {"clock", "contested_keys", "counts", "forgotten", "moved_queues", "owner_counts", "processes",
-               "queue_turns", "service", "sqlite_sequence", "turns", ("jobs", "declined_by")},
-    "postgres": {"clock", "counts", "forgotten", "lines", "migrations", "owner_counts", "processes", "service",
-                 "unfinished_move", ("jobs", "declined_by"), ("events", "writer")},
+    "sqlite": {"activity", "clock", "contested_keys", "counts", "forgotten", "moved_queues", "owner_counts",
+               "processes", "queue_turns", "service", "sqlite_sequence", "turns", ("jobs", "declined_by")},
+    "postgres": {"activity", "clock", "counts", "forgotten", "lines", "migrations", "owner_counts", "processes",
+                 "service", "unfinished_move", ("jobs", "declined_by"), ("events", "writer")},
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from servicekit.errors import ConfigurationError, JobNotFound, RecordUnreadable, StoreUnavailable
@@ -15,6 +16,8 @@ from servicekit.ports import JobStore
 _INTERVAL_SECONDS: Final = 5.0
 # A process that stops must be gone in time, and all that is lost are numbers.
 _LAST_WRITE_SECONDS: Final = 1.0
+# As many take some milliseconds. More are added up in a thread, so that nobody waits for that.
+_MANY_GROUPS: Final = 1_000
 
 _log = logging.getLogger("servicekit.engine")
 
@@ -69,4 +72,7 @@ class ActivityKeeper:
         kept = await self._store.activity.list_activity(owner, minute_of(now) - minutes + 1)
         # What is not written yet is newer than what is kept of the same minute.
         counted = {each[:3]: each for each in [*kept, *self.recorder.collect()] if each.owner == owner}
-        return summarize(counted.values(), minutes, now, name=name, queue=queue)
+        add_up = partial(summarize, counted.values(), minutes, now, name=name, queue=queue)
+        if sum(len(each.groups) for each in counted.values()) > _MANY_GROUPS:
+            return await asyncio.to_thread(add_up)
+        return add_up()
