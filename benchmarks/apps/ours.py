@@ -10,7 +10,8 @@ from benchmarks.apps.common import routes_of
 from benchmarks.commits import Commits
 from benchmarks.targets import work
 from servicekit import Retention
-from servicekit.api import JobSubmitted, SchedulerDependency, ServiceBuilder, ServiceInfo, SubmitJob
+from servicekit.api import JobSubmitted, SchedulerDependency, ServiceBuilder, ServiceInfo, SubmitJob, install
+from servicekit.web import Dashboard
 
 
 def retention() -> Retention:
@@ -81,3 +82,5 @@ app = (
     .include_router(routes_of(work))
     .build()
 )
+if os.environ.get("BENCHMARK_HAS_DASHBOARD"):
+    install(app, Dashboard())

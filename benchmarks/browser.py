@@ -1,0 +1,67 @@
+"""A real browser on our service's dashboard, and what it measures of the page."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.chromium import CHROMIUM_OPTIONS
+from tools.system_packages import find_program
+
+_SCREEN = {"width": 1440, "height": 900}
+# Noted in the page itself, by its own clock: when there was a first row, when the browser had drawn the end of each
+# job, and what kept its thread busy for longer than 50 ms.
+_NOTES = """
+window.noted = { firstRow: null, ended: {}, longTasks: [] };
+new PerformanceObserver((list) => {
+  noted.longTasks.push(...list.getEntries().map((entry) => entry.duration));
+}).observe({ type: 'longtask' });
+new MutationObserver(() => {
+  const rows = document.querySelectorAll('tr[data-id]');
+  if (!rows.length) return;
+  noted.firstRow ??= performance.now();
+  const ended = [...rows].filter((row) => row.dataset.state === 'completed' && !(row.dataset.id in noted.ended));
+  for (const row of ended) noted.ended[row.dataset.id] = null;
+  if (ended.length) requestAnimationFrame(() => setTimeout(() => {
+    for (const row of ended) noted.ended[row.dataset.id] ??= Date.now() / 1000;
+  }));
+}).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ['data-state'] });
+"""
+
+
+def has_browser() -> bool:
+    """Whether there is a Chromium."""
+    return find_program("chromium") is not None
+
+
+@contextmanager
+def running_browser() -> Iterator[Browser]:
+    """A Chromium, until the end of the block."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_program("chromium"), args=CHROMIUM_OPTIONS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def opened(browser: Browser, url: str) -> Iterator[Page]:
+    """The dashboard of this service, live, in a browser that has never seen it."""
+    context = browser.new_context(viewport=_SCREEN)  # type: ignore[arg-type] # it is a dict of two integers
+    try:
+        page = context.new_page()
+        page.add_init_script(_NOTES)
+        page.goto(f"{url}/jobs/")
+        page.wait_for_selector("[data-live=live]", timeout=60_000)
+        yield page
+    finally:
+        context.close()
+
+
+def heap_bytes(page: Page) -> float:
+    """What the page holds in memory when its garbage is collected."""
+    session = page.context.new_cdp_session(page)
+    session.send("HeapProfiler.collectGarbage")
+    used: float = session.send("Runtime.getHeapUsage")["usedSize"]
+    return used
