@@ -76,7 +76,7 @@ def test_a_key_is_asked_for_and_kept_for_the_tab_alone(guarded_tab: Tab, keys: D
     tab, page = guarded_tab, guarded_tab.page
     tab.open()
     dialog = page.get_by_role("dialog", name="Who are you?")
-    expect(dialog).to_contain_text("Send an API key")
+    expect(dialog).to_contain_text("Enter an API key")
     enter(page, "a-key-that-nobody-has")
     expect(dialog.get_by_role("alert")).to_have_text("This API key is not valid.")
     enter(page, "no key")
@@ -99,7 +99,7 @@ def test_a_key_that_was_not_entered_can_be_entered_later(guarded_tab: Tab) -> No
     guarded_tab.open()
     guarded_tab.page.keyboard.press("Escape")
     expect(guarded_tab.page.get_by_role("dialog")).to_have_count(0)
-    expect(guarded_tab.page.get_by_role("alert")).to_contain_text("Send an API key")
+    expect(guarded_tab.page.get_by_role("alert")).to_contain_text("Enter an API key")
     guarded_tab.page.get_by_role("button", name="Enter a key").click()
     enter(guarded_tab.page, READER)
     expect(guarded_tab.page.get_by_role("group", name="Connection")).to_have_attribute("data-live", "live")

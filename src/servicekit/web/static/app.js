@@ -21,6 +21,7 @@ const ROUTES = {
   workers: { module: './workers-page.js', title: 'Workers' },
   tasks: { module: './tasks-page.js', title: 'Tasks' },
 };
+const ASKED = 'This service wants to know who you are. Enter an API key, or your token.';
 const JOB_PAGE = { module: './job-page.js', title: 'Job' };
 
 /** @param {string} id @returns {HTMLElement} */
@@ -187,7 +188,7 @@ class App {
     const { paths, access } = service;
     const links = [['', 'Jobs']];
     if (access.everything) links.push(['queues', 'Queues'], ['schedules', 'Schedules'], ['workers', 'Workers']);
-    if (paths.tasks && access.everything) links.push(['tasks', 'Tasks']);
+    if (paths.tasks) links.push(['tasks', 'Tasks']);
     const home = this.#base.pathname;
     replace(
       this.#header,
@@ -238,14 +239,13 @@ class App {
       this.#showMessage('No access', error.detail);
       return;
     }
-    const enter = h('button', { type: 'button', class: 'main', on: { click: () => this.#askForKey(error.detail) } }, 'Enter a key');
-    this.#showMessage('No access', error.detail, enter);
-    this.#askForKey(error.detail);
+    const enter = h('button', { type: 'button', class: 'main', on: { click: () => this.#askForKey() } }, 'Enter a key');
+    this.#showMessage('No access', ASKED, enter);
+    this.#askForKey();
   }
 
-  /** @param {string} detail */
-  #askForKey(detail) {
-    const problem = h('p', { id: 'key-problem', role: 'alert' }, detail);
+  #askForKey() {
+    const problem = h('p', { id: 'key-problem', role: 'alert' }, ASKED);
     const input = h('input', {
       type: 'password', autocomplete: 'off', required: true, 'aria-label': 'API key', 'aria-describedby': 'key-problem',
     });
@@ -286,14 +286,17 @@ class App {
 
 /** @param {Live} live */
 function connection(live) {
-  const word = h('span', { class: 'word' });
+  const [word, data] = [h('span'), h('span', { class: 'data' })];
   const toggle = () => (live.state === 'paused' ? live.resume() : live.pause());
   const pause = h('button', { type: 'button', on: { click: toggle } });
   const dot = h('span', { class: 'dot', 'aria-hidden': 'true' });
-  const place = h('div', { class: 'connection', role: 'group', 'aria-label': 'Connection' }, dot, word, pause);
+  const place = h('div', { class: 'connection', role: 'group', 'aria-label': 'Connection' }, dot, h('span', { class: 'word' }, word, data), pause);
   let [until, timer, wasLost] = [0, 0, false];
   const show = () => {
-    setText(word, describe(live, Math.ceil((until - Date.now()) / 1000)));
+    const seconds = Math.ceil((until - Date.now()) / 1000);
+    const isCurrent = live.state === 'live' || live.state === 'connecting';
+    setText(word, live.state === 'reconnecting' && seconds > 0 ? `reconnecting in ${seconds} s` : live.state);
+    setText(data, !isCurrent && live.since ? `data from ${formatTime(live.since)}` : '');
     for (const element of [place, document.documentElement]) setAttribute(element, 'data-live', live.state);
     const isPaused = live.state === 'paused';
     setAttribute(pause, 'class', `plain sign ${isPaused ? 'play' : 'pause'}`);
@@ -313,14 +316,6 @@ function connection(live) {
   });
   show();
   return place;
-}
-
-/** @param {Live} live @param {number} seconds until it connects again */
-function describe(live, seconds) {
-  if (live.state === 'live' || live.state === 'connecting') return live.state;
-  const data = live.since ? ` · data from ${formatTime(live.since)}` : '';
-  const when = live.state === 'reconnecting' && seconds > 0 ? ` in ${seconds} s` : '';
-  return `${live.state}${when}${data}`;
 }
 
 // ---- Themes ----
