@@ -120,14 +120,15 @@ def _forget(table: str, condition: str = "TRUE") -> str:
 
 _FOUND: Final = ", ".join(map(_forget, ("job_tags", "job_metadata")))
 
+_RUNS: Final = f"job.status = '{RUNNING}' AND NOT job.is_deleted"
 HIDE_RUNNING: Final = _build(
     "UPDATE servicekit.jobs AS job SET is_deleted = TRUE, idempotency_key = NULL "
-    f"WHERE job.id = %(id)s AND job.status = '{RUNNING}' AND NOT job.is_deleted "
+    f"FROM {asked_for(_RUNS)} "
     f"RETURNING job.id, job.queue, NULL AS concurrency_key, job.owned_by, 'deleted' AS counted, '{RUNNING}' AS before",
     _count(f"{_IN} UNION ALL {_OUT}"),
     _FOUND,
 )
-"""Hides a running job until its attempt has ended. It keeps the slot of its key until then."""
+"""Hides running jobs until their attempts have ended. They keep the slots of their keys until then."""
 
 _IS_OVER: Final = f"(NOT job.is_deleted AND job.status <> '{RUNNING}' OR job.is_deleted AND %(are_hidden)s)"
 REMOVE: Final = _build(

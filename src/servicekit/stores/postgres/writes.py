@@ -1,7 +1,7 @@
 """Changes of existing jobs. Everything here runs inside the writer's transaction."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -404,31 +404,69 @@ def _cancel(session: Session, request: JobRequest, status: JobStatus) -> bool:
     return bool(change(session, _MARK, request._asdict()) or session.run(_IS_ASKED, [request.id]))
 
 
-_STATUS_AND_OWNER: Final = "SELECT status, owned_by FROM servicekit.jobs WHERE id = %s AND NOT is_deleted"
-_DELETED: Final = "SELECT 1 FROM servicekit.events WHERE job_id = %s AND version IS NULL AND writer = %s"
+_STATUS_AND_OWNER: Final = f"""
+    SELECT job.id, job.status, job.owned_by FROM {ROWS} CROSS JOIN LATERAL (
+        SELECT id, status, owned_by FROM servicekit.jobs WHERE id = value ->> 0 AND NOT is_deleted OFFSET 0
+    ) AS job
+"""
+_DELETED: Final = f"""
+    SELECT job_id FROM {ROWS} JOIN servicekit.events ON job_id = value ->> 0
+    WHERE version IS NULL AND writer = %(number)s
+"""
+_TELL: Final = f"""
+    INSERT INTO servicekit.events (writer, job_id, version, is_transition, at, owned_by)
+    SELECT %(number)s, value ->> 0, NULL, TRUE, (value ->> 1)::timestamptz, value ->> 2 FROM {ROWS} ORDER BY place
+"""
 
 
-@for_each(Rank.DELETE)
-def delete(session: Session, request: JobRequest) -> bool:
-    """Delete a job, readable or not. A running one is hidden until its attempt has ended."""
-    if session.is_unsure and session.run(_DELETED, [request.id, session.number]):
-        return True
-    is_done, owner = False, None
-    while not is_done:  # others start and end it meanwhile, but not for long
-        found = session.run(_STATUS_AND_OWNER, [request.id])
-        if not found:
-            raise JobNotFound(request.id)
-        status, owner = found[0]
-        if not request.is_about(status):
-            return False
-        is_hidden = request.is_about(RUNNING) and change(session, HIDE_RUNNING, {"id": request.id})
-        is_done = bool(is_hidden or _remove(session, [request.id], are_hidden=False))
-    session.run(
-        "INSERT INTO servicekit.events (writer, job_id, version, is_transition, at, owned_by) "
-        "VALUES (%s, %s, NULL, TRUE, %s::timestamptz, %s)",
-        [session.number, request.id, request.now, owner],
-    )
-    return True
+@for_all(Rank.DELETE)
+def delete(session: Session, requests: list[JobRequest]) -> list[bool | Exception]:
+    """Delete jobs, readable or not. Those that run are hidden until their attempts have ended."""
+    first = {request.id: request for request in reversed(requests)}
+    answers = _delete(session, dict(sorted(first.items())))
+    others = [request for request in requests if first[request.id] is not request]  # for one job, one after the other
+    more = iter(delete.write(session, others)) if others else iter(())
+    return [answers[each.id] if first[each.id] is each else next(more) for each in requests]
+
+
+def _delete(session: Session, asked: dict[str, JobRequest]) -> dict[str, bool | Exception]:
+    answers: dict[str, bool | Exception] = dict.fromkeys(_find_deleted(session, asked), True)
+    waiting, told = {job_id: asked[job_id] for job_id in asked if job_id not in answers}, list[object]()
+    while waiting:  # others start and end them meanwhile, but not for long
+        found = {job_id: rest for job_id, *rest in session.run(_STATUS_AND_OWNER, {"rows": _ids(waiting)})}
+        for job_id, request in waiting.items():
+            if job_id not in found:
+                answers[job_id] = JobNotFound(job_id)
+            elif not request.is_about(found[job_id][0]):
+                answers[job_id] = False
+        meant = [job_id for job_id in waiting if job_id not in answers]
+        for job_id in _take_away(session, {job_id: found[job_id][0] for job_id in meant}):
+            answers[job_id] = True
+            told.append([job_id, asked[job_id].now, found[job_id][1]])
+        waiting = {job_id: request for job_id, request in waiting.items() if job_id not in answers}
+    if told:
+        session.run(_TELL, {"number": session.number, "rows": rows_of(told)})
+    return answers
+
+
+def _find_deleted(session: Session, asked: Iterable[str]) -> list[str]:
+    """Those that were deleted by a transaction of whose commit nothing was heard."""
+    if not session.is_unsure:
+        return []
+    return [job_id for (job_id,) in session.run(_DELETED, {"number": session.number, "rows": _ids(asked)})]
+
+
+def _take_away(session: Session, statuses: Mapping[str, str]) -> list[str]:
+    """Hide or remove the jobs that still are as they were. Return which these are."""
+    running = [job_id for job_id, status in statuses.items() if status == RUNNING]
+    others = [job_id for job_id, status in statuses.items() if status != RUNNING]
+    hidden = change(session, HIDE_RUNNING, {"rows": _ids(running)}) if running else []
+    removed = _remove(session, others, are_hidden=False) if others else []
+    return [job_id for job_id, *_ in (*hidden, *removed)]
+
+
+def _ids(job_ids: Iterable[str]) -> str:
+    return rows_of([[job_id] for job_id in job_ids])
 
 
 def remove(session: Session, job_ids: list[str]) -> None:
@@ -439,4 +477,4 @@ def remove(session: Session, job_ids: list[str]) -> None:
 
 def _remove(session: Session, job_ids: list[str], *, are_hidden: bool) -> list[tuple[object, ...]]:
     keys.lock_those_of(session, job_ids)
-    return change(session, REMOVE, {"rows": rows_of([[job_id] for job_id in job_ids]), "are_hidden": are_hidden})
+    return change(session, REMOVE, {"rows": _ids(job_ids), "are_hidden": are_hidden})

@@ -1,12 +1,14 @@
 """What every store promises of requests that concern many jobs: each job may have changed since it was looked at."""
 
 import asyncio
+from collections import Counter
 from typing import Final
 
 import pytest
 
 from servicekit.errors import JobNotFound, RetryUnavailable
 from servicekit.jobs.outcome import CANCELED, completion, failure
+from servicekit.jobs.query import JobFilter
 from servicekit.jobs.status import JobStatus
 from servicekit.ports import JobStore
 from servicekit.testing.stores.base import StoreTests
@@ -56,6 +58,27 @@ class ManyContract(StoreTests):
                 await store.submissions.delete(job_id, status)
         assert await self.list_ids(store) == []
         assert not await store.attempts.end_attempt(running, completion(None))
+
+    async def test_many_are_deleted_at_once_and_each_once(self, store: JobStore) -> None:
+        running = await self.start(store, owner="ana", concurrency_key="k")
+        waiting = await self.submit(store, owner="ana", concurrency_key="k")
+        ended = await self.submit(store, owner="ben", concurrency_key="other", outcome=BAD)
+        kept = await self.submit(store)
+        position = await store.changes.get_position()
+        asked = [running.submission.id, waiting, ended, waiting, self.ids.next_id(), ended]
+        answers = await asyncio.gather(*(store.submissions.delete(each) for each in asked), return_exceptions=True)
+        assert Counter(answer if answer is True else type(answer) for answer in answers) == {True: 3, JobNotFound: 3}
+        assert await self.list_ids(store) == [kept]
+        changes = await self.changes_since(store, position)
+        assert {(each.job_id, each.record, each.owner) for each in changes} == {
+            (running.submission.id, None, "ana"), (waiting, None, "ana"), (ended, None, "ben"),
+        }  # fmt: skip
+        for owner in ("ana", "ben"):
+            assert sum((await store.reads.count_by_status(JobFilter(owner=owner))).values()) == 0
+        after = await self.submit(store, owner="ana", concurrency_key="k")
+        assert await self.claim_ids(store) == [kept]  # the deleted job still runs, and has the slot of its key
+        assert not await store.attempts.end_attempt(running, completion(None))
+        assert await self.claim_ids(store) == [after]
 
     async def test_a_job_is_repeated_once(self, store: JobStore) -> None:
         job_id = await self.submit(store, outcome=BAD)
