@@ -93,3 +93,37 @@ def test_no_rule_of_accessibility_is_broken(tab: Tab, dashboard: Dashboard, job_
     expect(tab.page.get_by_role("region", name="Why it failed")).to_be_visible()
     expect(tab.page).to_have_title(re.compile("^failed parse"))
     assert find_violations(tab.page) == []
+
+
+def test_the_elements_work_in_a_page_of_others(tab: Tab, dashboard: Dashboard, job_id: str) -> None:
+    """Under a strict policy, with a key, and without the dashboard's own page around them."""
+    page_url = f"{dashboard.service.url}/page/"
+    tab.page.route(
+        page_url,
+        lambda route: route.fulfill(
+            body='<!doctype html><link rel="icon" href="data:,"><script type="module" src="/jobs/assets/components.js">'
+            "</script>",
+            content_type="text/html",
+            headers={"Content-Security-Policy": "default-src 'self'; img-src data:"},
+        ),
+    )
+    tab.page.goto(page_url)
+    tab.page.evaluate(
+        """async ([jobId, apiKey]) => {
+            for (const name of ['job-status', 'job-log', 'job-list']) {
+                await customElements.whenDefined(name);
+                const element = Object.assign(document.createElement(name), { apiKey });
+                element.setAttribute('src', '/api/v1/jobs');
+                element.setAttribute('job-id', jobId);
+                document.body.append(element);
+            }
+        }""",
+        [job_id, READER],
+    )
+    expect(tab.page.locator("job-status")).to_contain_text("running")
+    expect(tab.page.locator(f"job-list [data-id='{job_id}']")).to_contain_text("train")
+    dashboard.client.post(f"/tell/{job_id}", json=[["log", "for all to read"], ["raise", "no disk"]])
+    expect(tab.page.locator("job-log")).to_contain_text("for all to read")
+    expect(tab.page.locator("job-status")).to_contain_text("ValueError: no disk")
+    expect(tab.page.locator(f"job-list [data-id='{job_id}']")).to_contain_text("failed")
+    assert [url for url in tab.requests if READER in url] == []

@@ -28,7 +28,9 @@ const TOKENS = `
 }
 :where(job-status, job-log, job-list) { font: 13px/20px system-ui, sans-serif; }
 :where(job-status, job-log, job-list) :where(button, input, select) { font: inherit; color: var(--ink); background: var(--paper);
-  border: 1px solid var(--line); border-radius: var(--radius); }
+  border: 1px solid var(--line); border-radius: var(--radius); padding: 3px 8px; }
+:where(job-list) :where(table) { border-collapse: collapse; width: 100%; }
+:where(job-list) :where(th) { text-align: start; font-weight: 500; color: var(--quiet); padding: 4px 8px; }
 :where(job-status, job-log, job-list) :where(.state) { display: inline-flex; gap: 6px; white-space: nowrap; }
 :where(job-status, job-log, job-list) :where([data-state=pending]) { color: var(--pending); }
 :where(job-status, job-log, job-list) :where([data-state=running]) { color: var(--running); }
