@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,11 @@ from fastapi import FastAPI
 from servicekit import current_job, job_options
 from servicekit.api import JobSubmitted, ServiceBuilder, ServiceInfo, SubmitJob
 from servicekit.artifacts import Artifacts, Hierarchy
+from servicekit.artifacts.record import ArtifactFilter
+from servicekit.artifacts.sqlite import reads
+from servicekit.artifacts.sqlite.database import connect as connect_index
+from servicekit.artifacts.sqlite.index import SqliteIndex
+from servicekit.testing.artifacts.index import add, new
 from tests.api.auth_apps import as_user, get_access
 from tests.artifacts.served import URL, connect
 
@@ -213,3 +219,33 @@ async def test_a_promise_that_is_open_is_told_to_its_owner_alone(artifacts: Arti
         assert (await client.get(f"{URL}/{job_id}", headers=ANA)).status_code == 409
         assert (await client.get(f"{URL}/{job_id}", headers=BEN)).status_code == 404
         begin.set()
+
+
+def test_what_others_have_costs_an_owner_nothing(tmp_path: Path) -> None:
+    index = SqliteIndex(tmp_path)
+    with closing(connect_index(tmp_path / "index.db")) as connection:
+
+        def fill(owner: str, count: int) -> None:
+            for _ in range(count):
+                add(index, new(b"same", owner=owner, kind="report", tags=("nightly",)))
+
+        def count_steps() -> int:
+            steps = 0
+
+            def count() -> int:
+                nonlocal steps
+                steps += 1
+                return 0
+
+            connection.set_progress_handler(count, 1)
+            for given in ({}, {"kind": "report"}, {"tag": "nightly"}):
+                assert len(reads.list_page(connection, ArtifactFilter(owner="ana", **given), 10, None).artifacts) == 3
+            assert reads.get_stats(connection, "ana").count == 3
+            connection.set_progress_handler(None, 1)
+            return steps
+
+        fill("ana", 3)
+        before = count_steps()
+        fill("ben", 100)
+        assert count_steps() < 1.5 * before
+    index.close()

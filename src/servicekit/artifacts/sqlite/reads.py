@@ -69,7 +69,10 @@ def get(connection: sqlite3.Connection, artifact_id: str) -> Artifact:
 def list_page(connection: sqlite3.Connection, wanted: ArtifactFilter, limit: int, cursor: str | None) -> ArtifactPage:
     table, conditions, values = "artifacts", ["TRUE"], list[Any]()
     number = "number"
-    if wanted.tag is not None:
+    if wanted.tag is not None and wanted.owner is not None:  # else all that others have tagged would be looked at
+        conditions.append("EXISTS (SELECT 1 FROM tags WHERE tag = ? AND tags.number = artifacts.number)")
+        values.append(wanted.tag)
+    elif wanted.tag is not None:
         table, number = "tags JOIN artifacts USING (number)", "tags.number"
         conditions.append("tag = ?")
         values.append(wanted.tag)
