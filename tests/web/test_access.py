@@ -97,6 +97,7 @@ def test_a_key_is_asked_for_and_kept_for_the_tab_alone(guarded_tab: Tab, keys: D
 
 def test_a_key_that_was_not_entered_can_be_entered_later(guarded_tab: Tab) -> None:
     guarded_tab.open()
+    expect(guarded_tab.page.get_by_label("API key")).to_be_focused()
     guarded_tab.page.keyboard.press("Escape")
     expect(guarded_tab.page.get_by_role("dialog")).to_have_count(0)
     expect(guarded_tab.page.get_by_role("alert")).to_contain_text("Enter an API key")
