@@ -61,17 +61,17 @@ def view_first(server: Server, browser: Browser) -> dict[str, float]:
 
 def measure_changes(server: Server, browser: Browser, changes: int) -> Iterator[Figure]:
     """Jobs end one after the other. From the end that the service has written down until the browser has drawn it."""
-    with opened(browser, url_of(server)) as page, Connection(server.address) as connection:
-        delays = [wait_drawn(server, connection, page) for _ in range(changes)]
+    with opened(browser, url_of(server)) as page:
+        delays = [wait_drawn(server, page) for _ in range(changes)]
     for percent, label, targets in ((50, "median", ()), (95, "p95", (Target(150),))):
         yield Figure(
             f"from the end of a job to the screen, {label}", "ms", {OURS: [percentile(delays, percent) * 1000]}, targets
         )
 
 
-def wait_drawn(server: Server, connection: Connection, page: Page) -> float:
+def wait_drawn(server: Server, page: Page) -> float:
     time.sleep(_LOOK_SECONDS)
-    job_id: str = connection.post("/noop")["job_id"]
+    job_id: str = server.post("/noop")["job_id"]
     drawn_at: float = page.wait_for_function("id => noted.ended[id]", arg=job_id, timeout=60_000).json_value()
     record: dict[str, Any] = server.get(f"/api/v1/jobs/{job_id}")
     return max(drawn_at - datetime.fromisoformat(record["finished_at"]).timestamp(), 0)
