@@ -15,7 +15,6 @@ _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
 }
 _FOREVER: Final = "public, max-age=31536000, immutable"
 _ASK_AGAIN: Final = "no-cache"
@@ -56,7 +55,7 @@ class Assets:
 
     def __init__(self, folder: Path = STATIC) -> None:
         self._by_name = {
-            path.name: Asset(path.name, _read(path)) for path in folder.iterdir() if path.suffix != ".html"
+            path.name: Asset(path.name, _read(path)) for path in folder.iterdir() if path.suffix in (".css", ".js")
         }
         digest = sha256()
         for name, asset in sorted(self._by_name.items()):
