@@ -202,7 +202,8 @@ def _list_secrets(given: _Given) -> Iterator[str]:
     while waiting:
         value, is_secret = waiting.pop()
         if type(value) is list:
-            waiting += [(part, is_secret) for part in value]
+            # A list of a million numbers has nothing in it that could be secret by itself.
+            waiting += [(part, is_secret) for part in value if is_secret or type(part) in (list, dict)]
         elif type(value) is dict:
             waiting += _list_parts(value, given, is_secret=is_secret)
         elif is_secret and value is not None and type(value) is not bool:
