@@ -10,6 +10,9 @@ import { addressOf, adoptStyle } from './job-list.js';
 import { h, serverNow, setText, showDialog } from './kit.js';
 import { formatTerm } from './query.js';
 
+/** @type {Set<import('./types.js').LiveState>} */
+const LOST = new Set(['reconnecting', 'offline']);
+
 /** Reads again after changes of jobs, not more often than is told, and now and then for what jobs do not tell. */
 export class Fresh {
   #read;
@@ -20,6 +23,7 @@ export class Fresh {
   #lastAt = -Infinity;
   #isReading = false;
   #isStale = false;
+  #isLost = false;
   #ending = new AbortController();
 
   /**
@@ -33,7 +37,7 @@ export class Fresh {
     this.#least = leastSeconds * 1000;
     this.#idle = idleSeconds * 1000;
     const { signal } = this.#ending;
-    signal.addEventListener('abort', live.subscribe((event) => event.type !== 'state' && this.#noteChange()));
+    signal.addEventListener('abort', live.subscribe((event) => this.#heed(event)));
     document.addEventListener('visibilitychange', () => this.#noteChange(), { signal });
   }
 
@@ -54,6 +58,14 @@ export class Fresh {
     this.#ending.abort();
   }
 
+  /** @param {import('./types.js').LiveEvent} event */
+  #heed(event) {
+    if (event.type !== 'state') return this.#noteChange();
+    // What has happened meanwhile is not always told as changes of jobs.
+    if (this.#isLost && event.state === 'live') this.#noteChange();
+    this.#isLost = LOST.has(event.state);
+  }
+
   #noteChange() {
     this.#isStale = true;
     if (!this.#isReading) this.#readAt(this.#lastAt + this.#least);
@@ -66,9 +78,9 @@ export class Fresh {
     this.#timer = setTimeout(() => this.#lookAndRead(), Math.max(0, moment - performance.now()));
   }
 
-  // Nobody sees a hidden page, and whoever has paused the page wants it to stay as it is.
+  // Nobody sees a hidden page, a service that is away does not answer, and who has paused the page wants it to stay.
   #lookAndRead() {
-    if (document.hidden) return;
+    if (document.hidden || this.#isLost) return;
     if (this.#live.state === 'paused') this.#readAt(performance.now() + this.#least);
     else void this.now();
   }
@@ -192,7 +204,7 @@ export function secondsRun({ status, started_at, elapsed_seconds }) {
 /** Call something once a second for what changes with the time, while somebody looks. @param {Pick<PageContext, 'live'>} context @param {() => void} act @returns {() => void} what ends it */
 export function tick({ live }, act) {
   const timer = setInterval(() => {
-    if (!document.hidden && live.state !== 'offline') act();
+    if (!document.hidden && live.state === 'live') act();
   }, 1000);
   return () => clearInterval(timer);
 }

@@ -10,7 +10,7 @@
  */
 
 import { formatRate, formatSeconds, formatShare } from './activity.js';
-import { announce, formatCount, formatExact, h, replace, setText } from './kit.js';
+import { announce, formatCount, formatExact, h, replace, setText, visible } from './kit.js';
 import { Fresh, Problem, Rows, labelCells, listAddress, makeBar, makeEmpty, makeHead } from './page-parts.js';
 
 const COUNT_SECONDS = 1;
@@ -120,7 +120,7 @@ class QueueRow {
     this.name = name;
     const { rate, failed, waitHalf, waitMost } = this.#cells;
     this.element = h('tr', {},
-      h('th', { scope: 'row' }, h('a', { href: listAddress({ queue: name }) }, name), this.#paused),
+      h('th', { scope: 'row' }, h('a', { href: listAddress({ queue: name }), dir: 'auto' }, visible(name)), this.#paused),
       h('td', {}, this.#pending), h('td', { class: 'with-bar' }, this.#bar.element, this.#running),
       rate, failed, waitHalf, waitMost, this.button && h('td', { class: 'actions' }, this.button));
     labelCells(this.element, COLUMNS);

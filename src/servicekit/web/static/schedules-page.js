@@ -8,13 +8,14 @@
  * @typedef {import('./types.js').JobRecord} JobRecord
  */
 
-import { announce, formatAge, formatDuration, formatTime, h, replace, serverNow, setText, stateMark } from './kit.js';
+import { announce, formatAge, formatDuration, formatTime, h, replace, serverNow, setText, stateMark, visible } from './kit.js';
 import { Fresh, Problem, Rows, confirmAction, labelCells, listAddress, makeEmpty, makeHead, tick } from './page-parts.js';
 import { describeTimetable } from './timetable-words.js';
 
 const LEAST_SECONDS = 1;
 // Nobody tells that a schedule was added, paused or removed elsewhere.
 const IDLE_SECONDS = 15;
+const MOST_READ = 100; // of the last jobs, at once
 const COLUMNS = ['Schedule', 'When', 'Next', 'Last job'];
 const MISSED = { skip: 'Missed times get no job', once: 'One job for all missed times', all: 'A job for each missed time' };
 const OVERLAP = {
@@ -73,16 +74,20 @@ class SchedulesPage {
       /** @type {ScheduleRecord[]} */
       const schedules = await api.get(service.paths.schedules, null, { signal });
       this.#schedules = new Map(schedules.map((schedule) => [schedule.name, schedule]));
-      await Promise.all(schedules.map(({ last_job_id }) => last_job_id && this.#readJob(last_job_id, signal)));
+      await this.#readJobs(schedules.flatMap(({ last_job_id }) => last_job_id ?? []), signal);
       this.#render();
     });
   }
 
-  /** A last job is read once; what it becomes is told by the stream. @param {string} id @param {AbortSignal} signal */
-  async #readJob(id, signal) {
-    if (this.#jobs.has(id)) return;
+  /** A last job is read once, if it is kept; what it becomes is told by the stream. @param {string[]} ids @param {AbortSignal} signal */
+  async #readJobs(ids, signal) {
     const { api, service } = this.context;
-    this.#jobs.set(id, await api.get(`${service.paths.jobs}/${id}`, null, { signal }).catch(() => null));
+    const unknown = ids.filter((id) => !this.#jobs.has(id)).slice(0, MOST_READ);
+    if (!unknown.length) return;
+    const kept = await api.get(`${service.paths.jobs}/$calls`, { id: unknown }, { signal });
+    const read = async (/** @type {string} */ id) =>
+      this.#jobs.set(id, id in kept ? await api.get(`${service.paths.jobs}/${id}`, null, { signal }).catch(() => null) : null);
+    await Promise.all(unknown.map(read));
   }
 
   /** @param {import('./types.js').LiveEvent} event */
@@ -129,7 +134,7 @@ class SchedulesPage {
 }
 
 class ScheduleRow {
-  #name = h('a', {});
+  #name = h('a', { dir: 'auto' });
   #target = h('span', { class: 'sub' });
   #paused = h('span', { class: 'badge paused', hidden: true }, 'paused');
   #problem = h('p', { class: 'bad', hidden: true });
@@ -146,7 +151,7 @@ class ScheduleRow {
   constructor(name, jobs, actions) {
     this.name = name;
     this.jobs = jobs;
-    setText(this.#name, name);
+    setText(this.#name, visible(name));
     this.button = actions && h('button', { class: 'small', on: { click: () => void actions.switch(name) } });
     const remove = actions && h('button', { class: 'small', 'aria-label': `Remove the schedule ${name}`, on: { click: () => void actions.remove(name) } }, 'Remove');
     this.element = h('tr', {},
@@ -165,7 +170,7 @@ class ScheduleRow {
     this.#renderLast(schedule);
     this.#paused.hidden = !schedule.is_paused;
     this.#problem.hidden = !schedule.problem;
-    setText(this.#problem, schedule.problem ?? '');
+    setText(this.#problem, schedule.problem ? visible(schedule.problem) : '');
     if (!this.button) return;
     setText(this.button, schedule.is_paused ? 'Resume' : 'Pause');
     this.button.setAttribute('aria-label', `${schedule.is_paused ? 'Resume' : 'Pause'} the schedule ${this.name}`);
@@ -175,7 +180,7 @@ class ScheduleRow {
   #renderWhen({ timetable, target_name, missed, overlap }) {
     this.#name.setAttribute('href', listAddress({ name: target_name }));
     this.#name.title = `Jobs of ${target_name}`;
-    setText(this.#target, target_name === this.name ? '' : target_name);
+    setText(this.#target, target_name === this.name ? '' : visible(target_name));
     setText(this.#words, describeTimetable(timetable));
     const isCron = timetable !== null && 'cron' in timetable;
     setText(this.#expression, isCron ? `${timetable.cron} · ${timetable.time_zone}` : '');

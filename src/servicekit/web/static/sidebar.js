@@ -123,7 +123,7 @@ export class Sidebar {
     bar.firstElementChild?.setAttribute('data-busy', String(running > 0));
     /** @type {HTMLElement} */ (bar.firstElementChild).style.setProperty('width', `${limit ? Math.min(100, (100 * running) / limit) : 0}%`);
     const title = `${visible(name)}: ${running} running${limit === null ? '' : ` of at most ${limit}`}, ${pending} pending${isPaused ? ', paused' : ''}`;
-    const count = isPaused ? `⏸ ${formatCount(pending)}` : `${formatCount(running)}${limit === null ? '' : `/${limit}`}`;
+    const count = isPaused ? `paused · ${formatCount(pending)}` : `${formatCount(running)}${limit === null ? '' : `/${limit}`}`;
     return this.#link('queue', name, title, limit === null ? null : bar, count);
   }
 

@@ -8,7 +8,7 @@
  * @typedef {import('./types.js').JobRecord} JobRecord
  */
 
-import { ApiError, announce, formatAge, formatDuration, formatTime, h, replace, setAttribute, setText, stateMark } from './kit.js';
+import { ApiError, announce, formatAge, formatDuration, formatTime, h, replace, setAttribute, setText, stateMark, visible } from './kit.js';
 import { Fresh, Problem, Rows, formatPercent, labelCells, listAddress, makeEmpty, makeHead, secondsRun, shareOf, tick } from './page-parts.js';
 import { SchemaForm } from './schema-form.js';
 
@@ -138,7 +138,8 @@ class TaskView {
   }
 
   #makeForm() {
-    const buttons = h('div', { class: 'task-buttons' }, this.#execute, this.#switch);
+    const isEverybodys = this.context.service.access.everything;
+    const buttons = h('div', { class: 'task-buttons' }, this.#execute, isEverybodys ? this.#switch : null);
     const submit = (/** @type {Event} */ event) => {
       event.preventDefault();
       void this.#submit();
@@ -260,7 +261,8 @@ class RunRow {
     setText(this.#age, `${formatAge(job.submitted_at)} ago`);
     this.#age.title = formatTime(job.submitted_at);
     setText(this.#time, formatDuration(secondsRun(job)));
-    setText(this.#what, job.error ?? describeProgress(job.progress));
+    const what = job.error ?? describeProgress(job.progress);
+    setText(this.#what, what && visible(what));
     this.#what.classList.toggle('bad', job.error !== null);
   }
 }

@@ -9,7 +9,7 @@
  */
 
 import { Calls } from './job-list.js';
-import { formatAge, formatDuration, formatTime, h, replace, serverNow, setText } from './kit.js';
+import { formatAge, formatDuration, formatTime, h, replace, serverNow, setText, visible } from './kit.js';
 import { Fresh, Problem, Rows, formatPercent, labelCells, listAddress, makeBar, makeEmpty, makeHead, secondsRun, shareOf, tick } from './page-parts.js';
 
 const LEAST_SECONDS = 2;
@@ -170,12 +170,12 @@ class JobLine {
     if (!job) return setText(this.#message, 'ended');
     const { progress } = job;
     const share = shareOf(progress);
-    setText(this.#link, this.calls.get(this.id) ?? job.name);
+    setText(this.#link, visible(this.calls.get(this.id) ?? job.name));
     this.#link.title = this.#link.textContent ?? '';
     this.#fill.element.hidden = share === null;
     this.#fill.set(share ?? 0);
     setText(this.#share, share === null ? '' : formatPercent(share));
-    setText(this.#message, progress?.message ?? '');
+    setText(this.#message, progress?.message ? visible(progress.message) : '');
     this.#message.title = progress?.message ?? '';
     setText(this.#time, formatDuration(secondsRun(job)));
   }
