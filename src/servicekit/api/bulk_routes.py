@@ -84,12 +84,18 @@ def _check_may_act(request: Request) -> None:
 _KNOWN: Final = sorted(FILTER_PARAMETERS | {"all", "cursor", "dry_run", "id", "limit", "up_to"})
 
 
-def _refuse_slips(request: Request) -> None:
-    """Answer 422 to a name that is nearly one of ours: a condition that is ignored would mean more jobs than it says.
+_REPEATABLE: Final = frozenset({"id", "metadata", "status_filter"})
 
-    Other names may be those of the application's own `access`.
+
+def _refuse_slips(request: Request) -> None:
+    """Answer 422 to a name that is nearly one of ours, and to a parameter that comes twice where only one would count.
+
+    A condition that is ignored would mean more jobs than it says. Other names may be those of the application's own
+    `access`.
     """
     for name in request.query_params:
+        if name in _KNOWN and name not in _REPEATABLE and len(request.query_params.getlist(name)) > 1:
+            raise mistake(("query", name), "This parameter can be given only once.")
         near = [] if name in _KNOWN else get_close_matches(name, _KNOWN, 1, 0.7)
         if near:
             raise mistake(("query", name), f"There is no parameter of this name. Did you mean {near[0]}?")
