@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from tests.needs import needs
 from tests.web.conftest import Dashboard, Tab
@@ -131,3 +131,24 @@ def test_lines_that_are_not_kept_are_missed(tab: Tab, dashboard: Dashboard) -> N
     )
     expect(lines_of(tab)).to_contain_text("1,199 lines left out")
     expect(lines_of(tab)).to_contain_text("try 2")
+
+
+def test_a_page_that_is_cut_off_comes_back_and_misses_nothing(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = start(dashboard, ["log", "before"])
+    cut_off: list[Route] = []
+
+    def cut_off_twice(route: Route) -> None:
+        cut_off.append(route)
+        if len(cut_off) > 2:
+            route.continue_()
+        else:
+            tell(dashboard, job_id, ["log", f"meanwhile {len(cut_off)}"])
+            route.fulfill(content_type="text/event-stream", body=": it ends at once\n\n")
+
+    tab.page.route(re.compile(f"{job_id}/.*stream"), cut_off_twice)
+    tab.open(job_id)
+    expect(lines_of(tab).locator(".log-text")).to_have_text(["before", "meanwhile 1", "meanwhile 2"])
+    tell(dashboard, job_id, ["progress", 1, 2], ["log", "after"])
+    expect(lines_of(tab).locator(".log-text")).to_have_text(["before", "meanwhile 1", "meanwhile 2", "after"])
+    expect(tab.page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "50")
+    expect(tab.page.locator(".job-page.stale")).to_have_count(0)

@@ -108,3 +108,12 @@ def test_lines_are_cleaned_of_commands_to_a_terminal(tab: Tab) -> None:
     texts = ["\x1b[1;31mred\x1b[0m", "\x1b]0;title\x07plain", "tab\tstays", "\u202eabc", "bell\x07"]
     cleaned = run(tab, "log-model.js", "v.map(m.stripEscapes)", *texts)
     assert cleaned == ["red", "plain", "tab\tstays", "\\u202eabc", "bell"]
+
+
+def test_records_that_tell_only_of_progress_are_not_kept(tab: Tab) -> None:
+    records = [
+        {"version": version, "status": status, "attempt": attempt, "cancel_requested_at": None}
+        for version, status, attempt in [(9, "running", 1), (2, "running", 1), (10, "running", 1), (12, "failed", 1)]
+    ]
+    steps = run(tab, "job-panes.js", "v.reduce(m.addStep, [])", *records)
+    assert [step["version"] for step in steps] == [2, 12]

@@ -22,7 +22,7 @@ export const ACTIONS = [
     description: 'Cancel this job',
     isValid: (record) => !isTerminal(record.status) && record.cancel_requested_at === null,
     question: (record) => {
-      if (record.status === 'running') return 'It is running. What it has done so far stays done; the rest is not.';
+      if (record.status === 'running') return 'It is running: what it has done so far stays, and the rest is left undone.';
       return record.restart_problem ? 'It has not begun, and cannot be submitted again.' : null;
     },
   },

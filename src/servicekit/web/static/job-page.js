@@ -11,7 +11,7 @@ import { JobHead } from './job-head.js';
 import { RUNS, historyView, medianOf, paceOf } from './job-history.js';
 import { setIcon } from './job-icon.js';
 import { JobLog } from './job-log.js';
-import { JobPanes, argumentsOf, eventsOf } from './job-panes.js';
+import { JobPanes, addStep, argumentsOf, eventsOf } from './job-panes.js';
 import { JobStatus, shareOf } from './job-status.js';
 import { JobStream, isTerminal } from './job-stream.js';
 import { adoptPageStyles } from './job-styles.js';
@@ -92,8 +92,8 @@ class JobPage {
     /** @type {JobRecord} */
     this._record = JSON.parse(text);
     this._input = argumentsOf(text);
-    /** @type {Map<number, JobRecord>} by version: what the events are made from */
-    this._records = new Map();
+    /** @type {JobRecord[]} one for each change of status: what the events are made from */
+    this._steps = [];
     this._call = '';
     /** @type {number | null} */
     this._median = null;
@@ -175,7 +175,7 @@ class JobPage {
 
   /** @param {JobRecord} record @param {string} text */
   _take(record, text) {
-    this._records.set(record.version, record);
+    this._steps = addStep(this._steps, record);
     if (record.version >= this._record.version) {
       const wasOver = isTerminal(this._record.status);
       this._record = record;
@@ -281,9 +281,8 @@ class JobPage {
 
   _drawPanes() {
     const { api, service } = this._context;
-    const records = [...this._records.values()].sort((one, other) => one.version - other.version);
     this._panes.show({
-      record: this._record, text: this._text, input: this._input, events: eventsOf(records), api, path: this._path,
+      record: this._record, text: this._text, input: this._input, events: eventsOf(this._steps), api, path: this._path,
       artifacts: service.paths.artifacts, needsKey: this._needsKey, hasTracebacks: service.features.tracebacks,
       copy: (text) => void this._copy('Text', text),
     }); // prettier-ignore
@@ -307,7 +306,7 @@ class JobPage {
   async _act(action) {
     const title = `${action.word} ${visible(this._call || this._record.name)}?`;
     const text = action.question(this._record);
-    if (text !== null && !(await ask({ title, text, word: action.word }))) return;
+    if (text !== null && !(await ask({ title, text, word: `${action.word} the job` }))) return;
     this._say('');
     this._head.setBusy(action, true);
     try {

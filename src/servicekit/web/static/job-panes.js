@@ -233,6 +233,20 @@ function drawRaw({ text, copy }) {
 }
 
 /**
+ * The records with another one, in the order of their versions, without those that tell only of progress: a job can
+ * report for days.
+ * @param {JobRecord[]} steps
+ * @param {JobRecord} record
+ */
+export function addStep(steps, record) {
+  const all = [...steps, record].sort((one, other) => one.version - other.version);
+  return all.filter((each, index) => stepOf(each) !== stepOf(all[index - 1]));
+}
+
+/** @param {JobRecord | undefined} record */
+const stepOf = (record) => record && `${record.status} ${record.attempt} ${record.cancel_requested_at}`;
+
+/**
  * What happened to a job, from its records: the oldest first, each with its version.
  * @param {JobRecord[]} records in the order of their versions
  * @returns {JobEvent[]}

@@ -227,6 +227,7 @@ const PAGE = `
   .history-bar { width: 5px; }
 }
 @media print {
+  :is(html, body, main):has(.job-page) { display: block; height: auto; overflow: visible; }
   body > :not(main), .job-page > :not(.job-paper) { display: none !important; }
   .job-paper { display: block; font: 10pt/1.4 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; color: #000; background: #fff; }
 }
