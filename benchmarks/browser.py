@@ -59,6 +59,19 @@ def opened(browser: Browser, url: str) -> Iterator[Page]:
         context.close()
 
 
+class ThreadClock:
+    """The CPU time of the thread on which the page's scripts run, styles are found and the layout is made."""
+
+    def __init__(self, page: Page) -> None:
+        self._session = page.context.new_cdp_session(page)
+        self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def seconds(self) -> float:
+        """How much it has had since the page was opened."""
+        metrics = {each["name"]: each["value"] for each in self._session.send("Performance.getMetrics")["metrics"]}
+        return float(metrics["TaskDuration"])
+
+
 def heap_bytes(page: Page) -> float:
     """What the page holds in memory when its garbage is collected."""
     session = page.context.new_cdp_session(page)

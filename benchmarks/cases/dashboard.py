@@ -9,7 +9,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page
 
-from benchmarks.browser import has_browser, heap_bytes, opened, running_browser
+from benchmarks.browser import ThreadClock, has_browser, heap_bytes, opened, running_browser
 from benchmarks.clients import Connection, request_of
 from benchmarks.contestants import Contestant, Contestants
 from benchmarks.disk import temporary_folder
@@ -80,13 +80,17 @@ def wait_drawn(server: Server, page: Page) -> float:
 def measure_flood(server: Server, browser: Browser, seconds: float) -> Iterator[Figure]:
     with opened(browser, url_of(server)) as page, Connection(server.address) as connection:
         page.evaluate("noted.longTasks.length = 0")
+        clock = ThreadClock(page)
+        before = clock.seconds()
         made = submit_steadily(connection, seconds)
+        busy = clock.seconds() - before
         tasks: list[float] = page.evaluate("noted.longTasks")
         heap = heap_bytes(page)
     name = f"{made * _CHANGES_OF_A_JOB / seconds:,.0f} changes a second for {seconds:g} s"
     yield Figure(
         f"{name}: the longest task of the page, if over 50 ms", "ms", {OURS: [max(tasks, default=0)]}, (Target(50),)
     )
+    yield Figure(f"{name}: CPU of the page's thread", "% core", {OURS: [busy / seconds * 100]})
     yield Figure(f"{name}: heap of the page then", "MB", {OURS: [heap / 1e6]}, (Target(30),))
 
 
