@@ -210,6 +210,7 @@ class BulkDialog {
   /** @type {HTMLDialogElement | null} */
   #dialog = null;
   #isStopped = false;
+  #hasActed = false;
   #done = 0;
   #skipped = 0;
   /** @type {Problem[]} */
@@ -236,8 +237,10 @@ class BulkDialog {
 
   #close() {
     this.#isStopped = true;
+    // What was done is to be seen: a row with the focus would keep all others as they were.
+    if (this.#hasActed) this.#list.leaveRow();
+    else this.#list.focusRow(this.#list.currentId);
     this.#list.hold('dialog', false);
-    this.#list.focusRow(this.#list.currentId);
   }
 
   async #preview() {
@@ -273,6 +276,7 @@ class BulkDialog {
 
   /** @param {Preview} preview */
   async #act(preview) {
+    this.#hasActed = true;
     const text = h('p', { role: 'status' });
     const bar = h('progress', { max: preview.matching, value: 0, 'aria-label': 'Progress' });
     replace(this.#body, text, bar, h('div', { class: 'buttons' }, h('button', { type: 'button', on: { click: () => this.#stop() } }, 'Stop')));

@@ -491,6 +491,11 @@ export class JobList extends HTMLElement {
     this.#window.shown.get(id)?.focus();
   }
 
+  /** Leave the row that has the focus, and stay near. */
+  leaveRow() {
+    this.#scroller.focus({ preventScroll: true });
+  }
+
   /** Draw with the next frame. */
   draw() {
     this.#frame ||= requestAnimationFrame(() => {

@@ -33,7 +33,7 @@ export class Sidebar {
   #tagValues = [];
   #timer = 0;
   #askedAt = 0;
-  #tagsAt = Infinity;
+  #tagsAt = -Infinity;
 
   /** @param {PageContext} context @param {HTMLElement} root */
   constructor(context, root) {
