@@ -16,6 +16,9 @@ import {
 /** @import { Live } from './live.js' */
 /** @import { JobRecord, LiveEvent, Page, PageContext, Service } from './types.js' */
 /** @import { Query } from './query.js' */
+/** @import { Calls } from './job-calls.js' */
+/** @import { Follower } from './list-follower.js' */
+/** @import { Signs } from './list-signs.js' */
 /** @import { Departure, RowModel } from './row-model.js' */
 /** @import { Selection } from './selection.js' */
 
@@ -28,13 +31,7 @@ import {
 
 const PAGE_SIZE = 50;
 const SPARE_ROWS = 6; // rows beyond the edge, so that scrolling shows no gaps
-const MOST_CALLS = 100; // that one request may ask for
-const KEPT_CALLS = 2_000;
-const EMPTY_PAGES = 10; // each is a search of 10,000 jobs
 const MOST_PRINTED = 500;
-const QUIET_MILLISECONDS = 10_000; // between two announcements of new jobs
-const PAUSE_MILLISECONDS = 2_000; // before a page is asked for again
-const CALLS_MILLISECONDS = 200; // between two requests for calls: new rows can come all the time
 
 // ---- Texts of a row ----
 
@@ -386,26 +383,25 @@ export class JobList extends HTMLElement {
   /** Why there are no rows, if something is wrong. */
   problem = '';
 
-  /** @type {RowModel | null} The same as `rows`, once they are live. */
-  #model = null;
+  /** @type {Follower | null} What keeps the rows live. */
+  #follower = null;
+  /** @type {Signs | null} */
+  #signs = null;
+  /** @type {Calls | null} */
+  #calls = null;
+  /** @type {Exclude<LiveEvent, {type: 'state'}>[]} What the stream has brought before that could be taken. */
+  #early = [];
   /** @type {'reading' | 'read' | 'failed' | 'misread'} */
   #state = 'reading';
-  #calls = new Calls();
   /** @type {Set<string>} Why rows must not move. */
   #holds = new Set();
-  /** @type {Map<string, JobRecord | null> | null} What the stream brings while the list is read; `null` is a deleted job. */
-  #buffer = new Map();
   #request = new AbortController();
-  #isReadingMore = false;
-  #emptyPages = 0;
   #retries = 0;
   #retryTimer = 0;
   #frame = 0;
   #clock = 0;
-  #announcedAt = 0;
   #isPrinting = false;
   #isStill = false;
-  #noticed = '';
   /** @type {(() => void)[]} */
   #ends = [];
 
@@ -435,7 +431,8 @@ export class JobList extends HTMLElement {
     clearTimeout(this.#retryTimer);
     clearInterval(this.#clock);
     for (const end of this.#ends.splice(0)) end();
-    this.#model = null;
+    [this.#follower, this.#signs, this.#calls, this.#early] = [null, null, null, []];
+    this.#state = 'reading';
     this.rows = NO_ROWS;
   }
 
@@ -443,7 +440,7 @@ export class JobList extends HTMLElement {
   attributeChangedCallback(name, before, after) {
     if (!this.isConnected || before === after) return;
     this.selection?.clear();
-    if (name === 'query') return void this.#read();
+    if (name === 'query') return void this.read();
     this.replaceChildren();
     this.disconnectedCallback();
     if (name === 'src') this.source = null;
@@ -457,20 +454,23 @@ export class JobList extends HTMLElement {
     return Math.min(1_000, Math.max(0, Math.floor(Number(this.getAttribute('limit')) || 0))) || null;
   }
 
+  /** Whether rows must stay where they are. */
+  get isHeld() {
+    return this.#holds.size > 0;
+  }
+
   /** Let rows stay where they are for a reason, or for this reason no more. @param {string} reason @param {boolean} isOn */
   hold(reason, isOn) {
     if (this.#holds.has(reason) === isOn) return;
     if (isOn) this.#holds.add(reason);
     else this.#holds.delete(reason);
-    this.#settle();
+    if (this.rows !== NO_ROWS) this.#follower?.settle();
   }
 
   /** Show the jobs that wait. */
   showNew() {
     this.#scroller.scrollTop = 0;
-    if (this.rows.isOverflowing) return void this.#read();
-    this.#model?.showWaiting();
-    this.draw();
+    this.#follower?.showNew();
   }
 
   /** Go to the row that is so many below the present one. @param {number} step */
@@ -515,7 +515,7 @@ export class JobList extends HTMLElement {
     const { live } = this.source;
     this.#ends.push(live.subscribe((event) => this.#hear(event)));
     this.#hearState(live.state);
-    await this.#read();
+    await this.read();
     dispatch(this, 'servicekit:read');
   }
 
@@ -530,38 +530,40 @@ export class JobList extends HTMLElement {
   }
 
   /** Read the list from its top. */
-  async #read() {
+  async read() {
     this.#request.abort();
     clearTimeout(this.#retryTimer);
     const { signal } = (this.#request = new AbortController());
-    this.#buffer = new Map();
-    this.#emptyPages = 0;
+    this.#follower?.wait();
     this.toggleAttribute('data-reading', true);
     try {
       if (!(await this.#readQuery())) return;
-      const page = await this.#fetch([['limit', String(this.limit ?? PAGE_SIZE)]], signal);
+      const page = await this.fetch([['limit', String(this.limit ?? PAGE_SIZE)]], signal);
       this.#showFirst(page.records);
-      this.#model ??= await this.#makeModel();
-      if (signal.aborted) return;
-      this.#model.load(page.records, this.limit === null ? page.cursor : null);
-      this.rows = this.#model;
-      this.#settleRead();
+      await this.#loadRest();
+      signal.throwIfAborted();
+      this.#follower?.begin(page.records, page.cursor);
+      this.#succeed();
     } catch (error) {
       if (!signal.aborted) this.#fail(error);
     }
   }
 
-  /** Whether the search makes sense. */
-  async #readQuery() {
-    const text = this.getAttribute('query') ?? '';
-    this.query = text ? (await import('./query.js')).parseQuery(text) : null;
-    if (!this.query?.problems.length) return true;
-    this.#giveUp('misread', this.query.problems.join(' '));
-    return false;
+  /** Read again what is shown, since changes may have been missed. */
+  async readAgain() {
+    if (this.#state === 'failed') return this.read();
+    if (this.#state !== 'read' || !this.#follower) return;
+    const { signal } = this.#request;
+    try {
+      await this.#follower.reconcile(signal);
+      this.#succeed();
+    } catch (error) {
+      if (!signal.aborted) this.#fail(error);
+    }
   }
 
-  /** @param {[string, string][]} params @param {AbortSignal} signal */
-  async #fetch(params, signal) {
+  /** A part of the list. @param {[string, string][]} params @param {AbortSignal} signal */
+  async fetch(params, signal) {
     const { api, jobs } = /** @type {Source} */ (this.source);
     const filter = this.query ? (await import('./query.js')).toParams(this.query) : [];
     const page = await api.page(jobs, [...filter, ...params], { signal });
@@ -569,83 +571,62 @@ export class JobList extends HTMLElement {
     return { records: /** @type {JobRecord[]} */ (page.items), cursor: page.next?.get('cursor') ?? null };
   }
 
+  /** Whether the search makes sense. */
+  async #readQuery() {
+    const text = this.getAttribute('query') ?? '';
+    this.query = text ? (await import('./query.js')).parseQuery(text) : null;
+    if (!this.query?.problems.length) return true;
+    await this.#giveUp('misread', this.query.problems.join(' '));
+    return false;
+  }
+
   /** Show rows before they are live: for that, more has to be loaded. @param {JobRecord[]} records */
   #showFirst(records) {
     this.currentId = null;
     this.#scroller.scrollTop = 0;
-    if (this.#model) return;
+    if (this.#follower) return;
     const byId = new Map(records.map((record) => [record.id, record]));
     this.rows = { ...NO_ROWS, ids: [...byId.keys()], record: (id) => byId.get(id) };
     this.#draw();
   }
 
-  async #makeModel() {
-    const [{ RowModel }, { matches, EVERYTHING }] = await Promise.all([import('./row-model.js'), import('./query.js')]);
-    return new RowModel((record) => matches(this.query ?? EVERYTHING, record));
+  /** Load what is needed after the first rows. */
+  async #loadRest() {
+    const [{ Follower }, { Signs }, { Calls }] = await Promise.all([import('./list-follower.js'), import('./list-signs.js'), import('./job-calls.js')]);
+    const places = { pill: this.#pill, all: this.#all, table: this.#table, foot: this.#foot, notice: this.#notice };
+    this.#signs ??= new Signs(this, places);
+    this.#calls ??= new Calls();
+    if (this.#follower) return;
+    this.#follower = new Follower(this);
+    for (const event of this.#early.splice(0)) if (event.type === 'changes') this.#follower.hear(event);
   }
 
-  /** Read again what is shown, since changes may have been missed. */
-  async #reconcile() {
-    const model = this.#model;
-    if (!model || this.#state !== 'read') return void (this.#state === 'failed' && this.#read());
-    const { signal } = this.#request;
-    this.#buffer ??= new Map();
-    const limit = this.limit ?? Math.min(1_000, Math.max(PAGE_SIZE, model.ids.length));
-    try {
-      const page = await this.#fetch([['limit', String(limit)]], signal);
-      model.reconcile(page.records, page.cursor);
-      this.#settleRead();
-    } catch (error) {
-      if (!signal.aborted) this.#fail(error);
-    }
-  }
-
-  /** Read the next page. */
-  async #readMore() {
-    const model = this.#model;
-    if (!model?.cursor || this.#isReadingMore) return;
-    this.#isReadingMore = true;
-    const { signal } = this.#request;
-    try {
-      const page = await this.#fetch([['limit', String(PAGE_SIZE)], ['cursor', model.cursor]], signal);
-      this.#emptyPages = page.records.length ? 0 : this.#emptyPages + 1;
-      model.append(page.records, page.cursor);
-    } catch {
-      if (!signal.aborted) await pause(PAUSE_MILLISECONDS); // the service is busy, or away
-    } finally {
-      this.#isReadingMore = false;
-    }
-    this.draw();
-  }
-
-  #settleRead() {
-    const buffer = this.#buffer ?? new Map();
-    this.#buffer = null;
+  #succeed() {
     this.#state = 'read';
     this.#retries = 0;
     this.toggleAttribute('data-reading', false);
-    this.#model?.hold(this.#holds.size > 0);
-    this.#apply(buffer);
+    this.draw();
   }
 
   /** @param {unknown} error */
   #fail(error) {
     const isOurs = error instanceof ApiError;
     const isFinal = !isOurs || (error.status >= 400 && error.status < 500 && error.status !== 429);
-    const text = isOurs ? error.detail : String(error);
     this.toggleAttribute('data-reading', false);
-    if (isFinal || !this.rows.ids.length) this.#giveUp('failed', text);
+    if (isFinal || !this.rows.ids.length) void this.#giveUp('failed', isOurs ? error.detail : String(error));
+    else this.#follower?.goOn();
     if (isFinal) return;
     const seconds = Math.min(30, 2 ** this.#retries++);
-    this.#retryTimer = window.setTimeout(() => void (this.#state === 'read' ? this.#reconcile() : this.#read()), seconds * 1_000);
+    this.#retryTimer = window.setTimeout(() => void (this.#state === 'read' ? this.readAgain() : this.read()), seconds * 1_000);
   }
 
   /** @param {'failed' | 'misread'} state @param {string} problem */
-  #giveUp(state, problem) {
+  async #giveUp(state, problem) {
     this.#state = state;
     this.problem = problem;
     this.rows = NO_ROWS;
     this.toggleAttribute('data-reading', false);
+    await this.#loadRest().catch(() => undefined); // without the service, there may be nothing to say it with
     this.draw();
   }
 
@@ -653,32 +634,16 @@ export class JobList extends HTMLElement {
 
   /** @param {LiveEvent} event */
   #hear(event) {
-    if (event.type === 'state') return this.#hearState(event.state);
-    if (event.type === 'reset') return void this.#reconcile();
-    /** @type {Map<string, JobRecord | null>} */
-    const changes = new Map(event.records);
-    for (const id of event.deleted) changes.set(id, null);
-    if (this.#buffer) for (const [id, record] of changes) this.#buffer.set(id, record);
-    else this.#apply(changes);
+    if (event.type === 'state') this.#hearState(event.state);
+    else if (this.#follower) this.#follower.hear(event);
+    else this.#early.push(event);
   }
 
   /** @param {string} state */
   #hearState(state) {
     this.#isStill = state !== 'live' && state !== 'connecting';
     this.toggleAttribute('data-stale', state === 'reconnecting' || state === 'offline');
-    if (state === 'live' && this.#state === 'failed') void this.#read();
-  }
-
-  /** @param {Map<string, JobRecord | null>} changes */
-  #apply(changes) {
-    const model = this.#model;
-    if (!model || this.rows !== model) return;
-    const before = model.ids;
-    const records = /** @type {JobRecord[]} */ ([...changes.values()].filter((record) => record !== null));
-    model.apply(records, [...changes.keys()].filter((id) => changes.get(id) === null));
-    this.#slide(before, model.ids);
-    dispatch(this, 'servicekit:changed');
-    this.draw();
+    if (state === 'live' && this.#state === 'failed') void this.read();
   }
 
   // ---- What keeps rows in their place ----
@@ -725,18 +690,8 @@ export class JobList extends HTMLElement {
     else this.selection?.set(id, target.checked);
   }
 
-  #settle() {
-    const model = this.#model;
-    if (!model || this.rows !== model) return;
-    const before = model.ids;
-    model.hold(this.#holds.size > 0);
-    if (!model.isHeld && model.isOverflowing) return void this.#read();
-    this.#slide(before, model.ids);
-    this.draw();
-  }
-
   /** Let a few new rows slide in on top. @param {string[]} before @param {string[]} after */
-  #slide(before, after) {
+  slide(before, after) {
     const count = before === after || !before[0] ? 0 : after.indexOf(before[0]);
     if (count < 1 || count > 5 || this.#holds.has('scroll')) return;
     if (matchMedia('(prefers-reduced-motion: reduce)').matches) return;
@@ -750,14 +705,14 @@ export class JobList extends HTMLElement {
     const { ids } = this.rows;
     const condition = this.#findCondition();
     const span = this.#findSpan(ids.length);
+    setAttribute(this, 'data-condition', condition);
     this.#window.draw(ids, span, (row, id, index) => this.#fill(row, id, index));
-    this.#showPill();
-    this.#showMarks();
-    this.#showFoot(condition);
-    this.#showNotice(condition);
-    const isNearEnd = ids.length - span[1] < PAGE_SIZE / 2;
-    if (isNearEnd && !this.rows.isFull && this.#emptyPages < EMPTY_PAGES) void this.#readMore();
-    if (this.source && this.#model) void this.#calls.ask(this.source, [...this.#window.shown.keys()], () => this.draw());
+    const follower = this.#follower;
+    if (!follower) return this.#signs?.show(condition, null);
+    this.#signs?.show(condition, follower.hasGivenUp ? () => follower.searchOn() : null);
+    const isNearEnd = this.limit === null ? ids.length - span[1] < PAGE_SIZE / 2 : ids.length < this.limit;
+    if (isNearEnd && this.#state === 'read') void follower.readMore(this.#request.signal);
+    if (this.source) void this.#calls?.ask(this.source, [...this.#window.shown.keys()], () => this.draw());
   }
 
   /** @returns {Condition} */
@@ -765,7 +720,7 @@ export class JobList extends HTMLElement {
     if (this.#state === 'failed' || this.#state === 'misread') return this.#state;
     if (this.rows.ids.length) return 'rows';
     if (this.#state === 'reading') return 'reading';
-    if (this.rows.cursor !== null) return this.#emptyPages < EMPTY_PAGES ? 'reading' : 'unfound';
+    if (this.rows.cursor !== null) return this.#follower?.hasGivenUp ? 'unfound' : 'reading';
     return this.query?.terms.length || this.query?.words ? 'unmatched' : 'none';
   }
 
@@ -782,7 +737,7 @@ export class JobList extends HTMLElement {
     // Who sees only its own jobs needs no column for that.
     if (record.owner !== null && this.source?.service?.access.everything !== false) this.toggleAttribute('data-owners', true);
     const departure = this.rows.departure(id);
-    row.show(record, { call: this.#calls.get(id), departure, isSelected: this.selection?.has(id) ?? false, index, href: this.#hrefOf(id) });
+    row.show(record, { call: this.#calls?.get(id), departure, isSelected: this.selection?.has(id) ?? false, index, href: this.#hrefOf(id) });
   }
 
   /** @param {string} id */
@@ -792,102 +747,10 @@ export class JobList extends HTMLElement {
     return page === null ? null : new URL(id, new URL(page.endsWith('/') ? page : `${page}/`, document.baseURI)).href;
   }
 
-  #showPill() {
-    const { waitingCount, isOverflowing } = this.rows;
-    this.#pill.hidden = waitingCount === 0;
-    if (!waitingCount) return;
-    setText(this.#pill, `↑ ${waitingCount}${isOverflowing ? '+' : ''} new`);
-    if (Date.now() - this.#announcedAt < QUIET_MILLISECONDS) return;
-    this.#announcedAt = Date.now();
-    announce(`${waitingCount} new ${waitingCount === 1 ? 'job waits' : 'jobs wait'} to be shown`);
-  }
-
-  #showMarks() {
-    const { ids, cursor } = this.rows;
-    const marked = this.selection?.ids.size ?? 0;
-    setAttribute(this.#table, 'aria-rowcount', cursor === null ? ids.length + 1 : -1);
-    this.#all.disabled = !this.selection;
-    this.#all.checked = marked > 0 && marked >= ids.length;
-    this.#all.indeterminate = marked > 0 && marked < ids.length;
-  }
-
-  /** @param {Condition} condition */
-  #showFoot(condition) {
-    setText(this.#foot, condition === 'rows' && this.limit === null ? this.#footText() : '');
-    if (condition !== 'rows' || this.rows.cursor === null || this.#emptyPages < EMPTY_PAGES) return;
-    this.#foot.append(' ', this.#goOnButton());
-  }
-
-  #footText() {
-    const { ids, cursor, isFull } = this.rows;
-    if (isFull) return `These are the newest ${ids.length}. Search for older ones.`;
-    if (cursor !== null) return this.#emptyPages < EMPTY_PAGES ? 'Reading more…' : 'Many older jobs do not match.';
-    return ids.length === 1 ? 'One job' : `All ${ids.length} jobs`;
-  }
-
-  #goOnButton() {
-    const goOn = () => {
-      this.#emptyPages = 0;
-      this.draw();
-    };
-    return h('button', { type: 'button', on: { click: goOn } }, 'Search on');
-  }
-
-  /** Say why there are no rows. @param {Condition} condition */
-  #showNotice(condition) {
-    setAttribute(this, 'data-condition', condition);
-    const key = condition === 'rows' || condition === 'reading' ? '' : `${condition} ${this.problem}`;
-    if (key === this.#noticed) return;
-    this.#noticed = key;
-    this.#notice.replaceChildren();
-    if (condition === 'unfound') this.#notice.append(h('p', {}, 'Nothing matches among the newest jobs.'), this.#goOnButton());
-    else if (key) void this.#describe(condition, key);
-  }
-
-  /** @param {Condition} condition @param {string} key */
-  async #describe(condition, key) {
-    const { describe } = await import('./list-empty.js');
-    const node = await describe(this, condition);
-    if (this.#noticed === key) this.#notice.replaceChildren(node);
-  }
-
   #tick() {
     if (document.hidden || this.#isStill) return;
     const now = serverNow();
     for (const row of this.#window.shown.values()) row.tick(now);
-  }
-}
-
-/** How jobs were called, `train(model='xgb')`: asked once for each job, and for all in sight together. */
-export class Calls {
-  /** @type {Map<string, string | undefined>} */
-  #known = new Map();
-  #isAsking = false;
-  #isThere = true;
-
-  /** @param {string} id */
-  get(id) {
-    return this.#known.get(id);
-  }
-
-  /** @param {Pick<Source, 'api' | 'jobs'>} source @param {string[]} ids @param {() => void} changed Called when more is known, or can be asked. */
-  async ask({ api, jobs }, ids, changed) {
-    const unknown = ids.filter((id) => !this.#known.has(id)).slice(0, MOST_CALLS);
-    if (!unknown.length || this.#isAsking || !this.#isThere) return;
-    this.#isAsking = true;
-    let milliseconds = CALLS_MILLISECONDS;
-    try {
-      const calls = await api.get(`${jobs}/$calls`, { id: unknown });
-      if (this.#known.size > KEPT_CALLS) this.#known.clear();
-      for (const id of unknown) this.#known.set(id, calls[id]);
-      changed();
-    } catch (error) {
-      this.#isThere = !(error instanceof ApiError && error.status >= 400 && error.status < 500);
-      milliseconds = PAUSE_MILLISECONDS;
-    }
-    await pause(milliseconds);
-    this.#isAsking = false;
-    changed();
   }
 }
 
@@ -914,11 +777,6 @@ export async function copyId(id) {
   } catch {
     announce('The browser does not allow to copy');
   }
-}
-
-/** @param {number} milliseconds */
-function pause(milliseconds) {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 // ---- The page ----
@@ -1055,20 +913,6 @@ job-list .pill:hover { background: color-mix(in srgb, var(--accent) 85%, var(--i
   job-list, job-list .scroller { display: block; overflow: visible; }
   job-list .pill, job-list .copy, job-list .c-check { display: none; }
   job-list th { position: static; }
-}
-.list-page { height: 100%; min-width: 0; min-height: 0; display: grid; grid-template: minmax(0, 1fr) / 184px minmax(0, 1fr); }
-.list-page .filters { min-height: 0; overflow: hidden auto; border-right: 1px solid var(--line); scrollbar-width: thin; }
-.list-page .middle { min-width: 0; min-height: 0; display: flex; flex-direction: column; }
-.list-page job-list { flex: 1; }
-.list-page .chart { flex: none; min-height: 77px; border-bottom: 1px solid var(--line); background: var(--paper); overflow: hidden; }
-.list-page .chart:has(> [hidden]) { display: none; }
-@media (max-width: 720px) {
-  .list-page { grid-template: auto minmax(0, 1fr) / minmax(0, 1fr); }
-  .list-page .filters { border-right: 0; border-bottom: 1px solid var(--line); min-height: 53px; overflow: auto hidden; }
-}
-@media print {
-  .list-page, .list-page .middle { display: block; height: auto; }
-  .list-page .filters, .list-page .chart, .list-page .actions { display: none; }
 }
 `;
 

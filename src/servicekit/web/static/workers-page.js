@@ -8,7 +8,7 @@
  * @typedef {{worker: WorkerRecord, jobs: JobRecord[]}} Line
  */
 
-import { Calls } from './job-list.js';
+import { Calls } from './job-calls.js';
 import { formatAge, formatDuration, formatTime, h, replace, serverNow, setText, visible } from './kit.js';
 import { Fresh, Problem, Rows, formatPercent, labelCells, listAddress, makeBar, makeEmpty, makeHead, secondsRun, shareOf, tick } from './page-parts.js';
 

@@ -1,0 +1,125 @@
+// @ts-check
+/**
+ * Keeps the rows of a list live: takes what the stream brings, reads further pages, and reads again what may have been
+ * missed. Which rows are shown then, `RowModel` decides.
+ */
+
+/** @import { JobList } from './job-list.js' */
+/** @import { JobRecord, LiveEvent } from './types.js' */
+
+import { dispatch } from './kit.js';
+import { EVERYTHING, matches } from './query.js';
+import { PAGE_SIZE, RowModel } from './row-model.js';
+
+const EMPTY_PAGES = 10; // each is a search of 10,000 jobs
+const MOST_AT_ONCE = 1_000; // that the service gives
+const PAUSE_MILLISECONDS = 2_000; // before a page is asked for again
+
+export class Follower {
+  #list;
+  #model;
+  /** @type {Map<string, JobRecord | null> | null} What the stream brings while the list is read; `null` is a deleted job. */
+  #buffer = new Map();
+  #isReading = false;
+  #emptyPages = 0;
+
+  /** @param {JobList} list */
+  constructor(list) {
+    this.#list = list;
+    this.#model = new RowModel((record) => matches(list.query ?? EVERYTHING, record));
+  }
+
+  /** Whether it has looked at very many jobs in vain, and looks no further by itself. */
+  get hasGivenUp() {
+    return this.#model.cursor !== null && this.#emptyPages >= EMPTY_PAGES;
+  }
+
+  /** The list is read: keep what the stream brings until then. */
+  wait() {
+    this.#buffer ??= new Map();
+  }
+
+  /** Begin with the first page. @param {JobRecord[]} records @param {string | null} cursor */
+  begin(records, cursor) {
+    this.#emptyPages = 0;
+    this.#model.hold(this.#list.isHeld);
+    this.#model.load(records, cursor);
+    this.#list.rows = this.#model;
+    this.goOn();
+  }
+
+  /** Take what has come while the list was read. */
+  goOn() {
+    const buffer = this.#buffer ?? new Map();
+    this.#buffer = null;
+    this.#apply(buffer);
+  }
+
+  /** @param {Exclude<LiveEvent, {type: 'state'}>} event */
+  hear(event) {
+    if (event.type === 'reset') return void this.#list.readAgain();
+    /** @type {Map<string, JobRecord | null>} */
+    const changes = new Map(event.records);
+    for (const id of event.deleted) changes.set(id, null);
+    if (this.#buffer) for (const [id, record] of changes) this.#buffer.set(id, record);
+    else this.#apply(changes);
+  }
+
+  /** Read what is shown, since changes may have been missed. @param {AbortSignal} signal */
+  async reconcile(signal) {
+    this.wait();
+    const limit = this.#list.limit ?? Math.min(MOST_AT_ONCE, Math.max(PAGE_SIZE, this.#model.ids.length));
+    const page = await this.#list.fetch([['limit', String(limit)]], signal);
+    this.#model.reconcile(page.records, page.cursor);
+    this.goOn();
+  }
+
+  /** Read the next page, unless that is done or in vain. @param {AbortSignal} signal */
+  async readMore(signal) {
+    const { cursor, isFull } = this.#model;
+    if (cursor === null || isFull || this.#isReading || this.hasGivenUp) return;
+    this.#isReading = true;
+    try {
+      const page = await this.#list.fetch([['limit', String(PAGE_SIZE)], ['cursor', cursor]], signal);
+      this.#emptyPages = page.records.length ? 0 : this.#emptyPages + 1;
+      this.#model.append(page.records, page.cursor);
+    } catch {
+      // The service is busy, or away.
+      if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, PAUSE_MILLISECONDS));
+    }
+    this.#isReading = false;
+    this.#list.draw();
+  }
+
+  /** Look further. */
+  searchOn() {
+    this.#emptyPages = 0;
+    this.#list.draw();
+  }
+
+  /** The list is held, or is not any more. */
+  settle() {
+    const before = this.#model.ids;
+    this.#model.hold(this.#list.isHeld);
+    if (!this.#model.isHeld && this.#model.isOverflowing) return void this.#list.read();
+    this.#list.slide(before, this.#model.ids);
+    this.#list.draw();
+  }
+
+  /** Show what waits. */
+  showNew() {
+    if (this.#model.isOverflowing) return void this.#list.read();
+    this.#model.showWaiting();
+    this.#list.draw();
+  }
+
+  /** @param {Map<string, JobRecord | null>} changes */
+  #apply(changes) {
+    const before = this.#model.ids;
+    const records = /** @type {JobRecord[]} */ ([...changes.values()].filter((record) => record !== null));
+    this.#model.apply(records, [...changes.keys()].filter((id) => changes.get(id) === null));
+    this.#list.slide(before, this.#model.ids);
+    dispatch(this.#list, 'servicekit:changed');
+    this.#list.draw();
+  }
+}

@@ -1,0 +1,89 @@
+// @ts-check
+// What a list of jobs tells besides its rows: what waits, what is marked, where it ends, and why there is nothing.
+
+/** @import { Condition, JobList } from './job-list.js' */
+
+import { announce, h, setAttribute, setText } from './kit.js';
+
+const QUIET_MILLISECONDS = 10_000; // between two announcements of new jobs
+
+/** @typedef {{pill: HTMLElement, all: HTMLInputElement, table: HTMLElement, foot: HTMLElement, notice: HTMLElement}} Places */
+
+export class Signs {
+  #list;
+  #places;
+  #announcedAt = 0;
+  #noticed = '';
+
+  /** @param {JobList} list @param {Places} places */
+  constructor(list, places) {
+    this.#list = list;
+    this.#places = places;
+  }
+
+  /** @param {Condition} condition @param {(() => void) | null} goOn Looks further than was looked for matching jobs. */
+  show(condition, goOn) {
+    this.#showPill();
+    this.#showMarks();
+    this.#showFoot(condition, goOn);
+    this.#showNotice(condition, goOn);
+  }
+
+  #showPill() {
+    const { waitingCount, isOverflowing } = this.#list.rows;
+    this.#places.pill.hidden = waitingCount === 0;
+    if (!waitingCount) return;
+    setText(this.#places.pill, `↑ ${waitingCount}${isOverflowing ? '+' : ''} new`);
+    if (Date.now() - this.#announcedAt < QUIET_MILLISECONDS) return;
+    this.#announcedAt = Date.now();
+    announce(`${waitingCount} new ${waitingCount === 1 ? 'job waits' : 'jobs wait'} to be shown`);
+  }
+
+  #showMarks() {
+    const { rows, selection } = this.#list;
+    const { all, table } = this.#places;
+    const marked = selection?.ids.size ?? 0;
+    setAttribute(table, 'aria-rowcount', rows.cursor === null ? rows.ids.length + 1 : -1);
+    all.disabled = !selection;
+    all.checked = marked > 0 && marked >= rows.ids.length;
+    all.indeterminate = marked > 0 && marked < rows.ids.length;
+  }
+
+  /** @param {Condition} condition @param {(() => void) | null} goOn */
+  #showFoot(condition, goOn) {
+    const { foot } = this.#places;
+    const isThere = condition === 'rows' && this.#list.limit === null;
+    setText(foot, isThere ? this.#footText(goOn !== null) : '');
+    if (isThere && goOn) foot.append(' ', goOnButton(goOn));
+  }
+
+  /** @param {boolean} hasGivenUp */
+  #footText(hasGivenUp) {
+    const { ids, cursor, isFull } = this.#list.rows;
+    if (isFull) return `These are the newest ${ids.length}. Search for older ones.`;
+    if (cursor !== null) return hasGivenUp ? 'Many older jobs do not match.' : 'Reading more…';
+    return ids.length === 1 ? 'One job' : `All ${ids.length} jobs`;
+  }
+
+  /** Say why there are no rows. @param {Condition} condition @param {(() => void) | null} goOn */
+  #showNotice(condition, goOn) {
+    const key = condition === 'rows' || condition === 'reading' ? '' : `${condition} ${this.#list.problem} ${this.#list.getAttribute('query')}`;
+    if (key === this.#noticed) return;
+    this.#noticed = key;
+    this.#places.notice.replaceChildren();
+    if (condition === 'unfound' && goOn) this.#places.notice.append(h('p', null, 'Nothing matches among the newest jobs.'), goOnButton(goOn));
+    else if (key) void this.#describe(condition, key);
+  }
+
+  /** @param {Condition} condition @param {string} key */
+  async #describe(condition, key) {
+    const { describe } = await import('./list-empty.js');
+    const node = await describe(this.#list, condition);
+    if (this.#noticed === key) this.#places.notice.replaceChildren(node);
+  }
+}
+
+/** @param {() => void} goOn */
+function goOnButton(goOn) {
+  return h('button', { type: 'button', on: { click: goOn } }, 'Search on');
+}
