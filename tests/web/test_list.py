@@ -315,6 +315,21 @@ def test_what_is_shown_without_a_connection_is_kept_and_caught_up(tab: Tab, dash
     expect(row(tab.page, job_id)).to_have_count(0)
 
 
+def test_a_list_that_cannot_be_read_is_read_as_soon_as_it_can(tab: Tab, dashboard: Dashboard) -> None:
+    tab.expected.append("503")
+    [job_id] = dashboard.seed()
+    answer = {"status": 503, "json": {"detail": "The database is away."}}
+    tab.page.route("**/api/v1/jobs?limit=50", lambda route: route.fulfill(**answer), times=1)
+    tab.open()
+    expect(row(tab.page, job_id)).to_be_visible()
+    tab.page.route("**/api/v1/jobs?**", lambda route: route.fulfill(**answer))
+    tab.page.reload()
+    expect(tab.page.get_by_role("heading", name="Jobs cannot be read")).to_be_visible()
+    expect(tab.page.locator("job-list")).to_contain_text("The database is away.")
+    tab.page.unroute_all()
+    expect(row(tab.page, job_id)).to_be_visible()
+
+
 def test_a_screen_shows_many_rows(tab: Tab, dashboard: Dashboard) -> None:
     dashboard.submit("/noop", wait=True, params={"count": 40})
     tab.open()

@@ -821,7 +821,7 @@ const STYLE = `
   --running: light-dark(#1b5fc4, #7db0ff); --completed: light-dark(#1b7340, #5cc98a); --failed: light-dark(#b3261e, #ff8f86);
   --canceled: light-dark(#7a5200, #d9a94a);
 }
-job-list { --check: ; --owner: ; --columns: var(--check) 112px minmax(0, 1fr) 34% 116px 60px 108px var(--owner); display: flex; flex-direction: column; position: relative; min-width: 0; min-height: 0; container-type: inline-size; background: var(--paper); color: var(--ink); }
+job-list { --check: ; --owner: ; --columns: var(--check) 112px minmax(0, 1.2fr) minmax(0, 1fr) 116px 60px 108px var(--owner); display: flex; flex-direction: column; position: relative; min-width: 0; min-height: 0; container-type: inline-size; background: var(--paper); color: var(--ink); }
 job-list[selectable] { --check: 40px; }
 job-list[data-owners] { --owner: 96px; }
 job-list .scroller { flex: 1; min-height: 0; overflow: hidden auto; overflow-anchor: none; outline: none; scrollbar-width: thin; }
@@ -856,8 +856,9 @@ job-list .call:hover { text-decoration: underline; }
 job-list .call:focus-visible { outline-offset: -2px; }
 job-list .name { font-weight: 550; }
 job-list .arguments { color: var(--quiet); }
-job-list .copy { visibility: hidden; flex: none; font-size: 11px; line-height: 16px; min-height: 0; min-width: 0; border: 0; padding: 0 4px; background: none; color: var(--quiet); cursor: pointer; }
-job-list tr:hover .copy, job-list tr:focus-within .copy { visibility: visible; }
+job-list .copy { display: none; flex: none; font-size: 11px; line-height: 16px; min-height: 0; min-width: 0; border: 0; padding: 0 4px; background: none; color: var(--quiet); cursor: pointer; }
+job-list tr:hover .copy, job-list tr:focus-within .copy { display: block; }
+job-list th.c-time { padding-left: 28px; }
 job-list .c-outcome .text { unicode-bidi: isolate; color: var(--quiet); }
 job-list .c-outcome[data-kind="error"] .text { color: var(--failed); }
 job-list .bar { display: inline-block; vertical-align: 1px; width: min(120px, 40%); height: 6px; margin-right: 8px; border-radius: 3px; overflow: hidden; background: var(--line); }
@@ -877,7 +878,7 @@ job-list .pill { position: absolute; right: 20px; bottom: 12px; z-index: 3; bord
 job-list .pill:hover { background: color-mix(in srgb, var(--accent) 85%, var(--ink)); }
 :root:not([data-live]) job-list[data-stale] .scroller { opacity: .6; }
 @container (max-width: 860px) {
-  job-list tr { --columns: var(--check) 104px minmax(0, 1fr) 32% 112px 56px 76px; }
+  job-list tr { --columns: var(--check) 104px minmax(0, 1.2fr) minmax(0, 1fr) 112px 56px 76px; }
   job-list .c-owner { display: none; }
 }
 @container (max-width: 640px) {
@@ -901,7 +902,7 @@ job-list .pill:hover { background: color-mix(in srgb, var(--accent) 85%, var(--i
   job-list .elapsed { min-width: 0; margin: 0; }
   job-list .remaining { margin-left: 6px; }
   job-list .bar { width: 64px; }
-  job-list .c-queue, job-list .copy { display: none; }
+  job-list .c-queue, job-list tr.job .copy { display: none; }
   job-list .call { font-size: 14px; position: static; }
   job-list .call::after { content: ""; position: absolute; inset: 0; }
   job-list .pill { right: 50%; transform: translateX(50%); min-height: 44px; border-radius: 22px; }
@@ -912,7 +913,8 @@ job-list .pill:hover { background: color-mix(in srgb, var(--accent) 85%, var(--i
 @media print {
   job-list, job-list .scroller { display: block; overflow: visible; }
   job-list .pill, job-list .copy, job-list .c-check { display: none; }
-  job-list th { position: static; }
+  job-list thead { position: static; }
+  job-list .canvas { padding: 0 !important; }
 }
 `;
 
