@@ -51,10 +51,10 @@ def measure_lists(contestant: Contestant, count: int, seconds: float) -> Finishe
     return Finished(first_page, no_hit, one_record, percentile(delays, 99), max(delays))
 
 
-def request_seconds(connection: Connection, path: str, seconds: float) -> float:
+def request_seconds(connection: Connection, path: str, seconds: float, method: str = "GET") -> float:
     """The median time of a request that is repeated without a pause."""
     times: list[float] = []
-    request = request_of("GET", path)
+    request = request_of(method, path)
     end = time.monotonic() + seconds
     while len(times) < _FEWEST or time.monotonic() < end:
         start = time.monotonic()
