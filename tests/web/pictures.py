@@ -88,7 +88,9 @@ def main() -> None:
         url = f"sqlite:///{folder}/jobs.db"
         asyncio.run(write_history(url))
         # As a user has it, so that tracebacks have the names of a user's files.
-        app = Path(shutil.copy(ROOT / "tests" / "web" / "picture_app.py", Path(folder) / "harvest.py"))
+        app = Path(folder) / "srv" / "harvest" / "jobs.py"
+        app.parent.mkdir(parents=True)
+        shutil.copy(ROOT / "tests" / "web" / "picture_app.py", app)
         with run_service(app, environment={"SERVICEKIT_JOBS_URL": url, "FOLD_SECONDS": "3"}, cwd=app.parent) as service:
             take_all(Dashboard(service))
     DIGEST.write_text(f"{digest_of_scripts()}\n")
