@@ -215,7 +215,9 @@ class Row {
   /** @param {JobRecord} record @param {string | undefined} call */
   #showName(record, call) {
     const name = visible(record.name);
-    const rest = call?.startsWith(`${record.name}(`) ? visible(call.slice(record.name.length)) : '';
+    // `train(model='xgb')`, a command's `ffmpeg -i in.mp4`, or a task's `backup: pg_dump shop`.
+    const isNamed = call?.startsWith(record.name) && '(: '.includes(call[record.name.length] || '-');
+    const rest = call && isNamed ? visible(call.slice(record.name.length)) : '';
     const text = name + rest;
     setText(this.#name, name);
     setText(this.#arguments, rest);
