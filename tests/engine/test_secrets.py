@@ -14,9 +14,10 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
-from servicekit import Every, JobStatus, Scheduler, create_scheduler, current_job
+from servicekit import Every, JobStatus, Scheduler, create_scheduler, current_job, job_options
 from servicekit.api import JobSubmitted, ServiceBuilder, ServiceInfo, SubmitJob
 from servicekit.errors import InvalidArguments
+from servicekit.jobs.log_lines import MAX_LINE_CHARACTERS
 from tests.service import ROOT
 
 WORD = "hunter2"
@@ -145,6 +146,21 @@ async def test_nothing_that_is_told_of_a_job_shows_it(
     assert any("**********" in line for line in lines)
     told = [*map(repr, records), *lines, *(record.getMessage() for record in caplog.records), caplog.text]
     assert not [text for text in told if WORD in text]
+
+
+def say_at_the_end_of_a_line(before: int, password: str) -> None:
+    print("x" * before + password)
+
+
+async def test_no_line_that_is_too_long_shows_its_beginning(scheduler: Scheduler) -> None:
+    secret = "correct horse battery staple"
+    target = job_options(mask=["password"])(say_at_the_end_of_a_line)
+    job_id = await scheduler.add_job(target, MAX_LINE_CHARACTERS - 25, secret)
+    await scheduler.wait(job_id)
+    (line,) = (await scheduler.get_log(job_id)).lines
+    assert "corr" not in line.text
+    assert line.text.startswith("xxx")
+    assert line.text.endswith("(too long)")
 
 
 async def test_no_refusal_shows_it(scheduler: Scheduler) -> None:

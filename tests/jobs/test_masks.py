@@ -1,6 +1,7 @@
 """Masks in texts, and the names of what is masked."""
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from servicekit.errors import ConfigurationError
 from servicekit.jobs.masks import MOST_SECRETS, NO_SECRETS, TextMask, check_mask
@@ -44,6 +45,21 @@ def test_nothing_of_a_secret_is_left_where_a_text_was_cut(before: int) -> None:
     shown = TextMask([secret]).hide_in_clipped(text)
     assert "abcd" not in shown
     assert "characters in all" in shown
+
+
+def test_nothing_of_a_secret_is_left_where_others_have_shortened_it() -> None:
+    secret = "".join(chr(ord("a") + number % 26) + str(number) for number in range(40))
+    with pytest.raises(ValidationError) as refused:
+        TypeAdapter(list[int]).validate_python([secret, 1, secret])
+    text = str(refused.value)
+    assert text.count("...") == 2
+    shown = TextMask([secret]).hide_in_clipped(text)
+    assert shown.count("input_value='***...***'") == 2, shown
+
+
+def test_a_text_of_dots_costs_little() -> None:
+    mask = TextMask([f"{number:05}" * 20 for number in range(MOST_SECRETS)])
+    assert mask.hide_in_clipped("...x" * 4_000) == "...x" * 4_000
 
 
 def test_many_secrets_have_a_bound() -> None:

@@ -111,7 +111,9 @@ class JobReports:
         lines, secrets = self._job.take_lines(), self._secrets
         if secrets is NO_SECRETS:
             return lines
-        return [line._replace(text=secrets.hide(line.text), source=secrets.hide(line.source)) for line in lines]
+        return [
+            line._replace(text=secrets.hide_in_clipped(line.text), source=secrets.hide(line.source)) for line in lines
+        ]
 
     async def write_lines(self) -> bool:
         """Write the new lines. Return whether there were any."""

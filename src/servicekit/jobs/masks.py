@@ -21,8 +21,10 @@ SHORTEST_SECRET: Final = 4
 MOST_SECRETS: Final = 1_000
 """So many texts of a call are looked for in what its job says: each of them makes every line dearer."""
 _MOST_NAMES: Final = 100
-# Where `outcome.clip` has cut a text. A secret can be cut there as well.
-_CUT: Final = re.compile(r"\n\.\.\. \([0-9,]+ characters in all\) \.\.\.\n")
+# Where a text has been cut: by `outcome.clip`, by the log, or by others, such as Pydantic, which shows 48 characters of
+# a value that it refuses. A secret can be cut there as well.
+_CUT: Final = re.compile(r"([\n ]?(?:\.\.\.(?: \([0-9,]+ characters in all\) \.\.\.| \(too long\))?|…)\n?)")
+_MOST_CUTS: Final = 200  # each is compared with all secrets, and a text can be all dots
 
 
 def normal_name(name: str) -> str:
@@ -56,12 +58,15 @@ class TextMask:
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
     def hide_in_clipped(self, text: str) -> str:
-        """The same for a text that may have been cut: what is left of a secret at the cut is masked too."""
-        text = self.hide(text)
-        cut = _CUT.search(text) if self._forms else None
-        if cut is None:
+        """The same for a text that may have been cut: what is left of a secret at a cut is masked too."""
+        if self._pattern is None:
             return text
-        return f"{self._hide_end(text[: cut.start()])}{cut[0]}{self._hide_start(text[cut.end() :])}"
+        first, *parts = _CUT.split(self.hide(text), _MOST_CUTS)
+        hidden = [first]
+        for cut, piece in zip(parts[::2], parts[1::2], strict=True):
+            hidden[-1] = self._hide_end(hidden[-1])
+            hidden += [cut, self._hide_start(piece)]
+        return "".join(hidden)
 
     def hide_in_outcome(self, outcome: Outcome) -> Outcome:
         """The outcome with masks in its error. Its result is what the target wants to tell, and is left alone."""
@@ -72,11 +77,11 @@ class TextMask:
 
     def _hide_end(self, text: str) -> str:
         length = max(_overlap(text, form) for form in self._forms)
-        return text if length < SHORTEST_SECRET else f"{text[:-length]}{MASK}"
+        return f"{text[:-length]}{MASK}" if length else text
 
     def _hide_start(self, text: str) -> str:
         length = max(_overlap(form, text) for form in self._forms)
-        return text if length < SHORTEST_SECRET else f"{MASK}{text[length:]}"
+        return f"{MASK}{text[length:]}" if length else text
 
 
 def _list_forms(secrets: Iterable[str]) -> list[str]:
@@ -93,9 +98,14 @@ def _forms_of(secret: str) -> Iterator[str]:
 
 
 def _overlap(left: str, right: str) -> int:
-    """How many of the last characters of one text are the first of the other."""
-    longest = min(len(left), len(right))
-    return next((length for length in range(longest, 0, -1) if left.endswith(right[:length])), 0)
+    """How many of the last characters of one text are the first of the other; 0 if they are too few to be a secret."""
+    begin = right[:SHORTEST_SECRET]
+    if len(begin) < SHORTEST_SECRET:
+        return 0
+    place = left.find(begin, max(0, len(left) - len(right)))
+    while place >= 0 and not right.startswith(left[place:]):
+        place = left.find(begin, place + 1)
+    return len(left) - place if place >= 0 else 0
 
 
 NO_SECRETS: Final = TextMask(())
