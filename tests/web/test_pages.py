@@ -89,6 +89,14 @@ def test_a_queue_shows_how_long_its_jobs_waited(tab: Tab, dashboard: Dashboard) 
     expect(row.get_by_role("cell").nth(3)).to_have_text("0 %")
 
 
+def test_a_queue_is_shown_though_its_jobs_have_ended(tab: Tab, dashboard: Dashboard) -> None:
+    dashboard.client.post("/api/v1/tasks/harvest/$execute", json={"parameters": {"region": "no"}}).raise_for_status()
+    tab.open("queues")
+    row = find_row(tab, "default")
+    expect(row.get_by_role("cell").nth(3)).to_have_text("0 %")
+    expect(row.get_by_role("cell").nth(1)).to_have_text("0")
+
+
 def test_a_row_stays_where_it_is_under_the_pointer(tab: Tab, dashboard: Dashboard) -> None:
     queues = [
         {"name": name, "is_paused": False, "pending": 1, "running": 0, "max_concurrency": None} for name in ("b", "c")
@@ -221,6 +229,7 @@ def test_who_sees_only_its_own_jobs_executes_tasks_and_disables_none(tab: Tab) -
 )
 def test_an_empty_page_says_what_would_be_there(tab: Tab, address: str, path: str, heading: str) -> None:
     tab.page.route(f"**/api/v1/{path}", lambda route: route.fulfill(json=[]))
+    tab.page.route("**/$activity*", lambda route: route.fulfill(json={"queues": []}))
     tab.open(address)
     expect(tab.page.get_by_role("heading", name=heading)).to_be_visible()
 
@@ -237,6 +246,15 @@ def test_a_page_that_cannot_be_read_says_why_and_comes_back(tab: Tab, dashboard:
     dashboard.seed("/sync", params={"site": 3})
     expect(find_row(tab, "ml")).to_be_visible()
     expect(tab.page.get_by_role("alert")).to_be_hidden()
+
+
+def test_what_cannot_be_read_is_not_said_to_be_empty(tab: Tab) -> None:
+    tab.expected = ["503"]
+    tab.page.route("**/api/v1/queues", lambda route: route.fulfill(status=503, json={"detail": "Not now"}))
+    with tab.page.expect_response("**/$activity*"):
+        tab.open("queues")
+    expect(tab.page.get_by_role("alert")).to_have_text("The queues cannot be read: Not now")
+    expect(tab.page.get_by_role("heading", name="No queues in use")).to_be_hidden()
 
 
 def test_hostile_names_are_texts_that_fit_the_screen(phone: Tab, dashboard: Dashboard) -> None:

@@ -19,9 +19,9 @@
 
 import { ApiError, parseJson } from './kit.js';
 
-const FRAME_MILLISECONDS = 100; // no more than ten changes of the screen in a second
+const FRAME_MILLISECONDS = 50; // what comes more often than the service is asked to send would be waited for twice
 const GATHER_MILLISECONDS = 4; // what the service sends at once can come in several pieces
-const POLL_SECONDS = 0.1; // the service sends no more often, so a change waits a frame at most
+const POLL_SECONDS = 0.1; // the service sends no more often: so many changes of the screen there are in a second
 const SILENCE_MILLISECONDS = 75_000; // the service sends a comment every 30 s: after two, the connection is dead
 const SETTLE_MILLISECONDS = 200; // a proxy can answer for a service that is away, with a stream that ends at once
 const FIRST_WAIT_SECONDS = 1;
@@ -366,7 +366,7 @@ export class Live {
   }
 }
 
-/** Gathers what comes, so that a listener is called ten times a second at most. The first change does not wait. */
+/** Gathers what comes at once, so that a listener is called once for it. The first change does not wait. */
 class Frame {
   /** @type {Map<string, JobRecord | {id: string, status: 'deleted'}>} */
   #changes = new Map();

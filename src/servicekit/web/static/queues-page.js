@@ -31,8 +31,9 @@ class QueuesPage {
   #queues = new Map();
   /** @type {Map<string | null, ActivityTotal>} */
   #totals = new Map();
+  #isRead = false;
   #problem = new Problem();
-  #empty = makeEmpty('No queues in use', 'A queue is on show while it has a limit, is paused, or has jobs. Jobs are in the queue “default” unless they name another one.');
+  #empty = makeEmpty('No queues in use', 'A queue is on show while it has a limit, is paused, has jobs, or had some in the last hour. Jobs are in the queue “default” unless they name another one.');
   #body = h('tbody', {});
   /** @type {Rows<Line>} */
   #rows;
@@ -70,6 +71,7 @@ class QueuesPage {
       const queues = await api.get(service.paths.queues, null, { signal });
       const idle = [...this.#queues.values()].map((queue) => ({ ...queue, pending: 0, running: 0, is_paused: false }));
       this.#queues = new Map([...idle, ...queues].map((queue) => [queue.name, queue]));
+      this.#isRead = true;
       this.#render();
     });
   }
@@ -85,10 +87,11 @@ class QueuesPage {
   }
 
   #render() {
-    const names = [...this.#queues.keys()].sort((one, other) => one.localeCompare(other));
-    const lines = names.map((name) => /** @type {const} */ ([name, { queue: /** @type {QueueRecord} */ (this.#queues.get(name)), total: this.#totals.get(name) }]));
-    this.#rows.show(new Map(lines));
-    this.#empty.hidden = this.#rows.size > 0;
+    const busy = [...this.#totals.keys()].filter((name) => name !== null);
+    const names = [...new Set([...this.#queues.keys(), ...busy])].sort((one, other) => one.localeCompare(other));
+    const lines = names.map((name) => /** @type {const} */ ([name, { queue: this.#queues.get(name) ?? makeIdle(name), total: this.#totals.get(name) }]));
+    this.#rows.show(new Map(this.#isRead ? lines : []));
+    this.#empty.hidden = this.#rows.size > 0 || !this.#isRead;
     if (this.table) this.table.hidden = this.#rows.size === 0;
   }
 
@@ -104,6 +107,9 @@ class QueuesPage {
     });
   }
 }
+
+/** A queue whose jobs have all ended, of which the service has nothing more to say. @param {string} name @returns {QueueRecord} */
+const makeIdle = (name) => ({ name, is_paused: false, pending: 0, running: 0, max_concurrency: null });
 
 class QueueRow {
   #bar = makeBar('running');
