@@ -70,6 +70,26 @@ def test_a_running_job_is_followed_to_its_end(tab: Tab, dashboard: Dashboard) ->
     expect(page.get_by_role("progressbar")).to_have_count(0)
 
 
+def test_a_job_of_which_nothing_comes_has_run_for_as_long_as_it_has(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = start(dashboard, ["progress", 1, 4, "fold 1"])
+    tab.open(job_id)
+    expect(state(tab.page)).to_have_text("◐running")
+    record = dashboard.record(job_id) | {"elapsed_seconds": 0, "remaining_seconds": 9}
+    shown = tab.page.evaluate(
+        """async (record) => {
+            await import('./assets/job-status.js');
+            const started = Date.now() - 3_600_000;
+            const progress = { ...record.progress, reported_at: new Date(started + 1_800_000).toISOString() };
+            const element = document.createElement('job-status');
+            document.body.append(element);
+            element.record = { ...record, started_at: new Date(started).toISOString(), progress };
+            return element.textContent;
+        }""",
+        record,
+    )
+    assert re.search(r"1:00:\d\d elapsed~[12]:\d\d(:\d\d)? left$", shown), shown
+
+
 def test_a_failed_job_shows_its_error_first(tab: Tab, dashboard: Dashboard) -> None:
     _, job_id = dashboard.seed("/parse", 2, params={"text": "{oops"})
     tab.open(job_id)

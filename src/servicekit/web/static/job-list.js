@@ -9,8 +9,8 @@
  */
 
 import {
-  Api, ApiError, announce, dispatch, formatAge, formatDuration, formatTime, h, replace, serverNow, setAttribute, setText,
-  stateMark, visible,
+  Api, ApiError, announce, dispatch, formatAge, formatDuration, formatTime, h, replace, secondsRemaining, secondsRun,
+  serverNow, setAttribute, setText, shareOf, stateMark, visible,
 } from './kit.js';
 
 /** @import { Live } from './live.js' */
@@ -44,32 +44,6 @@ export function lastLine(error) {
   const last = lines.at(-1)?.trim() ?? '';
   const kind = /^[\w.]+(?=:)/.exec(lines[0] ?? '')?.[0];
   return lines.length > 1 && kind && !last.startsWith(kind) ? `${kind}: ${last}` : last;
-}
-
-/**
- * How much longer a running job takes at its pace, by the rule of the service; `null` if there is no pace.
- * @param {JobRecord} record @param {Date} now
- */
-export function secondsRemaining({ progress, started_at, status }, now) {
-  if (status !== 'running' || !progress?.total || !progress.reported_at || !started_at) return null;
-  const share = progress.done / progress.total;
-  if (!(share > 0 && share <= 1)) return null;
-  const untilReport = Math.max(0, Date.parse(progress.reported_at) - Date.parse(started_at)) / 1000;
-  const sinceReport = Math.max(0, Number(now) - Date.parse(progress.reported_at)) / 1000;
-  return Math.max(0, (untilReport * (1 - share)) / share - sinceReport);
-}
-
-/** @param {JobRecord} record @param {Date} now How long its last attempt has run, or ran. */
-function secondsElapsed(record, now) {
-  if (record.status !== 'running' || !record.started_at) return record.elapsed_seconds;
-  return Math.max(0, (Number(now) - Date.parse(record.started_at)) / 1000);
-}
-
-/** @param {JobRecord} record Between 0 and 1; `null` if it is not known how much there is to do. */
-function shareOf({ progress }) {
-  if (!progress?.total) return null;
-  const share = progress.done / progress.total;
-  return Number.isFinite(share) ? Math.min(1, Math.max(0, share)) : null;
 }
 
 /** @param {number} share */
@@ -183,7 +157,7 @@ class Row {
   tick(now) {
     if (!this.#record) return;
     const remaining = secondsRemaining(this.#record, now);
-    setText(this.#elapsed, formatDuration(secondsElapsed(this.#record, now)));
+    setText(this.#elapsed, formatDuration(secondsRun(this.#record, now)));
     setText(this.#remaining, remaining === null || remaining < 0.5 ? '' : `~${formatDuration(Math.ceil(remaining))}`);
     setText(this.#age, formatAge(this.#record.submitted_at));
   }

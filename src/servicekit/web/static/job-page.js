@@ -4,7 +4,7 @@
  * pointer, and no question is lost.
  */
 
-import { ApiError, announce, formatAge, formatDuration, h, replace, serverNow, setText, visible } from './kit.js';
+import { ApiError, announce, formatAge, formatDuration, h, replace, secondsRun, serverNow, setText, shareOf, visible } from './kit.js';
 import { errorHero } from './error-view.js';
 import { ask } from './job-actions.js';
 import { JobHead } from './job-head.js';
@@ -12,7 +12,7 @@ import { RUNS, historyView, medianOf, paceOf } from './job-history.js';
 import { setIcon } from './job-icon.js';
 import { JobLog } from './job-log.js';
 import { JobPanes, addStep, argumentsOf, eventsOf } from './job-panes.js';
-import { JobStatus, shareOf } from './job-status.js';
+import { JobStatus } from './job-status.js';
 import { JobStream, isTerminal } from './job-stream.js';
 import { adoptPageStyles } from './job-styles.js';
 import { curlOf, reportOf } from './job-texts.js';
@@ -256,7 +256,7 @@ class JobPage {
   }
 
   _pace() {
-    return this._record.status === 'running' ? paceOf(this._status.elapsedSeconds, this._median) : '';
+    return this._record.status === 'running' ? paceOf(secondsRun(this._record), this._median) : '';
   }
 
   _drawHero() {

@@ -7,7 +7,7 @@
  * whose `detail` is the record.
  */
 
-import { Api, formatDuration, h, replace, stateMark } from './kit.js';
+import { Api, formatDuration, h, replace, secondsRemaining, secondsRun, shareOf, stateMark } from './kit.js';
 import { JobStream, isTerminal } from './job-stream.js';
 import { adoptStyles } from './job-styles.js';
 import { showMarks } from './log-model.js';
@@ -21,7 +21,6 @@ export class JobStatus extends HTMLElement {
     super();
     /** @type {JobRecord | null} */
     this._record = null;
-    this._receivedAt = 0;
     this._timer = 0;
     /** @type {JobStream | null} */
     this._stream = null;
@@ -57,19 +56,8 @@ export class JobStatus extends HTMLElement {
 
   set record(record) {
     this._record = record;
-    this._receivedAt = performance.now();
     this._draw();
     if (record) this.dispatchEvent(new CustomEvent('servicekit:job', { bubbles: true, detail: record }));
-  }
-
-  /** How long the job has run, in seconds: what the service has told, and what has passed since. */
-  get elapsedSeconds() {
-    const seconds = this._record?.elapsed_seconds ?? null;
-    return seconds === null ? null : seconds + this._secondsSince();
-  }
-
-  _secondsSince() {
-    return this._record?.status === 'running' ? (performance.now() - this._receivedAt) / 1000 : 0;
   }
 
   _follow() {
@@ -137,32 +125,14 @@ export class JobStatus extends HTMLElement {
     const facts = [];
     if (record.progress) facts.push(h('strong', { class: 'job-amount' }, amountOf(record)));
     if (record.progress?.message) facts.push(h('span', { class: 'job-message', dir: 'auto' }, showMarks(record.progress.message)));
-    const elapsed = this.elapsedSeconds;
+    const [elapsed, left] = [secondsRun(record), secondsRemaining(record)];
     const isOver = isTerminal(record.status);
     if (elapsed !== null && record.status !== 'pending') {
       facts.push(h('span', { class: 'job-time' }, `${formatDuration(elapsed)}${isOver ? '' : ' elapsed'}`));
     }
-    if (record.remaining_seconds !== null && record.status === 'running') {
-      facts.push(h('span', { class: 'job-time' }, this._remaining(record.remaining_seconds)));
-    }
+    if (left !== null && left >= 1) facts.push(h('span', { class: 'job-time' }, `~${formatDuration(Math.round(left))} left`));
     return facts;
   }
-
-  /** @param {number} seconds */
-  _remaining(seconds) {
-    const left = seconds - this._secondsSince();
-    return left < 1 ? '' : `~${formatDuration(Math.round(left))} left`;
-  }
-}
-
-/**
- * How much of a job is done, from 0 to 1; `null` if it does not say.
- * @param {JobRecord} record
- */
-export function shareOf(record) {
-  const progress = record.progress;
-  if (!progress?.total || !(progress.total > 0)) return null;
-  return Math.min(1, Math.max(0, progress.done / progress.total));
 }
 
 /** @param {JobRecord} record */

@@ -1,7 +1,7 @@
 // @ts-check
 // What every part of the page needs: elements, texts of numbers and times, JSON, requests, keys.
 
-/** @import { JobStatus } from './types.js' */
+/** @import { JobRecord, JobStatus } from './types.js' */
 
 // ---- Elements ----
 
@@ -220,6 +220,37 @@ export function visible(text, most = 300) {
 /** @param {string} character */
 function escape(character) {
   return `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`;
+}
+
+// ---- Jobs ----
+
+/** How much of a job is done, from 0 to 1; `null` if that is not known. @param {Pick<JobRecord, 'progress'>} job */
+export function shareOf({ progress }) {
+  const share = progress?.total ? progress.done / progress.total : NaN;
+  return Number.isFinite(share) ? Math.min(1, Math.max(0, share)) : null;
+}
+
+/**
+ * How long the last attempt of a job has run, or ran, in seconds. What an event tells of that was so at its time: a job
+ * of which nothing comes any more runs on.
+ * @param {JobRecord} job @param {Date} [now]
+ */
+export function secondsRun({ status, started_at, elapsed_seconds }, now = serverNow()) {
+  if (status !== 'running' || !started_at) return elapsed_seconds;
+  return Math.max(0, (Number(now) - Date.parse(started_at)) / 1000);
+}
+
+/**
+ * How much longer a running job takes at its pace, by the rule of the service; `null` if there is no pace.
+ * @param {JobRecord} job @param {Date} [now]
+ */
+export function secondsRemaining({ progress, started_at, status }, now = serverNow()) {
+  if (status !== 'running' || !progress?.total || !progress.reported_at || !started_at) return null;
+  const share = progress.done / progress.total;
+  if (!(share > 0 && share <= 1)) return null;
+  const untilReport = Math.max(0, Date.parse(progress.reported_at) - Date.parse(started_at)) / 1000;
+  const sinceReport = Math.max(0, Number(now) - Date.parse(progress.reported_at)) / 1000;
+  return Math.max(0, (untilReport * (1 - share)) / share - sinceReport);
 }
 
 // ---- JSON ----

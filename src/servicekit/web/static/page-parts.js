@@ -7,7 +7,7 @@
  */
 
 import { addressOf, adoptStyle } from './job-list.js';
-import { h, serverNow, setText, showDialog } from './kit.js';
+import { h, setText, showDialog } from './kit.js';
 import { formatTerm } from './query.js';
 
 /** @type {Set<import('./types.js').LiveState>} */
@@ -187,19 +187,8 @@ export function makeBar(state) {
   };
 }
 
-/** How much of a job is done, from 0 to 1; `null` if that is not known. @param {import('./types.js').Progress | null} progress */
-export function shareOf(progress) {
-  return progress?.total ? Math.min(1, Math.max(0, progress.done / progress.total)) : null;
-}
-
 /** @param {number} share */
 export const formatPercent = (share) => `${Math.floor(share * 100)} %`;
-
-/** How long the last attempt of a job has run, or ran. @param {import('./types.js').JobRecord} job */
-export function secondsRun({ status, started_at, elapsed_seconds }) {
-  const isRunning = status === 'running' && started_at !== null;
-  return isRunning ? (Number(serverNow()) - Date.parse(started_at)) / 1000 : elapsed_seconds;
-}
 
 /** Call something once a second for what changes with the time, while somebody looks. @param {Pick<PageContext, 'live'>} context @param {() => void} act @returns {() => void} what ends it */
 export function tick({ live }, act) {

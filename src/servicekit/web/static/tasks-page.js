@@ -8,8 +8,8 @@
  * @typedef {import('./types.js').JobRecord} JobRecord
  */
 
-import { ApiError, announce, formatAge, formatDuration, formatTime, h, replace, setAttribute, setText, stateMark, visible } from './kit.js';
-import { Fresh, Problem, Rows, formatPercent, labelCells, listAddress, makeEmpty, makeHead, secondsRun, shareOf, tick } from './page-parts.js';
+import { ApiError, announce, formatAge, formatDuration, formatTime, h, replace, secondsRun, setAttribute, setText, shareOf, stateMark, visible } from './kit.js';
+import { Fresh, Problem, Rows, formatPercent, labelCells, listAddress, makeEmpty, makeHead, tick } from './page-parts.js';
 import { SchemaForm } from './schema-form.js';
 
 const IDLE_SECONDS = 15;
@@ -261,14 +261,14 @@ class RunRow {
     setText(this.#age, `${formatAge(job.submitted_at)} ago`);
     this.#age.title = formatTime(job.submitted_at);
     setText(this.#time, formatDuration(secondsRun(job)));
-    const what = job.error ?? describeProgress(job.progress);
+    const what = job.error ?? describeProgress(job);
     setText(this.#what, what && visible(what));
     this.#what.classList.toggle('bad', job.error !== null);
   }
 }
 
-/** @param {import('./types.js').Progress | null} progress */
-function describeProgress(progress) {
-  const share = shareOf(progress);
-  return [share === null ? '' : formatPercent(share), progress?.message].filter(Boolean).join(' ');
+/** @param {import('./types.js').JobRecord} job */
+function describeProgress(job) {
+  const share = shareOf(job);
+  return [share === null ? '' : formatPercent(share), job.progress?.message].filter(Boolean).join(' ');
 }

@@ -3,7 +3,7 @@
  * A job's life in pieces: where it waited, what its attempts did, where it is now. The times are the service's.
  */
 
-import { formatDuration, formatTime, h, replace, visible } from './kit.js';
+import { formatDuration, formatTime, h, replace, secondsRemaining, visible } from './kit.js';
 
 /**
  * @typedef {import('./types.js').JobRecord} JobRecord
@@ -76,7 +76,7 @@ const secondsOf = (piece) => (piece.to - piece.from) / 1000;
  */
 export function drawTimeline(root, record, now, remark = '') {
   const pieces = piecesOf(record, now);
-  const rest = record.status === 'running' ? Math.max(0, (record.remaining_seconds ?? 0) * 1000) : 0;
+  const rest = record.status === 'running' ? Math.max(0, (secondsRemaining(record, new Date(now)) ?? 0) * 1000) : 0;
   const total = Math.max(1, pieces.reduce((sum, piece) => sum + piece.to - piece.from, rest));
   const many = pieces.filter((piece) => piece.kind === 'attempt').length > 1 || record.attempt > 1;
   replace(root, drawBar(pieces, total, rest), drawEnds(record, pieces, remark), many ? drawSteps(pieces) : null);

@@ -9,8 +9,8 @@
  */
 
 import { Calls } from './job-calls.js';
-import { formatAge, formatDuration, formatTime, h, replace, serverNow, setText, visible } from './kit.js';
-import { Fresh, Problem, Rows, formatPercent, labelCells, listAddress, makeBar, makeEmpty, makeHead, secondsRun, shareOf, tick } from './page-parts.js';
+import { formatAge, formatDuration, formatTime, h, replace, secondsRun, serverNow, setText, shareOf, visible } from './kit.js';
+import { Fresh, Problem, Rows, formatPercent, labelCells, listAddress, makeBar, makeEmpty, makeHead, tick } from './page-parts.js';
 
 const LEAST_SECONDS = 2;
 // Nobody tells that a process came or went.
@@ -169,7 +169,7 @@ class JobLine {
   update(job) {
     if (!job) return setText(this.#message, 'ended');
     const { progress } = job;
-    const share = shareOf(progress);
+    const share = shareOf(job);
     setText(this.#link, visible(this.calls.get(this.id) ?? job.name));
     this.#link.title = this.#link.textContent ?? '';
     this.#fill.element.hidden = share === null;
