@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
-from servicekit import Every, JobStatus, Scheduler, create_scheduler, current_job, job_options
+from servicekit import Command, Every, JobStatus, Scheduler, create_scheduler, current_job, job_options
 from servicekit.api import JobSubmitted, ServiceBuilder, ServiceInfo, SubmitJob
 from servicekit.errors import InvalidArguments
 from servicekit.jobs.log_lines import MAX_LINE_CHARACTERS
@@ -161,6 +161,16 @@ async def test_no_line_that_is_too_long_shows_its_beginning(scheduler: Scheduler
     assert "corr" not in line.text
     assert line.text.startswith("xxx")
     assert line.text.endswith("(too long)")
+
+
+async def test_a_program_can_print_what_is_masked_by_the_name_of_its_variable(scheduler: Scheduler) -> None:
+    command = Command("echo $TOKEN; cat; exit 3", env={"TOKEN": WORD}, stdin="pass word", shell=True)
+    job_id = await scheduler.with_options(mask=["token", "stdin"]).add_job(command)
+    record = await scheduler.wait(job_id)
+    lines = [line.text for line in (await scheduler.get_log(job_id)).lines]
+    assert lines == ["***", "***"]
+    assert record.error is not None
+    assert WORD not in record.error
 
 
 async def test_no_refusal_shows_it(scheduler: Scheduler) -> None:
