@@ -119,6 +119,7 @@ async def test_a_file_is_compressed_for_those_who_can_read_that() -> None:
 
 async def test_the_page_is_open_and_what_it_shows_is_not() -> None:
     app = FastAPI()
+    app.get("/jobs/assets/{folder}/salaries.csv")(lambda folder: folder)
     install(app, Dashboard(), Auth(KEYS), Jobs("memory://"))
     app.get("/jobs/{name}/more")(lambda name: name)
     app.post("/jobs/{name}")(lambda name: name)
@@ -130,7 +131,8 @@ async def test_the_page_is_open_and_what_it_shows_is_not() -> None:
             assert (await client.get(f"/jobs/{guarded}")).status_code in (401, 307), guarded
         assert (await client.get("/jobs/$service")).json()["detail"].startswith("Send an API key")
         assert (await client.get("/jobsy")).status_code == 401
-        for method, place in (("POST", JOB_ID), ("POST", "queues"), ("PUT", "assets/app.js")):
+        closed = [("POST", JOB_ID), ("POST", "queues"), ("PUT", "assets/app.js"), ("GET", "assets/2026/salaries.csv")]
+        for method, place in closed:
             assert (await client.request(method, f"/jobs/{place}")).status_code == 401
 
 

@@ -14,7 +14,7 @@ PAGES: Final = ("queues", "schedules", "workers", "tasks")
 _EXAMPLE_ID: Final = "01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
 LOOKS: Final = ("GET", "HEAD")
 _JOB_ID: Final = "[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}"
-_PLACE: Final = re.compile(f"|/|/(?:{'|'.join(PAGES)}|{_JOB_ID}|assets/[^/]+(?:/[^/]+)?)")
+_PLACE: Final = re.compile(f"|/|/(?:{'|'.join(PAGES)}|{_JOB_ID}|assets/(?:[^/]+/)?(?P<file>[^/]+))")
 
 
 class Site:
@@ -33,7 +33,8 @@ class Site:
     def is_open(self, method: str, path: str) -> bool:
         """Whether a request gets what holds no data: just what the routes of the site answer, and nothing besides."""
         is_ours = method in LOOKS and path.startswith(self._path)
-        return is_ours and _PLACE.fullmatch(path, len(self._path)) is not None
+        place = _PLACE.fullmatch(path, len(self._path)) if is_ours else None
+        return place is not None and (place["file"] is None or self._assets.find(place["file"]) is not None)
 
     async def redirect(self, request: Request) -> Response:
         """From the path without a slash to that with one. It is relative, since a proxy may have cut the path."""
