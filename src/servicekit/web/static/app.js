@@ -70,11 +70,14 @@ class App {
   // ---- Pages ----
 
   async #show() {
+    if (this.#isLocked) return; // the page says so until it is loaded again
     const before = this.#address;
     const url = new URL(location.href);
     this.#address = url;
     const isSamePlace = before?.pathname === url.pathname;
     if (isSamePlace && before?.search === url.search) return;
+    // A question is about what was shown when it was asked.
+    for (const dialog of document.querySelectorAll('dialog')) dialog.close();
     if (isSamePlace && this.#page?.update) this.#page.update(url);
     else await this.#showAnew(url);
   }
@@ -112,11 +115,22 @@ class App {
       service: this.#service,
       live: this.#live,
       url: new URL(location.href),
-      navigate: (url, options) => this.#navigate(url, options),
-      setTitle: (title, status) => this.#setTitle(title, status),
-      keys: this.#keys,
+      navigate: (url, options) => void (signal.aborted || this.#navigate(url, options)),
+      setTitle: (title, status) => void (signal.aborted || this.#setTitle(title, status)),
+      keys: { add: (key, description, act) => this.#addKey(signal, key, description, act) },
       signal,
     };
+  }
+
+  /**
+   * A key of a page ends with it. An answer that comes later must not bring it back.
+   * @param {AbortSignal} signal @param {Parameters<Keys['add']>} key
+   */
+  #addKey(signal, ...key) {
+    if (signal.aborted) return () => {};
+    const remove = this.#keys.add(...key);
+    signal.addEventListener('abort', remove);
+    return remove;
   }
 
   /**

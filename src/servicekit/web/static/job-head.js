@@ -10,8 +10,9 @@ import { formatTerm } from './query.js';
 /**
  * @typedef {import('./types.js').JobRecord} JobRecord
  * @typedef {import('./job-actions.js').Action} Action
+ * @typedef {import('./types.js').PageContext} PageContext
  * @typedef {{leave: () => void, act: (action: Action) => void, copy: (what: string, text: string) => void,
- *            copies: [string, () => string][], keys: import('./kit.js').Keys}} HeadActs
+ *            copies: [string, () => string][], keys: PageContext['keys']}} HeadActs
  */
 
 export class JobHead {

@@ -38,7 +38,7 @@ if (!customElements.get('job-log')) customElements.define('job-log', JobLog);
  */
 export async function show(context) {
   adoptPageStyles();
-  const removeKey = context.keys.add('Escape', 'Back to the list', () => leave(context));
+  context.keys.add('Escape', 'Back to the list', () => leave(context));
   /** @type {JobPage | null} */
   let page = null;
   const open = async () => {
@@ -52,7 +52,6 @@ export async function show(context) {
   return {
     close: () => {
       page?.close();
-      removeKey();
       setIcon(null);
     },
   };
@@ -98,6 +97,7 @@ class JobPage {
     /** @type {number | null} */
     this._median = null;
     this._isDeleted = false;
+    this._isActing = false;
     /** @type {JobStream | null} */
     this._stream = null;
 
@@ -228,6 +228,7 @@ class JobPage {
   // --- drawing -------------------------------------------------------------------------------------------------------
 
   _draw() {
+    if (this._context.signal.aborted) return; // an answer that came too late
     const record = this._record;
     this._article.dataset.status = record.status;
     this._article.classList.toggle('deleted', this._isDeleted);
@@ -304,6 +305,15 @@ class JobPage {
 
   /** @param {Action} action */
   async _act(action) {
+    if (this._isActing) return; // a key that is held down is pressed again and again
+    this._isActing = true;
+    await this._ask(action).finally(() => {
+      this._isActing = false;
+    });
+  }
+
+  /** @param {Action} action */
+  async _ask(action) {
     const title = `${action.word} ${visible(this._call || this._record.name)}?`;
     const text = action.question(this._record);
     if (text !== null && !(await ask({ title, text, word: `${action.word} the job` }))) return;

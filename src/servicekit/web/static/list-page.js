@@ -61,33 +61,30 @@ export class ListPage {
     this.#context.setTitle(text ? `${text} · Jobs` : 'Jobs');
   }
 
-  /** @param {string} key @param {string} description @param {(event: KeyboardEvent) => void} act */
-  #addKey(key, description, act) {
-    this.#context.signal.addEventListener('abort', this.#context.keys.add(key, description, act));
-  }
-
   #addKeys() {
     const list = this.#list;
-    this.#addKey('/', 'Search', () => this.#search.focus());
-    this.#addKey('j', 'Next job', () => list.move(1));
-    this.#addKey('k', 'Previous job', () => list.move(-1));
-    this.#addKey('Enter', 'Open the job', () => list.currentId && this.#context.navigate(`./${list.currentId}`));
-    this.#addKey('n', 'Show new jobs', () => list.showNew());
-    this.#addKey('y', 'Copy the id of the job', () => list.currentId && void copyId(list.currentId));
+    const { keys } = this.#context;
+    keys.add('/', 'Search', () => this.#search.focus());
+    keys.add('j', 'Next job', () => list.move(1));
+    keys.add('k', 'Previous job', () => list.move(-1));
+    keys.add('Enter', 'Open the job', () => list.currentId && this.#context.navigate(`./${list.currentId}`));
+    keys.add('n', 'Show new jobs', () => list.showNew());
+    keys.add('y', 'Copy the id of the job', () => list.currentId && void copyId(list.currentId));
   }
 
   #letMark() {
     const list = this.#list;
+    const { keys } = this.#context;
     const selection = new Selection(() => this.#changed(selection));
     this.#selection = list.selection = selection;
     list.draw();
-    this.#addKey('x', 'Mark the job', () => list.currentId && selection.toggle(list.currentId));
-    this.#addKey('X', 'Mark all up to the job', () => list.currentId && selection.extendTo(list.currentId, list.rows.ids));
-    this.#addKey('a', 'Mark all rows', () => selection.setAll(list.rows.ids));
-    this.#addKey('Escape', 'Mark nothing', () => selection.clear());
-    this.#addKey('c', 'Cancel', () => this.#act('cancel'));
-    this.#addKey('r', 'Retry', () => this.#act('retry'));
-    this.#addKey('Backspace', 'Delete', () => this.#act('delete'));
+    keys.add('x', 'Mark the job', () => list.currentId && selection.toggle(list.currentId));
+    keys.add('X', 'Mark all up to the job', () => list.currentId && selection.extendTo(list.currentId, list.rows.ids));
+    keys.add('a', 'Mark all rows', () => selection.setAll(list.rows.ids));
+    keys.add('Escape', 'Mark nothing', () => selection.clear());
+    keys.add('c', 'Cancel', () => this.#act('cancel'));
+    keys.add('r', 'Retry', () => this.#act('retry'));
+    keys.add('Backspace', 'Delete', () => this.#act('delete'));
   }
 
   /** @param {Selection} selection */

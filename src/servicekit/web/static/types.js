@@ -182,7 +182,7 @@
  * @property {URL} url
  * @property {(url: string, options?: {replace?: boolean}) => void} navigate
  * @property {(title: string, status?: string) => void} setTitle
- * @property {import('./kit.js').Keys} keys
+ * @property {Pick<import('./kit.js').Keys, 'add'>} keys Those of a page end with it
  * @property {AbortSignal} signal ends with the page
  */
 
