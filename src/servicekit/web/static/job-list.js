@@ -367,6 +367,8 @@ export class JobList extends HTMLElement {
   #calls = null;
   /** @type {Exclude<LiveEvent, {type: 'state'}>[]} What the stream has brought before that could be taken. */
   #early = [];
+  /** Changes may have been missed while the list was read. */
+  #hasMissed = false;
   /** @type {'reading' | 'read' | 'failed' | 'misread'} */
   #state = 'reading';
   /** @type {Set<string>} Why rows must not move. */
@@ -404,6 +406,7 @@ export class JobList extends HTMLElement {
   disconnectedCallback() {
     this.#request.abort();
     cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
     clearTimeout(this.#retryTimer);
     clearInterval(this.#clock);
     for (const end of this.#ends.splice(0)) end();
@@ -488,8 +491,10 @@ export class JobList extends HTMLElement {
     } catch (error) {
       return this.#fail(error);
     }
-    const { live } = this.source;
+    if (!this.isConnected) return;
+    const { live, service } = this.source;
     this.#ends.push(live.subscribe((event) => this.#hear(event)));
+    if (service === null) this.#ends.push(live.start());
     this.#hearState(live.state);
     await this.read();
     dispatch(this, 'servicekit:read');
@@ -501,7 +506,6 @@ export class JobList extends HTMLElement {
     const jobs = new URL(this.getAttribute('src') ?? '/api/v1/jobs', document.baseURI).href;
     const api = new Api(document.baseURI, { getKey: () => this.apiKey || null });
     const live = new Live(api, /** @type {any} */ ({ paths: { jobs }, access: { owner: null, everything: true } }));
-    live.start();
     return { api, live, service: null, jobs };
   }
 
@@ -520,6 +524,7 @@ export class JobList extends HTMLElement {
       signal.throwIfAborted();
       this.#follower?.begin(page.records, page.cursor);
       this.#succeed();
+      if (this.#hasMissed) await this.readAgain();
     } catch (error) {
       if (!signal.aborted) this.#fail(error);
     }
@@ -527,6 +532,9 @@ export class JobList extends HTMLElement {
 
   /** Read again what is shown, since changes may have been missed. */
   async readAgain() {
+    // What is read just now may have been read before that which was missed.
+    this.#hasMissed = this.hasAttribute('data-reading');
+    if (this.#hasMissed) return;
     if (this.#state === 'failed') return this.read();
     if (this.#state !== 'read' || !this.#follower) return;
     const { signal } = this.#request;
@@ -574,7 +582,7 @@ export class JobList extends HTMLElement {
     this.#calls ??= new Calls();
     if (this.#follower) return;
     this.#follower = new Follower(this);
-    for (const event of this.#early.splice(0)) if (event.type === 'changes') this.#follower.hear(event);
+    for (const event of this.#early.splice(0)) this.#follower.hear(event);
   }
 
   #succeed() {
@@ -602,7 +610,9 @@ export class JobList extends HTMLElement {
     this.problem = problem;
     this.rows = NO_ROWS;
     this.toggleAttribute('data-reading', false);
+    const { signal } = this.#request;
     await this.#loadRest().catch(() => undefined); // without the service, there may be nothing to say it with
+    if (!signal.aborted) this.#follower?.goOn(); // nothing is read, so nothing has to be kept for its end
     this.draw();
   }
 
@@ -854,7 +864,7 @@ job-list .pill { position: absolute; right: 20px; bottom: 12px; z-index: 3; bord
 job-list .pill:hover { background: color-mix(in srgb, var(--accent) 85%, var(--ink)); }
 :root:not([data-live]) job-list[data-stale] .scroller { opacity: .6; }
 @container (max-width: 860px) {
-  job-list tr { --columns: var(--check) 104px minmax(0, 1.2fr) minmax(0, 1fr) 112px 56px 76px; }
+  job-list tr { --columns: var(--check) 112px minmax(0, 1.2fr) minmax(0, 1fr) 112px 52px 76px; }
   job-list .c-owner { display: none; }
 }
 @container (max-width: 640px) {

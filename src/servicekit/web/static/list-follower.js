@@ -21,6 +21,8 @@ export class Follower {
   /** @type {Map<string, JobRecord | null> | null} What the stream brings while the list is read; `null` is a deleted job. */
   #buffer = new Map();
   #isReading = false;
+  /** @type {Map<string, JobRecord | null>} What the stream has brought while a further page is read, which may not have it. */
+  #meanwhile = new Map();
   #emptyPages = 0;
 
   /** @param {JobList} list */
@@ -61,6 +63,7 @@ export class Follower {
     /** @type {Map<string, JobRecord | null>} */
     const changes = new Map(event.records);
     for (const id of event.deleted) changes.set(id, null);
+    if (this.#isReading) for (const [id, record] of changes) this.#meanwhile.set(id, record);
     if (this.#buffer) for (const [id, record] of changes) this.#buffer.set(id, record);
     else this.#apply(changes);
   }
@@ -79,10 +82,12 @@ export class Follower {
     const { cursor, isFull } = this.#model;
     if (cursor === null || isFull || this.#isReading || this.hasGivenUp) return;
     this.#isReading = true;
+    this.#meanwhile.clear();
     try {
       const page = await this.#list.fetch([['limit', String(PAGE_SIZE)], ['cursor', cursor]], signal);
       this.#emptyPages = page.records.length ? 0 : this.#emptyPages + 1;
       this.#model.append(page.records, page.cursor);
+      this.#take(this.#meanwhile);
     } catch {
       // The service is busy, or away.
       if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, PAUSE_MILLISECONDS));
@@ -116,10 +121,15 @@ export class Follower {
   /** @param {Map<string, JobRecord | null>} changes */
   #apply(changes) {
     const before = this.#model.ids;
-    const records = /** @type {JobRecord[]} */ ([...changes.values()].filter((record) => record !== null));
-    this.#model.apply(records, [...changes.keys()].filter((id) => changes.get(id) === null));
+    this.#take(changes);
     this.#list.slide(before, this.#model.ids);
     dispatch(this.#list, 'servicekit:changed');
     this.#list.draw();
+  }
+
+  /** @param {Map<string, JobRecord | null>} changes */
+  #take(changes) {
+    const records = /** @type {JobRecord[]} */ ([...changes.values()].filter((record) => record !== null));
+    this.#model.apply(records, [...changes.keys()].filter((id) => changes.get(id) === null));
   }
 }

@@ -129,17 +129,25 @@ export class Live {
     this.#frame = new Frame((batch) => this.#deliver(batch));
   }
 
-  /** Begin. Listeners are told `reset` as soon as the stream has begun. */
+  /**
+   * Begin. Listeners are told `reset` as soon as the stream has begun.
+   * @returns {() => void} what ends it
+   */
   start() {
-    if (this.#isStarted) return;
-    this.#isStarted = true;
-    document.addEventListener('visibilitychange', () => this.#update());
-    window.addEventListener('offline', () => this.#lose());
-    window.addEventListener('online', () => this.#retryNow());
+    const ended = new AbortController();
+    document.addEventListener('visibilitychange', () => this.#update(), ended);
+    window.addEventListener('offline', () => this.#lose(), ended);
+    window.addEventListener('online', () => this.#retryNow(), ended);
     // A page that a browser keeps for the button "back" must hold no lock.
-    window.addEventListener('pagehide', () => this.#leave());
-    window.addEventListener('pageshow', () => this.#update());
+    window.addEventListener('pagehide', () => this.#leave(), ended);
+    window.addEventListener('pageshow', () => this.#update(), ended);
+    this.#isStarted = true;
     this.#update();
+    return () => {
+      ended.abort();
+      this.#isStarted = false;
+      this.#leave();
+    };
   }
 
   /** @param {(event: LiveEvent) => void} listener */

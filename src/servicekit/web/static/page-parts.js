@@ -287,8 +287,8 @@ adoptStyle(`
     .workers td[data-label]:has(> ul > li)::before { line-height: 44px; }
     .page-table .actions { display: flex; gap: 8px; padding-top: 8px; }
     .page-table .actions button { flex: 1; margin: 0 !important; }
-    .worker-jobs li { grid-template-columns: minmax(0, 1fr) 64px 5ch 6ch; gap: 0 8px; }
-    .worker-jobs .bar { width: 64px; }
+    .worker-jobs li { grid-template-columns: 96px 5ch 7ch minmax(0, 1fr); gap: 0 8px; }
+    .worker-jobs li a { grid-column: 1 / -1; display: block; line-height: 44px; }
     .worker-jobs .clip { grid-column: 1 / -1; max-width: none; }
     .task-columns { grid-template-columns: minmax(0, 1fr); }
     .task-list ul { display: flex; overflow-x: auto; }

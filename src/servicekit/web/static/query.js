@@ -231,8 +231,8 @@ function statusesOf(value) {
 
 /** @param {string} field */
 function unknown(field) {
-  const names = Object.keys(QUALIFIERS).map((name) => `${name}:`).join(' ');
-  return `There is no ${field}: to search by. There are ${names}; a text with a colon goes into quotes.`;
+  const names = Object.keys(QUALIFIERS).join(', ');
+  return `There is no ${field}: to search by. Use ${names}; a text with a colon goes into quotes.`;
 }
 
 /** @param {Query} query */
