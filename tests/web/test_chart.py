@@ -217,6 +217,37 @@ def test_the_chart_of_the_list_follows_the_search_and_narrows_it(chart: Chart) -
     assert parse_qs(urlsplit(page.url).query)["q"] == ['name:train queue:"a b" status:failed']
 
 
+def test_the_list_that_is_opened_with_a_search_never_asks_for_the_numbers_of_all_jobs(chart: Chart) -> None:
+    page = chart.tab.page
+    page.clock.install()
+    chart.tab.open("?q=name:train status:failed")
+    expect(chart.readout).to_contain_text("at most 48 in a minute · not narrowed by status")
+    assert chart.queries == [{"minutes": ["60"], "name": ["train"]}]
+
+
+def test_an_answer_to_the_search_before_is_not_shown(chart: Chart) -> None:
+    page = chart.tab.page
+    page.clock.install()
+    late: list[Route] = []
+    page.route("**/$activity?minutes=60&name=slow", lambda route: late.append(route))
+    with page.expect_request("**/$activity?minutes=60&name=slow"):
+        chart.tab.open("?q=name:slow")
+    search = page.get_by_role("combobox", name="Search jobs")
+    search.fill("name:train ")
+    search.press("Enter")
+    expect(chart.readout).to_contain_text("at most 48 in a minute")
+    assert chart.queries == [{"minutes": ["60"], "name": ["train"]}]
+
+
+def test_on_a_phone_the_chart_is_one_line_of_numbers_and_the_bars(chart: Chart) -> None:
+    chart.tab.page.set_viewport_size({"width": 390, "height": 844})
+    chart.show()
+    expect(chart.tab.page.locator(".chart-numbers")).to_contain_text("failed1.3 %")
+    box = chart.tab.page.locator("activity-chart").bounding_box()
+    assert box
+    assert box["height"] <= 80
+
+
 def test_who_may_not_see_it_has_a_list_without_it(chart: Chart) -> None:
     chart.tab.expected = ["403"]
     chart.status, chart.answer = 403, {"detail": "Not for you."}

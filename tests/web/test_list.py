@@ -342,6 +342,24 @@ def test_a_screen_shows_many_rows(tab: Tab, dashboard: Dashboard) -> None:
     assert tab.page.evaluate(whole) >= 22
 
 
+def test_who_points_at_a_row_reads_the_whole_call_and_the_end_of_the_error(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = wanted(dashboard, name="send", error="A" * 400 + "b" * 400 + "the cause")
+    tab.page.set_viewport_size({"width": 1280, "height": 760})
+    tab.open()
+    expect(tab.page.get_by_role("columnheader", name="Progress or outcome")).to_be_visible()
+    text = row(tab.page, job_id).locator(".c-outcome .text")
+    expect(text).to_have_attribute("title", "ValueError: " + "A" * 400 + "b" * 400 + "the cause")
+    call = row(tab.page, job_id).get_by_role("link")
+    expect(call).to_have_attribute("title", re.compile(r"^send\(.*\)$"))
+    widths = [each["width"] for each in (call.locator("..").bounding_box(), text.locator("..").bounding_box()) if each]
+    assert widths[0] > 330
+    assert widths[1] > 220
+    longer = wanted(dashboard, error="C" * 3_000 + "the cause")
+    expect(row(tab.page, longer).locator(".c-outcome .text")).to_have_attribute(
+        "title", re.compile(r"^ValueError: C+.*C+the cause$")
+    )
+
+
 def test_a_phone_shows_cards_and_does_not_scroll_sideways(phone: Tab, dashboard: Dashboard) -> None:
     wanted(dashboard, name="n" * 200, queue="q" * 200, error="e" * 900)
     job_id = dashboard.submit("/forever")

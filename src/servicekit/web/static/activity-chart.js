@@ -5,7 +5,7 @@
  *
  * Dragging over it, or Shift with the arrow keys, chooses a time: the event `servicekit:range` has `{after, before}`, both
  * `null` when the choice is taken back. Whoever listens shows the choice by the attributes `after` and `before`. The
- * attributes `name` and `queue` narrow the chart to those jobs.
+ * attributes `name` and `queue` narrow the chart to those jobs; `note` is said beside the time, of what it does not follow.
  *
  * @typedef {import('./types.js').Activity} Activity
  * @typedef {import('./types.js').PageContext} PageContext
@@ -26,7 +26,7 @@ const RANGES = /** @type {const} */ ([[15, 'last 15 min'], [60, 'last hour'], [1
 const COLUMNS = ['Time', 'Submitted', 'Completed', 'Failed', 'Canceled', 'Wait p50', 'Wait p95', 'Run p50', 'Run p95'];
 
 export class ActivityChart extends HTMLElement {
-  static observedAttributes = ['minutes', 'name', 'queue', 'after', 'before'];
+  static observedAttributes = ['minutes', 'name', 'queue', 'after', 'before', 'note'];
 
   /** @type {PageContext | null} what pages are shown with; it is set before the chart is added to a page */
   context = null;
@@ -45,13 +45,13 @@ export class ActivityChart extends HTMLElement {
     if (!this.context) return;
     if (!this.firstChild) this.append(...this.#parts.all);
     /** @type {HTMLSelectElement} */ (this.#parts.select).value = String(this.#minutes);
-    this.#fresh = new Fresh(this.context, (signal) => this.#read(signal), { leastSeconds: LEAST_SECONDS, idleSeconds: IDLE_SECONDS });
+    this.#begin();
     this.#forgetKey = this.context.keys?.add('t', 'Chart as a table, and back', () => this.#toggleTable());
-    void this.#fresh.now();
   }
 
   disconnectedCallback() {
     this.#fresh?.close();
+    this.#fresh = null;
     this.#forgetKey?.();
   }
 
@@ -59,7 +59,16 @@ export class ActivityChart extends HTMLElement {
   attributeChangedCallback(name, before, now) {
     if (before === now) return;
     if (name === 'after' || name === 'before') this.#renderChoice();
-    else void this.#fresh?.now();
+    else if (name === 'note') this.#renderCursor();
+    else if (this.#fresh) this.#begin();
+  }
+
+  /** Read what is asked now. An answer to what was asked before is not waited for, and never shown. */
+  #begin() {
+    this.#fresh?.close();
+    const context = /** @type {PageContext} */ (this.context);
+    this.#fresh = new Fresh(context, (signal) => this.#read(signal), { leastSeconds: LEAST_SECONDS, idleSeconds: IDLE_SECONDS });
+    void this.#fresh.now();
   }
 
   get #minutes() {
@@ -140,11 +149,12 @@ export class ActivityChart extends HTMLElement {
 
   #renderCursor() {
     const { cursor, readout, plot } = this.#parts;
-    const activity = /** @type {Activity} */ (this.#activity);
+    const activity = this.#activity;
+    if (!activity) return;
     const point = activity.points[this.#cursor];
     cursor.setAttribute('x', String(this.#cursor));
     cursor.classList.toggle('shown', Boolean(point));
-    const text = point ? this.#describeMarked(activity, point) : describeAxis(activity);
+    const text = point ? this.#describeMarked(activity, point) : describeAxis(activity, this.getAttribute('note'));
     setText(readout, text);
     plot.setAttribute('aria-valuenow', String(Math.max(0, this.#cursor)));
     plot.setAttribute('aria-valuetext', text);
@@ -191,7 +201,6 @@ export class ActivityChart extends HTMLElement {
   #leave() {
     this.#isDragging = false;
     this.#cursor = this.#anchor = -1;
-    if (!this.#activity) return;
     this.#renderCursor();
     this.#renderChoice();
   }
@@ -249,11 +258,11 @@ function draw(tag, attributes, ...children) {
   return element;
 }
 
-/** @param {Activity} activity */
-function describeAxis(activity) {
+/** @param {Activity} activity @param {string | null} note */
+function describeAxis(activity, note) {
   const most = tallest(activity.points);
   const step = activity.step_seconds === 60 ? 'a minute' : `${activity.step_seconds} s`;
-  return `${formatClock(activity.from)} to ${formatClock(activity.to)} · at most ${formatCount(most)} in ${step}`;
+  return `${formatClock(activity.from)} to ${formatClock(activity.to)} · at most ${formatCount(most)} in ${step}${note ? ` · ${note}` : ''}`;
 }
 
 /** @param {HTMLElement} list @param {Activity} activity */
@@ -307,10 +316,14 @@ adoptStyle(`
   .chart-table tbody th { font-size: 13px; letter-spacing: 0; text-transform: none; color: var(--ink); }
   .chart-table thead th { position: sticky; top: 0; background: var(--paper); color: var(--quiet); }
   @media (max-width: 720px) {
-    .chart-strip { flex-wrap: wrap; gap: 8px 12px; }
+    .chart-strip { flex-wrap: wrap; gap: 4px 12px; min-height: 0; padding: 6px 12px; }
     .chart-middle { flex-basis: 100%; order: -1; }
-    .chart-numbers { flex: 1 1 100%; order: -1; justify-content: space-between; gap: 8px; }
-    .chart-side { flex: 1; grid-auto-flow: column; justify-content: start; }
+    .chart-plot { height: 28px; }
+    .chart-readout, .chart-as-table, .chart-side select { display: none; }
+    .chart-numbers { flex: 1 1 100%; order: -2; justify-content: space-between; gap: 8px; }
+    .chart-numbers > div { flex-direction: row; align-items: baseline; gap: 4px; }
+    .chart-numbers > div:nth-child(3) { display: none; }
+    .chart-side:not(:has(.chart-clear:not([hidden]))) { display: none; }
   }
   @media print { .chart-as-table, .chart-side { display: none; } }
 `);

@@ -60,10 +60,10 @@ const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFracti
  */
 export function outcomeOf(record) {
   const { status, progress, error, attempt } = record;
-  const again = attempt > 1 ? `try ${attempt}` : '';
+  const again = attempt > 1 ? `attempt ${attempt}` : '';
   if (status === 'failed') {
     const text = [visible(lastLine(error ?? 'failed')), again].filter(Boolean).join(' · ');
-    return { kind: 'error', text, title: visible(error ?? '', 1_000) };
+    return { kind: 'error', text, title: visible(error ?? '', 2_000) };
   }
   const share = shareOf(record);
   if (status === 'running' && record.cancel_requested_at) return { kind: 'text', text: 'asked to stop…' };
@@ -191,7 +191,7 @@ class Row {
     const name = visible(record.name);
     // `train(model='xgb')`, a command's `ffmpeg -i in.mp4`, or a task's `backup: pg_dump shop`.
     const isNamed = call?.startsWith(record.name) && '(: '.includes(call[record.name.length] || '-');
-    const rest = call && isNamed ? visible(call.slice(record.name.length)) : '';
+    const rest = call && isNamed ? visible(call.slice(record.name.length), Infinity) : '';
     const text = name + rest;
     setText(this.#name, name);
     setText(this.#arguments, rest);
@@ -327,7 +327,7 @@ function takeRow(rows, place) {
 // ---- The table ----
 
 const COLUMNS = [
-  ['c-state', 'State'], ['c-job', 'Job'], ['c-outcome', 'Progress'], ['c-time', 'Time'], ['c-age', 'Age'], ['c-queue', 'Queue'],
+  ['c-state', 'State'], ['c-job', 'Job'], ['c-outcome', 'Progress or outcome'], ['c-time', 'Time'], ['c-age', 'Age'], ['c-queue', 'Queue'],
   ['c-owner', 'Owner'],
 ];
 
@@ -863,6 +863,10 @@ job-list .example pre { flex: 1; min-width: 0; margin: 0; padding: 6px 10px; ove
 job-list .pill { position: absolute; right: 20px; bottom: 12px; z-index: 3; border: 0; border-radius: 14px; padding: 4px 14px; background: var(--accent); color: var(--on-accent); font: inherit; font-weight: 600; box-shadow: 0 2px 10px #0004; cursor: pointer; }
 job-list .pill:hover { background: color-mix(in srgb, var(--accent) 85%, var(--ink)); }
 :root:not([data-live]) job-list[data-stale] .scroller { opacity: .6; }
+@container (max-width: 1180px) {
+  job-list tr { --columns: var(--check) 112px minmax(0, 1.5fr) minmax(0, 1fr) 108px 52px 72px var(--owner); }
+  job-list[data-owners] tr { --owner: 72px; }
+}
 @container (max-width: 860px) {
   job-list tr { --columns: var(--check) 112px minmax(0, 1.2fr) minmax(0, 1fr) 112px 52px 76px; }
   job-list .c-owner { display: none; }
