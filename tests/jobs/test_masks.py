@@ -57,6 +57,13 @@ def test_nothing_of_a_secret_is_left_where_others_have_shortened_it() -> None:
     assert shown.count("input_value='***...***'") == 2, shown
 
 
+def test_a_secret_of_megabytes_is_found_where_it_begins_and_ends() -> None:
+    secret = "".join(f"{number:07};" for number in range(500_000))
+    shown = TextMask([secret]).hide_in_clipped(clip(f"bad: {secret}!", MAX_ERROR_CHARACTERS))
+    assert shown.startswith("bad: ***\n...")
+    assert shown.endswith("...\n***!")
+
+
 def test_a_text_of_dots_costs_little() -> None:
     mask = TextMask([f"{number:05}" * 20 for number in range(MOST_SECRETS)])
     assert mask.hide_in_clipped("...x" * 4_000) == "...x" * 4_000

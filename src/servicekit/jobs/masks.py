@@ -21,6 +21,7 @@ SHORTEST_SECRET: Final = 4
 MOST_SECRETS: Final = 1_000
 """So many texts of a call are looked for in what its job says: each of them makes every line dearer."""
 _MOST_NAMES: Final = 100
+_LONGEST_PART: Final = 128 * 1024  # all arguments that are shown have no more than twice as much, see `shown_calls`
 # Where a text has been cut: by `outcome.clip`, by the log, or by others, such as Pydantic, which shows 48 characters of
 # a value that it refuses. A secret can be cut there as well.
 _CUT: Final = re.compile(r"([\n ]?(?:\.\.\.(?: \([0-9,]+ characters in all\) \.\.\.| \(too long\))?|…)\n?)")
@@ -51,15 +52,16 @@ class TextMask:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._forms = _list_forms(secrets)
-        self._pattern = re.compile("|".join(map(re.escape, self._forms))) if self._forms else None
 
     def hide(self, text: str) -> str:
         """The text with a mask in the place of each secret."""
-        return text if self._pattern is None else self._pattern.sub(MASK, text)
+        for form in self._forms:  # a regular expression of them would take seconds to make, if they are long or many
+            text = text.replace(form, MASK)
+        return text
 
     def hide_in_clipped(self, text: str) -> str:
         """The same for a text that may have been cut: what is left of a secret at a cut is masked too."""
-        if self._pattern is None:
+        if not self._forms:
             return text
         first, *parts = _CUT.split(self.hide(text), _MOST_CUTS)
         hidden = [first]
@@ -70,7 +72,7 @@ class TextMask:
 
     def hide_in_outcome(self, outcome: Outcome) -> Outcome:
         """The outcome with masks in its error. Its result is what the target wants to tell, and is left alone."""
-        if self._pattern is None or outcome.error is None:
+        if not self._forms or outcome.error is None:
             return outcome
         error, trace = self.hide_in_clipped(outcome.error), outcome.error_traceback
         return outcome._replace(error=error, error_traceback=None if trace is None else self.hide_in_clipped(trace))
@@ -86,8 +88,16 @@ class TextMask:
 
 def _list_forms(secrets: Iterable[str]) -> list[str]:
     """What is looked for, the longest first, since one can be a part of another."""
-    forms = {form for secret in islice(dict.fromkeys(secrets), MOST_SECRETS) for form in _forms_of(secret)}
+    some = islice(dict.fromkeys(secrets), MOST_SECRETS)
+    forms = {form for secret in some for part in _ends_of(secret) for form in _forms_of(part)}
     return sorted((form for form in forms if len(form) >= SHORTEST_SECRET), key=len, reverse=True)
+
+
+def _ends_of(secret: str) -> tuple[str, ...]:
+    """Of a long secret its beginning and its end, since no text that a job says has more of it than these."""
+    if len(secret) <= 2 * _LONGEST_PART:
+        return (secret,)
+    return (secret[:_LONGEST_PART], secret[-_LONGEST_PART:])
 
 
 def _forms_of(secret: str) -> Iterator[str]:
