@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -126,3 +127,14 @@ def test_on_a_phone_nothing_scrolls_sideways_and_all_is_large_enough_to_touch(ph
            .filter(([, box]) => box.height < 44).map(([html]) => html)"""
     )
     assert small == []
+
+
+@pytest.mark.parametrize("answer", [{"status": 503, "json": {"detail": "Not now"}}, {"body": "<html>a proxy</html>"}])
+def test_a_page_that_is_opened_while_the_service_is_away_comes_back(tab: Tab, answer: dict[str, Any]) -> None:
+    tab.expected = ["503"]
+    tab.page.route("**/$service", lambda route: route.fulfill(**answer))
+    tab.open()
+    expect(tab.page.get_by_role("alert")).to_contain_text("It is asked again every few seconds.")
+    tab.page.unroute("**/$service")
+    expect(tab.page.get_by_role("group", name="Connection")).to_have_attribute("data-live", "live")
+    expect(tab.page.get_by_role("alert")).to_have_count(0)

@@ -9,6 +9,8 @@ import {
 import { Live } from './live.js';
 
 const KEY = 'servicekit.key';
+const SLOW_MILLISECONDS = 2_000; // before the page says that it waits
+const AGAIN_MILLISECONDS = 2_000;
 const THEME = 'servicekit.theme';
 const THEMES = ['auto', 'light', 'dark'];
 const JOB_ID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/i;
@@ -56,7 +58,7 @@ class App {
     document.addEventListener('click', (event) => this.#follow(event));
     this.#keys.add('?', 'These keys', () => this.#showHelp());
     try {
-      const service = /** @type {Service} */ (await this.#api.get('$service'));
+      const service = await this.#meet();
       const live = new Live(this.#api, service);
       [this.#service, this.#live] = [service, live];
       this.#showHeader(service, live);
@@ -64,6 +66,19 @@ class App {
       live.start(); // after what is shown first, which it must not delay
     } catch (error) {
       this.#showProblem(error);
+    }
+  }
+
+  /** What the service is. It is asked again while it is away: a page on a wall must come back by itself. @returns {Promise<Service>} */
+  async #meet() {
+    const slow = window.setTimeout(() => this.#showProblem(new Error('Waiting for the service …')), SLOW_MILLISECONDS);
+    for (;;) {
+      const service = await this.#api.get('$service').catch((error) => {
+        if (error instanceof ApiError && error.status >= 400 && error.status < 429) throw error;
+      }).finally(() => window.clearTimeout(slow));
+      if (service?.paths?.jobs) return service;
+      this.#showProblem(new Error('The service does not answer as it should. It is asked again every few seconds.'));
+      await new Promise((resolve) => window.setTimeout(resolve, AGAIN_MILLISECONDS));
     }
   }
 
