@@ -96,6 +96,11 @@ async def start_training(call: Call, submit: SubmitJob) -> JobSubmitted:
     return await submit.with_options(tags=call.tags)(train, call.model, params=call.params)
 
 
+@router.post("/narrow", status_code=202, summary="Train, one after the other")
+async def start_one_of_many(submit: SubmitJob, delay: float = 0) -> JobSubmitted:
+    return await submit.with_options(queue="narrow", delay=delay)(train, "xgb")
+
+
 @router.post("/stubborn", status_code=202, summary="Go on")
 async def start_stubborn(submit: SubmitJob) -> JobSubmitted:
     return await submit(stubborn)
@@ -133,7 +138,7 @@ async def _may_look() -> Access:
 artifacts = Artifacts(Path(tempfile.mkdtemp(prefix="servicekit-web-")))
 app = (
     _builder("Forge")
-    .with_jobs(shutdown_grace=0, retention=Retention(max_log_bytes=64 * 1024 * 1024))
+    .with_jobs(shutdown_grace=0, queues={"narrow": 1}, retention=Retention(max_log_bytes=64 * 1024 * 1024))
     .with_artifacts(artifacts)
     .build()
 )

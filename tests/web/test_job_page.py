@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.needs import needs
 from tests.web.conftest import Dashboard, Tab
@@ -114,6 +114,7 @@ def test_every_attempt_is_told_with_its_end(tab: Tab, dashboard: Dashboard) -> N
     expect(steps).to_have_count(3)
     expect(steps.first).to_contain_text("ConnectionError: no answer, try 1")
     expect(steps.last).to_contain_text("completed")
+    expect(tab.page.locator(".timeline-ends")).to_contain_text("last try ran ")
     expect(tab.page.locator(".piece.attempt")).to_have_count(3)
     events = pane(tab.page, "Events").locator("tbody tr")
     expect(events.last).to_contain_text("completed")
@@ -133,11 +134,76 @@ def test_a_job_that_does_not_stop_is_not_said_to_have_stopped(tab: Tab, dashboar
     assert answer.value.status == 202
     notice = page.locator(".job-notice")
     expect(notice).to_have_text(re.compile("Asked to stop .* It has not stopped yet."))
+    expect(notice).to_contain_text(f"To end it sooner, restart the process {dashboard.record(job_id)['process']}.")
     expect(state(page)).to_have_text("◐running")
     expect(button(page, "Cancel")).to_be_hidden()
     tell(dashboard, job_id, ["return", 1])
     expect(state(page)).to_have_text("●completed")
     expect(notice).to_be_hidden()
+
+
+def test_a_pending_job_says_why_it_waits(tab: Tab, dashboard: Dashboard) -> None:
+    queues, workers = "/api/v1/queues", "**/api/v1/workers"
+    running = start(dashboard, path="/narrow")
+    job_id = start(dashboard, path="/narrow")
+    tab.open(job_id)
+    reason = tab.page.locator(".job-waiting")
+    expect(reason).to_have_text("The queue narrow is full: it runs 1 of 1 jobs.")
+    expect(tab.page.locator(".timeline-ends")).to_contain_text("waiting for ")
+    href = reason.get_by_role("link").get_attribute("href")
+    dashboard.client.post(f"{queues}/narrow/$pause").raise_for_status()
+    dashboard.seed("/parse", params={"text": "1"})  # the change of a job, after which the page asks again
+    expect(reason).to_have_text("The queue narrow is paused: none of its jobs start.")
+    tab.page.route(workers, lambda route: route.fulfill(json=[]))
+    tab.page.route(f"**{queues}", lambda route: route.fulfill(json=[]))
+    tell(dashboard, running, ["return", 1])
+    expect(reason).to_have_text("Nothing runs jobs here at the moment: see the workers.")
+    tab.page.unroute(workers)
+    dashboard.seed("/parse", params={"text": "1"})
+    expect(reason).to_have_text("It waits for a free place.")
+    dashboard.client.post(f"{queues}/narrow/$resume").raise_for_status()
+    expect(state(tab.page)).to_have_text("◐running")
+    expect(reason).to_be_hidden()
+    tell(dashboard, job_id, ["return", 1])
+    tab.open(str(href).removeprefix("./"))
+    expect(tab.page.get_by_role("searchbox").or_(tab.page.get_by_role("combobox"))).to_have_value(
+        "status:running queue:narrow"
+    )
+
+
+def test_a_job_that_is_to_start_later_says_when(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = dashboard.submit("/narrow", params={"delay": 720})
+    tab.open(job_id)
+    expect(tab.page.locator(".job-waiting")).to_have_text(re.compile(r"^It starts at .*\d:\d\d:\d\d, in 1[12]:\d\d\.$"))
+    dashboard.client.delete(f"/api/v1/jobs/{job_id}")
+    expect(tab.page.locator(".job-waiting")).to_be_hidden()
+
+
+def test_who_does_not_see_everything_is_told_nothing_of_queues(tab: Tab, dashboard: Dashboard) -> None:
+    def respond(route: Route) -> None:
+        document = route.fetch().json()
+        document["access"].update(owner="ana", everything=False)
+        route.fulfill(json=document)
+
+    tab.page.route("**/$service", respond)
+    running, job_id = (start(dashboard, path="/narrow") for _ in range(2))
+    tab.open(job_id)
+    expect(tab.page.locator(".job-waiting")).to_have_text("It waits for its turn.")
+    assert not [url for url in tab.requests if url.endswith(("/queues", "/workers"))]
+    tell(dashboard, running, ["return", 1])
+    tell(dashboard, job_id, ["return", 1])
+
+
+def test_a_run_is_on_pace_only_if_it_will_end_in_time(tab: Tab, dashboard: Dashboard) -> None:
+    tab.open(finish(dashboard, ["return", 1]))
+    words = tab.page.evaluate(
+        """async (runs) => {
+            const { paceOf } = await import('./assets/job-history.js');
+            return runs.map((run) => paceOf(...run));
+        }""",
+        [[10, None, 60], [10, 60, 60], [10, 611, 60], [100, None, 60], [10, 1, None]],
+    )
+    assert words == ["on pace", "on pace", "will take longer than usual (1:00)", "longer than usual (1:00)", ""]
 
 
 def test_a_question_outlives_what_happens_meanwhile(tab: Tab, dashboard: Dashboard) -> None:

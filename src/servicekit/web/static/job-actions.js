@@ -22,7 +22,7 @@ export const ACTIONS = [
     description: 'Cancel this job',
     isValid: (record) => !isTerminal(record.status) && record.cancel_requested_at === null,
     question: (record) => {
-      if (record.status === 'running') return 'It is running: what it has done so far stays, and the rest is left undone.';
+      if (record.status === 'running') return 'It is running, and is asked to stop. What it has done so far stays.';
       return record.restart_problem ? 'It has not begun, and cannot be submitted again.' : null;
     },
   },
@@ -45,7 +45,7 @@ export const ACTIONS = [
     question: (record) =>
       isTerminal(record.status)
         ? 'Its record, log and result go. This cannot be undone.'
-        : 'It is stopped, and its record and log go. This cannot be undone.',
+        : 'It is asked to stop, and its record and log go. This cannot be undone.',
   },
 ];
 

@@ -9,6 +9,7 @@ import { formatTerm } from './query.js';
 /** @typedef {import('./types.js').JobRecord} JobRecord */
 
 export const RUNS = 50;
+const USUAL = 1.25; // times the median
 
 /** @param {number[]} numbers */
 export function medianOf(numbers) {
@@ -61,11 +62,14 @@ function failuresOf(runs) {
 }
 
 /**
- * Whether a run is slower than others of its name, in words.
+ * Whether a run is slower than others of its name, or will be, in words.
  * @param {number | null} elapsed
+ * @param {number | null} remaining at its pace; `null` if that is not known
  * @param {number | null} median
  */
-export function paceOf(elapsed, median) {
+export function paceOf(elapsed, remaining, median) {
   if (elapsed === null || median === null) return '';
-  return elapsed <= median * 1.25 ? 'on pace' : `longer than usual (${formatDuration(median)})`;
+  const usual = `longer than usual (${formatDuration(median)})`;
+  if (elapsed > median * USUAL) return usual;
+  return elapsed + (remaining ?? 0) > median * USUAL ? `will take ${usual}` : 'on pace';
 }

@@ -4,7 +4,7 @@
  * pointer, and no question is lost.
  */
 
-import { ApiError, announce, formatAge, formatDuration, h, replace, secondsRun, serverNow, setText, shareOf, visible } from './kit.js';
+import { ApiError, announce, formatAge, formatDuration, h, replace, secondsRemaining, secondsRun, serverNow, setText, shareOf, visible } from './kit.js';
 import { errorHero } from './error-view.js';
 import { ask } from './job-actions.js';
 import { JobHead } from './job-head.js';
@@ -18,6 +18,7 @@ import { adoptPageStyles } from './job-styles.js';
 import { curlOf, reportOf } from './job-texts.js';
 import { formatTerm } from './query.js';
 import { drawTimeline } from './timeline.js';
+import { JobWaiting } from './job-waiting.js';
 
 /**
  * @typedef {import('./types.js').JobRecord} JobRecord
@@ -28,6 +29,7 @@ import { drawTimeline } from './timeline.js';
 const LOG_LINES_OF_A_REPORT = 50;
 const DAY_MILLISECONDS = 86_400_000;
 const LONGEST_SEARCH = 100;
+const ADVICE_MILLISECONDS = 2_000;
 
 if (!customElements.get('job-status')) customElements.define('job-status', JobStatus);
 if (!customElements.get('job-log')) customElements.define('job-log', JobLog);
@@ -114,6 +116,7 @@ class JobPage {
       keys: context.keys,
     });
     this._notice = h('p', { class: 'job-notice', hidden: true });
+    this._waiting = new JobWaiting(context);
     this._problem = h('p', { class: 'job-problem', role: 'alert', hidden: true });
     this._same = h('p', { class: 'error-same' });
     this._hero = h('section', { class: 'job-hero', 'aria-label': 'Why it failed', hidden: true });
@@ -123,7 +126,7 @@ class JobPage {
     this._log = context.service.features.logs ? new JobLog() : null;
     this._panes = new JobPanes();
     this._paper = h('pre', { class: 'job-paper', 'aria-hidden': 'true' });
-    this._article = h('article', { class: 'job-page' }, this._head.elements, this._notice, this._problem, this._hero,
+    this._article = h('article', { class: 'job-page' }, this._head.elements, this._notice, this._waiting.element, this._problem, this._hero,
       this._status, h('div', { class: 'job-past' }, this._timeline, this._history),
       h('div', { class: 'job-columns' },
         this._log ?? h('p', { class: 'pane-remark' }, 'This service keeps the logs of its jobs to itself.'),
@@ -145,6 +148,7 @@ class JobPage {
     this._unsubscribe();
     clearInterval(this._timer);
     window.removeEventListener('beforeprint', this._print);
+    this._waiting.close();
     this._panes.close();
     this._head.close();
   }
@@ -237,6 +241,7 @@ class JobPage {
     this._drawTab();
     this._drawHero();
     this._drawNotice();
+    this._drawWaiting();
     drawTimeline(this._timeline, record, Number(serverNow()), this._pace());
     this._drawPanes();
   }
@@ -246,6 +251,11 @@ class JobPage {
     if (isTerminal(this._record.status) || this._isDeleted) return;
     drawTimeline(this._timeline, this._record, Number(serverNow()), this._pace());
     this._drawNotice();
+    this._drawWaiting();
+  }
+
+  _drawWaiting() {
+    this._waiting.show(this._isDeleted ? null : this._record);
   }
 
   _drawTab() {
@@ -257,7 +267,7 @@ class JobPage {
   }
 
   _pace() {
-    return this._record.status === 'running' ? paceOf(secondsRun(this._record), this._median) : '';
+    return this._record.status === 'running' ? paceOf(secondsRun(this._record), secondsRemaining(this._record), this._median) : '';
   }
 
   _drawHero() {
@@ -362,9 +372,17 @@ const addressOfPage = () => location.href.split('#', 1).join();
 const wordsOf = (error) => (error instanceof ApiError ? error.detail : String(error));
 
 /** @param {JobRecord} record */
-function stopNotice({ status, cancel_requested_at: asked }) {
+function stopNotice({ status, cancel_requested_at: asked, process }) {
   if (asked === null || isTerminal(status)) return '';
-  return `Asked to stop ${formatAge(asked)} ago. It has not stopped yet.`;
+  const notice = `Asked to stop ${formatAge(asked)} ago. It has not stopped yet.`;
+  // What stops at once needs no advice.
+  return Number(serverNow()) - Date.parse(asked) < ADVICE_MILLISECONDS ? notice : `${notice} ${adviceOf(process)}`;
+}
+
+/** What helps against a job that does not stop. Its record does not tell in what it runs. @param {string | null} process */
+function adviceOf(process) {
+  const where = process ? `the process ${process}` : 'its process';
+  return `If it is a plain function in a thread, it stops only where it asks whether it was canceled, and keeps its place in the queue until then. To end it sooner, restart ${where}.`;
 }
 
 // --- no job ----------------------------------------------------------------------------------------------------------

@@ -96,6 +96,8 @@ const PAGE = `
 .icon-button:hover { color: var(--ink); }
 .job-notice { padding: 8px 12px; border-radius: 6px; border: 1px solid var(--line); border-inline-start: 4px solid var(--warning);
   background: var(--paper); }
+.job-waiting { overflow-wrap: anywhere; }
+.job-waiting a { text-decoration: underline; }
 .job-problem { padding: 8px 12px; border-radius: 6px; border: 1px solid var(--failed); color: var(--failed);
   overflow-wrap: anywhere; }
 .job-page job-status .job-status-head, .job-page job-status .job-status-error { display: none; }

@@ -102,10 +102,10 @@ function drawEnds(record, pieces, remark) {
   const began = pieces.find((piece) => piece.kind === 'attempt');
   return h('p', { class: 'timeline-ends' },
     h('span', {}, 'submitted ', moment(record.submitted_at)),
-    h('span', {}, began ? 'waited ' : 'waits since ', formatDuration(waited)),
+    h('span', {}, began || record.finished_at ? 'waited ' : 'waiting for ', formatDuration(waited)),
     began ? h('span', {}, 'started ', moment(new Date(began.from).toISOString())) : null,
     record.finished_at ? h('span', {}, 'ended ', moment(record.finished_at)) : expectedStart(record),
-    record.finished_at && record.elapsed_seconds !== null ? h('span', {}, 'ran ', h('strong', {}, formatDuration(record.elapsed_seconds))) : null,
+    record.finished_at && record.elapsed_seconds !== null ? h('span', {}, record.attempt > 1 ? 'last try ran ' : 'ran ', h('strong', {}, formatDuration(record.elapsed_seconds))) : null,
     remark ? h('span', {}, remark) : null); // prettier-ignore
 }
 
