@@ -258,8 +258,12 @@ def test_the_sidebar_counts(tab: Tab, dashboard: Dashboard) -> None:
     expect(states.get_by_role("link", name="running")).to_have_attribute("title", "2 running")
     queue = tab.page.get_by_role("group", name="Queues").get_by_role("link", name="reports")
     expect(queue).to_have_attribute("title", "reports: 1 running of at most 2, 0 pending")
+    for _ in range(2):
+        wanted(dashboard, name="report", queue="reports", is_running=True, wait=False)
+    expect(queue).to_have_attribute("title", "reports: 2 running of at most 2, 1 pending, full")
+    expect(queue).to_contain_text("full · 1")
     queue.click()
-    expect(rows(tab.page)).to_have_count(1)
+    expect(rows(tab.page)).to_have_count(3)
     expect(queue).to_have_attribute("aria-current", "true")
 
 

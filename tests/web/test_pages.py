@@ -70,13 +70,14 @@ def test_a_queue_is_paused_and_resumed_while_its_numbers_go_on(tab: Tab, dashboa
         dashboard.submit("/train", params={"model": model, "region": "north"})
     expect(row.get_by_role("cell").nth(0)).to_have_text("1")
     expect(row.get_by_role("cell").nth(1)).to_have_text("2 / 2")
+    expect(row.get_by_role("rowheader").get_by_text("full")).to_be_visible()
     row.get_by_role("button", name="Pause").click()
     expect(row.get_by_text("paused")).to_be_visible()
     assert [queue["is_paused"] for queue in dashboard.client.get("/api/v1/queues").json() if queue["name"] == "ml"] == [
         True
     ]
     row.get_by_role("button", name="Resume").click()
-    expect(row.get_by_text("paused")).to_be_hidden()
+    expect(row.get_by_role("rowheader").get_by_text("full")).to_be_visible()
     row.get_by_role("cell").nth(1).get_by_role("link").click()
     expect(tab.page).to_have_url(re.compile(r"/jobs/\?q=queue%3Aml(%20|\+)status%3Arunning$"))
 
@@ -165,6 +166,20 @@ def test_a_worker_shows_what_it_runs_until_it_has_ended(tab: Tab, dashboard: Das
     expect(line.get_by_role("link", name="train(model='nn', region='north')")).to_have_attribute("href", f"./{job_id}")
     dashboard.client.post(f"/api/v1/jobs/{job_id}/$cancel")
     expect(row).to_contain_text("nothing")
+
+
+def test_a_job_that_takes_long_or_does_not_stop_is_marked(tab: Tab, dashboard: Dashboard) -> None:
+    jobs = [dashboard.submit("/export", params={"rows": 100}) for _ in range(3)]
+    changes = ({}, {"started_at": "2026-01-01T00:00:00Z"}, {"cancel_requested_at": "2026-01-01T00:00:00Z"})
+    records = [dashboard.record(job_id) | change for job_id, change in zip(jobs, changes, strict=True)]
+    total = {"name": "export", "queue": "io", "run_p95": 3_600}
+    tab.page.route("**/api/v1/jobs?status_filter=running*", lambda route: route.fulfill(json=records))
+    tab.page.route("**/$activity*", lambda route: route.fulfill(json={"groups": [total]}))
+    tab.open("workers")
+    lines = [tab.page.get_by_role("listitem").filter(has=tab.page.locator(f"[href='./{each}']")) for each in jobs]
+    expect(lines[1].locator(".badge")).to_have_text("long")
+    expect(lines[2].locator(".badge")).to_have_text("stopping")
+    expect(lines[0].locator(".badge")).to_be_hidden()
 
 
 def test_a_task_is_executed_by_its_form_and_its_run_is_followed(tab: Tab, dashboard: Dashboard) -> None:
@@ -265,6 +280,7 @@ def test_hostile_names_are_texts_that_fit_the_screen(phone: Tab, dashboard: Dash
     worker = {"name": name, "started_at": "2020-01-01T00:00:00Z", "is_stopping": True, "runs_jobs": False}
     worker |= {"running": 10**7, "is_this": False, "seen_at": None}
     records = {"queues": queue, "schedules": schedule, "workers": worker}
+    phone.page.route("**/$activity*", lambda route: route.fulfill(json={"queues": [], "groups": []}))
     for page in records:
         phone.page.route(
             f"**/api/v1/{page}", lambda route: route.fulfill(json=[records[route.request.url.rpartition("/")[2]]])

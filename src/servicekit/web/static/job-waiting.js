@@ -5,7 +5,7 @@
  */
 
 import { formatDuration, formatTime, h, replace, serverNow, visible } from './kit.js';
-import { Fresh, listAddress } from './page-parts.js';
+import { Fresh, hindranceOf, listAddress } from './page-parts.js';
 
 /**
  * @typedef {import('./types.js').JobRecord} JobRecord
@@ -93,8 +93,9 @@ function reasonOf(record, place) {
   if (!place) return ['It waits for its turn.'];
   const { queue, hasWorkers } = place;
   const name = visible(record.queue, 60);
-  if (queue?.is_paused) return [`The queue ${name} is `, h('a', { href: './queues' }, 'paused'), ': none of its jobs start.'];
-  if (queue && isFull(queue)) return [`The queue ${name} is full: it `, linkToRunning(queue), '.'];
+  const hindrance = queue ? hindranceOf(queue) : '';
+  if (hindrance === 'paused') return [`The queue ${name} is `, h('a', { href: './queues' }, 'paused'), ': none of its jobs start.'];
+  if (queue && hindrance === 'full') return [`The queue ${name} is full: it `, linkToRunning(queue), '.'];
   if (!hasWorkers) return ['Nothing runs jobs here at the moment: see the ', h('a', { href: './workers' }, 'workers'), '.'];
   return ['It waits for a free place.'];
 }
@@ -110,6 +111,3 @@ function linkToRunning({ name, running, max_concurrency: limit }) {
   const href = listAddress({ status: 'running', queue: name });
   return h('a', { href }, `runs ${running} of ${limit} jobs`);
 }
-
-/** Whether no further job of a queue can start before another one ends. @param {QueueRecord} queue */
-export const isFull = ({ running, max_concurrency: limit }) => limit !== null && running >= limit;

@@ -187,6 +187,17 @@ export function makeBar(state) {
   };
 }
 
+/**
+ * What keeps the pending jobs of a queue from starting, in a word: it is `paused`, or `full`. A queue that is as busy as
+ * it may be is not full while nothing waits.
+ * @param {import('./types.js').QueueRecord} queue
+ * @returns {'' | 'paused' | 'full'}
+ */
+export function hindranceOf({ is_paused, pending, running, max_concurrency: limit }) {
+  if (is_paused) return 'paused';
+  return pending > 0 && limit !== null && running >= limit ? 'full' : '';
+}
+
 /** @param {number} share */
 export const formatPercent = (share) => `${Math.floor(share * 100)} %`;
 
@@ -220,7 +231,8 @@ adoptStyle(`
   .bad { color: var(--failed); }
   .clip { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; max-width: 48ch; }
   .badge { display: inline-block; margin-left: 8px; padding: 0 6px; border: 1px solid var(--line); border-radius: 9px; font-size: 11px; line-height: 16px; font-weight: 500; color: var(--quiet); white-space: nowrap; }
-  .badge.paused { color: var(--warning); border-color: currentcolor; }
+  .badge:is(.paused, .long, .stopping) { color: var(--warning); border-color: currentcolor; }
+  .badge.full { color: var(--failed); border-color: currentcolor; }
   button.small { padding: 0 8px; }
   .bar { display: inline-block; flex: none; width: 96px; height: 8px; border-radius: 4px; background: var(--line); overflow: hidden; vertical-align: middle; }
   .bar-fill { display: block; height: 100%; width: 100%; background: var(--state); transform: scaleX(var(--share, 0)); transform-origin: left; }
@@ -238,6 +250,8 @@ adoptStyle(`
   .with-bar .bar { margin-right: 8px; }
   .worker-jobs { list-style: none; margin: 0; padding: 0; }
   .worker-jobs li { display: grid; grid-template-columns: minmax(0, 36ch) 96px 5ch 7ch minmax(0, 1fr); align-items: center; gap: 10px; }
+  .worker-remark { display: flex; align-items: center; gap: 8px; min-width: 0; }
+  .worker-remark .badge { margin-left: 0; flex: none; }
   .worker-jobs a { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
   .worker-jobs .share, .worker-jobs .time { text-align: right; }
   .sub { display: block; font-weight: 400; color: var(--quiet); }
@@ -289,7 +303,8 @@ adoptStyle(`
     .page-table .actions button { flex: 1; margin: 0 !important; }
     .worker-jobs li { grid-template-columns: 96px 5ch 7ch minmax(0, 1fr); gap: 0 8px; }
     .worker-jobs li a { grid-column: 1 / -1; display: block; line-height: 44px; }
-    .worker-jobs .clip { grid-column: 1 / -1; max-width: none; }
+    .worker-remark { grid-column: 1 / -1; }
+    .worker-remark .clip { max-width: none; }
     .task-columns { grid-template-columns: minmax(0, 1fr); }
     .task-list ul { display: flex; overflow-x: auto; }
     .task-list button { white-space: nowrap; }

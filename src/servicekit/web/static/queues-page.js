@@ -11,7 +11,7 @@
 
 import { formatRate, formatSeconds, formatShare } from './activity.js';
 import { announce, formatCount, formatExact, h, replace, setText, visible } from './kit.js';
-import { Fresh, Problem, Rows, labelCells, listAddress, makeBar, makeEmpty, makeHead } from './page-parts.js';
+import { Fresh, Problem, Rows, hindranceOf, labelCells, listAddress, makeBar, makeEmpty, makeHead } from './page-parts.js';
 
 const COUNT_SECONDS = 1;
 const ACTIVITY_SECONDS = 5;
@@ -116,7 +116,7 @@ class QueueRow {
   #pending = h('a', {});
   #running = h('a', {});
   #cells = { rate: h('td', {}), failed: h('td', {}), waitHalf: h('td', {}), waitMost: h('td', {}) };
-  #paused = h('span', { class: 'badge paused', hidden: true }, 'paused');
+  #mark = h('span', { class: 'badge', hidden: true });
 
   /** @param {string} name @param {(() => void) | null} act */
   constructor(name, act) {
@@ -126,7 +126,7 @@ class QueueRow {
     this.name = name;
     const { rate, failed, waitHalf, waitMost } = this.#cells;
     this.element = h('tr', {},
-      h('th', { scope: 'row' }, h('a', { href: listAddress({ queue: name }), dir: 'auto' }, visible(name)), this.#paused),
+      h('th', { scope: 'row' }, h('a', { href: listAddress({ queue: name }), dir: 'auto' }, visible(name)), this.#mark),
       h('td', {}, this.#pending), h('td', { class: 'with-bar' }, this.#bar.element, this.#running),
       rate, failed, waitHalf, waitMost, this.button && h('td', { class: 'actions' }, this.button));
     labelCells(this.element, COLUMNS);
@@ -140,7 +140,10 @@ class QueueRow {
     setCount(this.#running, queue.running, 'running', queue.max_concurrency);
     this.#bar.set(queue.max_concurrency ? queue.running / queue.max_concurrency : 0);
     this.#bar.element.hidden = !queue.max_concurrency;
-    this.#paused.hidden = !queue.is_paused;
+    const hindrance = hindranceOf(queue);
+    this.#mark.hidden = hindrance === '';
+    this.#mark.className = `badge ${hindrance}`;
+    setText(this.#mark, hindrance);
     setText(this.#cells.rate, formatRate(total?.per_minute));
     setText(this.#cells.failed, formatShare(total?.failure_share));
     this.#cells.failed.classList.toggle('bad', Boolean(total?.failure_share));

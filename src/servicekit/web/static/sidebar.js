@@ -10,6 +10,7 @@
 
 import { STATES, formatCount, formatExact, h, replace, setAttribute, setText, visible } from './kit.js';
 import { adoptStyle, addressOf } from './job-list.js';
+import { hindranceOf } from './page-parts.js';
 import { STATUSES, parseQuery, toggleTerm } from './query.js';
 
 const REFRESH_MILLISECONDS = 1_000;
@@ -118,13 +119,18 @@ export class Sidebar {
   }
 
   /** @param {QueueRecord} queue */
-  #queueLink({ name, running, pending, max_concurrency: limit, is_paused: isPaused }) {
+  #queueLink(queue) {
+    const { name, running, pending, max_concurrency: limit } = queue;
+    const hindrance = hindranceOf(queue);
     const bar = h('span', { class: 'load', 'aria-hidden': 'true' }, h('span', {}));
     bar.firstElementChild?.setAttribute('data-busy', String(running > 0));
     /** @type {HTMLElement} */ (bar.firstElementChild).style.setProperty('width', `${limit ? Math.min(100, (100 * running) / limit) : 0}%`);
-    const title = `${visible(name)}: ${running} running${limit === null ? '' : ` of at most ${limit}`}, ${pending} pending${isPaused ? ', paused' : ''}`;
-    const count = isPaused ? `paused · ${formatCount(pending)}` : `${formatCount(running)}${limit === null ? '' : `/${limit}`}`;
-    return this.#link('queue', name, title, limit === null ? null : bar, count);
+    const title = `${visible(name)}: ${running} running${limit === null ? '' : ` of at most ${limit}`}, ${pending} pending${hindrance && `, ${hindrance}`}`;
+    const count = hindrance ? `${hindrance} · ${formatCount(pending)}` : `${formatCount(running)}${limit === null ? '' : `/${limit}`}`;
+    const link = this.#link('queue', name, title, limit === null ? null : bar, count);
+    link.classList.toggle('paused', hindrance === 'paused');
+    link.classList.toggle('full', hindrance === 'full');
+    return link;
   }
 
   #showTags() {
@@ -165,8 +171,11 @@ adoptStyle(`
 .filter .shape { width: 1.1em; text-align: center; color: var(--state, inherit); }
 .filter .word { flex: 1; min-width: 0; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; unicode-bidi: isolate; }
 .filter .count { color: var(--quiet); font-weight: 400; }
+.filter.paused .count { color: var(--warning); }
+.filter.full .count { color: var(--failed); font-weight: 600; }
 .filter .load { flex: none; width: 36px; height: 6px; border-radius: 3px; background: var(--line); overflow: hidden; }
 .filter .load span { display: block; height: 100%; background: var(--running); }
+.filter.full .load span { background: var(--failed); }
 @media (max-width: 720px) {
   .filters { display: flex; gap: 4px; padding: 4px 8px; scrollbar-width: none; }
   .filters > div { display: contents; }

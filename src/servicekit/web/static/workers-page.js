@@ -6,6 +6,7 @@
  * @typedef {import('./types.js').WorkerRecord} WorkerRecord
  * @typedef {import('./types.js').JobRecord} JobRecord
  * @typedef {{worker: WorkerRecord, jobs: JobRecord[]}} Line
+ * @typedef {(job: JobRecord) => number | null} UsualRun  within how many seconds nearly all jobs of its name and queue have ended
  */
 
 import { Calls } from './job-calls.js';
@@ -13,9 +14,12 @@ import { formatAge, formatDuration, formatTime, h, replace, secondsRun, serverNo
 import { Fresh, Problem, Rows, formatPercent, labelCells, listAddress, makeBar, makeEmpty, makeHead, tick } from './page-parts.js';
 
 const LEAST_SECONDS = 2;
+const ACTIVITY_SECONDS = 5;
 // Nobody tells that a process came or went.
 const IDLE_SECONDS = 10;
 const COLUMNS = ['Process', 'Alive for', 'Running'];
+const LONG = 3; // times as long as nearly all others of its name
+const LEAST_LONG_SECONDS = 10;
 const JOBS_READ = 500;
 const JOBS_SHOWN = 8; // in each process; the list shows all
 
@@ -31,18 +35,21 @@ class WorkersPage {
   #workers = [];
   /** @type {Map<string, JobRecord>} */
   #jobs = new Map();
+  /** @type {Map<string, number | null>} of each name and queue */
+  #usualRuns = new Map();
   #calls = new Calls();
   #problem = new Problem();
   #isClosed = false;
   #empty = makeEmpty('No processes', 'Nothing runs the jobs of this service at the moment.');
   #body = h('tbody', {});
   /** @type {Rows<Line>} */
-  #rows = new Rows(this.#body, (name) => new WorkerRow(name, this.#calls));
+  #rows = new Rows(this.#body, (name) => new WorkerRow(name, this.#calls, (job) => this.#usualRuns.get(groupOf(job)) ?? null));
 
   /** @param {PageContext} context */
   constructor(context) {
     this.context = context;
     this.fresh = new Fresh(context, (signal) => this.#read(signal), { leastSeconds: LEAST_SECONDS, idleSeconds: IDLE_SECONDS });
+    this.activity = new Fresh(context, (signal) => this.#readActivity(signal), { leastSeconds: ACTIVITY_SECONDS, idleSeconds: 60 });
     this.endings = [tick(context, () => this.#render()), context.live.subscribe((event) => this.#take(event))];
   }
 
@@ -51,12 +58,13 @@ class WorkersPage {
     this.table = h('table', { class: 'page-table workers' }, h('caption', { class: 'unseen' }, 'Processes and what they run'), makeHead(COLUMNS, false), this.#body);
     this.#empty.hidden = true;
     replace(this.context.root, h('div', { class: 'page' }, h('h1', {}, 'Workers'), this.#problem.element, this.#empty, h('div', { class: 'page-scroll' }, this.table)));
-    await this.fresh.now();
+    await Promise.all([this.fresh.now(), this.activity.now()]);
   }
 
   close() {
     this.#isClosed = true;
     this.fresh.close();
+    this.activity.close();
     for (const end of this.endings) end();
   }
 
@@ -73,6 +81,16 @@ class WorkersPage {
       this.#jobs = new Map(jobs.map((/** @type {JobRecord} */ job) => [job.id, this.#newer(job)]));
       this.#render();
     });
+  }
+
+  /** @param {AbortSignal} signal */
+  async #readActivity(signal) {
+    const { api, service } = this.context;
+    /** @type {import('./types.js').Activity | null} */
+    const activity = await api.get(`${service.paths.jobs}/$activity`, { minutes: 60 }, { signal }).catch(() => null);
+    if (!activity) return;
+    this.#usualRuns = new Map(activity.groups.map((group) => [groupOf(group), group.run_p95]));
+    this.#render();
   }
 
   /** The stream may have told more already than what was read. @param {JobRecord} job */
@@ -103,6 +121,9 @@ class WorkersPage {
   }
 }
 
+/** @param {{name: string | null, queue: string | null}} group a job, or what is known of such jobs */
+const groupOf = ({ name, queue }) => JSON.stringify([name, queue]);
+
 /** Several workers can live in one process, and jobs know only the process. @param {WorkerRecord[]} workers @returns {WorkerRecord} */
 function merge(workers) {
   const [first] = /** @type {[WorkerRecord]} */ (workers);
@@ -124,9 +145,9 @@ class WorkerRow {
   /** @type {Rows<JobRecord>} */
   #lines;
 
-  /** @param {string} name @param {Calls} calls */
-  constructor(name, calls) {
-    this.#lines = new Rows(this.#jobs, (id) => new JobLine(id, calls));
+  /** @param {string} name @param {Calls} calls @param {UsualRun} usualRun */
+  constructor(name, calls, usualRun) {
+    this.#lines = new Rows(this.#jobs, (id) => new JobLine(id, calls, usualRun));
     this.element = h('tr', {}, h('th', { scope: 'row' }, name, this.#badges), this.#age, h('td', {}, this.#jobs, this.#idle, this.#more));
     labelCells(this.element, COLUMNS);
   }
@@ -156,13 +177,15 @@ class JobLine {
   #share = h('span', { class: 'share' });
   #message = h('span', { class: 'quiet clip' });
   #time = h('span', { class: 'time' });
+  #mark = h('span', { class: 'badge', hidden: true });
 
-  /** @param {string} id @param {Calls} calls */
-  constructor(id, calls) {
+  /** @param {string} id @param {Calls} calls @param {UsualRun} usualRun */
+  constructor(id, calls, usualRun) {
     this.id = id;
+    this.usualRun = usualRun;
     this.calls = calls;
     this.#link.href = `./${id}`;
-    this.element = h('li', {}, this.#link, this.#bar, this.#share, this.#time, this.#message);
+    this.element = h('li', {}, this.#link, this.#bar, this.#share, this.#time, h('span', { class: 'worker-remark' }, this.#mark, this.#message));
   }
 
   /** @param {JobRecord | null} job */
@@ -178,5 +201,18 @@ class JobLine {
     setText(this.#message, progress?.message ? visible(progress.message) : '');
     this.#message.title = progress?.message ?? '';
     setText(this.#time, formatDuration(secondsRun(job)));
+    this.#renderMark(job);
+  }
+
+  /** @param {JobRecord} job */
+  #renderMark(job) {
+    const { cancel_requested_at: asked } = job;
+    const usual = this.usualRun(job);
+    const isLong = usual !== null && (secondsRun(job) ?? 0) > Math.max(LEAST_LONG_SECONDS, LONG * usual);
+    const word = asked ? 'stopping' : isLong ? 'long' : '';
+    this.#mark.hidden = word === '';
+    this.#mark.className = `badge ${word}`;
+    this.#mark.title = asked ? `Asked to stop ${formatAge(asked)} ago` : `Nearly all others took at most ${formatDuration(usual)}`;
+    setText(this.#mark, word);
   }
 }
