@@ -267,9 +267,9 @@ class BulkDialog {
   /** @param {Preview} preview */
   #consequence(preview) {
     const texts = {
-      cancel: 'What runs is stopped. The jobs are kept, as canceled.',
+      cancel: 'What runs is asked to stop. The jobs are kept.',
       retry: 'Each is submitted again, as a new job with the same arguments.',
-      delete: 'What runs is stopped. Jobs, results and logs are gone for good.',
+      delete: 'What runs is asked to stop. Jobs, results and logs are gone for good.',
     };
     return `${texts[this.#action]}${preview.up_to ? ' Jobs that are submitted from now on are left alone.' : ''}`;
   }
