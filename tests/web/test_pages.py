@@ -103,6 +103,7 @@ def test_a_row_stays_where_it_is_under_the_pointer(tab: Tab, dashboard: Dashboar
         {"name": name, "is_paused": False, "pending": 1, "running": 0, "max_concurrency": None} for name in ("b", "c")
     ]
     tab.page.route("**/api/v1/queues", lambda route: route.fulfill(json=queues))
+    tab.page.route("**/$activity*", lambda route: route.fulfill(json={"queues": [], "groups": []}))
     tab.open("queues")
     find_row(tab, "c").hover()
     queues[:] = [{**queues[0], "name": "a"}, queues[1]]
@@ -170,7 +171,11 @@ def test_a_worker_shows_what_it_runs_until_it_has_ended(tab: Tab, dashboard: Das
 
 def test_a_job_that_takes_long_or_does_not_stop_is_marked(tab: Tab, dashboard: Dashboard) -> None:
     jobs = [dashboard.submit("/export", params={"rows": 100}) for _ in range(3)]
-    changes = ({}, {"started_at": "2026-01-01T00:00:00Z"}, {"cancel_requested_at": "2026-01-01T00:00:00Z"})
+    changes: list[dict[str, str]] = [
+        {},
+        {"started_at": "2026-01-01T00:00:00Z"},
+        {"cancel_requested_at": "2026-01-01T00:00:00Z"},
+    ]
     records = [dashboard.record(job_id) | change for job_id, change in zip(jobs, changes, strict=True)]
     total = {"name": "export", "queue": "io", "run_p95": 3_600}
     tab.page.route("**/api/v1/jobs?status_filter=running*", lambda route: route.fulfill(json=records))
