@@ -1,5 +1,6 @@
 """The service is stopped and started again under an open page."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -107,3 +108,49 @@ def test_all_is_read_again_from_a_service_that_has_forgotten_all(
     with machine.run():
         hurry(watcher.page)
         watcher.wait_resets(2)
+
+
+OWN_PAGE = """<!doctype html><link rel="icon" href="data:,">
+<script type="module" src="/jobs/assets/components.js"></script>
+<script>
+  window.told = [];
+  addEventListener('servicekit:state', ({ target, detail }) =>
+    told.push(`${target.localName} ${detail.state} ${Boolean(detail.since)}`));
+</script>
+<job-status src="/api/v1/jobs" job-id="JOB"></job-status>
+<job-log src="/api/v1/jobs" job-id="JOB"></job-log>
+<job-list src="/api/v1/jobs" limit="5"></job-list>"""
+
+
+def test_a_page_of_ones_own_tells_that_the_service_is_away_and_comes_back(
+    machine: Machine, open_tab: Callable[..., Tab]
+) -> None:
+    tab = open_tab()
+    page = tab.page
+    expect_loss(tab)
+    tab.expected.append("500")
+    page.clock.install()
+    parts = [page.locator(name) for name in ("job-status", "job-log", "job-list")]
+    with machine.run() as dashboard:
+        job_id = dashboard.submit("/forever")
+        page.route(
+            "**/own", lambda route: route.fulfill(content_type="text/html", body=OWN_PAGE.replace("JOB", job_id))
+        )
+        page.goto(machine.url + "own")
+        expect(parts[0]).to_contain_text("elapsed")
+        for name in ("job-status", "job-log", "job-list"):
+            page.wait_for_function("(name) => told.includes(`${name} live false`)", arg=name, timeout=15000)
+        assert not any("No connection" in part.inner_text() for part in parts)
+    for part in parts:
+        expect(part).to_contain_text(re.compile(r"No connection since \d\d:\d\d:\d\d"))
+    facts = parts[0].locator(".job-status-facts").inner_text()
+    page.clock.run_for(30_000)
+    assert parts[0].locator(".job-status-facts").inner_text() == facts
+    with machine.run():
+        # The browser's clock is the test's: no retry is further away than this.
+        page.clock.run_for(10_000)
+        for part in parts:
+            expect(part).not_to_contain_text("No connection")
+    assert page.evaluate("[...new Set(told)].filter((each) => each.includes('reconnecting')).sort()") == [
+        f"{name} reconnecting true" for name in ("job-list", "job-log", "job-status")
+    ]

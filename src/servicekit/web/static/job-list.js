@@ -9,7 +9,7 @@
  */
 
 import {
-  Api, ApiError, announce, dispatch, formatAge, formatDuration, formatTime, h, replace, secondsRemaining, secondsRun,
+  Api, ApiError, announce, describeLoss, dispatch, formatAge, formatDuration, formatTime, h, replace, secondsRemaining, secondsRun,
   serverNow, setAttribute, setText, shareOf, stateMark, visible,
 } from './kit.js';
 
@@ -393,11 +393,12 @@ export class JobList extends HTMLElement {
     h('th', { class: 'c-check', role: 'columnheader' }, h('label', {}, this.#all)),
     COLUMNS.map(([name, word]) => h('th', { class: name, role: 'columnheader', scope: 'col' }, word))));
   #table = h('table', { role: 'table', 'aria-label': 'Jobs' }, this.#head, this.#window.body);
+  #lost = h('p', { class: 'lost', role: 'status', hidden: true });
   #pill = h('button', { class: 'pill', type: 'button', hidden: true, on: { click: () => this.showNew() } });
 
   connectedCallback() {
     this.#canvas.append(this.#table);
-    this.append(this.#scroller, this.#pill);
+    this.append(this.#scroller, this.#lost, this.#pill);
     this.#listen();
     this.#clock = window.setInterval(() => this.#tick(), 1_000);
     void this.#begin();
@@ -495,7 +496,7 @@ export class JobList extends HTMLElement {
     const { live, service } = this.source;
     this.#ends.push(live.subscribe((event) => this.#hear(event)));
     if (service === null) this.#ends.push(live.start());
-    this.#hearState(live.state);
+    this.#hearState(live.state, live.since);
     await this.read();
     dispatch(this, 'servicekit:read');
   }
@@ -620,16 +621,25 @@ export class JobList extends HTMLElement {
 
   /** @param {LiveEvent} event */
   #hear(event) {
-    if (event.type === 'state') this.#hearState(event.state);
+    if (event.type === 'state') this.#hearState(event.state, event.since);
     else if (this.#follower) this.#follower.hear(event);
     else this.#early.push(event);
   }
 
-  /** @param {string} state */
-  #hearState(state) {
+  /** @param {string} state @param {Date | null} since until when all was known */
+  #hearState(state, since) {
+    const isLost = state === 'reconnecting' || state === 'offline';
     this.#isStill = state !== 'live' && state !== 'connecting';
-    this.toggleAttribute('data-stale', state === 'reconnecting' || state === 'offline');
+    this.toggleAttribute('data-stale', isLost);
+    this.#showLoss(isLost ? since : null);
+    dispatch(this, 'servicekit:state', { state: state === 'offline' ? 'reconnecting' : state, since: isLost ? since : null });
     if (state === 'live' && this.#state === 'failed') void this.read();
+  }
+
+  /** The dashboard says it in its head. @param {Date | null} since */
+  #showLoss(since) {
+    this.#lost.hidden = since === null || this.source?.service !== null;
+    setText(this.#lost, since ? describeLoss(since) : '');
   }
 
   // ---- What keeps rows in their place ----
@@ -853,6 +863,7 @@ job-list .bar[data-unknown] .fill { background: repeating-linear-gradient(115deg
 job-list .elapsed { display: inline-block; min-width: 48px; text-align: right; margin-right: 6px; }
 job-list .remaining { color: var(--quiet); }
 job-list .foot { padding: 6px 12px; color: var(--quiet); font-size: 12px; text-align: center; }
+job-list .lost { margin: 0; padding: 4px 12px; color: var(--warning, var(--canceled)); }
 job-list .foot:empty, job-list .notice:empty { display: none; }
 job-list[data-condition]:not([data-condition="rows"], [data-condition="reading"]) .canvas { display: none; }
 job-list .notice .message { margin: 10vh auto; max-width: 720px; }

@@ -6,7 +6,7 @@
  * so that one stream serves the whole page.
  */
 
-import { Api, announce, formatCount, h, replace } from './kit.js';
+import { Api, announce, describeLoss, dispatch, formatCount, h, replace } from './kit.js';
 import { JobStream } from './job-stream.js';
 import { adoptStyles } from './job-styles.js';
 import { LogModel, stripEscapes } from './log-model.js';
@@ -49,6 +49,7 @@ export class JobLog extends HTMLElement {
       download: () => void this._download(),
     });
     this._note = h('p', { class: 'log-note', hidden: true });
+    this._lost = h('p', { class: 'log-note log-lost', role: 'status', hidden: true });
     this._lines = h('div', { class: 'log-lines', tabindex: '0', role: 'region', 'aria-label': 'Lines of the log' });
     this._lines.addEventListener('scroll', () => this._scrolled(), { passive: true });
     this._pill = h('button', { type: 'button', class: 'log-pill', hidden: true, on: { click: () => this._setFollowing(true) } });
@@ -60,7 +61,7 @@ export class JobLog extends HTMLElement {
 
   connectedCallback() {
     adoptStyles();
-    if (!this.childElementCount) this.append(this._tools.element, this._note, this._frame);
+    if (!this.childElementCount) this.append(this._tools.element, this._note, this._frame, this._lost);
     this._follow();
   }
 
@@ -88,12 +89,20 @@ export class JobLog extends HTMLElement {
   async _begin(api, path) {
     const listener = {
       lines: (/** @type {LogLine[]} */ lines) => this.add(lines),
-      state: (/** @type {string} */ state) => state === 'ended' && this.end(),
+      state: (/** @type {string} */ state, /** @type {Date | null} */ since) => this._stated(state, since),
     };
     const stream = new JobStream(api, path, listener, { logs: true });
     this._stream = stream;
     await this.readTail(api, path).catch((error) => this._fail(error));
     if (this._stream === stream) stream.start(this.model.newest);
+  }
+
+  /** @param {string} state @param {Date | null} since */
+  _stated(state, since) {
+    if (state === 'ended') this.end();
+    this._lost.hidden = since === null;
+    replace(this._lost, since ? describeLoss(since) : '');
+    dispatch(this, 'servicekit:state', { state, since });
   }
 
   /**

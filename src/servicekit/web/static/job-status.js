@@ -4,10 +4,11 @@
  *
  * With `src` and `job-id` it follows the job by itself, also with an `apiKey` (a property, since attributes can be read
  * by everybody). Without them it shows the `record` that it is given. At each change it sends the event `servicekit:job`,
- * whose `detail` is the record.
+ * whose `detail` is the record. While the connection is lost, it says so, and its clocks stand still; the event
+ * `servicekit:state` tells of that as well.
  */
 
-import { Api, formatDuration, h, replace, secondsRemaining, secondsRun, shareOf, stateMark } from './kit.js';
+import { Api, describeLoss, dispatch, formatDuration, h, replace, secondsRemaining, secondsRun, shareOf, stateMark } from './kit.js';
 import { JobStream, isTerminal } from './job-stream.js';
 import { adoptStyles } from './job-styles.js';
 import { showMarks } from './log-model.js';
@@ -30,11 +31,12 @@ export class JobStatus extends HTMLElement {
     this._bar = h('div', { class: 'job-bar' }, h('div', { class: 'job-bar-done' }));
     this._facts = h('p', { class: 'job-status-facts' });
     this._error = h('p', { class: 'job-status-error', dir: 'auto' });
+    this._lost = h('p', { class: 'job-status-lost', role: 'status' });
   }
 
   connectedCallback() {
     adoptStyles();
-    if (!this.childElementCount) this.append(this._head, this._bar, this._facts, this._error);
+    if (!this.childElementCount) this.append(this._head, this._bar, this._facts, this._error, this._lost);
     this._timer = window.setInterval(() => this._tick(), 1000);
     this._follow();
   }
@@ -69,7 +71,7 @@ export class JobStatus extends HTMLElement {
     const api = new Api('', { getKey: () => key || null });
     const listener = {
       record: (/** @type {JobRecord} */ record) => this._take(record),
-      state: (/** @type {string} */ state) => this._stated(state),
+      state: (/** @type {string} */ state, /** @type {Date | null} */ since) => this._stated(state, since),
     };
     this._stream = new JobStream(api, `${src}/${jobId}`, listener);
     this._stream.start();
@@ -81,11 +83,13 @@ export class JobStatus extends HTMLElement {
     this.record = record;
   }
 
-  /** @param {string} state */
-  _stated(state) {
-    this.toggleAttribute('data-stale', state === 'reconnecting');
+  /** @param {string} state @param {Date | null} since */
+  _stated(state, since) {
+    this.toggleAttribute('data-stale', since !== null);
+    this._lost.textContent = since ? describeLoss(since) : '';
     if (state === 'deleted') replace(this._head, 'There is no such job, or not any more.');
     if (state === 'refused') replace(this._head, 'You may not see this job.');
+    dispatch(this, 'servicekit:state', { state, since });
   }
 
   _draw() {
@@ -117,7 +121,8 @@ export class JobStatus extends HTMLElement {
 
   _tick() {
     const record = this._record;
-    if (record) replace(this._facts, ...this._factsOf(record));
+    // What is not known any more must not seem to go on.
+    if (record && !this.hasAttribute('data-stale')) replace(this._facts, ...this._factsOf(record));
   }
 
   /** @param {JobRecord} record */

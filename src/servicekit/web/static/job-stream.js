@@ -5,7 +5,7 @@
  */
 
 import { ApiError } from './kit.js';
-import { readStream } from './live.js';
+import { readStream, secondsToRetry } from './live.js';
 
 /**
  * @typedef {import('./types.js').JobRecord} JobRecord
@@ -14,14 +14,12 @@ import { readStream } from './live.js';
  * @typedef {import('./live.js').ServerSentEvent} ServerSentEvent
  * @typedef {'connecting' | 'live' | 'reconnecting' | 'ended' | 'deleted' | 'refused'} StreamState
  * @typedef {{record?: (record: JobRecord, text: string) => void, lines?: (lines: LogLine[]) => void,
- *            state?: (state: StreamState) => void}} Listener
+ *            state?: (state: StreamState, since: Date | null) => void}} Listener  `since`: when the connection was lost
  */
 
 const TERMINAL = new Set(['completed', 'failed', 'canceled']);
 // Lines that come together are handed on together, some twenty times a second: a page shows no more.
 const BATCH_MILLISECONDS = 50;
-const FIRST_WAIT = 1_000;
-const LONGEST_WAIT = 15_000;
 // A hidden page lets go of its stream, since a browser has six connections for a host. Its title must stay true.
 const HIDDEN_LOOK_MILLISECONDS = 10_000;
 
@@ -41,7 +39,9 @@ export class JobStream {
     this._listener = listener;
     this._logs = logs;
     this._lastId = '';
-    this._wait = FIRST_WAIT;
+    this._failures = 0;
+    /** When the connection was lost, if it is. @type {Date | null} */
+    this._since = null;
     this._timer = 0;
     this._batchTimer = 0;
     /** @type {LogLine[]} */
@@ -50,6 +50,7 @@ export class JobStream {
     /** @type {StreamState | 'stopped' | 'new'} */
     this.state = 'new';
     this._onVisibility = () => this._turn();
+    this._onOnline = () => this.state === 'reconnecting' && this._turn();
   }
 
   /**
@@ -60,6 +61,7 @@ export class JobStream {
     this._lastId = this._logs ? `1.${afterLine}` : '1';
     this._say('connecting');
     document.addEventListener('visibilitychange', this._onVisibility);
+    window.addEventListener('online', this._onOnline);
     this._turn();
   }
 
@@ -67,7 +69,12 @@ export class JobStream {
     this.state = 'stopped';
     this._letGo();
     clearTimeout(this._batchTimer);
+    this._hearNothing();
+  }
+
+  _hearNothing() {
     document.removeEventListener('visibilitychange', this._onVisibility);
+    window.removeEventListener('online', this._onOnline);
   }
 
   get isOver() {
@@ -122,7 +129,7 @@ export class JobStream {
   }
 
   _opened() {
-    this._wait = FIRST_WAIT;
+    this._failures = 0;
     this._say('live');
   }
 
@@ -165,8 +172,8 @@ export class JobStream {
   _comeBack() {
     if (this.isOver) return;
     this._say('reconnecting');
-    this._timer = window.setTimeout(() => this._turn(), this._wait);
-    this._wait = Math.min(LONGEST_WAIT, this._wait * 2);
+    this._failures += 1;
+    this._timer = window.setTimeout(() => this._turn(), secondsToRetry(this._failures) * 1_000);
   }
 
   /** @param {StreamState} state */
@@ -174,7 +181,7 @@ export class JobStream {
     if (this.isOver) return;
     this._flush();
     this._letGo();
-    document.removeEventListener('visibilitychange', this._onVisibility);
+    this._hearNothing();
     this._say(state);
   }
 
@@ -182,6 +189,7 @@ export class JobStream {
   _say(state) {
     if (this.state === state) return;
     this.state = state;
-    this._listener.state?.(state);
+    this._since = state === 'reconnecting' ? new Date() : null;
+    this._listener.state?.(state, this._since);
   }
 }

@@ -8,7 +8,9 @@ const COMPONENTS = `
 job-status [hidden], job-log [hidden] { display: none !important; }
 job-status, job-log { display: block; font-variant-numeric: tabular-nums; color: var(--ink); }
 job-status p, job-log p, job-log h2 { margin: 0; }
-job-status[data-stale] { opacity: .6; }
+job-status[data-stale] > :not(.job-status-lost) { opacity: .6; }
+.job-status-lost, .log-lost { margin: 0; color: var(--warning); }
+.job-status-lost:empty { display: none; }
 .job-status-head { display: flex; gap: 8px; align-items: baseline; margin-block-end: 4px !important; }
 .job-status-name { font-weight: 600; overflow-wrap: anywhere; }
 .job-bar { height: 8px; border-radius: 4px; background: var(--line); overflow: hidden; margin-block: 4px; }
@@ -34,7 +36,7 @@ job-log { display: flex; flex-direction: column; min-height: 0; min-width: 0; }
 .log-hits:empty { display: none; }
 .log-button { font: inherit; padding: 3px 8px; }
 .log-check { display: inline-flex; gap: 4px; align-items: center; white-space: nowrap; }
-.log-note { color: var(--quiet); padding-block-end: 4px; }
+.log-note:not(.log-lost) { color: var(--quiet); padding-block-end: 4px; }
 .log-note .link-button { font: inherit; background: none; border: 0; padding: 0; color: var(--accent); cursor: pointer;
   text-decoration: underline; min-height: 0; }
 .log-frame { position: relative; flex: 1 1 auto; min-height: 160px; display: flex; min-width: 0; }

@@ -164,6 +164,12 @@ function two(number) {
   return String(number).padStart(2, '0');
 }
 
+/** @param {Date} since when the connection was lost */
+export function describeLoss(since) {
+  const time = [since.getHours(), since.getMinutes(), since.getSeconds()].map(two).join(':');
+  return `No connection since ${time}`;
+}
+
 /** How long ago: "now", "9 s", "4 m", "2 h", "3 d". @param {string | null | undefined} iso */
 export function formatAge(iso) {
   if (!iso) return '–';

@@ -25,7 +25,7 @@ const POLL_SECONDS = 0.1; // the service sends no more often: so many changes of
 const SILENCE_MILLISECONDS = 75_000; // the service sends a comment every 30 s: after two, the connection is dead
 const SETTLE_MILLISECONDS = 200; // a proxy can answer for a service that is away, with a stream that ends at once
 const FIRST_WAIT_SECONDS = 1;
-const LONGEST_WAIT_SECONDS = 15;
+const LONGEST_WAIT_SECONDS = 8; // a service that is back is seen soon
 const FORGET_MILLISECONDS = 60_000; // to read everything again costs less than all changes of a longer absence
 const MOST_VERSIONS = 5_000; // of jobs whose newest version is known: more than any page shows
 
@@ -95,6 +95,13 @@ function parseEvent(block) {
     else if (field) event[/** @type {'id' | 'event'} */ (field)] = value ?? '';
   }
   return event.data ? event : null;
+}
+
+/** How long to wait before a stream is asked for again. @param {number} failures since it was there, at least 1 */
+export function secondsToRetry(failures) {
+  const longest = Math.min(FIRST_WAIT_SECONDS * 2 ** (failures - 1), LONGEST_WAIT_SECONDS);
+  // All pages lose a service that is started again, and must not come back in the same moment.
+  return longest * (0.5 + Math.random() / 2);
 }
 
 /** The changes of all jobs that the caller sees, as they happen. */
@@ -278,9 +285,7 @@ export class Live {
 
   /** @param {number} failures @param {AbortSignal} signal */
   async #waitToRetry(failures, signal) {
-    const longest = Math.min(FIRST_WAIT_SECONDS * 2 ** (failures - 1), LONGEST_WAIT_SECONDS);
-    // All pages lose a service that is started again, and must not come back in the same moment.
-    const seconds = longest * (0.5 + Math.random() / 2);
+    const seconds = secondsToRetry(failures);
     this.#wait = new AbortController();
     this.#setState(navigator.onLine === false ? 'offline' : 'reconnecting', seconds);
     await sleep(seconds * 1000, AbortSignal.any([signal, this.#wait.signal]));
