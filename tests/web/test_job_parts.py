@@ -117,3 +117,9 @@ def test_records_that_tell_only_of_progress_are_not_kept(tab: Tab) -> None:
     ]
     steps = run(tab, "job-panes.js", "v.reduce(m.addStep, [])", *records)
     assert [step["version"] for step in steps] == [2, 12]
+
+
+def test_numbers_of_progress_that_are_too_big_for_a_number_are_a_share_too(tab: Tab) -> None:
+    record = "{status: 'running', attempt: 1, progress: {done: v[0], total: 10n ** 17n, message: null}}"
+    assert run(tab, "job-list.js", f"m.outcomeOf({record}).share", 25) == 25 / 10**17
+    assert run(tab, "kit.js", f"m.shareOf({record})", 25) == 25 / 10**17

@@ -232,7 +232,7 @@ function escape(character) {
 
 /** How much of a job is done, from 0 to 1; `null` if that is not known. @param {Pick<JobRecord, 'progress'>} job */
 export function shareOf({ progress }) {
-  const share = progress?.total ? progress.done / progress.total : NaN;
+  const share = progress?.total ? Number(progress.done) / Number(progress.total) : NaN;
   return Number.isFinite(share) ? Math.min(1, Math.max(0, share)) : null;
 }
 
@@ -252,7 +252,7 @@ export function secondsRun({ status, started_at, elapsed_seconds }, now = server
  */
 export function secondsRemaining({ progress, started_at, status }, now = serverNow()) {
   if (status !== 'running' || !progress?.total || !progress.reported_at || !started_at) return null;
-  const share = progress.done / progress.total;
+  const share = Number(progress.done) / Number(progress.total);
   if (!(share > 0 && share <= 1)) return null;
   const untilReport = Math.max(0, Date.parse(progress.reported_at) - Date.parse(started_at)) / 1000;
   const sinceReport = Math.max(0, Number(now) - Date.parse(progress.reported_at)) / 1000;
