@@ -149,7 +149,7 @@ function learnTime(headers) {
 export function formatDuration(seconds) {
   if (seconds === null || seconds === undefined || Number.isNaN(seconds)) return '–';
   const positive = Math.max(0, seconds);
-  if (positive > 0 && positive < 0.0995) return `${Math.max(1, Math.round(positive * 1000))} ms`;
+  if (positive < 0.0995) return `${positive ? Math.max(1, Math.round(positive * 1000)) : 0} ms`;
   if (positive < 9.95) return `${positive.toFixed(1)} s`;
   const whole = Math.round(positive);
   if (whole < 60) return `${whole} s`;
