@@ -373,7 +373,7 @@ def test_a_report_has_all_that_a_ticket_needs(tab: Tab, dashboard: Dashboard) ->
     tab.page.emulate_media(media="print")
     tab.page.evaluate("dispatchEvent(new Event('beforeprint'))")
     expect(tab.page.locator(".job-paper")).to_contain_text("ValueError: no disk")
-    expect(tab.page.get_by_role("button", name="Run again")).to_be_hidden()
+    expect(tab.page.get_by_role("button", name="Retry")).to_be_hidden()
 
 
 # --- whoever looks, wherever -----------------------------------------------------------------------------------------

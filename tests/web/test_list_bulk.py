@@ -64,11 +64,21 @@ def test_only_what_has_an_effect_is_offered(tab: Tab, dashboard: Dashboard) -> N
     page.keyboard.press("c")
     assert page.get_by_role("dialog").count() == 0
     page.keyboard.press("r")
-    expect(page.get_by_role("dialog")).to_contain_text("Retry 1 job?")
-    page.get_by_role("button", name="Retry 1 job").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Retry at most 1 job?")
+    page.get_by_role("button", name="Retry at most 1 job").click()
     expect(page.get_by_role("dialog")).to_contain_text("1 submitted again.")
     page.get_by_role("button", name="Close").last.click()
     expect(rows(page)).to_have_count(3)
+
+
+def test_a_retry_says_why_jobs_were_skipped(tab: Tab, dashboard: Dashboard) -> None:
+    failed = wanted(dashboard, error="no")
+    dashboard.client.post("/api/v1/jobs/$retry", params={"id": failed}).raise_for_status()
+    page = open_list(tab)
+    row(page, failed).get_by_role("checkbox").check()
+    page.keyboard.press("r")
+    page.get_by_role("button", name="Retry at most 1 job").click()
+    expect(page.get_by_role("dialog")).to_contain_text("1 skipped: submitted again before, or changed meanwhile.")
 
 
 def test_a_range_and_all_rows_are_marked(tab: Tab, dashboard: Dashboard) -> None:
@@ -110,7 +120,7 @@ def test_everything_that_matches_is_deleted_in_steps_and_later_jobs_are_left_alo
     expect(page.get_by_role("region", name="Marked jobs")).to_contain_text("All 450 marked")
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("dialog")).to_contain_text("Delete 450 jobs?")
-    expect(page.get_by_role("button", name="Do nothing")).to_be_focused()
+    expect(page.get_by_role("button", name="Leave it")).to_be_focused()
     [later] = dashboard.seed()
     asked = len(tab.requests)
     page.get_by_role("button", name="Delete 450 jobs").click()

@@ -8,7 +8,7 @@
 
 /** @import { Api } from './kit.js' */
 /** @import { JobList } from './job-list.js' */
-/** @import { JobStatus, PageContext } from './types.js' */
+/** @import { JobRecord, JobStatus, PageContext } from './types.js' */
 /** @import { Selection } from './selection.js' */
 
 import { ApiError, announce, formatExact, h, replace, setText, showDialog, visible } from './kit.js';
@@ -16,6 +16,7 @@ import { adoptStyle } from './job-list.js';
 import { EVERYTHING, toParams } from './query.js';
 
 const MOST_IDS = 100; // in one request
+const MOST_PROBLEMS = 20; // that are shown
 const STEP = 200; // jobs of one request, so that it is seen how far it is and can be stopped
 
 /** @typedef {'cancel' | 'retry' | 'delete'} Action */
@@ -141,7 +142,7 @@ export class BulkBar {
   /** Those that have an effect on something that is marked. @returns {Action[]} */
   #actions() {
     const statuses = this.#statuses();
-    return /** @type {Action[]} */ (Object.keys(ACTIONS)).filter((action) => ACTIONS[action].on.some((status) => statuses.has(status)));
+    return /** @type {Action[]} */ (Object.keys(ACTIONS)).filter((action) => ACTIONS[action].on.some((status) => statuses.has(status)) || action === 'delete');
   }
 
   /** @returns {Set<JobStatus>} */
@@ -152,7 +153,7 @@ export class BulkBar {
       return new Set(/** @type {JobStatus[]} */ (wanted.length ? wanted : ACTIONS.delete.on));
     }
     // What is not on the screen any more may be in any state.
-    return new Set([...ids].flatMap((id) => this.#list.rows.record(id)?.status ?? ACTIONS.delete.on));
+    return new Set([...ids].flatMap((id) => statusesOf(this.#list.rows.record(id))));
   }
 
   /** @param {Action} action */
@@ -198,6 +199,12 @@ function numberText({ matching, is_exact: isExact }) {
 /** @param {Pick<Preview, 'matching' | 'is_exact'>} preview */
 function jobsText(preview) {
   return preview.matching === 1 && preview.is_exact ? '1 job' : `${numberText(preview)} jobs`;
+}
+
+/** What counts for what can be done: to ask a job twice to stop has no effect. @param {JobRecord | undefined} record @returns {JobStatus[]} */
+function statusesOf(record) {
+  if (!record) return ACTIONS.delete.on;
+  return record.status === 'running' && record.cancel_requested_at ? [] : [record.status];
 }
 
 /** One action, from the number to what was done. */
@@ -257,10 +264,11 @@ class BulkDialog {
   /** @param {Preview} preview */
   #confirm(preview) {
     const { word, class: style } = ACTIONS[this.#action];
-    const text = `${word} ${jobsText(preview)}`;
+    const text = `${word} ${this.#action === 'retry' ? 'at most ' : ''}${jobsText(preview)}`;
     const yes = h('button', { type: 'button', class: style, on: { click: () => void this.#act(preview) } }, text);
-    const no = h('button', { type: 'button', on: { click: () => this.#dialog?.close() } }, 'Do nothing');
-    replace(this.#body, h('p', { class: 'number', role: 'status' }, `${text}?`), h('p', { class: 'quiet' }, this.#consequence(preview)), h('div', { class: 'buttons' }, no, yes));
+    const no = h('button', { type: 'button', on: { click: () => this.#dialog?.close() } }, 'Leave it');
+    setText(/** @type {Element} */ (this.#dialog?.querySelector('h2')), `${text}?`);
+    replace(this.#body, h('p', { class: 'quiet', role: 'status' }, this.#consequence(preview)), h('div', { class: 'buttons' }, no, yes));
     (this.#action === 'delete' ? no : yes).focus();
   }
 
@@ -268,7 +276,7 @@ class BulkDialog {
   #consequence(preview) {
     const texts = {
       cancel: 'What runs is asked to stop. The jobs are kept.',
-      retry: 'Each is submitted again, as a new job with the same arguments.',
+      retry: 'Each is submitted again, as a new job with the same arguments, unless that was done already.',
       delete: 'What runs is asked to stop. Jobs, results and logs are gone for good.',
     };
     return `${texts[this.#action]}${preview.up_to ? ' Jobs that are submitted from now on are left alone.' : ''}`;
@@ -307,18 +315,24 @@ class BulkDialog {
   #count(step) {
     this.#done += step.done;
     this.#skipped += step.skipped;
-    this.#problems.push(...step.problems.slice(0, 20 - this.#problems.length));
+    this.#problems.push(...step.problems.slice(0, MOST_PROBLEMS - this.#problems.length));
   }
 
   /** @param {string} addition */
   #finish(addition) {
     const done = `${formatExact(this.#done)} ${ACTIONS[this.#action].done}.`;
-    const skipped = this.#skipped ? ` ${formatExact(this.#skipped)} skipped.` : '';
+    const skipped = this.#skipped ? ` ${formatExact(this.#skipped)} skipped${this.#reason}.` : '';
     announce(done + skipped + addition);
     this.#list.selection?.clear();
     if (!this.#skipped && !addition && !this.#problems.length) return this.#dialog?.close();
     const problems = this.#problems.map(({ id, detail }) => h('li', null, h('code', null, id), ` ${visible(detail)}`));
     this.#end(done + skipped + addition, problems.length ? h('ul', null, problems) : null);
+  }
+
+  /** Why jobs were skipped that have no problem of their own. */
+  get #reason() {
+    if (this.#skipped <= this.#problems.length || this.#problems.length >= MOST_PROBLEMS) return '';
+    return this.#action === 'retry' ? ': submitted again before, or changed meanwhile' : ': changed meanwhile, or gone';
   }
 
   /** @param {string} text @param {Node | null} [more] */
@@ -340,7 +354,6 @@ adoptStyle(`
 .actions .link { border: 0; background: none; padding: 3px 0; color: var(--accent); min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .actions .plain { margin-left: auto; }
 .bulk { display: grid; gap: 12px; }
-.bulk .number { font-size: 16px; font-weight: 600; }
 .bulk .buttons { display: flex; justify-content: flex-end; gap: 8px; }
 .bulk progress { width: 100%; height: 8px; }
 .bulk ul { margin: 0; padding-left: 16px; max-height: 40vh; overflow: auto; }

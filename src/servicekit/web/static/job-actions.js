@@ -28,10 +28,10 @@ export const ACTIONS = [
   },
   {
     name: 'retry',
-    word: 'Run again',
+    word: 'Retry',
     key: 'r',
     keyMark: 'r',
-    description: 'Run this job again',
+    description: 'Retry this job',
     isValid: (record) => isTerminal(record.status) && !record.restart_problem,
     question: () => null,
   },
