@@ -114,11 +114,11 @@ def test_every_attempt_is_told_with_its_end(tab: Tab, dashboard: Dashboard) -> N
     expect(steps).to_have_count(3)
     expect(steps.first).to_contain_text("ConnectionError: no answer, try 1")
     expect(steps.last).to_contain_text("completed")
-    expect(tab.page.locator(".timeline-ends")).to_contain_text("last try ran ")
+    expect(tab.page.locator(".timeline-ends")).to_contain_text("last attempt ran ")
     expect(tab.page.locator(".piece.attempt")).to_have_count(3)
     events = pane(tab.page, "Events").locator("tbody tr")
     expect(events.last).to_contain_text("completed")
-    expect(events.nth(1)).to_contain_text("try 1")
+    expect(events.nth(1)).to_contain_text("attempt 1")
     expect(events.nth(2)).to_contain_text("no answer, try 1")
     expect(events).to_have_count(7)  # submitted, and for each attempt its begin and end
     expect(pane(tab.page, "Error")).to_contain_text("no answer, try 2")

@@ -116,7 +116,7 @@ function factsOf(record, call, copyId) {
     call && call.split('(')[0] !== name ? fact('name', found('name', name)) : null,
     fact('queue', found('queue', queue)),
     process ? fact('process', process) : null,
-    attempt > 1 ? fact('try', String(attempt)) : null,
+    attempt > 1 ? fact('attempt', String(attempt)) : null,
     priority === 0 ? null : fact('priority', String(priority)),
     tags.length ? fact('tags', h('span', { class: 'job-tags' }, tags.map((tag) => found('tag', tag)))) : null,
     owner ? fact('owner', found('owner', owner)) : null,

@@ -212,7 +212,7 @@ function drawError({ record, hasTracebacks, copy }) {
   const past = (record.attempts ?? []).filter((attempt) => attempt.error);
   if (past.length) parts.push(h('h3', {}, 'Earlier attempts'));
   for (const { attempt, error } of past) {
-    parts.push(h('div', { class: 'past-error' }, h('strong', {}, `try ${attempt} `), h('span', { dir: 'auto' }, showMarks(error ?? ''))));
+    parts.push(h('div', { class: 'past-error' }, h('strong', {}, `attempt ${attempt} `), h('span', { dir: 'auto' }, showMarks(error ?? ''))));
   }
   return h('div', {}, ...parts);
 }
@@ -270,7 +270,7 @@ export function eventsOf(records) {
 /** @param {JobRecord} record @returns {JobEvent} */
 function eventOf(record) {
   const { status, version } = record;
-  if (status === 'running') return { at: record.started_at ?? '', status, text: `try ${record.attempt} on ${record.process ?? '?'}`, version };
+  if (status === 'running') return { at: record.started_at ?? '', status, text: `attempt ${record.attempt} on ${record.process ?? '?'}`, version };
   if (status === 'pending') {
     const past = record.attempts?.at(-1);
     return { at: past?.finished_at ?? record.submitted_at, status, text: past?.error ?? 'given back', version };

@@ -54,10 +54,10 @@ function table(rows) {
 
 /** @param {JobRecord} record @param {number} now */
 function attemptsOf(record, now) {
-  const tries = piecesOf(record, now).filter((piece) => piece.kind === 'attempt');
-  if (tries.length < 2) return '';
-  const lines = tries.map(({ attempt, from, to, error, status }) =>
-    `try ${attempt}: ${formatDuration((to - from) / 1000)}, ${error ?? status}`); // prettier-ignore
+  const attempts = piecesOf(record, now).filter((piece) => piece.kind === 'attempt');
+  if (attempts.length < 2) return '';
+  const lines = attempts.map(({ attempt, from, to, error, status }) =>
+    `attempt ${attempt}: ${formatDuration((to - from) / 1000)}, ${error ?? status}`); // prettier-ignore
   return titled('Attempts', lines.join('\n'));
 }
 

@@ -133,7 +133,7 @@ export class LogWindow {
   _draw(line, place) {
     const remarks = [
       line.gap ? `${line.gap.toLocaleString('en')} ${line.gap === 1 ? 'line' : 'lines'} left out` : '',
-      line.isNewAttempt ? `try ${line.attempt}` : '',
+      line.isNewAttempt ? `attempt ${line.attempt}` : '',
     ].filter(Boolean);
     const drawn = h('div', { class: `log-line ${place === this._current ? 'current ' : ''}${classOf(line.level)}` },
       h('time', { datetime: line.at, title: `${line.at}  ${line.source}` }, clockOf(line.at)),

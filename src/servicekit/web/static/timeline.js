@@ -105,14 +105,14 @@ function drawEnds(record, pieces, remark) {
     h('span', {}, began || record.finished_at ? 'waited ' : 'waiting for ', formatDuration(waited)),
     began ? h('span', {}, 'started ', moment(new Date(began.from).toISOString())) : null,
     record.finished_at ? h('span', {}, 'ended ', moment(record.finished_at)) : expectedStart(record),
-    record.finished_at && record.elapsed_seconds !== null ? h('span', {}, record.attempt > 1 ? 'last try ran ' : 'ran ', h('strong', {}, formatDuration(record.elapsed_seconds))) : null,
+    record.finished_at && record.elapsed_seconds !== null ? h('span', {}, record.attempt > 1 ? 'last attempt ran ' : 'ran ', h('strong', {}, formatDuration(record.elapsed_seconds))) : null,
     remark ? h('span', {}, remark) : null); // prettier-ignore
 }
 
 /** @param {JobRecord} record */
 function expectedStart(record) {
   if (record.status !== 'pending' || !record.scheduled_at) return null;
-  return h('span', {}, record.attempt > 0 ? 'next try ' : 'starts ', moment(record.scheduled_at));
+  return h('span', {}, record.attempt > 0 ? 'next attempt ' : 'starts ', moment(record.scheduled_at));
 }
 
 /** @param {string} iso */
@@ -124,7 +124,7 @@ function moment(iso) {
 function drawSteps(pieces) {
   const steps = pieces.filter((piece) => piece.kind === 'attempt').map((piece) =>
     h('li', { class: piece.status },
-      h('span', { class: 'step-name' }, `try ${piece.attempt}`),
+      h('span', { class: 'step-name' }, `attempt ${piece.attempt}`),
       h('span', { class: 'step-time' }, formatDuration(secondsOf(piece))),
       h('span', { class: 'step-end' }, endOf(piece)),
       piece.process ? h('span', { class: 'step-process' }, piece.process) : null)); // prettier-ignore
@@ -133,7 +133,7 @@ function drawSteps(pieces) {
 
 /** @param {Piece} piece */
 function wordOf(piece) {
-  return piece.kind === 'wait' ? `wait for try ${piece.attempt}` : `try ${piece.attempt}, ${endOf(piece)}`;
+  return piece.kind === 'wait' ? `wait for attempt ${piece.attempt}` : `attempt ${piece.attempt}, ${endOf(piece)}`;
 }
 
 /** @type {Record<string, string>} */
