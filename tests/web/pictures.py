@@ -66,7 +66,7 @@ class Picture(NamedTuple):
 PICTURES: Final = (
     Picture("list-light", "", LIST),
     Picture("list-dark", "", LIST, "dark"),
-    Picture("list-phone", "", ["train", "at most"], "light", PHONE),
+    Picture("list-phone", "", ["train", "per minute"], "light", PHONE),
     Picture("job-running", "{running}", ["rows dropped"]),
     Picture("job-failed", "{failed}", ["negative number of rows"]),
     Picture("queues", "queues", ["reports"], "light", SHORT),
