@@ -162,6 +162,7 @@ def test_an_action_that_fails_tells_how_far_it_came(tab: Tab, dashboard: Dashboa
     rows(page).first.get_by_role("checkbox").check()
     page.keyboard.press("Backspace")
     expect(page.get_by_role("dialog")).to_contain_text("Delete 1 job?")
+    expect(page.get_by_role("dialog").get_by_role("listitem")).to_have_text(re.compile("^noop"))
     page.route("**/$delete?**", lambda route: route.fulfill(status=503, json={"detail": "The disk is full."}))
     page.get_by_role("button", name="Delete 1 job").click()
     expect(page.get_by_role("dialog")).to_contain_text("0 deleted. Then it failed: The disk is full.")

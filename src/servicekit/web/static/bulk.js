@@ -16,6 +16,7 @@ import { adoptStyle } from './job-list.js';
 import { EVERYTHING, toParams } from './query.js';
 
 const MOST_IDS = 100; // in one request
+const MOST_NAMED = 5; // jobs that a question names one by one
 const MOST_PROBLEMS = 20; // that are shown
 const STEP = 200; // jobs of one request, so that it is seen how far it is and can be stopped
 
@@ -42,6 +43,8 @@ class Target {
   /** @param {string[] | null} ids @param {Params} filter The list's filter, if there are no ids. */
   constructor(ids, filter) {
     this.#ids = ids;
+    /** The jobs that are meant, if they are few enough to be named one by one. @type {string[]} */
+    this.few = ids && ids.length <= MOST_NAMED ? ids : [];
     this.#filter = filter;
   }
 
@@ -268,7 +271,9 @@ class BulkDialog {
     const yes = h('button', { type: 'button', class: style, on: { click: () => void this.#act(preview) } }, text);
     const no = h('button', { type: 'button', on: { click: () => this.#dialog?.close() } }, 'Leave it');
     setText(/** @type {Element} */ (this.#dialog?.querySelector('h2')), `${text}?`);
-    replace(this.#body, h('p', { class: 'quiet', role: 'status' }, this.#consequence(preview)), h('div', { class: 'buttons' }, no, yes));
+    const calls = this.#target.few.map((id) => h('li', { dir: 'auto' }, visible(this.#list.callOf(id))));
+    const named = calls.length ? h('ul', { class: 'calls' }, calls) : null;
+    replace(this.#body, named, h('p', { class: 'quiet', role: 'status' }, this.#consequence(preview)), h('div', { class: 'buttons' }, no, yes));
     (this.#action === 'delete' ? no : yes).focus();
   }
 
@@ -356,6 +361,7 @@ adoptStyle(`
 .bulk { display: grid; gap: 12px; }
 .bulk .buttons { display: flex; justify-content: flex-end; gap: 8px; }
 .bulk progress { width: 100%; height: 8px; }
+.bulk .calls { overflow-wrap: anywhere; }
 .bulk ul { margin: 0; padding-left: 16px; max-height: 40vh; overflow: auto; }
 @media (max-width: 720px) {
   .actions { flex-wrap: wrap; padding: 8px 12px calc(8px + env(safe-area-inset-bottom)); border-radius: 12px 12px 0 0; box-shadow: 0 -4px 16px #0003; z-index: 4; }

@@ -453,6 +453,11 @@ export class JobList extends HTMLElement {
     this.#follower?.showNew();
   }
 
+  /** The job in words: its call, or its name, or at least its id. @param {string} id */
+  callOf(id) {
+    return this.#calls?.get(id) ?? this.rows.record(id)?.name ?? id;
+  }
+
   /** Go to the row that is so many below the present one. @param {number} step */
   move(step) {
     const { ids } = this.rows;
@@ -817,7 +822,7 @@ const STYLE = `
   --running: light-dark(#1b5fc4, #7db0ff); --completed: light-dark(#1b7340, #5cc98a); --failed: light-dark(#b3261e, #ff8f86);
   --canceled: light-dark(#7a5200, #d9a94a);
 }
-job-list { --check: ; --owner: ; --columns: var(--check) 112px minmax(0, 1.2fr) minmax(0, 1fr) 116px 60px 108px var(--owner); display: flex; flex-direction: column; position: relative; min-width: 0; min-height: 0; container-type: inline-size; background: var(--paper); color: var(--ink); }
+job-list { --check: ; --owner: ; --columns: var(--check) 112px minmax(0, 1.2fr) minmax(0, 1fr) 132px 60px 108px var(--owner); display: flex; flex-direction: column; position: relative; min-width: 0; min-height: 0; container-type: inline-size; background: var(--paper); color: var(--ink); }
 job-list[selectable] { --check: 40px; }
 job-list[data-owners] { --owner: 96px; }
 job-list .scroller { flex: 1; min-height: 0; overflow: hidden auto; overflow-anchor: none; outline: none; scrollbar-width: thin; }
@@ -875,11 +880,11 @@ job-list .pill { position: absolute; right: 20px; bottom: 12px; z-index: 3; bord
 job-list .pill:hover { background: color-mix(in srgb, var(--accent) 85%, var(--ink)); }
 :root:not([data-live]) job-list[data-stale] .scroller { opacity: .6; }
 @container (max-width: 1180px) {
-  job-list tr { --columns: var(--check) 112px minmax(0, 1.5fr) minmax(0, 1fr) 108px 52px 72px var(--owner); }
+  job-list tr { --columns: var(--check) 112px minmax(0, 1.5fr) minmax(0, 1fr) 128px 52px 72px var(--owner); }
   job-list[data-owners] tr { --owner: 72px; }
 }
 @container (max-width: 860px) {
-  job-list tr { --columns: var(--check) 112px minmax(0, 1.2fr) minmax(0, 1fr) 112px 52px 76px; }
+  job-list tr { --columns: var(--check) 112px minmax(0, 1.2fr) minmax(0, 1fr) 128px 52px 76px; }
   job-list .c-owner { display: none; }
 }
 @container (max-width: 640px) {

@@ -133,7 +133,7 @@ const PAGE = `
 .timeline-ends { display: flex; flex-wrap: wrap; gap: 2px 20px; color: var(--quiet); margin-block-start: 4px !important; }
 .timeline-ends time { color: var(--ink); }
 .timeline-steps { list-style: none; margin: 6px 0 0; padding: 0; display: grid; gap: 2px; max-height: 122px; overflow: auto; }
-.timeline-steps li { display: grid; grid-template-columns: 6ch 8ch minmax(0, 1fr) auto; gap: 12px; }
+.timeline-steps li { display: grid; grid-template-columns: 10ch 8ch minmax(0, 1fr) auto; gap: 12px; }
 .step-name { font-weight: 600; }
 .step-time { color: var(--quiet); text-align: end; }
 .step-end { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
@@ -225,7 +225,7 @@ const PAGE = `
   .log-check { min-height: 44px; }
   .tabs a { display: inline-flex; align-items: center; }
   .log-title { flex-basis: 100%; }
-  .timeline-steps li { grid-template-columns: 5ch 7ch minmax(0, 1fr); }
+  .timeline-steps li { grid-template-columns: 10ch 7ch minmax(0, 1fr); }
   .step-process { display: none; }
   .history-bars { gap: 1px; }
   .history-bar { width: 5px; }
