@@ -104,8 +104,9 @@ class Tab:
             self.problems.append(f"another host was asked: {request.url}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A browser for the module: while Playwright runs, no test of another module can have an event loop of its own."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program("chromium"), args=CHROMIUM_OPTIONS)
         yield chromium

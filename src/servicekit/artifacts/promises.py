@@ -4,8 +4,9 @@ from fastapi import HTTPException, Request
 
 from servicekit.api import Service
 from servicekit.artifacts.artifacts import Artifacts
+from servicekit.artifacts.ownership import check_is_seen
 from servicekit.artifacts.record import Artifact
-from servicekit.artifacts.seen import check_is_seen, find_seer
+from servicekit.artifacts.seen import find_seer
 from servicekit.errors import ArtifactNotFound, JobNotFound, RecordUnreadable, StoreUnavailable
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.status import JobStatus

@@ -29,6 +29,7 @@ from servicekit.artifacts.downloads import Wanted, download, open_exactly
 from servicekit.artifacts.encoding import around_data, list_json, summary_json, tree_json, upper_part
 from servicekit.artifacts.file_response import FileResponse
 from servicekit.artifacts.inputs import FIELD_BYTES, answered, parse_fields, refuse_misnomer, use_body
+from servicekit.artifacts.ownership import check_is_seen, seen_part
 from servicekit.artifacts.promises import find_artifact
 from servicekit.artifacts.ranges import Part
 from servicekit.artifacts.record import Artifact
@@ -39,7 +40,7 @@ from servicekit.artifacts.responses import (
     ArtifactStats,
     ArtifactSummary,
 )
-from servicekit.artifacts.seen import check_is_seen, find_acting_seer, find_seer, narrow_owner, seen_part
+from servicekit.artifacts.seen import find_acting_seer, find_seer, narrow_owner
 from servicekit.artifacts.state import artifacts_of, artifacts_path, state_of
 from servicekit.artifacts.transfers import answer_transfer
 from servicekit.artifacts.uploads import receive, receive_raw

@@ -3,14 +3,11 @@
 What is another's is answered as what does not exist, by `ArtifactNotFound`, with the same body and headers.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 from fastapi import Request
 
 from servicekit.api.admission import check_may_act, find_access
-from servicekit.artifacts.record import Artifact
-from servicekit.errors import ArtifactNotFound
 
 _NOBODY: Final = "\n"  # which owns nothing, since owners have no line breaks
 
@@ -33,16 +30,3 @@ def narrow_owner(request: Request, wanted: str | None) -> str | None:
     if seer is None:
         return wanted
     return seer if wanted in (None, seer) else _NOBODY
-
-
-def check_is_seen(artifact: Artifact, seer: str | None) -> Artifact:
-    """The artifact. `ArtifactNotFound` if who sees only what `seer` has does not see it."""
-    if seer not in (None, artifact.owner):
-        raise ArtifactNotFound(artifact.id)
-    return artifact
-
-
-def seen_part(ancestors: Sequence[Artifact], seer: str | None) -> Sequence[Artifact]:
-    """The lower part of a line of ancestors, down from the first that is seen with all below it."""
-    hidden = [place for place, each in enumerate(ancestors) if seer not in (None, each.owner)]
-    return ancestors[hidden[-1] + 1 :] if hidden else ancestors

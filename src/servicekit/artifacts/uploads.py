@@ -23,10 +23,11 @@ from servicekit.artifacts.checks import check_kind, check_media_type, check_tags
 from servicekit.artifacts.file_headers import clean_name
 from servicekit.artifacts.inputs import answered, fields_of_form, use_body, validate
 from servicekit.artifacts.multipart import FormReader
+from servicekit.artifacts.ownership import check_is_seen
 from servicekit.artifacts.ports import StagedBlob
 from servicekit.artifacts.record import MAX_INLINE_BYTES, Artifact, Origin, is_json
 from servicekit.artifacts.responses import ArtifactEnvelope, ArtifactFields
-from servicekit.artifacts.seen import check_is_seen, find_acting_seer
+from servicekit.artifacts.seen import find_acting_seer
 from servicekit.artifacts.state import state_of
 from servicekit.artifacts.strict_json import without_collector
 from servicekit.errors import ContentTooLarge, InvalidContent, MissingExtra

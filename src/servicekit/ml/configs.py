@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from servicekit.artifacts import Artifact, Artifacts
-from servicekit.artifacts.seen import check_is_seen
+from servicekit.artifacts.ownership import check_is_seen
 from servicekit.errors import ArtifactNotFound, ConfigNotFound, InvalidArtifactId, InvalidContent
 
 CONFIG_KIND: Final = "config"

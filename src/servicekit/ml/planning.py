@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from servicekit.api import Service
 from servicekit.artifacts import Artifact, Artifacts, Table
+from servicekit.artifacts.ownership import check_is_seen
 from servicekit.artifacts.promises import PROMISE
-from servicekit.artifacts.seen import check_is_seen
 from servicekit.errors import (
     ArtifactNotFound,
     InvalidArtifactId,
