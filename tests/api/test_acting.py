@@ -150,7 +150,7 @@ async def test_a_canceled_job_keeps_its_record(connect: Connect, jobs_url: str) 
         response = await client.post(f"{job}/$cancel")
         assert (response.status_code, response.json()["status"]) == (200, "canceled")
         assert (await client.post(f"{job}/$cancel")).json() == response.json()  # whoever asks again is told the same
-        assert (await client.get(job)).json() == response.json()
+        assert (await client.get(job)).json() == response.json() | {"arguments": {}}
 
 
 @pytest.mark.usefixtures("_brief_waits")

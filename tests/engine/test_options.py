@@ -18,7 +18,7 @@ from servicekit.testing import TestScheduler, running, use_test_scheduler
 TAKES_OPTIONS = (
     create_scheduler, InMemoryScheduler, TestScheduler, Jobs, ServiceBuilder.with_jobs, use_test_scheduler, running,
 )  # fmt: skip
-INSTEAD_OF_A_TYPE = {"tags", "runner"}
+INSTEAD_OF_A_TYPE = {"mask", "tags", "runner"}
 """Options of a job that are taken in more forms than one, and kept in one."""
 
 
