@@ -53,11 +53,11 @@ def test_a_key_that_is_held_down_runs_a_job_again_only_once(tab: Tab, dashboard:
     waiting: list[Route] = []
     page.route("**/$retry", lambda route: waiting.append(route))
     tab.open(job_id)
-    expect(page.get_by_role("button", name="Run again")).to_be_visible()
+    expect(page.get_by_role("button", name="Retry")).to_be_visible()
     for _ in range(3):
         page.keyboard.down("r")
     page.keyboard.up("r")
-    expect(page.get_by_role("button", name="Run again")).to_be_disabled()
+    expect(page.get_by_role("button", name="Retry")).to_be_disabled()
     assert len(waiting) == 1
     waiting[0].continue_()
     expect(page.locator(".job-meta")).to_contain_text("repeats")

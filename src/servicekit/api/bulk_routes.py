@@ -1,7 +1,6 @@
 """The routes to cancel, repeat and delete many jobs at once: those that match a filter."""
 
 from collections.abc import Awaitable, Callable
-from difflib import get_close_matches
 from functools import partial
 from typing import Annotated, Final
 
@@ -93,6 +92,8 @@ def _refuse_slips(request: Request) -> None:
     A condition that is ignored would mean more jobs than it says. Other names may be those of the application's own
     `access`.
     """
+    from difflib import get_close_matches  # few services ever need it
+
     for name in request.query_params:
         if name in _KNOWN and name not in _REPEATABLE and len(request.query_params.getlist(name)) > 1:
             raise mistake(("query", name), "This parameter can be given only once.")
