@@ -4,7 +4,6 @@ import os
 import random
 import sqlite3
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 from servicekit.artifacts.sqlite.database import connect, connect_lock, is_busy, is_there, translated_errors
 from servicekit.errors import ArtifactsUnavailable
 from servicekit.stores.sqlite.inherited import Connection
+from servicekit.stores.sqlite.schema import execute_patiently
 
 R = TypeVar("R")
 
@@ -274,14 +274,4 @@ class IndexConnections:
 
 def _begin(connection: sqlite3.Connection) -> None:
     """Get SQLite's lock for writers."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            name = getattr(error, "sqlite_errorname", "")
-            if not name.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
-                raise
-        else:
-            return
-        time.sleep(random.uniform(*_PAUSE_SECONDS))
+    execute_patiently(connection, "BEGIN IMMEDIATE", _PATIENCE_SECONDS, lambda: random.uniform(*_PAUSE_SECONDS))

@@ -24,17 +24,27 @@ def use_write_ahead_log(connection: sqlite3.Connection, patience_seconds: float)
     While another connection writes to a file that is not in WAL mode yet, such as a new one that several processes open
     at once, SQLite does not wait as it does elsewhere: it refuses at once.
     """
+    execute_patiently(connection, "PRAGMA journal_mode = WAL", patience_seconds, lambda: _PAUSE_SECONDS)
+
+
+def execute_patiently(
+    connection: sqlite3.Connection, statement: str, patience_seconds: float, choose_pause: Callable[[], float]
+) -> None:
+    """Execute a statement again and again, after pauses, while others hold a lock, for as long as the patience lasts.
+
+    `sqlite3.OperationalError` then, and at once for every other reason.
+    """
     deadline = time.monotonic() + patience_seconds
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(statement)
         except sqlite3.OperationalError as error:
             name = getattr(error, "sqlite_errorname", "")
             if not name.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
                 raise
         else:
             return
-        time.sleep(_PAUSE_SECONDS)
+        time.sleep(choose_pause())
 
 
 def migrate(
