@@ -77,9 +77,9 @@ class AttemptHost:
     process: int = 0
     """The process in which the engine was started last."""
 
-    def find_secrets(self, claim: Claim) -> TextMask:
-        """What is masked in all that the attempt says."""
-        return find_secrets(claim.submission, self.mask)
+    def find_secrets(self, claim: Claim, reports: JobReports | None = None) -> TextMask:
+        """What is masked in all that the attempt says. It can mean to read all arguments, so reports keep it."""
+        return find_secrets(claim.submission, self.mask) if reports is None else reports.secrets
 
     def notify_begun(self, job: RunningJob) -> None:
         if (attempt := self._find(job)) is not None:
@@ -342,7 +342,7 @@ class Attempt:
 
     async def _write_failure(self, reason: Exception) -> bool:
         """Write that the job has failed, since its real end cannot be written."""
-        failed = self._host.find_secrets(self.claim).hide_in_outcome(failure(reason, EndedBy.CRASH))
+        failed = self._host.find_secrets(self.claim, self._reports).hide_in_outcome(failure(reason, EndedBy.CRASH))
         failed = failed._replace(artifact_id=self.job.artifact_id)
         try:
             self._host.counted.ended(self.claim, await self._store.end_attempt(self.claim, failed), self._seconds)
@@ -382,7 +382,7 @@ class Attempt:
 
     def _choose_ending(self, outcome: Outcome) -> Outcome:
         if outcome.error is not None:
-            outcome = self._host.find_secrets(self.claim).hide_in_outcome(outcome)
+            outcome = self._host.find_secrets(self.claim, self._reports).hide_in_outcome(outcome)
         return choose_ending(
             outcome,
             self.claim.submission.options.retry,

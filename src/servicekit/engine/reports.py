@@ -31,7 +31,8 @@ class JobReports:
         self._claim = claim
         self._job = job
         self._store = store
-        self._secrets = secrets
+        self.secrets = secrets
+        """What is masked in all that the job says."""
         self.limits = limits
         """The time limits, which are told of progress."""
         self._task: asyncio.Task[None] | None = None
@@ -98,7 +99,7 @@ class JobReports:
         if progress is not None and self.limits is not None:
             self.limits.hear()
         if progress is not None and progress.message is not None:
-            progress = replace(progress, message=self._secrets.hide_in_clipped(progress.message))
+            progress = replace(progress, message=self.secrets.hide_in_clipped(progress.message))
         progress = progress or self._progress
         if progress is None:
             return False
@@ -108,7 +109,7 @@ class JobReports:
         return True
 
     def _take_lines(self) -> list[NewLine]:
-        lines, secrets = self._job.take_lines(), self._secrets
+        lines, secrets = self._job.take_lines(), self.secrets
         if secrets is NO_SECRETS:
             return lines
         return [
