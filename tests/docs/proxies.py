@@ -48,7 +48,7 @@ _APACHE_MODULES = ("mpm_event", "alias", "asis", "authz_core", "env", "proxy", "
 @contextmanager
 def run_nginx(block: str, folder: Path) -> Iterator[str]:
     """The address of an nginx with this block in its server."""
-    port = _free_port()
+    port = free_port()
     config = _NGINX.format(folder=folder, port=port, block=block)
     with _run([program("nginx"), "-e", "stderr", "-c"], config, folder, "start worker process"):
         yield f"http://127.0.0.1:{port}"
@@ -57,7 +57,7 @@ def run_nginx(block: str, folder: Path) -> Iterator[str]:
 @contextmanager
 def run_apache(block: str, folder: Path) -> Iterator[str]:
     """The address of an Apache with this block in its main server, and the page's files where the block has them."""
-    port, executable = _free_port(), program("apache")
+    port, executable = free_port(), program("apache")
     modules = "\n".join(f"LoadModule {name}_module {_find_module(executable, name)}" for name in _APACHE_MODULES)
     with _with_readable_files(block) as block:
         config = _APACHE.format(folder=folder, port=port, block=block, modules=modules)
@@ -86,7 +86,8 @@ def _run(command: list[str], config: str, folder: Path, ready: str) -> Iterator[
         yield
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody has at the moment."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

@@ -1,27 +1,12 @@
 """Where a dashboard can be: behind a proxy, below a path."""
 
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Final
 
-from tests.needs import program
-from tests.service import run_command
+from tests.docs.proxies import run_nginx
 
-_NGINX = """\
-daemon off;
-pid {folder}/nginx.pid;
-error_log stderr notice;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder};
-    proxy_temp_path {folder};
-    fastcgi_temp_path {folder};
-    uwsgi_temp_path {folder};
-    scgi_temp_path {folder};
-    server {{
-        listen 127.0.0.1:{port};
+_BLOCK: Final = """\
         location {prefix}/ {{
             proxy_pass {url}/;
             proxy_http_version 1.1;
@@ -29,25 +14,9 @@ http {{
             proxy_set_header Connection "";
             proxy_buffering off;
         }}
-    }}
-}}
 """
 
 
-def free_port() -> int:
-    """A port that nobody has at the moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-@contextmanager
-def run_stripping_proxy(url: str, prefix: str, folder: Path) -> Iterator[str]:
+def run_stripping_proxy(url: str, prefix: str, folder: Path) -> AbstractContextManager[str]:
     """The address of an nginx that has the service below `prefix`, and does not tell it so."""
-    port = free_port()
-    config = folder / "nginx.conf"
-    config.write_text(_NGINX.format(folder=folder, port=port, prefix=prefix, url=url))
-    with run_command([program("nginx"), "-e", "stderr", "-c", config], cwd=folder) as server:
-        server.wait_log("start worker process")
-        yield f"http://127.0.0.1:{port}"
+    return run_nginx(_BLOCK.format(prefix=prefix, url=url), folder)

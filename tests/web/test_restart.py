@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.docs.proxies import free_port
 from tests.needs import needs
 from tests.service import run_service
 from tests.web.conftest import Dashboard, Tab, open_tabs
-from tests.web.places import free_port
 from tests.web.watching import Watcher
 
 pytestmark = needs("chromium")
