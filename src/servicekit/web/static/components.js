@@ -11,19 +11,14 @@
  * `--accent`, and follow its `color-scheme`.
  */
 
-import { JobList } from './job-list.js';
+import { JobList, adoptStyle } from './job-list.js';
 import { JobLog } from './job-log.js';
 import { JobStatus } from './job-status.js';
 
-// In `:where`, so that whatever the page itself says about its root counts more.
-const TOKENS = `
+// In `:where`, so that whatever the page itself says about its root counts more. The colors come with the list.
+adoptStyle(`
 :where(:root) {
-  --ink: light-dark(#17202c, #e6ebf2); --quiet: light-dark(#566173, #9aa7b8); --paper: light-dark(#ffffff, #171c24);
-  --ground: light-dark(#f3f5f8, #0f1319); --line: light-dark(#dce1e8, #2b3442); --accent: light-dark(#1b5fc4, #7db0ff);
-  --on-accent: light-dark(#ffffff, #0b1a30); --tint: light-dark(#e8f0fc, #1d2a3f);
-  --pending: light-dark(#566173, #9aa7b8); --running: light-dark(#1b5fc4, #7db0ff);
-  --completed: light-dark(#1b7340, #5cc98a); --failed: light-dark(#b3261e, #ff8f86);
-  --canceled: light-dark(#7a5200, #d9a94a); --warning: light-dark(#8a5300, #f0b45c); --radius: 6px;
+  --warning: light-dark(#8a5300, #f0b45c); --radius: 6px;
   --mono: ui-monospace, "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", monospace;
 }
 :where(job-status, job-log, job-list) { font: 13px/20px system-ui, sans-serif; }
@@ -38,11 +33,7 @@ const TOKENS = `
 :where(job-status, job-log, job-list) :where([data-state=failed]) { color: var(--failed); }
 :where(job-status, job-log, job-list) :where([data-state=canceled]) { color: var(--canceled); }
 :where(.unseen) { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
-`;
-
-const tokens = new CSSStyleSheet();
-tokens.replaceSync(TOKENS);
-document.adoptedStyleSheets.push(tokens);
+`);
 
 if (!customElements.get('job-status')) customElements.define('job-status', JobStatus);
 if (!customElements.get('job-log')) customElements.define('job-log', JobLog);
