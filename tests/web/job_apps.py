@@ -13,41 +13,44 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from servicekit import Retention, Retry, current_job, job_options
-from servicekit.api import Access, JobSubmitted, ServiceBuilder, ServiceInfo, SubmitJob
+from servicekit import Retention, Retry, Scheduler, current_job, job_options
+from servicekit.api import Access, JobSubmitted, SchedulerDependency, ServiceBuilder, ServiceInfo, SubmitJob
 from servicekit.artifacts import Artifacts
 from tests.web.apps import KEYS
 
 HOSTILE = "<img src=x onerror=document.title='hacked'> \u202etxet \u0000 &amp; " + "w" * 1_500
 """Markup, a text from right to left, a NUL, and a long word."""
 
-_steps: defaultdict[str, asyncio.Queue[list[Any]]] = defaultdict(asyncio.Queue)
-"""What each job is to do next, by its id."""
+_steps: defaultdict[str, asyncio.Queue[tuple[Scheduler, list[Any]]]] = defaultdict(asyncio.Queue)
+"""What each job is to do next, by its id, and the scheduler that has the job."""
 
 
 async def _obey() -> object:
     """Do what is told, until that is to end."""
     job = current_job()
     while True:
-        word, *rest = await _steps[job.id].get()
+        scheduler, (word, *rest) = await _steps[job.id].get()
         if word == "progress":
             job.progress(*rest)
         elif word == "log":
             job.log(*rest)
         elif word == "flood":
-            await _flood(*rest)
+            await _flood(scheduler, *rest)
         elif word == "return":
             return rest[0] if rest else None
         elif word == "raise":
             raise ValueError(rest[0])
 
 
-async def _flood(count: int, width: int) -> None:
-    """So many lines, a few at once, so that none is left out."""
+async def _flood(scheduler: Scheduler, count: int, width: int) -> None:
+    """So many lines, a few at once; the next ones when those are kept, so that none is left out."""
+    job = current_job()
     for number in range(count):
-        current_job().log(f"line {number} ".ljust(width, "x"), level="warning" if number % 100 == 99 else "info")
+        job.log(f"line {number} ".ljust(width, "x"), level="warning" if number % 100 == 99 else "info")
         if number % 200 == 199:
-            await asyncio.sleep(0.02)
+            async for line in scheduler.stream_log(job.id):
+                if f"line {number} " in line.text:
+                    break
 
 
 async def train(model: str, region: str = "no", params: dict[str, Any] | None = None) -> object:
@@ -122,9 +125,9 @@ async def start_keeping(submit: SubmitJob) -> JobSubmitted:
 
 
 @router.post("/tell/{job_id}", status_code=204, summary="Say what a job is to do next")
-async def tell(job_id: str, steps: list[list[Any]]) -> None:
+async def tell(job_id: str, steps: list[list[Any]], scheduler: SchedulerDependency) -> None:
     for step in steps:
-        _steps[job_id].put_nowait(step)
+        _steps[job_id].put_nowait((scheduler, step))
 
 
 def _builder(name: str) -> ServiceBuilder:

@@ -32,6 +32,12 @@ def finish(dashboard: Dashboard, *steps: list[Any], path: str = "/train", **call
     return job_id
 
 
+def open_followed(tab: Tab, job_id: str) -> None:
+    """Open the page of a job, until its stream is there: before, one would be asked for that a deletion has ended."""
+    with tab.page.expect_response(lambda response: f"{job_id}/$stream" in response.url):
+        tab.open(job_id)
+
+
 def state(page: Page) -> Locator:
     return page.locator(".job-mark")
 
@@ -171,9 +177,9 @@ def test_a_pending_job_says_why_it_waits(tab: Tab, dashboard: Dashboard) -> None
 
 def test_a_job_that_is_to_start_later_says_when(tab: Tab, dashboard: Dashboard) -> None:
     job_id = dashboard.submit("/narrow", params={"delay": 720})
-    tab.open(job_id)
+    open_followed(tab, job_id)
     expect(tab.page.locator(".job-waiting")).to_have_text(re.compile(r"^It starts at .*\d:\d\d:\d\d, in 1[12]:\d\d\.$"))
-    dashboard.client.delete(f"/api/v1/jobs/{job_id}")
+    dashboard.client.delete(f"/api/v1/jobs/{job_id}").raise_for_status()
     expect(tab.page.locator(".job-waiting")).to_be_hidden()
 
 
@@ -239,7 +245,7 @@ def test_run_again_leads_to_the_new_job(tab: Tab, dashboard: Dashboard) -> None:
 
 def test_a_job_that_is_deleted_stays_readable(tab: Tab, dashboard: Dashboard) -> None:
     job_id = start(dashboard, ["log", "last words"])
-    tab.open(job_id)
+    open_followed(tab, job_id)
     lines = tab.page.get_by_role("region", name="Lines of the log")
     expect(lines).to_contain_text("last words")
     dashboard.client.delete(f"/api/v1/jobs/{job_id}").raise_for_status()
@@ -263,6 +269,7 @@ def test_delete_asks_first(tab: Tab, dashboard: Dashboard) -> None:
     expect(button(tab.page, "Delete")).to_be_visible()
     tab.page.keyboard.press("Backspace")
     tab.page.get_by_role("dialog").get_by_role("button", name="Leave it").click()
+    expect(tab.page.locator("dialog")).to_have_count(0)
     assert dashboard.record(job_id)["status"] == "completed"
     tab.page.keyboard.press("Backspace")
     tab.page.keyboard.press("Enter")
