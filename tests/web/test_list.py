@@ -215,6 +215,23 @@ def test_new_jobs_slide_in_at_rest_and_wait_under_the_pointer(tab: Tab, dashboar
     expect(pill).to_be_hidden()
 
 
+def test_many_new_jobs_are_written_into_the_rows_that_are_there(tab: Tab, dashboard: Dashboard) -> None:
+    dashboard.submit("/noop", wait=True, params={"count": 80})
+    tab.open()
+    wait_until_live(tab.page)
+    tab.page.get_by_role("button", name="Pause").click()
+    rest(tab.page)
+    newest = dashboard.submit("/noop", wait=True, params={"count": 24})
+    tab.page.evaluate("""
+      window.moved = 0;
+      new MutationObserver((changes) => { moved += changes.length; })
+        .observe(document.querySelector('job-list tbody'), { childList: true });
+    """)
+    tab.page.get_by_role("button", name="Go on").click()
+    expect(rows(tab.page).first).to_have_attribute("data-id", newest)
+    assert tab.page.evaluate("moved") == 0
+
+
 def test_new_jobs_wait_while_a_row_has_the_focus(tab: Tab, dashboard: Dashboard) -> None:
     [older, newer] = dashboard.seed(count=2)
     tab.open()

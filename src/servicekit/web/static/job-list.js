@@ -279,8 +279,7 @@ class RowWindow {
 
   /** @param {string[]} ids @param {(row: Row, id: string, offset: number) => void} fill */
   #place(ids, fill) {
-    const wanted = new Set(ids);
-    const leaving = [...this.shown.values()].filter((row) => !wanted.has(row.id));
+    const leaving = this.#findLeaving(new Set(ids));
     for (const row of leaving) this.#let(row);
     // What stays is in the right order already, so a row that has the focus is never moved, and does not lose it. A row
     // that leaves is filled anew, in its place if that is where one is needed: to move elements is what costs most.
@@ -295,6 +294,18 @@ class RowWindow {
       else this.body.insertBefore(row.element, next);
     }
     for (const row of leaving) this.#put(row);
+  }
+
+  /**
+   * The rows that are to show another job. To move a row costs a layout of all its cells: if most are to show another
+   * job, all of them do, each in its place, but for the one that has the focus.
+   * @param {Set<string>} wanted
+   */
+  #findLeaving(wanted) {
+    const rows = [...this.shown.values()];
+    const leaving = rows.filter((row) => !wanted.has(row.id));
+    if (leaving.length * 2 <= rows.length) return leaving;
+    return rows.filter((row) => !wanted.has(row.id) || !row.element.contains(document.activeElement));
   }
 
   /** A row shows its job no more. @param {Row} row */
