@@ -249,11 +249,13 @@ async def test_any_number_of_names_and_owners_takes_bounded_room() -> None:
     assert activity.groups[-1].name is None
 
 
-async def test_of_very_many_jobs_all_are_counted_and_their_percentiles_are_right() -> None:
+@pytest.mark.parametrize("at_once", [1, 7, 32, 10_000])
+async def test_of_very_many_jobs_all_are_counted_and_their_percentiles_are_right(at_once: int) -> None:
     recorder = ActivityRecorder(lambda: NOON)
     recorder.look_at_clock()
     claims = [Claim(submission("x"), 1, 0, NOON - timedelta(seconds=number % 10)) for number in range(10_000)]
-    recorder.started(claims, NOON)
+    for first in range(0, 10_000, at_once):
+        recorder.started(claims[first : first + at_once], NOON)
     for number, claim in enumerate(claims):
         recorder.ended(claim, Transition.COMPLETE, 1.0 + number % 100)
     counts = recorder.collect()[0].groups[Group("noop", "default")]

@@ -24,9 +24,8 @@ _MOST_OWNERS: Final = 100  # of one minute, each of which is a row in the store
 _MOST_UNWRITTEN: Final = 2_000  # rows: what a store that is away may cost in memory
 
 # To measure a job costs more than to count it. So of many jobs one in eight is measured, and counts as eight: of those
-# that are claimed at once, if they are very many, and of those that a group completes in a minute after a thousand.
+# that start in a minute after the first thousand, and of those that a group completes in it after a thousand.
 _SAMPLE: Final = 8
-_MANY_CLAIMS: Final = 64
 _MEASURED: Final = 1_000
 _COMPLETE: Final = Transition.COMPLETE
 
@@ -57,6 +56,7 @@ class ActivityRecorder:
         self._options: JobOptions | None = None
         self._counts = Counts()
         """Those of the jobs with this name and these options."""
+        self._started = 0
 
     @property
     def is_inherited(self) -> bool:
@@ -76,10 +76,14 @@ class ActivityRecorder:
     def started(self, claims: Sequence[Claim], now: datetime) -> None:
         """These attempts start. Only the first start of a job counts as the end of its wait.
 
-        Of very many that start at once, not all are measured.
+        Of very many that start in one minute, not all are measured.
         """
-        step = _SAMPLE if len(claims) > _MANY_CLAIMS else 1
-        for claim in claims[::step]:
+        before = self._started
+        self._started = before + len(claims)
+        step = 1
+        if before > _MEASURED:
+            step, claims = _SAMPLE, claims[-before % _SAMPLE :: _SAMPLE]
+        for claim in claims:
             if claim.ready_at is not None:
                 waits = self._find(claim.submission.name, claim.submission.options).waits
                 bucket = bisect_right(BOUNDS, (now - claim.ready_at).total_seconds())

@@ -68,6 +68,7 @@ class Job:
         "process",
         "progress",
         "queue",
+        "queue_counts",
         "restart_problem",
         "result",
         "result_bytes",
@@ -91,6 +92,8 @@ class Job:
     block: "IndexBlock[Job]"
     own_block: "IndexBlock[Job]"
     """Its block among the jobs of its owner, if it has one."""
+    queue_counts: dict[JobStatus, int]
+    """How many jobs of its queue have each status."""
 
     def __init__(self, submission: Submission, submitted_at: datetime) -> None:
         self.id = submission.id

@@ -31,7 +31,8 @@ class JobIndex:
         owner, queue = job.options.owner, job.options.queue
         if queue not in self._queues:
             self._queues[queue] = _NONE.copy()
-        self._queues[queue][job.status] += 1
+        job.queue_counts = counts = self._queues[queue]
+        counts[job.status] += 1
         if owner is not None:
             if owner not in self._own:
                 self._own[owner] = _JobBlocks()
@@ -41,7 +42,7 @@ class JobIndex:
         """Give the job another status."""
         before, owner = job.status, job.options.owner
         self._all.move(job.block, before, status)
-        counts = self._queues[job.options.queue]
+        counts = job.queue_counts
         counts[before] -= 1
         counts[status] += 1
         if owner is not None:
@@ -50,10 +51,10 @@ class JobIndex:
 
     def remove(self, job: Job) -> None:
         self._all.remove(job.block, job)
-        owner, queue = job.options.owner, job.options.queue
-        self._queues[queue][job.status] -= 1
-        if not any(self._queues[queue].values()):
-            del self._queues[queue]
+        owner, counts = job.options.owner, job.queue_counts
+        counts[job.status] -= 1
+        if not counts[job.status] and not any(counts.values()):
+            del self._queues[job.options.queue]
         if owner is not None:
             self._own[owner].remove(job.own_block, job)
             if self._own[owner].is_empty:
