@@ -883,7 +883,10 @@ job-list .lost { margin: 0; padding: 4px 12px; color: var(--warning, var(--cance
 job-list .foot:empty, job-list .notice:empty { display: none; }
 job-list[data-condition]:not([data-condition="rows"], [data-condition="reading"]) .canvas { display: none; }
 job-list .notice .message { margin: 10vh auto; max-width: 720px; }
-job-list .example { display: grid; gap: 4px; width: 100%; }
+job-list .languages { display: flex; gap: 4px; }
+job-list .languages [aria-selected=true] { background: var(--tint); font-weight: 600; }
+job-list .examples { display: grid; gap: 12px; width: 100%; }
+job-list .example { display: grid; gap: 4px; }
 job-list .example h3 { margin: 0; font-size: 13px; font-weight: 500; color: var(--quiet); }
 job-list .example > div { display: flex; gap: 8px; align-items: start; }
 job-list .example pre { flex: 1; min-width: 0; margin: 0; padding: 6px 10px; overflow: auto; white-space: pre-wrap; background: var(--ground); border: 1px solid var(--line); border-radius: 6px; }

@@ -448,7 +448,7 @@ export class Keys {
 
   /**
    * Let a key do something until the function that is returned is called. Of several with the same key, the newest acts.
-   * @param {string} key as in `KeyboardEvent.key` @param {string} description
+   * @param {string} key as in `KeyboardEvent.key`; `Ctrl k` is that with Control, or with Command on a Mac @param {string} description
    * @param {(event: KeyboardEvent) => void} act
    */
   add(key, description, act) {
@@ -466,8 +466,9 @@ export class Keys {
 
   /** @param {KeyboardEvent} event */
   #press(event) {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return;
-    const shortcut = this.list().find((each) => each.key === event.key);
+    if (event.defaultPrevented || event.altKey || isTyping(event)) return;
+    const key = event.ctrlKey || event.metaKey ? `Ctrl ${event.key}` : event.key;
+    const shortcut = this.list().find((each) => each.key === key);
     if (!shortcut || document.querySelector('dialog[open]')) return;
     // Enter and space press what has the focus.
     if ((event.key === 'Enter' || event.key === ' ') && isPressable(event.target)) return;

@@ -4,7 +4,8 @@
 /** @import { Condition, JobList, Source } from './job-list.js' */
 /** @import { Submission } from './types.js' */
 
-import { announce, dispatch, h, setText, toJson } from './kit.js';
+import { announce, dispatch, h, replace, setText } from './kit.js';
+import { LANGUAGES } from './submission-texts.js';
 
 const MOST_EXAMPLES = 5;
 const COPIED_MILLISECONDS = 2_000; // how long the button says so
@@ -29,14 +30,39 @@ function message(title, ...children) {
 async function describeNone({ api }) {
   const submissions = /** @type {Submission[]} */ (await api.get('$submissions').catch(() => []));
   if (!submissions.length) return message('No jobs yet', h('p', null, 'Endpoints of the service submit them.'));
-  const examples = submissions.slice(0, MOST_EXAMPLES).map((each) => example(each.summary, curlOf(each, api.base, api.key !== null)));
-  return message('No jobs yet', h('p', null, 'They appear here as soon as they are submitted. This service takes:'), examples);
+  const panel = h('div', { class: 'examples', role: 'tabpanel', id: 'examples' });
+  const show = (/** @type {import('./submission-texts.js').Write} */ write) => replace(panel, submissions.slice(0, MOST_EXAMPLES)
+    .map((each) => example(each.summary, write(each, api.base, api.key !== null))));
+  const text = 'They appear here as soon as they are submitted. This service takes:';
+  return message('No jobs yet', h('p', null, text), languageTabs(show), panel);
 }
 
-/** @param {string} summary @param {string} line */
-function example(summary, line) {
-  const button = h('button', { type: 'button', 'aria-label': `Copy the command: ${summary}`, on: { click: () => copy(line, button) } }, 'Copy');
-  return h('div', { class: 'example' }, h('h3', null, summary), h('div', null, h('pre', { tabindex: '0' }, h('code', null, line)), button));
+/** Tabs for the languages of the examples; the first one is chosen. @param {(write: import('./submission-texts.js').Write) => void} show */
+function languageTabs(show) {
+  const list = h('div', { class: 'languages', role: 'tablist', 'aria-label': 'Language of the examples' });
+  const tabs = LANGUAGES.map(({ word, write }) => h('button', { type: 'button', role: 'tab', 'aria-controls': 'examples', on: { click: (event) => {
+    for (const tab of tabs) {
+      tab.setAttribute('aria-selected', String(tab === event.target));
+      tab.tabIndex = tab === event.target ? 0 : -1;
+    }
+    show(write);
+  } } }, word)); // prettier-ignore
+  list.append(...tabs);
+  list.addEventListener('keydown', ({ key }) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
+    if (!step) return;
+    const next = tabs[(tabs.findIndex((tab) => tab.tabIndex === 0) + step + tabs.length) % tabs.length];
+    next?.focus();
+    next?.click();
+  });
+  tabs[0]?.click();
+  return list;
+}
+
+/** @param {string} summary @param {string} text */
+function example(summary, text) {
+  const button = h('button', { type: 'button', 'aria-label': `Copy: ${summary}`, on: { click: () => copy(text, button) } }, 'Copy');
+  return h('div', { class: 'example' }, h('h3', null, summary), h('div', null, h('pre', { tabindex: '0' }, h('code', null, text)), button));
 }
 
 /** @param {string} text @param {HTMLElement} button */
@@ -49,22 +75,4 @@ async function copy(text, button) {
   } catch {
     announce('The browser does not allow to copy');
   }
-}
-
-/**
- * The command that submits a job.
- * @param {Submission} submission @param {URL} base @param {boolean} hasKey Whether the service demands a key.
- */
-export function curlOf({ method, path, query, body }, base, hasKey) {
-  const url = new URL(path, base);
-  for (const [name, value] of Object.entries(query ?? {})) url.searchParams.append(name, typeof value === 'string' ? value : toJson(value));
-  const parts = ['curl', '-X', method, quote(url.href)];
-  if (hasKey) parts.push('-H "X-API-Key: $API_KEY"');
-  if (body !== null && body !== undefined) parts.push('-H', quote('Content-Type: application/json'), '-d', quote(toJson(body)));
-  return parts.join(' ');
-}
-
-/** One word of a shell. @param {string} text */
-function quote(text) {
-  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

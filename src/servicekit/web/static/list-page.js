@@ -64,7 +64,7 @@ export class ListPage {
   #addKeys() {
     const list = this.#list;
     const { keys } = this.#context;
-    keys.add('/', 'Search', () => this.#search.focus());
+    for (const key of ['/', 'Ctrl k']) keys.add(key, 'Search', () => this.#search.focus());
     keys.add('j', 'Next job', () => list.move(1));
     keys.add('k', 'Previous job', () => list.move(-1));
     keys.add('Enter', 'Open the job', () => list.currentId && this.#context.navigate(`./${list.currentId}`));
