@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from servicekit.jobs.query import ALL_JOBS, JobChange, JobFilter, JobPage
     from servicekit.jobs.queues import QueueRecord
     from servicekit.jobs.record import JobRecord, JobSummary, PastAttempt, Progress
+    from servicekit.jobs.resources import Resources
     from servicekit.jobs.retention import Bounds, Retention
     from servicekit.jobs.retry import Retry
     from servicekit.jobs.schedules import MissedTicks, Overlap, ScheduleState
@@ -117,6 +118,7 @@ __all__ = [
     "QueueRecord",
     "QueueTimeout",
     "RecordUnreadable",
+    "Resources",
     "ResultDropped",
     "ResultHook",
     "ResultNotKept",
@@ -200,6 +202,7 @@ _NAMES: Final = {
     "jobs.query": ("ALL_JOBS", "JobChange", "JobFilter", "JobPage"),
     "jobs.queues": ("QueueRecord",),
     "jobs.record": ("JobRecord", "JobSummary", "PastAttempt", "Progress"),
+    "jobs.resources": ("Resources",),
     "jobs.retention": ("Bounds", "Retention"),
     "jobs.retry": ("Retry",),
     "jobs.schedules": ("MissedTicks", "Overlap", "ScheduleState"),

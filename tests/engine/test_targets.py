@@ -10,13 +10,15 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import Mock
 
 import pytest
 from ulid import ULID
 
 from servicekit import (
+    ConfigurationError,
+    Every,
     InMemoryScheduler,
     InvalidArguments,
     InvalidTarget,
@@ -437,3 +439,27 @@ async def test_a_limit_of_memory_that_nobody_would_watch_is_refused(target: Call
     async with InMemoryScheduler() as scheduler:
         with pytest.raises(InvalidTarget, match="Use runner='process'"):
             await scheduler.with_options(max_memory_bytes=2**30).add_job(target)
+
+
+@pytest.mark.parametrize("runner", [None, "process"])
+async def test_resources_that_nobody_would_keep_are_refused(runner: Literal["process"] | None) -> None:
+    async with InMemoryScheduler() as scheduler:
+        with pytest.raises(InvalidTarget, match="Use runner='ray'"):
+            await scheduler.with_options(runner=runner, resources={"gpus": 1}).add_job(print)
+
+
+async def test_a_job_for_a_cluster_is_refused_where_there_is_none(url: str) -> None:
+    async with create_scheduler(url) as scheduler:
+        with pytest.raises(ConfigurationError, match=r"cluster=.*run_jobs=False"):
+            await scheduler.with_options(runner="ray").add_job(print)
+        with pytest.raises(ConfigurationError, match="needs a cluster"):
+            await scheduler.schedules.with_options(runner="ray").add("nightly", Every(3_600), print)
+
+
+async def test_a_process_that_runs_no_jobs_accepts_those_for_a_cluster(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    async with create_scheduler(url, run_jobs=False) as accepting, create_scheduler(url) as without_cluster:
+        job_id = await accepting.with_options(runner="ray", resources={"gpus": 1}).add_job(print)
+        later = await accepting.add_job(print)
+        assert (await without_cluster.wait(later)).status is JobStatus.COMPLETED  # it had its turn after the other
+        assert await without_cluster.get_status(job_id) is JobStatus.PENDING

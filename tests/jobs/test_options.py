@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from servicekit import ConfigurationError
-from servicekit.jobs.options import JobOptions
+from servicekit.jobs.option_texts import dump_options, load_options
+from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, changed
+from servicekit.jobs.resources import Resources
 
 options: Any = JobOptions
 OPTIONS = ("name", "queue", "idempotency_key", "concurrency_key")
@@ -38,3 +40,38 @@ def test_what_breaks_lines_or_encodings_is_no_text(option: str, text: str) -> No
         options(**{option: text})
     with pytest.raises(ConfigurationError, match="tags"):
         options(tags=(text,))
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ({}, Resources()),
+        ({"cpus": 4.0, "gpus": 1}, Resources(cpus=4, gpus=1, memory_bytes=None)),
+        ({"cpus": 0.25, "gpus": 0.5, "memory_bytes": 2**30}, Resources(cpus=0.25, gpus=0.5, memory_bytes=2**30)),
+        (Resources(cpus=0), Resources(cpus=0, gpus=0)),
+    ],
+)
+def test_resources_are_kept_as_they_were_given(given: Any, made: Resources) -> None:
+    chosen = changed(DEFAULT_OPTIONS, {"runner": "ray", "resources": given})
+    assert chosen.resources == made
+    assert load_options(dump_options(chosen)) == chosen
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"disks": 1}, "not 'disks'"),
+        ({"cpus": -1}, "resources.cpus"),
+        ({"cpus": True}, "resources.cpus"),
+        ({"cpus": float("nan")}, "resources.cpus"),
+        ({"gpus": "1"}, "resources.gpus"),
+        ({"gpus": 1.5}, "resources.gpus"),
+        ({"memory_bytes": 0}, "resources.memory_bytes"),
+        ({"memory_bytes": 1e9}, "resources.memory_bytes"),
+        (4, "resources must be"),
+        ([("cpus", 4)], "resources must be"),
+    ],
+)
+def test_resources_that_make_no_sense_are_refused(given: Any, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        options(resources=given)

@@ -30,6 +30,7 @@ from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind, cha
 from servicekit.jobs.outcome import CANCELED, completion, failure
 from servicekit.jobs.query import ALL_JOBS, JobFilter
 from servicekit.jobs.record import MAX_TRANSITIONS
+from servicekit.jobs.resources import Resources
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.retry import Retry
 from servicekit.jobs.status import EndedBy, JobStatus
@@ -306,13 +307,13 @@ async def test_options_outlive_the_process(open_store: OpenStore) -> None:
         name="train", tags=("a",), max_restarts=3, retry=Retry(attempts=5, delay=2, only=[ValueError], jitter=0.0),
         run_timeout=60, queue_timeout=timedelta(days=1), silence_timeout=5, kill_grace=1, max_memory_bytes=10_000,
         start_at=datetime(2026, 1, 1, tzinfo=UTC), priority=5, queue="gpu", concurrency_key="k", concurrency_limit=2,
-        runner=RunnerKind.PROCESS, idempotency_key="once",
+        runner=RunnerKind.RAY, resources=Resources(cpus=0.5, gpus=2, memory_bytes=2**30), idempotency_key="once",
     )  # fmt: skip
     async with open_store() as store:
-        await store.submissions.insert(Submission(ids.next_id(), "train", call_me, (), {}, RunnerKind.PROCESS, options))
+        await store.submissions.insert(Submission(ids.next_id(), "train", call_me, (), {}, RunnerKind.RAY, options))
     async with open_store() as store:
         claim = await claim_one(store)
-        assert (claim.submission.options, claim.submission.runner) == (options, RunnerKind.PROCESS)
+        assert (claim.submission.options, claim.submission.runner) == (options, RunnerKind.RAY)
 
 
 def call_me() -> None:

@@ -117,7 +117,7 @@ def test_a_generator_is_no_task(tasks: Tasks) -> None:
         tasks.task(numbers_of)
 
 
-@pytest.mark.parametrize("options", [{"runner": "coroutine"}, {"max_memory_bytes": 1_000}])
+@pytest.mark.parametrize("options", [{"runner": "coroutine"}, {"max_memory_bytes": 1_000}, {"resources": {}}])
 def test_options_with_which_a_function_cannot_run_are_refused_at_once(options: Any, tasks: Tasks) -> None:
     def plain() -> None: ...
 

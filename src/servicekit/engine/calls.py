@@ -5,10 +5,10 @@ from collections.abc import Set
 from servicekit.errors import InvalidArguments, InvalidTarget
 from servicekit.jobs.borrowed import check_borrowed
 from servicekit.jobs.masks import NO_SECRETS
-from servicekit.jobs.options import OUTSIDE, JobOptions, RunnerKind
+from servicekit.jobs.options import DEFAULT_OPTIONS, ISOLATED, JobOptions, RunnerKind
 from servicekit.jobs.shown_calls import find_secrets
 from servicekit.jobs.signatures import signature_of
-from servicekit.jobs.submission import JobTarget, Submission, check_target, name_of
+from servicekit.jobs.submission import JobTarget, Submission, check_options, check_target, name_of
 from servicekit.runners.calls import check_isolatable
 
 
@@ -45,9 +45,8 @@ def _check_call(
         raise InvalidTarget(
             target, "a coroutine object runs only once, and cannot be retried. Pass the function itself."
         )
-    if runner is RunnerKind.PROCESS:
+    if runner in ISOLATED:
         check_isolatable(target)
-    if options.max_memory_bytes is not None and runner not in OUTSIDE:
-        reason = f"max_memory_bytes bounds processes and commands, and it runs as a {runner}. Use runner='process'."
-        raise InvalidTarget(target, reason)
+    if options is not DEFAULT_OPTIONS:
+        check_options(target, options, runner)
     return runner, (signature and signature.name) or name_of(target)

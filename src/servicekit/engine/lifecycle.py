@@ -12,9 +12,9 @@ from servicekit.engine.schedule_runner import ScheduleRunner
 from servicekit.engine.sweeper import rescue_jobs, sweep
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.engine.worker import Worker
-from servicekit.errors import SchedulerClosed, WrongEventLoop
+from servicekit.errors import ConfigurationError, SchedulerClosed, WrongEventLoop
 from servicekit.jobs.backoff import Backoff, FailureLog
-from servicekit.jobs.options import seconds_of
+from servicekit.jobs.options import RunnerKind, seconds_of
 from servicekit.observability import capture
 from servicekit.ports import JobStore, Notice
 
@@ -63,6 +63,19 @@ class Engine:
     def is_running(self) -> bool:
         """Whether the engine runs now, on any event loop."""
         return self._tasks is not None and not self._tasks.done() and self._loop is not None and self._loop.is_running()
+
+    def check_runner(self, kind: RunnerKind) -> None:
+        """`ConfigurationError` if this process runs jobs itself, but has no runner of this kind.
+
+        A process that only accepts jobs does not know what the others have.
+        """
+        if self.run_jobs and kind not in self._runners:
+            sentence = (
+                f"runner={kind.value!r} needs a cluster, and this scheduler runs jobs without one. Name the cluster by "
+                "cluster=..., or by SERVICEKIT_CLUSTER in the environment; or leave jobs to other processes by "
+                "run_jobs=False."
+            )
+            raise ConfigurationError("runner", kind.value, sentence=sentence)
 
     async def open(self) -> JobStore:
         """The store, open. If the engine was closed, the store is not opened again, and answers what it still can.

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from servicekit.engine.timekeeper import wait_for_change
 from servicekit.errors import ScheduleNotFound, StoreUnavailable
 from servicekit.jobs.backoff import Backoff, FailureLog
-from servicekit.jobs.options import RunnerKind
+from servicekit.jobs.options import ISOLATED
 from servicekit.jobs.schedules import FiredSchedule, Schedule, ScheduleState
 from servicekit.jobs.timetable import MissedTicks, next_after_setting
 from servicekit.ports import Clock, ClockSetting, ScheduleStore, StoreLiveness
@@ -80,7 +80,7 @@ class ScheduleRunner:
 
     async def put(self, schedule: Schedule) -> None:
         """Put the schedule into the store, which is open."""
-        if schedule.options.runner is RunnerKind.PROCESS:
+        if schedule.options.runner in ISOLATED:
             refuse_while_loading(schedule.target)
         await self._schedules.put_schedule(schedule, schedule.timetable.next_after(self._now()))
         self.wake()

@@ -30,7 +30,7 @@ from servicekit.jobs.command import Command
 from servicekit.jobs.current import JobCall
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.log_lines import LogLine, LogPage
-from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, OptionChanges, RunnerKind, changed, options_of
+from servicekit.jobs.options import DEFAULT_OPTIONS, ISOLATED, JobOptions, OptionChanges, changed, options_of
 from servicekit.jobs.query import ALL_JOBS, JobCounts, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.restartable import describe_call, refuse
@@ -147,7 +147,8 @@ class Scheduler:
         submission = Submission(
             self._ids.next_id(), options.name or name, target, args, kwargs, runner, options, parent=parent
         )
-        if runner is RunnerKind.PROCESS:
+        if runner in ISOLATED:
+            self._engine.check_runner(runner)
             refuse_while_loading(target)
             check_sendable(submission)
         if not self._engine.run_jobs and isinstance(problem := describe_call(submission), CallProblem):

@@ -138,6 +138,7 @@ class Schedules:
         if iscoroutine(target):
             raise InvalidTarget(target, "a coroutine object runs only once. Pass the function itself.")
         runner, target_name = check_call(target, args, kwargs, options, self._engine.mask)
+        self._engine.check_runner(runner)
         self._queues.warn_if_undeclared(options.queue)
         example = Submission("", target_name, target, args, kwargs, runner, options)
         if self._engine.is_durable and isinstance(problem := describe_call(example), CallProblem):

@@ -1,10 +1,11 @@
 """How many jobs this process may claim: what the limits leave of its slots, its threads and its processes."""
 
+from collections.abc import Collection
 from typing import Final
 
 from servicekit.engine.options import SchedulerOptions
 from servicekit.engine.start_problems import StartProblems
-from servicekit.jobs.options import OUTSIDE, RunnerKind
+from servicekit.jobs.options import RunnerKind
 
 # So many jobs are written in one transaction, and started before the event loop turns to anything else.
 _BATCH: Final = 100
@@ -14,12 +15,21 @@ _MOST: Final = 256
 # gone again before there are so many that it looks for circles (700 in Python 3.11, 2,000 in others).
 _BATCH_IN_MEMORY: Final = 32
 _IN_THREADS: Final = (RunnerKind.THREAD,)
+_IN_PROCESSES: Final = (RunnerKind.PROCESS, RunnerKind.COMMAND)
 
 
 class Slots:
     """The limits of a worker, and how much of them its attempts take."""
 
-    def __init__(self, options: SchedulerOptions, start_problems: StartProblems, *, is_durable: bool) -> None:
+    def __init__(
+        self,
+        options: SchedulerOptions,
+        start_problems: StartProblems,
+        kinds: Collection[RunnerKind],
+        *,
+        is_durable: bool,
+    ) -> None:
+        """`kinds`: those for which this process has runners."""
         self.max_concurrency = options.max_concurrency
         """The limit in all processes together."""
         self.max_here = options.max_concurrency_per_process
@@ -28,6 +38,9 @@ class Slots:
         """The limits of queues, in all processes together."""
         self.taken = dict.fromkeys(RunnerKind, 0)
         """How many attempts of each kind of runner have not ended. The worker counts."""
+        # A store in memory has no jobs for other processes, so that its claims need not pass over any.
+        self.missing = tuple(kind for kind in RunnerKind if is_durable and kind not in kinds)
+        """The kinds of jobs that only other processes can run."""
         self._max_threads = options.max_threads
         self._max_processes = options.max_processes
         self._start_problems = start_problems
@@ -53,10 +66,10 @@ class Slots:
         outside = (limit or self._max_processes) - taken[RunnerKind.PROCESS] - taken[RunnerKind.COMMAND]
         least = min(free, threads, outside)
         if least > 0 and self._start_problems.is_empty:  # nearly always
-            return least, most, ()
-        full: tuple[RunnerKind, ...] = ()
+            return least, most, self.missing
+        full = self.missing
         hindered = (((kind,), most - taken[kind]) for kind, most in self._start_problems.list_most())
-        for kinds, room in ((_IN_THREADS, threads), (OUTSIDE, outside), *hindered):
+        for kinds, room in ((_IN_THREADS, threads), (_IN_PROCESSES, outside), *hindered):
             if room > 0:
                 free = min(free, room)
             else:

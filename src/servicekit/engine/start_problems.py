@@ -22,6 +22,7 @@ _NAMES: Final[Mapping[RunnerKind, str]] = {
     RunnerKind.THREAD: "Functions in threads",
     RunnerKind.PROCESS: "Functions in processes",
     RunnerKind.COMMAND: "Commands",
+    RunnerKind.RAY: "Functions on a cluster",
 }
 
 _log = logging.getLogger("servicekit.engine")

@@ -65,7 +65,7 @@ class Worker:
         self.attempts = RunningAttempts(self._host.attempts)
         self._by_job = self._host.attempts
         self._start_problems = StartProblems(self.wake)
-        self._slots = Slots(options, self._start_problems, is_durable=store.liveness.is_durable)
+        self._slots = Slots(options, self._start_problems, runners, is_durable=store.liveness.is_durable)
         self._taken = self._slots.taken
         self._pid = os.getpid()
         self._is_waiting_for_slots = False
@@ -177,7 +177,7 @@ class Worker:
         # If fewer jobs came than there are free slots here, other processes may hold the rest of a shared limit. Then
         # every end is a reason to look again.
         is_limited = bool(slots.queues) or (slots.max_concurrency is not None and slots.is_durable)
-        self._is_waiting_for_slots = is_limited or bool(full) or len(claims) >= limit
+        self._is_waiting_for_slots = is_limited or full != slots.missing or len(claims) >= limit
         return len(claims) >= limit
 
     def _start(self, claim: Claim, loop: asyncio.AbstractEventLoop, *, is_told: bool) -> None:

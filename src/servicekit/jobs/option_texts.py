@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from servicekit.jobs.metadata import Metadata
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions
+from servicekit.jobs.resources import Resources
 from servicekit.jobs.retry import Retry
 
 _NAMES: Final = tuple(field.name for field in fields(JobOptions))
@@ -26,7 +27,7 @@ def _dump(options: JobOptions) -> str | None:
 
 def _spell(value: object) -> object:
     match value:
-        case Retry():
+        case Retry() | Resources():
             return asdict(value)
         case Metadata():
             return value.as_dict()

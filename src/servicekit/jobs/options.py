@@ -11,6 +11,7 @@ from servicekit.errors import ConfigurationError, check_count, check_seconds
 from servicekit.jobs.idempotency import key_of_owner
 from servicekit.jobs.masks import check_mask
 from servicekit.jobs.metadata import NO_METADATA, Metadata
+from servicekit.jobs.resources import Resources, make_resources
 from servicekit.jobs.retry import Retry
 from servicekit.jobs.texts import MAX_TEXT_CHARACTERS as MAX_TEXT_CHARACTERS
 from servicekit.jobs.texts import is_short_text
@@ -35,12 +36,15 @@ class RunnerKind(StrEnum):
     THREAD = "thread"
     PROCESS = "process"
     COMMAND = "command"
+    RAY = "ray"
 
     __hash__ = str.__hash__
 
 
-OUTSIDE: Final = (RunnerKind.PROCESS, RunnerKind.COMMAND)
+OUTSIDE: Final = frozenset({RunnerKind.PROCESS, RunnerKind.COMMAND, RunnerKind.RAY})
 """The kinds whose work is in other processes. It may fail to begin, and may go on for a moment after this process."""
+ISOLATED: Final = frozenset({RunnerKind.PROCESS, RunnerKind.RAY})
+"""The kinds that run a function in a process of its own. It is found there by its name, and its arguments are sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,10 @@ class JobOptions:
       job.
     - `max_restarts`: how often the job is run again after its process has died. With 0, for a target that must not run
       twice, the job ends `failed` instead.
-    - `runner`: `"process"` to run a function in a process of its own. By default, the kind of the target decides.
+    - `runner`: `"process"` to run a function in a process of its own, `"ray"` to run it in one on a machine of the
+      cluster. By default, the kind of the target decides.
+    - `resources`: what is kept for a job with `runner="ray"` on that machine, such as `{"cpus": 4, "gpus": 1}`: see
+      `Resources`. By default, one processor.
     - `retry`: whether and when a failed attempt is followed by another one. By default, the job ends `failed`.
     - `run_timeout`: how long an attempt may run. `queue_timeout`: how long the job may wait until an attempt starts.
       `silence_timeout`: how long an attempt may run without reporting progress. An attempt or a job that exceeds one
@@ -82,6 +89,7 @@ class JobOptions:
     idempotency_key: str | None = None
     max_restarts: int = 1
     runner: RunnerKind | None = None
+    resources: Resources | None = None
     retry: Retry | None = None
     run_timeout: float | timedelta | None = None
     queue_timeout: float | timedelta | None = None
@@ -113,6 +121,8 @@ class JobOptions:
             raise ConfigurationError("retry", self.retry, "a Retry, or None")
         if self.runner is not None:
             object.__setattr__(self, "runner", _check_runner(self.runner))
+        if self.resources is not None:
+            object.__setattr__(self, "resources", make_resources(self.resources))
 
     def _check_texts(self) -> None:
         if isinstance(self.tags, str) or not isinstance(self.tags, Sequence) or len(self.tags) > MAX_TAGS:
@@ -178,7 +188,8 @@ class OptionChanges(TypedDict, total=False):
     owner: str | None
     idempotency_key: str | None
     max_restarts: int
-    runner: RunnerKind | Literal["process", "thread", "coroutine"] | None
+    runner: RunnerKind | Literal["process", "thread", "coroutine", "ray"] | None
+    resources: Resources | Mapping[str, float] | None
     retry: Retry | None
     run_timeout: float | timedelta | None
     queue_timeout: float | timedelta | None
@@ -219,7 +230,7 @@ def _check_runner(kind: object) -> RunnerKind:
     try:
         return RunnerKind(str(kind))
     except ValueError:
-        raise ConfigurationError("runner", kind, "coroutine, thread or process") from None
+        raise ConfigurationError("runner", kind, "coroutine, thread, process or ray") from None
 
 
 DEFAULT_OPTIONS: Final = JobOptions()

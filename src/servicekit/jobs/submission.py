@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from servicekit.errors import InvalidTarget
 from servicekit.jobs.command import Command
-from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind
+from servicekit.jobs.options import DEFAULT_OPTIONS, ISOLATED, OUTSIDE, JobOptions, RunnerKind
 from servicekit.jobs.outcome import clip
 
 MAX_NAME_CHARACTERS = 200  # as for a name that the options give: see `texts.MAX_TEXT_CHARACTERS`
@@ -114,9 +114,19 @@ def check_target(
     kind = _check_kind(target, args, kwargs)
     if wanted is None or wanted is kind:
         return kind
-    if wanted is RunnerKind.PROCESS and kind is not RunnerKind.COMMAND and callable(target):
+    if wanted in ISOLATED and kind is not RunnerKind.COMMAND and callable(target):
         return wanted
     raise InvalidTarget(target, f"it runs as a {kind}, and cannot run as a {wanted}.")
+
+
+def check_options(target: object, options: JobOptions, runner: RunnerKind) -> None:
+    """`InvalidTarget` for an option that this kind of runner could not keep."""
+    if options.max_memory_bytes is not None and runner not in OUTSIDE:
+        reason = f"max_memory_bytes bounds processes and commands, and it runs as a {runner}. Use runner='process'."
+        raise InvalidTarget(target, reason)
+    if options.resources is not None and runner is not RunnerKind.RAY:
+        reason = f"resources are kept on a machine of a cluster, and it runs as a {runner}. Use runner='ray'."
+        raise InvalidTarget(target, reason)
 
 
 def _check_kind(target: object, args: tuple[object, ...], kwargs: dict[str, object]) -> RunnerKind:

@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final, Literal
 
 from fastapi import FastAPI
 
@@ -13,7 +13,7 @@ from servicekit.artifacts import Hierarchy
 from servicekit.artifacts.feature import artifacts_of, preload_index, wait_at_stop
 from servicekit.artifacts.promises import PROMISE
 from servicekit.errors import ConfigurationError
-from servicekit.jobs.options import OptionChanges, job_options
+from servicekit.jobs.options import ISOLATED, OptionChanges, job_options
 from servicekit.jobs.status import EndedBy
 from servicekit.jobs.threads import call_in_thread, start_in_thread
 from servicekit.ml.directories import sweep_directories
@@ -41,8 +41,8 @@ def install_learner(app: FastAPI, learner: Learner, likely_modules: Iterable[str
     options = learner.options
     name = _check_name(variable if options.name is None else options.name)
     models_of(app).add(name, learner)
-    _set_options(learner.trainer, name, "train", options.training, {"runner": "process"})
-    _set_options(learner.predictor, name, "predict", options.prediction, {"runner": options.prediction_runner})
+    _set_options(learner.trainer, name, "train", options.training, "process")
+    _set_options(learner.predictor, name, "predict", options.prediction, options.prediction_runner)
     service = Service.of(app)
     service.preload(*modules)
     if len(models_of(app).learners) == 1:
@@ -83,12 +83,17 @@ def _check_name(name: str) -> str:
     return name
 
 
-def _set_options(job: LearnerJob, name: str, verb: str, chosen: OptionChanges, own: OptionChanges) -> None:
-    """Give a job's target its options: those that the user has chosen, and those that no user chooses."""
-    options: OptionChanges = {
+def _set_options(
+    job: LearnerJob, name: str, verb: str, chosen: OptionChanges, runner: Literal["thread", "process"]
+) -> None:
+    """Give a job's target its options: those that the user has chosen, and those that no user chooses.
+
+    The user may only choose a runner that isolates it: no model is trained on the event loop of the service.
+    """
+    options: dict[str, Any] = {
         "name": f"{verb} {name}",
         **chosen,
-        **own,
+        "runner": chosen.get("runner") if chosen.get("runner") in ISOLATED else runner,
         "tags": (*chosen.get("tags", ()), _TAG, f"{verb}:{name}"),
         "metadata": {**chosen.get("metadata", {}), **dict([PROMISE])},
     }

@@ -143,7 +143,7 @@ class LearnerOptions:
     prediction: OptionChanges = field(default_factory=OptionChanges)
     """Options of prediction jobs."""
     prediction_runner: Literal["thread", "process"] = "thread"
-    """Where predictions run: in a thread of the service, or in a process of their own."""
+    """Where predictions run if their options do not say it: in a thread of the service, or in their own process."""
     model_suffix: str
     """The suffix of the file of a trained model, `.skops`. The file's name begins with that of the model."""
     model_media_type: str

@@ -71,8 +71,10 @@ class Model:
       training had, and is refused without them.
     - `max_cached_models`, `max_cached_bytes`: how many trained models are kept in memory.
     - `prediction`: options of prediction jobs, such as `{"run_timeout": 10}`; with `{"runner": "process"}` a prediction
-      runs in a process of its own as well, which loads the model each time.
-    - `options`: options of training jobs: `run_timeout`, `max_memory_bytes` and so on, see `JobOptions`.
+      runs in a process of its own as well, or with `{"runner": "ray"}` in one on a cluster, which loads the model each
+      time.
+    - `options`: options of training jobs: `run_timeout`, `max_memory_bytes` and so on, see `JobOptions`. With
+      `runner="ray"`, they run on a cluster.
 
     `ConfigurationError` for what makes no sense.
     """
@@ -102,7 +104,6 @@ class Model:
             targets=targets,
             training=options,
             prediction=prediction or {},
-            prediction_runner="process" if (prediction or {}).get("runner") == "process" else "thread",
             model_suffix=self._serializer.suffix,
             model_media_type=self._serializer.media_type,
             has_safe_models=self._serializer.is_safe,

@@ -9,20 +9,21 @@ from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
 
-from servicekit.errors import ConfigurationError, InvalidParameters, InvalidTarget
+from servicekit.errors import ConfigurationError, InvalidParameters
 from servicekit.jobs.masks import check_mask
 from servicekit.jobs.metadata import Metadata
 from servicekit.jobs.options import (
     DEFAULT_OPTIONS,
-    OUTSIDE,
+    ISOLATED,
     JobOptions,
     OptionChanges,
+    RunnerKind,
     changed,
     job_options,
     options_of,
     seconds_of,
 )
-from servicekit.jobs.submission import check_target
+from servicekit.jobs.submission import check_options, check_target
 from servicekit.tasks.calls import CommandCall, TaskCall
 from servicekit.tasks.commands import run_command
 from servicekit.tasks.parameters import Parameters, parameters_of_texts, parameters_of_values
@@ -264,9 +265,7 @@ def set_options(function: Callable[..., object], name: str, options: OptionChang
 def check_function(function: Callable[..., object]) -> None:
     """`InvalidTarget` if the function cannot be run with its options."""
     options = options_of(function)
-    runner = check_target(function, (), {}, options.runner)
-    if options.max_memory_bytes is not None and runner not in OUTSIDE:
-        raise InvalidTarget(function, "max_memory_bytes bounds processes: it needs runner='process'.")
+    check_options(function, options, check_target(function, (), {}, options.runner))
 
 
 def show_options(options: JobOptions) -> dict[str, Any]:
@@ -297,15 +296,18 @@ def _differences(options: JobOptions) -> dict[str, Any]:
 
 
 def _options_of_command(name: str, options: OptionChanges) -> OptionChanges:
-    if options.get("runner", "process") != "process":
-        raise ConfigurationError("runner", options.get("runner"), "process, in which every command runs")
+    runner = options.get("runner", RunnerKind.PROCESS)
+    if str(runner) not in ISOLATED:
+        raise ConfigurationError("runner", runner, "process, in which every command runs, or ray")
+    if options.get("resources") is not None and runner != RunnerKind.RAY:
+        raise ConfigurationError("resources", options.get("resources"), "left out where runner is not 'ray'")
     for option in ("idempotency_key", "start_at"):
         if option in options:
             raise ConfigurationError(option, options.get(option), "given job by job, not with the task")
     tags = options.get("tags", ())
     if isinstance(tags, str):
         raise ConfigurationError("tags", tags, "a list of texts")
-    return {"name": name, **options, "runner": "process", "tags": [*tags, tag_of(name)]}
+    return {"runner": runner, "name": name, **options, "tags": [*tags, tag_of(name)]}
 
 
 def _parse_environment(env: Mapping[str, str]) -> dict[str, Parts]:
