@@ -21,7 +21,7 @@ class SchedulerOptions:
     - `max_concurrency`: how many jobs run at once, in all processes that share the jobs; `None` is no limit.
     - `max_concurrency_per_process`: how many jobs run at once in this process; `None` is no limit.
     - `max_threads`, `max_processes`: how many plain functions, and how many processes and commands, run in this
-      process at once if there is no limit of jobs; 256 and 64 by default.
+      process at once if there is no limit of jobs; 256 and 64 by default. Jobs on a cluster are not among them.
     - `queues`: how many jobs of a queue run at once, in all processes: `{"gpu": 1, "io": 20}`; `None` is no limit. If
       queues are named here, a job in another queue, except `default`, is logged as a warning, once per name.
     - `max_pending`: how many jobs may wait in each queue; more are refused with `QueueFull`. `None` is no limit.

@@ -1,11 +1,12 @@
 """How many jobs this process may claim: what the limits leave of its slots, its threads and its processes."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from servicekit.engine.options import SchedulerOptions
 from servicekit.engine.start_problems import StartProblems
 from servicekit.jobs.options import RunnerKind
+from servicekit.ports import Runner
 
 # So many jobs are written in one transaction, and started before the event loop turns to anything else.
 _BATCH: Final = 100
@@ -16,6 +17,7 @@ _MOST: Final = 256
 _BATCH_IN_MEMORY: Final = 32
 _IN_THREADS: Final = (RunnerKind.THREAD,)
 _IN_PROCESSES: Final = (RunnerKind.PROCESS, RunnerKind.COMMAND)
+ON_CLUSTER: Final = (RunnerKind.RAY,)
 
 
 class Slots:
@@ -25,11 +27,12 @@ class Slots:
         self,
         options: SchedulerOptions,
         start_problems: StartProblems,
-        kinds: Collection[RunnerKind],
+        runners: Mapping[RunnerKind, Runner],
+        on_room: Callable[[], None],
         *,
         is_durable: bool,
     ) -> None:
-        """`kinds`: those for which this process has runners."""
+        """`on_room` is called when there may be room on the cluster again."""
         self.max_concurrency = options.max_concurrency
         """The limit in all processes together."""
         self.max_here = options.max_concurrency_per_process
@@ -39,8 +42,11 @@ class Slots:
         self.taken = dict.fromkeys(RunnerKind, 0)
         """How many attempts of each kind of runner have not ended. The worker counts."""
         # A store in memory has no jobs for other processes, so that its claims need not pass over any.
-        self.missing = tuple(kind for kind in RunnerKind if is_durable and kind not in kinds)
+        self.missing = tuple(kind for kind in RunnerKind if is_durable and kind not in runners)
         """The kinds of jobs that only other processes can run."""
+        self.cluster = runners.get(RunnerKind.RAY)
+        """The one runner that has a limit of its own, if there is a cluster."""
+        self._on_room = on_room
         self._max_threads = options.max_threads
         self._max_processes = options.max_processes
         self._start_problems = start_problems
@@ -57,7 +63,7 @@ class Slots:
         runner that take none of them.
 
         Threads and processes have limits of their own only where slots have none: a service that asks for a thousand
-        threads gets them.
+        threads gets them. A cluster says itself how much room it has.
         """
         limit, taken = self._limit, self.taken
         most = self._most if limit is None else min(limit - running, self._most)
@@ -65,16 +71,21 @@ class Slots:
         threads = (limit or self._max_threads) - taken[RunnerKind.THREAD]
         outside = (limit or self._max_processes) - taken[RunnerKind.PROCESS] - taken[RunnerKind.COMMAND]
         least = min(free, threads, outside)
-        if least > 0 and self._start_problems.is_empty:  # nearly always
+        if least > 0 and self.cluster is None and self._start_problems.is_empty:  # nearly always
             return least, most, self.missing
         full = self.missing
         hindered = (((kind,), most - taken[kind]) for kind, most in self._start_problems.list_most())
-        for kinds, room in ((_IN_THREADS, threads), (_IN_PROCESSES, outside), *hindered):
+        here = ((_IN_THREADS, threads), (_IN_PROCESSES, outside))
+        for kinds, room in (*here, *self._find_room_on_cluster(), *hindered):
             if room > 0:
                 free = min(free, room)
             else:
                 full += tuple(kind for kind in kinds if kind not in full)
         return free, free, full
+
+    def _find_room_on_cluster(self) -> Iterable[tuple[tuple[RunnerKind, ...], int]]:
+        room = None if self.cluster is None else self.cluster.find_room(self._on_room)
+        return () if room is None else ((ON_CLUSTER, room),)
 
     @property
     def _limit(self) -> int | None:

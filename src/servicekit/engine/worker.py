@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from servicekit.engine.attempt import Attempt, AttemptHost, Submit
 from servicekit.engine.options import SchedulerOptions
 from servicekit.engine.running_attempts import RunningAttempts
-from servicekit.engine.slots import Slots
+from servicekit.engine.slots import ON_CLUSTER, Slots
 from servicekit.engine.start_problems import StartProblems
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.errors import StoreUnavailable
@@ -65,7 +65,7 @@ class Worker:
         self.attempts = RunningAttempts(self._host.attempts)
         self._by_job = self._host.attempts
         self._start_problems = StartProblems(self.wake)
-        self._slots = Slots(options, self._start_problems, runners, is_durable=store.liveness.is_durable)
+        self._slots = Slots(options, self._start_problems, runners, self.wake, is_durable=store.liveness.is_durable)
         self._taken = self._slots.taken
         self._pid = os.getpid()
         self._is_waiting_for_slots = False
@@ -160,6 +160,8 @@ class Worker:
     async def _fill_slots(self) -> bool:
         """Claim as many jobs as there are free slots, up to a batch, and start them; say whether there may be more."""
         slots = self._slots
+        if slots.cluster is not None:
+            await asyncio.sleep(0)  # attempts that were just started take their room with their first step
         limit, most, full = slots.find_room(len(self._by_job))
         self._is_waiting_for_slots = True
         if limit <= 0 or self._is_paused:
@@ -175,9 +177,9 @@ class Worker:
         if len(claims) < limit and not self._start_problems.is_empty:
             self._start_problems.note_all_claimed(full)
         # If fewer jobs came than there are free slots here, other processes may hold the rest of a shared limit. Then
-        # every end is a reason to look again.
+        # every end is a reason to look again. A cluster tells itself that it has room.
         is_limited = bool(slots.queues) or (slots.max_concurrency is not None and slots.is_durable)
-        self._is_waiting_for_slots = is_limited or full != slots.missing or len(claims) >= limit
+        self._is_waiting_for_slots = is_limited or full not in ((), ON_CLUSTER) or len(claims) >= limit
         return len(claims) >= limit
 
     def _start(self, claim: Claim, loop: asyncio.AbstractEventLoop, *, is_told: bool) -> None:
@@ -203,6 +205,8 @@ class Worker:
     def _attempt_not_begun(self, attempt: Attempt, reason: str) -> None:
         kind, is_late = attempt.claim.submission.runner, attempt.has_begun
         attempt.has_begun = False
+        if self._runners[kind].find_room(self.wake) == 0:
+            return  # it tells when there is room again, so nothing need be tried
         others = [each for each in self._by_job.values() if each.claim.submission.runner is kind]
         running = sum(each.has_begun for each in others)
         self._start_problems.note_problem(kind, reason, running, is_late=is_late)

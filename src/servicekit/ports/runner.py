@@ -1,5 +1,6 @@
 """What runs one attempt."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from servicekit.jobs.current import RunningJob
@@ -54,6 +55,18 @@ class Runner(Protocol):
         """How an attempt ended whose task was cut off: `None` while its work goes on. Forgets it by telling.
 
         `CUT_OFF` if its work has ended with its task, or is ended by this call.
+        """
+        ...
+
+    def find_room(self, on_room: Callable[[], None]) -> int | None:
+        """How many more attempts could begin now; `None`: as many as the engine likes. It takes no time.
+
+        An attempt counts from its call of `run` on. When there may be room for more than was said, `on_room` is called,
+        on the event loop; that of the newest call is enough.
+
+        Only a runner whose work is in other processes can have a limit of its own. If it returns `not_begun` for an
+        attempt, it says 0 until that attempt may begin: so the jobs behind it wait for their turn, and none is claimed
+        in vain.
         """
         ...
 

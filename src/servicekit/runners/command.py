@@ -1,5 +1,6 @@
 """Runs commands."""
 
+from collections.abc import Callable
 from functools import partial
 
 from servicekit.errors import CommandFailed, MemoryLimitExceeded
@@ -49,6 +50,9 @@ class CommandRunner:
 
     def find_outcome(self, job: RunningJob) -> Outcome | None:
         return CUT_OFF if self._launcher.without_preload.end_cut_off(job) else None
+
+    def find_room(self, on_room: Callable[[], None]) -> int | None:  # noqa: ARG002 (it is never full)
+        return None
 
     def find_notice(self) -> str | None:
         return None

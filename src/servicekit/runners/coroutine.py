@@ -1,6 +1,7 @@
 """Runs coroutines on the event loop."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from servicekit.jobs.current import RunningJob, current
@@ -35,6 +36,9 @@ class CoroutineRunner:
 
     def find_outcome(self, job: RunningJob) -> Outcome:  # noqa: ARG002
         return CUT_OFF  # the work has ended with its task
+
+    def find_room(self, on_room: Callable[[], None]) -> int | None:  # noqa: ARG002 (it is never full)
+        return None
 
     def find_notice(self) -> str | None:
         return None

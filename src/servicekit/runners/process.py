@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from functools import partial
 
 from servicekit.errors import MemoryLimitExceeded, ProcessCrashed
@@ -51,6 +52,9 @@ class ProcessRunner:
 
     def find_outcome(self, job: RunningJob) -> Outcome | None:
         return CUT_OFF if self._launcher.end_cut_off(job) else None
+
+    def find_room(self, on_room: Callable[[], None]) -> int | None:  # noqa: ARG002 (it is never full)
+        return None
 
     def find_notice(self) -> str | None:
         return self._launcher.find_notice()

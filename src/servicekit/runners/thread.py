@@ -1,6 +1,7 @@
 """Runs plain functions in threads of the scheduler's own."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
@@ -44,6 +45,9 @@ class ThreadRunner:
                 outcome.result.close()
                 return CUT_OFF
         return outcome
+
+    def find_room(self, on_room: Callable[[], None]) -> int | None:  # noqa: ARG002 (it is never full)
+        return None
 
     def find_notice(self) -> str | None:
         return None

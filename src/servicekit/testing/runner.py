@@ -13,6 +13,7 @@ class WatchedRunner:
         self._runner = runner
         self._running = running
         self.find_outcome = runner.find_outcome
+        self.find_room = runner.find_room
         self.find_notice = runner.find_notice
         self.open = runner.open
         self.close = runner.close

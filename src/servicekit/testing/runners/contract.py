@@ -164,6 +164,20 @@ class RunnerContract(RunnerTests):
         assert outcome in (CANCELED, CUT_OFF)
         assert outcome == CUT_OFF or trial.texts() == ["began", "tidied up"]
 
+    async def test_an_attempt_takes_its_room_until_it_has_ended(self, runner: Runner) -> None:
+        told = asyncio.Event()
+        room = runner.find_room(told.set)
+        trial = self.trial(runner, self.targets.obeying).start()
+        await trial.wait_line("began")
+        left = runner.find_room(told.set)
+        trial.cancel()
+        await trial.end()
+        assert (left is None) if room is None else (left is not None and 0 <= left < room)
+        async with asyncio.timeout(self.patience_seconds):
+            while runner.find_room(told.set) != room:
+                await told.wait()
+                told.clear()
+
     async def test_an_open_runner_runs_jobs_and_can_be_opened_again(self) -> None:
         runner = self.create_runner()
         for _ in range(2):

@@ -1,0 +1,148 @@
+"""Jobs for a cluster: one that it has no room for waits, and is in nobody's way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from servicekit import JobRecord, JobStatus, Scheduler, create_scheduler
+from servicekit.engine import start_problems
+from servicekit.jobs.current import RunningJob
+from servicekit.jobs.outcome import Outcome, not_begun
+from servicekit.jobs.submission import Submission
+from tests.engine.fake_cluster import FakeCluster, with_cluster, work
+from tests.fakes import noop
+
+REASON = "it needs 3 processors, and 1 are free"
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster(4)
+
+
+@pytest.fixture
+async def scheduler(url: str, cluster: FakeCluster) -> AsyncIterator[Scheduler]:
+    async with with_cluster(url, cluster) as scheduler:
+        yield scheduler
+
+
+async def submit(scheduler: Scheduler, name: str, cpus: float = 1, priority: int = 0, **options: object) -> str:
+    chosen = scheduler.with_options(
+        runner="ray", name=name, resources={"cpus": cpus}, priority=priority, max_restarts=0, **options  # type: ignore[arg-type]
+    )  # fmt: skip
+    return await chosen.add_job(work)
+
+
+async def wait_given_back(scheduler: Scheduler, job_id: str) -> JobRecord:
+    """Wait until the job is pending again, since it could not begin."""
+    async for record in scheduler.stream(job_id):
+        if record.status is JobStatus.PENDING and record.attempt > 0:
+            return record
+    raise AssertionError(f"Job {job_id} has ended.")
+
+
+async def test_a_job_without_room_waits_and_begins_when_there_is_some(
+    scheduler: Scheduler, cluster: FakeCluster
+) -> None:
+    first = await submit(scheduler, "first", cpus=3)
+    await cluster.wait_begun("first")
+    large = await submit(scheduler, "large", cpus=3)
+    assert (await wait_given_back(scheduler, large)).status is JobStatus.PENDING
+    cluster.finish("first")
+    await cluster.wait_begun("first", "large")
+    assert await scheduler.get_status(large) is JobStatus.RUNNING
+    cluster.finish("large")
+    record = await scheduler.wait(large)
+    assert (record.status, record.attempts, record.error) == (JobStatus.COMPLETED, (), None)
+    assert await scheduler.get_status(first) is JobStatus.COMPLETED
+
+
+async def test_the_jobs_behind_it_keep_their_order(scheduler: Scheduler, cluster: FakeCluster) -> None:
+    await submit(scheduler, "first", cpus=3)
+    await cluster.wait_begun("first")
+    await wait_given_back(scheduler, await submit(scheduler, "large", cpus=3))
+    small = await submit(scheduler, "small")  # it would fit, but then large jobs would wait for ever
+    await submit(scheduler, "urgent", priority=1)
+    assert await scheduler.find_problem() is None
+    assert await scheduler.get_status(small) is JobStatus.PENDING
+    cluster.finish("first")
+    await cluster.wait_begun("first", "urgent", "large")
+    cluster.finish("large")
+    await cluster.wait_begun("first", "urgent", "large", "small")
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_concurrency": 2}, {"queues": {"default": 2}}, {"max_concurrency_per_process": 2}]
+)
+async def test_it_holds_no_slot_that_others_could_use(url: str, options: dict[str, int], cluster: FakeCluster) -> None:
+    async with with_cluster(url, cluster, **options) as scheduler:  # type: ignore[arg-type]
+        await submit(scheduler, "first", cpus=3)
+        await cluster.wait_begun("first")
+        await wait_given_back(scheduler, await submit(scheduler, "large", cpus=3))
+        for _ in range(3):
+            assert (await scheduler.wait(await scheduler.add_job(noop))).status is JobStatus.COMPLETED
+
+
+async def test_processes_of_the_service_are_counted_apart_from_the_cluster(url: str, cluster: FakeCluster) -> None:
+    async with with_cluster(url, cluster, max_processes=1) as scheduler:
+        for name in ("a", "b", "c"):
+            await submit(scheduler, name)
+        await cluster.wait_begun("a", "b", "c")
+        assert (await scheduler.wait(await scheduler.with_options(runner="process").add_job(work))).attempt == 1
+
+
+async def test_no_more_jobs_are_claimed_than_there_is_room_for(scheduler: Scheduler, cluster: FakeCluster) -> None:
+    job_ids = [await submit(scheduler, f"{number}") for number in range(20)]
+    for done in range(20):
+        await cluster.wait_begun(*(f"{number}" for number in range(min(20, done + 4))))
+        cluster.finish(f"{done}")
+    records = [await scheduler.wait(job_id) for job_id in job_ids]
+    assert {record.attempt for record in records} == {1}
+
+
+async def test_a_waiting_job_can_be_canceled_and_is_held_to_its_limits(
+    scheduler: Scheduler, cluster: FakeCluster
+) -> None:
+    await submit(scheduler, "first", cpus=3)
+    await cluster.wait_begun("first")
+    late = await submit(scheduler, "late", cpus=3, queue_timeout=0.1)
+    assert str((await scheduler.wait(late)).error).startswith("QueueTimeout")
+    large = await submit(scheduler, "large", cpus=3)
+    assert await scheduler.cancel(large)
+    assert (await scheduler.get_record(large)).status is JobStatus.CANCELED
+
+
+async def test_another_process_with_a_cluster_takes_the_job(tmp_path: Path, cluster: FakeCluster) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    async with create_scheduler(url, run_jobs=False) as web, with_cluster(url, FakeCluster(0)) as full:
+        job_id = await submit(web, "work")
+        await full.wait(await full.add_job(noop))
+        async with with_cluster(url, cluster):
+            await cluster.wait_begun("work")
+            cluster.finish("work")
+            assert (await web.wait(job_id)).attempt == 1
+
+
+class OddCluster(FakeCluster):
+    """Says that there is room, and begins nothing for as long as it is ill."""
+
+    is_ill = True
+
+    async def run(self, submission: Submission, job: RunningJob) -> Outcome:
+        return not_begun("it is ill") if self.is_ill else await super().run(submission, job)
+
+
+async def test_a_cluster_that_does_not_know_its_room_is_tried_again_after_pauses(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start_problems, "_FIRST_SECONDS", 0.01)
+    cluster = OddCluster(4)
+    async with with_cluster(url, cluster) as scheduler:
+        await submit(scheduler, "work")
+        while (problem := await scheduler.find_problem()) is None:
+            await asyncio.sleep(0.001)
+        assert problem.startswith("Functions on a cluster cannot begin in this process: it is ill.")
+        cluster.is_ill = False
+        await cluster.wait_begun("work")
