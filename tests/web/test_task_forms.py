@@ -76,6 +76,43 @@ def test_a_form_has_a_field_for_each_parameter_and_its_job_gets_what_was_filled_
     assert "sesame" not in page.content()
 
 
+def test_the_form_can_begin_with_the_values_of_an_earlier_run(tab: Tab, dashboard: Dashboard) -> None:
+    address = {"street": "Main", "number": 4, "code": "mellon"}
+    given = {
+        "text": "a" * 2_000, "number": 7, "ratio": 0.5, "color": "blue", "address": address, "password": "sesame",
+        "labels": ["one", "two words"], "numbers": [1, 2], "size": "s", "level": 9007199254740993, "limits": {"a": 1},
+        "is_loud": False,
+    }  # fmt: skip
+    job_id = dashboard.submit("/api/v1/tasks/everything/$execute", wait=True, json={"parameters": given})
+    tab.open(job_id)
+    page = tab.page
+    page.get_by_role("link", name="Retry with edits").click()
+    expect(page.get_by_label("number *", exact=True).first).to_have_value("7")
+    expect(page.get_by_label("labels")).to_have_value("one\ntwo words")
+    expect(page.get_by_label("size")).to_have_value("0")
+    expect(page.get_by_label("level")).to_have_value("9007199254740993")
+    expect(page.get_by_label("is_loud")).not_to_be_checked()
+    expect(page.get_by_label("text *", exact=True)).to_have_value("")
+    expect(
+        page.get_by_text("It does not show the whole value of text, color, address, password: enter that again.")
+    ).to_be_visible()
+    fill(page, {"text": "short", "street": "Side", "code": "mellon", "password": "open"})
+    page.get_by_label("ratio").fill("0.25")
+    page.get_by_role("button", name="Execute").click()
+    expect(page.get_by_text("Submitted: ")).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text="completed")).to_have_count(2)
+    made = result(dashboard.client, "everything")
+    assert (made["text"], made["number"], made["ratio"], made["level"]) == ("short", 7, 0.25, 9007199254740993)
+    assert (made["limits"], made["numbers"], made["is_loud"], made["size"]) == ({"a": 1}, [1, 2], False, "s")
+
+
+def test_the_form_of_a_command_can_begin_with_earlier_values_too(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = dashboard.submit("/api/v1/tasks/speak/$execute", wait=True, json={"parameters": {"words": "one; two"}})
+    tab.open(job_id)
+    tab.page.get_by_role("link", name="Retry with edits").click()
+    expect(tab.page.get_by_label("words")).to_have_value("one; two")
+
+
 def test_what_is_wrong_is_told_at_its_field(tab: Tab) -> None:
     tab.expected = ["422"]
     tab.open("tasks?task=everything")

@@ -49,6 +49,13 @@ export const ACTIONS = [
   },
 ];
 
+const TASK_TAG = 'task:';
+
+/** The task that a job is a run of, if it is. @param {JobRecord} record */
+export function taskOf({ tags }) {
+  return tags.find((tag) => tag.startsWith(TASK_TAG))?.slice(TASK_TAG.length) ?? null;
+}
+
 /**
  * Ask a question in a dialog. It is answered by a click, Enter or Escape, and by nothing else.
  * @param {{title: string, text: string, word: string}} question

@@ -4,7 +4,8 @@
  */
 
 import { h, replace, setText, stateMark, visible } from './kit.js';
-import { ACTIONS } from './job-actions.js';
+import { ACTIONS, taskOf } from './job-actions.js';
+import { isTerminal } from './job-stream.js';
 import { formatTerm } from './query.js';
 
 /**
@@ -12,7 +13,7 @@ import { formatTerm } from './query.js';
  * @typedef {import('./job-actions.js').Action} Action
  * @typedef {import('./types.js').PageContext} PageContext
  * @typedef {{leave: () => void, act: (action: Action) => void, copy: (what: string, text: string) => void,
- *            copies: [string, () => string][], keys: PageContext['keys']}} HeadActs
+ *            copies: [string, () => string][], keys: PageContext['keys'], hasTasks: boolean}} HeadActs
  */
 
 export class JobHead {
@@ -22,6 +23,7 @@ export class JobHead {
     this._call = h('h1', { class: 'job-call', dir: 'auto' });
     this._mark = h('span', { class: 'job-mark' });
     this._meta = h('p', { class: 'job-meta' });
+    this._edit = h('a', { class: 'button', hidden: true }, 'Retry with edits');
     this._buttons = new Map(ACTIONS.map((action) => [action, this._button(action)]));
     /** @type {Map<Action, () => void>} what takes their keys away again */
     this._keys = new Map();
@@ -47,7 +49,7 @@ export class JobHead {
   /** What takes the job away comes last, far from the others. */
   _orderButtons() {
     const buttons = [...this._buttons.values()];
-    return [...buttons.slice(0, -1), copyMenu(this._acts), ...buttons.slice(-1)];
+    return [...buttons.slice(0, -1), this._edit, copyMenu(this._acts), ...buttons.slice(-1)];
   }
 
   /** @param {Action} action */
@@ -89,6 +91,14 @@ export class JobHead {
         this._keys.delete(action);
       }
     }
+    this._offerEdits(record, mayAct);
+  }
+
+  /** A task has a form, in which other values can be given. @param {JobRecord} record @param {boolean} mayAct */
+  _offerEdits(record, mayAct) {
+    const task = this._acts.hasTasks ? taskOf(record) : null;
+    this._edit.hidden = !mayAct || task === null || !isTerminal(record.status);
+    if (task !== null) this._edit.href = `./tasks?${new URLSearchParams({ task, from: record.id })}`;
   }
 }
 

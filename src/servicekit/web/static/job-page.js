@@ -114,6 +114,7 @@ class JobPage {
         ['Address', () => addressOfPage()],
       ],
       keys: context.keys,
+      hasTasks: context.service.paths.tasks !== null,
     });
     this._notice = h('p', { class: 'job-notice', hidden: true });
     this._waiting = new JobWaiting(context);

@@ -16,9 +16,9 @@ const DEEPEST_REFERENCE = 10;
 const LONG_TEXT = 500;
 
 export class SchemaForm {
-  /** @param {Schema} schema of an object */
-  constructor(schema) {
-    this.fields = makeFields(schema, schema, 'field');
+  /** @param {Schema} schema of an object @param {Record<string, unknown>} [values] that its fields have at first */
+  constructor(schema, values = {}) {
+    this.fields = makeFields(schema, schema, 'field', values);
     this.element = h('div', { class: 'fields' }, this.fields.map((field) => field.box));
   }
 

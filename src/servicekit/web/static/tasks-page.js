@@ -11,6 +11,7 @@
 import { ApiError, announce, formatAge, formatDuration, formatTime, h, replace, secondsRun, setAttribute, setText, shareOf, stateMark, visible } from './kit.js';
 import { Fresh, Problem, Rows, formatPercent, labelCells, listAddress, makeEmpty, makeHead, tick } from './page-parts.js';
 import { SchemaForm } from './schema-form.js';
+import { valuesOf } from './task-values.js';
 
 const IDLE_SECONDS = 15;
 const RUNS_SHOWN = 10;
@@ -46,13 +47,24 @@ class TasksPage {
     replace(root, h('div', { class: 'page' }, h('h1', {}, 'Tasks'), this.#problem.element, body));
     await this.fresh.now();
     const [first] = this.#tasks;
-    if (first) this.#choose(url.searchParams.get('task') ?? first.name);
+    if (first) this.#choose(url.searchParams.get('task') ?? first.name, await this.#readJob(url.searchParams.get('from')));
     else replace(body, makeEmpty('No tasks', 'A task is a function or a command that can be run by name. The service’s code has none, and no client has made one.'));
   }
 
   close() {
     this.fresh.close();
     this.#view?.close();
+  }
+
+  /** The job whose values the form is to have. @param {string | null} id @returns {Promise<JobRecord | null>} */
+  async #readJob(id) {
+    if (id === null) return null;
+    const { api, service, signal } = this.context;
+    let job = null;
+    await this.#problem.guard('The values of that job cannot be read', async () => {
+      job = await api.get(`${service.paths.jobs}/${encodeURIComponent(id)}`, null, { signal });
+    });
+    return job;
   }
 
   /** @param {AbortSignal} [signal] */
@@ -82,14 +94,14 @@ class TasksPage {
     return h('button', { type: 'button', name, on: { click: () => this.#choose(name) } }, name, note && h('span', { class: 'badge' }, note));
   }
 
-  /** @param {string} name */
-  #choose(name) {
+  /** @param {string} name @param {JobRecord | null} [job] whose values the form has */
+  #choose(name, job = null) {
     const task = this.#tasks.find((each) => each.name === name);
     this.#view?.close();
     this.#view = null;
     if (task) {
-      this.#view = new TaskView(this.context, task, () => this.fresh.now());
-      this.context.navigate(`./tasks?${new URLSearchParams({ task: name })}`, { replace: true });
+      this.#view = new TaskView(this.context, task, job, () => this.fresh.now());
+      this.context.navigate(`./tasks?${new URLSearchParams({ task: name, ...(job && { from: job.id }) })}`, { replace: true });
     }
     replace(this.#place, task ? this.#view?.element : makeEmpty('No such task', `There is no task ${name}.`));
     this.#render();
@@ -105,12 +117,14 @@ class TaskView {
   /** @type {Runs} */
   #runs;
 
-  /** @param {PageContext} context @param {TaskRecord} task @param {() => void} onChange */
-  constructor(context, task, onChange) {
+  /** @param {PageContext} context @param {TaskRecord} task @param {JobRecord | null} job whose values the form has @param {() => void} onChange */
+  constructor(context, task, job, onChange) {
     this.context = context;
     this.task = task;
     this.onChange = onChange;
-    this.form = new SchemaForm(task.parameters_schema);
+    const { values, left } = job ? valuesOf(job, task.parameters_schema) : { values: {}, left: [] };
+    this.form = new SchemaForm(task.parameters_schema, values);
+    this.source = job && describeSource(job, left);
     this.#runs = new Runs(context, task.name);
     this.element = h('div', { class: 'task' }, this.#makePanel(), this.#runs.element);
     this.update(task);
@@ -144,7 +158,7 @@ class TaskView {
       event.preventDefault();
       void this.#submit();
     };
-    return h('form', { class: 'task-form', autocomplete: 'off', on: { submit } }, this.form.element, this.#problem.element, buttons, this.#submitted);
+    return h('form', { class: 'task-form', autocomplete: 'off', on: { submit } }, this.source, this.form.element, this.#problem.element, buttons, this.#submitted);
   }
 
   async #submit() {
@@ -186,6 +200,12 @@ class TaskView {
   get #path() {
     return `${this.context.service.paths.tasks}/${encodeURIComponent(this.task.name)}`;
   }
+}
+
+/** Where the values of a form are from. @param {JobRecord} job @param {string[]} left the parameters whose values it does not tell */
+function describeSource({ id }, left) {
+  const rest = left.length ? ` It does not show the whole value of ${left.join(', ')}: enter that again.` : '';
+  return h('p', { class: 'quiet' }, 'With the values of ', h('a', { href: `./${id}`, title: id }, `…${id.slice(-8)}`), `.${rest}`);
 }
 
 /** The last runs of a task, the newest first. */
