@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from servicekit.jobs.current import RunningJob
 from servicekit.runners.coroutine import absorb_cancellation
-from servicekit.runners.launcher_link import LauncherLink
+from servicekit.runners.launcher_link import LauncherLink, LauncherListener, Link
 from servicekit.runners.launcher_program.messages import CALL, PROGRAM
 from servicekit.runners.reserve import DescriptorReserve
 from servicekit.runners.work import Work, WorkEnd, WorkPlan
@@ -35,14 +35,20 @@ class Launcher:
     service. A forked child of the service begins without it, and without the jobs.
     """
 
-    def __init__(self, preload: Collection[str] = ()) -> None:
+    def __init__(
+        self, preload: Collection[str] = (), *, make_link: Callable[[LauncherListener], Link] | None = None
+    ) -> None:
         """`preload`: the modules that are imported in that process once, for all functions. It may grow until the first
         job, or `open`.
+
+        `make_link` starts another process than the launcher, which takes the same requests. `OSError` from it means
+        that the job goes back.
         """
         self._preload = preload
+        self._make_link = make_link
         self._without: Launcher | None = None
         self._notice: str | None = None
-        self._link: LauncherLink | None = None
+        self._link: Link | None = None
         self._works: dict[RunningJob, Work] = {}
         self._reserve = DescriptorReserve()
         self._is_open = False
@@ -76,7 +82,7 @@ class Launcher:
         """Keep some descriptors for jobs until `close`, and begin to preload."""
         self._is_open = True
         self._reserve.fill()
-        if self._preload:
+        if self._preload or self._make_link is not None:
             with suppress(OSError):  # the first job tries it again
                 self._open(self._find_link).prepare()
 
@@ -131,7 +137,7 @@ class Launcher:
         if link is not None:
             link.close()
 
-    def link_lost(self, link: LauncherLink) -> None:
+    def link_lost(self, link: Link) -> None:
         if self._link is link:
             self._link = None
         link.close()
@@ -147,14 +153,14 @@ class Launcher:
         )
         _log.warning("%s", self._notice)
 
-    def _find_link(self) -> LauncherLink:
+    def _find_link(self) -> Link:
         if self._link is not None and self._link.is_left:
             self._end_link()
         if self._link is None:
-            self._link = LauncherLink(self._preload, self)
+            self._link = LauncherLink(self._preload, self) if self._make_link is None else self._make_link(self)
         return self._link
 
-    async def _start(self, link: LauncherLink, work: Work, job: RunningJob, kind: bytes) -> None:
+    async def _start(self, link: Link, work: Work, job: RunningJob, kind: bytes) -> None:
         guard = [] if job.guard is None else [job.guard]
         descriptors = [*work.sent, *guard]
         is_sent = False
@@ -164,7 +170,7 @@ class Launcher:
         finally:
             work.hand_over(is_sent=is_sent)
 
-    def _send(self, link: LauncherLink, kind: bytes, descriptors: list[int]) -> bool:
+    def _send(self, link: Link, kind: bytes, descriptors: list[int]) -> bool:
         """`False` if too many requests are on their way. If the launcher has ended, the work is lost (`was_lost`)."""
         try:
             if (kind == CALL or self._preload) and not self._open(link.prepare):

@@ -30,10 +30,51 @@ _SHARED_IMPORTS: Final = ("servicekit.api", "servicekit.engine.factory", "servic
 _log = logging.getLogger("servicekit.engine")
 
 
+class Link(Protocol):
+    """The process that works are sent to, and the socket to it. It has begun when this object is made."""
+
+    @property
+    def is_importing(self) -> bool:
+        """Whether it imports something, for which jobs wait."""
+        ...
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it waits for an event loop that has ended, so that another process must take its place."""
+        ...
+
+    def prepare(self) -> bool:
+        """Have it do what calls need, unless that was asked before. `False` if it is too busy to be asked.
+
+        `ConnectionError` if the process has ended.
+        """
+        ...
+
+    def send(self, kind: bytes, descriptors: Sequence[int]) -> bool:
+        """Send a request. `False` if too many are on their way. `ConnectionError` if the process has ended."""
+        ...
+
+    def work_stuck(self, reason: str | None) -> None:
+        """See `WorkListener`."""
+        ...
+
+    def note_end(self) -> None:
+        """Somebody has seen that the process has ended."""
+        ...
+
+    def close(self) -> None:
+        """Take no more jobs. Those that run go on."""
+        ...
+
+    def forget(self) -> None:
+        """In a forked child of the service: let go of the process without ending it."""
+        ...
+
+
 class LauncherListener(Protocol):
     """Is told what becomes of a launcher's process."""
 
-    def link_lost(self, link: "LauncherLink") -> None:
+    def link_lost(self, link: Link) -> None:
         """This process starts no more jobs."""
         ...
 

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from servicekit.errors import MemoryLimitExceeded, ProcessCrashed
 from servicekit.jobs.current import RunningJob
@@ -13,12 +14,35 @@ from servicekit.jobs.references import name_of_main
 from servicekit.jobs.status import EndedBy
 from servicekit.jobs.submission import Submission
 from servicekit.runners.calls import dump_call
-from servicekit.runners.launcher import Launcher
 from servicekit.runners.outcomes import read_outcome
 from servicekit.runners.output import OutputLog
 from servicekit.runners.reports import take_report
 from servicekit.runners.submissions import SubmissionServer
 from servicekit.runners.work import WorkEnd, WorkPlan, describe_environment
+
+
+class WorkLauncher(Protocol):
+    """Runs the works of jobs somewhere: on this machine (`Launcher`), or on others."""
+
+    async def run(self, plan: WorkPlan, job: RunningJob) -> WorkEnd:
+        """See `Launcher.run`."""
+        ...
+
+    def end_cut_off(self, job: RunningJob) -> bool:
+        """Kill what is left of a job whose `run` was cut off, and say whether nothing is left."""
+        ...
+
+    def find_notice(self) -> str | None:
+        """What does not work as it was asked for, though jobs run; or `None`."""
+        ...
+
+    def open(self) -> None:
+        """See `Runner`."""
+        ...
+
+    def close(self) -> None:
+        """See `Runner`."""
+        ...
 
 
 class ProcessRunner:
@@ -32,7 +56,7 @@ class ProcessRunner:
     function leaves behind when it ends are killed too, daemons included.
     """
 
-    def __init__(self, launcher: Launcher) -> None:
+    def __init__(self, launcher: WorkLauncher) -> None:
         self._launcher = launcher
 
     async def run(self, submission: Submission, job: RunningJob) -> Outcome:

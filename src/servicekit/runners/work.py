@@ -17,7 +17,6 @@ from servicekit.jobs.current import RunningJob
 from servicekit.jobs.submission import Submission
 from servicekit.runners.descriptors import DescriptorReader, TakeBytes, WorkDescriptors
 from servicekit.runners.launcher_program.messages import KILL, TERMINATE
-from servicekit.runners.submissions import SubmissionServer
 
 # The kernel ends a killed process within milliseconds, unless the process hangs in the kernel: it waits for a disk that
 # does not answer, for example. The service cannot wait for that at its own end.
@@ -25,6 +24,18 @@ _KILL_SECONDS: Final = 1.0
 # A job begins within milliseconds, or within seconds on a machine that is very busy. So after a minute the launcher
 # hangs or was stopped.
 _PATIENCE_SECONDS: Final = 60.0
+
+
+class SubmissionTaker(Protocol):
+    """Takes what a call asks for by the socket of its submissions."""
+
+    def open(self, descriptor: int) -> None:
+        """Answer into this socket, until nothing more is read from it."""
+        ...
+
+    def take(self, data: bytes) -> None:
+        """Take what was read from the socket; nothing (`b""`) at its end."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,7 @@ class WorkPlan:
     take_stderr: TakeBytes
     take_report: TakeBytes | None = None
     """For a call in Python: takes the call's messages, one by one."""
-    submissions: SubmissionServer | None = None
+    submissions: SubmissionTaker | None = None
     """For a call in Python: submits the jobs that the call asks for."""
 
 
@@ -78,6 +89,8 @@ class WorkEnd(NamedTuple):
     """Why it was not started, if that is the job's own fault."""
     start_problem: str | None
     """Why it was not started, if that is not the job's fault: it may be tried again later."""
+    lost: str | None
+    """Why the end was not seen, if that is known: what follows `since`."""
     excess: int | None
     """How many bytes of memory the work held, if it was killed for that."""
     was_asked: bool
@@ -89,7 +102,7 @@ class WorkEnd(NamedTuple):
     @property
     def was_lost(self) -> bool:
         """Whether the launcher ended before it could start the work: it may be tried again."""
-        return not (self.has_begun or self.error or self.start_problem or self.was_asked)
+        return not (self.has_begun or self.error or self.start_problem or self.lost or self.was_asked)
 
     @property
     def is_stopped(self) -> bool:
@@ -102,7 +115,7 @@ class WorkEnd(NamedTuple):
         if self.error is not None:
             return f"could not be started: {self.error}"
         if self.status is None:
-            return "was not seen to end, since its supervisor was killed"
+            return f"was not seen to end, since {self.lost or 'its supervisor was killed'}"
         code = os.waitstatus_to_exitcode(self.status)
         return f"exited with code {code}" if code >= 0 else f"was ended by {_name_of_signal(-code)}"
 
@@ -139,6 +152,7 @@ class Work:
         self._status: int | None = None
         self._error: str | None = None
         self._start_problem: str | None = None
+        self._lost: str | None = None
         self._excess: int | None = None
         self._was_asked = False
         self._has_killed = False
@@ -188,6 +202,7 @@ class Work:
             self._status,
             self._error,
             self._start_problem,
+            self._lost,
             self._excess,
             self._was_asked,
             was_killed,
@@ -297,6 +312,7 @@ class Work:
         began: int | None = None,
         error: str | None = None,
         start_problem: str | None = None,
+        lost: str | None = None,
         excess: int | None = None,
         ended: int | None = None,
     ) -> None:
@@ -308,6 +324,8 @@ class Work:
             self._error = error
         if start_problem is not None:
             self._start_problem = start_problem
+        if lost is not None:
+            self._lost = lost
         if excess is not None:
             self._excess = excess
         if ended is not None:
