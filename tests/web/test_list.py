@@ -181,7 +181,7 @@ def test_a_search_that_makes_no_sense_is_not_begun(tab: Tab, dashboard: Dashboar
     search = tab.page.get_by_role("combobox", name="Search jobs")
     search.fill("state:failed")
     search.press("Enter")
-    expect(tab.page.get_by_role("alert")).to_contain_text("There is no state: to search by.")
+    expect(tab.page.get_by_role("alert")).to_contain_text("Jobs cannot be found by “state:”.")
     expect(search).to_have_attribute("aria-invalid", "true")
     expect(rows(tab.page)).to_have_count(1)
     tab.open("?q=status:done")

@@ -268,13 +268,24 @@ def test_a_page_that_cannot_be_read_says_why_and_comes_back(tab: Tab, dashboard:
     expect(tab.page.get_by_role("alert")).to_be_hidden()
 
 
-def test_what_cannot_be_read_is_not_said_to_be_empty(tab: Tab) -> None:
+@pytest.mark.parametrize("page", ["queues", "schedules", "workers", "tasks"])
+def test_what_cannot_be_read_is_not_said_to_be_empty(tab: Tab, page: str) -> None:
     tab.expected = ["503"]
-    tab.page.route("**/api/v1/queues", lambda route: route.fulfill(status=503, json={"detail": "Not now"}))
-    with tab.page.expect_response("**/$activity*"):
-        tab.open("queues")
-    expect(tab.page.get_by_role("alert")).to_have_text("The queues cannot be read: Not now")
-    expect(tab.page.get_by_role("heading", name="No queues in use")).to_be_hidden()
+    tab.page.route("**/api/v1/**", lambda route: route.fulfill(status=503, json={"detail": "Not now"}))
+    tab.open(page)
+    expect(tab.page.get_by_role("alert")).to_contain_text("cannot be read: Not now")
+    expect(tab.page.get_by_role("heading", level=2)).to_have_count(0)
+    expect(tab.page.get_by_role("table")).to_have_count(0)
+
+
+def test_tasks_are_shown_as_soon_as_they_can_be_read(tab: Tab) -> None:
+    tab.expected = ["503"]
+    answer = {"status": 503, "json": {"detail": "Not now"}}
+    tab.page.route("**/api/v1/tasks", lambda route: route.fulfill(**answer), times=1)
+    tab.open("tasks")
+    expect(tab.page.get_by_role("alert")).to_contain_text("The tasks cannot be read: Not now")
+    expect(tab.page.get_by_role("button", name="Execute")).to_be_visible()
+    expect(tab.page.get_by_role("alert")).to_be_hidden()
 
 
 def test_hostile_names_are_texts_that_fit_the_screen(phone: Tab, dashboard: Dashboard) -> None:

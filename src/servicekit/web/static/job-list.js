@@ -918,9 +918,9 @@ job-list .pill:hover { background: color-mix(in srgb, var(--accent) 85%, var(--i
   job-list tr.job > td.c-age { grid-area: 1 / 4; align-self: end; padding-right: 12px; line-height: 26px; }
   job-list tr.job > td.c-state { grid-area: 2 / 2; padding-left: 12px; }
   job-list tr.job > td.c-outcome { grid-area: 2 / 3; }
-  job-list tr.job > td.c-time { grid-area: 2 / 4; padding-right: 12px; }
+  job-list tr.job > td.c-time { grid-area: 2 / 4; padding-right: 12px; text-align: right; }
   job-list .elapsed { min-width: 0; margin: 0; }
-  job-list .remaining { margin-left: 6px; }
+  job-list .remaining:not(:empty) { margin-left: 6px; }
   job-list .bar { width: 64px; }
   job-list .c-queue, job-list tr.job .copy { display: none; }
   job-list .call { font-size: 14px; position: static; }

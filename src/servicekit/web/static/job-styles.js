@@ -78,7 +78,7 @@ const PAGE = `
 .job-title { flex: 1 1 320px; min-width: 0; display: flex; gap: 4px 16px; align-items: baseline; }
 .job-mark { flex: none; font-weight: 600; }
 .job-call { font: 600 18px/24px var(--mono);
-  overflow-wrap: anywhere; max-height: 72px; overflow: auto; }
+  overflow-wrap: anywhere; max-height: 84px; overflow: auto; } /* half a line more than three: who sees it scrolls */
 .job-actions { display: flex; gap: 8px; align-items: center; }
 .job-actions kbd { color: inherit; opacity: .65; font: 11px/1 ui-monospace, monospace; margin-inline-start: 2px; }
 .job-copy { position: relative; }

@@ -264,6 +264,7 @@ adoptStyle(`
   .empty code { display: block; padding: 8px 12px; background: var(--paper); border: 1px solid var(--line); border-radius: var(--radius); }
   .task-columns { display: grid; grid-template-columns: 220px minmax(0, 1fr); gap: 16px; align-items: start; max-width: 1120px; }
   .task-list { padding: 4px; }
+  .task-list[hidden] + .task-place { grid-column: 1 / -1; }
   .task-list ul { list-style: none; margin: 0; padding: 0; }
   .task-list button { display: block; width: 100%; text-align: left; border-color: transparent; background: none; color: var(--quiet); }
   .task-list button:hover { color: var(--ink); background: var(--tint); }
@@ -294,6 +295,7 @@ adoptStyle(`
     .page-table tr:last-child { border-bottom: 0; }
     .page-table tbody th, .page-table td { width: auto !important; max-width: none !important; padding: 2px 0; border: 0; white-space: normal; }
     .page-table td[data-label] { position: relative; min-height: 24px; padding-left: 96px; }
+    .page-table td[data-label]:empty { display: none; }
     .page-table td[data-label]::before { content: attr(data-label); position: absolute; left: 0; color: var(--quiet); }
     .page-table td[data-label]:has(> a:not([hidden])), .page-table td[data-label]:has(> ul > li) { padding-top: 0; padding-bottom: 0; }
     .page-table td a, .page-table th a { display: inline-flex; align-items: center; min-height: 44px; }

@@ -232,7 +232,7 @@ function statusesOf(value) {
 /** @param {string} field */
 function unknown(field) {
   const names = Object.keys(QUALIFIERS).join(', ');
-  return `There is no ${field}: to search by. Use ${names}; a text with a colon goes into quotes.`;
+  return `Jobs cannot be found by “${field}:”. Use ${names}; a text with a colon goes into quotes.`;
 }
 
 /** @param {Query} query */

@@ -54,6 +54,7 @@ class QueuesPage {
     this.context.setTitle('Queues');
     const head = makeHead(COLUMNS, this.#mayAct);
     this.table = h('table', { class: 'page-table queues' }, h('caption', { class: 'unseen' }, 'Queues, with the activity of the last hour'), head, this.#body);
+    this.#empty.hidden = this.table.hidden = true; // until it is known what there is
     replace(this.context.root, h('div', { class: 'page' }, h('div', { class: 'heading' }, h('h1', {}, 'Queues'), h('p', { class: 'quiet' }, 'Rates and waits of the last hour')), this.#problem.element, this.#empty, h('div', { class: 'page-scroll' }, this.table)));
     await Promise.all([this.counts.now(), this.activity.now()]);
   }
@@ -87,11 +88,12 @@ class QueuesPage {
   }
 
   #render() {
+    if (!this.#isRead) return;
     const busy = [...this.#totals.keys()].filter((name) => name !== null);
     const names = [...new Set([...this.#queues.keys(), ...busy])].sort((one, other) => one.localeCompare(other));
     const lines = names.map((name) => /** @type {const} */ ([name, { queue: this.#queues.get(name) ?? makeIdle(name), total: this.#totals.get(name) }]));
-    this.#rows.show(new Map(this.#isRead ? lines : []));
-    this.#empty.hidden = this.#rows.size > 0 || !this.#isRead;
+    this.#rows.show(new Map(lines));
+    this.#empty.hidden = this.#rows.size > 0;
     if (this.table) this.table.hidden = this.#rows.size === 0;
   }
 

@@ -34,6 +34,7 @@ export async function show(context) {
 class SchedulesPage {
   /** @type {Map<string, ScheduleRecord>} */
   #schedules = new Map();
+  #isRead = false;
   /** @type {Map<string, JobRecord | null>} the last jobs by id; `null` for one that is not kept any more */
   #jobs = new Map();
   #problem = new Problem();
@@ -57,7 +58,7 @@ class SchedulesPage {
     this.context.setTitle('Schedules');
     const head = makeHead(COLUMNS, this.context.service.access.may_act);
     this.table = h('table', { class: 'page-table schedules' }, h('caption', { class: 'unseen' }, 'Schedules'), head, this.#body);
-    this.#empty.hidden = true;
+    this.#empty.hidden = this.table.hidden = true; // until it is known what there is
     replace(this.context.root, h('div', { class: 'page' }, h('h1', {}, 'Schedules'), this.#problem.element, this.#empty, h('div', { class: 'page-scroll' }, this.table)));
     await this.fresh.now();
   }
@@ -74,6 +75,7 @@ class SchedulesPage {
       /** @type {ScheduleRecord[]} */
       const schedules = await api.get(service.paths.schedules, null, { signal });
       this.#schedules = new Map(schedules.map((schedule) => [schedule.name, schedule]));
+      this.#isRead = true;
       await this.#readJobs(schedules.flatMap(({ last_job_id }) => last_job_id ?? []), signal);
       this.#render();
     });
@@ -99,6 +101,7 @@ class SchedulesPage {
   }
 
   #render() {
+    if (!this.#isRead) return;
     this.#rows.show(this.#schedules);
     this.#empty.hidden = this.#rows.size > 0;
     if (this.table) this.table.hidden = this.#rows.size === 0;

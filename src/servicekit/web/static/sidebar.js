@@ -59,7 +59,7 @@ export class Sidebar {
       setAttribute(link, 'aria-current', isChosen ? 'true' : null);
       setAttribute(link, 'href', addressOf(toggleTerm(text, 'status', status || null)));
       // On a phone the filters stand in a line, which may be longer than the screen.
-      if (isChosen) link.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+      if (isChosen) link.scrollIntoView({ block: 'nearest', inline: 'center' });
     }
     this.#showQueues();
     this.#showTags();

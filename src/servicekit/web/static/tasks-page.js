@@ -27,10 +27,12 @@ export async function show(context) {
 class TasksPage {
   /** @type {TaskRecord[]} */
   #tasks = [];
+  #isBegun = false;
   /** @type {TaskView | null} */
   #view = null;
   #problem = new Problem();
   #links = h('ul', {});
+  #list = h('nav', { class: 'panel task-list', 'aria-label': 'Tasks' }, this.#links);
   #place = h('div', { class: 'task-place' });
 
   /** @param {PageContext} context */
@@ -40,15 +42,11 @@ class TasksPage {
   }
 
   async open() {
-    const { root, setTitle, url } = this.context;
+    const { root, setTitle } = this.context;
     setTitle('Tasks');
-    const list = h('nav', { class: 'panel task-list', 'aria-label': 'Tasks' }, this.#links);
-    const body = h('div', { class: 'task-columns' }, list, this.#place);
-    replace(root, h('div', { class: 'page' }, h('h1', {}, 'Tasks'), this.#problem.element, body));
+    this.#list.hidden = true;
+    replace(root, h('div', { class: 'page' }, h('h1', {}, 'Tasks'), this.#problem.element, h('div', { class: 'task-columns' }, this.#list, this.#place)));
     await this.fresh.now();
-    const [first] = this.#tasks;
-    if (first) this.#choose(url.searchParams.get('task') ?? first.name, await this.#readJob(url.searchParams.get('from')));
-    else replace(body, makeEmpty('No tasks', 'A task is a function or a command that can be run by name. The service’s code has none, and no client has made one.'));
   }
 
   close() {
@@ -70,14 +68,26 @@ class TasksPage {
   /** @param {AbortSignal} [signal] */
   async #read(signal) {
     const { api, service } = this.context;
-    await this.#problem.guard('The tasks cannot be read', async () => {
+    const isRead = await this.#problem.guard('The tasks cannot be read', async () => {
       this.#tasks = await api.get(service.paths.tasks ?? '', null, { signal });
-      this.#render();
     });
+    if (!isRead) return;
+    if (!this.#isBegun) await this.#begin();
+    this.#render();
+  }
+
+  /** Choose what the address names, as soon as there is a task. */
+  async #begin() {
+    const { searchParams } = this.context.url;
+    const [first] = this.#tasks;
+    this.#isBegun = first !== undefined;
+    if (first) this.#choose(searchParams.get('task') ?? first.name, await this.#readJob(searchParams.get('from')));
+    else replace(this.#place, makeEmpty('No tasks', 'A task is a function or a command that can be run by name. The service’s code has none, and no client has made one.'));
   }
 
   #render() {
     const shown = this.#view?.task.name;
+    this.#list.hidden = this.#tasks.length === 0;
     const names = this.#tasks.map(({ name, enabled, problem }) => `${name} ${enabled} ${problem}`).join('\n');
     if (this.#links.dataset.names !== names) {
       this.#links.dataset.names = names;

@@ -33,6 +33,7 @@ export async function show(context) {
 class WorkersPage {
   /** @type {WorkerRecord[]} */
   #workers = [];
+  #isRead = false;
   /** @type {Map<string, JobRecord>} */
   #jobs = new Map();
   /** @type {Map<string, number | null>} of each name and queue */
@@ -56,7 +57,7 @@ class WorkersPage {
   async open() {
     this.context.setTitle('Workers');
     this.table = h('table', { class: 'page-table workers' }, h('caption', { class: 'unseen' }, 'Processes and what they run'), makeHead(COLUMNS, false), this.#body);
-    this.#empty.hidden = true;
+    this.#empty.hidden = this.table.hidden = true; // until it is known what there is
     replace(this.context.root, h('div', { class: 'page' }, h('h1', {}, 'Workers'), this.#problem.element, this.#empty, h('div', { class: 'page-scroll' }, this.table)));
     await Promise.all([this.fresh.now(), this.activity.now()]);
   }
@@ -79,6 +80,7 @@ class WorkersPage {
       ]);
       this.#workers = [...Map.groupBy(workers, ({ name }) => name).values()].map(merge);
       this.#jobs = new Map(jobs.map((/** @type {JobRecord} */ job) => [job.id, this.#newer(job)]));
+      this.#isRead = true;
       this.#render();
     });
   }
@@ -111,6 +113,7 @@ class WorkersPage {
   }
 
   #render() {
+    if (!this.#isRead) return;
     const groups = Map.groupBy(this.#jobs.values(), (job) => job.process);
     const lines = this.#workers.map((worker) => /** @type {const} */ ([worker.name, { worker, jobs: groups.get(worker.name) ?? [] }]));
     this.#rows.show(new Map(lines));
