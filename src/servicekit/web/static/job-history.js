@@ -31,10 +31,11 @@ export function historyView(runs, jobId, open) {
   const highest = Math.max(...begun.map(secondsOf), 0.001);
   const bars = begun.map((run) => drawBar(run, highest, run.id === jobId, open));
   const median = medianOf(begun.filter((run) => run.status === 'completed').map(secondsOf));
+  const failures = failuresOf(begun);
   return h('section', { class: 'job-history', 'aria-label': `The last runs of ${first.name}` },
     h('p', { class: 'history-name' }, h('a', { href: listOf(first.name) }, `last ${begun.length} runs`)),
     h('div', { class: 'history-bars', 'aria-hidden': 'true' }, ...bars),
-    h('p', { class: 'history-words' }, median === null ? '' : `median ${formatDuration(median)}`, failuresOf(begun))); // prettier-ignore
+    h('p', { class: 'history-words' }, median === null ? '' : `median ${formatDuration(median)}${failures ? ' · ' : ''}`, failures)); // prettier-ignore
 }
 
 /** The address of the list of jobs with this name. @param {string} name */
@@ -58,7 +59,7 @@ function drawBar(run, highest, isThis, open) {
 /** @param {JobRecord[]} runs */
 function failuresOf(runs) {
   const failed = runs.filter((run) => run.status === 'failed').length;
-  return failed ? h('span', { class: 'history-failed' }, ` · ${failed} failed`) : null;
+  return failed ? h('span', { class: 'history-failed' }, `${failed} failed`) : null;
 }
 
 /**

@@ -91,7 +91,7 @@ const PAGE = `
 .job-copy-list button:hover { background: var(--ground); }
 .job-meta { display: flex; flex-wrap: wrap; gap: 4px 16px; color: var(--ink); }
 .job-fact { display: inline-flex; gap: 4px; align-items: baseline; min-width: 0; overflow-wrap: anywhere; }
-.job-fact-word { color: var(--quiet); }
+.job-fact-word { flex: none; color: var(--quiet); }
 .job-id code { font-size: 12px; }
 .job-tags { display: inline-flex; flex-wrap: wrap; gap: 2px 6px; }
 .icon-button { border: 0; background: none; padding: 0 4px; color: var(--quiet); font-size: 12px; }

@@ -13,10 +13,10 @@ export const LANGUAGES = [{ word: 'curl', write: curlOf }, { word: 'Python', wri
 /** @type {Write} */
 function curlOf(submission, base, hasKey) {
   const { method, body } = submission;
-  const parts = ['curl', '-X', method, quote(addressOf(submission, base))];
+  const parts = [`curl -X ${method} ${quote(addressOf(submission, base))}`];
   if (hasKey) parts.push('-H "X-API-Key: $API_KEY"');
-  if (hasBody(submission)) parts.push('-H', quote('Content-Type: application/json'), '-d', quote(toJson(body)));
-  return parts.join(' ');
+  if (hasBody(submission)) parts.push(`-H ${quote('Content-Type: application/json')}`, `-d ${quote(toJson(body))}`);
+  return parts.join(' \\\n  ');
 }
 
 /** @type {Write} */

@@ -69,7 +69,7 @@ class TasksPage {
   async #read(signal) {
     const { api, service } = this.context;
     const isRead = await this.#problem.guard('The tasks cannot be read', async () => {
-      this.#tasks = await api.get(service.paths.tasks ?? '', null, { signal });
+      this.#tasks = service.paths.tasks === null ? [] : await api.get(service.paths.tasks, null, { signal });
     });
     if (!isRead) return;
     if (!this.#isBegun) await this.#begin();
