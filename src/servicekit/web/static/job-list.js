@@ -822,6 +822,7 @@ export function adoptStyle(text) {
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(text);
   document.adoptedStyleSheets.push(sheet);
+  return sheet;
 }
 
 // The tokens are those of the dashboard, where there is one.

@@ -54,7 +54,7 @@ export async function show(context) {
   return {
     close: () => {
       page?.close();
-      setIcon(null);
+      if (!context.isBeside) setIcon(null);
     },
   };
 }
@@ -260,6 +260,7 @@ class JobPage {
   }
 
   _drawTab() {
+    if (this._context.isBeside) return;
     const record = this._record;
     const share = record.status === 'running' ? shareOf(record) : null;
     const state = share === null ? record.status : `${Math.floor(share * 100)} %`;

@@ -70,7 +70,8 @@ job-log { display: flex; flex-direction: column; min-height: 0; min-width: 0; }
 `;
 
 const PAGE = `
-.job-page { display: flex; flex-direction: column; gap: 12px; padding: 12px 16px 16px; min-width: 0; min-height: 100%; }
+.job-page { display: flex; flex-direction: column; gap: 12px; padding: 12px 16px 16px; min-width: 0; min-height: 100%;
+  container: job / inline-size; }
 .job-page p, .job-page h1, .job-page h2 { margin: 0; }
 :root:not([data-live=reconnecting], [data-live=offline]) .job-page.stale > :not(.job-header) { opacity: .65; }
 .job-page.deleted > :not(.job-notice, .job-back) { opacity: .65; }
@@ -206,7 +207,7 @@ const PAGE = `
 .question .danger { background: var(--failed); color: var(--paper); border-color: transparent; font-weight: 600; }
 .job-paper { display: none; }
 
-@media (max-width: 900px) {
+@container job (max-width: 870px) {
   .job-columns, .job-page[data-status=completed] .job-columns { grid-template-columns: minmax(0, 1fr); }
   .job-columns { flex: none; }
   .job-columns > * { height: auto; min-height: 0; }

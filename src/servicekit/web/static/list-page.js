@@ -3,14 +3,19 @@
 
 /** @import { JobList } from './job-list.js' */
 /** @import { BulkBar } from './bulk.js' */
+/** @import { Peek } from './list-peek.js' */
 /** @import { PageContext } from './types.js' */
 
 import { addressOf, copyId } from './job-list.js';
+import { isJobId } from './query.js';
 import { SearchBox } from './search-box.js';
 import { Selection } from './selection.js';
 import { Sidebar } from './sidebar.js';
 
 /** @typedef {'cancel' | 'retry' | 'delete'} Action */
+
+const PEEKED = 'job'; // the part of the address that has the job beside the list
+const wide = matchMedia('(min-width: 1600px)');
 
 export class ListPage {
   #context;
@@ -24,6 +29,10 @@ export class ListPage {
   #selection = null;
   /** @type {Promise<BulkBar> | null} Loaded when something is marked for the first time. */
   #bulk = null;
+  /** @type {Promise<Peek> | null} Loaded when a job is shown beside the list for the first time. */
+  #peek = null;
+  /** @type {string | null} The job that is shown there. */
+  #peekedId = null;
 
   /** @param {PageContext} context @param {JobList} list @param {Record<'filters' | 'chart' | 'actions', HTMLElement>} places */
   constructor(context, list, places) {
@@ -37,6 +46,7 @@ export class ListPage {
     document.addEventListener('servicekit:search', (event) => context.navigate(addressOf(/** @type {CustomEvent} */ (event).detail)), { signal });
     list.addEventListener('servicekit:changed', () => this.#sidebar.refresh(), { signal });
     this.#addKeys();
+    this.#letPeek();
     if (context.service.access.may_act) this.#letMark();
     this.#show(context.url);
   }
@@ -50,6 +60,7 @@ export class ListPage {
   close() {
     this.#search.close();
     this.#sidebar.close();
+    void this.#peek?.then((peek) => peek.close());
   }
 
   /** @param {URL} url */
@@ -58,6 +69,7 @@ export class ListPage {
     this.#search.value = text;
     this.#sidebar.show(text);
     void this.#chart.then((chart) => chart.show(text));
+    this.#showPeeked(url);
     this.#context.setTitle(text ? `${text} · Jobs` : 'Jobs');
   }
 
@@ -65,11 +77,60 @@ export class ListPage {
     const list = this.#list;
     const { keys } = this.#context;
     for (const key of ['/', 'Ctrl k']) keys.add(key, 'Search', () => this.#search.focus());
-    keys.add('j', 'Next job', () => list.move(1));
-    keys.add('k', 'Previous job', () => list.move(-1));
+    keys.add('j', 'Next job', () => this.#move(1));
+    keys.add('k', 'Previous job', () => this.#move(-1));
     keys.add('Enter', 'Open the job', () => list.currentId && this.#context.navigate(`./${list.currentId}`));
     keys.add('n', 'Show new jobs', () => list.showNew());
     keys.add('y', 'Copy the id of the job', () => list.currentId && void copyId(list.currentId));
+  }
+
+  /** @param {number} step */
+  #move(step) {
+    this.#list.move(step);
+    if (this.#peekedId !== null) this.#choose(this.#list.currentId);
+  }
+
+  // ---- The job beside the list ----
+
+  #letPeek() {
+    const { keys, signal } = this.#context;
+    let forget = () => {};
+    const adapt = () => {
+      forget();
+      forget = wide.matches ? keys.add('p', 'Show the job beside the list', () => this.#choose(this.#list.currentId)) : () => {};
+      this.#showPeeked(new URL(location.href));
+    };
+    wide.addEventListener('change', adapt, { signal });
+    this.#list.addEventListener('click', (event) => this.#click(event), { signal });
+    adapt();
+  }
+
+  /** A click on a row, beside what has a meaning of its own. @param {MouseEvent} event */
+  #click(event) {
+    const target = /** @type {Element} */ (event.target);
+    const id = target.closest('tr.job')?.getAttribute('data-id');
+    if (!id || !wide.matches || target.closest('a, button, label') || String(getSelection())) return;
+    this.#list.currentId = id;
+    this.#choose(id);
+  }
+
+  /** Show a job beside the list, or none, and let the address keep that. @param {string | null} id */
+  #choose(id) {
+    const url = new URL(location.href);
+    if (id === null) url.searchParams.delete(PEEKED);
+    else url.searchParams.set(PEEKED, id);
+    if (id === null) url.hash = ''; // the pane of the job
+    this.#context.navigate(url.href, { replace: true });
+    this.#showPeeked(url);
+  }
+
+  /** @param {URL} url */
+  #showPeeked(url) {
+    const id = url.searchParams.get(PEEKED)?.toUpperCase() ?? '';
+    this.#peekedId = wide.matches && isJobId(id) ? id : null;
+    if (this.#peekedId === null && !this.#peek) return;
+    this.#peek ??= import('./list-peek.js').then(({ Peek }) => new Peek(this.#context, this.#list, (chosen) => this.#choose(chosen)));
+    void this.#peek.then((peek) => peek.show(this.#context.signal.aborted ? null : this.#peekedId));
   }
 
   #letMark() {

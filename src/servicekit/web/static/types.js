@@ -184,6 +184,7 @@
  * @property {(title: string, status?: string) => void} setTitle
  * @property {Pick<import('./kit.js').Keys, 'add'>} keys Those of a page end with it
  * @property {AbortSignal} signal ends with the page
+ * @property {boolean} [isBeside] The page stands beside another one, which has the title and the icon of the tab.
  */
 
 /**
