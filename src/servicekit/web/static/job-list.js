@@ -935,6 +935,7 @@ job-list .pill:hover { background: color-mix(in srgb, var(--accent) 85%, var(--i
   job-list, job-list .scroller { display: block; overflow: visible; }
   job-list .pill, job-list .copy, job-list .c-check { display: none; }
   job-list thead { position: static; }
+  job-list[selectable] { --check: ; }
   job-list .canvas { padding: 0 !important; }
 }
 `;

@@ -311,5 +311,5 @@ adoptStyle(`
     .task-list ul { display: flex; overflow-x: auto; }
     .task-list button { white-space: nowrap; }
   }
-  @media print { .actions, .task-list, .task-form { display: none !important; } }
+  @media print { .actions, th:has(> .unseen), .task-list, .task-form { display: none !important; } }
 `);
