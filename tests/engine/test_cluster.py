@@ -49,10 +49,13 @@ async def test_a_job_without_room_waits_and_begins_when_there_is_some(
     first = await submit(scheduler, "first", cpus=3)
     await cluster.wait_begun("first")
     large = await submit(scheduler, "large", cpus=3)
-    assert (await wait_given_back(scheduler, large)).status is JobStatus.PENDING
+    waiting = await wait_given_back(scheduler, large)
+    assert waiting == await scheduler.get_record(large)
+    assert (waiting.pending_reason, waiting.attempts, waiting.error) == (REASON, (), None)
     cluster.finish("first")
     await cluster.wait_begun("first", "large")
-    assert await scheduler.get_status(large) is JobStatus.RUNNING
+    begun = await scheduler.get_record(large)
+    assert (begun.status, begun.pending_reason) == (JobStatus.RUNNING, None)
     cluster.finish("large")
     record = await scheduler.wait(large)
     assert (record.status, record.attempts, record.error) == (JobStatus.COMPLETED, (), None)

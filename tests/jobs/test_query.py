@@ -43,6 +43,7 @@ def record(**changes: Any) -> JobRecord:
         "error_traceback": None,
         "attempts": (),
         "restart_problem": None,
+        "pending_reason": None,
     }
     return JobRecord(**{**values, **changes})
 

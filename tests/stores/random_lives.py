@@ -23,7 +23,7 @@ from servicekit.jobs.endings import GIVEN_BACK
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.log_lines import NewLine
 from servicekit.jobs.options import JobOptions, RunnerKind
-from servicekit.jobs.outcome import CANCELED, completion, failure
+from servicekit.jobs.outcome import CANCELED, completion, failure, not_begun
 from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.retention import Retention
@@ -169,7 +169,8 @@ class RandomUser:
             await self._release_claim(self._random.choice(self._claims))
 
     async def _release_claim(self, claim: Claim) -> None:
-        if await self._store.attempts.end_attempt(claim, GIVEN_BACK):
+        ending = self._random.choice([GIVEN_BACK, not_begun("no room")])
+        if await self._store.attempts.end_attempt(claim, ending):
             tell("released", job_id=claim.submission.id, attempt=claim.attempt)
 
     async def _retry(self) -> None:

@@ -234,6 +234,7 @@ class SketchStore:
             error_traceback=None,
             attempts=(),
             restart_problem=find_restart_problem(submission),
+            pending_reason=None,
         )
 
     async def resubmit(self, job_id: str, new_id: str, *, is_once: bool = False) -> str:
@@ -376,7 +377,8 @@ class SketchStore:
         if decided.transition is Transition.RETRY:
             self._retry(job, decided)
         elif decided.transition is Transition.RELEASE:
-            self._move(job, Transition.RELEASE, started_at=None, process=None, progress=None)
+            changes = {"started_at": None, "process": None, "progress": None, "pending_reason": decided.error}
+            self._move(job, Transition.RELEASE, **changes)
         else:
             self._end(job, decided)
         self._wake()
@@ -794,7 +796,7 @@ class SketchStore:
     def _move(self, job: _Job, transition: Transition, **changes: Any) -> None:
         move = move_of(transition)
         assert job.record.status in move.sources
-        self._write(job, is_transition=True, status=move.target, **changes)
+        self._write(job, is_transition=True, **{"status": move.target, "pending_reason": None, **changes})
 
     def _write(self, job: _Job, *, is_transition: bool = False, **changes: Any) -> None:
         record = job.record = replace(job.record, version=job.record.version + 1, **changes)

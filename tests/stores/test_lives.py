@@ -34,7 +34,7 @@ from servicekit.jobs.endings import GIVEN_BACK
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.options import JobOptions, RunnerKind
-from servicekit.jobs.outcome import CANCELED, completion, failure
+from servicekit.jobs.outcome import CANCELED, completion, failure, not_begun
 from servicekit.jobs.query import ALL_JOBS, JobFilter
 from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.retention import Retention
@@ -102,11 +102,13 @@ class Life:
     is_asked: bool = False
     is_hidden: bool = False
     progress: Progress | None = None
+    pending_reason: str | None = None
     told: list[tuple[int, JobStatus]] = field(default_factory=lambda: [(1, JobStatus.PENDING)])
 
     def move(self, transition: Transition) -> None:
         self.status = TRANSITIONS[self.status, transition]
         self.version += 1
+        self.pending_reason = None
         self.told.append((self.version, self.status))
 
 
@@ -333,6 +335,24 @@ class Lives(RuleBasedStateMachine):
         if life is not None:
             self.give_up(life, is_spared=True)
 
+    @rule(which=st.integers(0, 1), claim=claims, staleness=st.sampled_from([0, 0, 1]), number=st.integers(0, 1))
+    def put_back(self, which: int, claim: Claim, staleness: int, number: int) -> None:
+        """The attempt could not begin."""
+        life = self.held(claim, staleness)
+        is_ours = life is not None and not life.is_hidden
+        stale, ending = Claim(claim.submission, claim.attempt - staleness), not_begun(f"reason {number}")
+        assert (self.run(self.store(which).attempts.end_attempt(stale, ending)) is not None) == is_ours
+        if life is None:
+            return
+        if life.is_hidden or life.is_asked:
+            self.end(life, Transition.CANCEL)
+            return
+        life.spared += 1
+        life.progress = None
+        life.owner = life.owner if life.is_local else None
+        life.move(Transition.RELEASE)
+        life.pending_reason = ending.error
+
     def give_up(self, life: Life, *, is_spared: bool) -> None:
         """What becomes of a job whose attempt will not end by itself."""
         if not self.is_durable or life.is_hidden or life.is_asked:
@@ -419,6 +439,7 @@ class Lives(RuleBasedStateMachine):
             life = visible[record.id]
             assert (record.status, record.version, record.attempt) == (life.status, life.version, life.attempt)
             assert (record.progress, record.cancel_requested_at is not None) == (life.progress, life.is_asked)
+            assert record.pending_reason == life.pending_reason
         statuses = [life.status for life in visible.values()]
         counts = self.run(self.stores[0].reads.count_by_status())
         assert counts == {status: statuses.count(status) for status in JobStatus}

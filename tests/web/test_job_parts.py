@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.needs import needs
 from tests.web.conftest import Tab
 
@@ -102,6 +104,21 @@ def test_times_that_contradict_each_other_are_never_negative(tab: Tab) -> None:
     pieces = run(tab, "timeline.js", "m.piecesOf(v[0], Date.parse('2026-01-01T00:00:00Z'))", record)
     assert [piece["kind"] for piece in pieces] == ["wait", "attempt", "attempt"]
     assert all(piece["to"] >= piece["from"] for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (None, "It waits for its turn."),
+        ("it needs 3 GPUs, and 1 is free", "It could not begin yet: it needs 3 GPUs, and 1 is free."),
+        ("no\x1b[1m\nmemory.", "It could not begin yet: no\\u001b[1m memory."),
+    ],
+)
+def test_a_pending_job_says_what_has_kept_it_from_beginning(tab: Tab, reason: str | None, words: str) -> None:
+    record = {"status": "pending", "scheduled_at": None, "queue": "default", "attempt": 1, "pending_reason": reason}
+    line = "new m.JobWaiting({service: {access: {everything: false}}})"
+    said = f"(() => {{ const line = {line}; line.show(v[0]); return line.element.textContent; }})()"
+    assert run(tab, "job-waiting.js", said, record) == words
 
 
 def test_lines_are_cleaned_of_commands_to_a_terminal(tab: Tab) -> None:

@@ -3,7 +3,7 @@
     asked for                          the job is asked to stop   else
     COMPLETE, FAIL, CANCEL             the same                   the same
     RETRY                              FAIL                       RETRY
-    RELEASE, not begun                 CANCEL                     RELEASE
+    RELEASE, not begun                 CANCEL                     RELEASE, with the reason until the next claim
     RELEASE, its process stops         CANCEL                     RELEASE, or FAIL if it must not begin again
     RELEASE, its process has died      CANCEL                     RELEASE, or FAIL if it has been lost too often
 

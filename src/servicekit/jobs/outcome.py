@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
 
     transition: Transition
     """`RETRY` asks for another attempt at `retry_at`. `RELEASE` gives the job back: because its process stops or has
-    died, as `ended_by` says, or else because nothing had begun."""
+    died, as `ended_by` says, or else because nothing had begun, for the reason `error`."""
     result: object = None
     result_bytes: int = 0
     artifact_id: str | None = None

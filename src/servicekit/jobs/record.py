@@ -132,6 +132,14 @@ class JobRecord(JobSummary):
             examples=[None],
         ),
     ]
+    pending_reason: Annotated[
+        str | None,
+        Field(
+            description="Why it could not begin when its turn came: there was no room for it on the cluster, say. It "
+            "is tried again, and this is `null` from then on.",
+            examples=[None],
+        ),
+    ]
 
 
 MAX_PAST_ATTEMPTS: Final = 50

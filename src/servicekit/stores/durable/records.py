@@ -21,6 +21,8 @@ from servicekit.stores.durable.nonsense import NONSENSE, lenient
 from servicekit.stores.durable.times import read_time, time_text
 
 _RUNNING: Final = move_of(Transition.CLAIM).target
+# What is pending has no traceback: the column has the reason for which it could not begin.
+_PENDING: Final = move_of(Transition.RELEASE).target
 _TERMINAL: Final = frozenset(status.value for status in JobStatus if status.is_terminal)
 
 RECORD_COLUMNS: Final = (
@@ -111,13 +113,14 @@ def _read_record(row: Row, now: datetime) -> JobRecord:
         attempts, restart_problem,
     ) = row  # fmt: skip
     status, progress = read_status(id_, status_text), _progress(progress_text)
+    trace, reason = (None, trace) if status is _PENDING else (trace, None)
     started_at, finished_at = read_time(started), read_time(finished)
     return JobRecord(
         id_, status, datetime.fromisoformat(submitted), started_at, finished_at, error, artifact, name, attempt,
         version, progress, _tags(tags), read_time(asked), queue, priority, read_time(scheduled), _ended_by(ended_by),
         retry_of, schedule, parent, owner, _metadata(metadata), process, seconds_elapsed(started_at, finished_at, now),
         seconds_remaining(progress, started_at, now) if status is _RUNNING else None, trace, tuple(_attempts(attempts)),
-        restart_problem,
+        restart_problem, reason,
     )  # fmt: skip
 
 
@@ -150,6 +153,7 @@ def _read_event_record(
 ) -> JobRecord:
     now = now or datetime.fromisoformat(row.at)
     status = read_status(row.job_id, status_text)
+    trace, reason = (None, row.error_traceback) if status is _PENDING else (row.error_traceback, None)
     progress, started_at = _progress(row.progress), read_time(row.started_at)
     is_terminal, is_running = status.is_terminal, status is _RUNNING
     finished_at = read_time(row.at) if is_terminal else None
@@ -162,8 +166,8 @@ def _read_event_record(
         _ended_by(row.ended_by) if is_terminal else None, row.retry_of, row.schedule,
         row.parent, row.owned_by, _metadata(row.metadata), _process_of(row, attempts),
         seconds_elapsed(started_at, finished_at, now),
-        seconds_remaining(progress, started_at, now) if is_running else None, row.error_traceback,
-        tuple(past for past in attempts if past.attempt < before), row.restart_problem,
+        seconds_remaining(progress, started_at, now) if is_running else None, trace,
+        tuple(past for past in attempts if past.attempt < before), row.restart_problem, reason,
     )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ class MemoryAttempts:
         job.started_at = now if now > job.submitted_at else job.submitted_at
         failures = job.attempt - job.spared  # what began and does not fail ends the job: nobody else could run it
         job.attempt += 1
-        job.process = process
+        job.process, job.pending_reason = process, None
         self._kept.move(job, _CLAIM)
         # What is fixed was not described, as a rule.
         accepted = submission if submission.description is None or is_fixed(submission) else as_accepted(submission)
@@ -100,7 +100,7 @@ class MemoryAttempts:
         if fate.transition is Transition.RETRY:
             self._retry(job, fate)
         elif fate.transition is Transition.RELEASE:
-            self._put_back(job)
+            self._put_back(job, fate.error)
         else:
             self._kept.pending.end(job)
             self._kept.end(job, fate)
@@ -116,8 +116,8 @@ class MemoryAttempts:
         self._kept.pending.add(job, now)
         self._kept.wake()
 
-    def _put_back(self, job: Job) -> None:
-        job.take_back(self._now())
+    def _put_back(self, job: Job, reason: str | None) -> None:
+        job.take_back(reason, self._now())
         self._kept.move(job, _RELEASE)
         self._kept.pending.put_back(job)
 

@@ -65,6 +65,7 @@ class Job:
         "options",
         "own_block",
         "parent",
+        "pending_reason",
         "process",
         "progress",
         "queue",
@@ -135,6 +136,7 @@ class Job:
         self.attempt = 0
         self.spared = 0
         """How many of its attempts could not begin."""
+        self.pending_reason: str | None = None
         self.attempts: tuple[PastAttempt, ...] = ()
         self.transitions: deque[JobRecord] | None = None
         """The records at the newest changes of status, if it was retried; if not, the present record tells them."""
@@ -150,7 +152,7 @@ class Job:
             self.parent, self.options.owner, {} if metadata is NO_METADATA else metadata_of(metadata).as_dict(),
             self.process, seconds_elapsed(self.started_at, self.finished_at, now),
             seconds_remaining(self.progress, self.started_at, now) if self.status is _RUNNING else None,
-            self.error_traceback, self.attempts, self.find_restart_problem(),
+            self.error_traceback, self.attempts, self.find_restart_problem(), self.pending_reason,
         )  # fmt: skip
 
     def find_restart_problem(self) -> str | None:
@@ -176,9 +178,10 @@ class Job:
         self.started_at = self.progress = self.process = None
         self.scheduled_at = failure.retry_at
 
-    def take_back(self, now: datetime) -> None:
+    def take_back(self, reason: str | None, now: datetime) -> None:
         """Note that the attempt could not begin."""
         self._remember_transitions(now)
+        self.pending_reason = reason
         self.spared += 1
         self.started_at = self.progress = self.process = None
 
@@ -202,6 +205,7 @@ class Job:
 
     def end(self, outcome: Outcome, now: datetime) -> None:
         """Write the end of the job."""
+        self.pending_reason = None
         earliest = self.started_at or self.submitted_at
         self.finished_at = now if now > earliest else earliest
         self.ended_by = outcome.ended_by

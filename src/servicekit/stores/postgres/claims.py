@@ -97,7 +97,7 @@ _CLAIM: Final = transition(
     f"""
     UPDATE servicekit.jobs AS job SET
         status = '{RUNNING}', version = version + 1, attempt = attempt + 1, owner = %(number)s::bigint,
-        process = %(process)s, started_at = greatest(submitted_at, %(now)s::timestamptz)
+        process = %(process)s, started_at = greatest(submitted_at, %(now)s::timestamptz), error_traceback = NULL
     FROM taken WHERE job.ctid = taken.place_in_table
     """,
     JobStatus.PENDING,

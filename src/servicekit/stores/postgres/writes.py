@@ -208,7 +208,8 @@ _RETURN: Final = transition(
         process = NULL, owner = (value ->> 1)::bigint, spared = spared + (value ->> 2)::integer,
         failures = failures + (value ->> 3)::integer, attempts = value ->> 4, declined_by = value ->> 5,
         scheduled_at = (value ->> 6)::timestamptz, expires_at = (value ->> 7)::timestamptz, waits_for = value ->> 8,
-        turn = CASE WHEN (value ->> 9)::boolean THEN nextval('servicekit.turns') ELSE turn END
+        turn = CASE WHEN (value ->> 9)::boolean THEN nextval('servicekit.turns') ELSE turn END,
+        error_traceback = value ->> 10
     FROM {asked_for(f"job.status = '{RUNNING}'")}
     """,
     JobStatus.RUNNING,
@@ -230,7 +231,7 @@ def _return(session: Session, rows: list[list[object]]) -> None:
     if not rows:
         return
     change(session, _RETURN, {"rows": rows_of(rows)})
-    for *_, waits_for, has_new_turn in rows:
+    for *_, waits_for, has_new_turn, _ in rows:
         if waits_for is None:
             session.is_ready = True
             if not has_new_turn:
@@ -250,8 +251,9 @@ def _row_of_return(job: _Held, end: AttemptEnd, ending: Outcome) -> list[object]
     if is_retry or ending.is_lost:
         past = _add_attempt(job, end.now, ending)
     spared = int(not is_retry and ending.is_spared)
+    reason = None if is_retry else ending.error
     return [
-        job.id, owner, spared, int(is_retry), past, job.declined_by, scheduled_at, expires_at, waits_for, is_due
+        job.id, owner, spared, int(is_retry), past, job.declined_by, scheduled_at, expires_at, waits_for, is_due, reason
     ]  # fmt: skip
 
 
@@ -301,7 +303,7 @@ def decline(session: Session, request: Decline) -> bool:
     other = session.run(_OTHER, [tried])
     if other:
         row = [job.id, other[0][0], 1, 0, job.past, json.dumps(tried), job.scheduled_at, job.expires_at, job.waits_for]
-        _return(session, [[*row, False]])
+        _return(session, [[*row, False, None]])
         session.run(_ADD_LINE, [job.id])
     return bool(other)
 

@@ -27,7 +27,7 @@ _SITUATION: Final = f"""
 """
 _CLAIM: Final = f"""
     UPDATE jobs SET status = '{move_of(Transition.CLAIM).target.value}', version = version + 1, attempt = attempt + 1,
-                    owner = ?, process = ?, started_at = max(submitted_at, ?)
+                    owner = ?, process = ?, started_at = max(submitted_at, ?), error_traceback = NULL
     WHERE id IN (SELECT value FROM json_each(?))
 """
 

@@ -73,7 +73,7 @@ def _write(connection: sqlite3.Connection, decided: list[tuple[AttemptEnd, Outco
     kept = [(end, fate) for end, fate in decided if fate is not None]
     _end(connection, [each for each in kept if not each[1].transition.gives_back])
     _retry(connection, [each for each in kept if each[1].transition is Transition.RETRY])
-    _put_back(connection, [end.id for end, fate in kept if fate.transition is Transition.RELEASE])
+    _put_back(connection, [(end.id, fate.error) for end, fate in kept if fate.transition is Transition.RELEASE])
     _remove(connection, [end.id for end, fate in decided if fate is None])
 
 
@@ -174,15 +174,17 @@ def _columns_of_retry(end: AttemptEnd, ending: Outcome) -> list[object]:
 
 _PUT_BACK: Final = f"""
     UPDATE jobs SET status = '{_TARGETS[Transition.RELEASE]}', version = version + 1, started_at = NULL,
-                    progress = NULL, process = NULL, owner = iif(target IS NULL, owner, NULL), spared = spared + 1
-    WHERE id IN (SELECT value FROM json_each(?))
+                    progress = NULL, process = NULL, owner = iif(target IS NULL, owner, NULL), spared = spared + 1,
+                    error_traceback = json_extract(value, '$[1]')
+    FROM json_each(?)
+    WHERE jobs.id = json_extract(value, '$[0]')
 """
 
 
-def _put_back(connection: sqlite3.Connection, job_ids: list[str]) -> None:
-    """Give back jobs whose attempts did not begin. They are ready again, in their old places."""
-    if job_ids:
-        connection.execute(_PUT_BACK, [json.dumps(job_ids)])
+def _put_back(connection: sqlite3.Connection, reasons: list[tuple[str, str | None]]) -> None:
+    """Give back jobs whose attempts did not begin, each with the reason. They are ready again, in their old places."""
+    if reasons:
+        connection.execute(_PUT_BACK, [json.dumps(reasons)])
 
 
 _GIVE_BACK: Final = f"""

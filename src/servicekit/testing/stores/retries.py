@@ -8,7 +8,7 @@ import pytest
 from servicekit.errors import JobNotFound, ResultUnavailable, RetryUnavailable
 from servicekit.jobs.endings import GIVEN_BACK, NOT_BEGUN
 from servicekit.jobs.options import JobOptions, OptionChanges
-from servicekit.jobs.outcome import CANCELED, Outcome, completion, failure
+from servicekit.jobs.outcome import CANCELED, Outcome, completion, failure, not_begun
 from servicekit.jobs.record import MAX_PAST_ATTEMPTS, MAX_TRANSITIONS, PastAttempt, Progress
 from servicekit.jobs.retry import Retry
 from servicekit.jobs.status import EndedBy, JobStatus, Transition
@@ -135,6 +135,33 @@ class UnclaimContract(StoreTests):
         assert [record.version for record in told] == [1, 2, 3, 4, 5]
         assert [event.record.version for event in publisher.events if event.record] == [1, 2, 3, 4, 5]
         assert [record.status.value for record in told] == ["pending", "running", "pending", "running", "completed"]
+
+    async def test_a_job_that_could_not_begin_says_why_until_its_next_attempt(
+        self, store: JobStore, publisher: RecordingPublisher, clock: ManualClock
+    ) -> None:
+        job_id = await self.submit(store)
+        for reason in ("no room", "still no room"):
+            await store.attempts.end_attempt(await self.claim(store), not_begun(reason))
+            record = await store.reads.get_record(job_id)
+            assert (record.pending_reason, record.error, record.error_traceback) == (reason, None, None)
+        claim = await self.claim(store)
+        assert (await store.reads.get_record(job_id)).pending_reason is None
+        await store.attempts.report_progress(claim, Progress(1))
+        await store.attempts.end_attempt(claim, failed().to_be_retried(clock.now()))
+        assert (await store.reads.get_record(job_id)).pending_reason is None
+        await store.attempts.end_attempt(await self.claim(store), NOT_BEGUN)
+        reasons = [None, None, "no room", None, "still no room", *[None] * 5]
+        told = await store.reads.list_transitions(job_id, 0)
+        assert [record.pending_reason for record in told] == [*reasons[:6], *reasons[7:]]  # without the progress
+        assert [event.record.pending_reason for event in publisher.events if event.record] == reasons
+
+    async def test_a_job_that_ends_before_it_has_begun_does_not_say_why_it_waited(self, store: JobStore) -> None:
+        job_id = await self.submit(store)
+        await store.attempts.end_attempt(await self.claim(store), not_begun("no room"))
+        await store.submissions.request_cancel(job_id)
+        record = await store.reads.get_record(job_id)
+        assert (record.status, record.pending_reason, record.error_traceback) == (JobStatus.CANCELED, None, None)
+        assert (await store.reads.list_transitions(job_id, record.version - 1)) == [record]
 
     async def test_an_attempt_that_was_taken_back_is_stale(self, store: JobStore) -> None:
         claim = await self.start(store)

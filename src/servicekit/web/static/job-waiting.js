@@ -90,14 +90,21 @@ function secondsUntil({ scheduled_at: moment }) {
 function reasonOf(record, place) {
   const seconds = Math.ceil(secondsUntil(record));
   if (seconds > 0) return [startOf(record, seconds)];
-  if (!place) return ['It waits for its turn.'];
+  if (!place) return [hindranceOfStart(record) || 'It waits for its turn.'];
   const { queue, hasWorkers } = place;
   const name = visible(record.queue, 60);
   const hindrance = queue ? hindranceOf(queue) : '';
   if (hindrance === 'paused') return [`The queue ${name} is `, h('a', { href: './queues' }, 'paused'), ': none of its jobs start.'];
   if (queue && hindrance === 'full') return [`The queue ${name} is full: it `, linkToRunning(queue), '.'];
   if (!hasWorkers) return ['Nothing runs jobs here at the moment: see the ', h('a', { href: './workers' }, 'workers'), '.'];
-  return ['It waits for a free place.'];
+  return [hindranceOfStart(record) || 'It waits for a free place.'];
+}
+
+/** @param {JobRecord} record what has kept it from beginning when its turn came; '' if nothing has */
+function hindranceOfStart({ pending_reason: reason }) {
+  if (!reason) return '';
+  const text = visible(reason);
+  return `It could not begin yet: ${text}${/[.!?…]$/.test(text) ? '' : '.'}`;
 }
 
 /** @param {JobRecord} record @param {number} seconds */

@@ -52,6 +52,7 @@
  * @property {string | null} [error_traceback]
  * @property {PastAttempt[]} [attempts]
  * @property {string | null} [restart_problem]
+ * @property {string | null} [pending_reason]
  * @property {Record<string, unknown> | null} [arguments]
  */
 
