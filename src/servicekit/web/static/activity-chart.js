@@ -15,8 +15,7 @@ import {
   HEIGHT, STACK, describePoint, describeTotal, drawBars, formatClock, formatSeconds, formatStep, pointsOf, rangeOf,
   tallest,
 } from './activity.js';
-import { adoptStyle } from './job-list.js';
-import { ApiError, announce, formatCount, h, replace, setText } from './kit.js';
+import { ApiError, adoptStyle, announce, formatCount, h, replace, setText } from './kit.js';
 import { Fresh, isAborted } from './page-parts.js';
 
 const LEAST_SECONDS = 5;

@@ -11,8 +11,7 @@
 /** @import { JobRecord, JobStatus, PageContext } from './types.js' */
 /** @import { Selection } from './selection.js' */
 
-import { ApiError, announce, formatExact, h, replace, setText, showDialog, visible } from './kit.js';
-import { adoptStyle } from './job-list.js';
+import { ApiError, adoptStyle, announce, formatExact, h, replace, setText, showDialog, visible } from './kit.js';
 import { EVERYTHING, toParams } from './query.js';
 
 const MOST_IDS = 100; // in one request

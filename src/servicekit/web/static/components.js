@@ -11,9 +11,10 @@
  * `--accent`, and follow its `color-scheme`.
  */
 
-import { JobList, adoptStyle } from './job-list.js';
+import { JobList } from './job-list.js';
 import { JobLog } from './job-log.js';
 import { JobStatus } from './job-status.js';
+import { adoptStyle } from './kit.js';
 
 // In `:where`, so that whatever the page itself says about its root counts more. The colors come with the list.
 adoptStyle(`

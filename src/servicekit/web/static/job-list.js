@@ -9,7 +9,7 @@
  */
 
 import {
-  Api, ApiError, announce, describeLoss, dispatch, formatAge, formatDuration, formatTime, h, replace, secondsRemaining, secondsRun,
+  Api, ApiError, adoptStyle, announce, describeLoss, dispatch, formatAge, formatDuration, formatTime, h, replace, secondsRemaining, secondsRun,
   serverNow, setAttribute, setText, shareOf, stateMark, visible,
 } from './kit.js';
 
@@ -776,11 +776,6 @@ function isWithin(element, target) {
   return target instanceof Node && element.contains(target);
 }
 
-/** The address of the list with a search. @param {string} query */
-export function addressOf(query) {
-  return query ? `./?q=${encodeURIComponent(query)}` : './';
-}
-
 /** @param {string} id */
 export async function copyId(id) {
   try {
@@ -815,14 +810,6 @@ export async function show(context) {
     close: () => void furniture.then((page) => page?.close()),
     update: (address) => void furniture.then((page) => page?.update(address)),
   };
-}
-
-/** Let the document have a style sheet, which its policy allows. @param {string} text */
-export function adoptStyle(text) {
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(text);
-  document.adoptedStyleSheets.push(sheet);
-  return sheet;
 }
 
 // The tokens are those of the dashboard, where there is one.

@@ -4,6 +4,8 @@
  * the script, which every content security policy allows that allows the script.
  */
 
+import { adoptStyle } from './kit.js';
+
 const COMPONENTS = `
 job-status [hidden], job-log [hidden] { display: none !important; }
 job-status, job-log { display: block; font-variant-numeric: tabular-nums; color: var(--ink); }
@@ -243,21 +245,13 @@ let components = null;
 /** @type {CSSStyleSheet | null} */
 let page = null;
 
-/** @param {string} text */
-function adopt(text) {
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(text);
-  document.adoptedStyleSheets.push(sheet);
-  return sheet;
-}
-
 /** Let the components look as they should, wherever they are. */
 export function adoptStyles() {
-  components ??= adopt(COMPONENTS);
+  components ??= adoptStyle(COMPONENTS);
 }
 
 /** The same for the whole page of a job. */
 export function adoptPageStyles() {
   adoptStyles();
-  page ??= adopt(PAGE);
+  page ??= adoptStyle(PAGE);
 }

@@ -64,6 +64,14 @@ export function replace(element, ...children) {
   element.replaceChildren(...flatten(children));
 }
 
+/** Let the document have a style sheet, which its policy allows. @param {string} text */
+export function adoptStyle(text) {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(text);
+  document.adoptedStyleSheets.push(sheet);
+  return sheet;
+}
+
 /** Tell those above of something. @param {EventTarget} target @param {string} type @param {unknown} [detail] */
 export function dispatch(target, type, detail) {
   return target.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, cancelable: true }));

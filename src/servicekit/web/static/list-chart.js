@@ -4,9 +4,8 @@
 /** @import { PageContext } from './types.js' */
 
 import { ActivityChart } from './activity-chart.js';
-import { addressOf } from './job-list.js';
 import { setAttribute } from './kit.js';
-import { formatQuery, parseQuery } from './query.js';
+import { addressOf, formatQuery, parseQuery } from './query.js';
 
 const TIMES = ['after', 'before'];
 const NARROWING = ['name', 'queue']; // by the service: the minutes are kept for each name and queue

@@ -6,8 +6,8 @@
 /** @import { Peek } from './list-peek.js' */
 /** @import { PageContext } from './types.js' */
 
-import { addressOf, copyId } from './job-list.js';
-import { isJobId } from './query.js';
+import { copyId } from './job-list.js';
+import { addressOf, isJobId } from './query.js';
 import { SearchBox } from './search-box.js';
 import { Selection } from './selection.js';
 import { Sidebar } from './sidebar.js';

@@ -4,8 +4,7 @@
 /** @import { JobList } from './job-list.js' */
 /** @import { Page, PageContext } from './types.js' */
 
-import { adoptStyle } from './job-list.js';
-import { h, replace } from './kit.js';
+import { adoptStyle, h, replace } from './kit.js';
 import { isJobId } from './query.js';
 
 const PAUSE_MILLISECONDS = 150; // who goes down the list with a key passes by most jobs

@@ -6,9 +6,8 @@
  * @typedef {import('./types.js').PageContext} PageContext
  */
 
-import { addressOf, adoptStyle } from './job-list.js';
-import { h, setText, showDialog } from './kit.js';
-import { formatTerm } from './query.js';
+import { adoptStyle, h, setText, showDialog } from './kit.js';
+import { addressOf, formatTerm } from './query.js';
 
 /** @type {Set<import('./types.js').LiveState>} */
 const LOST = new Set(['reconnecting', 'offline']);

@@ -229,6 +229,11 @@ function statusesOf(value) {
   return values.map((each) => ({ field: 'status', value: each }));
 }
 
+/** The address of the list with a search. @param {string} query */
+export function addressOf(query) {
+  return query ? `./?q=${encodeURIComponent(query)}` : './';
+}
+
 /** @param {string} field */
 function unknown(field) {
   const names = Object.keys(QUALIFIERS).join(', ');

@@ -7,8 +7,7 @@
 
 /** @import { JobStats, PageContext } from './types.js' */
 
-import { ApiError, dispatch, formatCount, h, replace, setAttribute, visible } from './kit.js';
-import { adoptStyle } from './job-list.js';
+import { ApiError, adoptStyle, dispatch, formatCount, h, replace, setAttribute, visible } from './kit.js';
 import { QUALIFIERS, STATUSES, formatTerm, isJobId, parseQuery, qualifierOf, tokenAt } from './query.js';
 
 const PAUSE_MILLISECONDS = 120; // while somebody types

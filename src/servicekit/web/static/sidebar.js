@@ -8,10 +8,9 @@
 
 /** @import { JobStats, PageContext, QueueRecord } from './types.js' */
 
-import { STATES, formatCount, formatExact, h, replace, setAttribute, setText, visible } from './kit.js';
-import { adoptStyle, addressOf } from './job-list.js';
+import { STATES, adoptStyle, formatCount, formatExact, h, replace, setAttribute, setText, visible } from './kit.js';
 import { hindranceOf } from './page-parts.js';
-import { STATUSES, parseQuery, toggleTerm } from './query.js';
+import { STATUSES, addressOf, parseQuery, toggleTerm } from './query.js';
 
 const REFRESH_MILLISECONDS = 1_000;
 const TAGS_MILLISECONDS = 30_000; // tags hardly change
