@@ -866,20 +866,7 @@ job-list .fill { height: 100%; background: var(--running); transform-origin: lef
 job-list .bar[data-unknown] .fill { background: repeating-linear-gradient(115deg, var(--running) 0 6px, transparent 6px 10px); opacity: .6; }
 job-list .elapsed { display: inline-block; min-width: 48px; text-align: right; margin-right: 6px; }
 job-list .remaining { color: var(--quiet); }
-job-list .foot { padding: 6px 12px; color: var(--quiet); font-size: 12px; text-align: center; }
-job-list .lost { margin: 0; padding: 4px 12px; color: var(--warning, var(--canceled)); }
-job-list .foot:empty, job-list .notice:empty { display: none; }
 job-list[data-condition]:not([data-condition="rows"], [data-condition="reading"]) .canvas { display: none; }
-job-list .notice .message { margin: 10vh auto; max-width: 720px; }
-job-list .languages { display: flex; gap: 4px; }
-job-list .languages [aria-selected=true] { background: var(--tint); font-weight: 600; }
-job-list .examples { display: grid; gap: 12px; width: 100%; }
-job-list .example { display: grid; gap: 4px; }
-job-list .example h3 { margin: 0; font-size: 13px; font-weight: 500; color: var(--quiet); }
-job-list .example > div { display: flex; gap: 8px; align-items: start; }
-job-list .example pre { flex: 1; min-width: 0; margin: 0; padding: 6px 10px; overflow: auto; white-space: pre-wrap; background: var(--ground); border: 1px solid var(--line); border-radius: 6px; }
-job-list .pill { position: absolute; right: 20px; bottom: 12px; z-index: 3; border: 0; border-radius: 14px; padding: 4px 14px; background: var(--accent); color: var(--on-accent); font: inherit; font-weight: 600; box-shadow: 0 2px 10px #0004; cursor: pointer; }
-job-list .pill:hover { background: color-mix(in srgb, var(--accent) 85%, var(--ink)); }
 :root:not([data-live]) job-list[data-stale] .scroller { opacity: .6; }
 @container (max-width: 1180px) {
   job-list tr { --columns: var(--check) 112px minmax(0, 1.5fr) minmax(0, 1fr) 128px 52px 72px var(--owner); }
@@ -913,17 +900,9 @@ job-list .pill:hover { background: color-mix(in srgb, var(--accent) 85%, var(--i
   job-list .c-queue, job-list tr.job .copy { display: none; }
   job-list .call { font-size: 14px; position: static; }
   job-list .call::after { content: ""; position: absolute; inset: 0; }
-  job-list .pill { right: 50%; transform: translateX(50%); min-height: 44px; border-radius: 22px; }
 }
 @media (prefers-reduced-motion: reduce) {
   job-list .fill { transition: none; }
-}
-@media print {
-  job-list, job-list .scroller { display: block; overflow: visible; }
-  job-list .pill, job-list .copy, job-list .c-check { display: none; }
-  job-list thead { position: static; }
-  job-list[selectable] { --check: ; }
-  job-list .canvas { padding: 0 !important; }
 }
 `;
 

@@ -4,7 +4,7 @@
 /** @import { Condition, JobList, Source } from './job-list.js' */
 /** @import { Submission } from './types.js' */
 
-import { announce, dispatch, h, replace, setText } from './kit.js';
+import { adoptStyle, announce, dispatch, h, replace, setText } from './kit.js';
 import { LANGUAGES } from './submission-texts.js';
 
 const MOST_EXAMPLES = 5;
@@ -76,3 +76,14 @@ async function copy(text, button) {
     announce('The browser does not allow to copy');
   }
 }
+
+adoptStyle(`
+job-list .notice .message { margin: 10vh auto; max-width: 720px; }
+job-list .languages { display: flex; gap: 4px; }
+job-list .languages [aria-selected=true] { background: var(--tint); font-weight: 600; }
+job-list .examples { display: grid; gap: 12px; width: 100%; }
+job-list .example { display: grid; gap: 4px; }
+job-list .example h3 { margin: 0; font-size: 13px; font-weight: 500; color: var(--quiet); }
+job-list .example > div { display: flex; gap: 8px; align-items: start; }
+job-list .example pre { flex: 1; min-width: 0; margin: 0; padding: 6px 10px; overflow: auto; white-space: pre-wrap; background: var(--ground); border: 1px solid var(--line); border-radius: 6px; }
+`);

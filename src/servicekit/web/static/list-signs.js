@@ -3,7 +3,7 @@
 
 /** @import { Condition, JobList } from './job-list.js' */
 
-import { announce, h, setAttribute, setText } from './kit.js';
+import { adoptStyle, announce, h, setAttribute, setText } from './kit.js';
 
 const QUIET_MILLISECONDS = 10_000; // between two announcements of new jobs
 
@@ -87,3 +87,19 @@ export class Signs {
 function goOnButton(goOn) {
   return h('button', { type: 'button', on: { click: goOn } }, 'Search on');
 }
+
+adoptStyle(`
+job-list .foot { padding: 6px 12px; color: var(--quiet); font-size: 12px; text-align: center; }
+job-list .lost { margin: 0; padding: 4px 12px; color: var(--warning, var(--canceled)); }
+job-list .foot:empty, job-list .notice:empty { display: none; }
+job-list .pill { position: absolute; right: 20px; bottom: 12px; z-index: 3; border: 0; border-radius: 14px; padding: 4px 14px; background: var(--accent); color: var(--on-accent); font: inherit; font-weight: 600; box-shadow: 0 2px 10px #0004; cursor: pointer; }
+job-list .pill:hover { background: color-mix(in srgb, var(--accent) 85%, var(--ink)); }
+@container (max-width: 640px) { job-list .pill { right: 50%; transform: translateX(50%); min-height: 44px; border-radius: 22px; } }
+@media print {
+  job-list, job-list .scroller { display: block; overflow: visible; }
+  job-list .pill, job-list .copy, job-list .c-check { display: none; }
+  job-list thead { position: static; }
+  job-list[selectable] { --check: ; }
+  job-list .canvas { padding: 0 !important; }
+}
+`);
