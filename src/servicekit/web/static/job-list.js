@@ -9,7 +9,7 @@
  */
 
 import {
-  Api, ApiError, adoptStyle, announce, describeLoss, dispatch, formatAge, formatDuration, formatTime, h, replace, secondsRemaining, secondsRun,
+  Api, ApiError, adoptStyle, describeLoss, dispatch, formatAge, formatDuration, formatTime, h, replace, secondsRemaining, secondsRun,
   serverNow, setAttribute, setText, shareOf, stateMark, visible,
 } from './kit.js';
 
@@ -18,6 +18,7 @@ import {
 /** @import { Query } from './query.js' */
 /** @import { Calls } from './job-calls.js' */
 /** @import { Follower } from './list-follower.js' */
+/** @import { ListInput } from './list-input.js' */
 /** @import { Signs } from './list-signs.js' */
 /** @import { Departure, RowModel } from './row-model.js' */
 /** @import { Selection } from './selection.js' */
@@ -374,6 +375,8 @@ export class JobList extends HTMLElement {
   #follower = null;
   /** @type {Signs | null} */
   #signs = null;
+  /** @type {ListInput | null} What a person does with the rows. */
+  #input = null;
   /** @type {Calls | null} */
   #calls = null;
   /** @type {Exclude<LiveEvent, {type: 'state'}>[]} What the stream has brought before that could be taken. */
@@ -422,7 +425,8 @@ export class JobList extends HTMLElement {
     clearTimeout(this.#retryTimer);
     clearInterval(this.#clock);
     for (const end of this.#ends.splice(0)) end();
-    [this.#follower, this.#signs, this.#calls, this.#early] = [null, null, null, []];
+    this.#input?.end();
+    [this.#follower, this.#signs, this.#input, this.#calls, this.#early] = [null, null, null, null, []];
     this.#state = 'reading';
     this.rows = NO_ROWS;
   }
@@ -593,9 +597,12 @@ export class JobList extends HTMLElement {
 
   /** Load what is needed after the first rows. */
   async #loadRest() {
-    const [{ Follower }, { Signs }, { Calls }] = await Promise.all([import('./list-follower.js'), import('./list-signs.js'), import('./job-calls.js')]);
+    const [{ Follower }, { Signs }, { ListInput }, { Calls }] = await Promise.all([
+      import('./list-follower.js'), import('./list-signs.js'), import('./list-input.js'), import('./job-calls.js'),
+    ]);
     const places = { pill: this.#pill, all: this.#all, table: this.#table, foot: this.#foot, notice: this.#notice };
     this.#signs ??= new Signs(this, places);
+    this.#input ??= new ListInput(this, { body: this.#window.body, scroller: this.#scroller, all: this.#all });
     this.#calls ??= new Calls();
     if (this.#follower) return;
     this.#follower = new Follower(this);
@@ -658,24 +665,10 @@ export class JobList extends HTMLElement {
     setText(this.#lost, since ? describeLoss(since) : '');
   }
 
-  // ---- What keeps rows in their place ----
+  // ---- Sizes and paper ----
 
   #listen() {
-    const { body } = this.#window;
     const ended = new AbortController();
-    body.addEventListener('pointerenter', (event) => this.hold('pointer', event.pointerType !== 'touch'), ended);
-    body.addEventListener('pointerleave', () => this.hold('pointer', false), ended);
-    body.addEventListener('focusin', (event) => {
-      this.currentId = rowIdOf(event.target) ?? this.currentId;
-      this.hold('focus', true);
-    }, ended);
-    body.addEventListener('focusout', (event) => this.hold('focus', isWithin(body, event.relatedTarget)), ended);
-    body.addEventListener('click', (event) => this.#click(event), ended);
-    this.#all.addEventListener('change', () => this.selection?.setAll(this.#all.checked ? this.rows.ids : []), ended);
-    this.#scroller.addEventListener('scroll', () => {
-      this.hold('scroll', this.#scroller.scrollTop > 2);
-      this.draw();
-    }, ended);
     for (const type of ['beforeprint', 'afterprint']) addEventListener(type, () => this.#print(type === 'beforeprint'), ended);
     const sizes = new ResizeObserver(() => {
       this.#window.measure();
@@ -689,17 +682,6 @@ export class JobList extends HTMLElement {
   #print(isPrinting) {
     this.#isPrinting = isPrinting;
     this.#draw();
-  }
-
-  /** @param {MouseEvent} event */
-  #click(event) {
-    const target = /** @type {Element} */ (event.target);
-    const id = rowIdOf(target);
-    if (id === null) return;
-    if (target.closest('.copy')) void copyId(id);
-    else if (!(target instanceof HTMLInputElement)) return;
-    else if (event.shiftKey && target.checked) this.selection?.extendTo(id, this.rows.ids);
-    else this.selection?.set(id, target.checked);
   }
 
   /** Let a few new rows slide in on top. @param {string[]} before @param {string[]} after */
@@ -763,26 +745,6 @@ export class JobList extends HTMLElement {
     if (document.hidden || this.#isStill) return;
     const now = serverNow();
     for (const row of this.#window.shown.values()) row.tick(now);
-  }
-}
-
-/** @param {EventTarget | null} target @returns {string | null} */
-function rowIdOf(target) {
-  return target instanceof Element ? (target.closest('tr')?.getAttribute('data-id') ?? null) : null;
-}
-
-/** @param {Element} element @param {EventTarget | null} target */
-function isWithin(element, target) {
-  return target instanceof Node && element.contains(target);
-}
-
-/** @param {string} id */
-export async function copyId(id) {
-  try {
-    await navigator.clipboard.writeText(id);
-    announce('The id is copied');
-  } catch {
-    announce('The browser does not allow to copy');
   }
 }
 

@@ -6,7 +6,7 @@
 /** @import { Peek } from './list-peek.js' */
 /** @import { PageContext } from './types.js' */
 
-import { copyId } from './job-list.js';
+import { copyId } from './list-input.js';
 import { addressOf, isJobId } from './query.js';
 import { SearchBox } from './search-box.js';
 import { Selection } from './selection.js';

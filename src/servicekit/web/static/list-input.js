@@ -1,0 +1,90 @@
+// @ts-check
+// What a person does with the rows of a list: while somebody points at them, is among them with the keyboard or has
+// scrolled, they stay where they are.
+
+/** @import { JobList } from './job-list.js' */
+
+import { announce } from './kit.js';
+
+/** @typedef {{body: HTMLElement, scroller: HTMLElement, all: HTMLInputElement}} Parts */
+
+export class ListInput {
+  #list;
+  #parts;
+  #ended = new AbortController();
+
+  /** @param {JobList} list @param {Parts} parts */
+  constructor(list, parts) {
+    this.#list = list;
+    this.#parts = parts;
+    this.#listen();
+    this.#catchUp();
+  }
+
+  end() {
+    this.#ended.abort();
+  }
+
+  #listen() {
+    const list = this.#list;
+    const { body, scroller, all } = this.#parts;
+    const ended = this.#ended;
+    body.addEventListener('pointerenter', (event) => list.hold('pointer', event.pointerType !== 'touch'), ended);
+    body.addEventListener('pointerleave', () => list.hold('pointer', false), ended);
+    body.addEventListener('focusin', (event) => this.#focus(event.target), ended);
+    body.addEventListener('focusout', (event) => list.hold('focus', isWithin(body, event.relatedTarget)), ended);
+    body.addEventListener('click', (event) => this.#click(event), ended);
+    all.addEventListener('change', () => list.selection?.setAll(all.checked ? list.rows.ids : []), ended);
+    scroller.addEventListener('scroll', () => {
+      list.hold('scroll', scroller.scrollTop > 2);
+      list.draw();
+    }, ended);
+  }
+
+  /** What was done before this was loaded. */
+  #catchUp() {
+    const { body, scroller } = this.#parts;
+    // A screen that is touched has no pointer that rests anywhere.
+    this.#list.hold('pointer', matchMedia('(hover: hover)').matches && body.matches(':hover'));
+    this.#list.hold('scroll', scroller.scrollTop > 2);
+    if (isWithin(body, document.activeElement)) this.#focus(document.activeElement);
+  }
+
+  /** @param {EventTarget | null} target */
+  #focus(target) {
+    this.#list.currentId = rowIdOf(target) ?? this.#list.currentId;
+    this.#list.hold('focus', true);
+  }
+
+  /** @param {MouseEvent} event */
+  #click(event) {
+    const target = /** @type {Element} */ (event.target);
+    const { selection, rows } = this.#list;
+    const id = rowIdOf(target);
+    if (id === null) return;
+    if (target.closest('.copy')) void copyId(id);
+    else if (!(target instanceof HTMLInputElement)) return;
+    else if (event.shiftKey && target.checked) selection?.extendTo(id, rows.ids);
+    else selection?.set(id, target.checked);
+  }
+}
+
+/** @param {EventTarget | null} target @returns {string | null} */
+function rowIdOf(target) {
+  return target instanceof Element ? (target.closest('tr')?.getAttribute('data-id') ?? null) : null;
+}
+
+/** @param {Element} element @param {EventTarget | null} target */
+function isWithin(element, target) {
+  return target instanceof Node && element.contains(target);
+}
+
+/** @param {string} id */
+export async function copyId(id) {
+  try {
+    await navigator.clipboard.writeText(id);
+    announce('The id is copied');
+  } catch {
+    announce('The browser does not allow to copy');
+  }
+}
