@@ -605,7 +605,7 @@ export class JobList extends HTMLElement {
     this.#input ??= new ListInput(this, { body: this.#window.body, scroller: this.#scroller, all: this.#all });
     this.#calls ??= new Calls();
     if (this.#follower) return;
-    this.#follower = new Follower(this);
+    this.#follower = new Follower(this, this.#window);
     for (const event of this.#early.splice(0)) this.#follower.hear(event);
   }
 
@@ -682,15 +682,6 @@ export class JobList extends HTMLElement {
   #print(isPrinting) {
     this.#isPrinting = isPrinting;
     this.#draw();
-  }
-
-  /** Let a few new rows slide in on top. @param {string[]} before @param {string[]} after */
-  slide(before, after) {
-    const count = before === after || !before[0] ? 0 : after.indexOf(before[0]);
-    if (count < 1 || count > 5 || this.#holds.has('scroll')) return;
-    if (matchMedia('(prefers-reduced-motion: reduce)').matches) return;
-    const start = { transform: `translateY(-${count * this.#window.height}px)` };
-    this.#window.body.animate([start, { transform: 'none' }], { duration: 200, easing: 'ease-out' });
   }
 
   // ---- Drawing ----

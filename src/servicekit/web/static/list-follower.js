@@ -11,12 +11,14 @@ import { dispatch } from './kit.js';
 import { EVERYTHING, matches } from './query.js';
 import { PAGE_SIZE, RowModel } from './row-model.js';
 
+const MOST_SLIDING = 5; // rows: more of them would be a blur
 const EMPTY_PAGES = 10; // each is a search of 10,000 jobs
 const MOST_AT_ONCE = 1_000; // that the service gives
 const PAUSE_MILLISECONDS = 2_000; // before a page is asked for again
 
 export class Follower {
   #list;
+  #table;
   #model;
   /** @type {Map<string, JobRecord | null> | null} What the stream brings while the list is read; `null` is a deleted job. */
   #buffer = new Map();
@@ -25,9 +27,10 @@ export class Follower {
   #meanwhile = new Map();
   #emptyPages = 0;
 
-  /** @param {JobList} list */
-  constructor(list) {
+  /** @param {JobList} list @param {{body: HTMLElement, height: number}} table The place of the rows, and the height of one. */
+  constructor(list, table) {
     this.#list = list;
+    this.#table = table;
     this.#model = new RowModel((record) => matches(list.query ?? EVERYTHING, record));
   }
 
@@ -107,7 +110,7 @@ export class Follower {
     const before = this.#model.ids;
     this.#model.hold(this.#list.isHeld);
     if (!this.#model.isHeld && this.#model.isOverflowing) return void this.#list.read();
-    this.#list.slide(before, this.#model.ids);
+    this.#slide(before);
     this.#list.draw();
   }
 
@@ -122,9 +125,18 @@ export class Follower {
   #apply(changes) {
     const before = this.#model.ids;
     this.#take(changes);
-    this.#list.slide(before, this.#model.ids);
+    this.#slide(before);
     dispatch(this.#list, 'servicekit:changed');
     this.#list.draw();
+  }
+
+  /** Let a few new rows slide in on top. A list that is held has none. @param {string[]} before */
+  #slide(before) {
+    const { ids } = this.#model;
+    const count = before === ids || !before[0] ? 0 : ids.indexOf(before[0]);
+    if (count < 1 || count > MOST_SLIDING || matchMedia('(prefers-reduced-motion: reduce)').matches) return;
+    const start = { transform: `translateY(-${count * this.#table.height}px)` };
+    this.#table.body.animate([start, { transform: 'none' }], { duration: 200, easing: 'ease-out' });
   }
 
   /** @param {Map<string, JobRecord | null>} changes */
