@@ -39,6 +39,13 @@ _OWNER_COUNTS: Final = "SELECT owned_by, status, sum(jobs)::bigint FROM servicek
 _OWNER_RECOUNT: Final = """
     SELECT owned_by, status, count(*) FROM servicekit.jobs WHERE owned_by IS NOT NULL AND NOT is_deleted GROUP BY 1, 2
 """
+# As the writer's, but with time enough for a test that a busy machine holds up.
+_LIMITS: Final = {
+    **Writer.limits,
+    "statement_timeout": "60s",
+    "lock_timeout": "60s",
+    "idle_in_transaction_session_timeout": "60s",
+}
 _IS_WAITING: Final = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
 
 
@@ -48,7 +55,7 @@ class Process:
     ids = JobIds()
 
     def __init__(self, address: Address, number: int) -> None:
-        self.connection = connect(address, purpose="test", limits=Writer.limits)
+        self.connection = connect(address, purpose="test", limits=_LIMITS)
         self.session = Session(self.connection, address.schema)
         self.number = number
         self.session.run(_REGISTER, [number, number])
