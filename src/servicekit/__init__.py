@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         WrongEventLoop,
     )
     from servicekit.jobs.bulk import BulkAction, BulkCount, BulkStep, JobSelection
+    from servicekit.jobs.cluster import RayCluster
     from servicekit.jobs.command import Command
     from servicekit.jobs.current import CurrentJob, CurrentJobWithOptions, current_job
     from servicekit.jobs.log_lines import LogLine, LogPage
@@ -117,6 +118,7 @@ __all__ = [
     "QueueFull",
     "QueueRecord",
     "QueueTimeout",
+    "RayCluster",
     "RecordUnreadable",
     "Resources",
     "ResultDropped",
@@ -194,6 +196,7 @@ _NAMES: Final = {
         "WrongEventLoop",
     ),
     "jobs.bulk": ("BulkAction", "BulkCount", "BulkStep", "JobSelection"),
+    "jobs.cluster": ("RayCluster",),
     "jobs.command": ("Command",),
     "jobs.current": ("CurrentJob", "CurrentJobWithOptions", "current_job"),
     "jobs.log_lines": ("LogLine", "LogPage"),

@@ -88,7 +88,7 @@ class FakeCluster:
         """Nothing is kept ready."""
 
 
-def with_cluster(url: str, cluster: FakeCluster, **options: Unpack[SchedulerOptionChanges]) -> Scheduler:
+def with_cluster(url: str, runner: FakeCluster, **options: Unpack[SchedulerOptionChanges]) -> Scheduler:
     """A scheduler with this cluster beside its own runners."""
     parts = make_parts(url, SchedulerOptions(shutdown_grace=0).changed(options))
-    return Scheduler(replace(parts, runners={**parts.runners, RunnerKind.RAY: cluster}))
+    return Scheduler(replace(parts, runners={**parts.runners, RunnerKind.RAY: runner}))

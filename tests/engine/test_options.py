@@ -4,13 +4,16 @@ import inspect
 from collections.abc import Callable
 from dataclasses import fields
 from types import NoneType
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from servicekit import InMemoryScheduler, JobOptions, Retention, create_scheduler
+from servicekit import InMemoryScheduler, JobOptions, RayCluster, Retention, create_scheduler
 from servicekit.api import Jobs, ServiceBuilder
+from servicekit.engine import factory
+from servicekit.engine.factory import make_parts
 from servicekit.engine.options import SchedulerOptionChanges, SchedulerOptions
+from servicekit.engine.parts import SchedulerParts
 from servicekit.errors import ConfigurationError
 from servicekit.jobs.options import OptionChanges
 from servicekit.testing import TestScheduler, running, use_test_scheduler
@@ -18,15 +21,16 @@ from servicekit.testing import TestScheduler, running, use_test_scheduler
 TAKES_OPTIONS = (
     create_scheduler, InMemoryScheduler, TestScheduler, Jobs, ServiceBuilder.with_jobs, use_test_scheduler, running,
 )  # fmt: skip
-INSTEAD_OF_A_TYPE = {"mask", "tags", "runner"}
-"""Options of a job that are taken in more forms than one, and kept in one."""
+INSTEAD_OF_A_TYPE = {"mask", "tags", "runner", "resources", "cluster"}
+"""Options that are taken in more forms than one, and kept in one."""
 
 
 def test_a_type_checker_is_told_every_option_of_a_scheduler_with_its_type() -> None:
     keywords, options = get_type_hints(SchedulerOptionChanges), get_type_hints(SchedulerOptions)
     assert [*keywords] == [each.name for each in fields(SchedulerOptions) if each.name != "max_concurrency"]
     for name, kept in keywords.items():
-        assert kept == (options[name] | None if name == "retention" else options[name]), name
+        expected = options[name] | None if name == "retention" else options[name]
+        assert name in INSTEAD_OF_A_TYPE & {"cluster"} or kept == expected, name
 
 
 def test_a_type_checker_is_told_every_option_of_a_job_with_its_type() -> None:
@@ -79,3 +83,52 @@ def test_what_makes_no_sense_is_refused_at_once(name: str, value: object, said: 
     with pytest.raises(ConfigurationError) as caught:
         create_scheduler("memory://", **{name: value})  # type: ignore[arg-type]
     assert said in str(caught.value)
+
+
+def test_a_cluster_is_named_by_its_address_or_described() -> None:
+    described = RayCluster("head:6379", runtime_env={"pip": ["xgboost"]}, can_grow=True)
+    assert SchedulerOptions().changed({"cluster": described}).cluster is described
+    for address in ("ray://head.example:10001", "ray://local", "10.0.0.1:6379", "ray://[::1]:10001"):
+        assert SchedulerOptions().changed({"cluster": address}).cluster == RayCluster(address)
+
+
+@pytest.mark.parametrize(
+    ("values", "option"),
+    [
+        (("http://head:8265",), "cluster"),
+        (("head",), "cluster"),
+        (("ray://remote",), "cluster"),
+        ((None,), "cluster"),
+        (("head:6379", {"pip": {1, 2}}), "cluster.runtime_env"),
+        (("head:6379", "pip"), "cluster.runtime_env"),
+        (("head:6379", None, 1), "cluster.can_grow"),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_refused(values: Any, option: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^{option} must be"):
+        RayCluster(*values)
+
+
+def test_the_secrets_of_a_cluster_are_shown_nowhere() -> None:
+    environment = {"env_vars": {"TOKEN": "hush"}}
+    assert "hush" not in repr(SchedulerOptions().changed({"cluster": RayCluster("head:6379", environment)}))
+    with pytest.raises(ConfigurationError) as refused:
+        RayCluster("head:6379", {**environment, "odd": object()})
+    assert "hush" not in str(refused.value)
+
+
+def test_the_environment_says_which_cluster_there_is_if_nothing_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[RayCluster | None] = []
+
+    def note(url: str, options: SchedulerOptions) -> SchedulerParts:
+        found.append(options.cluster)
+        return make_parts(url, SchedulerOptions())
+
+    monkeypatch.setattr(factory, "make_parts", note)
+    monkeypatch.setenv("SERVICEKIT_CLUSTER", "head:6379")
+    create_scheduler("memory://")
+    create_scheduler("memory://", cluster="other:6379")
+    assert found == [RayCluster("head:6379"), RayCluster("other:6379")]
+    monkeypatch.setenv("SERVICEKIT_CLUSTER", "no address")
+    with pytest.raises(ConfigurationError, match=r"^SERVICEKIT_CLUSTER must be"):
+        create_scheduler("memory://")

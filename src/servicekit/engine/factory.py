@@ -12,6 +12,7 @@ from servicekit.engine.scheduler import Scheduler
 from servicekit.engine.urls import MEMORY_URL, StoreKind, read_url
 from servicekit.errors import ConfigurationError
 from servicekit.events.hub import EventHub
+from servicekit.jobs.cluster import CLUSTER_VARIABLE, make_cluster
 from servicekit.jobs.database_url import URL_VARIABLE, database_url_of
 from servicekit.jobs.options import RunnerKind
 from servicekit.ports import Clock, JobStore, MovedClock, Runner
@@ -33,7 +34,7 @@ def create_scheduler(
     `url` is a file, `sqlite:///jobs.db` (in the working directory) or `sqlite:////srv/jobs.db` (anywhere), for all
     processes of one machine; a PostgreSQL database, `postgresql://ada@db.example/jobs`, for those of many machines; or
     `memory://`, which keeps nothing. By default it is what the environment variable `SERVICEKIT_JOBS_URL` says, or
-    else `sqlite:///jobs.db`.
+    else `sqlite:///jobs.db`. The `cluster` is by default what `SERVICEKIT_CLUSTER` says.
 
     `ConfigurationError` for what makes no sense; `MissingExtra` for PostgreSQL without the extra `postgres`. Whether
     the file or the database can be used shows when the scheduler starts.
@@ -42,6 +43,8 @@ def create_scheduler(
     if url == MEMORY_URL and not options.get("run_jobs", True):
         sentence = "run_jobs=False needs jobs in a file or a database: with memory://, no other process can run them."
         raise ConfigurationError("run_jobs", False, sentence=sentence)
+    if options.get("cluster") is None and (address := os.environ.get(CLUSTER_VARIABLE)):
+        options["cluster"] = make_cluster(CLUSTER_VARIABLE, address)
     return Scheduler(make_parts(url, SchedulerOptions(max_concurrency=max_concurrency).changed(options)))
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 from servicekit.engine.result_hooks import ResultHook, check_hooks
 from servicekit.errors import ConfigurationError, check_count, check_seconds
 from servicekit.events.hub import EventHub
+from servicekit.jobs.cluster import RayCluster, make_cluster
 from servicekit.jobs.masks import check_mask
 from servicekit.jobs.options import check_text, unknown_option
 from servicekit.jobs.retention import Retention
@@ -36,6 +37,7 @@ class SchedulerOptions:
     - `preload`: modules that are imported once for all jobs with `runner="process"`, when the scheduler starts.
     - `result_hooks`: what sees the results of jobs before they are written, and may replace them: see `ResultHook`.
     - `run_jobs`: whether this process runs jobs, or only accepts them for others.
+    - `cluster`: the cluster for jobs with `runner="ray"`: its address, such as `ray://head:10001`, or a `RayCluster`.
     - `service`: the name of the service. Another service that starts with the same jobs is warned. In a web service it
       is the name of the application.
     - `hub`, `clock`: parts to use instead of new ones.
@@ -57,6 +59,7 @@ class SchedulerOptions:
     preload: Collection[str] = ()
     result_hooks: Sequence[ResultHook] = ()
     run_jobs: bool = True
+    cluster: RayCluster | None = None
     service: str | None = None
     hub: EventHub | None = None
     clock: Clock | None = None
@@ -72,6 +75,8 @@ class SchedulerOptions:
                 raise ConfigurationError(option, value, "a whole number of at least 1")
         _check_queues(self.queues)
         check_hooks("result_hooks", self.result_hooks)
+        if self.cluster is not None:
+            object.__setattr__(self, "cluster", make_cluster("cluster", self.cluster))
         _check_parts(self)
         object.__setattr__(self, "mask", check_mask("mask", self.mask))
         object.__setattr__(self, "preload", check_preload(self.preload))
@@ -108,6 +113,7 @@ class SchedulerOptionChanges(TypedDict, total=False):
     preload: Collection[str]
     result_hooks: Sequence[ResultHook]
     run_jobs: bool
+    cluster: RayCluster | str | None
     service: str | None
     hub: EventHub | None
     clock: Clock | None
