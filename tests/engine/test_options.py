@@ -3,14 +3,16 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import fields
+from importlib.util import find_spec
+from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from servicekit import InMemoryScheduler, JobOptions, RayCluster, Retention, create_scheduler
+from servicekit import InMemoryScheduler, JobOptions, MissingExtra, RayCluster, Retention, create_scheduler
 from servicekit.api import Jobs, ServiceBuilder
-from servicekit.engine import factory
+from servicekit.engine import factory, lifecycle
 from servicekit.engine.factory import make_parts
 from servicekit.engine.options import SchedulerOptionChanges, SchedulerOptions
 from servicekit.engine.parts import SchedulerParts
@@ -132,3 +134,16 @@ def test_the_environment_says_which_cluster_there_is_if_nothing_else_does(monkey
     monkeypatch.setenv("SERVICEKIT_CLUSTER", "no address")
     with pytest.raises(ConfigurationError, match=r"^SERVICEKIT_CLUSTER must be"):
         create_scheduler("memory://")
+
+
+async def test_who_runs_jobs_on_a_cluster_needs_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "find_spec", lambda name: None if name == "ray" else find_spec(name))
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    async with create_scheduler(url, cluster="head:6379", run_jobs=False):
+        """Another process runs them."""
+    with pytest.raises(MissingExtra, match=r"runner='ray' needs more.*\[ray\]"):
+        await create_scheduler(url, cluster="head:6379").start()
+    worker = create_scheduler(url, cluster="head:6379", run_jobs=False)
+    worker.run_jobs()
+    with pytest.raises(MissingExtra):
+        await worker.start()

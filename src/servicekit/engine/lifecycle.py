@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from contextvars import copy_context
+from importlib.util import find_spec
 from typing import Final
 
 from servicekit.engine.activity import ActivityKeeper
@@ -12,7 +13,7 @@ from servicekit.engine.schedule_runner import ScheduleRunner
 from servicekit.engine.sweeper import rescue_jobs, sweep
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.engine.worker import Worker
-from servicekit.errors import ConfigurationError, SchedulerClosed, WrongEventLoop
+from servicekit.errors import ConfigurationError, MissingExtra, SchedulerClosed, WrongEventLoop
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.options import RunnerKind, seconds_of
 from servicekit.observability import capture
@@ -46,6 +47,7 @@ class Engine:
         self.location = parts.store.location
         self._store = parts.store
         self._runners = parts.runners
+        self._cluster = parts.options.cluster
         self._retention = parts.options.retention
         self._grace_seconds = seconds_of(parts.options.shutdown_grace)
         self._captures_output = parts.options.capture_output
@@ -151,6 +153,9 @@ class Engine:
         return loop.is_running() and self._pid == os.getpid()
 
     async def _start(self) -> None:
+        # Asked here, and not when the scheduler is made: a process that runs no jobs has a cluster, and needs no Ray.
+        if self.run_jobs and self._cluster is not None and find_spec("ray") is None:
+            raise MissingExtra("runner='ray'", "ray")
         await self._store.liveness.open(self._worker)
         await self._schedule_runner.put_declared()
         # Asked again, since several callers can wait for the store at once, and `close` can be called meanwhile.
