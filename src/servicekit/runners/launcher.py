@@ -86,6 +86,10 @@ class Launcher:
             with suppress(OSError):  # the first job tries it again
                 self._open(self._find_link).prepare()
 
+    def find_room(self, on_room: Callable[[], None]) -> int | None:  # noqa: ARG002 (it is never full)
+        """See `Runner`."""
+        return None
+
     def find_notice(self) -> str | None:
         """What does not work as it was asked for, though jobs run; or `None`."""
         return self._notice

@@ -20,7 +20,7 @@ from servicekit.runners.descriptors import DescriptorReader, make_file, make_pai
 from servicekit.runners.launcher_program.messages import IMPORT
 
 # The queue of the socket is full (`EAGAIN`, `ENOBUFS`), or too many descriptors are on their way (`ETOOMANYREFS`).
-_BUSY: Final = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS)
+BUSY: Final = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS)
 _PROGRAM: Final = str(Path(launcher_program.__file__).with_name("main.py"))
 # Longer than it takes to load a model over a network. Jobs wait for the import, and nothing tells whether it hangs.
 _IMPORT_SECONDS: Final = 300.0
@@ -140,7 +140,7 @@ class LauncherLink:
         except ConnectionError:
             raise
         except OSError as error:
-            if error.errno not in _BUSY:
+            if error.errno not in BUSY:
                 raise
             return False
         return True

@@ -28,6 +28,8 @@ MAX_RESULT_BYTES: Final = 64 * 1024 * 1024
 _ENDS: Final = (Transition.COMPLETE, Transition.FAIL, Transition.CANCEL)
 # Far more than an error and a traceback need at their longest.
 _MAX_HEADER_BYTES: Final = 256 * 1024
+MAX_OUTCOME_BYTES: Final = MAX_RESULT_BYTES + _MAX_HEADER_BYTES
+"""What is larger is no outcome."""
 # So many bytes are read and checked within a millisecond, on the event loop. More are read in a thread.
 _MOST_AT_ONCE: Final = 256 * 1024
 

@@ -32,6 +32,10 @@ class WorkLauncher(Protocol):
         """Kill what is left of a job whose `run` was cut off, and say whether nothing is left."""
         ...
 
+    def find_room(self, on_room: Callable[[], None]) -> int | None:
+        """See `Runner`."""
+        ...
+
     def find_notice(self) -> str | None:
         """What does not work as it was asked for, though jobs run; or `None`."""
         ...
@@ -77,8 +81,8 @@ class ProcessRunner:
     def find_outcome(self, job: RunningJob) -> Outcome | None:
         return CUT_OFF if self._launcher.end_cut_off(job) else None
 
-    def find_room(self, on_room: Callable[[], None]) -> int | None:  # noqa: ARG002 (it is never full)
-        return None
+    def find_room(self, on_room: Callable[[], None]) -> int | None:
+        return self._launcher.find_room(on_room)
 
     def find_notice(self) -> str | None:
         return self._launcher.find_notice()

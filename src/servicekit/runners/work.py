@@ -157,6 +157,7 @@ class Work:
         self._was_asked = False
         self._has_killed = False
         self._outcome_file: OutcomeFile | None = None
+        self._has_said_all = False
         self._heard = b""  # the beginning of a line
         self._over = asyncio.Event()
         self._kill_at = float("inf")
@@ -303,7 +304,8 @@ class Work:
         for line in lines:
             self._take_message(**json.loads(line))
         # The supervisor's last message says how the work has ended. If the supervisor was killed, only the end comes.
-        if not data or self._status is not None:
+        # A gateway says that it was its last word.
+        if not data or self._status is not None or self._has_said_all:
             self._finish()
 
     def _take_message(
@@ -315,6 +317,7 @@ class Work:
         lost: str | None = None,
         excess: int | None = None,
         ended: int | None = None,
+        over: bool = False,
     ) -> None:
         if began is not None:
             self._supervisor = began
@@ -330,6 +333,7 @@ class Work:
             self._excess = excess
         if ended is not None:
             self._status = ended
+        self._has_said_all = self._has_said_all or over
 
     def _finish(self) -> None:
         if self.is_over:

@@ -1,0 +1,264 @@
+"""The host of a work, on a node of the cluster: runs it there as the service would, by a launcher of the node."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache, partial
+from typing import Any, Final, Protocol
+
+from servicekit.jobs.current import JobCall, RunningJob
+from servicekit.jobs.options import RunnerKind
+from servicekit.jobs.submission import Submission
+from servicekit.runners.cluster.mailbox import ANSWER, BEAT_SECONDS, KILL, HostEnd, News, Order
+from servicekit.runners.launcher import Launcher
+from servicekit.runners.outcomes import MAX_OUTCOME_BYTES
+from servicekit.runners.output import OutputLog
+from servicekit.runners.reports import dump_artifact, dump_line, dump_progress, take_report
+from servicekit.runners.submissions import MAX_REQUEST_BYTES
+from servicekit.runners.work import OutcomeFile, WorkEnd, WorkPlan
+
+# News wait for so long, and what comes meanwhile goes with them. A work that ends within that time says all at its end.
+_PAUSE_SECONDS: Final = 0.02
+# After a failed question, the next one waits, since the answer may come at once and be no.
+_RETRY_SECONDS: Final = 0.2
+# The gateway orders the kill after the grace time. This is for the case that it orders nothing any more.
+_GRACE_SECONDS: Final = 1_000_000.0
+
+
+class Post(Protocol):
+    """The mailbox, from a node. Its methods raise anything if the mailbox cannot be reached."""
+
+    @property
+    def node(self) -> str:
+        """The id of the node."""
+        ...
+
+    async def push(self, key: str, news: News) -> None:
+        """See `Mailbox.push`."""
+        ...
+
+    async def take_orders(self, key: str) -> tuple[list[Order], float]:
+        """See `Mailbox.take_orders`."""
+        ...
+
+
+def run_work(post: Post, key: str, request: Mapping[str, Any], stdin: bytes) -> HostEnd:
+    """Run a work until nothing of it is left; in the main thread of a process of the cluster."""
+    launcher = _find_launcher()
+    host = Host(post, key, request, stdin, launcher)
+    try:
+        return asyncio.run(host.run())
+    finally:
+        # The cluster may interrupt this thread. What it takes for the end of the work must be its end.
+        while not launcher.end_cut_off(host.job):
+            pass
+
+
+@cache
+def _find_launcher() -> Launcher:
+    """The launcher of this process, which stays for its next work, as the cluster keeps processes for that."""
+    return Launcher()
+
+
+class Host:
+    """One work, and what is said of it in both directions."""
+
+    database_url: str | None = None
+
+    def __init__(self, post: Post, key: str, request: Mapping[str, Any], stdin: bytes, launcher: Launcher) -> None:
+        self._post = post
+        self._node = post.node
+        self._key = key
+        self._launcher = launcher
+        submission = Submission(request["job_id"], request["name"], run_work, (), {}, RunnerKind.PROCESS)
+        self.job = RunningJob(submission, request["attempt"], self)
+        self.job.kill_grace_seconds = _GRACE_SECONDS
+        self._calls = _CallRelay(self._wake)
+        self._plan = WorkPlan(
+            request=_adapt(request),
+            make_stdin=lambda: stdin,
+            take_stdout=OutputLog(self.job, "stdout", "info"),
+            take_stderr=OutputLog(self.job, "stderr", "warning"),
+            take_report=partial(take_report, self.job),
+            submissions=self._calls,
+        )
+        self._has_begun = self._has_told_begin = False
+        self._told_artifact: str | None = None
+        self._pushed = 0
+        self._has_news = asyncio.Event()
+        self._is_over = asyncio.Event()
+        self._heard_at = time.monotonic()
+        self._working: asyncio.Task[WorkEnd] | None = None
+
+    async def run(self) -> HostEnd:
+        self._working = asyncio.create_task(self._launcher.run(self._plan, self.job))
+        telling, listening = asyncio.create_task(self._tell()), asyncio.create_task(self._listen())
+        while not self._working.done():
+            try:
+                await asyncio.wait({self._working})
+            except asyncio.CancelledError:  # the cluster interrupts its own tasks so
+                self._stop(grace_seconds=0)
+        self._is_over.set()
+        self._has_news.set()
+        listening.cancel()
+        await asyncio.wait({telling, listening})
+        self.job.finish_log()
+        try:
+            end = self._working.result()
+        except OSError as error:
+            return self._describe(None, str(error))
+        return self._describe(end, end.start_problem)
+
+    def notify_begun(self, job: RunningJob) -> None:  # noqa: ARG002
+        self._has_begun = True
+        self._wake()
+
+    def notify_report(self, job: RunningJob) -> None:  # noqa: ARG002
+        self._wake()
+
+    async def submit_for(self, job: RunningJob, call: JobCall) -> str:
+        """The call's own process submits, over a socket: see `_CallRelay`."""
+        raise NotImplementedError
+
+    def submit_blocking_for(self, job: RunningJob, call: JobCall) -> str:
+        raise NotImplementedError
+
+    def _wake(self) -> None:
+        self._has_news.set()
+
+    async def _tell(self) -> None:
+        """Push news until the work is over."""
+        while not self._is_over.is_set():
+            await _wait(self._has_news, self.job.seconds_to_next_line())
+            await _wait(self._is_over, _PAUSE_SECONDS)
+            if self._is_over.is_set():
+                return
+            self._has_news.clear()
+            news = self._take_news()
+            if news is not None:
+                self._pushed += 1
+                # If it fails, the gateway is no more, or its cluster.
+                with suppress(Exception):
+                    await self._post.push(self._key, news)
+
+    def _take_news(self) -> News | None:
+        begun_on = self._node if self._has_begun and not self._has_told_begin else None
+        self._has_told_begin = self._has_begun
+        reports = [dump_line(line.text, line.level, line.source) for line in self.job.take_lines()]
+        progress = self.job.take_progress()
+        if progress is not None:
+            reports.append(dump_progress(progress))
+        if self.job.artifact_id != self._told_artifact:
+            self._told_artifact = self.job.artifact_id
+            reports.append(dump_artifact(str(self._told_artifact)))
+        calls = self._calls.take_all()
+        return News(begun_on, reports, calls) if begun_on or reports or calls else None
+
+    async def _listen(self) -> None:
+        """Obey the gateway. If nothing is heard of it for too long, kill the work."""
+        await asyncio.sleep(_PAUSE_SECONDS)
+        while True:
+            try:
+                async with asyncio.timeout(max(_RETRY_SECONDS, BEAT_SECONDS - self._silence_seconds)):
+                    orders, age = await self._post.take_orders(self._key)
+            except Exception:  # the cluster's own errors are of many kinds
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                self._heard_at = time.monotonic() - age
+                for order in orders:
+                    self._obey(order)
+            if self._silence_seconds > BEAT_SECONDS:
+                self._stop(grace_seconds=0)
+
+    @property
+    def _silence_seconds(self) -> float:
+        return time.monotonic() - self._heard_at
+
+    def _obey(self, order: Order) -> None:
+        kind, data = order
+        if kind == ANSWER:
+            self._calls.answer(data)
+        else:
+            self._stop(grace_seconds=0 if kind == KILL else _GRACE_SECONDS)
+
+    def _stop(self, grace_seconds: float) -> None:
+        self.job.kill_grace_seconds = min(grace_seconds, self.job.kill_grace_seconds)
+        self.job.request_cancel()
+        if self.job.is_interruptible and self._working is not None:
+            self._working.cancel()
+
+    def _describe(self, end: WorkEnd | None, start_problem: str | None) -> HostEnd:
+        outcome = None
+        if end is not None and end.outcome_file is not None:
+            outcome = _read(end.outcome_file)
+        return HostEnd(
+            has_begun=end is not None and end.has_begun,
+            status=None if end is None else end.status,
+            error=None if end is None else end.error,
+            start_problem=start_problem,
+            excess=None if end is None else end.excess,
+            outcome=outcome,
+            rest=self._take_news() or News(None, [], b""),
+            pushed=self._pushed,
+        )
+
+
+class _CallRelay:
+    """Passes on what the call asks for by the socket of its submissions, and the answers."""
+
+    def __init__(self, wake: Any) -> None:
+        self._descriptor = -1
+        self._data = bytearray()
+        self._wake = wake
+
+    def open(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def take(self, data: bytes) -> None:
+        if not data or len(self._data) > 2 * MAX_REQUEST_BYTES:  # who does not wait for answers gets no more of them
+            self._descriptor = -1
+        elif self._descriptor >= 0:
+            self._data += data
+            self._wake()
+
+    def take_all(self) -> bytes:
+        data = bytes(self._data)
+        self._data.clear()
+        return data
+
+    def answer(self, data: bytes) -> None:
+        if self._descriptor >= 0:
+            with suppress(OSError):  # a process that does not read its answers loses them
+                os.write(self._descriptor, data)
+
+
+def _adapt(request: Mapping[str, Any]) -> dict[str, object]:
+    """The request with what is of this node: its directory, environment and folders of modules.
+
+    After those come the service's folders that are here as well.
+    """
+    own = [folder for folder in sys.path if isinstance(folder, str)]
+    shared = [folder for folder in request["path"] if folder not in own and os.path.exists(folder)]  # noqa: PTH110
+    return {
+        **request,
+        "cwd": os.getcwd(),  # noqa: PTH109 # it may be gone, which the work then tells by itself
+        "env": {**os.environ, **request["env"]},
+        "path": [*own, *shared],
+        "has_guard": False,
+    }
+
+
+def _read(file: OutcomeFile) -> bytes | None:
+    with_limit = os.fstat(file.descriptor).st_size <= MAX_OUTCOME_BYTES
+    data = os.pread(file.descriptor, MAX_OUTCOME_BYTES, 0) if with_limit else None
+    file.close()
+    return data
+
+
+async def _wait(event: asyncio.Event, seconds: float | None) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

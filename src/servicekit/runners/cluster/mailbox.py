@@ -1,0 +1,127 @@
+"""What the gateway and the hosts say to each other, and the mailbox that carries it, on a node of the cluster."""
+
+import asyncio
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+# The gateway asks again at least so often, which is its sign of life, and so do the hosts.
+POLL_SECONDS: Final = 1.0
+BEAT_SECONDS: Final = 5.0
+"""A host that has heard no sign of life of the gateway for so long kills its work.
+
+A process that has lost its lease stops its attempts after 6 seconds, and others take them over after 8 (see
+`stores.postgres.leases`).
+"""
+GONE_SECONDS: Final = BEAT_SECONDS + 1.0
+"""So long after the gateway's last sign of life, nothing of its works is left."""
+
+STOP: Final = "stop"
+KILL: Final = "kill"
+ANSWER: Final = "answer"
+"""An order with bytes for the socket of the call's submissions."""
+Order = tuple[str, bytes]
+
+
+class News(NamedTuple):
+    """What a host has to say of its work since the last time."""
+
+    begun_on: str | None
+    """The node, if the work has begun since."""
+    reports: list[bytes]
+    """Messages as of `runners.reports`."""
+    calls: bytes
+    """What came from the socket of the call's submissions."""
+
+
+class HostEnd(NamedTuple):
+    """How a work has ended on its node: see `WorkEnd`."""
+
+    has_begun: bool
+    status: int | None
+    error: str | None
+    start_problem: str | None
+    excess: int | None
+    outcome: bytes | None
+    """What the outcome file has."""
+    rest: News
+    """What was not pushed."""
+    pushed: int
+    """How many news were pushed before."""
+
+
+class Mailbox:
+    """Keeps what one side has said until the other side asks for it. Every method is called on one event loop.
+
+    It holds one piece of news for each work, and its host waits to push the next one. So it is bounded.
+    """
+
+    def __init__(self) -> None:
+        self._boxes: dict[str, _Box] = {}
+        self._pushed = asyncio.Event()
+        self._heard_at = time.monotonic()  # when the gateway asked last
+
+    async def push(self, key: str, news: News) -> None:
+        """Keep the news of a work, as soon as those before are collected."""
+        box = self._box(key)
+        while box.news is not None:
+            box.collected.clear()
+            await box.collected.wait()
+        box.news = news
+        self._pushed.set()
+
+    async def collect(self, busy: Collection[str], ended: Collection[str]) -> dict[str, News]:
+        """The news of all works that are not busy; wait for some for `POLL_SECONDS` at most. Forget the ended works."""
+        self._heard_at = time.monotonic()
+        for key in ended:
+            self._boxes.pop(key, None)
+        deadline = self._heard_at + POLL_SECONDS
+        while not (found := self._take(busy)) and (left := deadline - time.monotonic()) > 0:
+            self._pushed.clear()
+            await _wait(self._pushed, left)
+        return found
+
+    async def send(self, key: str, order: Order) -> None:
+        """Keep an order for the host of a work."""
+        box = self._box(key)
+        box.orders.append(order)
+        box.ordered.set()
+
+    async def take_orders(self, key: str) -> tuple[list[Order], float]:
+        """The orders for a host, for which it waits for `POLL_SECONDS` at most, and the age of the gateway's last sign
+        of life in seconds.
+        """
+        box = self._box(key)
+        if not box.orders:
+            box.ordered.clear()
+            await _wait(box.ordered, POLL_SECONDS)
+        orders, box.orders = box.orders, []
+        return orders, time.monotonic() - self._heard_at
+
+    def _box(self, key: str) -> "_Box":
+        return self._boxes.setdefault(key, _Box())
+
+    def _take(self, busy: Collection[str]) -> dict[str, News]:
+        found = {}
+        for key, box in self._boxes.items():
+            if box.news is not None and key not in busy:
+                found[key], box.news = box.news, None
+                box.collected.set()
+        return found
+
+
+class _Box:
+    """What waits of one work, in both directions."""
+
+    def __init__(self) -> None:
+        self.news: News | None = None
+        self.collected = asyncio.Event()
+        self.orders: list[Order] = []
+        self.ordered = asyncio.Event()
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -1,0 +1,138 @@
+"""What the nodes of a cluster have, and whether a work finds room there."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+# A cluster shows its nodes as they were up to two seconds ago: it keeps what a work has left for the next one, and is
+# asked once a second.
+_LAG_SECONDS: Final = 3.0
+# A job for which there was no room may have been canceled since. Others must not wait for it for ever.
+_WAIT_SECONDS: Final = 30.0
+
+Demand = Mapping[str, float]
+"""What a work needs, and what a node has, by the names of `resources`."""
+
+_UNITS: Final = {"cpus": "CPUs", "gpus": "GPUs", "memory_bytes": "bytes of memory"}
+
+
+class Node(NamedTuple):
+    """A node of the cluster, as the cluster sees it."""
+
+    id: str
+    total: Demand
+    available: Demand
+
+
+class _Own(NamedTuple):
+    """A work of this gateway."""
+
+    demand: Demand
+    node: str | None
+    """Where it runs; `None` as long as that is not known."""
+
+
+class Placement:
+    """Knows the nodes, and what the works of this gateway hold.
+
+    As long as the works of this gateway explain all that is in use, their demands are exact and count at once. What
+    somebody else uses is as new as the cluster tells it.
+    """
+
+    def __init__(self) -> None:
+        self._nodes: list[Node] = []
+        self._own: dict[str, _Own] = {}
+        self._sums: deque[tuple[float, Counter[str]]] = deque()  # of the demands, as they were until that time
+        self._waiting: Demand | None = None
+        self._waits_until = 0.0
+
+    def update(self, nodes: list[Node]) -> None:
+        """The cluster shows this now."""
+        self._nodes = nodes
+
+    def note_start(self, key: str, demand: Demand) -> None:
+        self._note_sum()
+        self._own[key] = _Own(demand, None)
+
+    def note_begun(self, key: str, node: str) -> None:
+        if key in self._own:
+            self._own[key] = self._own[key]._replace(node=node)
+
+    def note_end(self, key: str) -> None:
+        self._note_sum()
+        del self._own[key]
+
+    @property
+    def count(self) -> int:
+        """How many works hold something."""
+        return len(self._own)
+
+    def can_ever_hold(self, demand: Demand) -> bool:
+        """Whether a node of the cluster could run this if it ran nothing else."""
+        return any(_fits(demand, node.total) for node in self._nodes)
+
+    def has_room(self, demand: Demand) -> bool:
+        """Whether a node can run this now. If not, there is no room for any other until it can."""
+        has_room = any(_fits(demand, free) for free in self._list_free().values())
+        self._waiting = None if has_room else demand
+        self._waits_until = time.monotonic() + _WAIT_SECONDS
+        return has_room
+
+    def count_room(self) -> int:
+        """How many works of one CPU could begin now; none while a larger one waits."""
+        free = self._list_free().values()
+        waiting = self._waiting if time.monotonic() < self._waits_until else None
+        if waiting is not None and not any(_fits(waiting, each) for each in free):
+            return 0
+        return sum(max(0, int(each["cpus"])) for each in free)
+
+    def describe_largest(self) -> str:
+        """The node with the most GPUs and CPUs, as part of a sentence."""
+        if not self._nodes:
+            return "it has no nodes"
+        largest = max(self._nodes, key=lambda node: (node.total["gpus"], node.total["cpus"]))
+        return f"the largest node has {describe_demand(largest.total)}"
+
+    def _list_free(self) -> dict[str, Counter[str]]:
+        is_alone = self._is_alone()
+        free = {node.id: Counter(node.total if is_alone else node.available) for node in self._nodes}
+        for own in self._own.values():
+            if own.node in free and is_alone:
+                free[own.node].subtract(own.demand)
+        for own in self._own.values():
+            if own.node is None:  # it comes to a node that has so much
+                place = next((each for each in free.values() if _fits(own.demand, each)), Counter())
+                place.subtract(own.demand)
+        return free
+
+    def _is_alone(self) -> bool:
+        """Whether the works of this gateway, with those that have just ended, use all that is in use."""
+        since = time.monotonic() - _LAG_SECONDS
+        while self._sums and self._sums[0][0] < since:
+            self._sums.popleft()
+        most: Counter[str] = self._sum()
+        for _, each in self._sums:
+            most |= each  # the larger of both numbers
+        used: Counter[str] = Counter()
+        for node in self._nodes:
+            used.update({name: node.total[name] - node.available[name] for name in ("cpus", "gpus")})
+        return all(count <= most[name] + 1e-6 for name, count in used.items())
+
+    def _note_sum(self) -> None:
+        self._sums.append((time.monotonic(), self._sum()))
+
+    def _sum(self) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for own in self._own.values():
+            total.update(own.demand)
+        return total
+
+
+def describe_demand(demand: Demand) -> str:
+    """As part of a sentence: `4 CPUs and 1 GPUs`."""
+    return " and ".join(f"{count:,.10g} {_UNITS[name]}" for name, count in demand.items() if count) or "nothing"
+
+
+def _fits(demand: Demand, free: Demand) -> bool:
+    return all(count <= free[name] for name, count in demand.items() if count)
