@@ -1,0 +1,169 @@
+"""The gateway: the process beside the service that is the driver of the cluster.
+
+    python -m servicekit.runners.cluster.gateway SOCKET
+
+The first request brings the file with the cluster's address, and a socket for what the gateway says of itself, in
+lines of JSON: `{"is_connected": true}`; `{"room": [3, 1]}` for three more works besides one that is there; `{"problem":
+"..."}` before it ends. Each further request is a work.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+from servicekit.jobs.outcome import describe_error
+from servicekit.runners.cluster.gateway_work import GatewayWork, HostProblem, WorkCluster
+from servicekit.runners.cluster.mailbox import POLL_SECONDS, News
+from servicekit.runners.cluster.placement import Node, Placement
+from servicekit.runners.cluster.ray_loopback import keep_loopback
+from servicekit.runners.launcher_program.messages import MOST_DESCRIPTORS, read_request, refuse
+
+# A mailbox that has not answered for so long is lost: hosts take the gateway for dead after BEAT_SECONDS.
+_ANSWER_SECONDS: Final = 4 * POLL_SECONDS
+
+
+class Cluster(WorkCluster, Protocol):
+    """A cluster that runs works: the one part that each engine has of its own."""
+
+    def connect(self) -> None:
+        """Reach the cluster, and start the mailbox there. Takes its time. Any error says why it failed."""
+        ...
+
+    def close(self) -> None:
+        """Leave the cluster, to which nothing is sent any more."""
+        ...
+
+    async def collect(self, busy: list[str], ended: list[str]) -> tuple[dict[str, News], list[Node]]:
+        """See `Mailbox.collect`; and the nodes."""
+        ...
+
+
+class Gateway:
+    """Takes works from the service, and has them run, until the service has closed the socket and none is left."""
+
+    def __init__(self, requests: socket.socket, status: socket.socket, cluster: Cluster) -> None:
+        self._requests = requests
+        self._status = status
+        self._cluster = cluster
+        self._placement = Placement()
+        self._works: dict[str, GatewayWork] = {}
+        self._ended: list[str] = []  # what the mailbox does not know yet
+        self._count = 0
+        self._room: tuple[int, int] | None = None
+        self._is_closed = False
+        self._has_changed = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        requests = self._requests.fileno()
+        os.set_blocking(requests, False)
+        loop.add_reader(requests, self._take_request)
+        self._connected = loop.create_task(self._connect())
+        collecting = loop.create_task(self._collect())
+        while not (self._is_closed and not self._works) and not collecting.done():
+            self._has_changed.clear()
+            self._tell_room()
+            await self._has_changed.wait()
+        if collecting.done() and self._connected.exception() is None:
+            # The service knows when nothing is left of the works: see `GatewayLink`.
+            self._tell("problem", f"the cluster was lost: {describe_error(collecting.exception() or EOFError())}")
+        elif self._connected.done():
+            await asyncio.to_thread(self._cluster.close)
+
+    async def _connect(self) -> None:
+        try:
+            await asyncio.to_thread(self._cluster.connect)
+            await self._collect_once()  # which tells the nodes
+        except BaseException as error:  # the cluster's own errors are of many kinds
+            problem = describe_error(error)
+            self._tell("problem", problem)
+            raise HostProblem(f"the cluster cannot be reached: {problem}") from error
+        self._tell("is_connected", True)
+
+    async def _collect(self) -> None:
+        try:
+            await asyncio.shield(self._connected)
+            while True:
+                await self._collect_once()
+        finally:
+            self._has_changed.set()
+
+    async def _collect_once(self) -> None:
+        busy = [work.key for work in self._works.values() if work.is_busy]
+        ended, self._ended = self._ended, []
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            found, nodes = await self._cluster.collect(busy, ended)
+        self._placement.update(nodes)
+        for key, news in found.items():
+            work = self._works.get(key)
+            if work is not None:
+                work.take_news(news)
+        self._has_changed.set()
+
+    def _take_request(self) -> None:
+        try:
+            kind, descriptors, flags, _ = socket.recv_fds(self._requests, 1, MOST_DESCRIPTORS)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            kind, descriptors, flags = b"", [], 0
+        if not kind:
+            asyncio.get_running_loop().remove_reader(self._requests.fileno())
+            self._is_closed = True
+            self._has_changed.set()
+        elif flags & socket.MSG_CTRUNC:
+            refuse(descriptors)
+        else:
+            self._count += 1
+            key = f"{os.getpid()}.{self._count}"
+            work = GatewayWork(key, descriptors, self._cluster, self._placement, self._tell_room)
+            self._works[work.key] = work
+            task = asyncio.get_running_loop().create_task(self._run(work, asyncio.shield(self._connected)))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _run(self, work: GatewayWork, connected: Awaitable[None]) -> None:
+        try:
+            await work.run(connected)
+        finally:
+            del self._works[work.key]
+            self._ended.append(work.key)
+            self._has_changed.set()
+
+    def _tell_room(self) -> None:
+        room = (self._placement.count_room(), self._placement.count)
+        if room != self._room:
+            self._room = room
+            self._tell("room", room)
+
+    def _tell(self, key: str, value: object) -> None:
+        with suppress(OSError):
+            self._status.sendall(json.dumps({key: value}).encode() + b"\n")
+
+
+def main(requests: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the signals of a terminal are meant for the service
+    connection = socket.socket(fileno=requests)
+    kind, descriptors, _, _ = socket.recv_fds(connection, 1, MOST_DESCRIPTORS)
+    if kind:
+        file, status = descriptors
+        asyncio.run(Gateway(connection, socket.socket(fileno=status), _make(read_request(file))).serve())
+    os._exit(0)  # the cluster's library may have threads, and takes seconds to end in order
+
+
+def _make(settings: dict[str, Any]) -> Cluster:
+    keep_loopback(settings["address"])
+    from servicekit.runners.cluster.ray_cluster import RayCluster
+
+    return RayCluster(**settings)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,163 @@
+"""Ray: the cluster as its driver sees it. This is the one module that imports Ray, in the gateway and on the nodes."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import ray
+import ray._private.state
+from ray.exceptions import (
+    ActorDiedError,
+    NodeDiedError,
+    OutOfMemoryError,
+    RayTaskError,
+    TaskCancelledError,
+    WorkerCrashedError,
+)
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from servicekit.runners.cluster.gateway_work import HostProblem, WorkLost
+from servicekit.runners.cluster.host import run_work
+from servicekit.runners.cluster.mailbox import HostEnd, Mailbox, News, Order
+from servicekit.runners.cluster.placement import Demand, Node
+from servicekit.runners.cluster.ray_loopback import LOCAL
+
+_CLIENT: Final = "ray://"
+_NAMES: Final = {"cpus": "CPU", "gpus": "GPU", "memory_bytes": "memory"}
+# Each host has two calls under way.
+_MOST_CALLS: Final = 100_000
+
+
+class RayMailbox(Mailbox):
+    """The mailbox as an actor, which also tells the nodes: by Ray Client, the driver cannot see what they have free."""
+
+    async def wait_ready(self) -> None:
+        """It has started when this has returned."""
+
+    async def collect_all(self, busy: list[str], ended: list[str]) -> tuple[dict[str, News], list[Node]]:
+        return await self.collect(busy, ended), _list_nodes()
+
+
+class RayPlaced:
+    """A task of Ray."""
+
+    def __init__(self, reference: Any) -> None:
+        self._reference = reference
+
+    async def wait(self) -> HostEnd | None:
+        try:
+            end: HostEnd = await self._reference
+        except TaskCancelledError:
+            return None
+        except OutOfMemoryError as error:
+            raise WorkLost(
+                f"the node was out of memory, and Ray killed the process that ran it: {_first_line(error)}"
+            ) from None
+        except NodeDiedError as error:
+            raise WorkLost(f"its node was lost: {_first_line(error)}") from None
+        except WorkerCrashedError:
+            raise WorkLost("the process of the cluster that ran it was killed, or its node was lost") from None
+        except RayTaskError as error:
+            raise HostProblem(f"no process of the cluster can run it: {_last_line(error)}") from None
+        except Exception as error:
+            raise WorkLost(f"the cluster says: {_first_line(error)}") from None
+        return end
+
+    def withdraw(self) -> None:
+        ray.cancel(self._reference)
+
+    def kill(self) -> None:
+        ray.cancel(self._reference, force=True)
+
+
+class RayPost:
+    """The mailbox as a host sees it."""
+
+    def __init__(self, mailbox: Any) -> None:
+        self._mailbox = mailbox
+        self.node: str = ray.get_runtime_context().get_node_id()
+
+    async def push(self, key: str, news: News) -> None:
+        await self._mailbox.push.remote(key, news)
+
+    async def take_orders(self, key: str) -> tuple[list[Order], float]:
+        orders: tuple[list[Order], float] = await self._mailbox.take_orders.remote(key)
+        return orders
+
+
+class RayCluster:
+    """A cluster of Ray, by `HOST:PORT` of its head on a node of it, or by `ray://HOST:PORT` from anywhere."""
+
+    def __init__(self, address: str, runtime_env: Mapping[str, Any] | None = None) -> None:
+        self._address = address
+        self._runtime_env = dict(runtime_env or {})
+        self._mailbox: Any = None
+        self._run: Any = None
+
+    def connect(self) -> None:
+        options: dict[str, Any] = {"namespace": "servicekit", "log_to_driver": False, "runtime_env": self._runtime_env}
+        if self._address == LOCAL:
+            options |= {"address": "local", "_node_ip_address": "127.0.0.1", "include_dashboard": False}
+        else:
+            options["address"] = self._address
+        if not self._address.startswith(_CLIENT) or self._address == LOCAL:
+            options |= {"configure_logging": False, "logging_level": logging.ERROR}
+        ray.init(**options)
+        is_client = ray.util.client.ray.is_connected()
+        # The mailbox is on the driver's own node. If that is lost, so is the driver, and no other node can be missed.
+        if is_client:
+            place: dict[str, Any] = {"resources": {"node:__internal_head__": 0.001}}
+        else:
+            node = ray.get_runtime_context().get_node_id()
+            place = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
+        actor = ray.remote(num_cpus=0, max_concurrency=_MOST_CALLS, max_restarts=0, **place)(RayMailbox)
+        self._mailbox = actor.remote()
+        try:
+            ray.get(self._mailbox.wait_ready.remote())
+        except ActorDiedError as error:
+            raise HostProblem(f"its nodes cannot import servicekit: {_last_line(error)}") from None
+        self._run = ray.remote(max_retries=0)(_run)
+
+    def close(self) -> None:
+        ray.shutdown()
+
+    def start(self, key: str, request: Mapping[str, Any], stdin: bytes, demand: Demand) -> RayPlaced:
+        needs = {
+            "num_cpus": demand.get("cpus", 0),
+            "num_gpus": demand.get("gpus", 0),
+            "memory": demand.get("memory_bytes"),
+        }
+        task = self._run.options(name=f"{request['name']} ({request['job_id']})", **needs)
+        return RayPlaced(task.remote(self._mailbox, key, request, stdin))
+
+    async def send(self, key: str, order: Order) -> None:
+        await self._mailbox.send.remote(key, order)
+
+    async def collect(self, busy: list[str], ended: list[str]) -> tuple[dict[str, News], list[Node]]:
+        found: tuple[dict[str, News], list[Node]] = await self._mailbox.collect_all.remote(busy, ended)
+        return found
+
+
+def _run(mailbox: Any, key: str, request: Mapping[str, Any], stdin: bytes) -> HostEnd:
+    return run_work(RayPost(mailbox), key, request, stdin)
+
+
+def _list_nodes() -> list[Node]:
+    available = ray._private.state.available_resources_per_node()
+    return [
+        Node(node["NodeID"], _translate(node["Resources"]), _translate(available.get(node["NodeID"], {})))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def _translate(resources: Mapping[str, float]) -> Demand:
+    return {name: resources.get(theirs, 0.0) for name, theirs in _NAMES.items()}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().rpartition("\n")[2]

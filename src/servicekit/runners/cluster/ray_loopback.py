@@ -1,0 +1,40 @@
+"""Reaching a cluster of Ray that listens on loopback alone. It is imported before Ray."""
+
+import os
+import socket
+from contextlib import suppress
+from typing import Final
+
+LOCAL: Final = "ray://local"
+"""The address of a cluster that is this machine alone, and ends with the gateway."""
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+_CONNECT_SECONDS: Final = 1.0  # an address of this machine answers at once, or never
+
+
+def keep_loopback(address: str) -> None:
+    """Have Ray take a loopback address as it is, if the cluster is to be found there alone.
+
+    Ray takes the machine's own address for it otherwise, which is right for a head that listens on all addresses. It
+    reads this variable of the environment when it is imported.
+    """
+    if address == LOCAL:
+        os.environ.update({"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"})
+    else:
+        host, _, port = address.rpartition(":")
+        if host in _LOOPBACK and port.isdigit() and not _is_open(_find_own_address(), int(port)):
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+
+
+def _find_own_address() -> str:
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("198.51.100.1", 9))  # nothing is sent: the system only chooses an address
+        return str(probe.getsockname()[0])
+    return _LOOPBACK[0]
+
+
+def _is_open(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
