@@ -9,6 +9,7 @@ tests out although they could run.
 """
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from tools.system_packages import PROGRAMS, find_program, install_command
 
 FRONTEND = "frontend"
 """The need for the npm packages of tests/frontend."""
+RAY = "ray"
+"""The need for the extra `ray`, which is not there for every Python."""
 
 _FRONTEND_STAMP = Path(__file__).parent / "frontend" / "node_modules" / ".installed"
 
@@ -24,7 +27,7 @@ _FRONTEND_STAMP = Path(__file__).parent / "frontend" / "node_modules" / ".instal
 def needs(*names: str) -> pytest.MarkDecorator:
     """Skip a test, or with `pytestmark = needs(...)` a module, unless the programs are there.
 
-    The names are those of `tools.system_packages.PROGRAMS`, and `FRONTEND`.
+    The names are those of `tools.system_packages.PROGRAMS`, `FRONTEND` and `RAY`.
     """
     reason = _why_skipped(names)
     return pytest.mark.skipif(reason is not None, reason=reason or "")
@@ -53,9 +56,13 @@ def _why_skipped(names: "tuple[str, ...] | list[str]") -> str | None:
 
 
 def _is_there(name: str) -> bool:
+    if name == RAY:
+        return find_spec("ray") is not None
     return _FRONTEND_STAMP.exists() if name == FRONTEND else find_program(name) is not None
 
 
 def _how_to_get(missing: list[str]) -> str:
+    if missing == [RAY]:
+        return "enable with: pip install 'servicekit[ray]'"
     programs = [name for name in missing if name in PROGRAMS]
     return f"enable with: {install_command(programs)}" if programs else "enable with: make test"

@@ -1,0 +1,221 @@
+"""The gateway as the service sees it: its process, the socket to it, and what it says of itself."""
+
+import asyncio
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from typing import Final, Protocol
+
+from servicekit.runners.cluster.mailbox import GONE_SECONDS
+from servicekit.runners.descriptors import DescriptorReader, make_file, make_pair
+from servicekit.runners.launcher_link import BUSY
+from servicekit.runners.launcher_program.messages import IMPORT, tell
+
+_MODULE: Final = "servicekit.runners.cluster.gateway"
+_CONTROL: Final = 1
+"""Where the control is among the descriptors of a request."""
+
+
+class GatewayListener(Protocol):
+    """Hears what a gateway says of itself."""
+
+    def gateway_connected(self) -> None:
+        """It has reached the cluster."""
+        ...
+
+    def gateway_found_room(self, room: int, works: int) -> None:
+        """So many more works could begin now, besides so many."""
+        ...
+
+    def gateway_ended(self, link: "GatewayLink", problem: str | None, *, was_closed: bool) -> None:
+        """It takes no more works: because it `was_closed`, or for a problem, which it says if it can."""
+        ...
+
+
+class GatewayLink:
+    """A gateway's process, and the socket to it: a `Link`."""
+
+    is_importing = False
+
+    def __init__(self, settings: Mapping[str, object], listener: GatewayListener) -> None:
+        """`settings`: the arguments of the cluster."""
+        self._listener = listener
+        self._controls: list[int] = []
+        self._has_connected = self._is_prepared = False
+        self._is_closed = self._is_ended = False
+        self._problem: str | None = None
+        self._heard = b""
+        self._loop = asyncio.get_running_loop()
+        with ExitStack() as undo:
+            self._file = make_file(json.dumps(dict(settings)).encode())
+            undo.callback(os.close, self._file)
+            self._status, self._their_status = make_pair(socket.SOCK_STREAM)
+            undo.callback(os.close, self._status)
+            undo.callback(os.close, self._their_status)
+            self._socket, theirs = socket.socketpair()
+            undo.enter_context(self._socket)
+            self._socket.setblocking(False)
+            os.set_blocking(self._status, False)
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", _MODULE, str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,  # the signals of a terminal are meant for the service
+                )
+            undo.pop_all()
+        self._finalizer = weakref.finalize(self, _end, self._process, self._socket)
+        self._status_finalizer = weakref.finalize(self, os.close, self._status)
+        self._reader = DescriptorReader(self._status, self._hear)
+
+    @property
+    def is_left(self) -> bool:
+        return False
+
+    def prepare(self) -> bool:
+        if self._is_closed:
+            raise ConnectionError
+        self._listen_here()
+        if not self._is_prepared:
+            self._is_prepared = self._send(IMPORT, [self._file, self._their_status])
+            if self._is_prepared:
+                self._close_theirs()
+        return self._is_prepared
+
+    def send(self, kind: bytes, descriptors: Sequence[int]) -> bool:
+        if self._is_closed:
+            raise ConnectionError
+        control = os.dup(descriptors[_CONTROL])
+        is_sent = False
+        try:
+            is_sent = self._send(kind, descriptors)
+        finally:
+            if is_sent:
+                self._hold(control)
+            else:
+                os.close(control)
+        return is_sent
+
+    def work_stuck(self, reason: str | None) -> None:
+        if reason is not None:
+            self._process.kill()  # it was stopped, or hangs
+
+    def note_end(self) -> None:
+        self._reader.read()
+        self._take_end()
+
+    def look(self) -> None:
+        """Take what it has said, if the event loop cannot."""
+        self._reader.read()
+
+    def close(self) -> None:
+        """Take no more works. The gateway ends when none is left."""
+        self._is_closed = True
+        self._finalizer()
+
+    def forget(self) -> None:
+        self._is_closed = True
+        self._finalizer.detach()
+        self._socket.close()
+        self._process.returncode = 0  # it is no child of this process: `Popen` must not wait for it, nor warn
+        self._close_theirs()
+        self._status_finalizer()
+        for control in self._controls:
+            os.close(control)
+        self._controls = []
+
+    def _listen_here(self) -> None:
+        """Hear on the event loop that runs now: the one before may have ended."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop = loop
+            self._reader = DescriptorReader(self._status, self._hear)
+
+    def _send(self, kind: bytes, descriptors: Sequence[int]) -> bool:
+        try:
+            socket.send_fds(self._socket, [kind], descriptors)
+        except ConnectionError:
+            raise
+        except OSError as error:
+            if error.errno not in BUSY:
+                raise
+            return False
+        return True
+
+    def _hold(self, control: int) -> None:
+        """Keep the gateway's end of a control. The service takes its end for the end of the work.
+
+        If the gateway dies, the work goes on until its host misses the gateway.
+        """
+        poll = select.poll()
+        for each in self._controls:
+            poll.register(each, 0)
+        for ended, _ in poll.poll(0):  # the service has closed its end: the work is over
+            os.close(ended)
+            self._controls.remove(ended)
+        self._controls.append(control)
+
+    def _hear(self, data: bytes) -> None:
+        *lines, self._heard = (self._heard + data).split(b"\n")
+        for line in lines:
+            self._take_message(**json.loads(line))
+        if not data:
+            self._take_end()
+
+    def _take_message(
+        self, *, is_connected: bool = False, room: tuple[int, int] | None = None, problem: str | None = None
+    ) -> None:
+        if is_connected:
+            self._has_connected = True
+            self._listener.gateway_connected()
+        if room is not None:
+            self._listener.gateway_found_room(*room)
+        if problem is not None:
+            self._problem = problem
+
+    def _take_end(self) -> None:
+        if self._is_ended:
+            return
+        was_closed = self._is_closed
+        self._is_ended = self._is_closed = True
+        self._reader.close()
+        self._status_finalizer()
+        self._close_theirs()
+        if not self._has_connected:
+            self._release()
+        elif self._controls:
+            # In a thread, since the event loop may end before.
+            timer = threading.Timer(GONE_SECONDS, self._release)
+            timer.daemon = True
+            timer.start()
+        self._listener.gateway_ended(self, self._problem, was_closed=was_closed)
+
+    def _release(self) -> None:
+        """Nothing is left of the works of this gateway."""
+        controls, self._controls = self._controls, []
+        for control in controls:
+            if self._has_connected:
+                tell(control, "lost", self._problem or "the process that speaks to the cluster has ended")
+            os.close(control)
+
+    def _close_theirs(self) -> None:
+        for descriptor in (self._file, self._their_status):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._file = self._their_status = -1
+
+
+def _end(process: "subprocess.Popen[bytes]", connection: socket.socket) -> None:
+    """Close the socket, at which the process ends, and wait for that in a thread: it may have works yet."""
+    connection.close()
+    with suppress(RuntimeError):  # Python ends, and starts no threads any more
+        threading.Thread(target=process.wait, daemon=True).start()

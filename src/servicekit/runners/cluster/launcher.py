@@ -1,0 +1,148 @@
+"""Runs the works of jobs on the nodes of a cluster."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from servicekit.jobs.backoff import Backoff, FailureLog
+from servicekit.jobs.current import RunningJob
+from servicekit.jobs.resources import Resources
+from servicekit.runners.cluster.gateway_link import GatewayLink
+from servicekit.runners.launcher import Launcher
+from servicekit.runners.launcher_link import LauncherListener
+from servicekit.runners.work import WorkEnd, WorkPlan
+
+# A cluster that is away is asked for again after half a second, then after ever longer.
+_LONGEST_PAUSE_SECONDS: Final = 30.0
+
+_log = logging.getLogger("servicekit.engine")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayCluster:
+    """A cluster of Ray.
+
+    `address` is `HOST:PORT` of its head, for a service on one of its nodes; `ray://HOST:PORT`, from anywhere; or
+    `ray://local`, for a cluster that is this machine alone and ends with the service.
+    """
+
+    address: str
+    runtime_env: Mapping[str, Any] = field(default_factory=dict)
+    """What Ray gives the jobs' processes, as the code in a `working_dir`: see the documentation of Ray."""
+    can_grow: bool = False
+    """Whether the cluster gets larger nodes when jobs need them. Else a job that no node can hold fails."""
+
+
+class ClusterLauncher:
+    """Runs works on a cluster, as `Launcher` runs them here: see the page in `servicekit.runners.cluster`.
+
+    The gateway is started for the first job, or by `open`. If it ends, another one is started after a growing pause.
+    """
+
+    def __init__(self, cluster: RayCluster) -> None:
+        self._cluster = cluster
+        self._launcher = Launcher(make_link=self._make_link)
+        self._backoff = Backoff(longest_seconds=_LONGEST_PAUSE_SECONDS)
+        self._failures = FailureLog(_log)
+        self._link: GatewayLink | None = None
+        self._runs = 0
+        self._room = self._works = 0  # as the gateway has told it last
+        self._problem: str | None = None
+        self._problem_since: datetime | None = None
+        self._next_start_at = 0.0
+        self._is_open = False
+        self._on_room: Callable[[], None] = _do_nothing
+
+    async def run(self, plan: WorkPlan, job: RunningJob) -> WorkEnd:
+        """See `Launcher.run`."""
+        resources = job.submission.options.resources or Resources()
+        env = plan.request["env"]
+        assert isinstance(env, dict)
+        request = {
+            **plan.request,
+            # The rest of the service's environment is of this machine, and may have secrets.
+            "env": {name: env[name] for name in ("SERVICEKIT_JOB_ID", "SERVICEKIT_ATTEMPT")},
+            "resources": {name: count for name, count in asdict(resources).items() if count},
+            "can_grow": self._cluster.can_grow,
+        }
+        self._runs += 1
+        try:
+            return await self._launcher.run(replace(plan, request=request), job)
+        finally:
+            self._runs -= 1
+            self._on_room()
+
+    def end_cut_off(self, job: RunningJob) -> bool:
+        """See `Launcher.end_cut_off`."""
+        if self._link is not None:
+            self._link.look()
+        return self._launcher.end_cut_off(job)
+
+    def find_room(self, on_room: Callable[[], None]) -> int | None:
+        """See `Runner.find_room`."""
+        self._on_room = on_room
+        return max(0, self._room - max(0, self._runs - self._works))
+
+    def find_notice(self) -> str | None:
+        """Why the cluster cannot be reached, and since when; or `None`."""
+        if self._problem is None or self._problem_since is None:
+            return None
+        return (
+            f"The cluster {self._cluster.address} has not been reached since "
+            f"{self._problem_since:%Y-%m-%d %H:%M:%S} UTC: {self._problem}"
+        )
+
+    def open(self) -> None:
+        self._is_open = True
+        self._launcher.open()
+
+    def close(self) -> None:
+        self._is_open = False
+        self._launcher.close()
+
+    def gateway_connected(self) -> None:
+        """See `GatewayListener`."""
+        self._problem = self._problem_since = None
+        self._next_start_at = 0.0
+        self._backoff.reset()
+
+    def gateway_found_room(self, room: int, works: int) -> None:
+        """See `GatewayListener`."""
+        self._room, self._works = room, works
+        self._on_room()
+
+    def gateway_ended(self, link: GatewayLink, problem: str | None, *, was_closed: bool) -> None:
+        """See `GatewayListener`."""
+        self._launcher.link_lost(link)
+        if self._link is not link:
+            return
+        self._link = None
+        self._room = self._works = 0
+        if was_closed:
+            return
+        self._problem = problem or "the process that speaks to the cluster has ended"
+        self._problem_since = self._problem_since or datetime.now(UTC)
+        self._failures.warn("The cluster %s cannot be reached: %s", self._cluster.address, self._problem)
+        pause = self._backoff.next_seconds()
+        self._next_start_at = time.monotonic() + pause
+        if self._is_open:
+            asyncio.get_running_loop().call_later(pause, self._reopen)
+
+    def _reopen(self) -> None:
+        if self._is_open:
+            self._launcher.open()
+
+    def _make_link(self, _listener: LauncherListener) -> GatewayLink:
+        if time.monotonic() < self._next_start_at:
+            raise OSError(self._problem)
+        settings = {"address": self._cluster.address, "runtime_env": dict(self._cluster.runtime_env)}
+        self._link = GatewayLink(settings, self)
+        return self._link
+
+
+def _do_nothing() -> None:
+    pass

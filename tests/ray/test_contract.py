@@ -1,0 +1,61 @@
+import asyncio
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+
+from servicekit.jobs.options import RunnerKind
+from servicekit.jobs.status import Transition
+from servicekit.ports import Runner
+from servicekit.runners.cluster.launcher import ClusterLauncher
+from servicekit.runners.process import ProcessRunner
+from servicekit.testing.runners import (
+    ASYNC_FUNCTIONS,
+    FUNCTIONS,
+    CrashContract,
+    KillContract,
+    PythonRunnerContract,
+    StartProblemContract,
+    Trial,
+)
+from servicekit.testing.runners.targets import give
+from tests.hindering import without_descriptors
+from tests.ray.cluster import needs_ray, shared_cluster
+
+
+async def _run_one(runner: Runner) -> None:
+    assert (await Trial(runner, give).end()).transition is Transition.COMPLETE
+
+
+@needs_ray
+class TestRayRunner(PythonRunnerContract, StartProblemContract, KillContract, CrashContract):
+    kind = RunnerKind.PROCESS
+    targets = FUNCTIONS
+
+    @classmethod
+    def create_runner(cls) -> Runner:
+        return ProcessRunner(ClusterLauncher(shared_cluster().settings))
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def runner(cls) -> Iterator[Runner]:
+        """It is connected, which takes seconds."""
+        runner = cls.create_runner()
+        asyncio.run(_run_one(runner))
+        yield runner
+        runner.close()
+
+    def hinder(self) -> AbstractContextManager[None]:
+        return without_descriptors()
+
+
+class TestRayRunnerWithAsyncFunctions(TestRayRunner):
+    targets = ASYNC_FUNCTIONS
+    skips = dict.fromkeys(
+        (
+            "test_an_open_runner_runs_jobs_and_can_be_opened_again",
+            "test_a_closed_runner_still_runs_jobs",
+            "test_what_cannot_begin_has_not_failed_and_begins_when_it_can",
+        ),
+        "it connects to the cluster anew, which takes seconds and has nothing to do with the kind of function",
+    )
