@@ -12,6 +12,7 @@ import { EVERYTHING, matches } from './query.js';
 import { PAGE_SIZE, RowModel } from './row-model.js';
 
 const MOST_SLIDING = 5; // rows: more of them would be a blur
+const REST_MILLISECONDS = 1_000; // rows that come all the time would keep the table, and the processor, moving
 const EMPTY_PAGES = 10; // each is a search of 10,000 jobs
 const MOST_AT_ONCE = 1_000; // that the service gives
 const PAUSE_MILLISECONDS = 2_000; // before a page is asked for again
@@ -26,6 +27,8 @@ export class Follower {
   /** @type {Map<string, JobRecord | null>} What the stream has brought while a further page is read, which may not have it. */
   #meanwhile = new Map();
   #emptyPages = 0;
+  /** When rows came last. */
+  #cameAt = 0;
 
   /** @param {JobList} list @param {{body: HTMLElement, height: number}} table The place of the rows, and the height of one. */
   constructor(list, table) {
@@ -130,11 +133,14 @@ export class Follower {
     this.#list.draw();
   }
 
-  /** Let a few new rows slide in on top. A list that is held has none. @param {string[]} before */
+  /** Let a few new rows slide in on top, if none came just before. A list that is held has none. @param {string[]} before */
   #slide(before) {
     const { ids } = this.#model;
     const count = before === ids || !before[0] ? 0 : ids.indexOf(before[0]);
-    if (count < 1 || count > MOST_SLIDING || matchMedia('(prefers-reduced-motion: reduce)').matches) return;
+    if (count < 1) return;
+    const wasAtRest = performance.now() - this.#cameAt > REST_MILLISECONDS;
+    this.#cameAt = performance.now();
+    if (!wasAtRest || count > MOST_SLIDING || matchMedia('(prefers-reduced-motion: reduce)').matches) return;
     const start = { transform: `translateY(-${count * this.#table.height}px)` };
     this.#table.body.animate([start, { transform: 'none' }], { duration: 200, easing: 'ease-out' });
   }
