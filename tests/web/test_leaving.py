@@ -26,7 +26,7 @@ def test_an_answer_that_comes_after_its_page_was_left_brings_back_no_key(tab: Ta
     tab.open(job_id)
     expect(page.locator(".job-mark")).to_have_text("▲failed")
     page.locator("header nav").get_by_role("link", name="Queues").click()
-    expect(page.get_by_role("heading", name="No queues in use")).to_be_visible()
+    expect(page.get_by_role("heading", name="Queues", exact=True)).to_be_visible()
     expect(page).to_have_title(re.compile("^Queues"))
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("These keys")
