@@ -88,6 +88,20 @@ async def test_it_holds_no_slot_that_others_could_use(url: str, options: dict[st
             assert (await scheduler.wait(await scheduler.add_job(noop))).status is JobStatus.COMPLETED
 
 
+async def test_it_keeps_nobody_from_its_concurrency_key_who_could_begin(
+    scheduler: Scheduler, cluster: FakeCluster
+) -> None:
+    await submit(scheduler, "first", cpus=3)
+    await cluster.wait_begun("first")
+    large = await submit(scheduler, "large", cpus=3, concurrency_key="k")
+    await wait_given_back(scheduler, large)
+    for _ in range(2):
+        job_id = await scheduler.with_options(concurrency_key="k").add_job(noop)
+        assert (await scheduler.wait(job_id)).status is JobStatus.COMPLETED
+    cluster.finish("first")
+    await cluster.wait_begun("first", "large")
+
+
 async def test_processes_of_the_service_are_counted_apart_from_the_cluster(url: str, cluster: FakeCluster) -> None:
     async with with_cluster(url, cluster, max_processes=1) as scheduler:
         for name in ("a", "b", "c"):

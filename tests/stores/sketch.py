@@ -121,6 +121,11 @@ class _KeptSchedule:
         )
 
 
+def _may_begin(heir: _Job, job: _Job) -> bool:
+    """Whether a job may begin where the other could not."""
+    return heir.submission.runner is not job.submission.runner and heir.record.pending_reason is None
+
+
 def _size(line: LogLine) -> int:
     return len(line.text.encode()) + 1
 
@@ -298,6 +303,8 @@ class SketchStore:
                 for job in self._ready()
                 if job.submission.runner not in excluding and self._is_open(job.record.queue, limits)
             ]
+            if not ready and self._pass_places_on(limits, of_tried=True):
+                continue
             if not ready:
                 break
             claims.append(self._start(min(ready, key=self._precedence)))
@@ -320,24 +327,28 @@ class SketchStore:
         ready_at = None if record.attempt else record.scheduled_at or record.submitted_at
         return Claim(as_accepted(job.submission), record.attempt + 1, job.failures, ready_at)
 
-    def _pass_places_on(self, limits: Mapping[str, int]) -> None:
+    def _pass_places_on(self, limits: Mapping[str, int], *, of_tried: bool = False) -> bool:
+        """Give places of jobs in closed queues, or of those that could not begin, to others: whether any got one."""
+        is_passed = False
         for job in self._ready():
-            key = job.submission.options.kept_concurrency_key
-            if key is None or self._is_open(job.record.queue, limits):
+            key, is_open = job.submission.options.kept_concurrency_key, self._is_open(job.record.queue, limits)
+            if key is None or (is_open and not (of_tried and job.record.pending_reason)):
                 continue
             job.has_place = False
             heirs = [
                 heir
                 for heir in self._waiting_for_keys()
                 if heir.submission.options.kept_concurrency_key == key
-                and heir.record.queue != job.record.queue
+                and (not is_open or _may_begin(heir, job))
                 and self._is_open(heir.record.queue, limits)
                 and self._is_place_for(heir)
             ]
             if heirs:
                 self._make_ready(heirs[0])
+                is_passed = True
             else:
                 job.has_place = True
+        return is_passed
 
     async def make_due(self) -> datetime | None:
         self._heed_clock()

@@ -17,7 +17,7 @@ _MOST: Final = 256
 _BATCH_IN_MEMORY: Final = 32
 _IN_THREADS: Final = (RunnerKind.THREAD,)
 _IN_PROCESSES: Final = (RunnerKind.PROCESS, RunnerKind.COMMAND)
-ON_CLUSTER: Final = (RunnerKind.RAY,)
+_ON_CLUSTER: Final = (RunnerKind.RAY,)
 
 
 class Slots:
@@ -85,7 +85,7 @@ class Slots:
 
     def _find_room_on_cluster(self) -> Iterable[tuple[tuple[RunnerKind, ...], int]]:
         room = None if self.cluster is None else self.cluster.find_room(self._on_room)
-        return () if room is None else ((ON_CLUSTER, room),)
+        return () if room is None else ((_ON_CLUSTER, room),)
 
     @property
     def _limit(self) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from servicekit.engine.attempt import Attempt, AttemptHost, Submit
 from servicekit.engine.options import SchedulerOptions
 from servicekit.engine.running_attempts import RunningAttempts
-from servicekit.engine.slots import ON_CLUSTER, Slots
+from servicekit.engine.slots import Slots
 from servicekit.engine.start_problems import StartProblems
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.errors import StoreUnavailable
@@ -177,9 +177,9 @@ class Worker:
         if len(claims) < limit and not self._start_problems.is_empty:
             self._start_problems.note_all_claimed(full)
         # If fewer jobs came than there are free slots here, other processes may hold the rest of a shared limit. Then
-        # every end is a reason to look again. A cluster tells itself that it has room.
+        # every end is a reason to look again.
         is_limited = bool(slots.queues) or (slots.max_concurrency is not None and slots.is_durable)
-        self._is_waiting_for_slots = is_limited or full not in ((), ON_CLUSTER) or len(claims) >= limit
+        self._is_waiting_for_slots = is_limited or full != slots.missing or len(claims) >= limit
         return len(claims) >= limit
 
     def _start(self, claim: Claim, loop: asyncio.AbstractEventLoop, *, is_told: bool) -> None:

@@ -89,7 +89,8 @@ class AttemptStore(Protocol):
           (`endings.check_return`).
         - `RELEASE` of what had not begun: the job is ready again in its old place, as if it had not been claimed, with
           the slot of its key; its `queue_timeout` has gone on. That start does not count as a failure. Its
-          `pending_reason` is the outcome's `error` until the next claim, or the end.
+          `pending_reason` is the outcome's `error` until the next claim, or the end. While it has one, a job that waits
+          for the slot and needs another runner can get it.
         - `RELEASE` with its process: the attempt joins `attempts`, and the job is ready again in its old place, with
           the slot of its key. Its `queue_timeout` begins anew. A stop in order costs the job no restart.
 

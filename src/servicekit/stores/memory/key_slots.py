@@ -5,10 +5,13 @@ from collections.abc import Callable
 from itertools import count, islice
 from typing import Final, TypeVar
 
+from servicekit.jobs.options import RunnerKind
 from servicekit.stores.memory.job import Job
 from servicekit.stores.memory.priority_queue import PriorityQueue
 
-Kept = TypeVar("Kept", int, str)
+_Line = tuple[str, RunnerKind]
+"""A queue and a runner: of the jobs that need the same ones, the first is as good as any."""
+Kept = TypeVar("Kept", int, _Line)
 
 _MOST_AT_ONCE: Final = 100
 """So many keys, and of each so many queues, are looked at in a claim."""
@@ -48,11 +51,13 @@ class KeySlots:
 
     def start(self, key: str, job: Job) -> None:
         """The job, which holds a slot, runs from now on."""
-        del self._keys[key].ready[job]
+        places = self._keys[key]
+        places.begun[job] = places.ready.pop(job)
 
     def stop(self, key: str, job: Job) -> None:
         """The job, which holds a slot, is ready again: its attempt did not begin."""
-        self._keys[key].ready[job] = next(self._turns)
+        places = self._keys[key]
+        places.ready[job] = places.begun.pop(job)
         self._contested[key] = None
 
     def give_back(self, key: str, job: Job) -> Job | None:
@@ -62,6 +67,7 @@ class KeySlots:
         """
         places = self._keys[key]
         places.ready.pop(job, None)
+        places.begun.pop(job, None)
         following = places.find_first()
         if following is None:
             places.taken -= 1
@@ -96,30 +102,32 @@ class KeySlots:
 
 
 class _Key:
-    """The slots of one key, the ready jobs that hold one, and the waiting jobs: by limit, and by queue."""
+    """The slots of one key, the ready jobs that hold one, and the waiting jobs: by limit, and by queue and runner."""
 
-    __slots__ = ("_by_limit", "_by_queue", "ready", "taken")
+    __slots__ = ("_by_limit", "_by_line", "begun", "ready", "taken")
 
     def __init__(self) -> None:
         self.taken = 0
         self.ready: dict[Job, int] = {}
         """With their turns."""
+        self.begun: dict[Job, int] = {}
+        """The same for those that run."""
         self._by_limit: dict[int, PriorityQueue[tuple[int, int], Job]] = {}
-        self._by_queue: dict[str, PriorityQueue[tuple[int, int], Job]] = {}
+        self._by_line: dict[_Line, PriorityQueue[tuple[int, int], Job]] = {}
 
     @property
     def is_contested(self) -> bool:
-        """Whether ready jobs hold slots while jobs in other queues wait for one."""
-        return any(len(self._by_queue) > (job.options.queue in self._by_queue) for job in self.ready)
+        """Whether ready jobs hold slots while others wait for one, which may be able to start where they cannot."""
+        return any(_may_yield(job, line) for job in self.ready for line in self._by_line)
 
     def wait(self, job: Job, turn: int) -> None:
         place = (-job.options.priority, turn)
         self._by_limit.setdefault(job.options.concurrency_limit, PriorityQueue()).put(job, place)
-        self._by_queue.setdefault(job.options.queue, PriorityQueue()).put(job, place)
+        self._by_line.setdefault((job.options.queue, job.runner), PriorityQueue()).put(job, place)
 
     def stop_waiting(self, job: Job) -> None:
         _discard(self._by_limit, job.options.concurrency_limit, job)
-        _discard(self._by_queue, job.options.queue, job)
+        _discard(self._by_line, (job.options.queue, job.runner), job)
 
     def find_first(self) -> Job | None:
         """The next job to get a slot that is given back."""
@@ -134,21 +142,34 @@ class _Key:
 
     def find_heir(self, is_open: Callable[[Job], bool]) -> tuple[Job, Job] | None:
         """A ready job that cannot start, and a waiting job that could if it had its slot."""
-        stuck = [job for job in self.ready if job.options.concurrency_limit <= self.taken and not is_open(job)]
+        stuck = [(job, is_open(job)) for job in self.ready if job.options.concurrency_limit <= self.taken]
+        stuck = [(job, is_tried) for job, is_tried in stuck if not is_tried or job.pending_reason is not None]
         if not stuck:
             return None
-        firsts = [line.first() for line in islice(self._by_queue.values(), _MOST_AT_ONCE)]
-        heirs = [
+        firsts = [line.first() for line in islice(self._by_line.values(), _MOST_AT_ONCE)]
+        heirs = sorted(
             (place, job)
             for place, job in filter(None, firsts)
             if job.options.concurrency_limit == self.taken and is_open(job)
-        ]
-        return (stuck[0], min(heirs)[1]) if heirs else None
+        )
+        pairs = ((job, heir) for job, is_tried in stuck for _, heir in heirs if not is_tried or _may_begin(heir, job))
+        return next(pairs, None)
 
     def pass_on(self, job: Job, heir: Job, turn: int) -> None:
         old_turn = self.ready.pop(job)
         self.give(heir, turn)
         self.wait(job, old_turn)
+
+
+def _may_yield(job: Job, line: _Line) -> bool:
+    """Whether jobs of a line could start where the job cannot: in another queue, or by another runner."""
+    queue, runner = line
+    return queue != job.options.queue or (job.pending_reason is not None and runner is not job.runner)
+
+
+def _may_begin(heir: Job, job: Job) -> bool:
+    """Whether a job may begin where the other could not: it needs another runner, and was not tried in vain itself."""
+    return heir.runner is not job.runner and heir.pending_reason is None
 
 
 def _discard(waiting: dict[Kept, PriorityQueue[tuple[int, int], Job]], kept: Kept, job: Job) -> None:

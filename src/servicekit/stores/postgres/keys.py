@@ -68,7 +68,8 @@ def lock_those_of(session: Session, job_ids: list[str]) -> None:
 
 
 # A job has its slot from when it is ready. If its queue is paused or full, others with its key would wait for nothing:
-# one in another queue gets the slot instead. This happens when a queue is paused, and else with a claim: at once if
+# one in another queue gets the slot instead. If the job was tried in vain (of a pending job, `error_traceback` is the
+# reason), one that needs another runner gets it. This happens when a queue is paused, and else with a claim: at once if
 # slots were given here meanwhile, and after a second if that happened elsewhere: then the writer asks for the claim.
 _LOOK_SECONDS: Final = 1.0
 _MOST_AT_ONCE: Final = 100  # so many keys in one claim: the next claim looks at the rest
@@ -84,30 +85,34 @@ _BLOCKED: Final = f"""
 _IS_BLOCKED: Final = "queue IN (SELECT name FROM blocked)"
 # In a `coalesce`, so that the index of all ready jobs does not look better than that of those with keys.
 _IS_STUCK: Final = (
-    f"waits_for IS NULL AND finished_at IS NULL AND coalesce(status = '{PENDING}', FALSE) AND {_IS_BLOCKED}"
+    f"waits_for IS NULL AND finished_at IS NULL AND coalesce(status = '{PENDING}', FALSE) "
+    f"AND ({_IS_BLOCKED} OR error_traceback IS NOT NULL)"
+)
+_MAY_BEGIN: Final = (
+    f"NOT {_IS_BLOCKED} AND (holder.is_blocked OR (runner <> holder.runner AND error_traceback IS NULL))"
 )
 # Locked in the same statement, if nobody else has the lock. To wait for it could be to wait for each other.
 _CONTESTED: Final = f"""
     WITH {_BLOCKED}, contested AS MATERIALIZED (
-        SELECT DISTINCT concurrency_key AS key FROM servicekit.jobs AS holder
-        WHERE concurrency_key IS NOT NULL AND {_IS_STUCK} AND EXISTS (
-            SELECT 1 FROM servicekit.jobs WHERE concurrency_key = holder.concurrency_key AND waits_for = 'key'
-            AND finished_at IS NULL AND NOT {_IS_BLOCKED}
-        ) LIMIT %(most)s
+        SELECT DISTINCT key FROM (
+            SELECT concurrency_key AS key, runner, {_IS_BLOCKED} AS is_blocked FROM servicekit.jobs
+            WHERE concurrency_key IS NOT NULL AND {_IS_STUCK}
+        ) AS holder WHERE EXISTS (SELECT 1 FROM {_SEEKERS} AND {_MAY_BEGIN}) LIMIT %(most)s
     )
     SELECT key FROM contested WHERE pg_try_advisory_xact_lock({_NUMBER})
 """
 _PASS_ON: Final = f"""
     WITH {_BLOCKED}, stuck AS MATERIALIZED (
-        SELECT key, taken, holder.id FROM (
+        SELECT key, taken, holder.* FROM (
             SELECT key, ({_HOLDERS}) AS taken FROM jsonb_array_elements_text(%(rows)s::jsonb) AS asked (key)
         ) AS found CROSS JOIN LATERAL (
-            SELECT id FROM servicekit.jobs WHERE concurrency_key = key AND concurrency_limit <= taken AND {_IS_STUCK}
-            LIMIT 1 FOR UPDATE SKIP LOCKED
+            SELECT id, runner, {_IS_BLOCKED} AS is_blocked FROM servicekit.jobs
+            WHERE concurrency_key = key AND concurrency_limit <= taken AND {_IS_STUCK}
+            ORDER BY is_blocked DESC LIMIT 1 FOR UPDATE SKIP LOCKED
         ) AS holder
     ), passed AS MATERIALIZED (
-        SELECT stuck.id AS holder_id, heir.id AS heir_id FROM stuck CROSS JOIN LATERAL (
-            SELECT id FROM {_SEEKERS} AND concurrency_limit >= taken AND NOT {_IS_BLOCKED}
+        SELECT holder.id AS holder_id, heir.id AS heir_id FROM stuck AS holder CROSS JOIN LATERAL (
+            SELECT id FROM {_SEEKERS} AND concurrency_limit >= taken AND {_MAY_BEGIN}
             ORDER BY priority DESC, turn, id LIMIT 1
         ) AS heir
     ), taken AS (

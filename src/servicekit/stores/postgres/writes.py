@@ -231,7 +231,9 @@ def _return(session: Session, rows: list[list[object]]) -> None:
     if not rows:
         return
     change(session, _RETURN, {"rows": rows_of(rows)})
-    for *_, waits_for, has_new_turn, _ in rows:
+    for *_, waits_for, has_new_turn, reason in rows:
+        if reason is not None:
+            session.passed_on_at = 0.0  # others may begin with its key
         if waits_for is None:
             session.is_ready = True
             if not has_new_turn:

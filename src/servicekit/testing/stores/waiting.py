@@ -10,7 +10,7 @@ import pytest
 
 from servicekit.jobs.endings import GIVEN_BACK, NOT_BEGUN
 from servicekit.jobs.options import RunnerKind
-from servicekit.jobs.outcome import CANCELED, completion, failure
+from servicekit.jobs.outcome import CANCELED, completion, failure, not_begun
 from servicekit.jobs.queues import QueueRecord
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.status import EndedBy, JobStatus
@@ -462,6 +462,28 @@ class KeyContract(StoreTests):
         await store.attempts.end_attempt(claim, NOT_BEGUN)
         await store.queues.set_queue_paused("a", is_paused=True)
         assert await self.claim_ids(store) == [waiting]
+
+    @pytest.mark.parametrize("queue", ["default", "other"])
+    async def test_a_job_that_could_not_begin_keeps_nobody_who_could_from_its_key(
+        self, store: JobStore, queue: str
+    ) -> None:
+        await self.submit(store, kind=THREAD, concurrency_key="k")
+        claim = await self.claim(store)
+        alike = await self.submit(store, kind=THREAD, concurrency_key="k", queue=queue)
+        other = await self.submit(store, concurrency_key="k", queue=queue)
+        assert await self.claim_ids(store, excluding=[THREAD]) == []
+        await store.attempts.end_attempt(claim, not_begun("no threads"))
+        (heir,) = await store.attempts.claim(5, [THREAD])
+        assert heir.submission.id == other
+        assert await self.claim_ids(store) == []
+        await store.attempts.end_attempt(heir, completion(None))
+        last = await self.submit(store, concurrency_key="k", queue=queue)
+        again = await self.claim(store)  # now it can begin, and goes first
+        assert again.submission.id == claim.submission.id
+        await store.attempts.end_attempt(again, completion(None))
+        ended = [await self.claim(store)]
+        await store.attempts.end_attempt(ended[0], completion(None))
+        assert [ended[0].submission.id, *await self.claim_ids(store)] == [alike, last]
 
     @pytest.mark.parametrize("seed", range(5))
     async def test_no_key_is_ever_held_by_too_many_and_nobody_waits_forever(
