@@ -26,6 +26,8 @@ from servicekit.runners.launcher_program.messages import MOST_DESCRIPTORS, read_
 
 # A mailbox that has not answered for so long is lost: hosts take the gateway for dead after BEAT_SECONDS.
 _ANSWER_SECONDS: Final = 4 * POLL_SECONDS
+# A work that is busy may soon be so no more, and the mailbox would not know it.
+_BUSY_SECONDS: Final = 0.05
 
 
 class Cluster(WorkCluster, Protocol):
@@ -39,7 +41,7 @@ class Cluster(WorkCluster, Protocol):
         """Leave the cluster, to which nothing is sent any more."""
         ...
 
-    async def collect(self, busy: list[str], ended: list[str]) -> tuple[dict[str, News], list[Node]]:
+    async def collect(self, busy: list[str], ended: list[str], seconds: float) -> tuple[dict[str, News], list[Node]]:
         """See `Mailbox.collect`; and the nodes."""
         ...
 
@@ -92,6 +94,7 @@ class Gateway:
             await asyncio.shield(self._connected)
             while True:
                 await self._collect_once()
+                await asyncio.sleep(0)  # works pass on at once what has come, as a rule; then none of them is busy
         finally:
             self._has_changed.set()
 
@@ -99,7 +102,7 @@ class Gateway:
         busy = [work.key for work in self._works.values() if work.is_busy]
         ended, self._ended = self._ended, []
         async with asyncio.timeout(_ANSWER_SECONDS):
-            found, nodes = await self._cluster.collect(busy, ended)
+            found, nodes = await self._cluster.collect(busy, ended, _BUSY_SECONDS if busy else POLL_SECONDS)
         self._placement.update(nodes)
         for key, news in found.items():
             work = self._works.get(key)

@@ -71,12 +71,12 @@ class Mailbox:
         box.news = news
         self._pushed.set()
 
-    async def collect(self, busy: Collection[str], ended: Collection[str]) -> dict[str, News]:
-        """The news of all works that are not busy; wait for some for `POLL_SECONDS` at most. Forget the ended works."""
+    async def collect(self, busy: Collection[str], ended: Collection[str], seconds: float) -> dict[str, News]:
+        """The news of all works that are not busy, for which it waits for so long at most. Forget the ended works."""
         self._heard_at = time.monotonic()
         for key in ended:
             self._boxes.pop(key, None)
-        deadline = self._heard_at + POLL_SECONDS
+        deadline = self._heard_at + seconds
         while not (found := self._take(busy)) and (left := deadline - time.monotonic()) > 0:
             self._pushed.clear()
             await _wait(self._pushed, left)

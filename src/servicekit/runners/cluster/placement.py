@@ -14,8 +14,6 @@ _WAIT_SECONDS: Final = 30.0
 Demand = Mapping[str, float]
 """What a work needs, and what a node has, by the names of `resources`."""
 
-_UNITS: Final = {"cpus": "CPUs", "gpus": "GPUs", "memory_bytes": "bytes of memory"}
-
 
 class Node(NamedTuple):
     """A node of the cluster, as the cluster sees it."""
@@ -130,8 +128,14 @@ class Placement:
 
 
 def describe_demand(demand: Demand) -> str:
-    """As part of a sentence: `4 CPUs and 1 GPUs`."""
-    return " and ".join(f"{count:,.10g} {_UNITS[name]}" for name, count in demand.items() if count) or "nothing"
+    """As part of a sentence: `4 CPUs, 1 GPU and 1.5 GiB of memory`."""
+    words = []
+    for name, unit in (("cpus", "CPU"), ("gpus", "GPU")):
+        if count := demand.get(name, 0):
+            words.append(f"{count:,.6g} {unit}{'' if count == 1 else 's'}")
+    if size := demand.get("memory_bytes", 0):
+        words.append(f"{size / 2**30:,.4g} GiB of memory")
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]])) or "nothing"
 
 
 def _fits(demand: Demand, free: Demand) -> bool:

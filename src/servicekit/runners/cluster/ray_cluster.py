@@ -34,8 +34,10 @@ class RayMailbox(Mailbox):
     async def wait_ready(self) -> None:
         """It has started when this has returned."""
 
-    async def collect_all(self, busy: list[str], ended: list[str]) -> tuple[dict[str, News], list[Node]]:
-        return await self.collect(busy, ended), _list_nodes()
+    async def collect_all(
+        self, busy: list[str], ended: list[str], seconds: float
+    ) -> tuple[dict[str, News], list[Node]]:
+        return await self.collect(busy, ended, seconds), _list_nodes()
 
 
 class RayPlaced:
@@ -133,8 +135,8 @@ class RayCluster:
     async def send(self, key: str, order: Order) -> None:
         await self._mailbox.send.remote(key, order)
 
-    async def collect(self, busy: list[str], ended: list[str]) -> tuple[dict[str, News], list[Node]]:
-        found: tuple[dict[str, News], list[Node]] = await self._mailbox.collect_all.remote(busy, ended)
+    async def collect(self, busy: list[str], ended: list[str], seconds: float) -> tuple[dict[str, News], list[Node]]:
+        found: tuple[dict[str, News], list[Node]] = await self._mailbox.collect_all.remote(busy, ended, seconds)
         return found
 
 
