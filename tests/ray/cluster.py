@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from servicekit.runners.cluster.launcher import RayCluster
+from servicekit.jobs.cluster import RayCluster
 from tests.needs import RAY, needs
 from tests.postgres import find_free_port
 
@@ -30,7 +30,7 @@ class RunningCluster:
 
     @property
     def settings(self) -> RayCluster:
-        return RayCluster(address=self.address)
+        return RayCluster(self.address)
 
     def order(self, line: str) -> None:
         """Have it do something, and wait until that is done."""

@@ -1,7 +1,6 @@
 """From an address to a scheduler: the one place that knows every store."""
 
 import os
-from collections.abc import Collection
 from pathlib import Path
 from typing import Final, Unpack
 
@@ -12,7 +11,7 @@ from servicekit.engine.scheduler import Scheduler
 from servicekit.engine.urls import MEMORY_URL, StoreKind, read_url
 from servicekit.errors import ConfigurationError
 from servicekit.events.hub import EventHub
-from servicekit.jobs.cluster import CLUSTER_VARIABLE, make_cluster
+from servicekit.jobs.cluster import CLUSTER_VARIABLE, RayCluster, make_cluster
 from servicekit.jobs.database_url import URL_VARIABLE, database_url_of
 from servicekit.jobs.options import RunnerKind
 from servicekit.ports import Clock, JobStore, MovedClock, Runner
@@ -69,22 +68,31 @@ def make_parts(url: str, options: SchedulerOptions) -> SchedulerParts:
     return SchedulerParts(
         store=_create_store(url, hub, clock, options),
         hub=hub,
-        runners=_create_runners(options.preload),
+        runners=_create_runners(options),
         clock=clock,
         options=options,
         database_url=database_url_of(url),
     )
 
 
-def _create_runners(preload: Collection[str]) -> dict[RunnerKind, Runner]:
-    """A runner for each kind of target."""
-    coroutines, launcher = CoroutineRunner(), Launcher(preload)
-    return {
+def _create_runners(options: SchedulerOptions) -> dict[RunnerKind, Runner]:
+    """A runner for each kind of target; for those of a cluster only if there is one."""
+    coroutines, launcher = CoroutineRunner(), Launcher(options.preload)
+    runners: dict[RunnerKind, Runner] = {
         RunnerKind.COROUTINE: coroutines,
         RunnerKind.THREAD: ThreadRunner(coroutines),
         RunnerKind.PROCESS: ProcessRunner(launcher),
         RunnerKind.COMMAND: CommandRunner(launcher),
     }
+    if options.cluster is not None:
+        runners[RunnerKind.RAY] = _create_cluster_runner(options.cluster)
+    return runners
+
+
+def _create_cluster_runner(cluster: RayCluster) -> Runner:
+    from servicekit.runners.cluster.launcher import ClusterLauncher  # few services have a cluster
+
+    return ProcessRunner(ClusterLauncher(cluster))
 
 
 def _create_store(url: str, hub: EventHub, clock: Clock, options: SchedulerOptions) -> JobStore:

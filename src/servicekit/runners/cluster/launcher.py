@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from servicekit.jobs.backoff import Backoff, FailureLog
+from servicekit.jobs.cluster import RayCluster
 from servicekit.jobs.current import RunningJob
 from servicekit.jobs.resources import Resources
 from servicekit.runners.cluster.gateway_link import GatewayLink
@@ -20,21 +21,6 @@ from servicekit.runners.work import WorkEnd, WorkPlan
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 
 _log = logging.getLogger("servicekit.engine")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RayCluster:
-    """A cluster of Ray.
-
-    `address` is `HOST:PORT` of its head, for a service on one of its nodes; `ray://HOST:PORT`, from anywhere; or
-    `ray://local`, for a cluster that is this machine alone and ends with the service.
-    """
-
-    address: str
-    runtime_env: Mapping[str, Any] = field(default_factory=dict)
-    """What Ray gives the jobs' processes, as the code in a `working_dir`: see the documentation of Ray."""
-    can_grow: bool = False
-    """Whether the cluster gets larger nodes when jobs need them. Else a job that no node can hold fails."""
 
 
 class ClusterLauncher:
@@ -139,7 +125,7 @@ class ClusterLauncher:
     def _make_link(self, _listener: LauncherListener) -> GatewayLink:
         if time.monotonic() < self._next_start_at:
             raise OSError(self._problem)
-        settings = {"address": self._cluster.address, "runtime_env": dict(self._cluster.runtime_env)}
+        settings = {"address": self._cluster.address, "runtime_env": dict(self._cluster.runtime_env or {})}
         self._link = GatewayLink(settings, self)
         return self._link
 
