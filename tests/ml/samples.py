@@ -90,6 +90,11 @@ def predict_process(future: Table) -> Table:
     return Table(["process"], [[os.getpid()]])
 
 
+elsewhere = Model(serializer=Json(), runner="ray", resources={"gpus": 1}, prediction={"runner": "ray"})
+elsewhere.train(train_nothing)
+elsewhere.predict(predict_process)
+
+
 def dump_text(model: Any, path: Path) -> None:
     path.write_text(json.dumps(model))
 

@@ -3,11 +3,25 @@
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from openapi_spec_validator import validate
 
-from tests.ml.samples import AT_THE_END, FUTURE, TRAINING, Client, apart, custom, make_app, predicting, tables
+from servicekit.jobs.options import options_of
+from servicekit.jobs.resources import Resources
+from tests.ml.samples import (
+    AT_THE_END,
+    FUTURE,
+    TRAINING,
+    Client,
+    apart,
+    custom,
+    elsewhere,
+    make_app,
+    predicting,
+    tables,
+)
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +170,9 @@ def test_the_document_describes_what_is_sent_and_answered(client: Client) -> Non
         assert set(schema["properties"]) >= fields
         assert {"Idempotency-Key", "Prefer"} <= {each["name"] for each in operation["parameters"]}
         assert set(operation["responses"]) >= {"200", "202", "404", "409", "413", "422"}
+
+
+def test_a_model_can_run_on_a_cluster(tmp_path: Path) -> None:
+    make_app(tmp_path, elsewhere)
+    trainer, predictor = options_of(elsewhere.trainer), options_of(elsewhere.predictor)
+    assert (trainer.runner, trainer.resources, predictor.runner) == ("ray", Resources(gpus=1), "ray")

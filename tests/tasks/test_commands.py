@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, SecretStr
 
-from servicekit import Retry
+from servicekit import ConfigurationError, Resources, Retry
 from servicekit.api import ServiceBuilder, ServiceInfo
 from servicekit.artifacts import Artifacts
 from servicekit.tasks import Tasks, definitions
@@ -376,3 +376,12 @@ def test_a_command_has_the_description_of_its_parameters_and_not_that_of_their_b
     tasks.add_command("greet", ["echo"], parameters=Described)
     tasks.add_command("login", ["echo", "{user}"], parameters=Login, env={"PASSWORD": "{password}"})
     assert [task.description for task in tasks.by_name.values()] == ["Greet somebody.", ""]
+
+
+def test_a_command_can_run_on_a_cluster(folder: Path) -> None:
+    tasks = Tasks(folder / "cluster.db")
+    tasks.add_command("far", ["true"], runner="ray", resources={"gpus": 1})
+    assert tasks.by_name["far"].options.resources == Resources(gpus=1)
+    for options in ({"resources": {"gpus": 1}}, {"runner": "thread"}):
+        with pytest.raises(ConfigurationError):
+            tasks.add_command("near", ["true"], **options)
