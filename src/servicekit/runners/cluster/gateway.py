@@ -17,17 +17,19 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from servicekit.jobs.outcome import describe_error
+from servicekit.jobs.outcome import MAX_ERROR_CHARACTERS, clip
 from servicekit.runners.cluster.gateway_work import GatewayWork, HostProblem, WorkCluster
-from servicekit.runners.cluster.mailbox import POLL_SECONDS, News
+from servicekit.runners.cluster.mailbox import BEAT_SECONDS, POLL_SECONDS, News
 from servicekit.runners.cluster.placement import Node, Placement
-from servicekit.runners.cluster.ray_loopback import keep_loopback
+from servicekit.runners.cluster.ray_address import keep_loopback
 from servicekit.runners.launcher_program.messages import MOST_DESCRIPTORS, read_request, refuse
 
 # A mailbox that has not answered for so long is lost: hosts take the gateway for dead after BEAT_SECONDS.
-_ANSWER_SECONDS: Final = 4 * POLL_SECONDS
+_ANSWER_SECONDS: Final = 2 * BEAT_SECONDS
 # A work that is busy may soon be so no more, and the mailbox would not know it.
 _BUSY_SECONDS: Final = 0.05
+# To leave the cluster takes a second. The process ends anyway, and the cluster then misses it.
+_CLOSE_SECONDS: Final = 10.0
 
 
 class Cluster(WorkCluster, Protocol):
@@ -73,18 +75,23 @@ class Gateway:
             self._has_changed.clear()
             self._tell_room()
             await self._has_changed.wait()
-        if collecting.done() and self._connected.exception() is None:
+        if not collecting.done():
+            if self._connected.done():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_CLOSE_SECONDS):
+                        await asyncio.to_thread(self._cluster.close)
+        elif self._connected.exception() is not None:
+            await asyncio.gather(*self._running)  # which tell the service why they do not begin
+        else:
             # The service knows when nothing is left of the works: see `GatewayLink`.
-            self._tell("problem", f"the cluster was lost: {describe_error(collecting.exception() or EOFError())}")
-        elif self._connected.done():
-            await asyncio.to_thread(self._cluster.close)
+            self._tell("problem", f"the cluster was lost: {_describe(collecting.exception())}")
 
     async def _connect(self) -> None:
         try:
             await asyncio.to_thread(self._cluster.connect)
             await self._collect_once()  # which tells the nodes
         except BaseException as error:  # the cluster's own errors are of many kinds
-            problem = describe_error(error)
+            problem = _describe(error)
             self._tell("problem", problem)
             raise HostProblem(f"the cluster cannot be reached: {problem}") from error
         self._tell("is_connected", True)
@@ -157,8 +164,19 @@ def main(requests: int) -> None:
     kind, descriptors, _, _ = socket.recv_fds(connection, 1, MOST_DESCRIPTORS)
     if kind:
         file, status = descriptors
-        asyncio.run(Gateway(connection, socket.socket(fileno=status), _make(read_request(file))).serve())
-    os._exit(0)  # the cluster's library may have threads, and takes seconds to end in order
+        asyncio.run(_serve(Gateway(connection, socket.socket(fileno=status), _make(read_request(file)))))
+
+
+async def _serve(gateway: Gateway) -> None:
+    await gateway.serve()
+    # At once: a task of a work that is ended here would tell the service that nothing is left of the work. And the
+    # cluster's library has threads, and takes seconds to end in order.
+    os._exit(0)
+
+
+def _describe(error: BaseException | None) -> str:
+    """What an error says; its class, if it says nothing."""
+    return clip(str(error).strip(), MAX_ERROR_CHARACTERS // 2) or type(error).__name__
 
 
 def _make(settings: dict[str, Any]) -> Cluster:

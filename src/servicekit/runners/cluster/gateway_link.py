@@ -34,8 +34,12 @@ class GatewayListener(Protocol):
         """So many more works could begin now, besides so many."""
         ...
 
-    def gateway_ended(self, link: "GatewayLink", problem: str | None, *, was_closed: bool) -> None:
-        """It takes no more works: because it `was_closed`, or for a problem, which it says if it can."""
+    def gateway_failed(self, problem: str) -> None:
+        """It cannot reach the cluster, or has lost it. It will end."""
+        ...
+
+    def gateway_ended(self, link: "GatewayLink", *, was_closed: bool) -> None:
+        """It takes no more works: because it `was_closed`, or for a problem that it may have told before."""
         ...
 
 
@@ -65,7 +69,7 @@ class GatewayLink:
             os.set_blocking(self._status, False)
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", _MODULE, str(theirs.fileno())],
+                    [sys.executable, "-P", "-m", _MODULE, str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -177,10 +181,11 @@ class GatewayLink:
         if is_connected:
             self._has_connected = True
             self._listener.gateway_connected()
-        if room is not None:
+        if room is not None and not self._is_closed:
             self._listener.gateway_found_room(*room)
         if problem is not None:
             self._problem = problem
+            self._listener.gateway_failed(problem)
 
     def _take_end(self) -> None:
         if self._is_ended:
@@ -197,7 +202,7 @@ class GatewayLink:
             timer = threading.Timer(GONE_SECONDS, self._release)
             timer.daemon = True
             timer.start()
-        self._listener.gateway_ended(self, self._problem, was_closed=was_closed)
+        self._listener.gateway_ended(self, was_closed=was_closed)
 
     def _release(self) -> None:
         """Nothing is left of the works of this gateway."""

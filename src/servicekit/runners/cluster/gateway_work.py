@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
+from servicekit.jobs.outcome import clip, describe_error
 from servicekit.runners.cluster.mailbox import ANSWER, KILL, STOP, HostEnd, News, Order
 from servicekit.runners.cluster.placement import Demand, Placement, describe_demand
 from servicekit.runners.launcher_program.messages import TERMINATE, Request, read_request, tell
@@ -19,6 +20,8 @@ _PATIENCE_SECONDS: Final = 30.0
 # A host that was ordered to kill does so at once, unless it hangs. Then the cluster kills the host.
 _KILL_SECONDS: Final = 5.0
 _PIECE_BYTES: Final = 64 * 1024
+# Of a reason: the control takes a line at once.
+_MOST_CHARACTERS: Final = 500
 
 
 class WorkLost(Exception):
@@ -90,7 +93,7 @@ class GatewayWork:
         self._loop.add_reader(self._calls, self._answer)
         self._placed: Placed | None = None
         self._ordered = asyncio.Event()  # to stop, or to kill
-        self._has_begun = False
+        self._has_begun = self._is_withdrawn = False
         self._relayed = 0
         self._has_relayed = asyncio.Event()
         self._relaying: asyncio.Task[None] | None = None
@@ -122,6 +125,8 @@ class GatewayWork:
             self._tell("lost", str(error))
         except HostProblem as error:
             self._tell("lost" if self._has_begun else "start_problem", str(error))
+        except Exception as error:  # the cluster's own errors are of many kinds
+            self._tell("lost" if self._placed else "start_problem", clip(describe_error(error), _MOST_CHARACTERS))
         finally:
             self._close()
 
@@ -165,22 +170,26 @@ class GatewayWork:
 
     def _withdraw(self) -> None:
         if not self._has_begun and not self._ordered.is_set() and self._placed is not None:
+            self._is_withdrawn = True
             self._placed.withdraw()
 
     async def _end(self, end: HostEnd | None) -> None:
-        if end is None:
-            if not self._ordered.is_set():
-                self._tell("start_problem", f"the cluster has not begun it within {_PATIENCE_SECONDS:g} seconds")
+        if end is None or self._is_withdrawn:
+            has_begun = end is not None and end.has_begun  # at the last moment
+            reason = f"the cluster has not begun it within {_PATIENCE_SECONDS:g} seconds"
+            if has_begun or not self._ordered.is_set():
+                self._tell("lost" if has_begun else "start_problem", reason)
             return
         while self._relayed < end.pushed:  # the last news may still be in the mailbox
             self._has_relayed.clear()
             await self._has_relayed.wait()
         await self._pass_on(end.rest)
         _write_all(self._outcome, end.outcome or b"")
-        for key, value in (("start_problem", end.start_problem), ("error", end.error), ("excess", end.excess)):
+        told = {"start_problem": end.start_problem, "error": end.error, "lost": end.lost, "excess": end.excess}
+        for key, value in told.items():
             if value is not None:
                 self._tell(key, value)
-        if end.status is not None:
+        if end.lost is None and end.status is not None:
             self._tell("ended", end.status)
 
     async def _relay(self) -> None:

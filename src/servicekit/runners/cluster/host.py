@@ -87,6 +87,7 @@ class Host:
         )
         self._has_begun = self._has_told_begin = False
         self._told_artifact: str | None = None
+        self._lost: str | None = None
         self._pushed = 0
         self._has_news = asyncio.Event()
         self._is_over = asyncio.Event()
@@ -100,7 +101,7 @@ class Host:
             try:
                 await asyncio.wait({self._working})
             except asyncio.CancelledError:  # the cluster interrupts its own tasks so
-                self._stop(grace_seconds=0)
+                self._stop(_GRACE_SECONDS)
         self._is_over.set()
         self._has_news.set()
         listening.cancel()
@@ -171,6 +172,7 @@ class Host:
                 for order in orders:
                     self._obey(order)
             if self._silence_seconds > BEAT_SECONDS:
+                self._lost = f"its node has heard nothing of the service for {BEAT_SECONDS:g} seconds"
                 self._stop(grace_seconds=0)
 
     @property
@@ -199,6 +201,7 @@ class Host:
             status=None if end is None else end.status,
             error=None if end is None else end.error,
             start_problem=start_problem,
+            lost=self._lost,
             excess=None if end is None else end.excess,
             outcome=outcome,
             rest=self._take_news() or News(None, [], b""),

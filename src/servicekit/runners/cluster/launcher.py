@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -88,6 +89,8 @@ class ClusterLauncher:
 
     def close(self) -> None:
         self._is_open = False
+        self._link = None
+        self._room = self._works = 0
         self._launcher.close()
 
     def gateway_connected(self) -> None:
@@ -101,7 +104,13 @@ class ClusterLauncher:
         self._room, self._works = room, works
         self._on_room()
 
-    def gateway_ended(self, link: GatewayLink, problem: str | None, *, was_closed: bool) -> None:
+    def gateway_failed(self, problem: str) -> None:
+        """See `GatewayListener`."""
+        self._problem = problem
+        self._problem_since = self._problem_since or datetime.now(UTC)
+        self._failures.warn("The cluster %s cannot be reached: %s", self._cluster.address, problem)
+
+    def gateway_ended(self, link: GatewayLink, *, was_closed: bool) -> None:
         """See `GatewayListener`."""
         self._launcher.link_lost(link)
         if self._link is not link:
@@ -110,13 +119,13 @@ class ClusterLauncher:
         self._room = self._works = 0
         if was_closed:
             return
-        self._problem = problem or "the process that speaks to the cluster has ended"
-        self._problem_since = self._problem_since or datetime.now(UTC)
-        self._failures.warn("The cluster %s cannot be reached: %s", self._cluster.address, self._problem)
+        if self._problem is None:
+            self.gateway_failed("the process that speaks to the cluster has ended")
         pause = self._backoff.next_seconds()
         self._next_start_at = time.monotonic() + pause
         if self._is_open:
-            asyncio.get_running_loop().call_later(pause, self._reopen)
+            with suppress(RuntimeError):  # the event loop has ended, and `open` comes again on another
+                asyncio.get_running_loop().call_later(pause, self._reopen)
 
     def _reopen(self) -> None:
         if self._is_open:

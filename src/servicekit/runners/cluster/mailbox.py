@@ -14,7 +14,7 @@ BEAT_SECONDS: Final = 5.0
 A process that has lost its lease stops its attempts after 6 seconds, and others take them over after 8 (see
 `stores.postgres.leases`).
 """
-GONE_SECONDS: Final = BEAT_SECONDS + 1.0
+GONE_SECONDS: Final = BEAT_SECONDS + 2.0
 """So long after the gateway's last sign of life, nothing of its works is left."""
 
 STOP: Final = "stop"
@@ -42,6 +42,7 @@ class HostEnd(NamedTuple):
     status: int | None
     error: str | None
     start_problem: str | None
+    lost: str | None
     excess: int | None
     outcome: bytes | None
     """What the outcome file has."""

@@ -20,9 +20,8 @@ from servicekit.runners.cluster.gateway_work import HostProblem, WorkLost
 from servicekit.runners.cluster.host import run_work
 from servicekit.runners.cluster.mailbox import HostEnd, Mailbox, News, Order
 from servicekit.runners.cluster.placement import Demand, Node
-from servicekit.runners.cluster.ray_loopback import LOCAL
+from servicekit.runners.cluster.ray_address import CLIENT, LOCAL, check_reachable
 
-_CLIENT: Final = "ray://"
 _NAMES: Final = {"cpus": "CPU", "gpus": "GPU", "memory_bytes": "memory"}
 # Each host has two calls under way.
 _MOST_CALLS: Final = 100_000
@@ -97,12 +96,13 @@ class RayCluster:
         self._run: Any = None
 
     def connect(self) -> None:
+        check_reachable(self._address)
         options: dict[str, Any] = {"namespace": "servicekit", "log_to_driver": False, "runtime_env": self._runtime_env}
         if self._address == LOCAL:
             options |= {"address": "local", "_node_ip_address": "127.0.0.1", "include_dashboard": False}
         else:
             options["address"] = self._address
-        if not self._address.startswith(_CLIENT) or self._address == LOCAL:
+        if not self._address.startswith(CLIENT) or self._address == LOCAL:
             options |= {"configure_logging": False, "logging_level": logging.ERROR}
         ray.init(**options)
         is_client = ray.util.client.ray.is_connected()

@@ -1,4 +1,4 @@
-"""Reaching a cluster of Ray that listens on loopback alone. It is imported before Ray."""
+"""The address of a cluster of Ray: what to look at before Ray is imported and begins to connect."""
 
 import os
 import socket
@@ -7,8 +7,18 @@ from typing import Final
 
 LOCAL: Final = "ray://local"
 """The address of a cluster that is this machine alone, and ends with the gateway."""
+CLIENT: Final = "ray://"
+"""Begins an address that is reached by Ray Client."""
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
-_CONNECT_SECONDS: Final = 1.0  # an address of this machine answers at once, or never
+_OWN_SECONDS: Final = 1.0  # an address of this machine answers at once, or never
+_REACH_SECONDS: Final = 10.0  # as a network may take, and a host that drops what it does not know never answers
+
+
+def check_reachable(address: str) -> None:
+    """`OSError` if nobody listens there. Ray would try that for minutes."""
+    host, _, port = address.removeprefix(CLIENT).rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_SECONDS).close()
 
 
 def keep_loopback(address: str) -> None:
@@ -34,7 +44,7 @@ def _find_own_address() -> str:
 
 def _is_open(host: str, port: int) -> bool:
     try:
-        socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
+        socket.create_connection((host, port), timeout=_OWN_SECONDS).close()
     except OSError:
         return False
     return True
