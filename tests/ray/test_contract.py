@@ -1,11 +1,8 @@
-import asyncio
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 import pytest
 
 from servicekit.jobs.options import RunnerKind
-from servicekit.jobs.status import Transition
 from servicekit.ports import Runner
 from servicekit.runners.cluster.launcher import ClusterLauncher
 from servicekit.runners.process import ProcessRunner
@@ -16,34 +13,23 @@ from servicekit.testing.runners import (
     KillContract,
     PythonRunnerContract,
     StartProblemContract,
-    Trial,
 )
-from servicekit.testing.runners.targets import give
 from tests.hindering import without_descriptors
 from tests.ray.cluster import needs_ray, shared_cluster
 
 
-async def _run_one(runner: Runner) -> None:
-    assert (await Trial(runner, give).end()).transition is Transition.COMPLETE
-
-
 @needs_ray
 class TestRayRunner(PythonRunnerContract, StartProblemContract, KillContract, CrashContract):
-    kind = RunnerKind.PROCESS
+    kind = RunnerKind.RAY
     targets = FUNCTIONS
 
     @classmethod
     def create_runner(cls) -> Runner:
         return ProcessRunner(ClusterLauncher(shared_cluster().settings))
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def runner(cls) -> Iterator[Runner]:
-        """It is connected, which takes seconds."""
-        runner = cls.create_runner()
-        asyncio.run(_run_one(runner))
-        yield runner
-        runner.close()
+    @pytest.fixture
+    def runner(self, shared_runner: ProcessRunner) -> Runner:
+        return shared_runner
 
     def hinder(self) -> AbstractContextManager[None]:
         return without_descriptors()

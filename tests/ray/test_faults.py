@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,11 +25,9 @@ pytestmark = needs_ray
 SERVICE = Path(__file__).with_name("service.py")
 
 
-@pytest.fixture(scope="module")
-def runner() -> Iterator[ProcessRunner]:
-    runner = ProcessRunner(ClusterLauncher(shared_cluster().settings))
-    yield runner
-    runner.close()
+@pytest.fixture
+def runner(shared_runner: ProcessRunner) -> ProcessRunner:
+    return shared_runner
 
 
 async def test_a_task_that_is_killed_is_a_crash_of_its_attempt_alone(runner: ProcessRunner) -> None:

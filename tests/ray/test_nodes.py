@@ -1,7 +1,6 @@
 """What a node of a cluster promises beyond the contract."""
 
 import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,11 +24,9 @@ from tests.runners.trial import Trial, is_running
 pytestmark = needs_ray
 
 
-@pytest.fixture(scope="module")
-def runner() -> Iterator[Runner]:
-    runner = ProcessRunner(ClusterLauncher(shared_cluster().settings))
-    yield runner
-    runner.close()
+@pytest.fixture
+def runner(shared_runner: ProcessRunner) -> Runner:
+    return shared_runner
 
 
 def needing(cpus: float) -> JobOptions:
