@@ -335,3 +335,19 @@ async def test_a_job_that_cannot_be_read_is_no_job_to_those_who_see_one_owner(
         while (change := await feed.next_event()) is not None:
             found.append((change.job_id, change.record))
         assert found == told
+
+
+async def test_a_reader_does_not_sleep_through_the_moment_in_which_changes_become_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The time comes between two looks at the clock, and the bell, which has rung, does not ring again."""
+    loop, ids, hub = asyncio.get_running_loop(), JobIds(), EventHub()
+    read_time, offsets = loop.time, iter([3_600 - 0.05])
+    store = MemoryStore(hub, SystemClock(), Retention())
+    async with follow_jobs(store, hub, ALL_JOBS, None, 3_600) as feed:
+        await store.submissions.insert(submission(ids.next_id()))
+        await next_change(feed)  # the next look is in an hour
+        last = ids.next_id()
+        await store.submissions.insert(submission(last))
+        monkeypatch.setattr(loop, "time", lambda: read_time() + next(offsets, 3_601))
+        assert (await next_change(feed)).job_id == last

@@ -65,8 +65,7 @@ class AllJobsReader:
     async def next_event(self) -> JobChange | None:
         """Wait for the next change. `None` if it was woken by `wake`, or closed."""
         if not (self._changes or self.is_closed):
-            if not self._is_due():
-                await self._bell.wait(self._seconds_to_batch())
+            await self._wait_due()
             if self._is_due() and not self.is_closed:
                 await self._read()
         elif len(self._changes) % _YIELD_EVERY == 0:
@@ -151,16 +150,23 @@ class AllJobsReader:
         if len(self._shown) > _SHOWN_AT_ONCE:
             del self._shown[next(iter(self._shown))]
 
+    async def _wait_due(self) -> None:
+        """Wait until it is time to read changes from the store and there are some, or until it is woken."""
+        if self._is_behind:
+            return
+        # The clock is asked once. If the time came between two questions, this would wait for a ring, and a bell that
+        # has rung does not ring again.
+        seconds = self._seconds_to_batch() if self._bell.has_rung else None
+        if seconds is None or seconds > 0:
+            await self._bell.wait(seconds)
+
     def _is_due(self) -> bool:
         """Whether it is time to read changes from the store, and there are some."""
-        return self._is_behind or (self._bell.has_rung and self._seconds_to_batch() is None)
+        return self._is_behind or (self._bell.has_rung and self._seconds_to_batch() <= 0)
 
-    def _seconds_to_batch(self) -> float | None:
-        """How many seconds new changes must still wait; `None` if there are none, or they need not wait."""
-        if not self._bell.has_rung:
-            return None
-        seconds = self._next_batch_at - asyncio.get_running_loop().time()
-        return seconds if seconds > 0 else None
+    def _seconds_to_batch(self) -> float:
+        """How many seconds new changes must still wait, if there are any."""
+        return self._next_batch_at - asyncio.get_running_loop().time()
 
 
 @asynccontextmanager
