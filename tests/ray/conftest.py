@@ -3,6 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from servicekit.jobs.cluster import RayCluster
 from servicekit.jobs.status import Transition
 from servicekit.runners.cluster.launcher import ClusterLauncher
 from servicekit.runners.process import ProcessRunner
@@ -20,7 +21,7 @@ def _end_cluster() -> Iterator[None]:
 @pytest.fixture(scope="package")
 def shared_runner() -> Iterator[ProcessRunner]:
     """A runner that is connected, which takes seconds."""
-    runner = ProcessRunner(ClusterLauncher(shared_cluster().settings))
+    runner = ProcessRunner(ClusterLauncher(RayCluster(shared_cluster().address)))
     asyncio.run(_run_one(runner))
     yield runner
     runner.close()

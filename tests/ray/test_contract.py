@@ -2,6 +2,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from servicekit.jobs.cluster import RayCluster
 from servicekit.jobs.options import RunnerKind
 from servicekit.ports import Runner
 from servicekit.runners.cluster.launcher import ClusterLauncher
@@ -25,7 +26,7 @@ class TestRayRunner(PythonRunnerContract, StartProblemContract, KillContract, Cr
 
     @classmethod
     def create_runner(cls) -> Runner:
-        return ProcessRunner(ClusterLauncher(shared_cluster().settings))
+        return ProcessRunner(ClusterLauncher(RayCluster(shared_cluster().address)))
 
     @pytest.fixture
     def runner(self, shared_runner: ProcessRunner) -> Runner:

@@ -17,7 +17,7 @@ from servicekit.runners.cluster.launcher import ClusterLauncher
 from servicekit.runners.process import ProcessRunner
 from tests.postgres import find_free_port
 from tests.ray import targets
-from tests.ray.cluster import CPUS, needs_ray, run_cluster, shared_cluster
+from tests.ray.cluster import CPUS, SECOND, needs_ray, run_cluster, shared_cluster
 from tests.runners.trial import Trial, children_of, wait_gone
 
 pytestmark = needs_ray
@@ -90,13 +90,13 @@ async def test_a_cluster_that_loses_a_node_then_its_head_and_comes_again() -> No
         assert runner.find_notice() is None
         trials = [Trial(runner, targets.sleep_on_node, options=options).start() for _ in range(2)]
         works = [await trial.wait_pid("work") for trial in trials]
-        cluster.order("kill")
+        cluster.kill(SECOND)
         done, _ = await asyncio.wait([end_of(trial) for trial in trials], return_when=asyncio.FIRST_COMPLETED)
         (ended,) = done
         outcome = ended.result()
         assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.CRASH)
         assert "was lost" in str(outcome.error)
-        cluster.order("kill head")
+        cluster.kill("head")
         for trial in trials:
             outcome = await trial.end()
             assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.CRASH)
