@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from ulid import ULID
@@ -228,3 +229,38 @@ async def test_a_reader_is_told_what_there_is_when_the_store_has_lost_its_newest
         assert (relay(*there) is not None) is is_told
         assert relay(*there) is None
         assert relay(there[0] + 1, "completed") is not None
+
+
+async def test_a_reader_does_not_sleep_through_the_moment_in_which_an_update_becomes_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The time comes between two looks at the clock, and nothing else wakes the reader."""
+    loop, steps = asyncio.get_running_loop(), asyncio.Queue[int]()
+    read_time, offsets = loop.time, iter([3_600 - 60])
+
+    async def report() -> None:
+        while done := await steps.get():
+            current_job().progress(done)
+
+    async with InMemoryScheduler() as scheduler:
+        job_id = await scheduler.add_job(report)
+        async with scheduler.watch(job_id, interval_seconds=3_600) as reader:
+            steps.put_nowait(1)
+            while (await next_record(reader)).progress is None:
+                pass  # the next report is due in an hour
+            steps.put_nowait(2)
+            while (await scheduler.get_record(job_id)).progress != Progress(2, reported_at=ANY):
+                await asyncio.sleep(0)
+            monkeypatch.setattr(loop, "time", lambda: read_time() + next(offsets, 7_200))
+            progress = (await next_record(reader)).progress
+            monkeypatch.undo()
+        assert progress is not None
+        assert progress.done == 2
+        steps.put_nowait(0)
+
+
+async def next_record(reader: JobReader) -> JobRecord:
+    event = await reader.next_event()
+    assert event is not None
+    assert event.record is not None
+    return event.record

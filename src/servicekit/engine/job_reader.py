@@ -88,7 +88,10 @@ class JobReader:
         """Wait for the next event. `None` if it was woken by `wake`, or closed."""
         event = self.take_event()
         if event is None and not self.is_closed:
-            await self._mailbox.wait(self._seconds_to_update())
+            # The clock is asked once: an update whose time comes just here must not be waited for until the next one.
+            seconds = self._seconds_to_update()
+            if seconds is None or seconds > 0:
+                await self._mailbox.wait(seconds)
             event = self.take_event()
         return event
 
@@ -129,11 +132,11 @@ class JobReader:
         if self._backlog:
             event, self._backlog = self._backlog[0], self._backlog[1:] or None
             return event
-        return self._mailbox.take(only_transitions=self._seconds_to_update() is not None)
+        seconds = self._seconds_to_update()
+        return self._mailbox.take(only_transitions=seconds is not None and seconds > 0)
 
     def _seconds_to_update(self) -> float | None:
-        """How many seconds the newest update must still wait; `None` if there is none, or it need not wait."""
+        """How many seconds the newest update must still wait; `None` if there is none."""
         if not self._mailbox.has_update:
             return None
-        seconds = self._next_update_at - asyncio.get_running_loop().time()
-        return seconds if seconds > 0 else None
+        return self._next_update_at - asyncio.get_running_loop().time()
