@@ -4,6 +4,7 @@ PYTHON ?= python3
 PORT ?= 8000
 SECONDS ?= 60
 URL =
+CLUSTER =
 STEPS ?= 5
 WORKERS ?= 2
 ARGS ?=
@@ -25,8 +26,8 @@ help: ## Show this list
 demo: $(VENV)/.installed ## Start the example service and watch a job run live (PORT=8000, STEPS=5, URL=postgresql://...)
 	@$(if $(URL),SERVICEKIT_JOBS_URL='$(URL)') $(VENV)/bin/python tools/demo.py --port $(PORT) --steps $(STEPS)
 
-demo-cluster: $(VENV)/.installed ## See a job survive the death of its worker, on two services and two workers (STEPS, URL)
-	@$(VENV)/bin/python -m tools.demo_cluster --steps $(STEPS) $(if $(URL),--url '$(URL)')
+demo-cluster: $(VENV)/$(if $(CLUSTER),.equipped,.installed) ## See a job survive the death of its worker (STEPS, URL), or of its node: CLUSTER=ray
+	@$(VENV)/bin/python -m tools.demo_$(or $(CLUSTER),cluster) --steps $(STEPS) $(if $(URL),--url '$(URL)')
 
 test: $(VENV)/.equipped compiled programs tests/frontend/node_modules/.installed ## Run the whole test suite, from nothing (ARGS: pytest's)
 	$(RUN) $(PYTEST)

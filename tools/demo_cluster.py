@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -44,13 +44,18 @@ class Stopped(BaseException):  # no error: Ctrl-C, or a signal
 
 def main() -> int:
     options = parse_options()
+    return show(lambda started: demonstrate(options.url or started.enter_context(own_server()), options.steps))
+
+
+def show(demonstration: Callable[[ExitStack], None]) -> int:
+    """Run a demonstration, which nothing is left of however it ends. The exit code."""
     end_with_parent()
     with own_terminal():
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stop)
         try:
             with ExitStack() as started:
-                demonstrate(options.url or started.enter_context(own_server()), options.steps)
+                demonstration(started)
             say("Nothing is left of them.")
         except Stopped:
             say("\nStopped.")
@@ -154,7 +159,9 @@ def kill(worker: "Process | None") -> None:
 class Process:
     """A service or a worker in a process of its own."""
 
-    def __init__(self, name: str, command: list[str], jobs_url: str, listener: socket.socket | None = None) -> None:
+    def __init__(
+        self, name: str, command: list[str], jobs_url: str, listener: socket.socket | None = None, **environment: str
+    ) -> None:
         self.name = name
         self.url = f"http://localhost:{listener.getsockname()[1]}" if listener else ""
         self.output = ""
@@ -162,7 +169,7 @@ class Process:
         self._process = subprocess.Popen(
             [sys.executable, "-m", *command],
             cwd=ROOT,
-            env=os.environ | {"SERVICEKIT_JOBS_URL": jobs_url, "PYTHONUNBUFFERED": "1"},
+            env=os.environ | {"SERVICEKIT_JOBS_URL": jobs_url, "PYTHONUNBUFFERED": "1"} | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

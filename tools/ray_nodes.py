@@ -16,8 +16,6 @@ os.environ.update(
     {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": FOLDER},
 )
 
-from ray.cluster_utils import Cluster
-
 
 def main(cpus: int, head_cpus: int, port: int, client_port: int) -> None:
     common = {
@@ -26,6 +24,8 @@ def main(cpus: int, head_cpus: int, port: int, client_port: int) -> None:
         "include_log_monitor": False,
         "temp_dir": FOLDER,
     }
+    from ray.cluster_utils import Cluster  # it reads the environment
+
     Path(FOLDER, "ray").mkdir(parents=True, exist_ok=True)  # where the address of the cluster is left for others
     cluster = Cluster()
     cluster.add_node(
