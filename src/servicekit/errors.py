@@ -23,6 +23,7 @@
     │   ├── QueueTimeout                             the job waited for too long
     │   └── SilenceTimeout                           an attempt reported no progress for too long
     ├── MemoryLimitExceeded   (also a MemoryError)   in records: the job's processes held too much memory
+    ├── ResourcesUnavailable  (also a RuntimeError)  in records: no node of the cluster could ever hold the job
     ├── CommandFailed         (also a RuntimeError)  in records: the program failed
     ├── JobLost               (also a RuntimeError)  in records: the job lost its process, or cannot be run by another
     │   ├── ProcessCrashed                           the job's own process ended before the target
@@ -295,6 +296,15 @@ class MemoryLimitExceeded(ServicekitError, MemoryError):
         )
         self.max_bytes = max_bytes
         self.used_bytes = used_bytes
+
+
+class ResourcesUnavailable(ServicekitError, RuntimeError):
+    """No node of the cluster has what a job with `runner="ray"` needs, even if nothing else runs there."""
+
+    def __init__(self, needed: str, largest: str) -> None:
+        super().__init__(f"no node of the cluster has {needed}: {largest}.")
+        self.needed = needed
+        self.largest = largest
 
 
 class CommandFailed(ServicekitError, RuntimeError):

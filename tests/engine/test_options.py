@@ -88,7 +88,7 @@ def test_what_makes_no_sense_is_refused_at_once(name: str, value: object, said: 
 
 
 def test_a_cluster_is_named_by_its_address_or_described() -> None:
-    described = RayCluster("head:6379", runtime_env={"pip": ["xgboost"]}, can_grow=True)
+    described = RayCluster("head:6379", runtime_env={"pip": ["xgboost"]})
     assert SchedulerOptions().changed({"cluster": described}).cluster is described
     for address in ("ray://head.example:10001", "ray://local", "10.0.0.1:6379", "ray://[::1]:10001"):
         assert SchedulerOptions().changed({"cluster": address}).cluster == RayCluster(address)
@@ -103,7 +103,6 @@ def test_a_cluster_is_named_by_its_address_or_described() -> None:
         ((None,), "cluster"),
         (("head:6379", {"pip": {1, 2}}), "cluster.runtime_env"),
         (("head:6379", "pip"), "cluster.runtime_env"),
-        (("head:6379", None, 1), "cluster.can_grow"),
     ],
 )
 def test_a_cluster_that_cannot_be_is_refused(values: Any, option: str) -> None:

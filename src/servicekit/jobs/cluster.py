@@ -22,22 +22,17 @@ class RayCluster:
     - `address`: `ray://head:10001`, the client server of a cluster, or `head:6379`, the head node itself, if this
       machine is a node of the cluster. `ray://local` is a cluster on this machine that the service starts and ends.
     - `runtime_env`: the environment of jobs there, as Ray takes it: `{"pip": ["xgboost"]}`. It must be JSON.
-    - `can_grow`: whether the cluster gets new machines when they are needed. A job that is too large for every machine
-      then waits for a larger one. It fails at once if the cluster does not grow.
 
     `ConfigurationError` for what makes no sense.
     """
 
     address: str
     runtime_env: Mapping[str, object] | None = field(default=None, hash=False, repr=False)  # it can have secrets
-    can_grow: bool = False
 
     def __post_init__(self) -> None:
         check_address("cluster", self.address)
         if self.runtime_env is not None:
             object.__setattr__(self, "runtime_env", _copy(self.runtime_env))
-        if not isinstance(self.can_grow, bool):
-            raise ConfigurationError("cluster.can_grow", self.can_grow, "True or False")
 
 
 def check_address(option: str, address: object) -> str:

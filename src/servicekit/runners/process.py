@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from servicekit.errors import MemoryLimitExceeded, ProcessCrashed
+from servicekit.errors import MemoryLimitExceeded, ProcessCrashed, ResourcesUnavailable
 from servicekit.jobs.current import RunningJob
 from servicekit.jobs.metadata import metadata_of
 from servicekit.jobs.outcome import CANCELED, CUT_OFF, Outcome, failure, not_begun
@@ -124,6 +124,8 @@ def _plan(submission: Submission, job: RunningJob) -> WorkPlan:
 async def _judge(end: WorkEnd, max_memory_bytes: int | None) -> Outcome:
     if end.start_problem is not None:
         return not_begun(end.start_problem)
+    if end.unmet is not None:
+        return failure(ResourcesUnavailable(*end.unmet), EndedBy.CRASH)
     if end.excess is not None and not end.was_asked:
         return failure(MemoryLimitExceeded(max_memory_bytes or 0, end.excess), EndedBy.CRASH)
     outcome = None if end.outcome_file is None else await read_outcome(end.outcome_file.descriptor)

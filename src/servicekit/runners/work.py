@@ -89,6 +89,8 @@ class WorkEnd(NamedTuple):
     """Why it was not started, if that is the job's own fault."""
     start_problem: str | None
     """Why it was not started, if that is not the job's fault: it may be tried again later."""
+    unmet: tuple[str, str] | None
+    """What the job needs, if no node of the cluster could ever hold that; and what the largest node has."""
     lost: str | None
     """Why the end was not seen, if that is known: what follows `since`."""
     excess: int | None
@@ -102,7 +104,7 @@ class WorkEnd(NamedTuple):
     @property
     def was_lost(self) -> bool:
         """Whether the launcher ended before it could start the work: it may be tried again."""
-        return not (self.has_begun or self.error or self.start_problem or self.lost or self.was_asked)
+        return not (self.has_begun or self.error or self.start_problem or self.unmet or self.lost or self.was_asked)
 
     @property
     def is_stopped(self) -> bool:
@@ -152,6 +154,7 @@ class Work:
         self._status: int | None = None
         self._error: str | None = None
         self._start_problem: str | None = None
+        self._unmet: tuple[str, str] | None = None
         self._lost: str | None = None
         self._excess: int | None = None
         self._was_asked = False
@@ -203,6 +206,7 @@ class Work:
             self._status,
             self._error,
             self._start_problem,
+            self._unmet,
             self._lost,
             self._excess,
             self._was_asked,
@@ -314,6 +318,7 @@ class Work:
         began: int | None = None,
         error: str | None = None,
         start_problem: str | None = None,
+        unmet: tuple[str, str] | None = None,
         lost: str | None = None,
         excess: int | None = None,
         ended: int | None = None,
@@ -327,6 +332,8 @@ class Work:
             self._error = error
         if start_problem is not None:
             self._start_problem = start_problem
+        if unmet is not None:
+            self._unmet = unmet
         if lost is not None:
             self._lost = lost
         if excess is not None:

@@ -153,11 +153,10 @@ class GatewayWork:
         if self._placement.has_room(demand):
             return True
         self._tell_room()  # before the job comes back to the service, and is taken again
-        need, largest = describe_demand(demand), self._placement.describe_largest()
-        if self._request["can_grow"] or self._placement.can_ever_hold(demand):
-            self._tell("start_problem", f"the cluster has no node with {need} free now")
+        if self._placement.can_ever_hold(demand) or not self._placement.has_processors:
+            self._tell("start_problem", self._placement.explain_refusal(demand))
         else:
-            self._tell("error", f"no node of the cluster has {need}: {largest}")
+            self._tell("unmet", [describe_demand(demand), self._placement.describe_largest()])
         return False
 
     async def _wait_end(self, placed: Placed) -> HostEnd | None:

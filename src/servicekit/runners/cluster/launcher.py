@@ -54,7 +54,6 @@ class ClusterLauncher:
             # The rest of the service's environment is of this machine, and may have secrets.
             "env": {name: env[name] for name in ("SERVICEKIT_JOB_ID", "SERVICEKIT_ATTEMPT")},
             "resources": {name: count for name, count in asdict(resources).items() if count},
-            "can_grow": self._cluster.can_grow,
         }
         self._runs += 1
         try:

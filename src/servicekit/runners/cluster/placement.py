@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 # A cluster shows its nodes as they were up to two seconds ago: it keeps what a work has left for the next one, and is
@@ -66,31 +66,61 @@ class Placement:
         """How many works hold something."""
         return len(self._own)
 
+    @property
+    def has_processors(self) -> bool:
+        """Whether there is a node that runs works: a head often runs none."""
+        return any(node.total["cpus"] or node.total["gpus"] for node in self._nodes)
+
     def can_ever_hold(self, demand: Demand) -> bool:
         """Whether a node of the cluster could run this if it ran nothing else."""
-        return any(_fits(demand, node.total) for node in self._nodes)
+        return _finds_place(demand, (node.total for node in self._nodes))
 
     def has_room(self, demand: Demand) -> bool:
-        """Whether a node can run this now. If not, there is no room for any other until it can."""
-        has_room = any(_fits(demand, free) for free in self._list_free().values())
-        self._waiting = None if has_room else demand
-        self._waits_until = time.monotonic() + _WAIT_SECONDS
+        """Whether a node can run this now. If not, but later, there is no room for any other until it has begun.
+
+        Else small works would take the room of a large one again and again.
+        """
+        free = list(self._list_free().values())
+        waiting = self._find_waiting()
+        if waiting is not None and waiting != demand and not _finds_place(waiting, free):
+            return False
+        has_room = _finds_place(demand, free)
+        if has_room and waiting == demand:
+            self._waiting = None
+        elif not has_room and self.can_ever_hold(demand):
+            self._waiting = demand
+            self._waits_until = time.monotonic() + _WAIT_SECONDS
         return has_room
 
+    def explain_refusal(self, demand: Demand) -> str:
+        """Why there is no room for this now, as a clause."""
+        waiting = self._find_waiting()
+        if waiting is None or waiting == demand:
+            return f"the cluster has no node with {describe_demand(demand)} free now"
+        return f"a job before it waits for a node with {describe_demand(waiting)} free"
+
     def count_room(self) -> int:
-        """How many works of one CPU could begin now; none while a larger one waits."""
-        free = self._list_free().values()
-        waiting = self._waiting if time.monotonic() < self._waits_until else None
-        if waiting is not None and not any(_fits(waiting, each) for each in free):
+        """How many works of one CPU could begin now; none while a larger one waits.
+
+        At least one may be tried, since it may demand less than a CPU, or GPUs alone.
+        """
+        free = list(self._list_free().values())
+        waiting = self._find_waiting()
+        if not self.has_processors or (waiting is not None and not _finds_place(waiting, free)):
             return 0
-        return sum(max(0, int(each["cpus"])) for each in free)
+        return max(1, sum(max(0, int(each["cpus"])) for each in free))
 
     def describe_largest(self) -> str:
         """The node with the most GPUs and CPUs, as part of a sentence."""
-        if not self._nodes:
-            return "it has no nodes"
         largest = max(self._nodes, key=lambda node: (node.total["gpus"], node.total["cpus"]))
         return f"the largest node has {describe_demand(largest.total)}"
+
+    def _find_waiting(self) -> Demand | None:
+        """What a work waits for that had no room. The node that could hold it may be lost since."""
+        waiting = self._waiting
+        if waiting is not None and (time.monotonic() >= self._waits_until or not self.can_ever_hold(waiting)):
+            self._waiting = None
+        return self._waiting
 
     def _list_free(self) -> dict[str, Counter[str]]:
         is_alone = self._is_alone()
@@ -136,6 +166,10 @@ def describe_demand(demand: Demand) -> str:
     if size := demand.get("memory_bytes", 0):
         words.append(f"{size / 2**30:,.4g} GiB of memory")
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]])) or "nothing"
+
+
+def _finds_place(demand: Demand, free: Iterable[Demand]) -> bool:
+    return any(_fits(demand, each) for each in free)
 
 
 def _fits(demand: Demand, free: Demand) -> bool:
