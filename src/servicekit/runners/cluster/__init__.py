@@ -13,8 +13,10 @@ outcomes are what they are on this machine.
   To the service it is what launcher and supervisor are: it takes the same requests, with the same descriptors. The
   cluster's library is imported there and on the nodes, and never in the service, which it could end.
 - The *host* is a task of the cluster that holds what the job demands (`host`). It runs the work, and says what comes
-  out of it. What a short work says comes with the end of its task.
+  out of it. What a short work says comes with the end of its task. Before it begins, it asks the mailbox: a task may
+  have waited for minutes, and the gateway may be dead by then, or may have given the work up.
 - The *mailbox* is an actor on the driver's node, by which gateway and hosts speak to each other (`mailbox`).
+  A call of it that fails is repeated, and what must not come twice has a number (`gateway_posts`).
 - `ray_cluster` is all that knows Ray. `placement` knows what the nodes have free.
 
 The cluster tries nothing again by itself: what becomes of a job whose work was lost is up to the job's options.

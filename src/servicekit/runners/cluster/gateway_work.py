@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from functools import partial
 from typing import Final, Protocol
 
 from servicekit.jobs.outcome import clip, describe_error
-from servicekit.runners.cluster.mailbox import ANSWER, KILL, STOP, HostEnd, News, Order
+from servicekit.runners.cluster.gateway_posts import NewsRelay, OrderSender
+from servicekit.runners.cluster.mailbox import ANSWER, GONE_SECONDS, KILL, STOP, HostEnd, News, Order
 from servicekit.runners.cluster.placement import Demand, Placement, describe_demand
 from servicekit.runners.launcher_program.messages import TERMINATE, Request, read_request, tell
 
@@ -19,17 +19,25 @@ _CONNECT_SECONDS: Final = 60.0
 _PATIENCE_SECONDS: Final = 30.0
 # A host that was ordered to kill does so at once, unless it hangs. Then the cluster kills the host.
 _KILL_SECONDS: Final = 5.0
+# The supervisor kills a work whose host has died within milliseconds, later on a node that is out of memory. And what
+# the host said before may still be on its way.
+_DEATH_SECONDS: Final = 1.0
 _PIECE_BYTES: Final = 64 * 1024
 # Of a reason: the control takes a line at once.
 _MOST_CHARACTERS: Final = 500
 
 
 class WorkLost(Exception):
-    """The host has ended before it could tell how the work ended. The text is what follows `since`."""
+    """It cannot be said how the work ended. The text is what follows `since`."""
+
+    def __init__(self, reason: str, *, is_host_gone: bool = True) -> None:
+        super().__init__(reason)
+        self.is_host_gone = is_host_gone
+        """Whether it is known that the host has ended."""
 
 
 class HostProblem(Exception):
-    """No host could begin; the text says why."""
+    """No host could run it to its end; the text says why. If nothing was heard of a host, nothing has begun."""
 
 
 class Placed(Protocol):
@@ -40,7 +48,7 @@ class Placed(Protocol):
         ...
 
     def withdraw(self) -> None:
-        """End it, if it has not begun; else its host stops it."""
+        """End it if it has not begun. If it has, its host asks it to stop."""
         ...
 
     def kill(self) -> None:
@@ -55,7 +63,7 @@ class WorkCluster(Protocol):
         """Send a work to a node that has what it demands."""
         ...
 
-    async def send(self, key: str, order: Order) -> None:
+    async def send(self, key: str, number: int, order: Order) -> None:
         """See `Mailbox.send`."""
         ...
 
@@ -94,16 +102,18 @@ class GatewayWork:
         self._placed: Placed | None = None
         self._ordered = asyncio.Event()  # to stop, or to kill
         self._has_begun = self._is_withdrawn = False
-        self._relayed = 0
-        self._has_relayed = asyncio.Event()
-        self._relaying: asyncio.Task[None] | None = None
-        self._news: deque[News] = deque()
-        self._sending: set[asyncio.Task[None]] = set()
+        self._news = NewsRelay(self._report, self._calls, self._note_begun)
+        self._orders = OrderSender(partial(cluster.send, key))
+        self._waiting: asyncio.Task[HostEnd | None] | None = None
 
     @property
     def is_busy(self) -> bool:
         """Whether what it has said is not passed on yet."""
-        return bool(self._news)
+        return self._news.is_busy
+
+    def take_news(self, news: News) -> None:
+        """Pass on what the host has said."""
+        self._news.take(news)
 
     async def run(self, connected: Awaitable[None]) -> None:
         """Run it to its end. `connected` raises `HostProblem` if the cluster cannot be reached."""
@@ -122,19 +132,20 @@ class GatewayWork:
             finally:
                 self._placement.note_end(self.key)
         except WorkLost as error:
+            await self._outlive(is_host_gone=error.is_host_gone)
             self._tell("lost", str(error))
         except HostProblem as error:
+            if self._placed is not None:
+                await self._outlive(is_host_gone=True)
             self._tell("lost" if self._has_begun else "start_problem", str(error))
-        except Exception as error:  # the cluster's own errors are of many kinds
-            self._tell("lost" if self._placed else "start_problem", clip(describe_error(error), _MOST_CHARACTERS))
+        except Exception as error:  # the cluster's own errors are of many kinds; it may have been sent all the same
+            await self._outlive(is_host_gone=False)
+            reason = clip(describe_error(error), _MOST_CHARACTERS)
+            self._tell("lost" if self._placed or self._has_begun else "start_problem", reason)
         finally:
+            await self._news.stop()
+            await self._orders.stop()
             self._close()
-
-    def take_news(self, news: News) -> None:
-        """Pass on what the host has said."""
-        self._news.append(news)
-        if self._relaying is None:
-            self._relaying = self._loop.create_task(self._relay())
 
     async def _wait_connected(self, connected: Awaitable[None]) -> None:
         ordered, connecting = self._loop.create_task(self._ordered.wait()), asyncio.ensure_future(connected)
@@ -160,29 +171,55 @@ class GatewayWork:
         return False
 
     async def _wait_end(self, placed: Placed) -> HostEnd | None:
-        waiting = self._loop.create_task(placed.wait())
-        withdrawing = self._loop.call_later(_PATIENCE_SECONDS, self._withdraw)
-        try:
-            return await waiting
-        finally:
-            withdrawing.cancel()
+        self._waiting = self._loop.create_task(placed.wait())
+        withdrawing = self._loop.call_later(_PATIENCE_SECONDS, self._lose_patience)
+        await asyncio.wait({self._waiting})
+        withdrawing.cancel()
+        return None if self._waiting.cancelled() else self._waiting.result()
+
+    def _lose_patience(self) -> None:
+        if not self._has_begun and not self._ordered.is_set():
+            self._is_withdrawn = True
+            self._withdraw()
+            self._give(KILL)
 
     def _withdraw(self) -> None:
-        if not self._has_begun and not self._ordered.is_set() and self._placed is not None:
-            self._is_withdrawn = True
+        """Have the cluster end it before it begins. If the cluster does not answer, it is given up.
+
+        A node that froze just now does not answer until the cluster takes it for dead, and the other works are well.
+        """
+        if self._placed is not None:
             self._placed.withdraw()
+            self._loop.call_later(GONE_SECONDS, self._kill_unbegun)
+
+    def _kill_unbegun(self) -> None:
+        """Have its host never begin it. If it has begun it, nothing is left after `GONE_SECONDS`."""
+        if not self._has_begun and self._control >= 0:
+            self._give(KILL)
+            self._loop.call_later(GONE_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        if not self._has_begun and self._waiting is not None:
+            self._waiting.cancel()
+
+    async def _outlive(self, *, is_host_gone: bool) -> None:
+        """Wait until nothing is left of a work that its host does not end any more."""
+        if not is_host_gone:
+            self._give(KILL)
+        await asyncio.sleep(_DEATH_SECONDS if is_host_gone else GONE_SECONDS)
 
     async def _end(self, end: HostEnd | None) -> None:
-        if end is None or self._is_withdrawn:
-            has_begun = end is not None and end.has_begun  # at the last moment
+        if end is None or (self._is_withdrawn and not end.outcome):
+            has_begun = self._has_begun or (end is not None and end.has_begun)  # at the last moment
+            if self._has_begun:
+                await self._outlive(is_host_gone=True)
             reason = f"the cluster has not begun it within {_PATIENCE_SECONDS:g} seconds"
             if has_begun or not self._ordered.is_set():
                 self._tell("lost" if has_begun else "start_problem", reason)
             return
-        while self._relayed < end.pushed:  # the last news may still be in the mailbox
-            self._has_relayed.clear()
-            await self._has_relayed.wait()
-        await self._pass_on(end.rest)
+        await self._news.take_rest(end.rest, end.pushed)
+        if end.has_begun:
+            self._note_begun(None)
         _write_all(self._outcome, end.outcome or b"")
         told = {"start_problem": end.start_problem, "error": end.error, "lost": end.lost, "excess": end.excess}
         for key, value in told.items():
@@ -191,41 +228,10 @@ class GatewayWork:
         if end.lost is None and end.status is not None:
             self._tell("ended", end.status)
 
-    async def _relay(self) -> None:
-        while self._news:
-            await self._pass_on(self._news[0])
-            self._news.popleft()
-            self._relayed += 1
-            self._has_relayed.set()
-        self._relaying = None
-
-    async def _pass_on(self, news: News) -> None:
-        if news.begun_on is not None:
-            self._note_begun(news.begun_on)
-        with suppress(OSError):  # the service has given the work up
-            for report in news.reports:
-                await self._send(self._report, report)
-            await self._send(self._calls, news.calls)
-
-    async def _send(self, descriptor: int, data: bytes) -> None:
-        """Write to a socket, and wait until the service has read so much that it is taken."""
-        while data:
-            try:
-                data = data[os.write(descriptor, data) :]
-            except BlockingIOError:
-                await self._wait_writable(descriptor)
-
-    async def _wait_writable(self, descriptor: int) -> None:
-        is_writable = asyncio.Event()
-        self._loop.add_writer(descriptor, is_writable.set)
-        try:
-            await is_writable.wait()
-        finally:
-            self._loop.remove_writer(descriptor)
-
-    def _note_begun(self, node: str) -> None:
+    def _note_begun(self, node: str | None) -> None:
         if not self._has_begun:
-            self._placement.note_begun(self.key, node)
+            if node is not None:
+                self._placement.note_begun(self.key, node)
             self._has_begun = True
             # The service may wake this process up by the number, as it does with a supervisor that somebody stopped.
             self._tell("began", os.getpid())
@@ -239,12 +245,13 @@ class GatewayWork:
             return
         if not orders:
             self._loop.remove_reader(self._control)
+        was_ordered = self._ordered.is_set()
         self._ordered.set()
         is_kill = not orders or orders.strip(TERMINATE) != b""
         if self._placed is None:
             return
-        if not self._has_begun:
-            self._placed.withdraw()
+        if not self._has_begun and not was_ordered:
+            self._withdraw()
         self._give(KILL if is_kill else STOP)
         if is_kill:
             self._loop.call_later(_KILL_SECONDS, self._placed.kill)
@@ -262,17 +269,13 @@ class GatewayWork:
             self._loop.remove_reader(self._calls)
 
     def _give(self, kind: str, data: bytes = b"") -> None:
-        task = self._loop.create_task(self._cluster.send(self.key, (kind, data)))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        self._orders.give((kind, data))
 
     def _tell(self, key: str, value: object) -> None:
         if self._control >= 0:
             tell(self._control, key, value)
 
     def _close(self) -> None:
-        if self._control < 0:
-            return
         self._loop.remove_reader(self._control)
         self._loop.remove_reader(self._calls)
         self._tell("over", True)

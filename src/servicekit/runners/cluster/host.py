@@ -1,6 +1,7 @@
 """The host of a work, on a node of the cluster: runs it there as the service would, by a launcher of the node."""
 
 import asyncio
+import math
 import os
 import sys
 import time
@@ -11,8 +12,9 @@ from typing import Any, Final, Protocol
 
 from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.options import RunnerKind
+from servicekit.jobs.outcome import describe_error
 from servicekit.jobs.submission import Submission
-from servicekit.runners.cluster.mailbox import ANSWER, BEAT_SECONDS, KILL, HostEnd, News, Order
+from servicekit.runners.cluster.mailbox import ANSWER, BEAT_SECONDS, KILL, RETRY_SECONDS, HostEnd, News, Order
 from servicekit.runners.launcher import Launcher
 from servicekit.runners.outcomes import MAX_OUTCOME_BYTES
 from servicekit.runners.output import OutputLog
@@ -22,10 +24,12 @@ from servicekit.runners.work import OutcomeFile, WorkEnd, WorkPlan
 
 # News wait for so long, and what comes meanwhile goes with them. A work that ends within that time says all at its end.
 _PAUSE_SECONDS: Final = 0.02
-# After a failed question, the next one waits, since the answer may come at once and be no.
-_RETRY_SECONDS: Final = 0.2
-# The gateway orders the kill after the grace time. This is for the case that it orders nothing any more.
-_GRACE_SECONDS: Final = 1_000_000.0
+# The cluster may fail to take a large end, for want of memory or of room on a disk. What ran must not count as not
+# begun then. Smaller ends go with the answer of the task itself.
+_LARGE_BYTES: Final = 1_000_000
+# The gateway orders the kill after the grace time.
+_GRACE_SECONDS: Final = math.inf
+_SILENCE: Final = f"its node has heard nothing of the service for {BEAT_SECONDS:g} seconds"
 
 
 class Post(Protocol):
@@ -36,7 +40,11 @@ class Post(Protocol):
         """The id of the node."""
         ...
 
-    async def push(self, key: str, news: News) -> None:
+    async def begin(self, key: str) -> float | None:
+        """See `Mailbox.begin`."""
+        ...
+
+    async def push(self, key: str, number: int, news: News) -> None:
         """See `Mailbox.push`."""
         ...
 
@@ -45,12 +53,17 @@ class Post(Protocol):
         ...
 
 
-def run_work(post: Post, key: str, request: Mapping[str, Any], stdin: bytes) -> HostEnd:
-    """Run a work until nothing of it is left; in the main thread of a process of the cluster."""
+def run_work(post: Post, key: str, request: Mapping[str, Any], stdin: bytes) -> HostEnd | None:
+    """Run a work until nothing of it is left; in the main thread of a process of the cluster.
+
+    `None` if it has not begun, since the gateway wants it no more.
+    """
     launcher = _find_launcher()
     host = Host(post, key, request, stdin, launcher)
     try:
         return asyncio.run(host.run())
+    except Exception as error:  # whatever it is, the work may have begun
+        return host.describe_loss(f"its host failed: {describe_error(error)}")
     finally:
         # The cluster may interrupt this thread. What it takes for the end of the work must be its end.
         while not launcher.end_cut_off(host.job):
@@ -94,7 +107,13 @@ class Host:
         self._heard_at = time.monotonic()
         self._working: asyncio.Task[WorkEnd] | None = None
 
-    async def run(self) -> HostEnd:
+    async def run(self) -> HostEnd | None:
+        # The work may have waited in the cluster for minutes. If the gateway died meanwhile, the next attempt may run.
+        try:
+            if not await self._ask_to_begin():
+                return None
+        except Exception:  # the cluster's own errors are of many kinds
+            return self._describe(None, _SILENCE)
         self._working = asyncio.create_task(self._launcher.run(self._plan, self.job))
         telling, listening = asyncio.create_task(self._tell()), asyncio.create_task(self._listen())
         while not self._working.done():
@@ -104,6 +123,9 @@ class Host:
                 self._stop(_GRACE_SECONDS)
         self._is_over.set()
         self._has_news.set()
+        # What is on its way to the mailbox arrives, unless the mailbox is lost.
+        await asyncio.wait({telling, listening}, return_when=asyncio.FIRST_COMPLETED)
+        telling.cancel()
         listening.cancel()
         await asyncio.wait({telling, listening})
         self.job.finish_log()
@@ -111,7 +133,13 @@ class Host:
             end = self._working.result()
         except OSError as error:
             return self._describe(None, str(error))
+        if end.outcome_file is not None and os.fstat(end.outcome_file.descriptor).st_size > _LARGE_BYTES:
+            await self._push_begin()
         return self._describe(end, end.start_problem)
+
+    def describe_loss(self, reason: str) -> HostEnd:
+        """What is said of a work whose end was not seen."""
+        return self._describe(None, None)._replace(has_begun=self._has_begun, lost=reason)
 
     def notify_begun(self, job: RunningJob) -> None:  # noqa: ARG002
         self._has_begun = True
@@ -140,10 +168,46 @@ class Host:
             self._has_news.clear()
             news = self._take_news()
             if news is not None:
+                await self._push(news)
+
+    async def _push(self, news: News) -> None:
+        """Push until the mailbox has taken it, or is lost."""
+        while True:
+            try:
+                await self._post.push(self._key, self._pushed + 1, news)
+            except Exception:  # the cluster's own errors are of many kinds
+                if self._silence_seconds > BEAT_SECONDS:
+                    return
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
                 self._pushed += 1
-                # If it fails, the gateway is no more, or its cluster.
-                with suppress(Exception):
-                    await self._post.push(self._key, news)
+                return
+
+    async def _push_begin(self) -> None:
+        if not self._has_told_begin:
+            self._has_told_begin = True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_SECONDS):
+                    await self._push(News(self._node, [], b""))
+
+    async def _ask_to_begin(self) -> bool:
+        """Whether the gateway is there, and wants the work to begin. Raises anything if it is not there."""
+        while True:
+            asked_at = time.monotonic()
+            try:
+                async with asyncio.timeout(self._patience_seconds):
+                    age = await self._post.begin(self._key)
+            except Exception:  # the cluster's own errors are of many kinds
+                if self._silence_seconds > BEAT_SECONDS:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                if age is None:
+                    return False
+                self._heard_at = asked_at - age
+                if self._silence_seconds > BEAT_SECONDS:
+                    raise TimeoutError
+                return True
 
     def _take_news(self) -> News | None:
         begun_on = self._node if self._has_begun and not self._has_told_begin else None
@@ -163,17 +227,23 @@ class Host:
         await asyncio.sleep(_PAUSE_SECONDS)
         while True:
             try:
-                async with asyncio.timeout(max(_RETRY_SECONDS, BEAT_SECONDS - self._silence_seconds)):
+                async with asyncio.timeout(self._patience_seconds):
                     orders, age = await self._post.take_orders(self._key)
             except Exception:  # the cluster's own errors are of many kinds
-                await asyncio.sleep(_RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
             else:
                 self._heard_at = time.monotonic() - age
                 for order in orders:
                     self._obey(order)
             if self._silence_seconds > BEAT_SECONDS:
-                self._lost = f"its node has heard nothing of the service for {BEAT_SECONDS:g} seconds"
-                self._stop(grace_seconds=0)
+                if not self._is_over.is_set():
+                    self._lost = _SILENCE
+                    self._stop(grace_seconds=0)
+                return
+
+    @property
+    def _patience_seconds(self) -> float:
+        return max(RETRY_SECONDS, BEAT_SECONDS - self._silence_seconds)
 
     @property
     def _silence_seconds(self) -> float:

@@ -16,6 +16,13 @@ A process that has lost its lease stops its attempts after 6 seconds, and others
 """
 GONE_SECONDS: Final = BEAT_SECONDS + 2.0
 """So long after the gateway's last sign of life, nothing of its works is left."""
+RETRY_SECONDS: Final = 0.2
+"""After a failed call, the next one waits, since the error may come at once.
+
+A failed call may have been carried out. So what must not come twice has a number.
+"""
+# Tasks of ended works may still be in the cluster's queue, for minutes. This is a matter of some megabytes.
+_MOST_ENDED: Final = 100_000
 
 STOP: Final = "stop"
 KILL: Final = "kill"
@@ -49,50 +56,69 @@ class HostEnd(NamedTuple):
     rest: News
     """What was not pushed."""
     pushed: int
-    """How many news were pushed before."""
+    """How many news the mailbox took before."""
 
 
 class Mailbox:
     """Keeps what one side has said until the other side asks for it. Every method is called on one event loop.
 
-    It holds one piece of news for each work, and its host waits to push the next one. So it is bounded.
+    It holds one piece of news for each work, and its host waits to push the next one. So it is bounded. The orders for
+    a host are few, but for answers: a work gets as many as it asks for, and only after it has asked.
     """
 
     def __init__(self) -> None:
         self._boxes: dict[str, _Box] = {}
+        self._ended: dict[str, None] = {}  # the newest ones, in order
         self._pushed = asyncio.Event()
         self._heard_at = time.monotonic()  # when the gateway asked last
 
-    async def push(self, key: str, news: News) -> None:
-        """Keep the news of a work, as soon as those before are collected."""
+    async def begin(self, key: str) -> float | None:
+        """The age of the gateway's last sign of life in seconds; `None` if the work is to begin no more."""
+        box = self._boxes.get(key)
+        is_wanted = key not in self._ended and not (box and any(kind != ANSWER for kind, _ in box.orders))
+        return time.monotonic() - self._heard_at if is_wanted else None
+
+    async def push(self, key: str, number: int, news: News) -> None:
+        """Keep the news of a work, as soon as those before are collected. The first ones have the number 1.
+
+        News that were kept before are dropped, and so are those of an ended work.
+        """
+        if key in self._ended:
+            return
         box = self._box(key)
-        while box.news is not None:
+        while number > box.news_number and box.news is not None:
             box.collected.clear()
             await box.collected.wait()
-        box.news = news
-        self._pushed.set()
+        if number > box.news_number:
+            box.news, box.news_number = news, number
+            self._pushed.set()
 
     async def collect(self, busy: Collection[str], ended: Collection[str], seconds: float) -> dict[str, News]:
         """The news of all works that are not busy, for which it waits for so long at most. Forget the ended works."""
         self._heard_at = time.monotonic()
         for key in ended:
-            self._boxes.pop(key, None)
+            self._forget(key)
         deadline = self._heard_at + seconds
         while not (found := self._take(busy)) and (left := deadline - time.monotonic()) > 0:
             self._pushed.clear()
             await _wait(self._pushed, left)
         return found
 
-    async def send(self, key: str, order: Order) -> None:
-        """Keep an order for the host of a work."""
+    async def send(self, key: str, number: int, order: Order) -> None:
+        """Keep an order for the host of a work, if it was not kept before. The first one has the number 1."""
         box = self._box(key)
-        box.orders.append(order)
-        box.ordered.set()
+        if number > box.order_number:
+            box.order_number = number
+            box.orders.append(order)
+            box.ordered.set()
 
     async def take_orders(self, key: str) -> tuple[list[Order], float]:
         """The orders for a host, for which it waits for `POLL_SECONDS` at most, and the age of the gateway's last sign
-        of life in seconds.
+        of life in seconds. The host of an ended work, which the gateway has given up, is to kill it.
         """
+        if key in self._ended:
+            await asyncio.sleep(RETRY_SECONDS)
+            return [(KILL, b"")], time.monotonic() - self._heard_at
         box = self._box(key)
         if not box.orders:
             box.ordered.clear()
@@ -102,6 +128,15 @@ class Mailbox:
 
     def _box(self, key: str) -> "_Box":
         return self._boxes.setdefault(key, _Box())
+
+    def _forget(self, key: str) -> None:
+        self._ended[key] = None
+        if len(self._ended) > _MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
+        box = self._boxes.pop(key, None)
+        if box is not None:  # its host may wait to push
+            box.news = None
+            box.collected.set()
 
     def _take(self, busy: Collection[str]) -> dict[str, News]:
         found = {}
@@ -117,8 +152,10 @@ class _Box:
 
     def __init__(self) -> None:
         self.news: News | None = None
+        self.news_number = 0
         self.collected = asyncio.Event()
         self.orders: list[Order] = []
+        self.order_number = 0
         self.ordered = asyncio.Event()
 
 

@@ -47,7 +47,7 @@ class RayPlaced:
 
     async def wait(self) -> HostEnd | None:
         try:
-            end: HostEnd = await self._reference
+            end: HostEnd | None = await self._reference
         except TaskCancelledError:
             return None
         except OutOfMemoryError as error:
@@ -60,8 +60,8 @@ class RayPlaced:
             raise WorkLost("the process of the cluster that ran it was killed, or its node was lost") from None
         except RayTaskError as error:
             raise HostProblem(f"no process of the cluster can run it: {_last_line(error)}") from None
-        except Exception as error:
-            raise WorkLost(f"the cluster says: {_first_line(error)}") from None
+        except Exception as error:  # of the reference alone, it may be: the host may still run
+            raise WorkLost(f"the cluster says: {_first_line(error)}", is_host_gone=False) from None
         return end
 
     def withdraw(self) -> None:
@@ -78,8 +78,12 @@ class RayPost:
         self._mailbox = mailbox
         self.node: str = ray.get_runtime_context().get_node_id()
 
-    async def push(self, key: str, news: News) -> None:
-        await self._mailbox.push.remote(key, news)
+    async def begin(self, key: str) -> float | None:
+        age: float | None = await self._mailbox.begin.remote(key)
+        return age
+
+    async def push(self, key: str, number: int, news: News) -> None:
+        await self._mailbox.push.remote(key, number, news)
 
     async def take_orders(self, key: str) -> tuple[list[Order], float]:
         orders: tuple[list[Order], float] = await self._mailbox.take_orders.remote(key)
@@ -132,15 +136,15 @@ class RayCluster:
         task = self._run.options(name=f"{request['name']} ({request['job_id']})", **needs)
         return RayPlaced(task.remote(self._mailbox, key, request, stdin))
 
-    async def send(self, key: str, order: Order) -> None:
-        await self._mailbox.send.remote(key, order)
+    async def send(self, key: str, number: int, order: Order) -> None:
+        await self._mailbox.send.remote(key, number, order)
 
     async def collect(self, busy: list[str], ended: list[str], seconds: float) -> tuple[dict[str, News], list[Node]]:
         found: tuple[dict[str, News], list[Node]] = await self._mailbox.collect_all.remote(busy, ended, seconds)
         return found
 
 
-def _run(mailbox: Any, key: str, request: Mapping[str, Any], stdin: bytes) -> HostEnd:
+def _run(mailbox: Any, key: str, request: Mapping[str, Any], stdin: bytes) -> HostEnd | None:
     return run_work(RayPost(mailbox), key, request, stdin)
 
 

@@ -1,0 +1,363 @@
+"""What gateway, mailbox and host of a cluster do when calls fail, come late or come twice. No cluster is needed."""
+
+import asyncio
+import json
+import os
+import select
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+
+from servicekit.jobs.current import RunningJob
+from servicekit.jobs.options import RunnerKind
+from servicekit.jobs.submission import Submission
+from servicekit.runners.calls import dump_call
+from servicekit.runners.cluster import gateway_posts, gateway_work, host
+from servicekit.runners.cluster.gateway_work import GatewayWork, HostProblem, WorkLost
+from servicekit.runners.cluster.host import Host, run_work
+from servicekit.runners.cluster.mailbox import ANSWER, KILL, STOP, HostEnd, Mailbox, News, Order
+from servicekit.runners.cluster.placement import Node, Placement
+from servicekit.runners.descriptors import WorkDescriptors
+from servicekit.runners.launcher import Launcher
+from servicekit.runners.launcher_program.messages import TERMINATE
+from servicekit.runners.process import _plan
+from tests.runners import targets
+
+NOTHING = News(None, [], b"")
+COMPLETED = HostEnd(
+    has_begun=True,
+    status=0,
+    error=None,
+    start_problem=None,
+    lost=None,
+    excess=None,
+    outcome=b"outcome",
+    rest=NOTHING,
+    pushed=0,
+)
+ROOM = {"cpus": 8, "gpus": 0, "memory_bytes": 0}
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (gateway_posts, gateway_work):
+        monkeypatch.setattr(module, "GONE_SECONDS", 0.1)
+    monkeypatch.setattr(gateway_posts, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(gateway_work, "_DEATH_SECONDS", 0.1)
+
+
+class FakePlaced:
+    """A work whose end the test tells."""
+
+    def __init__(self) -> None:
+        self.end: asyncio.Future[HostEnd | None] = asyncio.get_running_loop().create_future()
+
+    async def wait(self) -> HostEnd | None:
+        return await self.end
+
+    def withdraw(self) -> None:
+        pass
+
+    def kill(self) -> None:
+        pass
+
+
+class FakeCluster:
+    """A cluster that fails at the first calls."""
+
+    def __init__(self, failures: int = 0, start_error: Exception | None = None) -> None:
+        self.placed = FakePlaced()
+        self.mailbox = Mailbox()
+        self.started = asyncio.Event()
+        self._failures = failures
+        self._start_error = start_error
+
+    def start(self, *_: object) -> FakePlaced:
+        self.started.set()
+        if self._start_error is not None:
+            raise self._start_error
+        return self.placed
+
+    async def send(self, key: str, number: int, order: Order) -> None:
+        self._failures -= 1
+        if self._failures >= 0 and self._failures % 2:
+            raise ConnectionError
+        await self.mailbox.send(key, number, order)
+        if self._failures >= 0:  # it was carried out all the same
+            raise ConnectionError
+
+
+class GatewayTrial:
+    """A work in a gateway, and the service's ends of its descriptors."""
+
+    def __init__(self, cluster: FakeCluster, descriptors: WorkDescriptors | None = None) -> None:
+        self.cluster = cluster
+        self.descriptors = descriptors or make_descriptors()
+        placement = Placement()
+        placement.update([Node("node", ROOM, ROOM)])
+        theirs = [os.dup(descriptor) for descriptor in self.descriptors.sent]
+        self.work = GatewayWork("1", theirs, cluster, placement, lambda: None)
+        self.running = asyncio.create_task(self.work.run(asyncio.sleep(0)))
+
+    async def end(self) -> dict[str, object]:
+        """What the service hears until it is over."""
+        await self.running
+        said: dict[str, object] = {}
+        for line in os.read(self.descriptors.control, 65_536).splitlines():
+            said |= json.loads(line)
+        assert said.pop("over")
+        self.descriptors.close()
+        return said
+
+
+def make_descriptors() -> WorkDescriptors:
+    request = {"resources": {"cpus": 1}, "can_grow": False}
+    return WorkDescriptors(json.dumps(request).encode(), b"", is_call=True)
+
+
+async def test_a_work_that_ends_while_its_output_waits_disturbs_no_other() -> None:
+    flood = News("node", [b"x" * 1_000] * 3_000, b"")
+    descriptors = [make_descriptors() for _ in range(2)]  # so that both works get the same numbers in the gateway
+    first = GatewayTrial(FakeCluster(), descriptors[0])
+    await first.cluster.started.wait()
+    first.work.take_news(flood)
+    await until(lambda: has_data(first.descriptors.report))
+    first.cluster.placed.end.set_exception(WorkLost("it was killed"))
+    assert (await first.end())["lost"] == "it was killed"
+    second = GatewayTrial(FakeCluster(), descriptors[1])
+    await second.cluster.started.wait()
+    count = 0
+
+    def read() -> None:
+        nonlocal count
+        with suppress(BlockingIOError):
+            while os.read(second.descriptors.report, 65_536):
+                count += 1
+
+    asyncio.get_running_loop().add_reader(second.descriptors.report, read)
+    second.work.take_news(flood)
+    second.cluster.placed.end.set_result(COMPLETED._replace(pushed=1))
+    await second.running
+    read()
+    assert count == 3_000
+    asyncio.get_running_loop().remove_reader(second.descriptors.report)
+    assert (await second.end())["ended"] == 0
+
+
+async def test_news_that_never_come_do_not_keep_an_end() -> None:
+    trial = GatewayTrial(FakeCluster())
+    trial.cluster.placed.end.set_result(COMPLETED._replace(pushed=1))
+    said = await trial.end()
+    assert said["ended"] == 0
+    assert "began" in said
+
+
+async def test_orders_arrive_once_and_in_order_though_calls_fail() -> None:
+    trial = GatewayTrial(FakeCluster(failures=4))
+    await trial.cluster.started.wait()
+    os.write(trial.descriptors.calls, b"first")
+    orders: list[Order] = []
+    while len(orders) < 1:
+        orders += (await trial.cluster.mailbox.take_orders("1"))[0]
+    os.write(trial.descriptors.calls, b"second")
+    while len(orders) < 2:
+        orders += (await trial.cluster.mailbox.take_orders("1"))[0]
+    assert orders == [(ANSWER, b"first"), (ANSWER, b"second")]
+    trial.cluster.placed.end.set_result(COMPLETED)
+    await trial.end()
+
+
+async def test_a_work_that_the_cluster_does_not_begin_ends_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_work, "_PATIENCE_SECONDS", 0.1)
+    trial = GatewayTrial(FakeCluster())
+    said = await trial.end()
+    assert "has not begun it" in str(said["start_problem"])
+    assert await trial.cluster.mailbox.begin("1") is None
+
+
+async def test_a_canceled_work_ends_though_its_node_does_not_answer() -> None:
+    trial = GatewayTrial(FakeCluster())
+    await trial.cluster.started.wait()
+    os.write(trial.descriptors.control, TERMINATE)
+    assert await trial.end() == {}
+    assert await trial.cluster.mailbox.begin("1") is None
+
+
+async def test_an_outcome_at_the_last_moment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_work, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(gateway_work, "GONE_SECONDS", 60)
+    trial = GatewayTrial(FakeCluster())
+    orders: list[Order] = []
+    while not orders:
+        orders, _ = await trial.cluster.mailbox.take_orders("1")
+    assert orders == [(KILL, b"")]
+    trial.cluster.placed.end.set_result(COMPLETED)
+    assert (await trial.end())["ended"] == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "key"),
+    [
+        (WorkLost("it says nothing", is_host_gone=False), "lost"),
+        (RuntimeError("it says nothing"), "lost"),
+        (HostProblem("it says nothing"), "start_problem"),
+    ],
+)
+async def test_a_host_that_may_live_is_told_to_kill_its_work(error: Exception, key: str) -> None:
+    trial = GatewayTrial(FakeCluster())
+    trial.cluster.placed.end.set_exception(error)
+    assert "it says nothing" in str((await trial.end())[key])
+    is_gone = isinstance(error, HostProblem)
+    assert (await trial.cluster.mailbox.begin("1") is None) is not is_gone
+
+
+async def test_a_work_that_may_have_been_sent_all_the_same_never_begins() -> None:
+    trial = GatewayTrial(FakeCluster(start_error=ConnectionError("it broke off")))
+    assert "it broke off" in str((await trial.end())["start_problem"])
+    assert await trial.cluster.mailbox.begin("1") is None
+
+
+async def test_a_mailbox_drops_what_it_has_had_and_frees_the_host_of_an_ended_work() -> None:
+    box = Mailbox()
+    first, second = News("node", [], b""), News(None, [b"line"], b"")
+    await box.push("1", 1, first)
+    await box.push("1", 1, first)
+    assert await box.collect([], [], 1) == {"1": first}
+    await box.push("1", 1, first)
+    assert await box.collect([], [], 0.01) == {}
+    await box.push("1", 2, second)
+    waiting = asyncio.create_task(box.push("1", 3, second))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await box.collect([], ["1"], 0)
+    await waiting
+    await box.push("1", 4, second)
+    assert await box.collect([], [], 0.01) == {}
+    assert await box.begin("1") is None
+    assert (await box.take_orders("1"))[0] == [(KILL, b"")]
+    assert await box.begin("2") is not None
+    await box.send("2", 1, (STOP, b""))
+    assert await box.begin("2") is None
+
+
+class FakePost:
+    """A mailbox as a host sees it. So many of the news seem not to arrive."""
+
+    node = "node"
+
+    def __init__(self, *, failures: int = 0, age: float | None = 0.0, is_reachable: bool = True) -> None:
+        self.mailbox = Mailbox()
+        self._failures = failures
+        self._age = age
+        self._is_reachable = is_reachable
+
+    async def begin(self, key: str) -> float | None:
+        if not self._is_reachable:
+            raise ConnectionError
+        return None if self._age is None else self._age + (await self.mailbox.begin(key) or 0)
+
+    async def push(self, key: str, number: int, news: News) -> None:
+        await self.mailbox.push(key, number, news)
+        self._failures -= 1
+        if self._failures >= 0:
+            raise ConnectionError
+
+    async def take_orders(self, key: str) -> tuple[list[Order], float]:
+        return await self.mailbox.take_orders(key)
+
+
+class NoHost:
+    """The service of a job."""
+
+    database_url = None
+
+    def notify_begun(self, job: RunningJob) -> None:
+        pass
+
+    def notify_report(self, job: RunningJob) -> None:
+        pass
+
+    submit_for = submit_blocking_for = None
+
+
+@pytest.fixture
+def launcher() -> Iterator[Launcher]:
+    launcher = Launcher()
+    yield launcher
+    launcher.close()
+
+
+def make_host(post: FakePost, launcher: Launcher, target: Callable[..., object], *args: object) -> Host:
+    submission = Submission("job", "name", target, args, {}, RunnerKind.RAY)
+    request = _plan(submission, RunningJob(submission, 1, NoHost())).request  # type: ignore[arg-type]
+    return Host(post, "1", request, dump_call(submission), launcher)
+
+
+@pytest.mark.parametrize("case", ["unwanted", "stale", "unreachable"])
+async def test_a_host_begins_nothing_that_nobody_waits_for(
+    case: str, launcher: Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "BEAT_SECONDS", 0.3)
+    posts = {"unwanted": FakePost(age=None), "stale": FakePost(age=20), "unreachable": FakePost(is_reachable=False)}
+    end = await make_host(posts[case], launcher, targets.give, 1).run()
+    if case == "unwanted":
+        assert end is None
+    else:
+        assert end is not None
+        assert not end.has_begun
+        assert "has heard nothing" in str(end.start_problem)
+
+
+async def test_news_arrive_once_though_calls_fail(launcher: Launcher) -> None:
+    post = FakePost(failures=2)
+    running = asyncio.create_task(make_host(post, launcher, targets.obey).run())
+    news = await collect(post.mailbox)
+    assert news.begun_on == "node"
+    await post.mailbox.send("1", 1, (KILL, b""))
+    end = await running
+    assert end is not None
+    assert end.has_begun
+    assert end.pushed >= 1
+    assert end.rest.begun_on is None
+    for news in (await post.mailbox.collect([], [], 0.01)).values():
+        assert news.begun_on is None
+
+
+def test_a_host_that_fails_tells_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(host: Host) -> None:
+        host.notify_begun(host.job)
+        raise RuntimeError("it broke")
+
+    monkeypatch.setattr(Host, "run", fail)
+    submission = Submission("job", "name", targets.give, (), {}, RunnerKind.RAY)
+    request = _plan(submission, RunningJob(submission, 1, NoHost())).request  # type: ignore[arg-type]
+    end = run_work(FakePost(), "1", request, b"")
+    assert end is not None
+    assert (end.has_begun, end.status, end.lost) == (True, None, "its host failed: RuntimeError: it broke")
+
+
+async def test_a_large_end_says_before_that_the_work_has_begun(
+    launcher: Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "_PAUSE_SECONDS", 60)  # as if it were short
+    post = FakePost()
+    end = await make_host(post, launcher, targets.give, "x" * 2_000_000).run()
+    assert end is not None
+    assert (end.has_begun, end.pushed) == (True, 1)
+    assert (await collect(post.mailbox)).begun_on == "node"
+
+
+async def collect(box: Mailbox) -> News:
+    while not (found := await box.collect([], [], 1)):
+        pass
+    return found["1"]
+
+
+def has_data(descriptor: int) -> bool:
+    return bool(select.select([descriptor], [], [], 0)[0])
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    while not is_so():
+        await asyncio.sleep(0)
