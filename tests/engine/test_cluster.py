@@ -146,9 +146,10 @@ class OddCluster(FakeCluster):
     """Says that there is room, and begins nothing for as long as it is ill."""
 
     is_ill = True
+    reason = "it is ill"
 
     async def run(self, submission: Submission, job: RunningJob) -> Outcome:
-        return not_begun("it is ill") if self.is_ill else await super().run(submission, job)
+        return not_begun(self.reason) if self.is_ill else await super().run(submission, job)
 
 
 async def test_a_cluster_that_does_not_know_its_room_is_tried_again_after_pauses(
@@ -163,3 +164,20 @@ async def test_a_cluster_that_does_not_know_its_room_is_tried_again_after_pauses
         assert problem.startswith("Functions on a cluster cannot begin in this process: it is ill.")
         cluster.is_ill = False
         await cluster.wait_begun("work")
+
+
+def log_in(password: str) -> None:
+    """A target that the cluster does not call."""
+
+
+async def test_why_a_job_cannot_begin_is_told_to_everybody_without_its_secrets(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = OddCluster(4)
+    cluster.reason = "nobody knows opensesame"
+    async with with_cluster(url, cluster) as scheduler:
+        await scheduler.with_options(runner="ray", mask=["password"]).add_job(log_in, "opensesame")
+        while (problem := await scheduler.find_problem()) is None:
+            await asyncio.sleep(0.001)
+    assert "nobody knows" in problem
+    assert "opensesame" not in problem + caplog.text

@@ -284,6 +284,8 @@ class Attempt:
             try:
                 self._outcome = outcome = await self._runner.run(self.claim.submission, self.job)
                 if outcome.transition is Transition.RELEASE:
+                    # The reason is logged, and anybody may read it at /health.
+                    outcome = self._host.find_secrets(self.claim, self._reports).hide_in_outcome(outcome)
                     self._host.on_start_problem(self, outcome.error or "")  # nothing has begun: it is tried again later
             except Exception as error:  # a bug of a runner, which would hold the slot for ever
                 self._host.failures.exception(f"Job {self.job.id} could not be run", error)
