@@ -17,12 +17,12 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from servicekit.jobs.outcome import MAX_ERROR_CHARACTERS, clip
+from servicekit.jobs.outcome import MAX_ERROR_CHARACTERS, clip, describe_error
 from servicekit.runners.cluster.gateway_work import GatewayWork, HostProblem, WorkCluster
 from servicekit.runners.cluster.mailbox import BEAT_SECONDS, POLL_SECONDS, News
 from servicekit.runners.cluster.placement import Node, Placement
 from servicekit.runners.cluster.ray_address import keep_loopback
-from servicekit.runners.launcher_program.messages import MOST_DESCRIPTORS, read_request, refuse
+from servicekit.runners.launcher_program.messages import MOST_DESCRIPTORS, read_request, refuse, tell
 
 # A mailbox that has not answered for so long is lost: hosts take the gateway for dead after BEAT_SECONDS.
 _ANSWER_SECONDS: Final = 2 * BEAT_SECONDS
@@ -164,7 +164,13 @@ def main(requests: int) -> None:
     kind, descriptors, _, _ = socket.recv_fds(connection, 1, MOST_DESCRIPTORS)
     if kind:
         file, status = descriptors
-        asyncio.run(_serve(Gateway(connection, socket.socket(fileno=status), _make(read_request(file)))))
+        try:
+            cluster = _make(read_request(file))
+        except Exception as error:  # whatever the import of a library may raise
+            reason = clip(describe_error(error), MAX_ERROR_CHARACTERS // 2)
+            tell(status, "problem", f"the library of the cluster cannot be imported: {reason}")
+            raise
+        asyncio.run(_serve(Gateway(connection, socket.socket(fileno=status), cluster)))
 
 
 async def _serve(gateway: Gateway) -> None:

@@ -79,6 +79,8 @@ class GatewayLink:
             undo.pop_all()
         self._finalizer = weakref.finalize(self, _end, self._process, self._socket)
         self._status_finalizer = weakref.finalize(self, os.close, self._status)
+        # If the event loop ends first, the end of the gateway is not seen.
+        weakref.finalize(self, _close_all, self._controls)
         self._reader = DescriptorReader(self._status, self._hear)
 
     @property
@@ -115,6 +117,8 @@ class GatewayLink:
 
     def note_end(self) -> None:
         self._reader.read()
+        if self._is_closed and self._process.poll() is None:
+            return  # it takes no more works, but has some yet
         self._take_end()
 
     def look(self) -> None:
@@ -125,6 +129,7 @@ class GatewayLink:
         """Take no more works. The gateway ends when none is left."""
         self._is_closed = True
         self._finalizer()
+        self._drop_ended()
 
     def forget(self) -> None:
         self._is_closed = True
@@ -133,9 +138,7 @@ class GatewayLink:
         self._process.returncode = 0  # it is no child of this process: `Popen` must not wait for it, nor warn
         self._close_theirs()
         self._status_finalizer()
-        for control in self._controls:
-            os.close(control)
-        self._controls = []
+        _close_all(self._controls)
 
     def _listen_here(self) -> None:
         """Hear on the event loop that runs now: the one before may have ended."""
@@ -160,13 +163,16 @@ class GatewayLink:
 
         If the gateway dies, the work goes on until its host misses the gateway.
         """
+        self._drop_ended()
+        self._controls.append(control)
+
+    def _drop_ended(self) -> None:
         poll = select.poll()
         for each in self._controls:
             poll.register(each, 0)
         for ended, _ in poll.poll(0):  # the service has closed its end: the work is over
             os.close(ended)
             self._controls.remove(ended)
-        self._controls.append(control)
 
     def _hear(self, data: bytes) -> None:
         *lines, self._heard = (self._heard + data).split(b"\n")
@@ -206,17 +212,22 @@ class GatewayLink:
 
     def _release(self) -> None:
         """Nothing is left of the works of this gateway."""
-        controls, self._controls = self._controls, []
-        for control in controls:
+        for control in self._controls:
             if self._has_connected:
                 tell(control, "lost", self._problem or "the process that speaks to the cluster has ended")
-            os.close(control)
+            tell(control, "over", True)  # a child that was forked from the service may have this end open too
+        _close_all(self._controls)
 
     def _close_theirs(self) -> None:
         for descriptor in (self._file, self._their_status):
             if descriptor >= 0:
                 os.close(descriptor)
         self._file = self._their_status = -1
+
+
+def _close_all(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())
 
 
 def _end(process: "subprocess.Popen[bytes]", connection: socket.socket) -> None:

@@ -2,11 +2,15 @@
 
 import asyncio
 import logging
+import os
+import sys
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from servicekit.jobs.backoff import Backoff, FailureLog
@@ -27,7 +31,9 @@ _log = logging.getLogger("servicekit.engine")
 class ClusterLauncher:
     """Runs works on a cluster, as `Launcher` runs them here: see the page in `servicekit.runners.cluster`.
 
-    The gateway is started for the first job, or by `open`. If it ends, another one is started after a growing pause.
+    `open` starts the gateway: as long as that has not reached the cluster there is no room, so that no job comes. If it
+    ends or cannot be started, another one is started after a growing pause. A forked child begins without it, and
+    without the jobs.
     """
 
     def __init__(self, cluster: RayCluster) -> None:
@@ -36,13 +42,16 @@ class ClusterLauncher:
         self._backoff = Backoff(longest_seconds=_LONGEST_PAUSE_SECONDS)
         self._failures = FailureLog(_log)
         self._link: GatewayLink | None = None
+        self._links: weakref.WeakSet[GatewayLink] = weakref.WeakSet()  # and those that are closed, but have works yet
         self._runs = 0
         self._room = self._works = 0  # as the gateway has told it last
         self._problem: str | None = None
         self._problem_since: datetime | None = None
         self._next_start_at = 0.0
+        self._starting: asyncio.TimerHandle | None = None
         self._is_open = False
         self._on_room: Callable[[], None] = _do_nothing
+        os.register_at_fork(after_in_child=partial(_forget_in_child, weakref.ref(self)))
 
     async def run(self, plan: WorkPlan, job: RunningJob) -> WorkEnd:
         """See `Launcher.run`."""
@@ -53,6 +62,9 @@ class ClusterLauncher:
             **plan.request,
             # The rest of the service's environment is of this machine, and may have secrets.
             "env": {name: env[name] for name in ("SERVICEKIT_JOB_ID", "SERVICEKIT_ATTEMPT")},
+            # The cluster may keep what it is sent, and shows it to whoever reaches its ports.
+            "database_url": None,
+            "program": sys.argv[:1],
             "resources": {name: count for name, count in asdict(resources).items() if count},
         }
         self._runs += 1
@@ -64,13 +76,15 @@ class ClusterLauncher:
 
     def end_cut_off(self, job: RunningJob) -> bool:
         """See `Launcher.end_cut_off`."""
-        if self._link is not None:
-            self._link.look()
+        for link in list(self._links):
+            link.look()
         return self._launcher.end_cut_off(job)
 
     def find_room(self, on_room: Callable[[], None]) -> int | None:
         """See `Runner.find_room`."""
         self._on_room = on_room
+        if self._link is not None:
+            self._link.look()  # it may have told since, and to an event loop that has ended
         return max(0, self._room - max(0, self._runs - self._works))
 
     def find_notice(self) -> str | None:
@@ -84,7 +98,7 @@ class ClusterLauncher:
 
     def open(self) -> None:
         self._is_open = True
-        self._launcher.open()
+        self._start()
 
     def close(self) -> None:
         self._is_open = False
@@ -122,20 +136,47 @@ class ClusterLauncher:
             self.gateway_failed("the process that speaks to the cluster has ended")
         pause = self._backoff.next_seconds()
         self._next_start_at = time.monotonic() + pause
-        if self._is_open:
-            with suppress(RuntimeError):  # the event loop has ended, and `open` comes again on another
-                asyncio.get_running_loop().call_later(pause, self._reopen)
+        self._start_later(pause)
 
-    def _reopen(self) -> None:
-        if self._is_open:
-            self._launcher.open()
+    def _start(self) -> None:
+        if not self._is_open:
+            return
+        self._launcher.open()
+        if self._link is None:  # it could not be started, or the pause has not ended; and no job comes to try it again
+            left = self._next_start_at - time.monotonic()
+            self._start_later(left if left > 0 else self._backoff.next_seconds())
+
+    def _start_later(self, seconds: float) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+        with suppress(RuntimeError):  # the event loop has ended, and `open` comes again on another
+            self._starting = asyncio.get_running_loop().call_later(seconds, self._start)
 
     def _make_link(self, _listener: LauncherListener) -> GatewayLink:
         if time.monotonic() < self._next_start_at:
             raise OSError(self._problem)
         settings = {"address": self._cluster.address, "runtime_env": dict(self._cluster.runtime_env or {})}
-        self._link = GatewayLink(settings, self)
+        try:
+            self._link = GatewayLink(settings, self)
+        except OSError as error:
+            self.gateway_failed(f"the process that speaks to the cluster cannot be started: {error}")
+            raise
+        self._links.add(self._link)
         return self._link
+
+    def _forget(self) -> None:
+        """In a forked child: the works and the gateways are the parent's."""
+        for link in list(self._links):
+            link.forget()
+        self._link = self._starting = None
+        self._runs = self._room = self._works = 0
+        self._is_open = False
+
+
+def _forget_in_child(reference: "weakref.ref[ClusterLauncher]") -> None:
+    launcher = reference()
+    if launcher is not None:
+        launcher._forget()
 
 
 def _do_nothing() -> None:
