@@ -124,7 +124,7 @@ async def test_a_work_that_ends_while_its_output_waits_disturbs_no_other() -> No
     first.work.take_news(flood)
     await until(lambda: has_data(first.descriptors.report))
     first.cluster.placed.end.set_exception(WorkLost("it was killed"))
-    assert (await first.end())["lost"] == "it was killed"
+    await first.running
     second = GatewayTrial(FakeCluster(), descriptors[1])
     await second.cluster.started.wait()
     count = 0
@@ -143,6 +143,7 @@ async def test_a_work_that_ends_while_its_output_waits_disturbs_no_other() -> No
     assert count == 3_000
     asyncio.get_running_loop().remove_reader(second.descriptors.report)
     assert (await second.end())["ended"] == 0
+    assert (await first.end())["lost"] == "it was killed"
 
 
 async def test_news_that_never_come_do_not_keep_an_end() -> None:
