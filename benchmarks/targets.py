@@ -3,9 +3,12 @@
 import asyncio
 import json
 import time
+from typing import Any, Final
 
 from benchmarks.work import Work
 from servicekit import current_job
+
+HANGING: Final = "hanging"
 
 work = Work()
 
@@ -25,6 +28,20 @@ async def flaky() -> None:
 def begin() -> float:
     """A plain function that tells when it began, on the clock that all processes share."""
     return time.monotonic()
+
+
+def hang() -> None:
+    """A plain function that says so, and sleeps for longer than anybody waits."""
+    print(HANGING, flush=True)
+    time.sleep(3_600)
+
+
+def hang_bare(signs: Any) -> None:
+    """The same as a task of Ray, which says it by an actor."""
+    import ray
+
+    ray.get(signs.give.remote())
+    time.sleep(3_600)
 
 
 async def begin_async() -> float:
