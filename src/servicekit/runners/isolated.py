@@ -20,6 +20,7 @@ from ulid import ULID
 
 from servicekit.errors import JobCanceled, NoCurrentJob
 from servicekit.jobs.current import JobCall, RunningJob
+from servicekit.jobs.database_url import URL_VARIABLE, database_url_of
 from servicekit.jobs.options import JobOptions, RunnerKind
 from servicekit.jobs.outcome import CANCELED, Outcome, failure
 from servicekit.jobs.submission import Submission
@@ -39,7 +40,9 @@ PROGRESS_SECONDS: Final = 0.05
 def main(request: Mapping[str, Any], *, call: int, report: int, outcome_file: int, calls: int) -> None:
     """Make the call that one file describes, and write its outcome to another."""
     pid, outcome_descriptor = os.getpid(), GuardedDescriptor(outcome_file)
-    this_process.runs_one_job, this_process.database_url = True, request["database_url"]
+    this_process.runs_one_job = True
+    # On a node of a cluster it is the node's own: it is not sent there.
+    this_process.database_url = request.get("database_url", database_url_of(os.environ.get(URL_VARIABLE)))
     job = IsolatedJob(_describe(request), request["attempt"], GuardedDescriptor(report), calls)
     _prepare_output(job, request["log_level"])
     job.listen_to_signals()

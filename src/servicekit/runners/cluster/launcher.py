@@ -59,11 +59,10 @@ class ClusterLauncher:
         env = plan.request["env"]
         assert isinstance(env, dict)
         request = {
-            **plan.request,
+            **{name: value for name, value in plan.request.items() if name != "database_url"},
             # The rest of the service's environment is of this machine, and may have secrets.
             "env": {name: env[name] for name in ("SERVICEKIT_JOB_ID", "SERVICEKIT_ATTEMPT")},
             # The cluster may keep what it is sent, and shows it to whoever reaches its ports.
-            "database_url": None,
             "program": sys.argv[:1],
             "resources": {name: count for name, count in asdict(resources).items() if count},
         }
