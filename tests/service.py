@@ -25,7 +25,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 STORE_VARIABLE = "SERVICEKIT_TESTS_ON"
 """The environment's variable that is `postgresql` where tests are to run on a server as well."""
-_READY = r"running on https?://127\.0\.0\.1:(\d+)"
+_READY = r"running on https?://127\.0\.0\.1:(\d+)\D"
 
 
 class Service:

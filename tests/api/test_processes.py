@@ -217,7 +217,7 @@ def test_gunicorn_serves_it_too(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gunicorn", APP, "--bind", "127.0.0.1:0", "--workers", "2"]
     worker_class = ["--worker-class", "uvicorn_worker.UvicornWorker"]
     with run_command([*command, *worker_class], environment=variables(tmp_path)) as service:
-        service.port = int(service.wait_log(r"Listening at: http://127\.0\.0\.1:(\d+)")[1])
+        service.port = int(service.wait_log(r"Listening at: http://127\.0\.0\.1:(\d+)\D")[1])
         service.wait_log(r"(?s)(Application startup complete.*){2}")
         job_id = submit(service, "/hold/open")
         assert {wait_end(service, job_id)["status"] for _ in range(8)} == {"completed"}

@@ -52,7 +52,7 @@ def test_a_server_that_has_answered_its_limit_of_requests_ends_although_a_stream
 
 def test_a_server_that_its_program_ends_ends_although_a_stream_is_open() -> None:
     with run_command([sys.executable, "-W", "error", "-c", EXITING]) as service:
-        service.port = int(service.wait_log(r"running on http://127.0.0.1:(\d+)")[1])
+        service.port = int(service.wait_log(r"running on http://127.0.0.1:(\d+)\D")[1])
         with open_stream(service) as stream:
             httpx.post(f"{service.url}/exit").raise_for_status()
             assert stream.rest() == []

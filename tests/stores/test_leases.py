@@ -537,7 +537,7 @@ async def test_a_process_that_cannot_join_anew_at_once_tries_again(
     await store.liveness.rescue()
     assert registration.held_seconds > 0
     assert registration.number not in (0, before)
-    assert signals.stopped == [True, True] or signals.stopped == [False, True, True]
+    assert [are_lost for are_lost in signals.stopped if are_lost] == [True, True]  # a renewal can be late as well
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         ((count,),) = connection.execute("SELECT count(*) FROM servicekit.processes").fetchall()
     assert count == 1  # what it was before is taken over

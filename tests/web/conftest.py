@@ -38,7 +38,9 @@ class Dashboard:
 
     def __init__(self, service: Service, *, path: str = "", headers: dict[str, str] | None = None) -> None:
         self.service = service
-        self.client = httpx.Client(base_url=service.url + path, headers=headers, timeout=60)
+        # Each request has a connection of its own: the service ends one that was idle for some seconds.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self.client = httpx.Client(base_url=service.url + path, headers=headers, timeout=60, limits=limits)
 
     @property
     def url(self) -> str:
