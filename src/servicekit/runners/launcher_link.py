@@ -20,7 +20,7 @@ from servicekit.runners.descriptors import DescriptorReader, make_file, make_pai
 from servicekit.runners.launcher_program.messages import IMPORT
 
 # The queue of the socket is full (`EAGAIN`, `ENOBUFS`), or too many descriptors are on their way (`ETOOMANYREFS`).
-BUSY: Final = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS)
+_BUSY: Final = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS)
 _PROGRAM: Final = str(Path(launcher_program.__file__).with_name("main.py"))
 # Longer than it takes to load a model over a network. Jobs wait for the import, and nothing tells whether it hangs.
 _IMPORT_SECONDS: Final = 300.0
@@ -69,6 +69,19 @@ class Link(Protocol):
     def forget(self) -> None:
         """In a forked child of the service: let go of the process without ending it."""
         ...
+
+
+def send_request(connection: socket.socket, kind: bytes, descriptors: Sequence[int]) -> bool:
+    """Send a request. `False` if too many are on their way. `ConnectionError` if the other process has ended."""
+    try:
+        socket.send_fds(connection, [kind], descriptors)
+    except ConnectionError:
+        raise
+    except OSError as error:
+        if error.errno not in _BUSY:
+            raise
+        return False
+    return True
 
 
 class LauncherListener(Protocol):
@@ -135,15 +148,7 @@ class LauncherLink:
         """Send a request. `False` if too many are on their way. `ConnectionError` if the process has ended."""
         if self._is_closed:
             raise ConnectionError
-        try:
-            socket.send_fds(self.socket, [kind], descriptors)
-        except ConnectionError:
-            raise
-        except OSError as error:
-            if error.errno not in BUSY:
-                raise
-            return False
-        return True
+        return send_request(self.socket, kind, descriptors)
 
     def work_stuck(self, reason: str | None) -> None:
         if reason is not None and not self._is_closed:

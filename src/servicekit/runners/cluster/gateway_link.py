@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from servicekit.runners.cluster.mailbox import GONE_SECONDS
 from servicekit.runners.descriptors import DescriptorReader, make_file, make_pair
-from servicekit.runners.launcher_link import BUSY
+from servicekit.runners.launcher_link import send_request
 from servicekit.runners.launcher_program.messages import IMPORT, tell
 
 _MODULE: Final = "servicekit.runners.cluster.gateway"
@@ -92,7 +92,7 @@ class GatewayLink:
             raise ConnectionError
         self._listen_here()
         if not self._is_prepared:
-            self._is_prepared = self._send(IMPORT, [self._file, self._their_status])
+            self._is_prepared = send_request(self._socket, IMPORT, [self._file, self._their_status])
             if self._is_prepared:
                 self._close_theirs()
         return self._is_prepared
@@ -103,7 +103,7 @@ class GatewayLink:
         control = os.dup(descriptors[_CONTROL])
         is_sent = False
         try:
-            is_sent = self._send(kind, descriptors)
+            is_sent = send_request(self._socket, kind, descriptors)
         finally:
             if is_sent:
                 self._hold(control)
@@ -146,17 +146,6 @@ class GatewayLink:
         if loop is not self._loop:
             self._loop = loop
             self._reader = DescriptorReader(self._status, self._hear)
-
-    def _send(self, kind: bytes, descriptors: Sequence[int]) -> bool:
-        try:
-            socket.send_fds(self._socket, [kind], descriptors)
-        except ConnectionError:
-            raise
-        except OSError as error:
-            if error.errno not in BUSY:
-                raise
-            return False
-        return True
 
     def _hold(self, control: int) -> None:
         """Keep the gateway's end of a control. The service takes its end for the end of the work.

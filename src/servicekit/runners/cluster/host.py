@@ -14,7 +14,16 @@ from servicekit.jobs.current import JobCall, RunningJob
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import describe_error
 from servicekit.jobs.submission import Submission
-from servicekit.runners.cluster.mailbox import ANSWER, BEAT_SECONDS, KILL, RETRY_SECONDS, HostEnd, News, Order
+from servicekit.runners.cluster.mailbox import (
+    ANSWER,
+    BEAT_SECONDS,
+    KILL,
+    RETRY_SECONDS,
+    HostEnd,
+    News,
+    Order,
+    wait_event,
+)
 from servicekit.runners.launcher import Launcher
 from servicekit.runners.outcomes import MAX_OUTCOME_BYTES
 from servicekit.runners.output import OutputLog
@@ -161,8 +170,8 @@ class Host:
     async def _tell(self) -> None:
         """Push news until the work is over."""
         while not self._is_over.is_set():
-            await _wait(self._has_news, self.job.seconds_to_next_line())
-            await _wait(self._is_over, _PAUSE_SECONDS)
+            await wait_event(self._has_news, self.job.seconds_to_next_line())
+            await wait_event(self._is_over, _PAUSE_SECONDS)
             if self._is_over.is_set():
                 return
             self._has_news.clear()
@@ -329,9 +338,3 @@ def _read(file: OutcomeFile) -> bytes | None:
     data = os.pread(file.descriptor, MAX_OUTCOME_BYTES, 0) if with_limit else None
     file.close()
     return data
-
-
-async def _wait(event: asyncio.Event, seconds: float | None) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()

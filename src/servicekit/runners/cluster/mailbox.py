@@ -101,7 +101,7 @@ class Mailbox:
         deadline = self._heard_at + seconds
         while not (found := self._take(busy)) and (left := deadline - time.monotonic()) > 0:
             self._pushed.clear()
-            await _wait(self._pushed, left)
+            await wait_event(self._pushed, left)
         return found
 
     async def send(self, key: str, number: int, order: Order) -> None:
@@ -122,7 +122,7 @@ class Mailbox:
         box = self._box(key)
         if not box.orders:
             box.ordered.clear()
-            await _wait(box.ordered, POLL_SECONDS)
+            await wait_event(box.ordered, POLL_SECONDS)
         orders, box.orders = box.orders, []
         return orders, time.monotonic() - self._heard_at
 
@@ -159,7 +159,8 @@ class _Box:
         self.ordered = asyncio.Event()
 
 
-async def _wait(event: asyncio.Event, seconds: float) -> None:
+async def wait_event(event: asyncio.Event, seconds: float | None) -> None:
+    """Wait until the event is set, or for so long; `None` is no limit."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

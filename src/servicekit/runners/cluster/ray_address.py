@@ -5,8 +5,8 @@ import socket
 from contextlib import suppress
 from typing import Final
 
-LOCAL: Final = "ray://local"
-"""The address of a cluster that is this machine alone, and ends with the gateway."""
+from servicekit.jobs.cluster import LOCAL_CLUSTER
+
 CLIENT: Final = "ray://"
 """Begins an address that is reached by Ray Client."""
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
@@ -27,7 +27,7 @@ def keep_loopback(address: str) -> None:
     Ray takes the machine's own address for it otherwise, which is right for a head that listens on all addresses. It
     reads this variable of the environment when it is imported.
     """
-    if address == LOCAL:
+    if address == LOCAL_CLUSTER:
         os.environ.update({"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"})
     else:
         host, _, port = address.rpartition(":")

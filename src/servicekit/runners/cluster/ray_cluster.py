@@ -16,11 +16,12 @@ from ray.exceptions import (
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from servicekit.jobs.cluster import LOCAL_CLUSTER
 from servicekit.runners.cluster.gateway_work import HostProblem, WorkLost
 from servicekit.runners.cluster.host import run_work
 from servicekit.runners.cluster.mailbox import HostEnd, Mailbox, News, Order
 from servicekit.runners.cluster.placement import Demand, Node
-from servicekit.runners.cluster.ray_address import CLIENT, LOCAL, check_reachable
+from servicekit.runners.cluster.ray_address import CLIENT, check_reachable
 
 _NAMES: Final = {"cpus": "CPU", "gpus": "GPU", "memory_bytes": "memory"}
 # Each host has two calls under way.
@@ -102,11 +103,11 @@ class RayCluster:
     def connect(self) -> None:
         check_reachable(self._address)
         options: dict[str, Any] = {"namespace": "servicekit", "log_to_driver": False, "runtime_env": self._runtime_env}
-        if self._address == LOCAL:
+        if self._address == LOCAL_CLUSTER:
             options |= {"address": "local", "_node_ip_address": "127.0.0.1", "include_dashboard": False}
         else:
             options["address"] = self._address
-        if not self._address.startswith(CLIENT) or self._address == LOCAL:
+        if not self._address.startswith(CLIENT) or self._address == LOCAL_CLUSTER:
             options |= {"configure_logging": False, "logging_level": logging.ERROR}
         ray.init(**options)
         is_client = ray.util.client.ray.is_connected()
