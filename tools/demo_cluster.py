@@ -96,22 +96,21 @@ def own_server() -> Iterator[str]:
 def demonstrate(url: str, steps: int) -> None:
     say("Starting two services and two workers ...")
     with ExitStack() as started:
-        services = [started.enter_context(service(number, url)) for number in (1, 2)]
+        services = [started.enter_context(service(f"service {number}", APP, url)) for number in (1, 2)]
         workers = [started.enter_context(worker(number, url)) for number in (1, 2)]
         for process in (*services, *workers):
             process.wait_until_ready()
         say(f"\nThe jobs are in {create_scheduler(url).location}\n")
         for process in (*services, *workers):
             say(f"  {process.name:<12} pid {process.pid:<10} {process.url}".rstrip())
-        submitted = submit(services[0], steps)
+        submitted = submit(services[0], "/api/v1/slow-compute", {"steps": steps})
         say(f"\nA job of {steps} steps was submitted to {services[0].name}. Its stream, through {services[1].name}:\n")
         last = follow(services[1], submitted["stream_url"], workers)
         say(f"\nThe job is {last['status']}, at attempt {last['attempt']}. Stopping all of them ...")
 
 
-def submit(service: "Process", steps: int) -> dict[str, str]:
-    body = json.dumps({"steps": steps}).encode()
-    request = Request(f"{service.url}/api/v1/slow-compute", body, {"Content-Type": "application/json"})
+def submit(service: "Process", path: str, values: dict[str, int]) -> dict[str, str]:
+    request = Request(service.url + path, json.dumps(values).encode(), {"Content-Type": "application/json"})
     with OPENER.open(request) as response:
         submitted: dict[str, str] = json.load(response)
     return submitted
@@ -209,11 +208,11 @@ class Process:
 
 
 @contextmanager
-def service(number: int, jobs_url: str) -> Iterator[Process]:
+def service(name: str, app: str, jobs_url: str, **environment: str) -> Iterator[Process]:
     # It is listening before the service starts: so nobody else can take the port.
     with socket.create_server((HOST, 0)) as listener:
-        command = ["uvicorn", APP, "--fd", str(listener.fileno()), "--timeout-graceful-shutdown", "1"]
-        yield from running(Process(f"service {number}", command, jobs_url, listener))
+        command = ["uvicorn", app, "--fd", str(listener.fileno()), "--timeout-graceful-shutdown", "1"]
+        yield from running(Process(name, command, jobs_url, listener, **environment))
 
 
 @contextmanager

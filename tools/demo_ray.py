@@ -7,18 +7,15 @@ attempt has crashed, and the job is tried again on the other node.
 import argparse
 import json
 import re
-import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
-from urllib.request import Request
 
-from tools.demo import HOST, TERMINAL, say
-from tools.demo_cluster import OPENER, STEPS_BEFORE_THE_KILL, DemonstrationFailedError, Process, running, show
+from tools.demo import TERMINAL, say
+from tools.demo_cluster import OPENER, STEPS_BEFORE_THE_KILL, DemonstrationFailedError, Process, service, show, submit
 from tools.ray_cluster import RunningCluster, run_cluster
 
 APP: Final = "tools.ray_app:app"
@@ -36,28 +33,21 @@ def _demonstrate(started: ExitStack, epochs: int) -> None:
     say("Starting a Ray cluster of its own, of two nodes, and a service ...")
     cluster = started.enter_context(run_cluster(NODES, cpus=1))
     folder = started.enter_context(tempfile.TemporaryDirectory(prefix="servicekit-demo-"))
-    service = started.enter_context(_service(f"sqlite:///{Path(folder, 'jobs.db')}", cluster.address))
-    service.wait_until_ready()
-    submitted = _submit(service, epochs)
-    say(f"\nA training of {epochs} epochs was submitted to {service.url}. It runs on the cluster. Its stream:\n")
-    last = _follow(service, submitted["stream_url"], cluster)
+    jobs_url = f"sqlite:///{Path(folder, 'jobs.db')}"
+    server = started.enter_context(service("the service", APP, jobs_url, SERVICEKIT_CLUSTER=cluster.address))
+    server.wait_until_ready()
+    submitted = submit(server, "/train", {"epochs": epochs})
+    say(f"\nA training of {epochs} epochs was submitted to {server.url}. It runs on the cluster. Its stream:\n")
+    last = _follow(server, submitted["stream_url"], cluster)
     say(f"\nThe job is {last['status']}, at attempt {last['attempt']}. The first one has crashed:\n")
     say(f"  {last['attempts'][0]['error']}\n\nStopping all of them ...")
 
 
-def _submit(service: Process, epochs: int) -> dict[str, str]:
-    body = json.dumps({"epochs": epochs}).encode()
-    request = Request(f"{service.url}/train", body, {"Content-Type": "application/json"})
-    with OPENER.open(request) as response:
-        submitted: dict[str, str] = json.load(response)
-    return submitted
-
-
-def _follow(service: Process, stream_url: str, cluster: RunningCluster) -> dict[str, Any]:
+def _follow(server: Process, stream_url: str, cluster: RunningCluster) -> dict[str, Any]:
     """Show the stream until the job has ended, and kill its node in the middle. Return its last record."""
     record: dict[str, Any] = {"status": "unknown"}
     is_killed, begun = False, time.monotonic()
-    with OPENER.open(f"{service.url}{stream_url}") as stream:
+    with OPENER.open(f"{server.url}{stream_url}") as stream:
         for line in stream:
             if not line.startswith(b"data:"):
                 continue
@@ -82,14 +72,6 @@ def _kill(cluster: RunningCluster, message: str) -> None:
         raise DemonstrationFailedError(f"the job does not say where it runs: {message}")
     say(f"\n         all processes of node {found[1]} are killed\n")
     cluster.kill(found[1])
-
-
-@contextmanager
-def _service(jobs_url: str, address: str) -> Iterator[Process]:
-    # It is listening before the service starts: so nobody else can take the port.
-    with socket.create_server((HOST, 0)) as listener:
-        command = ["uvicorn", APP, "--fd", str(listener.fileno()), "--timeout-graceful-shutdown", "1"]
-        yield from running(Process("the service", command, jobs_url, listener, SERVICEKIT_CLUSTER=address))
 
 
 if __name__ == "__main__":
