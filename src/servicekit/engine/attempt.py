@@ -398,7 +398,6 @@ class Attempt:
 
     def _made_reports(self) -> JobReports:
         if self._reports is None:
-            self._reports = JobReports(
-                self.claim, self.job, self._store, self._host.find_secrets(self.claim), self._limits
-            )
+            secrets = self._host.find_secrets(self.claim)
+            self._reports = JobReports(self.claim, self.job, self._store, self._host.failures, secrets, self._limits)
         return self._reports

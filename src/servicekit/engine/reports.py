@@ -7,7 +7,7 @@ from typing import Final
 
 from servicekit.engine.limits import TimeLimits
 from servicekit.errors import StoreUnavailable
-from servicekit.jobs.backoff import Backoff
+from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.current import RunningJob
 from servicekit.jobs.log_lines import NewLine
 from servicekit.jobs.masks import NO_SECRETS, TextMask
@@ -26,11 +26,18 @@ class JobReports:
     """
 
     def __init__(
-        self, claim: Claim, job: RunningJob, store: AttemptStore, secrets: TextMask, limits: TimeLimits | None
+        self,
+        claim: Claim,
+        job: RunningJob,
+        store: AttemptStore,
+        failures: FailureLog,
+        secrets: TextMask,
+        limits: TimeLimits | None,
     ) -> None:
         self._claim = claim
         self._job = job
         self._store = store
+        self._failures = failures
         self.secrets = secrets
         """What is masked in all that the job says."""
         self.limits = limits
@@ -82,6 +89,9 @@ class JobReports:
         try:
             is_new = await self.write()
         except StoreUnavailable:
+            return backoff.next_seconds()
+        except Exception as error:  # a bug, which must not keep from the store what the job says later
+            self._failures.exception(f"The report of job {self._job.id} cannot be written yet", error)
             return backoff.next_seconds()
         finally:
             self._is_writing = False
