@@ -123,6 +123,19 @@ async def test_the_works_of_a_gateway_that_was_killed_are_over_though_a_child_ha
     os.close(child)
 
 
+async def test_a_gateway_that_stands_still_is_ended_and_so_are_its_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_link, "_HANGING_SECONDS", 0.1)
+    link, listener = await connect()
+    control = send_work(link)
+    await listener.ended.wait()
+    said = b""
+    with control:
+        control.settimeout(20)
+        while b"over" not in said:
+            said += control.recv(1_000)
+    assert said.splitlines()[0] == b'{"lost": "the process that speaks to the cluster has ended"}'
+
+
 async def test_a_gateway_that_takes_no_more_works_has_not_ended_while_one_is_left() -> None:
     link, listener = await connect()
     control = send_work(link)

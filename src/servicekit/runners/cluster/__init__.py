@@ -29,6 +29,7 @@ What happens when something dies:
 | the service             | The sockets end. The gateway has all works killed, and ends.                             |
 | the gateway             | The cluster ends its tasks, or each host does when it has missed the gateway for         |
 |                         | `BEAT_SECONDS`. The attempts have crashed, `GONE_SECONDS` later. Another gateway starts. |
+|                         | One that only stands still is killed by the service within half a minute.                |
 | the cluster, or its head| The same: the gateway ends when the mailbox does not answer.                             |
 | the machine of the      | Each host misses the gateway.                                                            |
 | service                 |                                                                                          |

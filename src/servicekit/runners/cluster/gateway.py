@@ -3,8 +3,8 @@
     python -m servicekit.runners.cluster.gateway SOCKET
 
 The first request brings the file with the cluster's address, and a socket for what the gateway says of itself, in
-lines of JSON: `{"is_connected": true}`; `{"room": [3, 1]}` for three more works besides one that is there; `{"problem":
-"..."}` before it ends. Each further request is a work.
+lines of JSON: `{"is_connected": true}`; `{"room": [3, 1]}` for three more works besides one that is there, from then on
+every other second at least, as its sign of life; `{"problem": "..."}` before it ends. Each further request is a work.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, Final, Protocol
@@ -28,6 +29,8 @@ from servicekit.runners.launcher_program.messages import MOST_DESCRIPTORS, read_
 _ANSWER_SECONDS: Final = 2 * BEAT_SECONDS
 # A work that is busy may soon be so no more, and the mailbox would not know it.
 _BUSY_SECONDS: Final = 0.05
+# The service takes a gateway that has said nothing for some time for one that hangs: see `GatewayLink`.
+_ROOM_SECONDS: Final = 1.0
 # To leave the cluster takes a second. The process ends anyway, and the cluster then misses it.
 _CLOSE_SECONDS: Final = 10.0
 
@@ -60,6 +63,7 @@ class Gateway:
         self._ended: list[str] = []  # what the mailbox does not know yet
         self._count = 0
         self._room: tuple[int, int] | None = None
+        self._room_told_at = 0.0
         self._is_closed = False
         self._has_changed = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
@@ -148,14 +152,16 @@ class Gateway:
             self._has_changed.set()
 
     def _tell_room(self) -> None:
-        room = (self._placement.count_room(), self._placement.count)
-        if room != self._room:
-            self._room = room
-            self._tell("room", room)
+        room, now = (self._placement.count_room(), self._placement.count), time.monotonic()
+        is_due = room != self._room or now - self._room_told_at >= _ROOM_SECONDS
+        if is_due and self._tell("room", room):
+            self._room, self._room_told_at = room, now
 
-    def _tell(self, key: str, value: object) -> None:
+    def _tell(self, key: str, value: object) -> bool:
+        """Say it, unless the service has not read for long: this process must not wait for one that stands still."""
         with suppress(OSError):
-            self._status.sendall(json.dumps({key: value}).encode() + b"\n")
+            return self._status.send(json.dumps({key: value}).encode() + b"\n", socket.MSG_DONTWAIT) > 0
+        return False
 
 
 def main(requests: int) -> None:

@@ -13,12 +13,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Final, Protocol
 
-from servicekit.runners.cluster.mailbox import GONE_SECONDS
+from servicekit.runners.cluster.mailbox import BEAT_SECONDS, GONE_SECONDS
 from servicekit.runners.descriptors import DescriptorReader, make_file, make_pair
 from servicekit.runners.launcher_link import send_request
 from servicekit.runners.launcher_program.messages import IMPORT, tell
 
 _MODULE: Final = "servicekit.runners.cluster.gateway"
+# The gateway ends by itself if the cluster does not answer for two thirds of that.
+_HANGING_SECONDS: Final = 3 * BEAT_SECONDS
 _CONTROL: Final = 1
 """Where the control is among the descriptors of a request."""
 
@@ -44,7 +46,11 @@ class GatewayListener(Protocol):
 
 
 class GatewayLink:
-    """A gateway's process, and the socket to it: a `Link`."""
+    """A gateway's process, and the socket to it: a `Link`.
+
+    A gateway that is connected says something each second. If it does not for 15 to 30 seconds, it is killed: its works
+    have ended without it.
+    """
 
     is_importing = False
 
@@ -57,6 +63,7 @@ class GatewayLink:
         self._problem: str | None = None
         self._heard = b""
         self._loop = asyncio.get_running_loop()
+        self._has_said = False
         with ExitStack() as undo:
             self._file = make_file(json.dumps(dict(settings)).encode())
             undo.callback(os.close, self._file)
@@ -82,6 +89,7 @@ class GatewayLink:
         # If the event loop ends first, the end of the gateway is not seen.
         weakref.finalize(self, _close_all, self._controls)
         self._reader = DescriptorReader(self._status, self._hear)
+        self._watch()
 
     @property
     def is_left(self) -> bool:
@@ -146,6 +154,21 @@ class GatewayLink:
         if loop is not self._loop:
             self._loop = loop
             self._reader = DescriptorReader(self._status, self._hear)
+            self._watch()
+
+    def _watch(self) -> None:
+        """Look after a while whether the gateway has said anything. Nobody looks while no event loop runs."""
+        self._has_said = False
+        self._loop.call_later(_HANGING_SECONDS, self._end_if_it_hangs)
+
+    def _end_if_it_hangs(self) -> None:
+        self._reader.read()  # this process may have stood still itself
+        if self._is_ended:
+            return
+        if self._has_connected and not self._has_said:
+            self._process.kill()
+        else:
+            self._watch()
 
     def _hold(self, control: int) -> None:
         """Keep the gateway's end of a control. The service takes its end for the end of the work.
@@ -164,6 +187,7 @@ class GatewayLink:
             self._controls.remove(ended)
 
     def _hear(self, data: bytes) -> None:
+        self._has_said = True
         *lines, self._heard = (self._heard + data).split(b"\n")
         for line in lines:
             self._take_message(**json.loads(line))

@@ -113,8 +113,9 @@ class ClusterLauncher:
 
     def gateway_found_room(self, room: int, works: int) -> None:
         """See `GatewayListener`."""
-        self._room, self._works = room, works
-        self._on_room()
+        if (room, works) != (self._room, self._works):
+            self._room, self._works = room, works
+            self._on_room()
 
     def gateway_failed(self, problem: str) -> None:
         """See `GatewayListener`."""

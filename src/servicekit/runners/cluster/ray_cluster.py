@@ -55,8 +55,8 @@ class RayPlaced:
             raise WorkLost(
                 f"the node was out of memory, and Ray killed the process that ran it: {_first_line(error)}"
             ) from None
-        except NodeDiedError as error:
-            raise WorkLost(f"its node was lost: {_first_line(error)}") from None
+        except NodeDiedError:
+            raise WorkLost("its node was lost") from None
         except WorkerCrashedError:
             raise WorkLost("the process of the cluster that ran it was killed, or its node was lost") from None
         except RayTaskError as error:
