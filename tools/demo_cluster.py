@@ -118,22 +118,28 @@ def submit(service: "Process", path: str, values: dict[str, int]) -> dict[str, s
 
 def follow(service: "Process", stream_url: str, workers: list["Process"]) -> dict[str, Any]:
     """Show the stream until the job has ended, and kill its worker in the middle. Return its last record."""
-    record: dict[str, Any] = {"status": "unknown"}
-    is_killed, begun = False, time.monotonic()
-    with OPENER.open(f"{service.url}{stream_url}") as stream:
-        for line in stream:
-            if not line.startswith(b"data:"):
-                continue
-            record = json.loads(line.removeprefix(b"data:"))
-            say(f"{time.monotonic() - begun:5.1f} s  {describe(record, workers)}")
-            if not is_killed and (record["progress"] or {}).get("done", 0) >= STEPS_BEFORE_THE_KILL:
-                kill(find_worker(record, workers))
-                is_killed = True
-    if record["status"] not in TERMINAL:
-        raise DemonstrationFailedError(f"the stream ended early, with the job {record['status']}")
+    is_killed = False
+    for seconds, record in records(service, stream_url):
+        say(f"{seconds:5.1f} s  {describe(record, workers)}")
+        if not is_killed and (record["progress"] or {}).get("done", 0) >= STEPS_BEFORE_THE_KILL:
+            kill(find_worker(record, workers))
+            is_killed = True
     if not is_killed or record["attempt"] != 2:
         raise DemonstrationFailedError("no worker was killed while the job ran: let it have more steps")
     return record
+
+
+def records(service: "Process", stream_url: str) -> Iterator[tuple[float, dict[str, Any]]]:
+    """What the stream of a job sends until the job has ended, and after how many seconds."""
+    record: dict[str, Any] = {"status": "unknown"}
+    begun = time.monotonic()
+    with OPENER.open(f"{service.url}{stream_url}") as stream:
+        for line in stream:
+            if line.startswith(b"data:"):
+                record = json.loads(line.removeprefix(b"data:"))
+                yield time.monotonic() - begun, record
+    if record["status"] not in TERMINAL:
+        raise DemonstrationFailedError(f"the stream ended early, with the job {record['status']}")
 
 
 def describe(record: dict[str, Any], workers: list["Process"]) -> str:

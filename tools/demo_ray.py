@@ -5,17 +5,15 @@ attempt has crashed, and the job is tried again on the other node.
 """
 
 import argparse
-import json
 import re
 import sys
 import tempfile
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-from tools.demo import TERMINAL, say
-from tools.demo_cluster import OPENER, STEPS_BEFORE_THE_KILL, DemonstrationFailedError, Process, service, show, submit
+from tools.demo import say
+from tools.demo_cluster import STEPS_BEFORE_THE_KILL, DemonstrationFailedError, Process, records, service, show, submit
 from tools.ray_cluster import RunningCluster, run_cluster
 
 APP: Final = "tools.ray_app:app"
@@ -45,22 +43,15 @@ def _demonstrate(started: ExitStack, epochs: int) -> None:
 
 def _follow(server: Process, stream_url: str, cluster: RunningCluster) -> dict[str, Any]:
     """Show the stream until the job has ended, and kill its node in the middle. Return its last record."""
-    record: dict[str, Any] = {"status": "unknown"}
-    is_killed, begun = False, time.monotonic()
-    with OPENER.open(f"{server.url}{stream_url}") as stream:
-        for line in stream:
-            if not line.startswith(b"data:"):
-                continue
-            record = json.loads(line.removeprefix(b"data:"))
-            progress = record["progress"] or {}
-            told = progress.get("message") or record["pending_reason"] or ""
-            attempt = f"attempt {record['attempt']}" if record["attempt"] else ""
-            say(f"{time.monotonic() - begun:5.1f} s  {record['status']:<10} {attempt:<10} {told}".rstrip())
-            if not is_killed and progress.get("done", 0) >= STEPS_BEFORE_THE_KILL:
-                _kill(cluster, progress["message"])
-                is_killed = True
-    if record["status"] not in TERMINAL:
-        raise DemonstrationFailedError(f"the stream ended early, with the job {record['status']}")
+    is_killed = False
+    for seconds, record in records(server, stream_url):
+        progress = record["progress"] or {}
+        told = progress.get("message") or record["pending_reason"] or ""
+        attempt = f"attempt {record['attempt']}" if record["attempt"] else ""
+        say(f"{seconds:5.1f} s  {record['status']:<10} {attempt:<10} {told}".rstrip())
+        if not is_killed and progress.get("done", 0) >= STEPS_BEFORE_THE_KILL:
+            _kill(cluster, progress["message"])
+            is_killed = True
     if not is_killed or record["attempt"] < 2:
         raise DemonstrationFailedError("no node was killed while the job ran: let it have more steps")
     return record
