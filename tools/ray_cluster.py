@@ -52,15 +52,15 @@ class RunningCluster:
 
 @contextmanager
 def run_cluster(
-    nodes: Sequence[str], *, cpus: int, head_cpus: int = 0, port: int = 0, client_port: int = 0
+    nodes: Sequence[str], *, cpus: int, head_cpus: int = 0, gpus: int = 0, port: int = 0, client_port: int = 0
 ) -> Iterator[RunningCluster]:
-    """A cluster of a head and these nodes, which say that they have so many CPUs. `port`: that of the head.
+    """A cluster of a head and these nodes, which say that they have so many CPUs and GPUs. `port`: that of the head.
 
     With a `client_port`, the head has a client server there.
     """
     # Ray makes sockets there, whose paths may have only 107 bytes.
     with TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        argv = [sys.executable, str(_PROGRAM), *map(str, (cpus, head_cpus, port, client_port, folder))]
+        argv = [sys.executable, str(_PROGRAM), *map(str, (cpus, head_cpus, gpus, port, client_port, folder))]
         with subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as process:

@@ -1,4 +1,4 @@
-"""A cluster of Ray on loopback: `python ray_nodes.py CPUS HEAD_CPUS PORT CLIENT_PORT FOLDER`.
+"""A cluster of Ray on loopback: `python ray_nodes.py CPUS HEAD_CPUS GPUS PORT CLIENT_PORT FOLDER`.
 
 Its first line of output is `{"address": ...}`. Each line that it reads is an order, answered by a line: `add NAME`,
 `kill NAME`, `kill head`, `pretend` (that it has other versions). On a node, `NODE` in the environment is its name. It
@@ -17,7 +17,7 @@ os.environ.update(
 )
 
 
-def main(cpus: int, head_cpus: int, port: int, client_port: int) -> None:
+def main(cpus: int, head_cpus: int, gpus: int, port: int, client_port: int) -> None:
     common = {
         "node_ip_address": "127.0.0.1",
         "object_store_memory": 100_000_000,
@@ -41,7 +41,7 @@ def main(cpus: int, head_cpus: int, port: int, client_port: int) -> None:
     for line in sys.stdin:
         match line.split():
             case ["add", name]:
-                nodes[name] = cluster.add_node(**common, num_cpus=cpus, env_vars={"NODE": name})
+                nodes[name] = cluster.add_node(**common, num_cpus=cpus, num_gpus=gpus, env_vars={"NODE": name})
             case ["kill", name]:
                 nodes.pop(name).kill_all_processes(allow_graceful=False)
             case ["pretend"]:
@@ -55,4 +55,4 @@ def main(cpus: int, head_cpus: int, port: int, client_port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:5]))
+    main(*map(int, sys.argv[1:6]))

@@ -14,7 +14,8 @@ needs_ray = needs(RAY)
 # What the nodes say that they have. The contract has five jobs run side by side.
 CPUS: Final = 4
 SECOND: Final = "second"
-"""The node beside the head."""
+"""The node beside the head, and the one that says that it has GPUs."""
+GPUS: Final = 2
 
 
 @contextmanager
@@ -22,7 +23,7 @@ def run_cluster(*, nodes: int = 2, port: int = 0, has_client: bool = False) -> I
     """A cluster that nobody else uses: a head, and perhaps the second node."""
     client_port = find_free_port() if has_client else 0
     with ray_cluster.run_cluster(
-        [SECOND][: nodes - 1], cpus=CPUS, head_cpus=CPUS, port=port, client_port=client_port
+        [SECOND][: nodes - 1], cpus=CPUS, head_cpus=CPUS, gpus=GPUS, port=port, client_port=client_port
     ) as cluster:
         yield cluster
 

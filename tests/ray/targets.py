@@ -48,6 +48,11 @@ def sleep_on_node() -> None:
     time.sleep(1_000)
 
 
+def tell_gpus() -> list[str]:
+    """The node, and the GPUs that are the job's there."""
+    return [os.environ["NODE"], os.environ["CUDA_VISIBLE_DEVICES"]]
+
+
 def find_task() -> int:
     """The process of the task: the launcher's parent, which is the supervisor's."""
     return find_parent(find_parent(os.getppid()))

@@ -17,7 +17,7 @@ from servicekit.runners.outcomes import MAX_RESULT_BYTES
 from servicekit.runners.process import ProcessRunner
 from servicekit.testing.runners import DROPPED
 from tests.ray import targets
-from tests.ray.cluster import CPUS, SECOND, needs_ray, shared_cluster
+from tests.ray.cluster import CPUS, GPUS, SECOND, needs_ray, shared_cluster
 from tests.runners import targets as process_targets
 from tests.runners.trial import Trial, is_running
 
@@ -54,6 +54,15 @@ async def test_four_jobs_on_two_nodes_report_in_order_at_once(runner: Runner) ->
         assert trial.texts("stdout") == [f"printed {number}" for number in range(1, 31)]
         assert trial.texts("log") == [f"logged {number}" for number in range(1, 31)]
         assert trial.progress[-1].done == 30
+
+
+async def test_a_job_finds_the_gpus_that_are_its_own(runner: Runner) -> None:
+    options = JobOptions(resources=Resources(gpus=GPUS), runner=RunnerKind.RAY)
+    assert (await Trial(runner, targets.tell_gpus, options=options).end()).result == [SECOND, "0,1"]
+    options = JobOptions(resources=Resources(gpus=GPUS + 1), runner=RunnerKind.RAY)
+    outcome = await Trial(runner, targets.tell_gpus, options=options).end()
+    assert "no node of the cluster has" in str(outcome.error)
+    assert f"{GPUS + 1} GPUs" in str(outcome.error)
 
 
 async def test_a_job_that_prints_without_end_stays_bounded(runner: Runner) -> None:

@@ -13,12 +13,13 @@ import os
 import signal
 import socket
 import sys
+import textwrap
 import time
 from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from servicekit.jobs.outcome import MAX_ERROR_CHARACTERS, clip, describe_error
+from servicekit.jobs.outcome import clip, describe_error
 from servicekit.runners.cluster.gateway_work import GatewayWork, HostProblem, WorkCluster
 from servicekit.runners.cluster.mailbox import BEAT_SECONDS, POLL_SECONDS, News
 from servicekit.runners.cluster.placement import Node, Placement
@@ -31,6 +32,8 @@ _ANSWER_SECONDS: Final = 2 * BEAT_SECONDS
 _BUSY_SECONDS: Final = 0.05
 # The service takes a gateway that has said nothing for some time for one that hangs: see `GatewayLink`.
 _ROOM_SECONDS: Final = 1.0
+# Errors of a cluster are pages long. The beginning says what it is.
+_MOST_CHARACTERS: Final = 500
 # To leave the cluster takes a second. The process ends anyway, and the cluster then misses it.
 _CLOSE_SECONDS: Final = 10.0
 
@@ -173,7 +176,7 @@ def main(requests: int) -> None:
         try:
             cluster = _make(read_request(file))
         except Exception as error:  # whatever the import of a library may raise
-            reason = clip(describe_error(error), MAX_ERROR_CHARACTERS // 2)
+            reason = clip(describe_error(error), _MOST_CHARACTERS)
             tell(status, "problem", f"the library of the cluster cannot be imported: {reason}")
             raise
         asyncio.run(_serve(Gateway(connection, socket.socket(fileno=status), cluster)))
@@ -187,8 +190,9 @@ async def _serve(gateway: Gateway) -> None:
 
 
 def _describe(error: BaseException | None) -> str:
-    """What an error says; its class, if it says nothing."""
-    return clip(str(error).strip(), MAX_ERROR_CHARACTERS // 2) or type(error).__name__
+    """The beginning of what an error says, on one line; its class, if it says nothing."""
+    text = textwrap.shorten(str(error), _MOST_CHARACTERS, placeholder=" ...").rstrip(".")
+    return clip(text, _MOST_CHARACTERS) or type(error).__name__
 
 
 def _make(settings: dict[str, Any]) -> Cluster:

@@ -163,7 +163,7 @@ def _translate(resources: Mapping[str, float]) -> Demand:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    return str(error).strip().partition("\n")[0].rstrip(".")
 
 
 def _last_line(error: Exception) -> str:
