@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from playwright.sync_api import Route
 
 from tests.needs import needs
 from tests.web.conftest import Tab
@@ -119,6 +120,21 @@ def test_a_pending_job_says_what_has_kept_it_from_beginning(tab: Tab, reason: st
     line = "new m.JobWaiting({service: {access: {everything: false}}})"
     said = f"(() => {{ const line = {line}; line.show(v[0]); return line.element.textContent; }})()"
     assert run(tab, "job-waiting.js", said, record) == words
+
+
+@pytest.mark.parametrize(("told", "least", "most"), [("00:00:01", 0, 0), ("01:00:01", 3_590, 3_610)])
+def test_the_clock_of_the_service_is_not_judged_by_an_answer_that_comes_late(
+    tab: Tab, told: str, least: int, most: int
+) -> None:
+    def answer(route: Route) -> None:
+        tab.page.clock.run_for(5_000)
+        route.fulfill(status=204, headers={"Date": f"Thu, 01 Jan 2026 {told} GMT"})
+
+    tab.page.clock.install(time="2026-01-01T00:00:00Z")
+    tab.page.clock.pause_at("2026-01-01T00:00:01Z")
+    tab.page.route("**/late", answer)
+    ahead = run(tab, "kit.js", "new m.Api(location.href).text('late').then(() => m.serverNow() - Date.now())")
+    assert least <= ahead / 1_000 <= most
 
 
 def test_lines_are_cleaned_of_commands_to_a_terminal(tab: Tab) -> None:

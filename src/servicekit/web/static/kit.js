@@ -142,15 +142,16 @@ export function serverNow() {
   return new Date(Date.now() + ahead);
 }
 
-/** @param {Headers} headers */
-function learnTime(headers) {
+/** @param {Headers} headers @param {number} askedAt when the request was sent, by the browser's clock */
+function learnTime(headers, askedAt) {
   const told = Date.parse(headers.get('date') ?? '');
-  // The header has whole seconds: a clock that is less than two apart is as right as can be known.
-  const difference = told + 500 - Date.now();
-  if (Number.isFinite(told) && (Math.abs(difference - ahead) > 1500 || !isClockKnown)) {
-    ahead = Math.abs(difference) > 1500 ? difference : 0;
-    isClockKnown = true;
-  }
+  if (!Number.isFinite(told)) return;
+  // It was told at some moment since the request. The header has whole seconds, and a server may renew it once a second.
+  const [least, most] = [told - Date.now(), told + 2000 - askedAt];
+  const isPossible = (/** @type {number} */ difference) => least <= difference && difference <= most;
+  if (isClockKnown && isPossible(ahead)) return;
+  ahead = isPossible(0) ? 0 : (least + most) / 2;
+  isClockKnown = true;
 }
 
 /** "12 ms", "0.1 s", "41 s", "1:12", "2:03:10", "3 d 4 h"; "–" for nothing. @param {number | null | undefined} seconds */
@@ -372,6 +373,7 @@ export class Api {
    * @param {string} path @param {Params} [params] @param {RequestInit} [options]
    */
   async response(path, params, options = {}) {
+    const askedAt = Date.now();
     let response;
     try {
       const headers = { ...this.headers, .../** @type {Record<string, string>} */ (options.headers ?? {}) };
@@ -380,7 +382,7 @@ export class Api {
       if (/** @type {Error} */ (error).name === 'AbortError') throw error;
       throw new ApiError(0, 'The service does not answer.');
     }
-    learnTime(response.headers);
+    learnTime(response.headers, askedAt);
     if (response.ok) return response;
     const error = await errorOf(response);
     if (error.status === 401) dispatch(window, 'servicekit:locked', error);
