@@ -113,6 +113,11 @@ def test_all_tabs_share_one_stream_and_the_next_goes_on_when_its_reader_closes(
     assert watchers[2].get("resets") == 1  # that of its beginning: nothing was lost since
 
 
+def test_a_tab_that_comes_later_reads_its_lists_again_though_nothing_has_happened(tabs: Tabs) -> None:
+    for _ in range(2):
+        tabs.open().wait_resets(1)
+
+
 def test_tabs_of_others_have_streams_of_their_own(tabs: Tabs) -> None:
     for key in (None, "a-key-of-somebody", "a-key-of-another"):
         tabs.open(key=key).wait_state("live")

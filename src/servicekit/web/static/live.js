@@ -122,6 +122,7 @@ export class Live {
   /** @type {BroadcastChannel | null} */
   #channel = null;
   #isLeader = false;
+  #wasReset = false;
   /** @type {string | null} the position of the last event that was seen */
   #position = null;
   #frame;
@@ -323,7 +324,8 @@ export class Live {
   /** @param {StateMessage} message */
   #hearState({ state, since, retryInSeconds, position }) {
     this.since = since;
-    if (state === 'live' && position !== null && position !== this.#position) {
+    const isBehind = position !== null && position !== this.#position;
+    if (state === 'live' && (isBehind || !this.#wasReset)) {
       this.#position = position;
       this.#emit({ type: 'reset' });
     }
@@ -369,6 +371,7 @@ export class Live {
 
   /** @param {LiveEvent} event */
   #emit(event) {
+    this.#wasReset ||= event.type === 'reset';
     for (const listener of [...this.#listeners]) {
       try {
         listener(event);
