@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.needs import FRONTEND, needs
 from tests.web.axe import find_violations
@@ -172,6 +172,24 @@ def test_a_search_is_typed_with_the_keyboard_alone(tab: Tab, dashboard: Dashboar
     expect(rows(tab.page)).to_have_count(1)
     expect(row(tab.page, failed)).to_be_visible()
     assert tab.page.url.endswith("?q=status%3Afailed")
+
+
+def test_suggestions_that_come_late_leave_what_is_chosen_meanwhile(tab: Tab) -> None:
+    tab.open()
+    wait_until_live(tab.page)
+    late: list[Route] = []
+    tab.page.route("**/$suggestions?field=name*", lambda route: late.append(route))
+    tab.page.keyboard.press("/")
+    expect(suggestions(tab.page).nth(1)).to_be_visible()
+    tab.page.keyboard.type("s")
+    while not late:
+        tab.page.evaluate("new Promise(requestAnimationFrame)")
+    tab.page.keyboard.press("ArrowDown")
+    chosen = tab.page.get_by_role("option", name="status:")
+    expect(chosen).to_have_attribute("aria-selected", "true")
+    late[0].fulfill(json=[])
+    expect(suggestions(tab.page)).to_have_count(1)
+    expect(chosen).to_have_attribute("aria-selected", "true")
 
 
 def test_a_search_that_makes_no_sense_is_not_begun(tab: Tab, dashboard: Dashboard) -> None:

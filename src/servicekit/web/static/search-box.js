@@ -80,6 +80,7 @@ export class SearchBox {
   #typed() {
     clearTimeout(this.#timer);
     this.#explain([]);
+    this.#activate(-1);
     this.#timer = window.setTimeout(() => void this.#suggest(), PAUSE_MILLISECONDS);
   }
 
@@ -203,13 +204,15 @@ export class SearchBox {
 
   /** @param {Option[]} options */
   #show(options) {
+    const active = this.#options[this.#active]?.text;
     this.#options = options;
     replace(this.#list, options.map(({ text, detail }, index) =>
       h('li', { role: 'option', id: `suggestion-${index}`, 'data-index': String(index), 'aria-selected': false },
         h('span', { class: 'word', dir: 'auto' }, visible(text)), h('span', { class: 'quiet' }, detail ?? ''))));
     this.#list.hidden = !options.length;
     setAttribute(this.#input, 'aria-expanded', options.length > 0);
-    this.#activate(-1);
+    // They can come late, when one of those before is chosen already.
+    this.#activate(options.findIndex(({ text }) => text === active));
   }
 }
 
