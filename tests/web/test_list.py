@@ -231,6 +231,7 @@ def test_new_jobs_slide_in_at_rest_and_wait_under_the_pointer(tab: Tab, dashboar
     expect(pill).to_be_visible()
     expect(rows(tab.page)).to_have_count(3)
     assert row(tab.page, first[0]).bounding_box() == place
+    pill.hover()
     pill.click()
     expect(rows(tab.page)).to_have_count(6)
     expect(pill).to_be_hidden()

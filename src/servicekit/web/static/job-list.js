@@ -602,7 +602,7 @@ export class JobList extends HTMLElement {
     ]);
     const places = { pill: this.#pill, all: this.#all, table: this.#table, foot: this.#foot, notice: this.#notice };
     this.#signs ??= new Signs(this, places);
-    this.#input ??= new ListInput(this, { body: this.#window.body, scroller: this.#scroller, all: this.#all });
+    this.#input ??= new ListInput(this, { body: this.#window.body, scroller: this.#scroller, all: this.#all, pill: this.#pill });
     this.#calls ??= new Calls();
     if (this.#follower) return;
     this.#follower = new Follower(this, this.#window);

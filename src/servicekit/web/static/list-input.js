@@ -6,7 +6,7 @@
 
 import { announce } from './kit.js';
 
-/** @typedef {{body: HTMLElement, scroller: HTMLElement, all: HTMLInputElement}} Parts */
+/** @typedef {{body: HTMLElement, scroller: HTMLElement, all: HTMLInputElement, pill: HTMLElement}} Parts */
 
 export class ListInput {
   #list;
@@ -27,10 +27,12 @@ export class ListInput {
 
   #listen() {
     const list = this.#list;
-    const { body, scroller, all } = this.#parts;
+    const { body, scroller, all, pill } = this.#parts;
     const ended = this.#ended;
     body.addEventListener('pointerenter', (event) => list.hold('pointer', event.pointerType !== 'touch'), ended);
-    body.addEventListener('pointerleave', () => list.hold('pointer', false), ended);
+    // What tells of new rows would be gone as soon as the pointer is on it, and a click would hit a row.
+    body.addEventListener('pointerleave', (event) => list.hold('pointer', isWithin(pill, event.relatedTarget)), ended);
+    pill.addEventListener('pointerleave', (event) => list.hold('pointer', isWithin(body, event.relatedTarget)), ended);
     body.addEventListener('focusin', (event) => this.#focus(event.target), ended);
     body.addEventListener('focusout', (event) => list.hold('focus', isWithin(body, event.relatedTarget)), ended);
     body.addEventListener('click', (event) => this.#click(event), ended);
