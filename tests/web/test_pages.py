@@ -82,6 +82,21 @@ def test_a_queue_is_paused_and_resumed_while_its_numbers_go_on(tab: Tab, dashboa
     expect(tab.page).to_have_url(re.compile(r"/jobs/\?q=queue%3Aml(%20|\+)status%3Arunning$"))
 
 
+def test_what_was_asked_for_before_a_queue_was_paused_is_not_waited_for(tab: Tab, dashboard: Dashboard) -> None:
+    tab.open("queues")
+    row = find_row(tab, "ml")
+    expect(row.get_by_role("button", name="Pause")).to_be_visible()
+    held: list[Route] = []
+    tab.page.route("**/api/v1/queues", lambda route: held.append(route), times=1)  # and never answered
+    dashboard.seed("/sync", params={"site": 3})  # a change, after which the page asks again
+    while not held:
+        tab.page.evaluate("new Promise(requestAnimationFrame)")
+    with tab.page.expect_event("requestfailed", lambda request: request.url.endswith("/api/v1/queues")):
+        row.get_by_role("button", name="Pause").click()
+    row.get_by_role("button", name="Resume").click()
+    expect(row.get_by_role("button", name="Pause")).to_be_visible()
+
+
 def test_a_queue_shows_how_long_its_jobs_waited(tab: Tab, dashboard: Dashboard) -> None:
     dashboard.seed("/sync", params={"site": 3})
     tab.open("queues")

@@ -23,6 +23,7 @@ export class Fresh {
   #isReading = false;
   #isStale = false;
   #isLost = false;
+  #request = new AbortController();
   #ending = new AbortController();
 
   /**
@@ -40,13 +41,14 @@ export class Fresh {
     document.addEventListener('visibilitychange', () => this.#noteChange(), { signal });
   }
 
-  /** Read at once; or again if a read is under way, since it may have begun before what was changed. */
+  /** Read at once. A read that is under way is given up, since it may have begun before what was changed. */
   async now() {
-    this.#isStale = this.#isReading;
-    if (this.#isReading || this.#ending.signal.aborted) return;
-    this.#isReading = true;
-    this.#lastAt = performance.now();
-    await this.#read(this.#ending.signal).finally(() => {
+    if (this.#ending.signal.aborted) return;
+    this.#request.abort();
+    const request = (this.#request = new AbortController());
+    [this.#isReading, this.#isStale, this.#lastAt] = [true, false, performance.now()];
+    await this.#read(AbortSignal.any([this.#ending.signal, request.signal])).finally(() => {
+      if (this.#request !== request) return;
       this.#isReading = false;
       this.#readAt(this.#lastAt + (this.#isStale ? this.#least : this.#idle));
     });

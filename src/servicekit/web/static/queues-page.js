@@ -105,6 +105,7 @@ class QueuesPage {
       const queue = await api.post(`${service.paths.queues}/${encodePath(name)}/$${action}`);
       this.#queues.set(name, queue);
       this.#render();
+      void this.counts.now();
       announce(`Queue ${name} ${action}d`);
     });
   }

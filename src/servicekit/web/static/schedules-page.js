@@ -87,8 +87,10 @@ class SchedulesPage {
     const unknown = ids.filter((id) => !this.#jobs.has(id)).slice(0, MOST_READ);
     if (!unknown.length) return;
     const kept = await api.get(`${service.paths.jobs}/$calls`, { id: unknown }, { signal });
-    const read = async (/** @type {string} */ id) =>
-      this.#jobs.set(id, id in kept ? await api.get(`${service.paths.jobs}/${id}`, null, { signal }).catch(() => null) : null);
+    const read = async (/** @type {string} */ id) => {
+      const job = id in kept ? await api.get(`${service.paths.jobs}/${id}`, null, { signal }).catch(() => null) : null;
+      if (!signal.aborted) this.#jobs.set(id, job);
+    };
     await Promise.all(unknown.map(read));
   }
 
@@ -116,6 +118,7 @@ class SchedulesPage {
     await this.#problem.guard(`The schedule ${name} could not be ${action}d`, async () => {
       this.#schedules.set(name, await api.post(`${service.paths.schedules}/${encodeURIComponent(name)}/$${action}`));
       this.#render();
+      void this.fresh.now();
       announce(`Schedule ${name} ${action}d`);
     });
   }
@@ -132,6 +135,7 @@ class SchedulesPage {
     this.#schedules.delete(name);
     this.#rows.remove(name);
     this.#render();
+    void this.fresh.now();
     announce(`Schedule ${name} removed`);
   }
 }
