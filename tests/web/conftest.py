@@ -29,6 +29,8 @@ from tests.service import Service, run_service
 PATIENCE_MILLISECONDS = 60_000
 WIDE = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
+OFFLINE = ["net::ERR_INTERNET_DISCONNECTED", "net::ERR_NETWORK_CHANGED"]
+"""What a browser writes into its console while it has no network."""
 
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
@@ -62,6 +64,14 @@ class Dashboard:
         """The record of a job."""
         found: dict[str, Any] = self.client.get(f"/api/v1/jobs/{job_id}").raise_for_status().json()
         return found
+
+    def wait_running(self, job_id: str) -> dict[str, Any]:
+        """The record of a job as soon as it runs."""
+        with self.client.stream("GET", f"/api/v1/jobs/{job_id}/$stream") as events:
+            for line in events.iter_lines():
+                if line.startswith("data:") and '"running"' in line:
+                    return self.record(job_id)
+        raise AssertionError(f"The job {job_id} has ended, and was not seen to run.")
 
     def close(self) -> None:
         """Close the connections of the client."""
@@ -110,7 +120,10 @@ class Tab:
 def browser() -> Iterator[Browser]:
     """A browser for the module: while Playwright runs, no test of another module can have an event loop of its own."""
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program("chromium"), args=CHROMIUM_OPTIONS)
+        executable = program("chromium")
+        chromium = playwright.chromium.launch(
+            executable_path=executable, args=CHROMIUM_OPTIONS, timeout=PATIENCE_MILLISECONDS
+        )
         yield chromium
         chromium.close()
 

@@ -72,7 +72,14 @@ class Chart:
 
     def show(self) -> None:
         self.tab.open("schedules")
+        # The page puts its own parts in the place of all that is there, and does that before the chart comes.
+        expect(self.tab.page.get_by_role("heading", name="Schedules")).to_be_visible()
         self.tab.page.evaluate(SHOW_CHART)
+
+    def stop_clock(self) -> None:
+        """Let no time go by on the page, unless the test says so."""
+        self.tab.page.clock.install(time=START)
+        self.tab.page.clock.pause_at(START + timedelta(seconds=1))
 
     @property
     def plot(self) -> Locator:
@@ -120,16 +127,18 @@ def test_bars_stand_on_each_other_and_a_single_failure_among_thousands_is_seen(c
     chart.show()
     bars = chart.tab.page.locator(".chart-completed, .chart-failed, .chart-canceled")
     expect(bars).to_have_count(3)
-    paths = {each.get_attribute("class"): each.get_attribute("d") for each in bars.all()}
-    assert paths == {
+    paths = {
         "chart-failed": "M1.1 97h0.8v3h-0.8z",
         "chart-canceled": "",
         "chart-completed": "M0.1 97h0.8v3h-0.8zM1.1 0h0.8v97h-0.8z",
     }
+    for name, path in paths.items():
+        expect(chart.tab.page.locator(f".{name}")).to_have_attribute("d", path)
 
 
 def test_dragging_chooses_a_time_and_the_choice_is_taken_back(chart: Chart) -> None:
     chart.show()
+    expect(chart.readout).to_contain_text("at most 48 in a minute")
     chart.plot.hover(position=chart.position(20))
     chart.tab.page.mouse.down()
     chart.plot.hover(position=chart.position(10))
@@ -178,7 +187,7 @@ def test_the_same_is_told_by_a_table(chart: Chart) -> None:
 
 
 def test_changes_are_read_at_most_every_five_seconds(chart: Chart) -> None:
-    chart.tab.page.clock.install()
+    chart.stop_clock()
     chart.show()
     expect(chart.readout).to_contain_text("at most 48 in a minute")
     chart.answer["points"][40] = point(40, completed=90)
@@ -218,8 +227,7 @@ def test_the_chart_of_the_list_follows_the_search_and_narrows_it(chart: Chart) -
 
 
 def test_the_list_that_is_opened_with_a_search_never_asks_for_the_numbers_of_all_jobs(chart: Chart) -> None:
-    page = chart.tab.page
-    page.clock.install()
+    chart.stop_clock()
     chart.tab.open("?q=name:train status:failed")
     expect(chart.readout).to_contain_text("at most 48 in a minute · not narrowed by status")
     assert chart.queries == [{"minutes": ["60"], "name": ["train"]}]
@@ -227,7 +235,7 @@ def test_the_list_that_is_opened_with_a_search_never_asks_for_the_numbers_of_all
 
 def test_an_answer_to_the_search_before_is_not_shown(chart: Chart) -> None:
     page = chart.tab.page
-    page.clock.install()
+    chart.stop_clock()
     late: list[Route] = []
     page.route("**/$activity?minutes=60&name=slow", lambda route: late.append(route))
     with page.expect_request("**/$activity?minutes=60&name=slow"):

@@ -12,7 +12,11 @@ from tests.web.test_job_page import finish, start, tell
 pytestmark = needs("chromium")
 APP = "tests.web.job_apps:app"
 
-SCROLL_TO_THE_TOP = "(lines) => { lines.scrollTop = 0; }"
+SCROLL_TO_THE_TOP = """() => {
+  document.querySelector('.log-lines').scrollTop = 0;
+  return !document.querySelector('.log-check input').checked;
+}"""
+"""Until it is heeded: what was drawn just before can lead to the end again."""
 DISTANCE_TO_THE_END = "(lines) => lines.scrollHeight - lines.scrollTop - lines.clientHeight"
 IS_AT_THE_END = f"({DISTANCE_TO_THE_END})(document.querySelector('.log-lines')) <= 8"
 
@@ -27,7 +31,7 @@ def test_the_log_is_followed_until_a_reader_scrolls_up(tab: Tab, dashboard: Dash
     lines = lines_of(tab)
     expect(lines).to_contain_text("line 199 ")
     tab.page.wait_for_function(IS_AT_THE_END)
-    lines.evaluate(SCROLL_TO_THE_TOP)
+    tab.page.wait_for_function(SCROLL_TO_THE_TOP)
     follow = tab.page.get_by_label("follow")
     expect(follow).not_to_be_checked()
     tell(dashboard, job_id, *[["log", f"later {number}"] for number in range(41)])
@@ -100,7 +104,7 @@ def test_a_long_log_is_small_in_the_page(tab: Tab, dashboard: Dashboard) -> None
                 "(lines, place) => { lines.scrollTop = place * (lines.scrollHeight - lines.clientHeight); }", place
             )
             expect(lines_of(tab).locator(".log-line:visible").first).to_be_visible()
-            assert lines_of(tab).locator(".log-line").count() <= 1_000
+            tab.page.wait_for_function("document.querySelectorAll('.log-line').length <= 1_000")
     assert tab.page.evaluate("document.documentElement.scrollWidth") == 1440
 
 

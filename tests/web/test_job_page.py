@@ -185,7 +185,7 @@ def test_a_job_that_is_to_start_later_says_when(tab: Tab, dashboard: Dashboard) 
 
 def test_who_does_not_see_everything_is_told_nothing_of_queues(tab: Tab, dashboard: Dashboard) -> None:
     def respond(route: Route) -> None:
-        document = route.fetch().json()
+        document = route.fetch(max_retries=1).json()  # the connection that it takes may just be ended
         document["access"].update(owner="ana", everything=False)
         route.fulfill(json=document)
 
@@ -257,7 +257,8 @@ def test_a_job_that_is_deleted_stays_readable(tab: Tab, dashboard: Dashboard) ->
 
 def test_a_job_that_has_ended_is_seen_to_be_deleted(tab: Tab, dashboard: Dashboard) -> None:
     job_id = finish(dashboard, ["return", 1])
-    tab.open(job_id)
+    open_followed(tab, job_id)
+    expect(tab.page.get_by_role("tabpanel")).to_contain_text("1")  # it asks for nothing else any more
     expect(tab.page.get_by_text("live", exact=True)).to_be_visible()
     dashboard.client.delete(f"/api/v1/jobs/{job_id}").raise_for_status()
     expect(tab.page.get_by_text("This job was deleted.").first).to_be_visible()
@@ -265,7 +266,8 @@ def test_a_job_that_has_ended_is_seen_to_be_deleted(tab: Tab, dashboard: Dashboa
 
 def test_delete_asks_first(tab: Tab, dashboard: Dashboard) -> None:
     job_id = finish(dashboard, ["return", 1])
-    tab.open(job_id)
+    open_followed(tab, job_id)
+    expect(tab.page.get_by_role("tabpanel")).to_contain_text("1")
     expect(button(tab.page, "Delete")).to_be_visible()
     tab.page.keyboard.press("Backspace")
     tab.page.get_by_role("dialog").get_by_role("button", name="Leave it").click()
@@ -387,6 +389,9 @@ def test_a_report_has_all_that_a_ticket_needs(tab: Tab, dashboard: Dashboard) ->
 def test_escape_leads_back_to_the_list_as_it_was(tab: Tab, dashboard: Dashboard) -> None:
     job_id = finish(dashboard, ["return", 1])
     tab.open("?q=name%3Atrain")
+    expect(
+        tab.page.get_by_role("combobox", name="Search jobs")
+    ).to_be_visible()  # from here on, links are followed by it
     tab.page.evaluate(
         """(id) => {
             const link = Object.assign(document.createElement('a'), { href: `./${id}`, textContent: 'open' });

@@ -58,6 +58,8 @@ def test_a_key_that_is_held_down_runs_a_job_again_only_once(tab: Tab, dashboard:
         page.keyboard.down("r")
     page.keyboard.up("r")
     expect(page.get_by_role("button", name="Retry")).to_be_disabled()
-    assert len(waiting) == 1
+    while not waiting:
+        page.evaluate("new Promise(requestAnimationFrame)")
     waiting[0].continue_()
     expect(page.locator(".job-meta")).to_contain_text("repeats")
+    assert len(waiting) == 1

@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.needs import FRONTEND, needs
 from tests.web.axe import find_violations
-from tests.web.conftest import PHONE, Dashboard, Tab
+from tests.web.conftest import OFFLINE, PHONE, Dashboard, Tab
 
 pytestmark = needs("chromium")
 
@@ -20,6 +20,13 @@ HOSTILE = {
     "a\ufdd0b": "a\\ufdd0b",
     "z" + "\u0335" * 150: "z",
 }
+
+
+NOTE_TEXTS = """(element) => {
+  window.texts = [];
+  new MutationObserver(() => texts.push(element.textContent)).observe(element, { childList: true });
+}"""
+"""What an element said, also if that was only for a moment."""
 
 
 @pytest.fixture(autouse=True)
@@ -276,6 +283,7 @@ def test_a_row_that_does_not_match_any_more_stays_under_the_pointer(tab: Tab, da
     kept, gone = (dashboard.submit("/forever") for _ in range(2))
     tab.open("?q=status:running")
     wait_until_live(tab.page)
+    expect(rows(tab.page)).to_have_count(2)
     row(tab.page, kept).hover()
     dashboard.client.post(f"/api/v1/jobs/{gone}/$cancel")
     expect(row(tab.page, gone)).to_have_attribute("data-departure", "unmatched")
@@ -333,8 +341,10 @@ def test_an_empty_list_says_how_jobs_are_submitted(tab: Tab, dashboard: Dashboar
     expect(tab.page.get_by_role("heading", name="No jobs yet")).to_be_visible()
     example = tab.page.locator(".example", has_text="Write a report")
     expect(example).to_contain_text('-d \'{"region":"north"}\'')
-    example.get_by_role("button", name="Copy").click()
-    expect(example.get_by_role("button")).to_have_text("Copied")
+    button = example.get_by_role("button", name="Copy")
+    button.evaluate(NOTE_TEXTS)
+    button.click()
+    tab.page.wait_for_function("texts.includes('Copied')")
     line = tab.page.evaluate("navigator.clipboard.readText()")
     assert line.startswith(f"curl -X POST '{dashboard.service.url}/reports'")
     tab.page.get_by_role("tab", name="curl").press("ArrowRight")
@@ -347,10 +357,11 @@ def test_an_empty_list_says_how_jobs_are_submitted(tab: Tab, dashboard: Dashboar
 
 
 def test_what_is_shown_without_a_connection_is_kept_and_caught_up(tab: Tab, dashboard: Dashboard) -> None:
-    tab.expected += ["ERR_INTERNET_DISCONNECTED", "ERR_NETWORK_CHANGED"]
+    tab.expected += OFFLINE
     job_id = dashboard.submit("/forever")
     tab.open()
     wait_until_live(tab.page)
+    expect(tab.page.locator(".chart-readout")).to_contain_text("at most")  # the last part of the page that is loaded
     rest(tab.page)
     tab.page.context.set_offline(True)
     expect(tab.page.locator(".connection")).not_to_have_attribute("data-live", "live")
@@ -381,12 +392,11 @@ def test_a_screen_shows_many_rows(tab: Tab, dashboard: Dashboard) -> None:
     dashboard.submit("/noop", wait=True, params={"count": 40})
     tab.open()
     wait_until_live(tab.page)
-    whole = """[...document.querySelectorAll('tr.job')].filter((row) => {
+    tab.page.wait_for_function("""[...document.querySelectorAll('tr.job')].filter((row) => {
       const { top, bottom } = row.getBoundingClientRect();
       const head = document.querySelector('job-list thead').getBoundingClientRect().bottom;
       return top >= head && bottom <= innerHeight;
-    }).length"""
-    assert tab.page.evaluate(whole) >= 22
+    }).length >= 22""")
 
 
 def test_who_points_at_a_row_reads_the_whole_call_and_the_end_of_the_error(tab: Tab, dashboard: Dashboard) -> None:

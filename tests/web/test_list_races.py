@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import APIResponse, Locator, Page, Route, expect
 
 from tests.needs import needs
 from tests.web.conftest import Dashboard, Tab
@@ -37,8 +37,8 @@ def open_own_page(tab: Tab, dashboard: Dashboard) -> Page:
 
 
 @contextmanager
-def held_answer(page: Page, address: str) -> Iterator[list[Route]]:
-    """What the service answers there is old when it comes: at the end of the block."""
+def held_answer(page: Page, address: str) -> Iterator[list[APIResponse]]:
+    """What the service answers there, once, is old when it comes: at the end of the block."""
     held: list[Route] = []
 
     def hold(route: Route) -> None:
@@ -46,23 +46,23 @@ def held_answer(page: Page, address: str) -> Iterator[list[Route]]:
             route.continue_()
             return
         held.append(route)
-        answers.append(route.fetch())
+        answers.append(route.fetch(max_retries=1))  # the connection that it takes may just be ended
 
-    answers: list[object] = []
+    answers: list[APIResponse] = []
     page.route(address, hold)
-    yield held
-    held[0].fulfill(response=answers[0])  # type: ignore[arg-type]
+    yield answers
+    held[0].fulfill(response=answers[0])
 
 
 def test_a_change_that_overtakes_its_page_is_not_lost(tab: Tab, dashboard: Dashboard) -> None:
     dashboard.clear()
     running, deleted = dashboard.submit("/forever"), dashboard.seed()[0]
     dashboard.submit("/noop", wait=True, params={"count": 50})
-    with held_answer(tab.page, "**/jobs?*cursor=*") as held:
+    with held_answer(tab.page, "**/jobs?*cursor=*") as answers:
         tab.open()
         expect(tab.page.locator(".connection")).to_have_attribute("data-live", "live")
         expect(tab.page.locator("tr.job").first).to_be_visible()
-        while not held:
+        while not answers:
             tab.page.evaluate("new Promise(requestAnimationFrame)")
         cancel(dashboard, running)
         dashboard.client.delete(f"/api/v1/jobs/{deleted}").raise_for_status()
@@ -84,10 +84,10 @@ def test_a_change_while_a_search_is_read_is_not_lost_with_the_connection(tab: Ta
       const records = event.type === 'changes' ? [...event.records.values()] : [];
       if (records.some(({status}) => status === 'canceled')) window.hasChanged = true;
     })""")
-    with held_answer(page, "**/jobs?*name=forever*") as held:
+    with held_answer(page, "**/jobs?*name=forever*") as answers:
         page.get_by_role("combobox", name="Search jobs").fill("name:forever")
         page.keyboard.press("Enter")
-        while not held:
+        while not answers:
             page.evaluate("new Promise(requestAnimationFrame)")
         page.evaluate("['offline', 'online'].forEach((type) => window.dispatchEvent(new Event(type)))")
         page.wait_for_function("() => window.wasReset")

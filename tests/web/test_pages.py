@@ -153,6 +153,7 @@ def test_a_schedule_says_when_it_comes_and_is_paused_resumed_and_removed(tab: Ta
 
 def test_a_schedule_shows_its_last_job_and_its_problem(tab: Tab, dashboard: Dashboard) -> None:
     job_id = dashboard.submit("/train", params={"model": "nn", "region": "north"})
+    dashboard.wait_running(job_id)
     (schedule, *_) = dashboard.client.get("/api/v1/schedules").json()
     schedule |= {"last_job_id": job_id, "last_at": "2026-03-01T12:00:00Z", "problem": "<b>The target is gone.</b>"}
     tab.page.route("**/api/v1/schedules", lambda route: route.fulfill(json=[schedule]))
@@ -173,8 +174,7 @@ def test_a_schedule_whose_last_job_is_not_kept_says_so(tab: Tab, dashboard: Dash
 def test_a_worker_shows_what_it_runs_until_it_has_ended(tab: Tab, dashboard: Dashboard) -> None:
     job_id = dashboard.submit("/train", params={"model": "nn", "region": "north"})
     tab.open("workers")
-    process = dashboard.record(job_id)["process"]
-    row = find_row(tab, process)
+    row = find_row(tab, dashboard.wait_running(job_id)["process"])
     expect(row).to_contain_text("answers this page")
     line = row.get_by_role("listitem")
     expect(line).to_contain_text("70 %")
@@ -191,7 +191,7 @@ def test_a_job_that_takes_long_or_does_not_stop_is_marked(tab: Tab, dashboard: D
         {"started_at": "2026-01-01T00:00:00Z"},
         {"cancel_requested_at": "2026-01-01T00:00:00Z"},
     ]
-    records = [dashboard.record(job_id) | change for job_id, change in zip(jobs, changes, strict=True)]
+    records = [dashboard.wait_running(job_id) | change for job_id, change in zip(jobs, changes, strict=True)]
     total = {"name": "export", "queue": "io", "run_p95": 3_600}
     tab.page.route("**/api/v1/jobs?status_filter=running*", lambda route: route.fulfill(json=records))
     tab.page.route("**/$activity*", lambda route: route.fulfill(json={"groups": [total]}))
@@ -230,7 +230,7 @@ def test_a_task_is_disabled_and_enabled(tab: Tab, dashboard: Dashboard) -> None:
 
 def change_service(tab: Tab, change: Callable[[dict[str, Any]], None]) -> None:
     def respond(route: Route) -> None:
-        document = route.fetch().json()
+        document = route.fetch(max_retries=1).json()  # the connection that it takes may just be ended
         change(document)
         route.fulfill(json=document)
 

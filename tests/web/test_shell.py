@@ -58,6 +58,7 @@ def test_the_keys_are_listed_and_do_nothing_while_something_is_typed(tab: Tab) -
 def test_links_and_the_buttons_of_the_browser_lead_from_page_to_page_without_loading_anew(tab: Tab) -> None:
     tab.open()
     page = tab.page
+    expect(page.get_by_role("group", name="Connection")).to_have_attribute("data-live", "live")
     page.evaluate("window.isTheSame = true")
 
     def expect_place(name: str) -> None:
