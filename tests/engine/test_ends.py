@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from servicekit.engine.attempt import Attempt
 from servicekit.engine.clock import SystemClock
 from servicekit.engine.options import SchedulerOptions
 from servicekit.engine.parts import SchedulerParts
+from servicekit.engine.result_hooks import ResultHook
 from servicekit.errors import StoreUnavailable
 from servicekit.events.hub import EventHub
 from servicekit.jobs import backoff
@@ -99,9 +100,15 @@ def store() -> OddStore:
     return OddStore(EventHub())
 
 
-def make_scheduler(store: OddStore, runner: CoroutineRunner | None = None, *, clock: Clock | None = None) -> Scheduler:
+def make_scheduler(
+    store: OddStore,
+    runner: CoroutineRunner | None = None,
+    *,
+    clock: Clock | None = None,
+    hooks: Sequence[ResultHook] = (),
+) -> Scheduler:
     runners: dict[RunnerKind, Runner] = {RunnerKind.COROUTINE: runner or CoroutineRunner()}
-    options = SchedulerOptions(max_concurrency=1)
+    options = SchedulerOptions(max_concurrency=1, result_hooks=hooks)
     parts = SchedulerParts(store=store, hub=store.hub, runners=runners, clock=clock or SystemClock(), options=options)
     return Scheduler(parts)
 
@@ -118,9 +125,12 @@ async def advance() -> None:
     current_job().progress(3, 4)
 
 
-async def test_a_counter_that_is_no_number_fails_its_job_and_frees_the_slot(store: OddStore) -> None:
+@pytest.mark.parametrize("hooks", [(), (ResultHook(),)], ids=["no hooks", "hooks"])
+async def test_a_counter_that_is_no_number_fails_its_job_and_frees_the_slot(
+    store: OddStore, hooks: Sequence[ResultHook]
+) -> None:
     store.odd.odd_failures = "many"
-    async with make_scheduler(store) as scheduler:
+    async with make_scheduler(store, hooks=hooks) as scheduler:
         bad = await scheduler.with_options(retry=Retry(attempts=3, delay=0)).add_job(fail)
         good = await scheduler.add_job(noop)
         assert (await scheduler.wait(good, timeout=30)).status is JobStatus.COMPLETED

@@ -312,7 +312,11 @@ class Attempt:
             return outcome
         self._outcome = outcome = heed_limit(outcome, self._exceeded)
         self._exceeded = None  # the hooks have the last word
-        if self._choose_ending(outcome).transition is not Transition.RELEASE:
+        try:
+            is_given_back = self._choose_ending(outcome).transition is Transition.RELEASE
+        except Exception:  # the job fails: `_try_to_write` finds the same, and tells of it
+            is_given_back = False
+        if not is_given_back:
             self.hook_calls = HookCalls(self._host.result_hooks, self.job, self._host.failures)
             outcome = await self.hook_calls.show(outcome)
         self._outcome, self._is_shown = outcome, True
