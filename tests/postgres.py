@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,6 +23,7 @@ from typing import Final, Literal, NamedTuple
 import psycopg
 
 from tests.needs import program
+from tests.ports import find_free_port
 from tests.service import Service
 from tools.postgres_server import make_usable
 from tools.system_packages import list_postgres_folders
@@ -246,9 +246,3 @@ def shared_server(extent: Extent = NEWEST) -> PostgresServer:
 def end_shared_servers() -> None:
     """At the end of the tests: not `atexit`, which comes only when there are no other threads any more."""
     _shared.close()
-
-
-def find_free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port

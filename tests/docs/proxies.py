@@ -1,7 +1,6 @@
 """nginx and Apache with the configurations that the pages print."""
 
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from tests.docs.pages import find_file
 from tests.needs import program
+from tests.ports import find_free_port
 from tests.service import run_command
 
 _NGINX = """\
@@ -48,7 +48,7 @@ _APACHE_MODULES = ("mpm_event", "alias", "asis", "authz_core", "env", "proxy", "
 @contextmanager
 def run_nginx(block: str, folder: Path) -> Iterator[str]:
     """The address of an nginx with this block in its server."""
-    port = free_port()
+    port = find_free_port()
     config = _NGINX.format(folder=folder, port=port, block=block)
     with _run([program("nginx"), "-e", "stderr", "-c"], config, folder, "start worker process"):
         yield f"http://127.0.0.1:{port}"
@@ -57,7 +57,7 @@ def run_nginx(block: str, folder: Path) -> Iterator[str]:
 @contextmanager
 def run_apache(block: str, folder: Path) -> Iterator[str]:
     """The address of an Apache with this block in its main server, and the page's files where the block has them."""
-    port, executable = free_port(), program("apache")
+    port, executable = find_free_port(), program("apache")
     modules = "\n".join(f"LoadModule {name}_module {_find_module(executable, name)}" for name in _APACHE_MODULES)
     with _with_readable_files(block) as block:
         config = _APACHE.format(folder=folder, port=port, block=block, modules=modules)
@@ -84,14 +84,6 @@ def _run(command: list[str], config: str, folder: Path, ready: str) -> Iterator[
         server.wait_log(ready)
         assert "[warn]" not in server.log
         yield
-
-
-def free_port() -> int:
-    """A port that nobody has at the moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _find_module(executable: str, name: str) -> Path:

@@ -12,6 +12,7 @@ from tests.chromium import CHROMIUM_OPTIONS
 from tests.docs.pages import ROOT, read_sections
 from tests.docs.proxies import run_apache, run_nginx
 from tests.needs import needs, program
+from tests.ports import find_free_port
 from tests.service import Service, run_service
 
 SECONDS = 30
@@ -62,7 +63,7 @@ def test_a_page_misses_nothing_while_the_service_is_away(
     environment = {"SERVICEKIT_JOBS_URL": f"sqlite:///{tmp_path}/jobs.db"}
     end = tmp_path / "end"
     with (
-        run_service("tests.docs.waiting_app:app", environment=environment) as first,
+        run_service("tests.docs.waiting_app:app", port=find_free_port(), environment=environment) as first,
         run_proxy(configuration(language, first), tmp_path) as proxy_url,
         browser.new_page() as page,
     ):

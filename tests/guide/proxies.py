@@ -1,13 +1,13 @@
 """nginx and Apache as reverse proxies: the guide's block, and around it the least that makes a server of it."""
 
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.guide.quoted import read_snippet
 from tests.needs import program
+from tests.ports import find_free_port
 from tests.service import Service, run_command
 
 _APACHE_MODULE_FOLDERS = ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/opt/homebrew/lib/httpd/modules")
@@ -71,9 +71,3 @@ LoadModule proxy_http_module {modules}/mod_proxy_http.so
         apache.wait_log("resuming normal operations")
         apache.port = port
         yield apache
-
-
-def find_free_port() -> int:
-    """A port for a server that cannot choose one by itself."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

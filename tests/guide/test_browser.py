@@ -20,6 +20,7 @@ from tests.guide.jobs import (
 )
 from tests.guide.quoted import fill_in
 from tests.needs import FRONTEND, needs, program
+from tests.ports import find_free_port
 from tests.service import ROOT, Service
 
 pytestmark = needs("chromium", "node", FRONTEND)
@@ -165,7 +166,7 @@ def test_a_page_that_comes_back_sees_the_rest_and_nothing_twice(
 
 
 def test_a_page_finds_out_that_a_restarted_service_has_lost_its_job(page: Page, console: list[str]) -> None:
-    with run_app("create_app") as first:
+    with run_app("create_app", port=find_free_port()) as first:
         job_id = submit(first)
         read_on_page(page, first, "console.js", job_id)
         page.wait_for_function("es.readyState === EventSource.OPEN")

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from tests.guide.jobs import TIMEOUT, statuses
-from tests.guide.proxies import find_free_port
 from tests.guide.quoted import read_snippet
+from tests.ports import find_free_port
 from tests.service import ROOT, Service, run_command
 
 

@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from tests.needs import program
-from tests.postgres import SERVER_USER, PostgresServer, find_free_port
+from tests.ports import find_free_port
+from tests.postgres import SERVER_USER, PostgresServer
 from tests.service import Service
 
 # `any` takes everybody in as the user that is named here, with no list of users.

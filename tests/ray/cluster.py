@@ -1,12 +1,14 @@
 """Clusters of Ray on this machine, for tests."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Final
 
+from servicekit.ports import Runner
 from tests.needs import RAY, needs
-from tests.postgres import find_free_port
+from tests.ports import find_free_port
 from tools import ray_cluster
 from tools.ray_cluster import RunningCluster
 
@@ -26,6 +28,16 @@ def run_cluster(*, nodes: int = 2, port: int = 0, has_client: bool = False) -> I
         [SECOND][: nodes - 1], cpus=CPUS, head_cpus=CPUS, gpus=GPUS, port=port, client_port=client_port
     ) as cluster:
         yield cluster
+
+
+async def wait_free(runner: Runner) -> None:
+    """Wait until the runner knows that nothing runs on both nodes: works count a while after their end."""
+    while runner.find_room(_ignore) != 2 * CPUS:  # its event loop may be that of an earlier test: nobody is told
+        await asyncio.sleep(0.05)
+
+
+def _ignore() -> None:
+    pass
 
 
 _shared: Final = ExitStack()

@@ -15,10 +15,10 @@ from servicekit.jobs.resources import Resources
 from servicekit.jobs.status import EndedBy, Transition
 from servicekit.runners.cluster.launcher import ClusterLauncher
 from servicekit.runners.process import ProcessRunner
-from tests.postgres import find_free_port
+from tests.ports import find_free_port
 from tests.ray import targets
-from tests.ray.cluster import CPUS, SECOND, needs_ray, run_cluster, shared_cluster
-from tests.runners.trial import Trial, children_of, wait_gone
+from tests.ray.cluster import CPUS, SECOND, needs_ray, run_cluster, shared_cluster, wait_free
+from tests.runners.trial import Trial, children_of, is_running, wait_gone
 
 pytestmark = needs_ray
 
@@ -46,10 +46,9 @@ async def test_when_the_gateway_is_killed_its_attempts_have_crashed_once_nothing
 ) -> None:
     trial = Trial(runner, targets.sleep_on_node).start()
     pids = [await trial.wait_pid(who) for who in ("child", "task", "work")]
-    (gateway,) = find_gateways(os.getpid())
-    os.kill(gateway, signal.SIGKILL)
+    os.kill(gateway_of(runner), signal.SIGKILL)
     outcome = await trial.end()
-    assert not any(map(Path.exists, (Path(f"/proc/{pid}") for pid in pids)))
+    assert not any(map(is_running, pids))
     assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.CRASH)
     assert "the process that speaks to the cluster has ended" in str(outcome.error)
     assert (await again(runner)).transition is Transition.COMPLETE
@@ -88,6 +87,7 @@ async def test_a_cluster_that_loses_a_node_then_its_head_and_comes_again() -> No
         options = JobOptions(resources=Resources(cpus=CPUS), runner=RunnerKind.RAY)
         assert (await again(runner)).transition is Transition.COMPLETE
         assert runner.find_notice() is None
+        await wait_free(runner)
         trials = [Trial(runner, targets.sleep_on_node, options=options).start() for _ in range(2)]
         works = [await trial.wait_pid("work") for trial in trials]
         cluster.kill(SECOND)
@@ -122,6 +122,14 @@ async def again(runner: ProcessRunner) -> Outcome:
 def end_of(trial: Trial) -> asyncio.Task[Outcome]:
     assert trial.task is not None
     return trial.task
+
+
+def gateway_of(runner: ProcessRunner) -> int:
+    """The process of its gateway, which has begun. Those of other runners may not have ended yet."""
+    link = runner._launcher._link  # type: ignore[attr-defined]
+    assert link is not None
+    pid: int = link._process.pid
+    return pid
 
 
 def find_gateways(service: int) -> list[int]:

@@ -36,7 +36,8 @@ from servicekit.stores.postgres.store import PostgresStore
 from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals, submission, wait_healthy
 from servicekit.testing.stores.schedules import schedule
 from tests.needs import needs
-from tests.postgres import PostgresServer, find_free_port, run_postgres
+from tests.ports import find_free_port
+from tests.postgres import PostgresServer, run_postgres
 
 pytestmark = needs("postgresql")
 
@@ -696,7 +697,8 @@ async def test_who_closes_does_not_wait_for_a_server_that_stands_still(store: Po
     inserted = asyncio.create_task(insert(store))
     try:
         await asyncio.to_thread(is_stopped.wait)
-        (thread,) = [each for each in threading.enumerate() if each.name == "servicekit writer"]
+        assert store.database.writer is not None
+        thread = store.database.writer._thread
         store.database.stop()
         assert thread.is_alive()
     finally:

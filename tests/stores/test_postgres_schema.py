@@ -23,7 +23,8 @@ from tests.docs.pages import ROOT, read_sections
 from tests.fakes import noop
 from tests.many_machines.pooler import run_pooler
 from tests.needs import needs
-from tests.postgres import NEWEST, OLDEST, PostgresServer, find_free_port, name_of
+from tests.ports import find_free_port
+from tests.postgres import NEWEST, OLDEST, PostgresServer, name_of
 
 TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = %s"
 

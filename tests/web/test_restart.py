@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.docs.proxies import free_port
 from tests.needs import needs
+from tests.ports import find_free_port
 from tests.service import run_service
 from tests.web.conftest import Dashboard, Tab, open_tabs
 from tests.web.watching import Watcher
@@ -22,7 +22,7 @@ class Machine:
 
     def __init__(self, jobs_url: str) -> None:
         self._environment = {"SERVICEKIT_JOBS_URL": jobs_url}
-        self._port = free_port()
+        self._port = find_free_port()
         self.url = f"http://127.0.0.1:{self._port}/jobs/"
 
     @contextmanager
