@@ -1,9 +1,11 @@
+import gc
 import os
 import random
 from collections.abc import Iterator
 from itertools import groupby
 
 import pytest
+from httpx._config import DEFAULT_LIMITS, DEFAULT_TIMEOUT_CONFIG
 from hypothesis import HealthCheck, settings
 
 from servicekit.engine import bulk, scheduler
@@ -16,6 +18,12 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 # Applications that are made in this process leave no file behind unless they ask for one, also those that are made when
 # their module is imported.
 os.environ["SERVICEKIT_JOBS_URL"] = "memory://"
+
+# A service of the tests answers within a minute, on a machine that is busy with other tests too. And no client sends a
+# request by a connection that the server closes at this moment, since it was unused for some seconds.
+DEFAULT_TIMEOUT_CONFIG.connect = DEFAULT_TIMEOUT_CONFIG.read = 60.0
+DEFAULT_TIMEOUT_CONFIG.write = DEFAULT_TIMEOUT_CONFIG.pool = 60.0
+DEFAULT_LIMITS.max_keepalive_connections = 0
 
 # An example is wrong, or it is not: how long it takes says something of the machine alone.
 settings.register_profile("servicekit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -36,6 +44,13 @@ def _brief_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """For targets that do not stop: what is waited for in vain need not be waited for long."""
     for module in (bulk, scheduler):
         monkeypatch.setattr(module, "_CANCEL_WAIT_SECONDS", 0.1)
+
+
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What the garbage collector would say of earlier tests' tasks is said before, so that it is in no other's log."""
+    gc.collect()
+    return caplog
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,5 +1,6 @@
 """What work needs to begin, taken away for a while."""
 
+import gc
 import os
 import resource
 import threading
@@ -23,6 +24,7 @@ def without_threads() -> Iterator[None]:
 @contextmanager
 def without_descriptors(spare: int = 0) -> Iterator[None]:
     """This process can open nothing any more, or so much."""
+    gc.collect()  # else it would give back what earlier tests have left open
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = os.dup(0)
     os.close(lowest)

@@ -222,6 +222,7 @@ async def test_the_processes_of_jobs_hold_no_lock_of_the_service(runner: Runner,
 
 async def test_jobs_leave_no_descriptors_behind(runner: Runner) -> None:
     await Trial(runner, targets.give).end()
+    gc.collect()  # earlier tests may have left descriptors that nobody closes
     before = list_descriptors()
     for target in (targets.give, targets.crash, targets.leave):
         await asyncio.gather(*(Trial(runner, target).end() for _ in range(3)))
@@ -448,6 +449,7 @@ def test_runners_work_on_uvloop(runner: Runner) -> None:
 
 @pytest.mark.parametrize("create", [ProcessRunner, CommandRunner])
 def test_a_launcher_is_not_started_before_it_is_needed(create: Callable[[Launcher], Runner]) -> None:
+    gc.collect()
     before = list_descriptors()
     create(Launcher()).close()
     assert list_descriptors() == before
