@@ -23,8 +23,10 @@ async def hold(name: str) -> str:
     return name
 
 
-async def report(steps: int, name: str) -> None:
-    """Make progress without a pause for as many steps, then wait at the gate."""
+async def report(steps: int, name: str, after: str | None = None) -> None:
+    """Make progress without a pause for as many steps, perhaps after one gate was opened, then wait at the other."""
+    if after is not None:
+        await hold(after)
     for step in range(steps):
         current_job().progress(step + 1, steps, "x" * 400)
         await asyncio.sleep(0.01)
@@ -58,8 +60,8 @@ async def submit_tagged(tag: str, submit: SubmitJob) -> JobSubmitted:
 
 
 @router.post("/report/{name}", status_code=202)
-async def submit_report(name: str, steps: int, submit: SubmitJob) -> JobSubmitted:
-    return await submit(report, steps, name)
+async def submit_report(name: str, steps: int, submit: SubmitJob, after: str | None = None) -> JobSubmitted:
+    return await submit(report, steps, name, after)
 
 
 @router.post("/block", status_code=202)

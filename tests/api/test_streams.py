@@ -143,10 +143,11 @@ def test_the_last_id_counts_in_the_query_too_and_less_than_in_the_header(service
 
 
 def test_progress_comes_no_faster_than_asked_and_transitions_do_not_wait(service: Service) -> None:
-    job_id = submit(service, "/report/paced?steps=50")
+    job_id = submit(service, "/report/paced?steps=50&after=listened")
     with watch(service, job_id, "?poll_interval=60") as slow, watch(service, job_id, "?poll_interval=0.05") as fast:
-        progress: list[dict[str, Any]] = []
-        while not progress or progress[-1]["done"] < 50:
+        progress: list[dict[str, Any]] = [fast.next().record["progress"] or {"done": 0}]
+        post(service, "/open/listened")
+        while progress[-1]["done"] < 50:
             progress.append(fast.next().record["progress"] or {"done": 0})
         post(service, "/open/paced")
         events = slow.rest()  # which would time out if the end waited for the minute

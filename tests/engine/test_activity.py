@@ -85,9 +85,9 @@ async def test_the_jobs_of_schedules_are_counted(scheduler: Scheduler) -> None:
 async def test_a_job_waits_from_the_time_at_which_it_could_start(single: Scheduler, gate: Gate) -> None:
     await single.add_job(gate.enter)
     await gate.wait_entered(1)
+    began = asyncio.get_running_loop().time()
     waiting = await single.add_job(noop)
     delayed = await single.with_options(name="delayed", delay=0.2).add_job(noop)
-    began = asyncio.get_running_loop().time()
     await asyncio.wait([asyncio.create_task(single.wait(delayed))], timeout=0.5)
     gate.open()
     for job_id in (waiting, delayed):

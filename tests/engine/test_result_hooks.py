@@ -305,7 +305,7 @@ def test_a_thread_that_ends_after_its_event_loop_is_shown_to_the_hooks_of_the_ne
     record = asyncio.run(scheduler.get_record(job_id))
     assert (record.status, record.artifact_id) == (JobStatus.COMPLETED, ULID)
     asyncio.run(scheduler.close())
-    assert [result for _, result in hook.results] == ["done"]
+    assert {result for _, result in hook.results} == {"done"}  # again if its event loop ended before it was written
 
 
 async def test_a_child_that_a_hook_forks_ends_when_it_leaves_the_hook(url: str) -> None:

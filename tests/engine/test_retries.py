@@ -82,8 +82,17 @@ async def test_between_attempts_a_job_is_pending_and_says_why_and_until_when(sch
 
 
 async def test_a_stream_tells_every_transition_of_a_retried_job(scheduler: Scheduler, gate: Gate) -> None:
-    job_id = await scheduler.with_options(retry=SOON).add_job(Flaky(ValueError("one")).run)
-    told = [(record.status, record.attempt) async for record in scheduler.stream(job_id)]
+    flaky = Flaky(ValueError("one"))
+
+    async def run() -> str:
+        await gate.enter()
+        return await flaky.run()
+
+    job_id = await scheduler.with_options(retry=SOON).add_job(run)
+    told = []
+    async for record in scheduler.stream(job_id):
+        gate.open()  # not before it is listened to
+        told.append((record.status, record.attempt))
     assert told[-3:] == [(JobStatus.PENDING, 1), (JobStatus.RUNNING, 2), (JobStatus.COMPLETED, 2)]
     async with scheduler.watch(job_id, after_version=1) as watch:
         missed = [event.record for _ in range(4) if (event := await watch.next_event()) is not None]

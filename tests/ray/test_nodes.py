@@ -17,7 +17,7 @@ from servicekit.runners.outcomes import MAX_RESULT_BYTES
 from servicekit.runners.process import ProcessRunner
 from servicekit.testing.runners import DROPPED
 from tests.ray import targets
-from tests.ray.cluster import CPUS, GPUS, SECOND, needs_ray, shared_cluster
+from tests.ray.cluster import CPUS, GPUS, SECOND, needs_ray, shared_cluster, wait_free
 from tests.runners import targets as process_targets
 from tests.runners.trial import Trial, is_running
 
@@ -46,6 +46,7 @@ async def test_a_target_finds_the_node_around_it_and_nothing_of_the_service(
 
 
 async def test_four_jobs_on_two_nodes_report_in_order_at_once(runner: Runner) -> None:
+    await wait_free(runner)
     # Each node has room for two of these.
     trials = [Trial(runner, targets.count_to, 30, options=needing(CPUS / 2)).start() for _ in range(4)]
     nodes = {(await trial.end()).result for trial in trials}
@@ -117,6 +118,7 @@ async def test_a_job_has_ended_when_its_daemons_have(runner: Runner) -> None:
 
 
 async def test_what_finds_no_room_has_not_begun_and_what_no_node_can_hold_fails(runner: Runner) -> None:
+    await wait_free(runner)
     holding = [Trial(runner, process_targets.sleep, options=needing(CPUS)).start() for _ in range(2)]
     for trial in holding:
         await trial.wait_pid("work")

@@ -45,6 +45,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "GONE_SECONDS", 0.1)
     monkeypatch.setattr(gateway_posts, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(gateway_work, "_DEATH_SECONDS", 0.1)
+    monkeypatch.setattr(host, "BEAT_SECONDS", 60.0)  # a machine that stalls is not taken for a silent gateway
 
 
 class FakePlaced:

@@ -258,7 +258,7 @@ def test_a_time_limit_leaves_the_output(tasks: Tasks) -> None:
 
 
 def test_a_program_that_ends_well_although_it_was_asked_to_stop_has_completed(tasks: Tasks) -> None:
-    tasks.add_command("script", [*PYTHON, "{text}"])
+    tasks.add_command("script", [*PYTHON, "{text}"], kill_grace=50)
     with serve(tasks) as client:
         job_id = submit(client, "script", text=POLITE.replace("exit(7)", "exit(0)"))
         wait_for_line(client, job_id, "ready")
