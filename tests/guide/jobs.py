@@ -22,10 +22,16 @@ def run_app(factory: str, *, port: int = 0, **environment: str) -> Iterator[Serv
         yield it
 
 
-def submit(service: Service, *, error: str | None = None) -> str:
-    """Submit a job that runs until `finish`, and then completes, or fails with this error. Returns its id."""
+def submit(service: Service, *, error: str | None = None, may_wait: bool = False) -> str:
+    """Submit a job that runs until `finish`, and then completes, or fails with this error.
+
+    Returns its id, and unless it `may_wait` for others, when it runs: a stream begins with that then.
+    """
     parameters = {} if error is None else {"error": error}
-    return str(_request("POST", f"{service.url}/jobs", params=parameters).json()["job_id"])
+    job_id = str(_request("POST", f"{service.url}/jobs", params=parameters).json()["job_id"])
+    while not may_wait and get_job(service, job_id)["status"] == "pending":
+        pass
+    return job_id
 
 
 def finish(service: Service, job_id: str, *, silent_seconds: float = 0) -> None:

@@ -78,13 +78,19 @@ def console(page: Page) -> list[str]:
     return lines
 
 
+def wait_first_event(page: Page, console: list[str]) -> None:
+    """The page has the headers of a stream a moment before."""
+    while not console:
+        page.wait_for_timeout(10)
+
+
 def wait_closed(page: Page) -> None:
     page.wait_for_function(CLOSED)
 
 
 def occupy(service: Service) -> Callable[[], None]:
     """Take all five slots of the service. Returns what frees them."""
-    job_ids = [submit(service) for _ in range(5)]
+    job_ids = [submit(service, may_wait=True) for _ in range(5)]
 
     def free() -> None:
         for job_id in job_ids:
@@ -107,7 +113,7 @@ def test_the_page_shows_each_status_and_closes_at_the_end(
     page: Page, console: list[str], service: Service, error: str | None, last: str
 ) -> None:
     free = occupy(service)
-    job_id = submit(service, error=error)
+    job_id = submit(service, error=error, may_wait=True)
     read_on_page(page, service, "event_source.js", job_id)
     status = page.locator("#status")
     expect(status).to_have_text("pending")
@@ -140,7 +146,7 @@ def test_a_page_that_never_closes_comes_back_once_and_is_told_to_stop(
     page.route(lambda url: not url.startswith(service.url), lambda route: route.abort())
     page.goto(f"{service.url}/docs", wait_until="commit")
     page.add_script_tag(content=fill_in("console.js", job_id=job_id))
-    page.wait_for_function("es.readyState === EventSource.OPEN")
+    wait_first_event(page, console)
     finish(service, job_id)
     wait_closed(page)
     assert [re.findall(r"status: (\w+)", line) for line in console] == [["running"], ["completed"]]
@@ -152,8 +158,7 @@ def test_a_page_that_comes_back_sees_the_rest_and_nothing_twice(
 ) -> None:
     job_id = submit(service)
     read_on_page(page, service, "console.js", job_id)
-    page.wait_for_function("es.readyState === EventSource.OPEN")
-    wait_streams(service, 1)  # the page has the headers a moment before the stream can be dropped
+    wait_first_event(page, console)
     drop_streams(service)
     wait_streams(service, 0)
     wait_streams(service, 1)
@@ -230,7 +235,7 @@ def show_component(page: Page, service: Service, framework: str, job_id: str) ->
 @pytest.mark.parametrize("framework", ["react", "vue"])
 def test_the_component_shows_a_job_from_pending_to_completed(page: Page, service: Service, framework: str) -> None:
     free = occupy(service)
-    job_id = submit(service)
+    job_id = submit(service, may_wait=True)
     show_component(page, service, framework, job_id)
     expect(page.get_by_role("heading")).to_have_text(f"Job {job_id}")
     expect(page.get_by_text("Status: pending")).to_be_visible()

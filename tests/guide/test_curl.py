@@ -124,8 +124,8 @@ def test_each_event_arrives_before_the_next_one_happens(
 
 
 def test_all_of_a_jobs_life_is_told_as_the_guide_prints_it(service: Service, environment: dict[str, str]) -> None:
-    others = [submit(service) for _ in range(5)]  # as many as the service runs at once
-    job_id = submit(service)
+    others = [submit(service, may_wait=True) for _ in range(5)]  # as many as the service runs at once
+    job_id = submit(service, may_wait=True)
     with terminal(fill_in("stream_pushed.sh", url=service.url, job_id=job_id), environment) as running:
         running.wait_log(r'data: .*"status":"pending"')
         for other in others:

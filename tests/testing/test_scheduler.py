@@ -185,9 +185,15 @@ async def test_a_thread_that_waits_for_ever_is_asked_to_stop_at_its_limit(schedu
         current_job().wait_cancel_requested()
         current_job().raise_if_canceled()
 
+    async def await_limit() -> None:
+        await scheduler.clock.sleep(60)
+        scheduler.patience_seconds = 20  # from now on it does not wait in vain: the thread may take its time to hear it
+
     scheduler.patience_seconds = 1
     await scheduler.with_options(run_timeout=60).add_job(wait)
+    waiting = asyncio.create_task(await_limit())
     (record,) = await scheduler.drain()
+    await waiting
     assert (record.status, record.ended_by, seconds(record.finished_at)) == (JobStatus.FAILED, EndedBy.TIME_LIMIT, 60)
 
 
