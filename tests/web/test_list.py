@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import CDPSession, Locator, Page, Route, expect
 
 from tests.needs import FRONTEND, needs
 from tests.web.axe import find_violations
@@ -242,6 +242,38 @@ def test_new_jobs_slide_in_at_rest_and_wait_under_the_pointer(tab: Tab, dashboar
     pill.click()
     expect(rows(tab.page)).to_have_count(6)
     expect(pill).to_be_hidden()
+
+
+def touch(page: Page, job_id: str) -> CDPSession:
+    """Put a finger on a job; where it is sent from, what it does next is sent as well."""
+    card = row(page, job_id).bounding_box()
+    assert card
+    finger = page.context.new_cdp_session(page)
+    point = {"x": card["x"] + card["width"] / 2, "y": card["y"] + 20}
+    finger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
+    return finger
+
+
+def test_a_tap_opens_the_job_that_was_under_the_finger(phone: Tab, dashboard: Dashboard) -> None:
+    touched = dashboard.seed(count=3)[1]
+    phone.open()
+    wait_until_live(phone.page)
+    finger = touch(phone.page, touched)
+    [new] = dashboard.seed()
+    expect(row(phone.page, new).or_(phone.page.get_by_role("button", name="1 new"))).to_be_visible()
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    expect(phone.page).to_have_url(f"{phone.url}{touched}")
+
+
+def test_new_jobs_wait_for_the_end_of_a_touch(phone: Tab, dashboard: Dashboard) -> None:
+    [touched] = dashboard.seed()
+    phone.open()
+    wait_until_live(phone.page)
+    finger = touch(phone.page, touched)
+    [new] = dashboard.seed()
+    expect(phone.page.get_by_role("button", name="1 new")).to_be_visible()
+    finger.send("Input.dispatchTouchEvent", {"type": "touchCancel", "touchPoints": []})
+    expect(row(phone.page, new)).to_be_visible()
 
 
 def test_rows_are_filled_where_they_stand_if_most_of_them_change(tab: Tab, dashboard: Dashboard) -> None:

@@ -6,12 +6,16 @@
 
 import { announce } from './kit.js';
 
+// From the end of a touch to the click that comes of it: a browser may wait 300 ms for a second tap.
+const CLICK_MILLISECONDS = 400;
+
 /** @typedef {{body: HTMLElement, scroller: HTMLElement, all: HTMLInputElement, pill: HTMLElement}} Parts */
 
 export class ListInput {
   #list;
   #parts;
   #ended = new AbortController();
+  #touchTimer = 0;
 
   /** @param {JobList} list @param {Parts} parts */
   constructor(list, parts) {
@@ -22,6 +26,7 @@ export class ListInput {
   }
 
   end() {
+    clearTimeout(this.#touchTimer);
     this.#ended.abort();
   }
 
@@ -33,6 +38,8 @@ export class ListInput {
     // What tells of new rows would be gone as soon as the pointer is on it, and a click would hit a row.
     body.addEventListener('pointerleave', (event) => list.hold('pointer', isWithin(pill, event.relatedTarget)), ended);
     pill.addEventListener('pointerleave', (event) => list.hold('pointer', isWithin(body, event.relatedTarget)), ended);
+    body.addEventListener('pointerdown', (event) => event.pointerType === 'touch' && this.#touch(), ended);
+    for (const type of ['pointerup', 'pointercancel']) body.addEventListener(type, () => this.#letGo(), ended);
     body.addEventListener('focusin', (event) => this.#focus(event.target), ended);
     body.addEventListener('focusout', (event) => list.hold('focus', isWithin(body, event.relatedTarget)), ended);
     body.addEventListener('click', (event) => this.#click(event), ended);
@@ -48,8 +55,20 @@ export class ListInput {
     const { body, scroller } = this.#parts;
     // A screen that is touched has no pointer that rests anywhere.
     this.#list.hold('pointer', matchMedia('(hover: hover)').matches && body.matches(':hover'));
+    this.#list.hold('touch', false);
     this.#list.hold('scroll', scroller.scrollTop > 2);
     if (isWithin(body, document.activeElement)) this.#focus(document.activeElement);
+  }
+
+  /** A row under a finger must still be that of the same job when the click comes. */
+  #touch() {
+    clearTimeout(this.#touchTimer);
+    this.#list.hold('touch', true);
+  }
+
+  #letGo() {
+    clearTimeout(this.#touchTimer);
+    this.#touchTimer = window.setTimeout(() => this.#list.hold('touch', false), CLICK_MILLISECONDS);
   }
 
   /** @param {EventTarget | null} target */
