@@ -24,6 +24,8 @@ class FakeCluster:
     def __init__(self, cpus: float) -> None:
         self.begun: list[str] = []
         """The names of the jobs that have begun, in order."""
+        self.asked = 0
+        """How often the engine has asked for its room."""
         self._free = cpus
         self._awaited = 0.0
         """So many must be free until the job may begin that could not."""
@@ -73,6 +75,7 @@ class FakeCluster:
 
     def find_room(self, on_room: Callable[[], None]) -> int | None:
         self._on_room = on_room
+        self.asked += 1
         return 0 if self._free < self._awaited else int(self._free)
 
     def find_outcome(self, job: RunningJob) -> Outcome | None:

@@ -119,6 +119,31 @@ async def test_no_more_jobs_are_claimed_than_there_is_room_for(scheduler: Schedu
     assert {record.attempt for record in records} == {1}
 
 
+async def test_a_cluster_with_little_room_keeps_nobody_from_slots(url: str) -> None:
+    cluster = FakeCluster(3)
+    async with with_cluster(url, cluster, max_concurrency=4) as scheduler:  # type: ignore[call-arg]
+        await scheduler.queues.pause("default")
+        for number in range(5):
+            await submit(scheduler, f"{number}", priority=1)
+        job_ids = [await scheduler.add_job(noop) for _ in range(5)]
+        await scheduler.queues.resume("default")
+        for job_id in job_ids:
+            assert (await scheduler.wait(job_id)).status is JobStatus.COMPLETED
+        await cluster.wait_begun("0", "1", "2")
+
+
+async def test_a_cluster_with_little_room_does_not_have_others_claimed_one_by_one(url: str) -> None:
+    cluster = FakeCluster(1)
+    async with with_cluster(url, cluster) as scheduler:
+        await scheduler.queues.pause("default")
+        job_ids = [await scheduler.add_job(noop) for _ in range(320)]
+        asked = cluster.asked
+        await scheduler.queues.resume("default")
+        for job_id in job_ids:
+            await scheduler.wait(job_id)
+        assert cluster.asked - asked < 100  # 32 at once in memory
+
+
 async def test_a_waiting_job_can_be_canceled_and_is_held_to_its_limits(
     scheduler: Scheduler, cluster: FakeCluster
 ) -> None:

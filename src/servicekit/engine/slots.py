@@ -17,7 +17,8 @@ _MOST: Final = 256
 _BATCH_IN_MEMORY: Final = 32
 _IN_THREADS: Final = (RunnerKind.THREAD,)
 _IN_PROCESSES: Final = (RunnerKind.PROCESS, RunnerKind.COMMAND)
-_ON_CLUSTER: Final = (RunnerKind.RAY,)
+NOT_ON_CLUSTER: Final = tuple(kind for kind in RunnerKind if kind is not RunnerKind.RAY)
+"""All kinds of jobs but those for a cluster."""
 
 
 class Slots:
@@ -63,7 +64,7 @@ class Slots:
         runner that take none of them.
 
         Threads and processes have limits of their own only where slots have none: a service that asks for a thousand
-        threads gets them. A cluster says itself how much room it has.
+        threads gets them. What the cluster takes is told by `find_room_on_cluster`.
         """
         limit, taken = self._limit, self.taken
         most = self._most if limit is None else min(limit - running, self._most)
@@ -71,21 +72,35 @@ class Slots:
         threads = (limit or self._max_threads) - taken[RunnerKind.THREAD]
         outside = (limit or self._max_processes) - taken[RunnerKind.PROCESS] - taken[RunnerKind.COMMAND]
         least = min(free, threads, outside)
-        if least > 0 and self.cluster is None and self._start_problems.is_empty:  # nearly always
+        if least > 0 and self._start_problems.is_empty:  # nearly always
             return least, most, self.missing
         full = self.missing
-        hindered = (((kind,), most - taken[kind]) for kind, most in self._start_problems.list_most())
-        here = ((_IN_THREADS, threads), (_IN_PROCESSES, outside))
-        for kinds, room in (*here, *self._find_room_on_cluster(), *hindered):
+        hindered = (((kind,), most - taken[kind]) for kind, most in self._list_hindered())
+        for kinds, room in ((_IN_THREADS, threads), (_IN_PROCESSES, outside), *hindered):
             if room > 0:
                 free = min(free, room)
             else:
                 full += tuple(kind for kind in kinds if kind not in full)
         return free, free, full
 
-    def _find_room_on_cluster(self) -> Iterable[tuple[tuple[RunnerKind, ...], int]]:
-        room = None if self.cluster is None else self.cluster.find_room(self._on_room)
-        return () if room is None else ((_ON_CLUSTER, room),)
+    def find_room_on_cluster(self, free: int) -> int | None:
+        """How many jobs for the cluster may be claimed, if they must be claimed apart from the others.
+
+        `None`: there is room for all the `free` jobs that may be claimed, or there is no cluster. Else these are
+        claimed first, and the others into the slots that are left, of which there is one at least. In one claim, a
+        cluster with little room would have all jobs claimed one by one.
+        """
+        if self.cluster is None:
+            return None
+        room = self.cluster.find_room(self._on_room)
+        for kind, most in self._start_problems.list_most():
+            if kind is RunnerKind.RAY:
+                tried = max(0, most - self.taken[kind])
+                room = tried if room is None else min(room, tried)
+        return None if room is None or room >= free else room
+
+    def _list_hindered(self) -> Iterable[tuple[RunnerKind, int]]:
+        return ((kind, most) for kind, most in self._start_problems.list_most() if kind is not RunnerKind.RAY)
 
     @property
     def _limit(self) -> int | None:

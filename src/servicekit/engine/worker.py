@@ -8,14 +8,13 @@ from collections.abc import Collection, Mapping
 from servicekit.engine.attempt import Attempt, AttemptHost, Submit
 from servicekit.engine.options import SchedulerOptions
 from servicekit.engine.running_attempts import RunningAttempts
-from servicekit.engine.slots import Slots
+from servicekit.engine.slots import NOT_ON_CLUSTER, Slots
 from servicekit.engine.start_problems import StartProblems
 from servicekit.engine.timekeeper import Timekeeper
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.record import JobRecord
-from servicekit.jobs.submission import Claim
 from servicekit.observability.activity import ActivityRecorder
 from servicekit.observability.job_logging import JobLogging
 from servicekit.ports import Clock, JobStore, Runner
@@ -166,30 +165,40 @@ class Worker:
         self._is_waiting_for_slots = True
         if limit <= 0 or self._is_paused:
             return False
-        claims = await self._store.claim(limit, full, slots.max_concurrency, slots.queues, most)
+        on_cluster = slots.find_room_on_cluster(limit)
+        excluded, count = full, 0
+        if on_cluster is not None:
+            if on_cluster > 0:
+                count = await self._claim(on_cluster, NOT_ON_CLUSTER)
+            excluded += (RunnerKind.RAY,)
+        claimed = await self._claim(limit - count, excluded, most - count)
+        # If fewer jobs came than there are free slots here, other processes may hold the rest of a shared limit. Then
+        # every end is a reason to look again. The cluster tells itself when it has room again.
+        is_limited = bool(slots.queues) or (slots.max_concurrency is not None and slots.is_durable)
+        are_more = claimed >= limit - count or 0 < (on_cluster or 0) <= count
+        self._is_waiting_for_slots = is_limited or full != slots.missing or are_more
+        return are_more
+
+    async def _claim(self, limit: int, excluded: tuple[RunnerKind, ...], most: int = 0) -> int:
+        """Claim and start jobs; return how many."""
+        slots = self._slots
+        claims = await self._store.claim(limit, excluded, slots.max_concurrency, slots.queues, most)
         loop, is_told = asyncio.get_running_loop(), self._lines.tells_all
         if claims:
             self._counted.started(claims, self._host.now())
         for claim in claims:
+            job_id, kind = claim.submission.id, claim.submission.runner
             # A store that has lost its newest changes can give the very attempt that runs here: it goes on.
-            if not self.is_running(claim.submission.id, claim.attempt):
-                self._start(claim, loop, is_told=is_told)
+            if self.is_running(job_id, claim.attempt):
+                continue
+            self._taken[kind] += 1
+            if kind is not RunnerKind.COROUTINE:
+                self._start_problems.note_claimed(kind)
+            self._by_job[job_id] = attempt = Attempt(claim, self._runners[kind], self._host)
+            attempt.start(loop, is_told=is_told)
         if len(claims) < limit and not self._start_problems.is_empty:
-            self._start_problems.note_all_claimed(full)
-        # If fewer jobs came than there are free slots here, other processes may hold the rest of a shared limit. Then
-        # every end is a reason to look again.
-        is_limited = bool(slots.queues) or (slots.max_concurrency is not None and slots.is_durable)
-        self._is_waiting_for_slots = is_limited or full != slots.missing or len(claims) >= limit
-        return len(claims) >= limit
-
-    def _start(self, claim: Claim, loop: asyncio.AbstractEventLoop, *, is_told: bool) -> None:
-        runner = claim.submission.runner
-        self._taken[runner] += 1
-        attempt = Attempt(claim, self._runners[runner], self._host)
-        if runner is not RunnerKind.COROUTINE:
-            self._start_problems.note_claimed(runner)
-        self._by_job[claim.submission.id] = attempt
-        attempt.start(loop, is_told=is_told)
+            self._start_problems.note_all_claimed(excluded)
+        return len(claims)
 
     def _attempt_ended(self, attempt: Attempt) -> None:
         self._taken[attempt.claim.submission.runner] -= 1
