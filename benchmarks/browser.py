@@ -1,22 +1,22 @@
 """A real browser on our service's dashboard, and what it measures of the page."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from benchmarks.contestants import CLIENTS_CORE, pin_to, use_all_cores
 from tests.chromium import CHROMIUM_OPTIONS
 from tools.system_packages import find_program
 
 _SCREEN = {"width": 1440, "height": 900}
-# Noted in the page itself, by its own clock: when there was a first row, when the browser had drawn the end of each
-# job, and what kept its thread busy for longer than 50 ms.
+# Noted in the page itself, by its own clock: when there was a first row, and when the browser had drawn the end of each
+# job.
 _NOTES = """
-window.noted = { firstRow: null, ended: {}, longTasks: [] };
-new PerformanceObserver((list) => {
-  noted.longTasks.push(...list.getEntries().map((entry) => entry.duration));
-}).observe({ type: 'longtask' });
-new MutationObserver(() => {
+window.noted = { firstRow: null, ended: {} };
+noted.observer = new MutationObserver(() => {
   const rows = document.querySelectorAll('tr[data-id]');
   if (!rows.length) return;
   noted.firstRow ??= performance.now();
@@ -25,8 +25,20 @@ new MutationObserver(() => {
   if (ended.length) requestAnimationFrame(() => setTimeout(() => {
     for (const row of ended) noted.ended[row.dataset.id] ??= Date.now() / 1000;
   }));
-}).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ['data-state'] });
+});
+noted.observer.observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ['data-state'] });
 """
+
+
+_TASKS = ["-*", "toplevel"]  # what a trace records: nothing but what each thread does
+
+
+class Task(NamedTuple):
+    """A task of the thread on which the page's scripts run, styles are found and the layout is made."""
+
+    seconds: float
+    """By the clock: other programs may have had the processor meanwhile."""
+    cpu_seconds: float
 
 
 def has_browser() -> bool:
@@ -36,9 +48,11 @@ def has_browser() -> bool:
 
 @contextmanager
 def running_browser() -> Iterator[Browser]:
-    """A Chromium, until the end of the block."""
+    """A Chromium, until the end of the block. It may use all cores, as anybody's: it is made of many processes."""
+    use_all_cores()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_program("chromium"), args=CHROMIUM_OPTIONS)
+        pin_to(CLIENTS_CORE)
         try:
             yield browser
         finally:
@@ -59,8 +73,29 @@ def opened(browser: Browser, url: str) -> Iterator[Page]:
         context.close()
 
 
+@contextmanager
+def tracing(browser: Browser, page: Page) -> Iterator[list[Task]]:
+    """Record the tasks of the page during the block. They are in the list after it."""
+    tasks: list[Task] = []
+    page.evaluate("noted.observer.disconnect()")  # it would be a part of what is measured
+    browser.start_tracing(page=page, categories=_TASKS)
+    yield tasks
+    events: list[dict[str, Any]] = json.loads(browser.stop_tracing())["traceEvents"]
+    threads = {
+        (each["pid"], each["tid"])
+        for each in events
+        if each["name"] == "thread_name" and each["args"]["name"] == "CrRendererMain"
+    }
+    tasks.extend(
+        Task(each["dur"] / 1e6, each["tdur"] / 1e6)
+        for each in events
+        # The task in which the recording ends has no end.
+        if each["name"].endswith("::RunTask") and (each["pid"], each["tid"]) in threads and "tdur" in each
+    )
+
+
 class ThreadClock:
-    """The CPU time of the thread on which the page's scripts run, styles are found and the layout is made."""
+    """The CPU time of the thread of `Task`."""
 
     def __init__(self, page: Page) -> None:
         self._session = page.context.new_cdp_session(page)
