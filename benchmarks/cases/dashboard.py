@@ -46,7 +46,7 @@ def measure_first_view(server: Server, browser: Browser, kept: int, rounds: int)
 
 def view_first(server: Server, browser: Browser) -> dict[str, float]:
     with opened(browser, url_of(server)) as page:
-        page.wait_for_function("noted.firstRow !== null")
+        page.wait_for_function("() => noted.firstRow !== null")
         first_row: float = page.evaluate("noted.firstRow")
         loaded: list[list[float]] = page.evaluate(
             """[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]

@@ -139,7 +139,7 @@ def test_the_cookie_of_a_user_is_enough_for_the_page_its_stream_and_its_actions(
     watcher = Watcher(page, tab.url)
     watcher.wait_state("live")
     assert ask(page, "POST", f"{origin}/forever") == 202
-    watcher.page.wait_for_function("heard.records.some((each) => each[2] === 'running')")
+    watcher.page.wait_for_function("() => heard.records.some((each) => each[2] === 'running')")
     job_id = watcher.get("records")[0][0]
     assert ask(page, "POST", f"{origin}/api/v1/jobs/{job_id}/$cancel") in (200, 202)
     watcher.wait_job(job_id, "canceled")

@@ -28,7 +28,7 @@ def test_the_first_row_needs_few_requests_and_few_bytes(tab: Tab, dashboard: Das
     )
     tab.open()
     expect(tab.page.locator("tbody tr a").first).to_be_visible()
-    tab.page.wait_for_function("window.atFirstRow > 0")
+    tab.page.wait_for_function("() => window.atFirstRow > 0")
     first = asked[: 1 + tab.page.evaluate("atFirstRow")]
     names = [urlsplit(request.url).path.rpartition("/")[2] for request in first]
     assert len(first) <= MOST_REQUESTS, names

@@ -104,7 +104,7 @@ def test_a_long_log_is_small_in_the_page(tab: Tab, dashboard: Dashboard) -> None
                 "(lines, place) => { lines.scrollTop = place * (lines.scrollHeight - lines.clientHeight); }", place
             )
             expect(lines_of(tab).locator(".log-line:visible").first).to_be_visible()
-            tab.page.wait_for_function("document.querySelectorAll('.log-line').length <= 1_000")
+            tab.page.wait_for_function("() => document.querySelectorAll('.log-line').length <= 1_000")
     assert tab.page.evaluate("document.documentElement.scrollWidth") == 1440
 
 

@@ -24,7 +24,7 @@ HOSTILE = {
 
 NOTE_TEXTS = """(element) => {
   window.texts = [];
-  new MutationObserver(() => texts.push(element.textContent)).observe(element, { childList: true });
+  new MutationObserver(() => texts.push(element.textContent)).observe(element, { childList: true, characterData: true, subtree: true });
 }"""
 """What an element said, also if that was only for a moment."""
 
@@ -376,7 +376,7 @@ def test_an_empty_list_says_how_jobs_are_submitted(tab: Tab, dashboard: Dashboar
     button = example.get_by_role("button", name="Copy")
     button.evaluate(NOTE_TEXTS)
     button.click()
-    tab.page.wait_for_function("texts.includes('Copied')")
+    tab.page.wait_for_function("() => texts.includes('Copied')")
     line = tab.page.evaluate("navigator.clipboard.readText()")
     assert line.startswith(f"curl -X POST '{dashboard.service.url}/reports'")
     tab.page.get_by_role("tab", name="curl").press("ArrowRight")
@@ -424,7 +424,7 @@ def test_a_screen_shows_many_rows(tab: Tab, dashboard: Dashboard) -> None:
     dashboard.submit("/noop", wait=True, params={"count": 40})
     tab.open()
     wait_until_live(tab.page)
-    tab.page.wait_for_function("""[...document.querySelectorAll('tr.job')].filter((row) => {
+    tab.page.wait_for_function("""() => [...document.querySelectorAll('tr.job')].filter((row) => {
       const { top, bottom } = row.getBoundingClientRect();
       const head = document.querySelector('job-list thead').getBoundingClientRect().bottom;
       return top >= head && bottom <= innerHeight;

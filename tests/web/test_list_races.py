@@ -99,7 +99,7 @@ def test_a_change_while_a_search_is_read_is_not_lost_with_the_connection(tab: Ta
 
 def test_a_list_that_is_moved_in_its_page_goes_on(tab: Tab, dashboard: Dashboard) -> None:
     page = open_own_page(tab, dashboard)
-    page.wait_for_function("window.wasRead")
+    page.wait_for_function("() => window.wasRead")
     page.evaluate("""() => {
       const [list, place] = [document.querySelector('job-list'), document.createElement('section')];
       list.draw();
@@ -107,12 +107,12 @@ def test_a_list_that_is_moved_in_its_page_goes_on(tab: Tab, dashboard: Dashboard
       document.body.append(place);
       place.append(list);
     }""")
-    page.wait_for_function("window.wasRead")
+    page.wait_for_function("() => window.wasRead")
     expect(row(page, dashboard.seed()[0])).to_be_visible()
 
 
 def test_a_list_that_is_taken_out_of_its_page_ends_its_stream(tab: Tab, dashboard: Dashboard) -> None:
     page = open_own_page(tab, dashboard)
-    page.wait_for_function("document.querySelector('job-list').source?.live.state === 'live'")
+    page.wait_for_function("() => document.querySelector('job-list').source?.live.state === 'live'")
     with page.expect_event("requestfailed", lambda request: "$stream" in request.url):
         page.evaluate("document.querySelector('job-list').remove()")

@@ -195,7 +195,7 @@ def test_a_proxy_that_answers_for_a_service_that_is_away_is_no_connection(tabs: 
     watcher.wait_state("reconnecting")
     while len(asked) < 2:
         tab.page.clock.run_for(100)
-    watcher.page.wait_for_function("heard.states.filter((state) => state === 'reconnecting').length > 1")
+    watcher.page.wait_for_function("() => heard.states.filter((state) => state === 'reconnecting').length > 1")
     assert "live" not in watcher.get("states")
     assert watcher.get("resets") == 0
 
@@ -206,6 +206,6 @@ def test_a_stream_in_which_nothing_comes_any_more_is_opened_again(tabs: Tabs) ->
     asked = []
     tab.page.route(STREAM, lambda route: asked.append(route))  # and never answered
     Watcher(tab.page, tab.url)
-    tab.page.wait_for_function("live.state === 'connecting'")
+    tab.page.wait_for_function("() => live.state === 'connecting'")
     while len(asked) < 2:
         tab.page.clock.run_for(40_000)
