@@ -24,7 +24,8 @@ HOSTILE = {
 
 NOTE_TEXTS = """(element) => {
   window.texts = [];
-  new MutationObserver(() => texts.push(element.textContent)).observe(element, { childList: true, characterData: true, subtree: true });
+  new MutationObserver(() => texts.push(element.textContent))
+    .observe(element, { childList: true, characterData: true, subtree: true });
 }"""
 """What an element said, also if that was only for a moment."""
 

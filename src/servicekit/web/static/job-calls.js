@@ -30,8 +30,8 @@ export class Calls {
     let milliseconds = PAUSE_MILLISECONDS;
     try {
       const calls = await api.get(`${jobs}/$calls`, { id: unknown });
-      if (this.#known.size > KEPT_CALLS) this.#known.clear();
       for (const id of unknown) this.#known.set(id, calls[id]);
+      if (this.#known.size > KEPT_CALLS) this.#known = new Map([...this.#known].filter(([id]) => ids.includes(id)));
       changed();
     } catch (error) {
       this.#isThere = !(error instanceof ApiError && error.status >= 400 && error.status < 500);

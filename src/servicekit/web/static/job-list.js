@@ -10,7 +10,7 @@
 
 import {
   Api, ApiError, adoptStyle, describeLoss, dispatch, formatAge, formatDuration, formatTime, h, replace, secondsRemaining, secondsRun,
-  serverNow, setAttribute, setText, shareOf, stateMark, visible,
+  serverNow, setAttribute, setStateMark, setText, shareOf, stateMark, visible,
 } from './kit.js';
 
 /** @import { Live } from './live.js' */
@@ -106,7 +106,7 @@ class Row {
   #record = null;
   #key = '';
   #check = h('input', { type: 'checkbox' });
-  #state = h('td', { class: 'c-state', role: 'cell' });
+  #mark = stateMark('pending');
   #name = h('span', { class: 'name' });
   #arguments = h('span', { class: 'arguments' });
   #link = h('a', { class: 'call', dir: 'auto' }, this.#name, this.#arguments);
@@ -124,7 +124,7 @@ class Row {
   constructor() {
     this.element = h('tr', { class: 'job', role: 'row' },
       h('td', { class: 'c-check', role: 'cell' }, h('label', {}, this.#check)),
-      this.#state,
+      h('td', { class: 'c-state', role: 'cell' }, this.#mark),
       h('td', { class: 'c-job', role: 'cell' }, h('div', {}, this.#link, this.#copy)),
       this.#outcome,
       h('td', { class: 'c-time', role: 'cell' }, this.#elapsed, this.#remaining),
@@ -180,7 +180,7 @@ class Row {
   #showRecord(record) {
     if (this.element.dataset.state !== record.status) {
       this.element.dataset.state = record.status;
-      this.#state.replaceChildren(stateMark(record.status));
+      setStateMark(this.#mark, record.status);
     }
     this.#showOutcome(outcomeOf(record));
     showText(this.#queue, visible(record.queue));
