@@ -113,6 +113,23 @@ def test_all_is_read_again_from_a_service_that_has_forgotten_all(
         watcher.wait_resets(2)
 
 
+@pytest.mark.parametrize("machine", ["memory://"], indirect=True)
+def test_a_tab_that_was_hidden_while_all_was_forgotten_reads_all_again(
+    machine: Machine, open_tab: Callable[..., Tab]
+) -> None:
+    tab = open_tab()
+    expect_loss(tab)
+    with machine.run() as dashboard:
+        dashboard.seed()
+        watcher = Watcher(tab.page, tab.url)
+        watcher.wait_resets(1)
+        watcher.set_visible(False)
+    with machine.run():
+        watcher.set_visible(True)
+        watcher.wait_resets(2)
+        assert "reconnecting" not in watcher.get("states")
+
+
 OWN_PAGE = """<!doctype html><link rel="icon" href="data:,">
 <script type="module" src="/jobs/assets/components.js"></script>
 <script>

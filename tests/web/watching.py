@@ -69,6 +69,7 @@ class Watcher:
         self.page.evaluate(
             """state => {
               Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => state });
+              Object.defineProperty(document, 'hidden', { configurable: true, get: () => state === 'hidden' });
               document.dispatchEvent(new Event('visibilitychange'));
             }""",
             "visible" if is_visible else "hidden",

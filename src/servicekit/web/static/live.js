@@ -122,7 +122,7 @@ export class Live {
   /** @type {BroadcastChannel | null} */
   #channel = null;
   #isLeader = false;
-  #wasReset = false;
+  #wasReset = false; // since this page began to read, or came back to it
   /** @type {string | null} the position of the last event that was seen */
   #position = null;
   #frame;
@@ -192,6 +192,7 @@ export class Live {
     this.#channel = null;
     this.#isLeader = false;
     this.#frame.flush();
+    this.#wasReset = false; // the service may be started again meanwhile, and have forgotten all jobs
   }
 
   async #join() {
@@ -273,7 +274,7 @@ export class Live {
     this.#setState('live');
     // Without a position, the stream tells of the newest jobs alone. And a service that was away may have forgotten
     // the position, or all jobs: if it has none any more, nothing tells of that.
-    if (wasLost || this.#position === null) this.#frame.reset();
+    if (wasLost || !this.#wasReset || this.#position === null) this.#frame.reset();
   }
 
   /** @param {ServerSentEvent} event */
