@@ -130,9 +130,16 @@ def test_on_a_phone_nothing_scrolls_sideways_and_all_is_large_enough_to_touch(ph
     assert small == []
 
 
-@pytest.mark.parametrize("answer", [{"status": 503, "json": {"detail": "Not now"}}, {"body": "<html>a proxy</html>"}])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 503, "json": {"detail": "Not now"}},
+        {"status": 404, "body": "404 page not found"},
+        {"body": "<html>a proxy</html>"},
+    ],
+)
 def test_a_page_that_is_opened_while_the_service_is_away_comes_back(tab: Tab, answer: dict[str, Any]) -> None:
-    tab.expected = ["503"]
+    tab.expected = ["503", "404"]
     tab.page.route("**/$service", lambda route: route.fulfill(**answer))
     tab.open()
     expect(tab.page.get_by_role("alert")).to_contain_text("It is asked again every few seconds.")

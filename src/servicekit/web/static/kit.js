@@ -313,7 +313,7 @@ export function toJson(value, indent) {
 
 /** @typedef {Record<string, unknown> | URLSearchParams | [string, string][] | null} Params */
 
-/** What the service has answered instead of what was asked for; `status` 0 if there was no answer. */
+/** What the service has answered instead of what was asked for; `status` 0 if it has not answered, or another for it. */
 export class ApiError extends Error {
   /**
    * @param {number} status @param {string} detail @param {number | null} [retryAfter] seconds
@@ -331,10 +331,19 @@ export class ApiError extends Error {
   }
 }
 
+const AWAY = 'The service does not answer';
+
+/** What it means that a request failed: it was given up by the page, or there is no answer. @param {unknown} error */
+const lossOf = (error) => (/** @type {Error} */ (error).name === 'AbortError' ? error : new ApiError(0, `${AWAY}.`));
+
 /** @param {Response} response @returns {Promise<ApiError>} */
 async function errorOf(response) {
   const seconds = Number(response.headers.get('retry-after') ?? NaN);
   const told = await readDetail(response);
+  // A proxy says "not found" for a service that is away. Who may come in is its own to say.
+  if (told === null && response.status < 500 && ![401, 403].includes(response.status)) {
+    return new ApiError(0, `${AWAY} (status ${response.status}).`);
+  }
   const problems = Array.isArray(told) ? told : []; // what FastAPI tells of wrong parameters
   const texts = problems.map(({ loc = [], msg }) => `${loc.slice(1).join('.')}: ${msg}`);
   const detail = typeof told === 'string' ? told : texts.join('; ') || response.statusText || `Status ${response.status}`;
@@ -342,12 +351,12 @@ async function errorOf(response) {
   return new ApiError(response.status, detail, Number.isFinite(seconds) ? seconds : null, problems, isKeyWanted);
 }
 
-/** @param {Response} response @returns {Promise<any>} */
+/** What the service says that is wrong; `null` if it is not the service that says it. @param {Response} response @returns {Promise<any>} */
 async function readDetail(response) {
   try {
-    return JSON.parse(await response.text()).detail;
+    return JSON.parse(await response.text()).detail ?? null;
   } catch {
-    return null; // the answer of a proxy, as a rule: its status says enough
+    return null;
   }
 }
 
@@ -392,8 +401,7 @@ export class Api {
       const headers = { ...this.headers, .../** @type {Record<string, string>} */ (options.headers ?? {}) };
       response = await fetch(this.url(path, params), { cache: 'no-store', ...options, headers });
     } catch (error) {
-      if (/** @type {Error} */ (error).name === 'AbortError') throw error;
-      throw new ApiError(0, 'The service does not answer.');
+      throw lossOf(error);
     }
     learnTime(response.headers, askedAt);
     if (response.ok) return response;
@@ -404,12 +412,12 @@ export class Api {
 
   /** The body as text. @param {string} path @param {Params} [params] @param {{signal?: AbortSignal}} [options] */
   async text(path, params, options) {
-    return (await this.response(path, params, options)).text();
+    return textOf(await this.response(path, params, options));
   }
 
   /** @param {string} path @param {Params} [params] @param {{signal?: AbortSignal}} [options] @returns {Promise<any>} */
   async get(path, params, options) {
-    return parseJson(await this.text(path, params, options));
+    return bodyOf(await this.response(path, params, options));
   }
 
   /**
@@ -419,7 +427,7 @@ export class Api {
    */
   async page(path, params, options) {
     const response = await this.response(path, params, options);
-    return { items: parseJson(await response.text()), next: linkNext(response) };
+    return { items: await bodyOf(response), next: linkNext(response) };
   }
 
   /** @param {string} path @param {Params} [params] @param {unknown} [body] @returns {Promise<any>} */
@@ -435,9 +443,22 @@ export class Api {
 }
 
 /** @param {Response} response */
+async function textOf(response) {
+  try {
+    return await response.text();
+  } catch (error) {
+    throw lossOf(error); // a service that stops breaks off what it says
+  }
+}
+
+/** @param {Response} response */
 async function bodyOf(response) {
-  const text = await response.text();
-  return text ? parseJson(text) : null;
+  const text = await textOf(response);
+  try {
+    return text ? parseJson(text) : null;
+  } catch {
+    throw new ApiError(0, `${AWAY}.`); // it is a page of a proxy
+  }
 }
 
 /** @param {Params} [params] @returns {[string, string][]} */
