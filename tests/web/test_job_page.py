@@ -1,6 +1,7 @@
 """The page of one job, in every state of it."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Locator, Page, Route, expect
@@ -53,6 +54,24 @@ def button(page: Page, name: str) -> Locator:
 
 
 # --- a job's life ----------------------------------------------------------------------------------------------------
+
+
+def test_the_page_of_a_job_is_paused_and_goes_on(open_tab: Callable[..., Tab], dashboard: Dashboard) -> None:
+    job_id = start(dashboard, ["progress", 1, 4, "fold 1"])
+    paused, other = open_tab(), open_tab()
+    paused.page.clock.install()
+    for tab in (paused, other):
+        open_followed(tab, job_id)
+        expect(tab.page.locator("job-status")).to_contain_text("fold 1")
+    paused.page.get_by_role("button", name="Pause").click()
+    before = paused.page.locator("job-status").inner_text()
+    tell(dashboard, job_id, ["progress", 2, 4, "fold 2"])
+    expect(other.page.locator("job-status")).to_contain_text("fold 2")
+    paused.page.clock.run_for(5_000)
+    assert paused.page.locator("job-status").inner_text() == before
+    paused.page.get_by_role("button", name="Go on").click()
+    expect(paused.page.locator("job-status")).to_contain_text("fold 2")
+    tell(dashboard, job_id, ["return"])
 
 
 def test_a_running_job_is_followed_to_its_end(tab: Tab, dashboard: Dashboard) -> None:

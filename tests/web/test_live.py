@@ -168,6 +168,16 @@ def test_a_paused_tab_hears_nothing_until_it_goes_on(tabs: Tabs, dashboard: Dash
     paused.wait_resets(2)
 
 
+def test_a_paused_tab_stays_so_while_the_network_comes_and_goes(tabs: Tabs) -> None:
+    watcher = tabs.open()
+    watcher.wait_state("live")
+    watcher.page.evaluate("live.pause()")
+    watcher.page.evaluate("['offline', 'online'].forEach((type) => window.dispatchEvent(new Event(type)))")
+    assert watcher.page.evaluate("live.state") == "paused"
+    watcher.page.evaluate("live.resume()")
+    watcher.wait_state("live")
+
+
 def test_a_browser_without_network_says_so_and_catches_up(tabs: Tabs, dashboard: Dashboard) -> None:
     watcher = tabs.open()
     tabs.opened[0].expected += OFFLINE

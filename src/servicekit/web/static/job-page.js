@@ -100,6 +100,7 @@ class JobPage {
     this._median = null;
     this._isDeleted = false;
     this._isActing = false;
+    this._isPaused = false;
     /** @type {JobStream | null} */
     this._stream = null;
 
@@ -139,7 +140,9 @@ class JobPage {
     // The job's own stream is over when it has ended; that it is deleted then, the stream of all jobs tells.
     this._unsubscribe = context.live.subscribe((event) => {
       if (event.type === 'changes' && event.deleted.has(this._record.id)) this._deleted();
+      if (event.type === 'state') this._pause(event.state === 'paused');
     });
+    this._pause(context.live.state === 'paused');
     replace(context.root, this._article);
     this._take(this._record, text);
   }
@@ -174,6 +177,7 @@ class JobPage {
       state: (/** @type {string} */ state) => this._stated(state),
     };
     this._stream = new JobStream(api, this._path, listener, { logs: this._log !== null });
+    this._stream.pause(this._isPaused);
     this._stream.start(this._log?.model.newest ?? 0);
     if (isTerminal(this._record.status)) this._log?.end();
   }
@@ -195,6 +199,12 @@ class JobPage {
     announce(seconds === null ? `${name} ${status}` : `${name} ${status} after ${formatDuration(seconds)}`);
     this._log?.end();
     void this._readHistory();
+  }
+
+  /** Let nothing change on the screen, or go on. @param {boolean} isPaused */
+  _pause(isPaused) {
+    this._isPaused = this._status.isStill = isPaused;
+    this._stream?.pause(isPaused);
   }
 
   /** @param {string} state */
@@ -249,7 +259,7 @@ class JobPage {
 
   /** What changes with the clock. */
   _tick() {
-    if (isTerminal(this._record.status) || this._isDeleted) return;
+    if (this._isPaused || isTerminal(this._record.status) || this._isDeleted) return;
     drawTimeline(this._timeline, this._record, Number(serverNow()), this._pace());
     this._drawNotice();
     this._drawWaiting();

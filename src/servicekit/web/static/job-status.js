@@ -27,6 +27,8 @@ export class JobStatus extends HTMLElement {
     this._stream = null;
     /** The key to send, if the service asks for one. Set it before the element is in the page. */
     this.apiKey = '';
+    /** Whether its clocks stand still. */
+    this.isStill = false;
     this._head = h('p', { class: 'job-status-head' });
     this._bar = h('div', { class: 'job-bar' }, h('div', { class: 'job-bar-done' }));
     this._facts = h('p', { class: 'job-status-facts' });
@@ -37,7 +39,7 @@ export class JobStatus extends HTMLElement {
   connectedCallback() {
     adoptStyles();
     if (!this.childElementCount) this.append(this._head, this._bar, this._facts, this._error, this._lost);
-    this._timer = window.setInterval(() => this._tick(), 1000);
+    this._timer = window.setInterval(() => this.isStill || this._tick(), 1000);
     this._follow();
   }
 

@@ -40,6 +40,7 @@ export class JobStream {
     this._logs = logs;
     this._lastId = '';
     this._failures = 0;
+    this._isPaused = false;
     /** When the connection was lost, if it is. @type {Date | null} */
     this._since = null;
     this._timer = 0;
@@ -72,6 +73,13 @@ export class JobStream {
     this._hearNothing();
   }
 
+  /** Tell nothing until it goes on, with what has changed meanwhile. @param {boolean} isPaused */
+  pause(isPaused) {
+    if (this._isPaused === isPaused) return;
+    this._isPaused = isPaused;
+    if (this.state !== 'new') this._turn();
+  }
+
   _hearNothing() {
     document.removeEventListener('visibilitychange', this._onVisibility);
     window.removeEventListener('online', this._onOnline);
@@ -84,7 +92,7 @@ export class JobStream {
   /** Open the stream of a page that is seen; of one that is hidden, only look now and then. */
   _turn() {
     this._letGo();
-    if (this.isOver) return;
+    if (this.isOver || this._isPaused) return;
     if (document.hidden) this._timer = window.setTimeout(() => void this._look(), HIDDEN_LOOK_MILLISECONDS);
     else void this._open();
   }
@@ -105,7 +113,7 @@ export class JobStream {
 
   async _read() {
     const text = await this._api.text(this._path);
-    this._take(text);
+    if (!this._isPaused) this._take(text);
   }
 
   async _open() {

@@ -294,6 +294,7 @@ export class Live {
   }
 
   #lose() {
+    if (!this.#wish) return; // a page that is paused stays so
     if (this.#isLeader) this.#wait?.abort();
     this.#setState('offline');
   }
