@@ -88,6 +88,13 @@ async def test_what_cannot_be_a_name_is_refused(connect: Connect, name: str, act
         assert "1 to 200 characters" in detail["msg"]
 
 
+async def test_a_name_that_an_address_would_shorten_is_refused(connect: Connect) -> None:
+    async with connect(service("memory://")) as client:
+        response = await client.post(f"{QUEUES}/{quote('a/../b', safe='')}/$pause")
+        assert response.status_code == 422
+        assert "part of an address" in response.json()["detail"][0]["msg"]
+
+
 async def test_the_routes_are_beside_those_of_the_jobs(connect: Connect) -> None:
     app = FastAPI()
     install(app, Jobs("memory://", prefix="/v2/jobs"))

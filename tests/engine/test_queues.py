@@ -49,3 +49,12 @@ async def test_a_queue_may_be_declared_without_a_limit() -> None:
 def test_a_limit_is_a_whole_number(limit: int) -> None:
     with pytest.raises(ConfigurationError, match=r"queues\['gpu'\]"):
         InMemoryScheduler(queues={"gpu": limit})
+
+
+async def test_a_name_that_an_address_would_shorten_is_no_queue() -> None:
+    with pytest.raises(ConfigurationError, match="queues must be a text that can be part of an address"):
+        InMemoryScheduler(queues={"a/../b": 1})
+    async with InMemoryScheduler() as scheduler:
+        for act in (scheduler.queues.pause, scheduler.queues.resume):
+            with pytest.raises(ConfigurationError, match="queue must be"):
+                await act("..")

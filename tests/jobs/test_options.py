@@ -42,6 +42,17 @@ def test_what_breaks_lines_or_encodings_is_no_text(option: str, text: str) -> No
         options(tags=(text,))
 
 
+@pytest.mark.parametrize("name", [".", "..", "a/../b", "../a", "a/.", "a/./b"])
+def test_a_name_of_a_queue_that_an_address_would_shorten_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="queue must be a text that can be part of an address"):
+        options(queue=name)
+
+
+@pytest.mark.parametrize("name", ["a/b", "...", "v1.2", "a/.b/c..", "/a//b/"])
+def test_a_name_of_a_queue_may_have_slashes_and_dots(name: str) -> None:
+    assert options(queue=name).queue == name
+
+
 @pytest.mark.parametrize(
     ("given", "made"),
     [

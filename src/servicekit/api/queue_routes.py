@@ -11,7 +11,7 @@ from servicekit.api.job_responses import OTHER_SITE, UNAVAILABLE, Responses
 from servicekit.api.openapi import name_operation
 from servicekit.api.routing import EventStreamRoute
 from servicekit.engine.scheduler import Scheduler
-from servicekit.jobs.options import check_text
+from servicekit.jobs.options import check_queue
 from servicekit.jobs.queues import QueueRecord
 
 _CHANGED: Final[Responses] = {**UNAVAILABLE, **OTHER_SITE}
@@ -33,7 +33,7 @@ def add_queue_routes(app: FastAPI, prefix: str) -> None:
 
 
 def _check_name(name: str) -> str:
-    check_text("name", name)
+    check_queue("name", name)
     return name
 
 

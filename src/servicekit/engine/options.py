@@ -10,7 +10,7 @@ from servicekit.errors import ConfigurationError, check_count, check_seconds
 from servicekit.events.hub import EventHub
 from servicekit.jobs.cluster import RayCluster, make_cluster
 from servicekit.jobs.masks import check_mask
-from servicekit.jobs.options import check_text, unknown_option
+from servicekit.jobs.options import check_queue, unknown_option
 from servicekit.jobs.retention import Retention
 from servicekit.ports import Clock
 
@@ -131,7 +131,7 @@ def _check_queues(queues: object) -> None:
     if not isinstance(queues, Mapping):
         raise ConfigurationError("queues", queues, 'numbers by the names of queues, such as {"gpu": 1}')
     for name, limit in queues.items():
-        check_text("queues", name)
+        check_queue("queues", name)
         check_count(f"queues[{name!r}]", limit)
 
 

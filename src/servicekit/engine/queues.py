@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from servicekit.engine.lifecycle import Engine
-from servicekit.jobs.options import DEFAULT_QUEUE, check_text
+from servicekit.jobs.options import DEFAULT_QUEUE, check_queue
 from servicekit.jobs.queues import QueueRecord
 
 _MOST_WARNINGS: Final = 100  # a service can make names of queues from what clients send, in any number
@@ -44,10 +44,10 @@ class Queues:
 
     async def pause(self, name: str) -> None:
         """Start no more jobs of this queue, in any process, until it is resumed. Running jobs go on."""
-        check_text("queue", name)
+        check_queue("queue", name)
         await (await self._engine.open()).queues.set_queue_paused(name, is_paused=True)
 
     async def resume(self, name: str) -> None:
         """Start jobs of this queue again."""
-        check_text("queue", name)
+        check_queue("queue", name)
         await (await self._engine.open()).queues.set_queue_paused(name, is_paused=False)

@@ -131,7 +131,7 @@ class JobOptions:
             value = getattr(self, option)
             if value is not None:
                 check_text(option, value)
-        check_text("queue", self.queue)
+        check_queue("queue", self.queue)
         object.__setattr__(self, "mask", check_mask("mask", self.mask) if self.mask != () else ())
         for tag in self.tags:
             check_text("tags", tag)
@@ -211,6 +211,18 @@ def check_text(option: str, value: object) -> None:
             option,
             value,
             f"1 to {MAX_TEXT_CHARACTERS} characters, without line breaks, control characters and surrogates",
+        )
+
+
+def check_queue(option: str, name: object) -> None:
+    """`ConfigurationError` unless the value is the name of a queue: a text that `/queues/{name}` can hold.
+
+    A client shortens `a/../b` in an address to `b`, and so would pause another queue.
+    """
+    check_text(option, name)
+    if not {".", ".."}.isdisjoint(str(name).split("/")):
+        raise ConfigurationError(
+            option, name, "a text that can be part of an address: between its slashes are no mere dots"
         )
 
 
