@@ -15,6 +15,7 @@ const MOST_SLIDING = 5; // rows: more of them would be a blur
 const REST_MILLISECONDS = 1_000; // rows that come all the time would keep the table, and the processor, moving
 const EMPTY_PAGES = 10; // each is a search of 10,000 jobs
 const MOST_AT_ONCE = 1_000; // that the service gives
+const MOST_PAGES = 5; // they cover as many rows as are kept
 const PAUSE_MILLISECONDS = 2_000; // before a page is asked for again
 
 export class Follower {
@@ -24,6 +25,9 @@ export class Follower {
   /** @type {Map<string, JobRecord | null> | null} What the stream brings while the list is read; `null` is a deleted job. */
   #buffer = new Map();
   #isReading = false;
+  #isReconciling = false;
+  /** Whether changes may have been missed since the list was asked for. */
+  #isBehind = false;
   /** @type {Map<string, JobRecord | null>} What the stream has brought while a further page is read, which may not have it. */
   #meanwhile = new Map();
   #emptyPages = 0;
@@ -74,13 +78,48 @@ export class Follower {
     else this.#apply(changes);
   }
 
-  /** Read what is shown, since changes may have been missed. @param {AbortSignal} signal */
+  /**
+   * Read what is shown, since changes may have been missed. What is read just now may have been read before that, and an
+   * older answer must not come last: so it is read again after it.
+   * @param {AbortSignal} signal
+   */
   async reconcile(signal) {
-    this.wait();
-    const limit = this.#list.limit ?? Math.min(MOST_AT_ONCE, Math.max(PAGE_SIZE, this.#model.ids.length));
-    const page = await this.#list.fetch([['limit', String(limit)]], signal);
-    this.#model.reconcile(page.records, page.cursor);
+    this.#isBehind = true;
+    if (this.#isReconciling) return;
+    this.#isReconciling = true;
+    try {
+      while (this.#isBehind) {
+        this.#isBehind = false;
+        this.wait();
+        const { records, cursor } = await this.#readShown(signal);
+        const before = this.#model.cursor;
+        this.#model.reconcile(records, cursor);
+        if (this.#model.cursor !== before) this.#emptyPages = 0; // rows below are to be found again
+      }
+    } finally {
+      this.#isReconciling = false;
+    }
     this.goOn();
+  }
+
+  /**
+   * All rows that must stay where they are, or were hard to find; of others a page, below which they are read when they are
+   * wanted.
+   * @param {AbortSignal} signal
+   */
+  async #readShown(signal) {
+    const { ids, isHeld } = this.#model;
+    const limit = this.#list.limit ?? Math.min(MOST_AT_ONCE, Math.max(PAGE_SIZE, ids.length));
+    const records = [];
+    let cursor = null;
+    for (let pages = 0; pages < MOST_PAGES; pages++) {
+      const page = await this.#list.fetch(Object.entries({ limit: String(limit), ...(cursor && { cursor }) }), signal);
+      records.push(...page.records);
+      cursor = page.cursor;
+      if (cursor === null || cursor <= (ids.at(-1) ?? cursor)) break;
+      if (!isHeld && page.records.length === limit) break;
+    }
+    return { records, cursor };
   }
 
   /** Read the next page, unless that is done or in vain. @param {AbortSignal} signal */

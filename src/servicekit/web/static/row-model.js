@@ -114,7 +114,8 @@ export class RowModel {
   }
 
   /**
-   * Take what the list of the service says after changes may have been missed: all jobs down to an id.
+   * Take what the list of the service says after changes may have been missed: all jobs down to an id. Rows below it may
+   * be out of date: they are read again as the next page.
    *
    * @param {JobRecord[]} records
    * @param {string | null} cursor Where these records end; `null` if they are all.
@@ -123,6 +124,7 @@ export class RowModel {
     const found = new Set(records.map((record) => record.id));
     const isMissing = (/** @type {string} */ id) => (cursor === null || id >= cursor) && !found.has(id);
     if (cursor === null) this.cursor = null;
+    else if ((this.ids.at(-1) ?? cursor) < cursor) this.#forgetBelow(cursor);
     for (const id of [...this.#records.keys()].filter(isMissing)) this.#depart(id, 'unmatched');
     this.apply(records, []);
   }
@@ -199,6 +201,17 @@ export class RowModel {
   #cut() {
     for (const id of this.ids.splice(CUT_TO)) this.#records.delete(id);
     this.cursor = this.ids.at(-1) ?? null;
+  }
+
+  /** @param {string} id */
+  #forgetBelow(id) {
+    for (const each of [...this.#records.keys()].filter((each) => each < id)) {
+      this.#records.delete(each);
+      this.#waiting.delete(each);
+      this.#departures.delete(each);
+    }
+    this.ids = this.ids.filter((each) => each >= id);
+    this.cursor = id;
   }
 
   /** @param {string} id Whether its place is among the rows, and not on a page that has not been read. */
