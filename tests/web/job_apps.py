@@ -92,11 +92,12 @@ class Call(BaseModel):
     model: str = "xgb"
     params: dict[str, Any] | None = None
     tags: list[str] = []
+    metadata: dict[str, Any] = {}
 
 
 @router.post("/train", status_code=202, summary="Train")
 async def start_training(call: Call, submit: SubmitJob) -> JobSubmitted:
-    return await submit.with_options(tags=call.tags)(train, call.model, params=call.params)
+    return await submit.with_options(tags=call.tags, metadata=call.metadata)(train, call.model, params=call.params)
 
 
 @router.post("/narrow", status_code=202, summary="Train, one after the other")

@@ -318,6 +318,14 @@ def test_the_arguments_are_shown_in_their_order(tab: Tab, dashboard: Dashboard) 
     expect(shown).to_contain_text(str(2**70))
 
 
+def test_metadata_is_shown_as_it_is(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = finish(dashboard, ["return"], metadata={"order": 2**70, "10": 1, "2": 2})
+    tab.open(job_id)
+    shown = pane(tab.page, "Arguments").locator("h3:has-text('Metadata') + .json")
+    expect(shown).to_contain_text(str(2**70))
+    assert [key.inner_text() for key in shown.locator(".json-key").all()] == ["order", "10", "2"]
+
+
 def test_a_result_is_shown_as_it_is(tab: Tab, dashboard: Dashboard) -> None:
     result = {
         "10": "ten",

@@ -128,14 +128,13 @@ function copyButton(read, copy) {
 }
 
 /** @param {Shown} shown */
-function drawArguments({ input, record, copy }) {
+function drawArguments({ input, text, copy }) {
   const parts = [];
   if (!input || input.kind === 'literal') parts.push(remark('The arguments of this job are not kept, or cannot be read.'));
   else if (input.kind === 'object' && input.entries.length === 0) parts.push(remark('It has no arguments.'));
   else parts.push(copyButton(() => jsonText(input), copy), jsonView(input));
-  if (Object.keys(record.metadata ?? {}).length) {
-    parts.push(h('h3', {}, 'Metadata'), jsonView(readJson(JSON.stringify(record.metadata))));
-  }
+  const metadata = memberOf(readJson(text), 'metadata');
+  if (metadata?.kind === 'object' && metadata.entries.length) parts.push(h('h3', {}, 'Metadata'), jsonView(metadata));
   return h('div', {}, ...parts);
 }
 
