@@ -74,6 +74,29 @@ def test_the_page_of_a_job_is_paused_and_goes_on(open_tab: Callable[..., Tab], d
     tell(dashboard, job_id, ["return"])
 
 
+SELECT = "(element) => { getSelection().selectAllChildren(element); return String(getSelection()); }"
+
+
+def test_what_is_selected_stays_so_while_the_job_goes_on(tab: Tab, dashboard: Dashboard) -> None:
+    job_id = start(dashboard, ["progress", 1, 4, "fold 1"])
+    page = tab.page
+    page.clock.install()
+    tab.open(job_id)
+    expect(page.locator("job-status")).to_contain_text("fold 1")
+    for place in (".job-message", ".timeline-ends time >> nth=0"):
+        words = page.locator(place).evaluate(SELECT)
+        page.clock.run_for(3_000)
+        assert page.evaluate("String(getSelection())") == words
+    raw = pane(page, "Raw").locator("pre")
+    words = raw.evaluate(SELECT)
+    tell(dashboard, job_id, ["progress", 2, 4, "fold 2"])
+    expect(page.locator("job-status")).to_contain_text("fold 2")
+    assert page.evaluate("String(getSelection())") == words
+    page.evaluate("getSelection().removeAllRanges()")
+    expect(raw).to_contain_text("fold 2")
+    tell(dashboard, job_id, ["return"])
+
+
 def test_a_running_job_is_followed_to_its_end(tab: Tab, dashboard: Dashboard) -> None:
     job_id = start(dashboard, ["progress", 1, 4, "fold 1"], tags=["nightly", "ml team"])
     tab.open(job_id)

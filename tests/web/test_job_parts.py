@@ -75,6 +75,17 @@ def test_json_is_read_without_loss(tab: Tab) -> None:
     ]
 
 
+def test_a_command_to_copy_sends_what_the_page_sends_and_tells_no_secret(tab: Tab) -> None:
+    command = "m.curlOf('http://here/job', v[0])"
+    assert run(tab, "job-texts.js", command, {}) == "curl -s 'http://here/job'"
+    for name, value in [("X-API-Key", "$SERVICEKIT_API_KEY"), ("Authorization", "Bearer $TOKEN")]:
+        told = run(tab, "job-texts.js", command, {name: "a secret"})
+        assert told == f"curl -s -H \"{name}: {value}\" 'http://here/job'"
+    python = "m.LANGUAGES[1].write({method: 'POST', path: 'train'}, new URL('http://here/'), v[0])"
+    told = run(tab, "submission-texts.js", python, {"Authorization": "a secret"})
+    assert 'headers={"Authorization": "Bearer " + os.environ["TOKEN"]}' in told
+
+
 def test_what_is_no_json_is_an_error(tab: Tab) -> None:
     for text in ("", "{", "[1,]", '{"a" 1}', "1 2", "nul", "[" * 100_000):
         name = run(tab, "json-text.js", "(() => { try { m.readJson(v[0]); } catch (e) { return e.name; } })()", text)

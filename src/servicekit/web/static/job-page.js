@@ -110,7 +110,7 @@ class JobPage {
       copy: (what, copied) => void this._copy(what, copied),
       copies: [
         ['Report', () => this._report()],
-        ['curl', () => curlOf(context.api.url(path), this._needsKey)],
+        ['curl', () => curlOf(context.api.url(path), context.api.headers)],
         ['Id', () => this._record.id],
         ['Address', () => addressOfPage()],
       ],

@@ -48,14 +48,19 @@ export class JobPanes {
     this._shown = null;
     this._chosen = location.hash.slice(1);
     this._drawn = '';
+    /** Whether it is not drawn as it is, since a part of it is selected. */
+    this._isBehind = false;
     this._tabs = new Map(PANES.map((pane) => [pane.name, this._tab(pane)]));
     this._list.append(...this._tabs.values());
     this._onHash = () => this.choose(location.hash.slice(1));
     window.addEventListener('hashchange', this._onHash);
+    this._onSelection = () => this._isBehind && this._shown && this.show(this._shown);
+    document.addEventListener('selectionchange', this._onSelection);
   }
 
   close() {
     window.removeEventListener('hashchange', this._onHash);
+    document.removeEventListener('selectionchange', this._onSelection);
   }
 
   /** @param {Pane} pane */
@@ -92,8 +97,11 @@ export class JobPanes {
   /** @param {Pane} pane @param {Shown} shown */
   _draw(pane, shown) {
     const drawn = `${pane.name} ${pane.key(shown)}`;
+    this._isBehind = false;
     if (drawn === this._drawn) return;
     const isOther = !this._drawn.startsWith(`${pane.name} `);
+    this._isBehind = !isOther && isSelected(this._body);
+    if (this._isBehind) return;
     const top = isOther ? 0 : this._body.scrollTop;
     this._drawn = drawn;
     this._body.setAttribute('aria-labelledby', `tab-${pane.name}`);
@@ -111,6 +119,12 @@ export class JobPanes {
     next?.click();
     next?.focus();
   }
+}
+
+/** Whether somebody has selected a part of it, to copy that. @param {Element} element */
+function isSelected(element) {
+  const selection = document.getSelection();
+  return selection !== null && !selection.isCollapsed && element.contains(selection.anchorNode);
 }
 
 /** What is asked first of a job in its state. @param {Pane[]} there @param {JobRecord} record */

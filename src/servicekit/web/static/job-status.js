@@ -8,6 +8,7 @@
  * `servicekit:state` tells of that as well.
  */
 
+import { changeTo } from './in-place.js';
 import { Api, describeLoss, dispatch, formatDuration, h, replace, secondsRemaining, secondsRun, shareOf, stateMark } from './kit.js';
 import { JobStream, isTerminal } from './job-stream.js';
 import { adoptStyles } from './job-styles.js';
@@ -98,7 +99,7 @@ export class JobStatus extends HTMLElement {
     const record = this._record;
     if (!record) return;
     this.dataset.status = record.status;
-    replace(this._head, stateMark(record.status), h('span', { class: 'job-status-name', dir: 'auto' }, showMarks(record.name)));
+    changeTo(this._head, stateMark(record.status), h('span', { class: 'job-status-name', dir: 'auto' }, showMarks(record.name)));
     this._drawBar(record);
     this._error.textContent = showMarks(record.error ?? '');
     this._error.hidden = record.error === null;
@@ -124,7 +125,7 @@ export class JobStatus extends HTMLElement {
   _tick() {
     const record = this._record;
     // What is not known any more must not seem to go on.
-    if (record && !this.hasAttribute('data-stale')) replace(this._facts, ...this._factsOf(record));
+    if (record && !this.hasAttribute('data-stale')) changeTo(this._facts, ...this._factsOf(record));
   }
 
   /** @param {JobRecord} record */

@@ -12,13 +12,16 @@ import { piecesOf } from './timeline.js';
  * @typedef {import('./json-text.js').JsonNode} JsonNode
  */
 
+/** @type {Record<string, string>} */
+const VARIABLES = { 'X-API-Key': '$SERVICEKIT_API_KEY', Authorization: 'Bearer $TOKEN' };
+
 /**
  * The command that reads the job. A key is never in it: the shell's variable is.
  * @param {string} url
- * @param {boolean} needsKey
+ * @param {Record<string, string>} headers those that let in
  */
-export function curlOf(url, needsKey) {
-  const key = needsKey ? ' -H "X-API-Key: $SERVICEKIT_API_KEY"' : '';
+export function curlOf(url, headers) {
+  const key = Object.keys(headers).map((name) => ` -H "${name}: ${VARIABLES[name]}"`).join('');
   return `curl -s${key} '${url.replaceAll("'", '%27')}'`;
 }
 

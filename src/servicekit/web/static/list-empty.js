@@ -32,7 +32,7 @@ async function describeNone({ api }) {
   if (!submissions.length) return message('No jobs yet', h('p', null, 'Endpoints of the service submit them.'));
   const panel = h('div', { class: 'examples', role: 'tabpanel', id: 'examples' });
   const show = (/** @type {import('./submission-texts.js').Write} */ write) => replace(panel, submissions.slice(0, MOST_EXAMPLES)
-    .map((each) => example(each.summary, write(each, api.base, api.key !== null))));
+    .map((each) => example(each.summary, write(each, api.base, api.headers))));
   const text = 'They appear here as soon as they are submitted. This service takes:';
   return message('No jobs yet', h('p', null, text), languageTabs(show), panel);
 }

@@ -5,27 +5,34 @@
 
 import { toJson } from './kit.js';
 
-/** @typedef {(submission: Submission, base: URL, hasKey: boolean) => string} Write `hasKey`: the service demands a key. */
+/** @typedef {(submission: Submission, base: URL, headers: Record<string, string>) => string} Write `headers`: those that let in. */
+
+/** What stands for the key of the caller, which is never told. @type {Record<string, {shell: string, python: string}>} */
+const SECRETS = {
+  'X-API-Key': { shell: '$API_KEY', python: 'os.environ["API_KEY"]' },
+  Authorization: { shell: 'Bearer $TOKEN', python: '"Bearer " + os.environ["TOKEN"]' },
+};
 
 /** @type {{word: string, write: Write}[]} */
 export const LANGUAGES = [{ word: 'curl', write: curlOf }, { word: 'Python', write: pythonOf }];
 
 /** @type {Write} */
-function curlOf(submission, base, hasKey) {
+function curlOf(submission, base, headers) {
   const { method, body } = submission;
   const parts = [`curl -X ${method} ${quote(addressOf(submission, base))}`];
-  if (hasKey) parts.push('-H "X-API-Key: $API_KEY"');
+  for (const name of Object.keys(headers)) parts.push(`-H "${name}: ${SECRETS[name]?.shell}"`);
   if (hasBody(submission)) parts.push(`-H ${quote('Content-Type: application/json')}`, `-d ${quote(toJson(body))}`);
   return parts.join(' \\\n  ');
 }
 
 /** @type {Write} */
-function pythonOf(submission, base, hasKey) {
+function pythonOf(submission, base, headers) {
   const { method, body } = submission;
   const parts = [toJson(addressOf(submission, base))];
   if (hasBody(submission)) parts.push(`json=${toPython(body)}`);
-  if (hasKey) parts.push('headers={"X-API-Key": os.environ["API_KEY"]}');
-  const imports = hasKey ? 'import os\n\nimport httpx' : 'import httpx';
+  const names = Object.keys(headers);
+  for (const name of names) parts.push(`headers={"${name}": ${SECRETS[name]?.python}}`);
+  const imports = names.length ? 'import os\n\nimport httpx' : 'import httpx';
   return `${imports}\n\nprint(httpx.${method.toLowerCase()}(${parts.join(', ')}).json()["job_id"])`;
 }
 

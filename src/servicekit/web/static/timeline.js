@@ -3,7 +3,8 @@
  * A job's life in pieces: where it waited, what its attempts did, where it is now. The times are the service's.
  */
 
-import { formatDuration, formatTime, h, replace, secondsRemaining, visible } from './kit.js';
+import { changeTo } from './in-place.js';
+import { formatDuration, formatTime, h, secondsRemaining, visible } from './kit.js';
 
 /**
  * @typedef {import('./types.js').JobRecord} JobRecord
@@ -79,7 +80,7 @@ export function drawTimeline(root, record, now, remark = '') {
   const rest = record.status === 'running' ? Math.max(0, (secondsRemaining(record, new Date(now)) ?? 0) * 1000) : 0;
   const total = Math.max(1, pieces.reduce((sum, piece) => sum + piece.to - piece.from, rest));
   const many = pieces.filter((piece) => piece.kind === 'attempt').length > 1 || record.attempt > 1;
-  replace(root, drawBar(pieces, total, rest), drawEnds(record, pieces, remark), many ? drawSteps(pieces) : null);
+  changeTo(root, drawBar(pieces, total, rest), drawEnds(record, pieces, remark), many ? drawSteps(pieces) : null);
 }
 
 /** @param {Piece[]} pieces @param {number} total @param {number} rest what will still come, it seems */
