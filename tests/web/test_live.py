@@ -122,6 +122,24 @@ def test_a_tab_that_comes_later_reads_its_lists_again_though_nothing_has_happene
         tabs.open().wait_resets(1)
 
 
+def test_a_tab_that_is_alone_passes_nothing_on(tabs: Tabs, dashboard: Dashboard) -> None:
+    watcher = tabs.open()
+    watcher.wait_state("live")
+    watcher.page.evaluate("""() => {
+      window.passed = 0;
+      const post = BroadcastChannel.prototype.postMessage;
+      BroadcastChannel.prototype.postMessage = function (message) {
+        if (message.kind === 'batch') passed += 1;
+        post.call(this, message);
+      };
+    }""")
+    watcher.wait_job(dashboard.submit("/noop"), "completed")
+    assert watcher.page.evaluate("passed") == 0
+    other = tabs.open()
+    other.wait_resets(1)
+    other.wait_job(dashboard.submit("/noop"), "completed")
+
+
 def test_tabs_of_others_have_streams_of_their_own(tabs: Tabs) -> None:
     for key in (None, "a-key-of-somebody", "a-key-of-another"):
         tabs.open(key=key)

@@ -28,6 +28,7 @@ const FIRST_WAIT_SECONDS = 1;
 const LONGEST_WAIT_SECONDS = 8; // a service that is back is seen soon
 const FORGET_MILLISECONDS = 60_000; // to read everything again costs less than all changes of a longer absence
 const MOST_VERSIONS = 5_000; // of jobs whose newest version is known: more than any page shows
+const BUSY_MILLISECONDS = 8; // half a frame: what has gathered while a page stood still must not hold it any longer
 
 /** @typedef {{id: string, data: string, event: string}} ServerSentEvent */
 /** @typedef {{state: LiveState, since: Date | null, retryInSeconds: number | null, position: string | null}} StateMessage */
@@ -72,10 +73,13 @@ export async function readStream(api, path, { params, lastEventId, signal, onOpe
 async function readEvents(body, onEvent, onBytes) {
   const reader = body.getReader();
   const decoder = new TextDecoder();
-  let rest = '';
+  let [rest, busy] = ['', 0];
   for (;;) {
+    const askedAt = performance.now();
     const { done, value } = await reader.read();
     if (done) return;
+    const cameAt = performance.now();
+    if (cameAt - askedAt > 1) busy = 0; // it was waited for, and so others had their turn
     onBytes();
     const blocks = (rest + decoder.decode(value, { stream: true })).split('\n\n');
     rest = blocks.pop() ?? '';
@@ -83,6 +87,10 @@ async function readEvents(body, onEvent, onBytes) {
       const event = parseEvent(block);
       if (event) onEvent(event);
     }
+    busy += performance.now() - cameAt;
+    if (busy < BUSY_MILLISECONDS) continue;
+    await new Promise((resolve) => setTimeout(resolve));
+    busy = 0;
   }
 }
 
@@ -121,6 +129,8 @@ export class Live {
   #wait = null;
   /** @type {BroadcastChannel | null} */
   #channel = null;
+  /** Whether other pages were heard on it. */
+  #hasOthers = false;
   #isLeader = false;
   #wasReset = false; // since this page began to read, or came back to it
   /** @type {string | null} the position of the last event that was seen */
@@ -190,6 +200,7 @@ export class Live {
     this.#wish = null;
     this.#channel?.close();
     this.#channel = null;
+    this.#hasOthers = false;
     this.#isLeader = false;
     this.#frame.flush();
     this.#wasReset = false; // the service may be started again meanwhile, and have forgotten all jobs
@@ -314,6 +325,7 @@ export class Live {
 
   /** @param {{kind: 'hello'} | {kind: 'state', state: StateMessage} | {kind: 'batch', batch: Batch}} message */
   #hear(message) {
+    this.#hasOthers = true;
     if (message.kind === 'hello') {
       if (this.#isLeader) this.#passState(null);
     } else if (message.kind === 'state') {
@@ -344,7 +356,7 @@ export class Live {
   /** What this page has read: for itself and for the others. @param {Omit<Batch, 'from'>} batch */
   #deliver(batch) {
     const whole = { ...batch, from: this.#position, to: batch.to ?? this.#position };
-    this.#channel?.postMessage({ kind: 'batch', batch: whole });
+    if (this.#hasOthers) this.#channel?.postMessage({ kind: 'batch', batch: whole }); // it is cloned also for nobody
     this.#apply(whole);
   }
 
@@ -455,8 +467,9 @@ class Versions {
   #set(id, version) {
     this.#newest.delete(id);
     this.#newest.set(id, version);
-    const oldest = this.#newest.keys().next().value;
-    if (this.#newest.size > MOST_VERSIONS && oldest !== undefined) this.#newest.delete(oldest);
+    if (this.#newest.size < 2 * MOST_VERSIONS) return;
+    // Many at once: the way to the first key leads over the places of all that were deleted before.
+    for (const oldest of [...this.#newest.keys()].slice(0, MOST_VERSIONS)) this.#newest.delete(oldest);
   }
 }
 

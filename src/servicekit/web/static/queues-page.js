@@ -27,7 +27,7 @@ export async function show(context) {
 }
 
 class QueuesPage {
-  /** @type {Map<string, QueueRecord>} all that were seen: one that is idle again keeps its row */
+  /** @type {Map<string, QueueRecord>} one that is idle again keeps its row, until it is known whether it had jobs of late */
   #queues = new Map();
   /** @type {Map<string | null, ActivityTotal>} */
   #totals = new Map();
@@ -84,6 +84,7 @@ class QueuesPage {
     const activity = await api.get(`${service.paths.jobs}/$activity`, { minutes: 60 }, { signal }).catch(() => null);
     if (!activity) return;
     this.#totals = new Map(activity.queues.map((total) => [total.queue, total]));
+    this.#queues = new Map([...this.#queues].filter(([name, queue]) => this.#totals.has(name) || !isIdle(queue)));
     this.#render();
   }
 
@@ -113,6 +114,9 @@ class QueuesPage {
 
 /** A queue whose jobs have all ended, of which the service has nothing more to say. @param {string} name @returns {QueueRecord} */
 const makeIdle = (name) => ({ name, is_paused: false, pending: 0, running: 0, max_concurrency: null });
+
+/** Whether it is on show only for what was in the last hour. @param {QueueRecord} queue */
+const isIdle = ({ is_paused, pending, running, max_concurrency }) => !is_paused && !pending && !running && max_concurrency === null;
 
 class QueueRow {
   #bar = makeBar('running');
