@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.needs import FRONTEND, needs
 from tests.web.axe import find_violations
@@ -95,15 +95,44 @@ def test_the_connection_is_paused_and_goes_on(tab: Tab, dashboard: Dashboard) ->
     expect(tab.page.locator(f"[data-id='{job_id}']")).to_contain_text("completed")
 
 
-def test_a_part_of_the_page_that_is_gone_since_an_update_says_so(tab: Tab) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 404},
+        {"content_type": "text/javascript", "body": "import { nothing } from './kit.js'; export const show = nothing;"},
+    ],
+)
+def test_a_part_of_the_page_that_is_gone_or_another_since_an_update_says_so(tab: Tab, answer: dict[str, Any]) -> None:
     tab.open()
     expect(tab.page.get_by_role("group", name="Connection")).to_have_attribute("data-live", "live")
     tab.expected.append("status of 404")
-    tab.page.route("**/schedules-page.js", lambda route: route.fulfill(status=404))
+    tab.page.route("**/schedules-page.js", lambda route: route.fulfill(**answer))
     tab.page.get_by_role("link", name="Schedules").click()
     expect(tab.page.get_by_role("alert")).to_contain_text("the service may have been updated")
     tab.page.get_by_role("link", name="Workers").click()
     expect(tab.page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_service_that_has_changed_while_it_was_away_says_so(tab: Tab) -> None:
+    tab.open()
+    connection = tab.page.get_by_role("group", name="Connection")
+    expect(connection).to_have_attribute("data-live", "live")
+    lose = "['offline', 'online'].forEach((type) => window.dispatchEvent(new Event(type)))"
+    with tab.page.expect_response("**/$service"):
+        tab.page.evaluate(lose)
+    reload = tab.page.get_by_role("button", name="Load again")
+    expect(reload).to_have_count(0)
+
+    def answer_otherwise(route: Route) -> None:
+        told = route.fetch().json()
+        route.fulfill(json={**told, "access": {**told["access"], "may_act": False}})
+
+    tab.page.route("**/$service", answer_otherwise)
+    expect(connection).to_have_attribute("data-live", "live")
+    tab.page.evaluate(lose)
+    reload.click()
+    expect(connection).to_have_attribute("data-live", "live")
+    expect(reload).to_have_count(0)
 
 
 @needs(FRONTEND)

@@ -160,9 +160,11 @@ async def test_the_page_learns_what_its_caller_may_do(secret: str, access: dict[
     install(app, Jobs("memory://", expose_logs=False), Dashboard(), Auth(KEYS))
     async with connect(app, **{"X-API-Key": secret}) as client:
         told = (await client.get("/jobs/$service")).json()
+        page = (await client.get("/jobs/")).text
     assert told["access"] == access
     assert told["features"] == {"logs": False, "tracebacks": True, "has_tasks": False}
     assert (told["title"], told["version"]) == ("Bakery", "2.0")
+    assert f"assets/{told['dashboard_version']}/app.js" in page
     assert told["paths"] == {
         "jobs": "../api/v1/jobs",
         "queues": "../api/v1/queues",

@@ -41,7 +41,8 @@ class Dashboard:
 
 
 def _add_routes(app: FastAPI, path: str) -> None:
-    site, document = Site(app.title, path), ServiceDocument(path)
+    site = Site(app.title, path)
+    document = ServiceDocument(path, site.version)
     for each in site.list_examples():
         _check_free(app, each)
     # Routes of Starlette, which dependencies of the whole application do not guard: what they answer is for everybody.

@@ -49,6 +49,7 @@ class ServiceDescription(BaseModel):
 
     title: str
     version: str
+    dashboard_version: str
     summary: str | None
     paths: Paths
     access: CallerAccess
@@ -66,16 +67,18 @@ class Submission(BaseModel):
 
 
 class ServiceDocument:
-    """The two documents of one dashboard, which is at `path`."""
+    """The two documents of one dashboard, which is at `path`. `version`: that of its files."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, version: str) -> None:
         self._up = "../" * path.count("/")
+        self._version = version
 
     async def describe(self, request: Request) -> ServiceDescription:
         app, state, access = request.app, find_service(request), find_access(request)
         return ServiceDescription(
             title="Jobs" if app.title == _NO_TITLE else app.title,
             version=app.version,
+            dashboard_version=self._version,
             summary=app.summary,
             paths=self._find_paths(state, app.docs_url),
             access=CallerAccess(owner=access.owner, everything=access.everything, may_act=access.may_act),

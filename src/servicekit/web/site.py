@@ -25,6 +25,11 @@ class Site:
         self._assets = Assets()
         self._page = make_page(title, self._assets.version)
 
+    @property
+    def version(self) -> str:
+        """Another one for other files."""
+        return self._assets.version
+
     def list_examples(self) -> list[str]:
         """A path of each kind that belongs to the dashboard."""
         below = ["", *PAGES, _EXAMPLE_ID, "$service", "$submissions", "assets/app.js", "assets/1/app.js"]

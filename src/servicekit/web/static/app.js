@@ -62,6 +62,7 @@ class App {
       const live = new Live(this.#api, service);
       [this.#service, this.#live] = [service, live];
       this.#showHeader(service, live);
+      this.#watch(live);
       await this.#show();
       live.start(); // after what is shown first, which it must not delay
     } catch (error) {
@@ -80,6 +81,26 @@ class App {
       this.#showProblem(new Error('The service does not answer as it should. It is asked again every few seconds.'));
       await new Promise((resolve) => window.setTimeout(resolve, AGAIN_MILLISECONDS));
     }
+  }
+
+  /** A service that was away can be another one since, and the caller's rights others. @param {Live} live */
+  #watch(live) {
+    let wasLost = false;
+    live.subscribe((event) => {
+      if (event.type !== 'state') return;
+      if (wasLost && event.state === 'live') void this.#meetAgain();
+      wasLost = event.state === 'reconnecting' || event.state === 'offline' || (wasLost && event.state === 'connecting');
+    });
+  }
+
+  async #meetAgain() {
+    const service = await this.#api.get('$service').catch(() => null);
+    const isSame = JSON.stringify(service) === JSON.stringify(this.#service);
+    if (service === null || isSame || document.getElementById('reload')) return;
+    const text = 'The service, or what you may do, has changed.';
+    const reload = () => location.reload();
+    find('theme').before(h('button', { id: 'reload', type: 'button', class: 'main', title: text, on: { click: reload } }, 'Load again'));
+    announce(text);
   }
 
   // ---- Pages ----
@@ -195,7 +216,8 @@ class App {
   /** @param {unknown} error */
   #showProblem(error) {
     if (error instanceof ApiError && error.status === 401) return; // `#lock` says it
-    const isOld = error instanceof TypeError && /import/i.test(error.message);
+    // What it imports is not there, or is of another version.
+    const isOld = (error instanceof TypeError || error instanceof SyntaxError) && /import|module/i.test(error.message);
     const text = isOld
       ? 'This part of the page is not there: the service may have been updated.'
       : error instanceof Error ? error.message : String(error);

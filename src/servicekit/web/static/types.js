@@ -155,6 +155,7 @@
  * @typedef {object} Service
  * @property {string} title
  * @property {string} version
+ * @property {string} dashboard_version of the files of the page
  * @property {string | null} summary
  * @property {{jobs: string, queues: string, schedules: string, workers: string, tasks: string | null,
  *   artifacts: string | null, docs: string | null}} paths
