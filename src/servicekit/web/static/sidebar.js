@@ -9,7 +9,7 @@
 /** @import { JobStats, PageContext, QueueRecord } from './types.js' */
 
 import { STATES, adoptStyle, formatCount, formatExact, h, replace, setAttribute, setText, visible } from './kit.js';
-import { hindranceOf } from './page-parts.js';
+import { Rows, hindranceOf } from './page-parts.js';
 import { STATUSES, addressOf, parseQuery, toggleTerm } from './query.js';
 
 const REFRESH_MILLISECONDS = 1_000;
@@ -25,8 +25,10 @@ export class Sidebar {
   #text = '';
   /** @type {Record<string, {link: HTMLAnchorElement, count: HTMLElement}>} */
   #states = {};
-  #queues = h('div', { role: 'group', 'aria-label': 'Queues' });
-  #tags = h('div', { role: 'group', 'aria-label': 'Tags' });
+  /** @type {Rows<QueueRecord>} Rows stay the same elements, since one of them may have the focus. */
+  #queues = new Rows(h('div'), (name) => this.#makeRow('queue', name, showQueue));
+  /** @type {Rows<Suggestion>} */
+  #tags = new Rows(h('div'), (value) => this.#makeRow('tag', value, showTag));
   /** @type {QueueRecord[]} */
   #queueRecords = [];
   /** @type {Suggestion[]} */
@@ -39,8 +41,8 @@ export class Sidebar {
   constructor(context, root) {
     this.#context = context;
     this.#root = root;
-    const rows = ['', ...STATUSES].map((status) => this.#makeState(status));
-    replace(root, h('h2', null, 'State'), h('div', { role: 'group', 'aria-label': 'State' }, rows), this.#queues, this.#tags);
+    const states = h('div', null, ['', ...STATUSES].map((status) => this.#makeState(status)));
+    replace(root, makeGroup('State', states), makeGroup('Queues', this.#queues.body), makeGroup('Tags', this.#tags.body));
     this.refresh();
   }
 
@@ -112,47 +114,56 @@ export class Sidebar {
 
   #showQueues() {
     // The busiest ones, in the order of their names, so that they stay where they are.
-    const busiest = [...this.#queueRecords].sort((one, other) => loadOf(other) - loadOf(one)).slice(0, MOST_QUEUES);
-    const rows = this.#queueRecords.filter((queue) => busiest.includes(queue)).map((queue) => this.#queueLink(queue));
-    this.#showGroup(this.#queues, 'Queues', rows);
-  }
-
-  /** @param {QueueRecord} queue */
-  #queueLink(queue) {
-    const { name, running, pending, max_concurrency: limit } = queue;
-    const hindrance = hindranceOf(queue);
-    const bar = h('span', { class: 'load', 'aria-hidden': 'true' }, h('span', {}));
-    bar.firstElementChild?.setAttribute('data-busy', String(running > 0));
-    /** @type {HTMLElement} */ (bar.firstElementChild).style.setProperty('width', `${limit ? Math.min(100, (100 * running) / limit) : 0}%`);
-    const title = `${visible(name)}: ${running} running${limit === null ? '' : ` of at most ${limit}`}, ${pending} pending${hindrance && `, ${hindrance}`}`;
-    const count = hindrance ? `${hindrance} · ${formatCount(pending)}` : `${formatCount(running)}${limit === null ? '' : `/${limit}`}`;
-    const link = this.#link('queue', name, title, limit === null ? null : bar, count);
-    link.classList.toggle('paused', hindrance === 'paused');
-    link.classList.toggle('full', hindrance === 'full');
-    return link;
+    const busiest = new Set([...this.#queueRecords].sort((one, other) => loadOf(other) - loadOf(one)).slice(0, MOST_QUEUES));
+    this.#queues.show(new Map(this.#queueRecords.filter((queue) => busiest.has(queue)).map((queue) => [queue.name, queue])));
   }
 
   #showTags() {
-    const rows = this.#tagValues.map(({ value, count }) => this.#link('tag', value, visible(value), null, count === null ? '' : formatCount(count)));
-    this.#showGroup(this.#tags, 'Tags', rows);
+    this.#tags.show(new Map(this.#tagValues.map((tag) => [tag.value, tag])));
   }
 
-  /** @param {string} field @param {string} value @param {string} title @param {Node | null} bar @param {string} count */
-  #link(field, value, title, bar, count) {
-    const isChosen = parseQuery(this.#text).terms.some((term) => term.field === field && term.value === value);
-    return h('a', { class: 'filter', title, href: addressOf(toggleTerm(this.#text, field, value)), 'aria-current': isChosen ? 'true' : null },
-      h('span', { class: 'word', dir: 'auto' }, visible(value)), bar, h('span', { class: 'count' }, count));
+  /**
+   * A link to the search with a filter, or without it if the search has it.
+   * @template T
+   * @param {string} field @param {string} value @param {(parts: Parts, record: T) => void} show
+   */
+  #makeRow(field, value, show) {
+    const [fill, count] = [h('span'), h('span', { class: 'count' })];
+    const bar = h('span', { class: 'load', 'aria-hidden': 'true', hidden: true }, fill);
+    const element = h('a', { class: 'filter' }, h('span', { class: 'word', dir: 'auto' }, visible(value)), bar, count);
+    const update = (/** @type {T | null} */ record) => {
+      const isChosen = parseQuery(this.#text).terms.some((term) => term.field === field && term.value === value);
+      setAttribute(element, 'href', addressOf(toggleTerm(this.#text, field, value)));
+      setAttribute(element, 'aria-current', isChosen ? 'true' : null);
+      if (record) show({ element, bar, fill, count }, record);
+    };
+    return { element, update };
   }
+}
 
-  /** Put links into a group, and leave it as it is if nothing has changed: one of them may have the focus. @param {HTMLElement} group @param {string} title @param {HTMLElement[]} rows */
-  #showGroup(group, title, rows) {
-    const key = rows.map((row) => `${row.title} ${row.textContent} ${row.getAttribute('href')}`).join();
-    if (group.dataset.shown === key) return;
-    group.dataset.shown = key;
-    const focused = group.contains(document.activeElement) ? document.activeElement?.getAttribute('title') : null;
-    replace(group, rows.length ? h('h2', null, title) : null, rows);
-    if (focused) rows.find((row) => row.title === focused)?.focus();
-  }
+/** @typedef {Record<'element' | 'bar' | 'fill' | 'count', HTMLElement>} Parts */
+
+/** @param {Parts} parts @param {QueueRecord} queue */
+function showQueue({ element, bar, fill, count }, queue) {
+  const { name, running, pending, max_concurrency: limit } = queue;
+  const hindrance = hindranceOf(queue);
+  const most = limit === null ? '' : ` of at most ${limit}`;
+  setAttribute(element, 'title', `${visible(name)}: ${running} running${most}, ${pending} pending${hindrance && `, ${hindrance}`}`);
+  setText(count, hindrance ? `${hindrance} · ${formatCount(pending)}` : `${formatCount(running)}${limit === null ? '' : `/${limit}`}`);
+  bar.hidden = limit === null;
+  fill.style.setProperty('width', `${limit ? Math.min(100, (100 * running) / limit) : 0}%`);
+  for (const state of ['paused', 'full']) element.classList.toggle(state, hindrance === state);
+}
+
+/** @param {Parts} parts @param {Suggestion} tag */
+function showTag({ element, count }, { value, count: number }) {
+  setAttribute(element, 'title', visible(value));
+  setText(count, number === null ? '' : formatCount(number));
+}
+
+/** @param {string} title @param {HTMLElement} rows */
+function makeGroup(title, rows) {
+  return h('div', { role: 'group', 'aria-label': title }, h('h2', null, title), rows);
 }
 
 /** @param {QueueRecord} queue */
@@ -163,7 +174,8 @@ function loadOf({ running, pending }) {
 adoptStyle(`
 .filters { padding: 8px; background: var(--ground); }
 .filters h2 { margin: 12px 8px 4px; font-size: 11px; line-height: 16px; font-weight: 500; letter-spacing: .04em; text-transform: uppercase; color: var(--quiet); }
-.filters > h2:first-child { margin-top: 4px; }
+.filters > :first-child h2 { margin-top: 4px; }
+.filters h2:has(+ :empty) { display: none; }
 .filter { display: flex; align-items: center; gap: 6px; height: 28px; padding: 0 8px; border-radius: var(--radius); color: var(--ink); }
 .filter:hover { background: var(--tint); text-decoration: none; }
 .filter[aria-current] { background: var(--tint); font-weight: 600; box-shadow: inset 2px 0 var(--accent); }
@@ -177,7 +189,7 @@ adoptStyle(`
 .filter.full .load span { background: var(--failed); }
 @media (max-width: 720px) {
   .filters { display: flex; gap: 4px; padding: 4px 8px; scrollbar-width: none; }
-  .filters > div { display: contents; }
+  .filters div { display: contents; }
   .filters h2 { display: none; }
   .filter { flex: none; height: 44px; padding: 0 12px; border: 1px solid var(--line); border-radius: 22px; background: var(--paper); }
   .filter .word { max-width: 40vw; }
