@@ -436,24 +436,8 @@ def test_a_report_has_all_that_a_ticket_needs(tab: Tab, dashboard: Dashboard) ->
 # --- whoever looks, wherever -----------------------------------------------------------------------------------------
 
 
-def test_escape_leads_back_to_the_list_as_it_was(tab: Tab, dashboard: Dashboard) -> None:
-    job_id = finish(dashboard, ["return", 1])
-    tab.open("?q=name%3Atrain")
-    expect(
-        tab.page.get_by_role("combobox", name="Search jobs")
-    ).to_be_visible()  # from here on, links are followed by it
-    tab.page.evaluate(
-        """(id) => {
-            const link = Object.assign(document.createElement('a'), { href: `./${id}`, textContent: 'open' });
-            document.body.append(link);
-        }""",
-        job_id,
-    )
-    tab.page.get_by_role("link", name="open", exact=True).click()
-    expect(state(tab.page)).to_have_text("●completed")
-    tab.page.keyboard.press("Escape")
-    expect(tab.page).to_have_url(re.compile(r"/jobs/\?q=name%3Atrain$"))
-    tab.open(job_id)
+def test_escape_leads_to_the_list_from_a_job_that_was_opened_by_its_address(tab: Tab, dashboard: Dashboard) -> None:
+    tab.open(finish(dashboard, ["return", 1]))
     expect(state(tab.page)).to_have_text("●completed")
     tab.page.keyboard.press("Escape")
     expect(tab.page).to_have_url(re.compile("/jobs/$"))

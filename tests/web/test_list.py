@@ -312,6 +312,53 @@ def test_new_jobs_wait_while_a_row_has_the_focus(tab: Tab, dashboard: Dashboard)
     expect(tab.page).to_have_url(f"{tab.url}{newer}")
 
 
+def test_escape_leads_back_to_the_list_as_it_was(tab: Tab, dashboard: Dashboard) -> None:
+    dashboard.submit("/noop", wait=True, params={"count": 120})
+    page = tab.page
+    tab.open("?q=name:noop")
+    wait_until_live(page)
+    rest(page)
+    page.wait_for_function("""() => {
+      const scroller = document.querySelector('job-list .scroller');
+      scroller.scrollTop = scroller.scrollHeight;
+      return document.querySelector('job-list .foot').textContent === 'All 120 jobs';
+    }""")
+    page.evaluate("document.querySelector('job-list .scroller').scrollTop = 2_000")  # beyond the first page
+    page.keyboard.press("j")
+    focused = page.locator("job-list tr:focus-within")
+    present = focused.get_attribute("data-id") or ""
+    place = focused.bounding_box()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Retry")).to_be_visible()
+    dashboard.seed(count=3)
+    page.keyboard.press("Escape")
+    expect(row(page, present).get_by_role("link")).to_be_focused()
+    wait_until_live(page)
+    assert page.url == f"{tab.url}?q=name:noop"
+    assert row(page, present).bounding_box() == place
+    page.keyboard.press("k")
+    before = focused.get_attribute("data-id") or ""
+    expect(row(page, before).locator("+ tr")).to_have_attribute("data-id", present)
+
+
+def test_escape_leads_back_to_the_list_from_the_job_that_a_retry_made(tab: Tab, dashboard: Dashboard) -> None:
+    [older, newer] = [wanted(dashboard, error="no") for _ in range(2)]
+    tab.open("?q=status:failed")
+    wait_until_live(tab.page)
+    rest(tab.page)
+    tab.page.keyboard.press("j")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page).to_have_url(f"{tab.url}{newer}")
+    tab.page.get_by_role("button", name="Retry").click()
+    expect(tab.page).not_to_have_url(f"{tab.url}{newer}")
+    expect(tab.page.get_by_role("button", name="Retry")).to_be_visible()
+    tab.page.keyboard.press("Escape")
+    expect(tab.page).to_have_url(f"{tab.url}?q=status:failed")
+    expect(row(tab.page, newer).get_by_role("link")).to_be_focused()
+    tab.page.keyboard.press("j")
+    expect(row(tab.page, older).get_by_role("link")).to_be_focused()
+
+
 def test_a_row_that_does_not_match_any_more_stays_under_the_pointer(tab: Tab, dashboard: Dashboard) -> None:
     kept, gone = (dashboard.submit("/forever") for _ in range(2))
     tab.open("?q=status:running")
@@ -338,10 +385,12 @@ def test_the_sidebar_counts(tab: Tab, dashboard: Dashboard) -> None:
     expect(states.get_by_role("link", name="running")).to_have_attribute("title", "2 running")
     queue = tab.page.get_by_role("group", name="Queues").get_by_role("link", name="reports")
     expect(queue).to_have_attribute("title", "reports: 1 running of at most 2, 0 pending")
+    queue.focus()
     for _ in range(2):
         wanted(dashboard, name="report", queue="reports", is_running=True, wait=False)
     expect(queue).to_have_attribute("title", "reports: 2 running of at most 2, 1 pending, full")
     expect(queue).to_contain_text("full · 1")
+    expect(queue).to_be_focused()
     queue.click()
     expect(rows(tab.page)).to_have_count(3)
     expect(queue).to_have_attribute("aria-current", "true")

@@ -49,12 +49,14 @@ class App {
   #shown = null;
   /** @type {URL | null} */
   #address = null;
+  /** @type {Map<string, unknown>} How a page was when it was left, by its address. */
+  #views = new Map();
   #isLocked = false;
 
   async start() {
     applyTheme();
     window.addEventListener('servicekit:locked', (event) => this.#lock(/** @type {CustomEvent} */ (event).detail));
-    window.addEventListener('popstate', () => this.#show());
+    window.addEventListener('popstate', () => this.#show({ isReturn: true }));
     document.addEventListener('click', (event) => this.#follow(event));
     this.#keys.add('?', 'These keys', () => this.#showHelp());
     try {
@@ -105,21 +107,23 @@ class App {
 
   // ---- Pages ----
 
-  async #show() {
+  /** Show what the address says. @param {{isReturn?: boolean}} [how] whether it was there before, as it was left then */
+  async #show({ isReturn = false } = {}) {
     if (this.#isLocked) return; // the page says so until it is loaded again
     const before = this.#address;
     const url = new URL(location.href);
+    if (before && this.#page?.view) this.#views.set(before.pathname + before.search, this.#page.view());
     this.#address = url;
     const isSamePlace = before?.pathname === url.pathname;
     if (isSamePlace && before?.search === url.search) return;
     // A question is about what was shown when it was asked.
     for (const dialog of document.querySelectorAll('dialog')) dialog.close();
     if (isSamePlace && this.#page?.update) this.#page.update(url);
-    else await this.#showAnew(url);
+    else await this.#showAnew(url, isReturn ? this.#views.get(url.pathname + url.search) : null);
   }
 
-  /** @param {URL} url */
-  async #showAnew(url) {
+  /** @param {URL} url @param {unknown} view */
+  async #showAnew(url, view) {
     this.#page?.close();
     this.#shown?.abort();
     const shown = new AbortController();
@@ -133,7 +137,7 @@ class App {
     try {
       const module = await import(file);
       if (shown.signal.aborted) return;
-      const page = await module.show(this.#makeContext(shown.signal));
+      const page = await module.show(this.#makeContext(shown.signal, view));
       if (shown.signal.aborted) page.close();
       else this.#page = page;
     } catch (error) {
@@ -141,8 +145,8 @@ class App {
     }
   }
 
-  /** @param {AbortSignal} signal @returns {PageContext} */
-  #makeContext(signal) {
+  /** @param {AbortSignal} signal @param {unknown} view @returns {PageContext} */
+  #makeContext(signal, view) {
     if (this.#service === null || this.#live === null) throw new Error('The service is not known yet.');
     return {
       root: this.#main,
@@ -151,6 +155,7 @@ class App {
       service: this.#service,
       live: this.#live,
       url: new URL(location.href),
+      view,
       navigate: (url, options) => void (signal.aborted || this.#navigate(url, options)),
       setTitle: (title, status) => void (signal.aborted || this.#setTitle(title, status)),
       keys: { add: (key, description, act) => this.#addKey(signal, key, description, act) },
@@ -180,7 +185,9 @@ class App {
       this.#address = url;
       return;
     }
-    history.pushState({ from: location.pathname + location.search }, '', url);
+    const isList = location.pathname === this.#base.pathname;
+    const back = isList ? 1 : history.state?.back ? history.state.back + 1 : null; // how far the list is
+    history.pushState({ back }, '', url);
     const isOtherPlace = url.pathname !== this.#address?.pathname;
     this.#show();
     if (!isOtherPlace) return;

@@ -33,6 +33,8 @@ import {
 const PAGE_SIZE = 50;
 const SPARE_ROWS = 6; // rows beyond the edge, so that scrolling shows no gaps
 const MOST_PRINTED = 500;
+const MOST_AT_ONCE = 1_000; // that the service gives
+const MOST_READ = 5_000; // rows, until the list is where it was
 
 // ---- Texts of a row ----
 
@@ -353,6 +355,15 @@ const NO_ROWS = {
  * @typedef {'reading' | 'rows' | 'none' | 'unmatched' | 'unfound' | 'failed' | 'misread'} Condition
  */
 
+/**
+ * Where a person is in the list: at a row, and how far down. Rows that have come since do not change that.
+ * @typedef {object} View
+ * @property {string | null} currentId
+ * @property {string | null} lowestId the last row that has to be read
+ * @property {number} count how many rows there were down to it
+ * @property {number | null} below how far it stands below the top edge, in pixels; `null` for a list that is not scrolled
+ */
+
 export class JobList extends HTMLElement {
   static observedAttributes = ['query', 'src', 'limit'];
 
@@ -370,6 +381,8 @@ export class JobList extends HTMLElement {
   currentId = null;
   /** Why there are no rows, if something is wrong. */
   problem = '';
+  /** Where it begins, if that is not the top. @type {View | null} */
+  start = null;
 
   /** @type {Follower | null} What keeps the rows live. */
   #follower = null;
@@ -435,6 +448,7 @@ export class JobList extends HTMLElement {
   attributeChangedCallback(name, before, after) {
     if (!this.isConnected || before === after) return;
     this.selection?.clear();
+    this.start = null;
     if (name === 'query') return void this.read();
     this.replaceChildren();
     this.disconnectedCallback();
@@ -447,6 +461,17 @@ export class JobList extends HTMLElement {
   /** The most rows; `null`: all of them, read as they are scrolled to. */
   get limit() {
     return Math.min(1_000, Math.max(0, Math.floor(Number(this.getAttribute('limit')) || 0))) || null;
+  }
+
+  /** @returns {View} */
+  get view() {
+    const { ids } = this.rows;
+    const { scrollTop, clientHeight } = this.#scroller;
+    const { height } = this.#window;
+    const last = Math.min(ids.length, Math.ceil((scrollTop + clientHeight) / height)) - 1;
+    const isScrolled = scrollTop > 2;
+    const lowestId = (isScrolled && ids[last]) || this.currentId;
+    return { currentId: this.currentId, lowestId, count: last + 1, below: isScrolled ? last * height - scrollTop : null };
   }
 
   /** Whether rows must stay where they are. */
@@ -539,11 +564,12 @@ export class JobList extends HTMLElement {
     this.toggleAttribute('data-reading', true);
     try {
       if (!(await this.#readQuery())) return;
-      const page = await this.fetch([['limit', String(this.limit ?? PAGE_SIZE)]], signal);
+      const page = await this.#readFirst(signal);
       this.#showFirst(page.records);
       await this.#loadRest();
       signal.throwIfAborted();
       this.#follower?.begin(page.records, page.cursor);
+      this.start = null;
       this.#succeed();
       if (this.#hasMissed) await this.readAgain();
     } catch (error) {
@@ -565,6 +591,18 @@ export class JobList extends HTMLElement {
     } catch (error) {
       if (!signal.aborted) this.#fail(error);
     }
+  }
+
+  /** The first page, or as many as are needed to begin where it is to begin. @param {AbortSignal} signal */
+  async #readFirst(signal) {
+    const { count = 0, lowestId = null } = this.start ?? {};
+    const limit = this.limit ?? Math.min(MOST_AT_ONCE, Math.max(PAGE_SIZE, count));
+    let { records, cursor } = await this.fetch([['limit', String(limit)]], signal);
+    while (lowestId !== null && cursor !== null && cursor > lowestId && records.length < MOST_READ) {
+      const next = await this.fetch([['limit', String(MOST_AT_ONCE)], ['cursor', cursor]], signal);
+      [records, cursor] = [[...records, ...next.records], next.cursor];
+    }
+    return { records, cursor };
   }
 
   /** A part of the list. @param {[string, string][]} params @param {AbortSignal} signal */
@@ -593,6 +631,15 @@ export class JobList extends HTMLElement {
     const byId = new Map(records.map((record) => [record.id, record]));
     this.rows = { ...NO_ROWS, ids: [...byId.keys()], record: (id) => byId.get(id) };
     this.#draw();
+    if (this.start) this.#goTo(this.start);
+  }
+
+  /** @param {View} view */
+  #goTo({ currentId, lowestId, below }) {
+    const index = this.rows.ids.findIndex((id) => lowestId !== null && id <= lowestId); // or what was below it, if it is gone
+    if (below !== null && index >= 0) this.#scroller.scrollTop = index * this.#window.height - below;
+    this.#draw();
+    this.focusRow(currentId);
   }
 
   /** Load what is needed after the first rows. */
@@ -747,6 +794,7 @@ export async function show(context) {
   const list = new JobList();
   list.source = { api, live, service, jobs: service.paths.jobs };
   list.setAttribute('query', url.searchParams.get('q') ?? '');
+  list.start = /** @type {View | null} */ (context.view ?? null);
   list.toggleAttribute('selectable', service.access.may_act);
   const places = {
     filters: h('aside', { class: 'filters', 'aria-label': 'Filters' }),
@@ -761,6 +809,7 @@ export async function show(context) {
   const furniture = import('./list-page.js').then(({ ListPage }) => (context.signal.aborted ? null : new ListPage(context, list, places)));
   return {
     close: () => void furniture.then((page) => page?.close()),
+    view: () => list.view,
     update: (address) => void furniture.then((page) => page?.update(address)),
   };
 }

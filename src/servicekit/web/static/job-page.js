@@ -74,9 +74,8 @@ async function openPage(context) {
 
 /** Back to the list as it was left; to a new one if this page was opened by its address. @param {PageContext} context */
 function leave(context) {
-  const list = new URL('./', context.url).pathname;
-  const from = history.state?.from;
-  if (typeof from === 'string' && from.split('?')[0] === list) history.back();
+  const back = history.state?.back;
+  if (back) history.go(-back);
   else context.navigate('./');
 }
 

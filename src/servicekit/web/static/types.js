@@ -182,6 +182,7 @@
  * @property {Service} service
  * @property {import('./live.js').Live} live
  * @property {URL} url
+ * @property {unknown} view how the page was when it was left, as its `view` told, if somebody comes back to it
  * @property {(url: string, options?: {replace?: boolean}) => void} navigate
  * @property {(title: string, status?: string) => void} setTitle
  * @property {Pick<import('./kit.js').Keys, 'add'>} keys Those of a page end with it
@@ -190,8 +191,9 @@
  */
 
 /**
- * A page that is shown. With `update`, it is told when only the query of its address changes; else it is shown anew.
- * @typedef {{close: () => void, update?: (url: URL) => void}} Page
+ * A page that is shown. With `update`, it is told when only the query of its address changes; else it is shown anew. With
+ * `view`, it tells how it is, to be shown like that when somebody comes back.
+ * @typedef {{close: () => void, update?: (url: URL) => void, view?: () => unknown}} Page
  */
 
 export {};
