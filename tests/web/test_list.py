@@ -12,6 +12,8 @@ from tests.web.conftest import OFFLINE, PHONE, Dashboard, Tab
 
 pytestmark = needs("chromium")
 
+LOADED_LATER = ("list-follower", "list-page", "query", "list-chart", "list-empty", "bulk", "list-peek", "job-page")
+
 HOSTILE = {
     "<img src=x onerror=alert(1)>": "<img src=x onerror=alert(1)>",
     "\u202egnp.exe": "\\u202egnp.exe",
@@ -310,6 +312,36 @@ def test_new_jobs_wait_while_a_row_has_the_focus(tab: Tab, dashboard: Dashboard)
     expect(rows(tab.page)).to_have_count(3)
     tab.page.keyboard.press("Enter")
     expect(tab.page).to_have_url(f"{tab.url}{newer}")
+
+
+def test_parts_that_cannot_be_loaded_are_asked_for_again(open_tab: Callable[..., Tab], dashboard: Dashboard) -> None:
+    failed = wanted(dashboard, error="no")
+    tab = open_tab(viewport={"width": 1700, "height": 900})
+    tab.expected.append("net::ERR_FAILED")
+    waiting = {f"{name}.js" for name in LOADED_LATER}
+
+    def fail_once(route: Route) -> None:
+        name = route.request.url.rpartition("/")[2]
+        if name in waiting:
+            waiting.remove(name)
+            route.abort()
+        else:
+            route.fallback()
+
+    tab.page.route("**/assets/**", fail_once)
+    tab.open("?q=status:failed")
+    expect(row(tab.page, failed)).to_be_visible()
+    wait_until_live(tab.page)
+    expect(tab.page.locator(".chart-readout")).to_contain_text("at most")
+    tab.page.keyboard.press("j")
+    tab.page.keyboard.press("x")
+    expect(tab.page.get_by_text("1 marked")).to_be_visible()
+    tab.page.keyboard.press("p")
+    expect(tab.page.get_by_role("complementary", name="Job beside the list")).to_contain_text("ValueError: no")
+    tab.page.get_by_role("combobox", name="Search jobs").fill("status:running")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.get_by_role("heading", name="Nothing matches")).to_be_visible()
+    assert waiting == set()
 
 
 def test_escape_leads_back_to_the_list_as_it_was(tab: Tab, dashboard: Dashboard) -> None:

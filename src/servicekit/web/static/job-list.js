@@ -12,6 +12,7 @@ import {
   Api, ApiError, adoptStyle, describeLoss, dispatch, formatAge, formatDuration, formatTime, h, replace, secondsRemaining, secondsRun,
   serverNow, setAttribute, setStateMark, setText, shareOf, stateMark, visible,
 } from './kit.js';
+import { lazy } from './kit.js';
 
 /** @import { Live } from './live.js' */
 /** @import { JobRecord, LiveEvent, Page, PageContext, Service } from './types.js' */
@@ -29,6 +30,13 @@ import {
  */
 
 /** @typedef {{api: Api, live: Live, service: Service | null, jobs: string}} Source Where jobs come from; `jobs` is the list's path. */
+
+const loadLive = lazy(() => import('./live.js'));
+const loadQuery = lazy(() => import('./query.js'));
+const loadRest = lazy(() => Promise.all([
+  import('./list-follower.js'), import('./list-signs.js'), import('./list-input.js'), import('./job-calls.js'),
+]));
+const loadListPage = lazy(() => import('./list-page.js'));
 
 const PAGE_SIZE = 50;
 const SPARE_ROWS = 6; // rows beyond the edge, so that scrolling shows no gaps
@@ -548,7 +556,7 @@ export class JobList extends HTMLElement {
 
   /** A source of its own, for a page without the dashboard. @returns {Promise<Source>} */
   async #makeSource() {
-    const { Live } = await import('./live.js');
+    const { Live } = await loadLive();
     const jobs = new URL(this.getAttribute('src') ?? '/api/v1/jobs', document.baseURI).href;
     const api = new Api(document.baseURI, { getKey: () => this.apiKey || null });
     const live = new Live(api, /** @type {any} */ ({ paths: { jobs }, access: { owner: null, everything: true } }));
@@ -563,7 +571,7 @@ export class JobList extends HTMLElement {
     this.#follower?.wait();
     this.toggleAttribute('data-reading', true);
     try {
-      if (!(await this.#readQuery())) return;
+      if (!(await this.#readQuery(signal))) return;
       const page = await this.#readFirst(signal);
       this.#showFirst(page.records);
       await this.#loadRest();
@@ -608,16 +616,18 @@ export class JobList extends HTMLElement {
   /** A part of the list. @param {[string, string][]} params @param {AbortSignal} signal */
   async fetch(params, signal) {
     const { api, jobs } = /** @type {Source} */ (this.source);
-    const filter = this.query ? (await import('./query.js')).toParams(this.query) : [];
+    const filter = this.query ? (await loadQuery()).toParams(this.query) : [];
     const page = await api.page(jobs, [...filter, ...params], { signal });
     signal.throwIfAborted();
     return { records: /** @type {JobRecord[]} */ (page.items), cursor: page.next?.get('cursor') ?? null };
   }
 
-  /** Whether the search makes sense. */
-  async #readQuery() {
+  /** Whether the search makes sense. @param {AbortSignal} signal */
+  async #readQuery(signal) {
     const text = this.getAttribute('query') ?? '';
-    this.query = text ? (await import('./query.js')).parseQuery(text) : null;
+    const query = text ? (await loadQuery()).parseQuery(text) : null;
+    signal.throwIfAborted();
+    this.query = query;
     if (!this.query?.problems.length) return true;
     await this.#giveUp('misread', this.query.problems.join(' '));
     return false;
@@ -644,9 +654,7 @@ export class JobList extends HTMLElement {
 
   /** Load what is needed after the first rows. */
   async #loadRest() {
-    const [{ Follower }, { Signs }, { ListInput }, { Calls }] = await Promise.all([
-      import('./list-follower.js'), import('./list-signs.js'), import('./list-input.js'), import('./job-calls.js'),
-    ]);
+    const [{ Follower }, { Signs }, { ListInput }, { Calls }] = await loadRest();
     const places = { pill: this.#pill, all: this.#all, table: this.#table, foot: this.#foot, notice: this.#notice };
     this.#signs ??= new Signs(this, places);
     this.#input ??= new ListInput(this, { body: this.#window.body, scroller: this.#scroller, all: this.#all, pill: this.#pill });
@@ -682,7 +690,8 @@ export class JobList extends HTMLElement {
     this.rows = NO_ROWS;
     this.toggleAttribute('data-reading', false);
     const { signal } = this.#request;
-    await this.#loadRest().catch(() => undefined); // without the service, there may be nothing to say it with
+    this.draw();
+    await this.#loadRest(); // without the service, there may be nothing to say it with
     if (!signal.aborted) this.#follower?.goOn(); // nothing is read, so nothing has to be kept for its end
     this.draw();
   }
@@ -806,7 +815,7 @@ export async function show(context) {
   replace(root, h('div', { class: 'list-page' }, h('h1', { class: 'unseen' }, 'Jobs'), places.filters, middle));
   await new Promise((resolve) => list.addEventListener('servicekit:read', resolve, { once: true }));
   // Everything around the rows comes after them.
-  const furniture = import('./list-page.js').then(({ ListPage }) => (context.signal.aborted ? null : new ListPage(context, list, places)));
+  const furniture = loadListPage().then(({ ListPage }) => (context.signal.aborted ? null : new ListPage(context, list, places)));
   return {
     close: () => void furniture.then((page) => page?.close()),
     view: () => list.view,

@@ -113,6 +113,35 @@ export function showDialog(title, ...children) {
   return dialog;
 }
 
+// ---- Modules that are loaded later ----
+
+const MOST_PAUSE_MILLISECONDS = 8_000;
+
+/**
+ * What loads a module when it is first needed, such as `lazy(() => import('./bulk.js'))`. While the service is away, it is
+ * asked for again after pauses that grow to eight seconds. It is rejected only if there is something wrong in the module.
+ * @template T
+ * @param {() => Promise<T>} load
+ * @returns {() => Promise<T>}
+ */
+export function lazy(load) {
+  /** @type {Promise<T> | undefined} */
+  let loaded;
+  return () => (loaded ??= keepLoading(load));
+}
+
+/** @template T @param {() => Promise<T>} load @returns {Promise<T>} */
+async function keepLoading(load) {
+  for (let pause = 1_000; ; pause = Math.min(2 * pause, MOST_PAUSE_MILLISECONDS)) {
+    try {
+      return await load();
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // which is what a browser says of a module that it does not get
+      await new Promise((resolve) => window.setTimeout(resolve, pause));
+    }
+  }
+}
+
 // ---- States ----
 
 /** @type {Record<JobStatus, {shape: string, word: string}>} */

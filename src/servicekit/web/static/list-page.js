@@ -6,6 +6,7 @@
 /** @import { Peek } from './list-peek.js' */
 /** @import { PageContext } from './types.js' */
 
+import { lazy } from './kit.js';
 import { copyId } from './list-input.js';
 import { addressOf, isJobId } from './query.js';
 import { SearchBox } from './search-box.js';
@@ -13,6 +14,10 @@ import { Selection } from './selection.js';
 import { Sidebar } from './sidebar.js';
 
 /** @typedef {'cancel' | 'retry' | 'delete'} Action */
+
+const loadBulk = lazy(() => import('./bulk.js'));
+const loadChart = lazy(() => import('./list-chart.js'));
+const loadPeek = lazy(() => import('./list-peek.js'));
 
 const PEEKED = 'job'; // the part of the address that has the job beside the list
 const wide = matchMedia('(min-width: 1600px)');
@@ -41,7 +46,7 @@ export class ListPage {
     this.#places = places;
     this.#search = new SearchBox(context);
     this.#sidebar = new Sidebar(context, places.filters);
-    this.#chart = import('./list-chart.js').then(({ ListChart }) => new ListChart(context, places.chart));
+    this.#chart = loadChart().then(({ ListChart }) => new ListChart(context, places.chart));
     const { signal } = context;
     document.addEventListener('servicekit:search', (event) => context.navigate(addressOf(/** @type {CustomEvent} */ (event).detail)), { signal });
     list.addEventListener('servicekit:changed', () => this.#sidebar.refresh(), { signal });
@@ -129,7 +134,7 @@ export class ListPage {
     const id = url.searchParams.get(PEEKED)?.toUpperCase() ?? '';
     this.#peekedId = wide.matches && isJobId(id) ? id : null;
     if (this.#peekedId === null && !this.#peek) return;
-    this.#peek ??= import('./list-peek.js').then(({ Peek }) => new Peek(this.#context, this.#list, (chosen) => this.#choose(chosen)));
+    this.#peek ??= loadPeek().then(({ Peek }) => new Peek(this.#context, this.#list, (chosen) => this.#choose(chosen)));
     void this.#peek.then((peek) => peek.show(this.#context.signal.aborted ? null : this.#peekedId));
   }
 
@@ -156,7 +161,7 @@ export class ListPage {
   }
 
   #loadBulk() {
-    this.#bulk ??= import('./bulk.js').then(({ BulkBar }) => new BulkBar(this.#context, this.#list, this.#places.actions));
+    this.#bulk ??= loadBulk().then(({ BulkBar }) => new BulkBar(this.#context, this.#list, this.#places.actions));
     return this.#bulk;
   }
 
@@ -164,6 +169,6 @@ export class ListPage {
   #act(action) {
     const id = this.#list.currentId;
     if (this.#selection?.isEmpty && id !== null) this.#selection.set(id);
-    void this.#loadBulk().then((bulk) => bulk.ask(action));
+    void this.#loadBulk().then((bulk) => this.#context.signal.aborted || bulk.ask(action));
   }
 }

@@ -4,9 +4,10 @@
 /** @import { JobList } from './job-list.js' */
 /** @import { Page, PageContext } from './types.js' */
 
-import { adoptStyle, h, replace } from './kit.js';
+import { adoptStyle, h, lazy, replace } from './kit.js';
 import { isJobId } from './query.js';
 
+const loadJobPage = lazy(() => import('./job-page.js'));
 const PAUSE_MILLISECONDS = 150; // who goes down the list with a key passes by most jobs
 
 export class Peek {
@@ -65,7 +66,7 @@ export class Peek {
   /** @param {string} id */
   async #load(id) {
     const shown = (this.#shown = new AbortController());
-    const { show } = await import('./job-page.js');
+    const { show } = await loadJobPage();
     if (shown.signal.aborted) return;
     replace(this.#place);
     const page = await show({

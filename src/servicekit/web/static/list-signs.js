@@ -3,8 +3,9 @@
 
 /** @import { Condition, JobList } from './job-list.js' */
 
-import { adoptStyle, announce, h, setAttribute, setText } from './kit.js';
+import { adoptStyle, announce, h, lazy, setAttribute, setText } from './kit.js';
 
+const loadEmpty = lazy(() => import('./list-empty.js'));
 const QUIET_MILLISECONDS = 10_000; // between two announcements of new jobs
 
 /** @typedef {{pill: HTMLElement, all: HTMLInputElement, table: HTMLElement, foot: HTMLElement, notice: HTMLElement}} Places */
@@ -77,7 +78,7 @@ export class Signs {
 
   /** @param {Condition} condition @param {string} key */
   async #describe(condition, key) {
-    const { describe } = await import('./list-empty.js');
+    const { describe } = await loadEmpty();
     const node = await describe(this.#list, condition);
     if (this.#noticed === key) this.#places.notice.replaceChildren(node);
   }
