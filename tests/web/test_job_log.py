@@ -122,6 +122,29 @@ def test_the_whole_log_can_be_saved(tab: Tab, dashboard: Dashboard, tmp_path: Pa
     assert saved[-1].endswith(" info red")
 
 
+def test_what_cannot_be_done_with_a_log_is_said(tab: Tab, dashboard: Dashboard) -> None:
+    tab.expected.append("503")
+    tab.open(finish(dashboard, ["flood", 1_500, 20], ["return"]))
+    expect(lines_of(tab)).to_contain_text("line 1499 ")
+    earlier = tab.page.get_by_role("button", name="Load 500 earlier lines")
+    expect(tab.page.get_by_label("follow")).to_be_checked()
+    tab.page.route("**/$logs?**", lambda route: route.fulfill(status=503, json={"detail": "The disk is away."}))
+    problem = tab.page.get_by_role("alert")
+    earlier.click()
+    expect(problem).to_have_text("Earlier lines cannot be read: The disk is away.")
+    tab.page.get_by_role("button", name="Download the whole log").click()
+    expect(problem).to_have_text("The log cannot be downloaded: The disk is away.")
+    tab.page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")  # as without https
+    tab.page.get_by_role("button", name="Copy the lines").click()
+    expect(problem).to_have_text("The lines cannot be copied: the browser allows it only with https")
+    tab.page.unroute("**/$logs?**")
+    earlier.click()
+    expect(tab.page.locator(".log-count")).to_have_text("1.5k")
+    expect(problem).to_have_count(0)
+    lines_of(tab).evaluate("(lines) => { lines.scrollTop = 0; }")
+    expect(tab.page.get_by_label("follow")).not_to_be_checked()
+
+
 def test_lines_that_are_not_kept_are_missed(tab: Tab, dashboard: Dashboard) -> None:
     tab.open(finish(dashboard, ["log", "only line"], ["return"]))
     expect(lines_of(tab)).to_contain_text("only line")

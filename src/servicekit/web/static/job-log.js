@@ -46,9 +46,10 @@ export class JobLog extends HTMLElement {
       follow: (isOn) => this._setFollowing(isOn),
       wrap: (isOn) => this._lines.classList.toggle('wrap', isOn),
       copy: () => void this._copy(),
-      download: () => void this._download(),
+      download: () => void this._try('The log cannot be downloaded', () => this._download()),
     });
     this._note = h('p', { class: 'log-note', hidden: true });
+    this._problem = h('p', { class: 'log-note log-lost', role: 'alert', hidden: true });
     this._lost = h('p', { class: 'log-note log-lost', role: 'status', hidden: true });
     this._lines = h('div', { class: 'log-lines', tabindex: '0', role: 'region', 'aria-label': 'Lines of the log' });
     this._lines.addEventListener('scroll', () => this._scrolled(), { passive: true });
@@ -61,7 +62,7 @@ export class JobLog extends HTMLElement {
 
   connectedCallback() {
     adoptStyles();
-    if (!this.childElementCount) this.append(this._tools.element, this._note, this._frame, this._lost);
+    if (!this.childElementCount) this.append(this._tools.element, this._problem, this._note, this._frame, this._lost);
     this._follow();
   }
 
@@ -125,6 +126,17 @@ export class JobLog extends HTMLElement {
     replace(this._empty, `The log cannot be read: ${error instanceof Error ? error.message : error}`);
   }
 
+  /** Do what somebody has asked for, or say why that cannot be done. @param {string} problem @param {() => Promise<void>} act */
+  async _try(problem, act) {
+    this._problem.hidden = true;
+    try {
+      await act();
+    } catch (error) {
+      this._problem.hidden = false;
+      replace(this._problem, `${problem}: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+
   /** @param {Record<string, number>} params */
   async _page(params) {
     const api = /** @type {Api} */ (this._api);
@@ -138,7 +150,7 @@ export class JobLog extends HTMLElement {
     const fromEnd = this._lines.scrollHeight - this._lines.scrollTop;
     this.model.dropped = page.dropped;
     this.model.prepend(page.lines);
-    this._isFollowing = false;
+    this._noteFollowing(false);
     this._redraw();
     this._lines.scrollTop = this._lines.scrollHeight - fromEnd;
   }
@@ -186,7 +198,8 @@ export class JobLog extends HTMLElement {
   /** @param {number} earlier */
   _earlierButton(earlier) {
     const count = Math.min(LINES_OF_A_PAGE, earlier).toLocaleString('en');
-    return h('button', { type: 'button', class: 'link-button', on: { click: () => void this._readEarlier() } }, `Load ${count} earlier lines`);
+    const act = () => void this._try('Earlier lines cannot be read', () => this._readEarlier());
+    return h('button', { type: 'button', class: 'link-button', on: { click: act } }, `Load ${count} earlier lines`);
   }
 
   _stick() {
@@ -276,8 +289,12 @@ export class JobLog extends HTMLElement {
   }
 
   async _copy() {
-    await navigator.clipboard.writeText(this.text());
-    announce('The lines were copied.');
+    await this._try('The lines cannot be copied', async () => {
+      // A browser has a clipboard for pages only with https, and on the machine itself.
+      if (!navigator.clipboard) throw new Error('the browser allows it only with https');
+      await navigator.clipboard.writeText(this.text());
+      announce('The lines were copied.');
+    });
   }
 
   async _download() {
