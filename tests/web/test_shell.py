@@ -34,6 +34,19 @@ def test_the_theme_is_switched_and_kept(tab: Tab) -> None:
     expect(tab.page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
+def test_a_browser_that_lets_pages_keep_nothing_shows_all_the_same(tab: Tab) -> None:
+    tab.page.add_init_script(
+        """
+        const refuse = () => { throw new DOMException('Access is denied', 'SecurityError'); };
+        for (const name of ['sessionStorage', 'localStorage']) Object.defineProperty(window, name, { get: refuse });
+        """
+    )
+    tab.open()
+    expect(tab.page.get_by_role("group", name="Connection")).to_have_attribute("data-live", "live")
+    tab.page.get_by_role("button", name="Theme").click()
+    expect(tab.page.locator("html")).to_have_attribute("data-theme", "light")
+
+
 def test_the_keys_are_listed_and_do_nothing_while_something_is_typed(tab: Tab) -> None:
     tab.open()
     page = tab.page

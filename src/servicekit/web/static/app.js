@@ -4,7 +4,7 @@
 /** @import { Page, PageContext, Service } from './types.js' */
 
 import {
-  Api, ApiError, Keys, announce, dispatch, formatTime, h, replace, setAttribute, setText, showDialog,
+  Api, ApiError, Keys, announce, formatTime, h, replace, setAttribute, setText, showDialog,
 } from './kit.js';
 import { Live } from './live.js';
 
@@ -33,9 +33,18 @@ function find(id) {
   return element;
 }
 
+/** The key that this tab keeps; none where the browser lets pages keep nothing. */
+function findKey() {
+  try {
+    return sessionStorage.getItem(KEY);
+  } catch {
+    return null;
+  }
+}
+
 class App {
   #base = new URL('.', location.href);
-  #api = new Api(this.#base, { getKey: () => sessionStorage.getItem(KEY) });
+  #api = new Api(this.#base, { getKey: findKey });
   #keys = new Keys(document);
   #main = find('main');
   #header = find('header');
@@ -398,9 +407,12 @@ function applyTheme(theme = findTheme()) {
 
 function switchTheme() {
   const next = THEMES[(THEMES.indexOf(findTheme()) + 1) % THEMES.length] ?? 'auto';
-  localStorage.setItem(THEME, next);
+  try {
+    localStorage.setItem(THEME, next);
+  } catch {
+    // It is chosen for this page alone.
+  }
   applyTheme(next);
-  dispatch(window, 'servicekit:theme', next);
 }
 
 new App().start();
