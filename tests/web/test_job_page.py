@@ -316,7 +316,8 @@ def test_delete_asks_first(tab: Tab, dashboard: Dashboard) -> None:
     expect(tab.page.locator("dialog")).to_have_count(0)
     assert dashboard.record(job_id)["status"] == "completed"
     tab.page.keyboard.press("Backspace")
-    tab.page.keyboard.press("Enter")
+    expect(tab.page.get_by_role("button", name="Leave it")).to_be_focused()  # so Enter deletes nothing
+    tab.page.get_by_role("button", name="Delete the job").click()
     expect(tab.page.get_by_text("This job was deleted.").first).to_be_visible()
     assert dashboard.client.get(f"/api/v1/jobs/{job_id}").status_code == 404
 

@@ -141,7 +141,8 @@ def test_everything_that_matches_is_deleted_in_steps_and_later_jobs_are_left_alo
     expect(row(page, later)).to_be_visible()
 
 
-def test_what_is_going_on_can_be_stopped(tab: Tab, dashboard: Dashboard) -> None:
+@pytest.mark.parametrize("way", ["Stop", "Escape"])
+def test_what_is_going_on_can_be_stopped(tab: Tab, dashboard: Dashboard, way: str) -> None:
     submit_many(dashboard, 450)
     page = open_list(tab)
     waiting = list[Route]()
@@ -154,7 +155,10 @@ def test_what_is_going_on_can_be_stopped(tab: Tab, dashboard: Dashboard) -> None
         page.get_by_role("button", name="Delete 450 jobs").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("0 of 450")
-    dialog.get_by_role("button", name="Stop").click()
+    if way == "Stop":
+        dialog.get_by_role("button", name="Stop").click()
+    else:
+        page.keyboard.press("Escape")
     while not waiting:
         page.wait_for_timeout(10)
     waiting[0].continue_()

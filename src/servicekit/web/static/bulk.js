@@ -220,6 +220,7 @@ class BulkDialog {
   #dialog = null;
   #isStopped = false;
   #hasActed = false;
+  #isActing = false;
   #done = 0;
   #skipped = 0;
   /** @type {Problem[]} */
@@ -237,6 +238,7 @@ class BulkDialog {
     this.#list.hold('dialog', true);
     this.#dialog = showDialog(`${ACTIONS[this.#action].word} jobs`, this.#body);
     this.#dialog.addEventListener('close', () => this.#close());
+    this.#dialog.addEventListener('cancel', (event) => this.#escape(event));
     void this.#preview();
   }
 
@@ -288,7 +290,7 @@ class BulkDialog {
 
   /** @param {Preview} preview */
   async #act(preview) {
-    this.#hasActed = true;
+    this.#hasActed = this.#isActing = true;
     const text = h('p', { role: 'status' });
     const bar = h('progress', { max: preview.matching, value: 0, 'aria-label': 'Progress' });
     replace(this.#body, text, bar, h('div', { class: 'buttons' }, h('button', { type: 'button', on: { click: () => this.#stop() } }, 'Stop')));
@@ -315,6 +317,13 @@ class BulkDialog {
     this.#isStopped = true;
   }
 
+  /** Escape stops the work, and leaves the report of it to be read. @param {Event} event */
+  #escape(event) {
+    if (!this.#isActing) return;
+    event.preventDefault();
+    this.#stop();
+  }
+
   /** @param {Step} step */
   #count(step) {
     this.#done += step.done;
@@ -324,6 +333,7 @@ class BulkDialog {
 
   /** @param {string} addition */
   #finish(addition) {
+    this.#isActing = false;
     const done = `${formatExact(this.#done)} ${ACTIONS[this.#action].done}.`;
     const skipped = this.#skipped ? ` ${formatExact(this.#skipped)} skipped${this.#reason}.` : '';
     announce(done + skipped + addition);

@@ -57,11 +57,12 @@ export function taskOf({ tags }) {
 }
 
 /**
- * Ask a question in a dialog. It is answered by a click, Enter or Escape, and by nothing else.
- * @param {{title: string, text: string, word: string}} question
+ * Ask a question in a dialog. It is answered by a click, Enter or Escape, and by nothing else. The focus is on
+ * the answer that changes nothing if the other one cannot be undone.
+ * @param {{title: string, text: string, word: string, isFinal: boolean}} question
  * @returns {Promise<boolean>}
  */
-export function ask({ title, text, word }) {
+export function ask({ title, text, word, isFinal }) {
   const yes = h('button', { type: 'submit', value: 'yes', class: 'danger' }, word);
   const no = h('button', { type: 'submit', value: 'no' }, 'Leave it');
   const form = h('form', { method: 'dialog' }, h('h2', { id: 'question' }, title), h('p', {}, text),
@@ -69,7 +70,7 @@ export function ask({ title, text, word }) {
   const dialog = /** @type {HTMLDialogElement} */ (h('dialog', { class: 'question', 'aria-labelledby': 'question' }, form));
   document.body.append(dialog);
   dialog.showModal();
-  yes.focus();
+  (isFinal ? no : yes).focus();
   return new Promise((resolve) => {
     dialog.addEventListener('close', () => {
       dialog.remove();

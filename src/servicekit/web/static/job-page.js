@@ -337,7 +337,7 @@ class JobPage {
   async _ask(action) {
     const title = `${action.word} ${visible(this._call || this._record.name)}?`;
     const text = action.question(this._record);
-    if (text !== null && !(await ask({ title, text, word: `${action.word} the job` }))) return;
+    if (text !== null && !(await ask({ title, text, word: `${action.word} the job`, isFinal: action.name === 'delete' }))) return;
     this._say('');
     this._head.setBusy(action, true);
     try {
