@@ -344,6 +344,25 @@ def test_parts_that_cannot_be_loaded_are_asked_for_again(open_tab: Callable[...,
     assert waiting == set()
 
 
+def test_an_answer_that_never_comes_is_asked_for_again(tab: Tab, dashboard: Dashboard) -> None:
+    dashboard.seed()
+    page = tab.page
+    page.clock.install()
+    tab.open()
+    wait_until_live(page)
+    held: list[Route] = []
+    page.route("**/jobs?name=noop*", lambda route: route.fallback() if held else held.append(route))
+    search = page.get_by_role("combobox", name="Search jobs")
+    search.fill("name:noop")
+    search.press("Enter")
+    while not held:
+        page.evaluate("new Promise(requestAnimationFrame)")
+    expect(page.locator("job-list")).to_have_attribute("data-reading", "")
+    page.clock.fast_forward(31_000)
+    wait_until_live(page)
+    expect(rows(page)).to_have_count(1)
+
+
 def test_escape_leads_back_to_the_list_as_it_was(tab: Tab, dashboard: Dashboard) -> None:
     dashboard.submit("/noop", wait=True, params={"count": 120})
     page = tab.page

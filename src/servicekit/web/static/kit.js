@@ -173,12 +173,6 @@ export function setStateMark(mark, status) {
 let ahead = 0; // milliseconds that the service's clock is ahead of the browser's
 let isClockKnown = false;
 
-/** Learn the time of the service. @param {Date | number} moment */
-export function setNow(moment) {
-  ahead = Number(moment) - Date.now();
-  isClockKnown = true;
-}
-
 /** What time it is where the service runs. */
 export function serverNow() {
   return new Date(Date.now() + ahead);
@@ -389,6 +383,9 @@ async function readDetail(response) {
   }
 }
 
+// To the beginning of an answer: what waits for one that never comes would show nothing new for ever.
+const ANSWER_MILLISECONDS = 30_000;
+
 /** The routes of the service. Paths are relative to `base`. */
 export class Api {
   #getKey;
@@ -420,18 +417,23 @@ export class Api {
   }
 
   /**
-   * The answer as it is, if it is a good one.
+   * The answer as it is, if it is a good one. What only reads is given up after half a minute without an answer.
    * @param {string} path @param {Params} [params] @param {RequestInit} [options]
    */
   async response(path, params, options = {}) {
     const askedAt = Date.now();
+    const late = new AbortController();
+    const giveUp = () => options.method || late.abort(new DOMException('There is no answer.', 'TimeoutError'));
+    const timer = setTimeout(giveUp, ANSWER_MILLISECONDS);
     let response;
     try {
       const headers = { ...this.headers, .../** @type {Record<string, string>} */ (options.headers ?? {}) };
-      response = await fetch(this.url(path, params), { cache: 'no-store', ...options, headers });
+      const signal = options.signal ? AbortSignal.any([options.signal, late.signal]) : late.signal;
+      response = await fetch(this.url(path, params), { cache: 'no-store', ...options, headers, signal });
     } catch (error) {
       throw lossOf(error);
     }
+    clearTimeout(timer);
     learnTime(response.headers, askedAt);
     if (response.ok) return response;
     const error = await errorOf(response);
@@ -500,7 +502,7 @@ function listParams(params) {
 }
 
 /** The parameters of the next page, by the header `Link`. @param {Response} response */
-export function linkNext(response) {
+function linkNext(response) {
   const match = /<([^>]*)>;\s*rel="?next"?/.exec(response.headers.get('link') ?? '');
   return match?.[1] ? new URL(match[1], response.url).searchParams : null;
 }
