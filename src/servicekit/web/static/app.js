@@ -179,8 +179,12 @@ class App {
   #addKey(signal, ...key) {
     if (signal.aborted) return () => {};
     const remove = this.#keys.add(...key);
-    signal.addEventListener('abort', remove);
-    return remove;
+    const forget = () => {
+      signal.removeEventListener('abort', forget); // a page that stays for days adds and removes keys all the time
+      remove();
+    };
+    signal.addEventListener('abort', forget);
+    return forget;
   }
 
   /**
