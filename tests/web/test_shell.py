@@ -95,14 +95,17 @@ def test_links_and_the_buttons_of_the_browser_lead_from_page_to_page_without_loa
     assert len(streams) == 1  # it is that of the whole page
 
 
-def test_the_connection_is_paused_and_goes_on(tab: Tab, dashboard: Dashboard) -> None:
+def test_the_connection_is_paused_and_goes_on(open_tab: Callable[..., Tab], dashboard: Dashboard) -> None:
+    tab, other = open_tab(), open_tab()
     tab.open()
+    other.open()
     connection = tab.page.get_by_role("group", name="Connection")
     expect(connection).to_have_attribute("data-live", "live")
     connection.get_by_role("button", name="Pause").click()
     expect(connection).to_contain_text("paused")
     expect(connection).to_contain_text("data from")
     job_id = dashboard.submit("/noop", wait=True)
+    expect(other.page.locator(f"[data-id='{job_id}']")).to_contain_text("completed")  # so the browser was told of it
     expect(tab.page.locator(f"[data-id='{job_id}']")).to_have_count(0)
     connection.get_by_role("button", name="Go on").click()
     expect(tab.page.locator(f"[data-id='{job_id}']")).to_contain_text("completed")

@@ -50,7 +50,7 @@ const MOST_READ = 5_000; // rows, until the list is where it was
  * The line of an error that says the most: the last one, with the class that stands in the first.
  * @param {string} error
  */
-export function lastLine(error) {
+function lastLine(error) {
   const lines = error.slice(0, 20_000).split(/[\r\n]+/).filter((line) => line.trim());
   const last = lines.at(-1)?.trim() ?? '';
   const kind = /^[\w.]+(?=:)/.exec(lines[0] ?? '')?.[0];

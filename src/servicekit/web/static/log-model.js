@@ -10,7 +10,7 @@
 
 export const LEVELS = ['debug', 'info', 'warning', 'error', 'critical'];
 /** The most lines that are held. The oldest ones go first. */
-export const MOST_LINES = 200_000;
+const MOST_LINES = 200_000;
 
 // The forms of ECMA-48, the same as the service's own: control sequences; strings with an end, which can lack it in a
 // text that was cut; and the short ones.
