@@ -378,6 +378,10 @@ def test_a_large_result_is_for_a_program(tab: Tab, dashboard: Dashboard) -> None
     with tab.page.expect_download() as download:
         shown.get_by_role("button", name="Download").click()
     assert download.value.suggested_filename == f"{job_id}.json"
+    tab.expected.append("503")
+    tab.page.route("**/$result", lambda route: route.fulfill(status=503, json={"detail": "The disk is away."}))
+    shown.get_by_role("button", name="Download").click()
+    expect(shown.get_by_role("alert")).to_have_text("It cannot be saved: The disk is away.")
 
 
 def test_an_artifact_can_be_downloaded(tab: Tab, dashboard: Dashboard) -> None:

@@ -3,7 +3,7 @@
  * The panes beside the log: arguments, result, error, events, and the record as it is. Each has an address of its own.
  */
 
-import { formatTime, h, replace, stateMark } from './kit.js';
+import { formatTime, h, replace, setText, stateMark } from './kit.js';
 import { saveFile } from './job-log.js';
 import { showMarks } from './log-model.js';
 import { memberOf, printJson, readJson } from './json-text.js';
@@ -177,11 +177,15 @@ function resultParts(shown, { text, isWhole }) {
 
 /** @param {Shown} shown */
 function downloadButton({ api, path, record }) {
-  const act = async () => {
-    const response = await api.response(`${path}/$result`);
-    saveFile(await response.blob(), `${record.id}.json`);
-  };
-  return h('button', { type: 'button', on: { click: act } }, 'Download');
+  return saveButton(api, `${path}/$result`, `${record.id}.json`);
+}
+
+/** A button that saves what the service answers there, or says why it cannot. @param {Shown['api']} api @param {string} path @param {string} name */
+function saveButton(api, path, name) {
+  const problem = h('span', { role: 'alert' });
+  const save = async () => saveFile(await (await api.response(path)).blob(), name);
+  const act = () => save().then(() => setText(problem, ''), (error) => setText(problem, ` It cannot be saved: ${error.message}`));
+  return h('span', {}, h('button', { type: 'button', on: { click: act } }, 'Download'), problem);
 }
 
 /** Read no more of an answer than can be shown. @param {import('./kit.js').Api} api @param {string} path */
@@ -203,10 +207,9 @@ async function readBounded(api, path) {
 function artifactOf({ api, record, artifacts, needsKey }) {
   if (!record.artifact_id || !artifacts) return null;
   const path = `${artifacts}/${record.artifact_id}/$download`;
-  const save = async () => saveFile(await (await api.response(path)).blob(), String(record.artifact_id));
   // A link sends no key; a file that is fetched is held in memory. So each where it is the right one.
   const way = needsKey
-    ? h('button', { type: 'button', on: { click: save } }, 'Download')
+    ? saveButton(api, path, record.artifact_id)
     : h('a', { class: 'button', href: api.url(path), download: '' }, 'Download');
   return h('p', { class: 'pane-artifact' }, 'Artifact ', h('code', {}, record.artifact_id), ' ', way);
 }
