@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import resource
 import select
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 
@@ -13,15 +15,17 @@ from servicekit.jobs.current import RunningJob
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.submission import Submission
 from servicekit.runners.calls import dump_call
-from servicekit.runners.cluster import gateway_posts, gateway_work, host
+from servicekit.runners.cluster import gateway, gateway_posts, gateway_work, host
+from servicekit.runners.cluster.gateway import Gateway
 from servicekit.runners.cluster.gateway_work import GatewayWork, HostProblem, WorkLost
 from servicekit.runners.cluster.host import Host, run_work
 from servicekit.runners.cluster.mailbox import ANSWER, KILL, STOP, HostEnd, Mailbox, News, Order
 from servicekit.runners.cluster.placement import Node, Placement
 from servicekit.runners.descriptors import WorkDescriptors
 from servicekit.runners.launcher import Launcher
-from servicekit.runners.launcher_program.messages import TERMINATE
+from servicekit.runners.launcher_program.messages import CALL, TERMINATE
 from servicekit.runners.process import _plan
+from tests.hindering import without_descriptors
 from tests.runners import targets
 
 NOTHING = News(None, [], b"")
@@ -65,7 +69,7 @@ class FakePlaced:
 
 
 class FakeCluster:
-    """A cluster that fails at the first calls."""
+    """A cluster of one node that fails at the first calls."""
 
     def __init__(self, failures: int = 0, start_error: Exception | None = None) -> None:
         self.placed = FakePlaced()
@@ -73,6 +77,15 @@ class FakeCluster:
         self.started = asyncio.Event()
         self._failures = failures
         self._start_error = start_error
+
+    def connect(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    async def collect(self, busy: list[str], ended: list[str], seconds: float) -> tuple[dict[str, News], list[Node]]:
+        return await self.mailbox.collect(busy, ended, seconds), [Node("node", ROOM, ROOM)]
 
     def start(self, *_: object) -> FakePlaced:
         self.started.set()
@@ -104,17 +117,69 @@ class GatewayTrial:
     async def end(self) -> dict[str, object]:
         """What the service hears until it is over."""
         await self.running
-        said: dict[str, object] = {}
-        for line in os.read(self.descriptors.control, 65_536).splitlines():
-            said |= json.loads(line)
-        assert said.pop("over")
-        self.descriptors.close()
-        return said
+        return hear(self.descriptors)
 
 
-def make_descriptors() -> WorkDescriptors:
-    request = {"resources": {"cpus": 1}, "can_grow": False}
-    return WorkDescriptors(json.dumps(request).encode(), b"", is_call=True)
+class ServiceTrial:
+    """A gateway in this process, and the service's ends of its sockets."""
+
+    def __init__(self, cluster: FakeCluster) -> None:
+        self._requests, requests = socket.socketpair()
+        self._status, status = socket.socketpair()
+        self._theirs = (requests, status)
+        self.serving = asyncio.create_task(Gateway(requests, status, cluster).serve())
+
+    def send(self, descriptors: WorkDescriptors) -> WorkDescriptors:
+        socket.send_fds(self._requests, [CALL], descriptors.sent)
+        return descriptors
+
+    async def end(self) -> None:
+        self._requests.close()
+        await self.serving
+        for each in (self._status, *self._theirs):
+            each.close()
+
+
+def make_descriptors(request: bytes = b'{"resources": {"cpus": 1}}') -> WorkDescriptors:
+    return WorkDescriptors(request, b"", is_call=True)
+
+
+def hear(descriptors: WorkDescriptors) -> dict[str, object]:
+    """What the service has heard of a work that is over."""
+    said: dict[str, object] = {}
+    for line in os.read(descriptors.control, 65_536).splitlines():
+        said |= json.loads(line)
+    assert said.pop("over")
+    descriptors.close()
+    return said
+
+
+@pytest.mark.parametrize("case", ["no descriptors", "no request"])
+async def test_a_work_that_the_gateway_cannot_take_goes_back_at_once_and_the_others_go_on(case: str) -> None:
+    cluster = FakeCluster()
+    service = ServiceTrial(cluster)
+    first = service.send(make_descriptors())
+    await cluster.started.wait()
+    second = make_descriptors(b"{")
+    with without_descriptors(4) if case == "no descriptors" else nullcontext():
+        service.send(second)
+        await until(lambda: has_data(second.control))
+    said = str(hear(second)["start_problem"])
+    assert ("too many open files" if case == "no descriptors" else "cannot be read: JSONDecodeError") in said
+    cluster.placed.end.set_result(COMPLETED)
+    await until(lambda: has_data(first.control))
+    await service.end()
+    assert hear(first)["ended"] == 0
+
+
+def test_a_gateway_may_have_more_open_files_than_a_process_by_default() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        gateway._raise_limit()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 256
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_a_work_that_ends_while_its_output_waits_disturbs_no_other() -> None:

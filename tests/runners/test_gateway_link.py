@@ -109,7 +109,7 @@ async def test_the_works_of_a_gateway_that_was_killed_are_over_though_a_child_ha
     link, listener = await connect()
     control = send_work(link)
     child = os.dup(link._controls[0])  # a child that was forked from the service has it
-    link.work_stuck("it hangs")
+    link._process.kill()
     await listener.ended.wait()
     said = b""
     with control:
@@ -134,6 +134,16 @@ async def test_a_gateway_that_stands_still_is_ended_and_so_are_its_works(monkeyp
         while b"over" not in said:
             said += control.recv(1_000)
     assert said.splitlines()[0] == b'{"lost": "the process that speaks to the cluster has ended"}'
+
+
+async def test_a_work_that_does_not_begin_ends_no_other() -> None:
+    link, listener = await connect()
+    control = send_work(link)
+    link.work_stuck("a job has not begun for 60 seconds")
+    link.close()
+    control.close()
+    await listener.ended.wait()
+    assert link._process.wait() == 0
 
 
 async def test_a_gateway_that_takes_no_more_works_has_not_ended_while_one_is_left() -> None:
@@ -183,7 +193,7 @@ def test_a_launcher_opens_on_another_event_loop_within_the_pause_of_the_first() 
         launcher.open()
         await wait_until(lambda: launcher.find_room(_ignore))
         assert launcher._link is not None
-        launcher._link.work_stuck("it hangs")
+        launcher._link._process.kill()
         await wait_until(launcher.find_notice)
         launcher.close()
 

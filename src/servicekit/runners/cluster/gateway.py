@@ -10,6 +10,7 @@ every other second at least, as its sign of life; `{"problem": "..."}` before it
 import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -34,6 +35,8 @@ _BUSY_SECONDS: Final = 0.05
 _ROOM_SECONDS: Final = 1.0
 # Errors of a cluster are pages long. The beginning says what it is.
 _MOST_CHARACTERS: Final = 500
+# Each work has five. More than that would be no use, and some programs close all that they might have, one by one.
+_MOST_OPEN_FILES: Final = 65_536
 # To leave the cluster takes a second. The process ends anyway, and the cluster then misses it.
 _CLOSE_SECONDS: Final = 10.0
 
@@ -138,10 +141,17 @@ class Gateway:
         elif flags & socket.MSG_CTRUNC:
             refuse(descriptors)
         else:
-            self._count += 1
-            key = f"{os.getpid()}.{self._count}"
+            self._begin(descriptors)
+
+    def _begin(self, descriptors: list[int]) -> None:
+        self._count += 1
+        key = f"{os.getpid()}.{self._count}"
+        try:
             work = GatewayWork(key, descriptors, self._cluster, self._placement, self._tell_room)
-            self._works[work.key] = work
+        except Exception as error:  # as for want of memory; the other works go on
+            refuse(descriptors, f"its request cannot be read: {clip(describe_error(error), _MOST_CHARACTERS)}")
+        else:
+            self._works[key] = work
             task = asyncio.get_running_loop().create_task(self._run(work, asyncio.shield(self._connected)))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
@@ -169,6 +179,7 @@ class Gateway:
 
 def main(requests: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the signals of a terminal are meant for the service
+    _raise_limit()
     connection = socket.socket(fileno=requests)
     kind, descriptors, _, _ = socket.recv_fds(connection, 1, MOST_DESCRIPTORS)
     if kind:
@@ -180,6 +191,14 @@ def main(requests: int) -> None:
             tell(status, "problem", f"the library of the cluster cannot be imported: {reason}")
             raise
         asyncio.run(_serve(Gateway(connection, socket.socket(fileno=status), cluster)))
+
+
+def _raise_limit() -> None:
+    """Have as many open files as this process may: by its default, some 200 works would fill it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_OPEN_FILES)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 async def _serve(gateway: Gateway) -> None:

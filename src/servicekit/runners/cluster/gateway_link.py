@@ -120,8 +120,7 @@ class GatewayLink:
         return is_sent
 
     def work_stuck(self, reason: str | None) -> None:
-        if reason is not None:
-            self._process.kill()  # it was stopped, or hangs
+        """One work is no reason to end the others: a gateway that hangs is seen without it, see `_watch`."""
 
     def note_end(self) -> None:
         self._reader.read()

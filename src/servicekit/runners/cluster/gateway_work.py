@@ -92,8 +92,6 @@ class GatewayWork:
         )
         self._request = read_request(request)
         self._stdin = os.pread(stdin, os.fstat(stdin).st_size, 0)
-        for descriptor in (request, stdin, stdout, stderr):  # what is printed comes as reports
-            os.close(descriptor)
         for descriptor in (self._control, self._report, self._calls):
             os.set_blocking(descriptor, False)
         self._loop = asyncio.get_running_loop()
@@ -105,6 +103,9 @@ class GatewayWork:
         self._news = NewsRelay(self._report, self._calls, self._note_begun)
         self._orders = OrderSender(partial(cluster.send, key))
         self._waiting: asyncio.Task[HostEnd | None] | None = None
+        # At last: if something fails before, the caller has all of them yet.
+        for descriptor in (request, stdin, stdout, stderr):  # what is printed comes as reports
+            os.close(descriptor)
 
     @property
     def is_busy(self) -> bool:

@@ -49,10 +49,13 @@ def receive_job(jobs: socket.socket) -> tuple[Request, list[int]] | None:
     return (read_request(descriptors[0]), descriptors) if kind else None
 
 
-def refuse(descriptors: list[int]) -> None:
-    """Refuse a request of which some descriptors are missing, because this process may have no more."""
+def refuse(
+    descriptors: list[int], reason: str = "the process that starts the processes of jobs has too many open files"
+) -> None:
+    """Refuse a request: as a rule one of which some descriptors are missing, because this process may have no more."""
     if len(descriptors) > 1:  # the second is the control
-        tell(descriptors[1], "start_problem", "the process that starts the processes of jobs has too many open files")
+        tell(descriptors[1], "start_problem", reason)
+        tell(descriptors[1], "over", True)  # the service may have this end open too, and would not see it end
     for descriptor in descriptors:
         os.close(descriptor)
 
