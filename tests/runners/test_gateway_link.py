@@ -19,9 +19,11 @@ from servicekit.jobs.status import Transition
 from servicekit.runners.cluster import gateway_link
 from servicekit.runners.cluster.gateway_link import GatewayLink
 from servicekit.runners.cluster.launcher import ClusterLauncher
+from servicekit.runners.launcher_link import send_request
 from servicekit.runners.launcher_program.messages import CALL
 from servicekit.runners.process import ProcessRunner
 from servicekit.runners.work import WorkEnd, WorkPlan
+from tests.hindering import without_threads
 from tests.runners.trial import Trial
 
 # Connects at once, takes requests, and lives on for as long as one of their controls.
@@ -43,13 +45,14 @@ class FakePopen(subprocess.Popen[bytes]):
 
     failures = 0
     """So many starts fail from now on."""
+    program = _PROGRAM
 
     def __init__(self, argv: list[str], **options: Any) -> None:
         if FakePopen.failures:
             FakePopen.failures -= 1
             self.returncode = 1
             raise BlockingIOError(11, "Resource temporarily unavailable")
-        super().__init__([sys.executable, "-c", _PROGRAM, argv[-1]], **options)
+        super().__init__([sys.executable, "-c", FakePopen.program, argv[-1]], **options)
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +98,17 @@ def send_work(link: GatewayLink) -> socket.socket:
     return ours
 
 
+async def hear(control: socket.socket) -> list[bytes]:
+    """The lines that the service hears of a work until it is over."""
+    said = b""
+    with control:
+        control.setblocking(False)
+        async with asyncio.timeout(20):
+            while b"over" not in said:
+                said += await asyncio.get_running_loop().sock_recv(control, 1_000)
+    return said.splitlines()
+
+
 async def wait_until(is_true: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
         while not is_true():
@@ -111,12 +125,7 @@ async def test_the_works_of_a_gateway_that_was_killed_are_over_though_a_child_ha
     child = os.dup(link._controls[0])  # a child that was forked from the service has it
     link._process.kill()
     await listener.ended.wait()
-    said = b""
-    with control:
-        control.settimeout(20)
-        while b"over" not in said:
-            said += control.recv(1_000)
-    assert said.splitlines() == [
+    assert await hear(control) == [
         b'{"lost": "the process that speaks to the cluster has ended"}',
         b'{"over": true}',
     ]
@@ -128,12 +137,45 @@ async def test_a_gateway_that_stands_still_is_ended_and_so_are_its_works(monkeyp
     link, listener = await connect()
     control = send_work(link)
     await listener.ended.wait()
-    said = b""
-    with control:
-        control.settimeout(20)
-        while b"over" not in said:
-            said += control.recv(1_000)
-    assert said.splitlines()[0] == b'{"lost": "the process that speaks to the cluster has ended"}'
+    assert (await hear(control))[0] == b'{"lost": "the process that speaks to the cluster has ended"}'
+
+
+async def test_a_gateway_that_ends_when_no_thread_can_be_started_leaves_nothing_for_ever() -> None:
+    link, listener = await connect()
+    control = send_work(link)
+    with without_threads():
+        link._process.kill()
+        await listener.ended.wait()
+    assert (await hear(control))[-1] == b'{"over": true}'
+
+
+async def test_a_cluster_that_does_not_answer_is_told_from_the_beginning_and_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gateway_link, "_HANGING_SECONDS", 0.05)
+    monkeypatch.setattr(gateway_link, "_CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(FakePopen, "program", "import time; time.sleep(60)")
+    launcher = make_launcher()
+    launcher.open()
+    process = launcher._link._process  # type: ignore[union-attr]
+    assert str(launcher.find_notice()).endswith("UTC: it has not answered yet")
+    await wait_until(lambda: "it has not answered within 0.5 seconds" in str(launcher.find_notice()))
+    await wait_until(lambda: process.poll() is not None)
+    monkeypatch.setattr(FakePopen, "program", _PROGRAM)
+    await wait_until(lambda: launcher.find_room(_ignore))
+    assert launcher.find_notice() is None
+    launcher.close()
+
+
+async def test_a_gateway_that_cannot_be_asked_at_once_to_connect_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = [False, False]  # since too many descriptors are on their way
+    monkeypatch.setattr(gateway_link, "send_request", lambda *asked: answers.pop() if answers else send_request(*asked))
+    launcher = make_launcher()
+    launcher.open()
+    await wait_until(lambda: launcher.find_room(_ignore))
+    launcher.close()
 
 
 async def test_a_work_that_does_not_begin_ends_no_other() -> None:
@@ -233,9 +275,8 @@ async def test_a_gateway_that_cannot_import_its_library_says_so(
     monkeypatch.setattr(subprocess, "Popen", FakePopen.__base__)
     launcher = make_launcher()
     launcher.open()
-    await wait_until(launcher.find_notice)
     said = "the library of the cluster cannot be imported: OSError: libray.so is damaged"
-    assert str(launcher.find_notice()).endswith(said)
+    await wait_until(lambda: str(launcher.find_notice()).endswith(said))
     launcher.close()
 
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -21,6 +22,8 @@ from servicekit.runners.launcher_program.messages import IMPORT, tell
 _MODULE: Final = "servicekit.runners.cluster.gateway"
 # The gateway ends by itself if the cluster does not answer for two thirds of that.
 _HANGING_SECONDS: Final = 3 * BEAT_SECONDS
+# To install what `runtime_env` wants takes minutes. And what listens at the address may never answer.
+_CONNECT_SECONDS: Final = 300.0
 _CONTROL: Final = 1
 """Where the control is among the descriptors of a request."""
 
@@ -49,7 +52,7 @@ class GatewayLink:
     """A gateway's process, and the socket to it: a `Link`.
 
     A gateway that is connected says something each second. If it does not for 15 to 30 seconds, it is killed: its works
-    have ended without it.
+    have ended without it. One that has not connected within five minutes is killed as well.
     """
 
     is_importing = False
@@ -64,6 +67,7 @@ class GatewayLink:
         self._heard = b""
         self._loop = asyncio.get_running_loop()
         self._has_said = False
+        self._connects_until = time.monotonic() + _CONNECT_SECONDS
         with ExitStack() as undo:
             self._file = make_file(json.dumps(dict(settings)).encode())
             undo.callback(os.close, self._file)
@@ -164,10 +168,13 @@ class GatewayLink:
         self._reader.read()  # this process may have stood still itself
         if self._is_ended:
             return
-        if self._has_connected and not self._has_said:
-            self._process.kill()
-        else:
+        if not self._has_connected and time.monotonic() >= self._connects_until:
+            self._fail(f"it has not answered within {_CONNECT_SECONDS:g} seconds")
+        elif self._has_said or not self._has_connected:
             self._watch()
+            return
+        self._process.kill()
+        self._take_end()
 
     def _hold(self, control: int) -> None:
         """Keep the gateway's end of a control. The service takes its end for the end of the work.
@@ -202,31 +209,44 @@ class GatewayLink:
         if room is not None and not self._is_closed:
             self._listener.gateway_found_room(*room)
         if problem is not None:
-            self._problem = problem
+            self._fail(problem)
+
+    def _fail(self, problem: str) -> None:
+        self._problem = problem
+        if not self._is_closed:
             self._listener.gateway_failed(problem)
 
     def _take_end(self) -> None:
         if self._is_ended:
             return
+        if self._problem is None:
+            self._fail("the process that speaks to the cluster has ended")
         was_closed = self._is_closed
         self._is_ended = self._is_closed = True
         self._reader.close()
         self._status_finalizer()
         self._close_theirs()
+        self._listener.gateway_ended(self, was_closed=was_closed)
         if not self._has_connected:
             self._release()
         elif self._controls:
-            # In a thread, since the event loop may end before.
-            timer = threading.Timer(GONE_SECONDS, self._release)
-            timer.daemon = True
+            self._release_later()
+
+    def _release_later(self) -> None:
+        # In a thread, since the event loop may end before.
+        timer = threading.Timer(GONE_SECONDS, self._release)
+        timer.daemon = True
+        try:
             timer.start()
-        self._listener.gateway_ended(self, was_closed=was_closed)
+        except RuntimeError:  # the system gives no more threads, which may be why the gateway has ended
+            with suppress(RuntimeError):  # the event loop has ended
+                self._loop.call_later(GONE_SECONDS, self._release)
 
     def _release(self) -> None:
         """Nothing is left of the works of this gateway."""
         for control in self._controls:
             if self._has_connected:
-                tell(control, "lost", self._problem or "the process that speaks to the cluster has ended")
+                tell(control, "lost", self._problem)
             tell(control, "over", True)  # a child that was forked from the service may have this end open too
         _close_all(self._controls)
 

@@ -31,9 +31,9 @@ _log = logging.getLogger("servicekit.engine")
 class ClusterLauncher:
     """Runs works on a cluster, as `Launcher` runs them here: see the page in `servicekit.runners.cluster`.
 
-    `open` starts the gateway: as long as that has not reached the cluster there is no room, so that no job comes. If it
-    ends or cannot be started, another one is started after a growing pause. A forked child begins without it, and
-    without the jobs.
+    `open` starts the gateway: as long as that has not reached the cluster there is no room, so that no job comes, and a
+    notice. If it ends or cannot be started, another one is started after a growing pause. A forked child begins without
+    it, and without the jobs.
     """
 
     def __init__(self, cluster: RayCluster) -> None:
@@ -119,8 +119,7 @@ class ClusterLauncher:
 
     def gateway_failed(self, problem: str) -> None:
         """See `GatewayListener`."""
-        self._problem = problem
-        self._problem_since = self._problem_since or datetime.now(UTC)
+        self._note_problem(problem)
         self._failures.warn("The cluster %s cannot be reached: %s", self._cluster.address, problem)
 
     def gateway_ended(self, link: GatewayLink, *, was_closed: bool) -> None:
@@ -132,8 +131,6 @@ class ClusterLauncher:
         self._room = self._works = 0
         if was_closed:
             return
-        if self._problem is None:
-            self.gateway_failed("the process that speaks to the cluster has ended")
         pause = self._backoff.next_seconds()
         self._next_start_at = time.monotonic() + pause
         self._start_later(pause)
@@ -142,9 +139,15 @@ class ClusterLauncher:
         if not self._is_open:
             return
         self._launcher.open()
-        if self._link is None:  # it could not be started, or the pause has not ended; and no job comes to try it again
-            left = self._next_start_at - time.monotonic()
-            self._start_later(left if left > 0 else self._backoff.next_seconds())
+        try:
+            has_begun = self._link is not None and self._link.prepare()
+        except ConnectionError:
+            assert self._link is not None
+            self._link.note_end()
+        else:
+            if not has_begun:  # it cannot be started now, or not be asked to connect; and no job comes to try it again
+                left = self._next_start_at - time.monotonic()
+                self._start_later(left if left > 0 else self._backoff.next_seconds())
 
     def _start_later(self, seconds: float) -> None:
         if self._starting is not None:
@@ -162,7 +165,12 @@ class ClusterLauncher:
             self.gateway_failed(f"the process that speaks to the cluster cannot be started: {error}")
             raise
         self._links.add(self._link)
+        self._note_problem(self._problem or "it has not answered yet")
         return self._link
+
+    def _note_problem(self, problem: str) -> None:
+        self._problem = problem
+        self._problem_since = self._problem_since or datetime.now(UTC)
 
     def _forget(self) -> None:
         """In a forked child: the works and the gateways are the parent's."""
