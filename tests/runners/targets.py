@@ -48,6 +48,22 @@ def sleep() -> None:
     time.sleep(1_000)
 
 
+def tidy_up() -> None:
+    print("began", flush=True)
+    try:
+        time.sleep(1_000)
+    except JobCanceled:
+        print("tidying", flush=True)
+        time.sleep(0.5)  # in which a second signal would come
+        print("tidied up", flush=True)
+        raise
+
+
+def name_and_sleep() -> None:
+    current_job().artifact("01ARZ3NDEKTSV4RRFFQ69G5FAV")
+    time.sleep(1_000)
+
+
 def catch_and_return() -> str:
     try:
         sleep()

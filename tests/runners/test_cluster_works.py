@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import select
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
@@ -15,7 +16,7 @@ from servicekit.jobs.current import RunningJob
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.submission import Submission
 from servicekit.runners.calls import dump_call
-from servicekit.runners.cluster import gateway, gateway_posts, gateway_work, host
+from servicekit.runners.cluster import gateway, gateway_posts, gateway_work, host, mailbox
 from servicekit.runners.cluster.gateway import Gateway
 from servicekit.runners.cluster.gateway_work import GatewayWork, HostProblem, WorkLost
 from servicekit.runners.cluster.host import Host, run_work
@@ -312,6 +313,7 @@ class FakePost:
     """A mailbox as a host sees it. So many of the news seem not to arrive."""
 
     node = "node"
+    age_of_orders: float | None = None
 
     def __init__(self, *, failures: int = 0, age: float | None = 0.0, is_reachable: bool = True) -> None:
         self.mailbox = Mailbox()
@@ -331,7 +333,8 @@ class FakePost:
             raise ConnectionError
 
     async def take_orders(self, key: str) -> tuple[list[Order], float]:
-        return await self.mailbox.take_orders(key)
+        orders, age = await self.mailbox.take_orders(key)
+        return orders, self.age_of_orders or age
 
 
 class NoHost:
@@ -391,6 +394,55 @@ async def test_news_arrive_once_though_calls_fail(launcher: Launcher) -> None:
         assert news.begun_on is None
 
 
+@pytest.mark.parametrize("is_heard_at_last", [True, False])
+async def test_a_host_that_hears_nothing_asks_once_more_and_kills_its_work(
+    launcher: Launcher, monkeypatch: pytest.MonkeyPatch, *, is_heard_at_last: bool
+) -> None:
+    monkeypatch.setattr(mailbox, "POLL_SECONDS", 0.01)
+    post = FakePost()
+    running = asyncio.create_task(make_host(post, launcher, targets.sleep).run())
+    while not (await collect(post.mailbox)).begun_on:
+        pass
+    asked = asyncio.Event()
+
+    async def begin(key: str) -> float | None:
+        asked.set()
+        return 0.0 if is_heard_at_last else 60.0
+
+    monkeypatch.setattr(post, "begin", begin)
+    post.age_of_orders = 60.0
+    await asked.wait()
+    if is_heard_at_last:
+        post.age_of_orders = None
+        await post.mailbox.send("1", 1, (KILL, b""))
+    end = await running
+    assert end is not None
+    assert end.status == signal.SIGKILL
+    assert end.lost == (None if is_heard_at_last else "its node has heard nothing of the service for 5 seconds")
+
+
+async def test_a_work_is_asked_to_stop_once_though_the_cluster_asks_too(launcher: Launcher) -> None:
+    post = FakePost()
+    running = asyncio.create_task(make_host(post, launcher, targets.tidy_up).run())
+    lines = await read_lines(post.mailbox, "began")
+    running.cancel()  # as the cluster does
+    lines += await read_lines(post.mailbox, "tidying")
+    await post.mailbox.send("1", 1, (STOP, b""))
+    end = await running
+    assert end is not None
+    news = await post.mailbox.collect([], [], 0.01)
+    lines += [report for each in (*news.values(), end.rest) for report in each.reports]
+    assert [line for line in lines if b"tidied up" in line]
+
+
+async def test_the_name_of_an_artifact_does_not_wait_for_the_next_line(launcher: Launcher) -> None:
+    post = FakePost()
+    running = asyncio.create_task(make_host(post, launcher, targets.name_and_sleep).run())
+    await read_lines(post.mailbox, "artifact")
+    await post.mailbox.send("1", 1, (KILL, b""))
+    await running
+
+
 def test_a_host_that_fails_tells_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(host: Host) -> None:
         host.notify_begun(host.job)
@@ -413,6 +465,13 @@ async def test_a_large_end_says_before_that_the_work_has_begun(
     assert end is not None
     assert (end.has_begun, end.pushed) == (True, 1)
     assert (await collect(post.mailbox)).begun_on == "node"
+
+
+async def read_lines(box: Mailbox, until: str) -> list[bytes]:
+    lines: list[bytes] = []
+    while until not in str(lines):
+        lines += (await collect(box)).reports
+    return lines
 
 
 async def collect(box: Mailbox) -> News:

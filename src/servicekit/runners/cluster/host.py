@@ -5,9 +5,9 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache
 from typing import Any, Final, Protocol
 
 from servicekit.jobs.current import JobCall, RunningJob
@@ -104,7 +104,7 @@ class Host:
             make_stdin=lambda: stdin,
             take_stdout=OutputLog(self.job, "stdout", "info"),
             take_stderr=OutputLog(self.job, "stderr", "warning"),
-            take_report=partial(take_report, self.job),
+            take_report=self._take_report,
             submissions=self._calls,
         )
         self._has_begun = self._has_told_begin = False
@@ -164,6 +164,11 @@ class Host:
     def submit_blocking_for(self, job: RunningJob, call: JobCall) -> str:
         raise NotImplementedError
 
+    def _take_report(self, data: bytes) -> None:
+        take_report(self.job, data)
+        if self.job.artifact_id != self._told_artifact:  # of which the job notifies nobody
+            self._wake()
+
     def _wake(self) -> None:
         self._has_news.set()
 
@@ -202,21 +207,25 @@ class Host:
     async def _ask_to_begin(self) -> bool:
         """Whether the gateway is there, and wants the work to begin. Raises anything if it is not there."""
         while True:
-            asked_at = time.monotonic()
             try:
-                async with asyncio.timeout(self._patience_seconds):
-                    age = await self._post.begin(self._key)
+                is_wanted = await self._ask()
             except Exception:  # the cluster's own errors are of many kinds
                 if self._silence_seconds > BEAT_SECONDS:
                     raise
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                if age is None:
-                    return False
-                self._heard_at = asked_at - age
-                if self._silence_seconds > BEAT_SECONDS:
+                if is_wanted and self._silence_seconds > BEAT_SECONDS:
                     raise TimeoutError
-                return True
+                return is_wanted
+
+    async def _ask(self) -> bool:
+        """Ask for the gateway's last sign of life, and whether it wants the work. Raises anything without an answer."""
+        asked_at = time.monotonic()
+        async with asyncio.timeout(self._patience_seconds):
+            age = await self._post.begin(self._key)
+        if age is not None:
+            self._heard_at = asked_at - age
+        return age is not None
 
     def _take_news(self) -> News | None:
         begun_on = self._node if self._has_begun and not self._has_told_begin else None
@@ -245,6 +254,9 @@ class Host:
                 for order in orders:
                     self._obey(order)
             if self._silence_seconds > BEAT_SECONDS:
+                with suppress(Exception):  # as above
+                    await self._ask()  # once more: this process may have stood still itself
+            if self._silence_seconds > BEAT_SECONDS:
                 if not self._is_over.is_set():
                     self._lost = _SILENCE
                     self._stop(grace_seconds=0)
@@ -266,6 +278,8 @@ class Host:
             self._stop(grace_seconds=0 if kind == KILL else _GRACE_SECONDS)
 
     def _stop(self, grace_seconds: float) -> None:
+        if self.job.is_cancel_requested and grace_seconds >= self.job.kill_grace_seconds:
+            return  # the cluster asks, and the gateway too: twice would interrupt what tidies up
         self.job.kill_grace_seconds = min(grace_seconds, self.job.kill_grace_seconds)
         self.job.request_cancel()
         if self.job.is_interruptible and self._working is not None:
@@ -291,7 +305,7 @@ class Host:
 class _CallRelay:
     """Passes on what the call asks for by the socket of its submissions, and the answers."""
 
-    def __init__(self, wake: Any) -> None:
+    def __init__(self, wake: Callable[[], None]) -> None:
         self._descriptor = -1
         self._data = bytearray()
         self._wake = wake
