@@ -7,8 +7,10 @@ import resource
 import select
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
+from functools import partial
 
 import pytest
 
@@ -18,7 +20,7 @@ from servicekit.jobs.submission import Submission
 from servicekit.runners.calls import dump_call
 from servicekit.runners.cluster import gateway, gateway_posts, gateway_work, host, mailbox
 from servicekit.runners.cluster.gateway import Gateway
-from servicekit.runners.cluster.gateway_work import GatewayWork, HostProblem, WorkLost
+from servicekit.runners.cluster.gateway_work import GatewayWork, HostProblem
 from servicekit.runners.cluster.host import Host, run_work
 from servicekit.runners.cluster.mailbox import ANSWER, KILL, STOP, HostEnd, Mailbox, News, Order
 from servicekit.runners.cluster.placement import Node, Placement
@@ -54,30 +56,38 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class FakePlaced:
-    """A work whose end the test tells."""
+    """A work whose end the test tells. What it is asked raises something as well."""
 
     def __init__(self) -> None:
+        self.asked: list[str] = []
         self.end: asyncio.Future[HostEnd | None] = asyncio.get_running_loop().create_future()
 
     async def wait(self) -> HostEnd | None:
         return await self.end
 
     def withdraw(self) -> None:
-        pass
+        self.asked.append("withdraw")
+        raise ConnectionError
 
     def kill(self) -> None:
-        pass
+        self.asked.append("kill")
+        raise ConnectionError
 
 
 class FakeCluster:
     """A cluster of one node that fails at the first calls."""
 
-    def __init__(self, failures: int = 0, start_error: Exception | None = None) -> None:
+    def __init__(self, failures: int = 0, start_error: Exception | None = None, *, is_deaf: bool = False) -> None:
         self.placed = FakePlaced()
         self.mailbox = Mailbox()
         self.started = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         self._failures = failures
         self._start_error = start_error
+        self._is_deaf = is_deaf
+        self.when_given_up: Callable[[], None] = nothing
+        self.may_start = threading.Event()
+        self.may_start.set()
 
     def connect(self) -> None:
         pass
@@ -89,18 +99,25 @@ class FakeCluster:
         return await self.mailbox.collect(busy, ended, seconds), [Node("node", ROOM, ROOM)]
 
     def start(self, *_: object) -> FakePlaced:
-        self.started.set()
+        self._loop.call_soon_threadsafe(self.started.set)
+        self.may_start.wait()
         if self._start_error is not None:
             raise self._start_error
         return self.placed
 
-    async def send(self, key: str, number: int, order: Order) -> None:
+    async def send(self, key: str, number: int, order: Order) -> bool:
+        if self._is_deaf:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.when_given_up()
         self._failures -= 1
         if self._failures >= 0 and self._failures % 2:
             raise ConnectionError
-        await self.mailbox.send(key, number, order)
+        may_have_begun = await self.mailbox.send(key, number, order)
         if self._failures >= 0:  # it was carried out all the same
             raise ConnectionError
+        return may_have_begun
 
 
 class GatewayTrial:
@@ -117,7 +134,8 @@ class GatewayTrial:
 
     async def end(self) -> dict[str, object]:
         """What the service hears until it is over."""
-        await self.running
+        async with asyncio.timeout(20):
+            await self.running
         return hear(self.descriptors)
 
 
@@ -143,6 +161,10 @@ class ServiceTrial:
 
 def make_descriptors(request: bytes = b'{"resources": {"cpus": 1}}') -> WorkDescriptors:
     return WorkDescriptors(request, b"", is_call=True)
+
+
+def nothing() -> None:
+    pass
 
 
 def hear(descriptors: WorkDescriptors) -> dict[str, object]:
@@ -190,7 +212,7 @@ async def test_a_work_that_ends_while_its_output_waits_disturbs_no_other() -> No
     await first.cluster.started.wait()
     first.work.take_news(flood)
     await until(lambda: has_data(first.descriptors.report))
-    first.cluster.placed.end.set_exception(WorkLost("it was killed"))
+    first.cluster.placed.end.set_exception(HostProblem("it was killed"))
     await first.running
     second = GatewayTrial(FakeCluster(), descriptors[1])
     await second.cluster.started.wait()
@@ -252,6 +274,46 @@ async def test_a_canceled_work_ends_though_its_node_does_not_answer() -> None:
     assert await trial.cluster.mailbox.begin("1") is None
 
 
+async def test_a_work_that_is_canceled_while_it_is_sent_never_begins_and_others_go_on_meanwhile() -> None:
+    cluster = FakeCluster()
+    cluster.may_start.clear()  # as with large arguments
+    trial = GatewayTrial(cluster)
+    await cluster.started.wait()
+    os.write(trial.descriptors.control, TERMINATE)
+    while not (orders := (await cluster.mailbox.take_orders("1"))[0]):
+        pass
+    assert orders == [(STOP, b"")]
+    cluster.may_start.set()
+    await until(lambda: cluster.placed.asked)
+    cluster.placed.end.set_result(None)
+    assert await trial.end() == {}
+    assert cluster.placed.asked == ["withdraw"]
+
+
+async def test_a_host_that_does_not_obey_is_killed_by_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_work, "_KILL_SECONDS", 0.01)
+    trial = GatewayTrial(FakeCluster())
+    await trial.cluster.started.wait()
+    await until(lambda: trial.work._placed)
+    trial.work.take_news(News("node", [], b""))
+    await until(lambda: has_data(trial.descriptors.control))
+    os.write(trial.descriptors.control, b"k")
+    await until(lambda: trial.cluster.placed.asked)
+    assert trial.cluster.placed.asked == ["kill"]
+    trial.cluster.placed.end.set_exception(HostProblem("it was killed"))
+    assert (await trial.end())["lost"] == "it was killed"
+
+
+async def test_a_work_that_begins_when_it_is_withdrawn_has_crashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_work, "_PATIENCE_SECONDS", 0.05)
+    trial = GatewayTrial(FakeCluster())
+    await trial.cluster.started.wait()
+    assert await trial.cluster.mailbox.begin("1") is not None
+    await until(lambda: trial.cluster.placed.asked)
+    trial.cluster.placed.end.set_result(None)
+    assert "just when it began" in str((await trial.end())["lost"])
+
+
 async def test_an_outcome_at_the_last_moment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway_work, "_PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr(gateway_work, "GONE_SECONDS", 60)
@@ -264,20 +326,35 @@ async def test_an_outcome_at_the_last_moment_counts(monkeypatch: pytest.MonkeyPa
     assert (await trial.end())["ended"] == 0
 
 
+@pytest.mark.parametrize("was_let_begin", [True, False])
 @pytest.mark.parametrize(
-    ("error", "key"),
-    [
-        (WorkLost("it says nothing", is_host_gone=False), "lost"),
-        (RuntimeError("it says nothing"), "lost"),
-        (HostProblem("it says nothing"), "start_problem"),
-    ],
+    "error",
+    [HostProblem("it says nothing", is_host_gone=False), HostProblem("it says nothing"), OSError("it says nothing")],
 )
-async def test_a_host_that_may_live_is_told_to_kill_its_work(error: Exception, key: str) -> None:
+async def test_a_work_without_an_end_has_crashed_only_if_its_host_was_let_begin_it(
+    error: Exception, *, was_let_begin: bool
+) -> None:
     trial = GatewayTrial(FakeCluster())
+    await trial.cluster.started.wait()
+    if was_let_begin:
+        assert await trial.cluster.mailbox.begin("1") is not None
     trial.cluster.placed.end.set_exception(error)
-    assert "it says nothing" in str((await trial.end())[key])
-    is_gone = isinstance(error, HostProblem)
-    assert (await trial.cluster.mailbox.begin("1") is None) is not is_gone
+    assert "it says nothing" in str((await trial.end())["lost" if was_let_begin else "start_problem"])
+    assert await trial.cluster.mailbox.begin("1") is None  # whatever the cluster says of its host
+
+
+async def test_news_that_come_while_the_last_order_is_given_up_go_nowhere() -> None:
+    cluster = FakeCluster(is_deaf=True)
+    trial = GatewayTrial(cluster)
+    await cluster.started.wait()
+    number = trial.work._report
+    os.write(trial.descriptors.control, TERMINATE)
+    await until(lambda: cluster.placed.asked)
+    trial.work.take_news(News("node", [], b""))
+    cluster.placed.end.set_result(COMPLETED)
+    cluster.when_given_up = partial(trial.work.take_news, News(None, [b"x" * 1_000] * 3_000, b""))
+    assert (await trial.end())["ended"] == 0
+    assert not asyncio.get_running_loop().remove_writer(number)
 
 
 async def test_a_work_that_may_have_been_sent_all_the_same_never_begins() -> None:
@@ -484,6 +561,7 @@ def has_data(descriptor: int) -> bool:
     return bool(select.select([descriptor], [], [], 0)[0])
 
 
-async def until(is_so: Callable[[], bool]) -> None:
-    while not is_so():
-        await asyncio.sleep(0)
+async def until(is_so: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not is_so():
+            await asyncio.sleep(0)

@@ -118,7 +118,9 @@ class GatewayLink:
             is_sent = send_request(self._socket, kind, descriptors)
         finally:
             if is_sent:
-                self._hold(control)
+                # The service takes the end of this one for the end of the work, which outlives a gateway that dies.
+                self._drop_ended()
+                self._controls.append(control)
             else:
                 os.close(control)
         return is_sent
@@ -175,14 +177,6 @@ class GatewayLink:
             return
         self._process.kill()
         self._take_end()
-
-    def _hold(self, control: int) -> None:
-        """Keep the gateway's end of a control. The service takes its end for the end of the work.
-
-        If the gateway dies, the work goes on until its host misses the gateway.
-        """
-        self._drop_ended()
-        self._controls.append(control)
 
     def _drop_ended(self) -> None:
         poll = select.poll()

@@ -91,7 +91,10 @@ class NewsRelay:
 class OrderSender:
     """Sends the orders for a host one by one, each until the mailbox has taken it."""
 
-    def __init__(self, send: Callable[[int, Order], Awaitable[None]]) -> None:
+    may_have_begun = True
+    """What the mailbox said last (see `Mailbox.send`), or may say yet."""
+
+    def __init__(self, send: Callable[[int, Order], Awaitable[bool]]) -> None:
         """`send`: as of `Mailbox.send`."""
         self._send = send
         self._orders: deque[Order] = deque()
@@ -103,6 +106,11 @@ class OrderSender:
         if self._sending is None:
             self._sending = asyncio.get_running_loop().create_task(self._send_all())
 
+    async def flush(self) -> None:
+        """Wait until the mailbox has taken all, for `GONE_SECONDS` at most."""
+        if self._sending is not None:
+            await asyncio.wait({self._sending}, timeout=GONE_SECONDS)
+
     async def stop(self) -> None:
         """Send nothing more."""
         if self._sending is not None:
@@ -112,7 +120,7 @@ class OrderSender:
     async def _send_all(self) -> None:
         while self._orders:
             try:
-                await self._send(self._count + 1, self._orders[0])
+                self.may_have_begun = await self._send(self._count + 1, self._orders[0])
             except Exception:  # the cluster's own errors are of many kinds
                 await asyncio.sleep(RETRY_SECONDS)
             else:

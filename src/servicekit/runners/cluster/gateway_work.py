@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Final, Protocol
 
@@ -27,24 +28,20 @@ _PIECE_BYTES: Final = 64 * 1024
 _MOST_CHARACTERS: Final = 500
 
 
-class WorkLost(Exception):
-    """It cannot be said how the work ended. The text is what follows `since`."""
+class HostProblem(Exception):
+    """No host has run it to its end. The text is what follows `since`."""
 
     def __init__(self, reason: str, *, is_host_gone: bool = True) -> None:
         super().__init__(reason)
         self.is_host_gone = is_host_gone
-        """Whether it is known that the host has ended."""
-
-
-class HostProblem(Exception):
-    """No host could run it to its end; the text says why. If nothing was heard of a host, nothing has begun."""
+        """Whether it is known that there is no host any more."""
 
 
 class Placed(Protocol):
-    """A work that was sent to the cluster."""
+    """A work that was sent to the cluster. `withdraw` and `kill` may take their time, and raise anything."""
 
     async def wait(self) -> HostEnd | None:
-        """How it ended; `None` if it was withdrawn before it began. `WorkLost`, `HostProblem`."""
+        """How it ended; `None` if it was withdrawn before it began. `HostProblem`."""
         ...
 
     def withdraw(self) -> None:
@@ -60,10 +57,10 @@ class WorkCluster(Protocol):
     """The cluster, as a work sees it."""
 
     def start(self, key: str, request: Request, stdin: bytes, demand: Demand) -> Placed:
-        """Send a work to a node that has what it demands."""
+        """Send a work to a node that has what it demands. Takes its time, and may raise anything."""
         ...
 
-    async def send(self, key: str, number: int, order: Order) -> None:
+    async def send(self, key: str, number: int, order: Order) -> bool:
         """See `Mailbox.send`."""
         ...
 
@@ -99,7 +96,7 @@ class GatewayWork:
         self._loop.add_reader(self._calls, self._answer)
         self._placed: Placed | None = None
         self._ordered = asyncio.Event()  # to stop, or to kill
-        self._has_begun = self._is_withdrawn = False
+        self._is_sent = self._has_begun = self._is_withdrawn = False
         self._news = NewsRelay(self._report, self._calls, self._note_begun)
         self._orders = OrderSender(partial(cluster.send, key))
         self._waiting: asyncio.Task[HostEnd | None] | None = None
@@ -120,46 +117,23 @@ class GatewayWork:
         """Run it to its end. `connected` raises `HostProblem` if the cluster cannot be reached."""
         demand: Demand = self._request["resources"]
         try:
-            await self._wait_connected(connected)
-            if self._ordered.is_set():
-                return
-            if not self._find_room(demand):
+            await _wait_connected(connected, self._ordered)
+            if self._ordered.is_set() or not self._find_room(demand):
                 return
             self._placement.note_start(self.key, demand)
             try:
-                self._placed = self._cluster.start(self.key, self._request, self._stdin, demand)
-                self._stdin = b""
-                await self._end(await self._wait_end(self._placed))
+                await self._start(demand)
+                await self._end(await self._wait_end())
             finally:
                 self._placement.note_end(self.key)
-        except WorkLost as error:
-            await self._outlive(is_host_gone=error.is_host_gone)
-            self._tell("lost", str(error))
         except HostProblem as error:
-            if self._placed is not None:
-                await self._outlive(is_host_gone=True)
-            self._tell("lost" if self._has_begun else "start_problem", str(error))
+            await self._fail(str(error), is_host_gone=error.is_host_gone)
         except Exception as error:  # the cluster's own errors are of many kinds; it may have been sent all the same
-            await self._outlive(is_host_gone=False)
-            reason = clip(describe_error(error), _MOST_CHARACTERS)
-            self._tell("lost" if self._placed or self._has_begun else "start_problem", reason)
+            await self._fail(clip(describe_error(error), _MOST_CHARACTERS), is_host_gone=False)
         finally:
-            await self._news.stop()
             await self._orders.stop()
+            await self._news.stop()  # at last: news come while something is waited for
             self._close()
-
-    async def _wait_connected(self, connected: Awaitable[None]) -> None:
-        ordered, connecting = self._loop.create_task(self._ordered.wait()), asyncio.ensure_future(connected)
-        try:
-            done, _ = await asyncio.wait(
-                {ordered, connecting}, timeout=_CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
-            if not done:
-                raise HostProblem(f"the cluster was not reached within {_CONNECT_SECONDS:g} seconds")
-            if connecting in done:
-                connecting.result()
-        finally:
-            ordered.cancel()
 
     def _find_room(self, demand: Demand) -> bool:
         if self._placement.has_room(demand):
@@ -171,8 +145,17 @@ class GatewayWork:
             self._tell("unmet", [describe_demand(demand), self._placement.describe_largest()])
         return False
 
-    async def _wait_end(self, placed: Placed) -> HostEnd | None:
-        self._waiting = self._loop.create_task(placed.wait())
+    async def _start(self, demand: Demand) -> None:
+        """Send it, in a thread: with large arguments that takes seconds, in which orders come and other works go on."""
+        self._is_sent = True
+        self._placed = await asyncio.to_thread(self._cluster.start, self.key, self._request, self._stdin, demand)
+        self._stdin = b""
+        if self._ordered.is_set() and not self._has_begun:
+            self._withdraw()
+
+    async def _wait_end(self) -> HostEnd | None:
+        assert self._placed is not None
+        self._waiting = self._loop.create_task(self._placed.wait())
         withdrawing = self._loop.call_later(_PATIENCE_SECONDS, self._lose_patience)
         await asyncio.wait({self._waiting})
         withdrawing.cancel()
@@ -181,8 +164,8 @@ class GatewayWork:
     def _lose_patience(self) -> None:
         if not self._has_begun and not self._ordered.is_set():
             self._is_withdrawn = True
+            self._orders.give((KILL, b""))
             self._withdraw()
-            self._give(KILL)
 
     def _withdraw(self) -> None:
         """Have the cluster end it before it begins. If the cluster does not answer, it is given up.
@@ -190,33 +173,40 @@ class GatewayWork:
         A node that froze just now does not answer until the cluster takes it for dead, and the other works are well.
         """
         if self._placed is not None:
-            self._placed.withdraw()
             self._loop.call_later(GONE_SECONDS, self._kill_unbegun)
+            _call(self._placed.withdraw)
 
     def _kill_unbegun(self) -> None:
         """Have its host never begin it. If it has begun it, nothing is left after `GONE_SECONDS`."""
         if not self._has_begun and self._control >= 0:
-            self._give(KILL)
+            self._orders.give((KILL, b""))
             self._loop.call_later(GONE_SECONDS, self._give_up)
 
     def _give_up(self) -> None:
         if not self._has_begun and self._waiting is not None:
             self._waiting.cancel()
 
-    async def _outlive(self, *, is_host_gone: bool) -> None:
-        """Wait until nothing is left of a work that its host does not end any more."""
-        if not is_host_gone:
-            self._give(KILL)
-        await asyncio.sleep(_DEATH_SECONDS if is_host_gone else GONE_SECONDS)
+    async def _fail(self, reason: str, *, is_host_gone: bool) -> None:
+        """Wait until nothing is left of a work whose end is not known, and tell why."""
+        if self._is_sent:
+            self._orders.give((KILL, b""))  # in any case: the cluster may be wrong about the host
+            await asyncio.sleep(_DEATH_SECONDS if is_host_gone else GONE_SECONDS)
+            await self._orders.flush()
+        self._tell("lost" if self._may_have_begun else "start_problem", reason)
+
+    @property
+    def _may_have_begun(self) -> bool:
+        """Whether its host was let begin it, of which it says so a moment later. It was ordered to stop or to kill."""
+        return self._has_begun or (self._is_sent and self._orders.may_have_begun)
 
     async def _end(self, end: HostEnd | None) -> None:
         if end is None or (self._is_withdrawn and not end.outcome):
-            has_begun = self._has_begun or (end is not None and end.has_begun)  # at the last moment
-            if self._has_begun:
-                await self._outlive(is_host_gone=True)
-            reason = f"the cluster has not begun it within {_PATIENCE_SECONDS:g} seconds"
-            if has_begun or not self._ordered.is_set():
-                self._tell("lost" if has_begun else "start_problem", reason)
+            await self._orders.flush()
+            has_begun = self._may_have_begun if end is None else end.has_begun
+            if has_begun:
+                await self._fail("it was withdrawn from the cluster just when it began", is_host_gone=True)
+            elif not self._ordered.is_set():
+                self._tell("start_problem", f"the cluster has not begun it within {_PATIENCE_SECONDS:g} seconds")
             return
         await self._news.take_rest(end.rest, end.pushed)
         if end.has_begun:
@@ -249,13 +239,17 @@ class GatewayWork:
         was_ordered = self._ordered.is_set()
         self._ordered.set()
         is_kill = not orders or orders.strip(TERMINATE) != b""
-        if self._placed is None:
+        if not self._is_sent:
             return
+        self._orders.give((KILL if is_kill else STOP, b""))
+        if is_kill:
+            self._loop.call_later(_KILL_SECONDS, self._kill_host)
         if not self._has_begun and not was_ordered:
             self._withdraw()
-        self._give(KILL if is_kill else STOP)
-        if is_kill:
-            self._loop.call_later(_KILL_SECONDS, self._placed.kill)
+
+    def _kill_host(self) -> None:
+        if self._placed is not None and self._control >= 0:
+            _call(self._placed.kill)
 
     def _answer(self) -> None:
         try:
@@ -265,12 +259,9 @@ class GatewayWork:
         except ConnectionError:
             data = b""
         if data:
-            self._give(ANSWER, data)
+            self._orders.give((ANSWER, data))
         else:
             self._loop.remove_reader(self._calls)
-
-    def _give(self, kind: str, data: bytes = b"") -> None:
-        self._orders.give((kind, data))
 
     def _tell(self, key: str, value: object) -> None:
         if self._control >= 0:
@@ -283,6 +274,31 @@ class GatewayWork:
         for descriptor in (*self._guard, self._report, self._outcome, self._calls, self._control):
             os.close(descriptor)
         self._control = -1
+
+
+async def _wait_connected(connected: Awaitable[None], ordered: asyncio.Event) -> None:
+    """Wait for the cluster, or for an order, and not for ever. `HostProblem`."""
+    waiting, connecting = asyncio.create_task(ordered.wait()), asyncio.ensure_future(connected)
+    try:
+        done, _ = await asyncio.wait(
+            {waiting, connecting}, timeout=_CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not done:
+            raise HostProblem(f"the cluster was not reached within {_CONNECT_SECONDS:g} seconds")
+        if connecting in done:
+            connecting.result()
+    finally:
+        waiting.cancel()
+
+
+def _call(call: Callable[[], None]) -> None:
+    """Have the cluster do it, in a thread, since it may take its time. If it fails, the order does its work."""
+    asyncio.get_running_loop().run_in_executor(None, _try, call)
+
+
+def _try(call: Callable[[], None]) -> None:
+    with suppress(Exception):  # the cluster's own errors are of many kinds
+        call()
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -98,7 +98,8 @@ class Host:
         submission = Submission(request["job_id"], request["name"], run_work, (), {}, RunnerKind.PROCESS)
         self.job = RunningJob(submission, request["attempt"], self)
         self.job.kill_grace_seconds = _GRACE_SECONDS
-        self._calls = _CallRelay(self._wake)
+        self._has_news = asyncio.Event()
+        self._calls = _CallRelay(self._has_news.set)
         self._plan = WorkPlan(
             request=_adapt(request),
             make_stdin=lambda: stdin,
@@ -111,7 +112,6 @@ class Host:
         self._told_artifact: str | None = None
         self._lost: str | None = None
         self._pushed = 0
-        self._has_news = asyncio.Event()
         self._is_over = asyncio.Event()
         self._heard_at = time.monotonic()
         self._working: asyncio.Task[WorkEnd] | None = None
@@ -152,10 +152,10 @@ class Host:
 
     def notify_begun(self, job: RunningJob) -> None:  # noqa: ARG002
         self._has_begun = True
-        self._wake()
+        self._has_news.set()
 
     def notify_report(self, job: RunningJob) -> None:  # noqa: ARG002
-        self._wake()
+        self._has_news.set()
 
     async def submit_for(self, job: RunningJob, call: JobCall) -> str:
         """The call's own process submits, over a socket: see `_CallRelay`."""
@@ -167,10 +167,7 @@ class Host:
     def _take_report(self, data: bytes) -> None:
         take_report(self.job, data)
         if self.job.artifact_id != self._told_artifact:  # of which the job notifies nobody
-            self._wake()
-
-    def _wake(self) -> None:
-        self._has_news.set()
+            self._has_news.set()
 
     async def _tell(self) -> None:
         """Push news until the work is over."""

@@ -177,6 +177,7 @@ class ClusterLauncher:
         for link in list(self._links):
             link.forget()
         self._link = self._starting = None
+        self._problem = self._problem_since = None
         self._runs = self._room = self._works = 0
         self._is_open = False
 

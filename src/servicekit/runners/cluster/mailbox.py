@@ -74,9 +74,13 @@ class Mailbox:
 
     async def begin(self, key: str) -> float | None:
         """The age of the gateway's last sign of life in seconds; `None` if the work is to begin no more."""
-        box = self._boxes.get(key)
-        is_wanted = key not in self._ended and not (box and any(kind != ANSWER for kind, _ in box.orders))
-        return time.monotonic() - self._heard_at if is_wanted else None
+        if key in self._ended:
+            return None
+        box = self._box(key)
+        if any(kind != ANSWER for kind, _ in box.orders):
+            return None
+        box.was_let_begin = True
+        return time.monotonic() - self._heard_at
 
     async def push(self, key: str, number: int, news: News) -> None:
         """Keep the news of a work, as soon as those before are collected. The first ones have the number 1.
@@ -104,13 +108,17 @@ class Mailbox:
             await wait_event(self._pushed, left)
         return found
 
-    async def send(self, key: str, number: int, order: Order) -> None:
-        """Keep an order for the host of a work, if it was not kept before. The first one has the number 1."""
+    async def send(self, key: str, number: int, order: Order) -> bool:
+        """Keep an order for the host of a work, if it was not kept before. The first one has the number 1.
+
+        Whether the host was let begin before. If not, and this is to stop or to kill, it never will be.
+        """
         box = self._box(key)
         if number > box.order_number:
             box.order_number = number
             box.orders.append(order)
             box.ordered.set()
+        return box.was_let_begin
 
     async def take_orders(self, key: str) -> tuple[list[Order], float]:
         """The orders for a host, for which it waits for `POLL_SECONDS` at most, and the age of the gateway's last sign
@@ -151,6 +159,7 @@ class _Box:
     """What waits of one work, in both directions."""
 
     def __init__(self) -> None:
+        self.was_let_begin = False
         self.news: News | None = None
         self.news_number = 0
         self.collected = asyncio.Event()

@@ -1,7 +1,10 @@
 """Ray: the cluster as its driver sees it. This is the one module that imports Ray, in the gateway and on the nodes."""
 
+import asyncio
 import logging
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import ray
@@ -11,33 +14,57 @@ from ray.exceptions import (
     NodeDiedError,
     OutOfMemoryError,
     RayTaskError,
+    RuntimeEnvSetupError,
     TaskCancelledError,
     WorkerCrashedError,
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from servicekit.jobs.cluster import LOCAL_CLUSTER
-from servicekit.runners.cluster.gateway_work import HostProblem, WorkLost
+from servicekit.runners.cluster.gateway_work import HostProblem
 from servicekit.runners.cluster.host import run_work
-from servicekit.runners.cluster.mailbox import HostEnd, Mailbox, News, Order
+from servicekit.runners.cluster.mailbox import RETRY_SECONDS, HostEnd, Mailbox, News, Order
 from servicekit.runners.cluster.placement import Demand, Node
 from servicekit.runners.cluster.ray_address import CLIENT, check_reachable
 
 _NAMES: Final = {"cpus": "CPU", "gpus": "GPU", "memory_bytes": "memory"}
+# News come many times a second, and the cluster keeps its own picture of the nodes for that long anyway.
+_LOOK_SECONDS: Final = 1.0
 # Each host has two calls under way.
 _MOST_CALLS: Final = 100_000
 
 
 class RayMailbox(Mailbox):
-    """The mailbox as an actor, which also tells the nodes: by Ray Client, the driver cannot see what they have free."""
+    """The mailbox as an actor, which also tells the nodes: by Ray Client, the driver cannot see what they have free.
+
+    It looks at them in a thread: while the head does not answer, the mailbox does, and no host takes it for dead.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._nodes: list[Node] = []
+        self._looked_at = 0.0
+        self._looking: asyncio.Task[None] | None = None
 
     async def wait_ready(self) -> None:
-        """It has started when this has returned."""
+        """It has started, and knows the nodes, when this has returned."""
+        await self._look()
 
     async def collect_all(
         self, busy: list[str], ended: list[str], seconds: float
     ) -> tuple[dict[str, News], list[Node]]:
-        return await self.collect(busy, ended, seconds), _list_nodes()
+        """See `collect`; and the nodes, as they were a second ago at most if the head answers."""
+        found = await self.collect(busy, ended, seconds)
+        if self._looking is None and time.monotonic() - self._looked_at >= _LOOK_SECONDS:
+            self._looking = asyncio.create_task(self._look())
+            await asyncio.wait({self._looking}, timeout=RETRY_SECONDS)
+        return found, self._nodes
+
+    async def _look(self) -> None:
+        with suppress(Exception):  # Ray has many kinds of errors; the nodes are as they were, then
+            self._nodes = await asyncio.to_thread(_list_nodes)
+        self._looked_at = time.monotonic()
+        self._looking = None
 
 
 class RayPlaced:
@@ -52,17 +79,20 @@ class RayPlaced:
         except TaskCancelledError:
             return None
         except OutOfMemoryError as error:
-            raise WorkLost(
+            raise HostProblem(
                 f"the node was out of memory, and Ray killed the process that ran it: {_first_line(error)}"
             ) from None
         except NodeDiedError:
-            raise WorkLost("its node was lost") from None
+            # The cluster cannot reach it. The mailbox may, and then its host kills the work by its own order.
+            raise HostProblem("its node was lost", is_host_gone=False) from None
         except WorkerCrashedError:
-            raise WorkLost("the process of the cluster that ran it was killed, or its node was lost") from None
+            raise HostProblem("the process of the cluster that ran it was killed, or its node was lost") from None
+        except RuntimeEnvSetupError as error:
+            raise HostProblem(f"its node cannot prepare `runtime_env`: {_first_line(error)}") from None
         except RayTaskError as error:
             raise HostProblem(f"no process of the cluster can run it: {_last_line(error)}") from None
         except Exception as error:  # of the reference alone, it may be: the host may still run
-            raise WorkLost(f"the cluster says: {_first_line(error)}", is_host_gone=False) from None
+            raise HostProblem(f"the cluster says: {_first_line(error)}", is_host_gone=False) from None
         return end
 
     def withdraw(self) -> None:
@@ -137,8 +167,9 @@ class RayCluster:
         task = self._run.options(name=f"{request['name']} ({request['job_id']})", **needs)
         return RayPlaced(task.remote(self._mailbox, key, request, stdin))
 
-    async def send(self, key: str, number: int, order: Order) -> None:
-        await self._mailbox.send.remote(key, number, order)
+    async def send(self, key: str, number: int, order: Order) -> bool:
+        may_have_begun: bool = await self._mailbox.send.remote(key, number, order)
+        return may_have_begun
 
     async def collect(self, busy: list[str], ended: list[str], seconds: float) -> tuple[dict[str, News], list[Node]]:
         found: tuple[dict[str, News], list[Node]] = await self._mailbox.collect_all.remote(busy, ended, seconds)
