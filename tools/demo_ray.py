@@ -23,15 +23,18 @@ NODES: Final = ("one", "two")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=5, help="how many seconds the training takes; at least 4")
+    parser.add_argument("--url", help="a database for the jobs, instead of a file")
     options = parser.parse_args()
-    return show(lambda started: _demonstrate(started, options.steps))
+    if options.steps < STEPS_BEFORE_THE_KILL + 1:
+        parser.error("--steps must be at least 4: a node is killed in the middle")
+    return show(lambda started: _demonstrate(started, options.steps, options.url))
 
 
-def _demonstrate(started: ExitStack, epochs: int) -> None:
+def _demonstrate(started: ExitStack, epochs: int, url: str | None) -> None:
     say("Starting a Ray cluster of its own, of two nodes, and a service ...")
     cluster = started.enter_context(run_cluster(NODES, cpus=1))
     folder = started.enter_context(tempfile.TemporaryDirectory(prefix="servicekit-demo-"))
-    jobs_url = f"sqlite:///{Path(folder, 'jobs.db')}"
+    jobs_url = url or f"sqlite:///{Path(folder, 'jobs.db')}"
     server = started.enter_context(service("the service", APP, jobs_url, SERVICEKIT_CLUSTER=cluster.address))
     server.wait_until_ready()
     submitted = submit(server, "/train", {"epochs": epochs})

@@ -21,8 +21,9 @@ _PROGRAM: Final = Path(__file__).with_name("ray_nodes.py")
 class RunningCluster:
     """The program of a cluster, and its orders."""
 
-    def __init__(self, process: "subprocess.Popen[str]", client_port: int) -> None:
+    def __init__(self, process: "subprocess.Popen[str]", errors: Path, client_port: int) -> None:
         self._process = process
+        self._errors = errors
         self.address: str = self._read()["address"]
         self.client_address = f"ray://127.0.0.1:{client_port}"
 
@@ -46,6 +47,8 @@ class RunningCluster:
         line = self._process.stdout.readline()
         while line and not line.startswith("{"):  # Ray prints what it likes
             line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"The cluster has not started, or has ended:\n{self._errors.read_text()[-2_000:]}")
         said: dict[str, str] = json.loads(line)
         return said
 
@@ -61,10 +64,12 @@ def run_cluster(
     # Ray makes sockets there, whose paths may have only 107 bytes.
     with TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
         argv = [sys.executable, str(_PROGRAM), *map(str, (cpus, head_cpus, gpus, port, client_port, folder))]
-        with subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as process:
-            cluster = RunningCluster(process, client_port)
+        errors = Path(folder, "errors")
+        with (
+            errors.open("w") as stderr,
+            subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
+        ):
+            cluster = RunningCluster(process, errors, client_port)
             for node in nodes:
                 cluster.add(node)
             yield cluster

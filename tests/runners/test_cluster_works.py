@@ -205,6 +205,14 @@ def test_a_gateway_may_have_more_open_files_than_a_process_by_default() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("it broke.\n", "it broke"), ("one\n  two.", "one two"), ("word " * 400, "word " * 100 + " ..."), ("", "")],
+)
+def test_an_error_of_the_cluster_is_told_on_one_line_and_says_if_it_goes_on(text: str, told: str) -> None:
+    assert gateway_work.shorten(text) == told
+
+
 async def test_a_work_that_ends_while_its_output_waits_disturbs_no_other() -> None:
     flood = News("node", [b"x" * 1_000] * 3_000, b"")
     descriptors = [make_descriptors() for _ in range(2)]  # so that both works get the same numbers in the gateway

@@ -16,7 +16,8 @@ outcomes are what they are on this machine.
   out of it. What a short work says comes with the end of its task. Before it begins, it asks the mailbox: a task may
   have waited for minutes, and the gateway may be dead by then, or may have given the work up.
 - The *mailbox* is an actor on the driver's node, by which gateway and hosts speak to each other (`mailbox`).
-  A call of it that fails is repeated, and what must not come twice has a number (`gateway_posts`).
+  A host repeats a call of it that fails, and so does the gateway with its orders. What must not come twice has a
+  number (`gateway_posts`). If the gateway cannot collect, it ends.
 - `ray_cluster` is all that knows Ray. `placement` knows what the nodes have free.
 
 The cluster tries nothing again by itself: what becomes of a job whose work was lost is up to the job's options.

@@ -4,7 +4,7 @@
 
 The first request brings the file with the cluster's address, and a socket for what the gateway says of itself, in
 lines of JSON: `{"is_connected": true}`; `{"room": [3, 1]}` for three more works besides one that is there, from then on
-every other second at least, as its sign of life; `{"problem": "..."}` before it ends. Each further request is a work.
+each second, as its sign of life; `{"problem": "..."}` before it ends. Each further request is a work.
 """
 
 import asyncio
@@ -14,14 +14,13 @@ import resource
 import signal
 import socket
 import sys
-import textwrap
 import time
 from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from servicekit.jobs.outcome import clip, describe_error
-from servicekit.runners.cluster.gateway_work import GatewayWork, HostProblem, WorkCluster
+from servicekit.jobs.outcome import describe_error
+from servicekit.runners.cluster.gateway_work import GatewayWork, HostProblem, WorkCluster, shorten
 from servicekit.runners.cluster.mailbox import BEAT_SECONDS, POLL_SECONDS, News
 from servicekit.runners.cluster.placement import Node, Placement
 from servicekit.runners.cluster.ray_address import keep_loopback
@@ -33,8 +32,6 @@ _ANSWER_SECONDS: Final = 2 * BEAT_SECONDS
 _BUSY_SECONDS: Final = 0.05
 # The service takes a gateway that has said nothing for some time for one that hangs: see `GatewayLink`.
 _ROOM_SECONDS: Final = 1.0
-# Errors of a cluster are pages long. The beginning says what it is.
-_MOST_CHARACTERS: Final = 500
 # Each work has five. More than that would be no use, and some programs close all that they might have, one by one.
 _MOST_OPEN_FILES: Final = 65_536
 # To leave the cluster takes a second. The process ends anyway, and the cluster then misses it.
@@ -149,7 +146,7 @@ class Gateway:
         try:
             work = GatewayWork(key, descriptors, self._cluster, self._placement, self._tell_room)
         except Exception as error:  # as for want of memory; the other works go on
-            refuse(descriptors, f"its request cannot be read: {clip(describe_error(error), _MOST_CHARACTERS)}")
+            refuse(descriptors, f"its request cannot be read: {shorten(describe_error(error))}")
         else:
             self._works[key] = work
             task = asyncio.get_running_loop().create_task(self._run(work, asyncio.shield(self._connected)))
@@ -187,8 +184,8 @@ def main(requests: int) -> None:
         try:
             cluster = _make(read_request(file))
         except Exception as error:  # whatever the import of a library may raise
-            reason = clip(describe_error(error), _MOST_CHARACTERS)
-            tell(status, "problem", f"the library of the cluster cannot be imported: {reason}")
+            problem = f"the library of the cluster cannot be imported: {shorten(describe_error(error))}"
+            tell(status, "problem", problem)
             raise
         asyncio.run(_serve(Gateway(connection, socket.socket(fileno=status), cluster)))
 
@@ -209,9 +206,8 @@ async def _serve(gateway: Gateway) -> None:
 
 
 def _describe(error: BaseException | None) -> str:
-    """The beginning of what an error says, on one line; its class, if it says nothing."""
-    text = textwrap.shorten(str(error), _MOST_CHARACTERS, placeholder=" ...").rstrip(".")
-    return clip(text, _MOST_CHARACTERS) or type(error).__name__
+    """What an error says; its class, if it says nothing."""
+    return shorten(str(error)) or type(error).__name__
 
 
 def _make(settings: dict[str, Any]) -> Cluster:

@@ -24,7 +24,7 @@ _KILL_SECONDS: Final = 5.0
 # the host said before may still be on its way.
 _DEATH_SECONDS: Final = 1.0
 _PIECE_BYTES: Final = 64 * 1024
-# Of a reason: the control takes a line at once.
+# Errors of a cluster are pages long. The beginning says what it is, and the control takes such a line at once.
 _MOST_CHARACTERS: Final = 500
 
 
@@ -129,7 +129,7 @@ class GatewayWork:
         except HostProblem as error:
             await self._fail(str(error), is_host_gone=error.is_host_gone)
         except Exception as error:  # the cluster's own errors are of many kinds; it may have been sent all the same
-            await self._fail(clip(describe_error(error), _MOST_CHARACTERS), is_host_gone=False)
+            await self._fail(shorten(describe_error(error)), is_host_gone=False)
         finally:
             await self._orders.stop()
             await self._news.stop()  # at last: news come while something is waited for
@@ -274,6 +274,14 @@ class GatewayWork:
         for descriptor in (*self._guard, self._report, self._outcome, self._calls, self._control):
             os.close(descriptor)
         self._control = -1
+
+
+def shorten(text: str) -> str:
+    """The beginning of what an error says, on one line, as the end of a sentence."""
+    words = " ".join(text.split())
+    if len(words) > _MOST_CHARACTERS:
+        return clip(f"{words[:_MOST_CHARACTERS]} ...", 2 * _MOST_CHARACTERS)
+    return clip(words.rstrip("."), _MOST_CHARACTERS)
 
 
 async def _wait_connected(connected: Awaitable[None], ordered: asyncio.Event) -> None:

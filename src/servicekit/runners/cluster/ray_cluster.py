@@ -21,7 +21,7 @@ from ray.exceptions import (
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from servicekit.jobs.cluster import LOCAL_CLUSTER
-from servicekit.runners.cluster.gateway_work import HostProblem
+from servicekit.runners.cluster.gateway_work import HostProblem, shorten
 from servicekit.runners.cluster.host import run_work
 from servicekit.runners.cluster.mailbox import RETRY_SECONDS, HostEnd, Mailbox, News, Order
 from servicekit.runners.cluster.placement import Demand, Node
@@ -152,7 +152,7 @@ class RayCluster:
         try:
             ray.get(self._mailbox.wait_ready.remote())
         except ActorDiedError as error:
-            raise HostProblem(f"its nodes cannot import servicekit: {_last_line(error)}") from None
+            raise HostProblem(f"no process of its nodes can run servicekit: {_last_line(error)}") from None
         self._run = ray.remote(max_retries=0)(_run)
 
     def close(self) -> None:
@@ -194,8 +194,8 @@ def _translate(resources: Mapping[str, float]) -> Demand:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".")
+    return shorten(str(error).strip().partition("\n")[0])
 
 
 def _last_line(error: Exception) -> str:
-    return str(error).strip().rpartition("\n")[2]
+    return shorten(str(error).strip().rpartition("\n")[2])
