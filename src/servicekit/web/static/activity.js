@@ -45,7 +45,7 @@ export function tallest(points) {
 }
 
 /** @param {ActivityPoint} point */
-export const countEnded = (point) => point.completed + point.failed + point.canceled;
+const countEnded = (point) => point.completed + point.failed + point.canceled;
 
 /** The time that the points from one to another cover, ends included. @param {Activity} activity @param {number} one @param {number} other */
 export function rangeOf(activity, one, other) {

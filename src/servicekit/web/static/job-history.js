@@ -39,7 +39,7 @@ export function historyView(runs, jobId, open) {
 }
 
 /** The address of the list of jobs with this name. @param {string} name */
-export const listOf = (name) => `./?q=${encodeURIComponent(formatTerm('name', name))}`;
+const listOf = (name) => `./?q=${encodeURIComponent(formatTerm('name', name))}`;
 
 /** @param {JobRecord} run */
 const secondsOf = (run) => run.elapsed_seconds ?? 0;

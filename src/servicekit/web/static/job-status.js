@@ -144,7 +144,7 @@ export class JobStatus extends HTMLElement {
 }
 
 /** @param {JobRecord} record */
-export function amountOf(record) {
+function amountOf(record) {
   const share = shareOf(record);
   if (share !== null) return `${Math.floor(share * 100)} %`;
   return (record.progress?.done ?? 0).toLocaleString('en');

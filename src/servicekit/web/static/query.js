@@ -160,7 +160,7 @@ export function formatTerm(field, value) {
  * The text with this value as the only one of its field.
  * @param {string} text @param {string} field @param {string | null} value `null` takes the field out.
  */
-export function withTerm(text, field, value) {
+function withTerm(text, field, value) {
   const { terms, words } = parseQuery(text);
   const others = terms.filter((term) => term.field !== field);
   return formatQuery({ terms: value === null ? others : [...others, { field, value }], words });

@@ -16,7 +16,7 @@
 
 export const PAGE_SIZE = 50;
 /** The most rows that are kept. A person who scrolls further is better served by the search. */
-export const MAX_ROWS = 5_000;
+const MAX_ROWS = 5_000;
 const MAX_WAITING = 500;
 // A list that nobody holds is on top: it grows by what comes, and is cut back to two pages now and then.
 const CUT_AT = 300;

@@ -33,7 +33,7 @@ export function describeTimetable(timetable) {
 }
 
 /** @param {number} seconds */
-export function describeDistance(seconds) {
+function describeDistance(seconds) {
   const [size, unit] = UNITS.find(([length]) => seconds % length === 0) ?? [1, 'second'];
   const count = seconds / size;
   return count === 1 ? `every ${unit}` : `every ${count} ${unit}s`;
