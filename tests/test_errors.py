@@ -31,7 +31,7 @@ FACTS: dict[str, tuple[object, ...]] = {
     "QueueTimeout": (3.0,),
     "SilenceTimeout": (3.0,),
     "MemoryLimitExceeded": (1_000, 2_000),
-    "ResourcesUnavailable": ("8 GPUs", "the largest node has 4 CPUs"),
+    "ResourcesUnavailable": ("8 GPUs", "the closest node has 4 CPUs"),
     "ProcessCrashed": ("a signal",),
     "ProcessDied": (2,),
     "TargetUnavailable": ("module:name", "it has gone."),

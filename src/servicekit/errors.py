@@ -301,10 +301,10 @@ class MemoryLimitExceeded(ServicekitError, MemoryError):
 class ResourcesUnavailable(ServicekitError, RuntimeError):
     """No node of the cluster has what a job with `runner="ray"` needs, even if nothing else runs there."""
 
-    def __init__(self, needed: str, largest: str) -> None:
-        super().__init__(f"no node of the cluster has {needed}: {largest}.")
+    def __init__(self, needed: str, closest: str) -> None:
+        super().__init__(f"no node of the cluster has {needed}: {closest}.")
         self.needed = needed
-        self.largest = largest
+        self.closest = closest
 
 
 class CommandFailed(ServicekitError, RuntimeError):

@@ -19,14 +19,14 @@ def work() -> None:
 
 
 class FakeCluster:
-    """Stands for a cluster with so many processors. A job holds its own until `finish`."""
+    """Stands for a cluster with so many processors and GPUs. A job holds its own until `finish`."""
 
-    def __init__(self, cpus: float) -> None:
+    def __init__(self, cpus: float, gpus: float = 0) -> None:
         self.begun: list[str] = []
         """The names of the jobs that have begun, in order."""
         self.asked = 0
         """How often the engine has asked for its room."""
-        self._free = cpus
+        self._free, self._free_gpus = cpus, gpus
         self._awaited = 0.0
         """So many must be free until the job may begin that could not."""
         self._finished: dict[str, asyncio.Event] = {}
@@ -34,13 +34,17 @@ class FakeCluster:
         self._on_room: Callable[[], None] | None = None
 
     async def run(self, submission: Submission, job: RunningJob) -> Outcome:
-        cpus = (submission.options.resources or Resources()).cpus
+        resources = submission.options.resources or Resources()
+        cpus, gpus = resources.cpus, resources.gpus
         if job.is_cancel_requested:
             return CANCELED
         if cpus > self._free:
             self._awaited = cpus
-            return not_begun(f"it needs {cpus} processors, and {self._free} are free")
+            return not_begun(f"it needs {cpus} processors, and {self._free} are free", is_waiting=True)
+        if gpus > self._free_gpus:
+            return not_begun("it needs a GPU", is_waiting=True)
         self._free -= cpus
+        self._free_gpus -= gpus
         self._finished[submission.name] = finished = asyncio.Event()
         job.note_begun()
         self.begun.append(submission.name)
@@ -54,6 +58,7 @@ class FakeCluster:
             return CANCELED
         finally:
             job.is_interruptible = False
+            self._free_gpus += gpus
             self.add(cpus)
         return completion(None)
 

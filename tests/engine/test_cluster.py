@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from servicekit import JobRecord, JobStatus, Scheduler, create_scheduler
-from servicekit.engine import start_problems
+from servicekit.engine import cluster_room, start_problems
 from servicekit.jobs.current import RunningJob
 from servicekit.jobs.outcome import Outcome, not_begun
 from servicekit.jobs.submission import Submission
@@ -28,9 +28,11 @@ async def scheduler(url: str, cluster: FakeCluster) -> AsyncIterator[Scheduler]:
         yield scheduler
 
 
-async def submit(scheduler: Scheduler, name: str, cpus: float = 1, priority: int = 0, **options: object) -> str:
+async def submit(
+    scheduler: Scheduler, name: str, cpus: float = 1, priority: int = 0, gpus: float = 0, **options: object
+) -> str:
     chosen = scheduler.with_options(
-        runner="ray", name=name, resources={"cpus": cpus}, priority=priority, max_restarts=0, **options  # type: ignore[arg-type]
+        runner="ray", name=name, resources={"cpus": cpus, "gpus": gpus}, priority=priority, max_restarts=0, **options  # type: ignore[arg-type]
     )  # fmt: skip
     return await chosen.add_job(work)
 
@@ -74,6 +76,38 @@ async def test_the_jobs_behind_it_keep_their_order(scheduler: Scheduler, cluster
     await cluster.wait_begun("first", "urgent", "large")
     cluster.finish("large")
     await cluster.wait_begun("first", "urgent", "large", "small")
+
+
+async def test_jobs_that_need_no_gpu_pass_those_that_wait_for_one(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_room, "_PAUSE_SECONDS", 0.05)
+    cluster = FakeCluster(3, gpus=1)
+    async with with_cluster(url, cluster) as scheduler:
+        await submit(scheduler, "first", gpus=1)
+        await cluster.wait_begun("first")
+        waiting = [await submit(scheduler, f"gpu {number}", gpus=1) for number in range(3)]
+        for job_id in waiting:
+            await wait_given_back(scheduler, job_id)
+        await submit(scheduler, "a")
+        await cluster.wait_begun("first", "a")
+        await submit(scheduler, "b")
+        await cluster.wait_begun("first", "a", "b")
+        assert await scheduler.find_problem() is None
+        cluster.finish("first")
+        await cluster.wait_begun("first", "a", "b", "gpu 0")
+
+
+async def test_a_job_that_waits_is_not_claimed_again_and_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_room, "_PAUSE_SECONDS", 3600)
+    cluster = FakeCluster(3)
+    async with with_cluster(url, cluster) as scheduler:
+        waiting = await submit(scheduler, "waiting", gpus=1)
+        await wait_given_back(scheduler, waiting)
+        for _ in range(5):
+            await scheduler.wait(await scheduler.add_job(noop))
+        assert (await scheduler.get_record(waiting)).attempt <= 2  # once more for those that may stand behind it
+        cluster.add(1)
+        await submit(scheduler, "other")
+        await cluster.wait_begun("other")
 
 
 @pytest.mark.parametrize(

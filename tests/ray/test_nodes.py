@@ -127,7 +127,7 @@ async def test_what_finds_no_room_has_not_begun_and_what_no_node_can_hold_fails(
     assert outcome.error == "the cluster has no node with 1 CPU free now"
     outcome = await Trial(runner, process_targets.give, 1, options=needing(CPUS + 1)).end()
     assert outcome.transition is Transition.FAIL
-    assert f"no node of the cluster has {CPUS + 1} CPUs: the largest node has {CPUS} CPUs" in str(outcome.error)
+    assert f"no node of the cluster has {CPUS + 1} CPUs: the closest node has {CPUS} CPUs" in str(outcome.error)
     for trial in holding:
         trial.cancel()
         assert await trial.end() == CANCELED

@@ -270,7 +270,7 @@ async def test_a_work_that_the_cluster_does_not_begin_ends_alone(monkeypatch: py
     monkeypatch.setattr(gateway_work, "_PATIENCE_SECONDS", 0.1)
     trial = GatewayTrial(FakeCluster())
     said = await trial.end()
-    assert "has not begun it" in str(said["start_problem"])
+    assert "has not begun it" in str(said["awaited"])
     assert await trial.cluster.mailbox.begin("1") is None
 
 

@@ -8,11 +8,32 @@ import pytest
 from servicekit.runners.cluster.placement import Node, Placement
 
 
+class Clock:
+    """The time of `time.monotonic`, which the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", clock)
+    return clock
+
+
+def make_node(node_id: str, total: Mapping[str, float], used: Mapping[str, float] | None = None) -> Node:
+    counts = {"cpus": 0.0, "gpus": 0.0, "memory_bytes": 0.0, **total}
+    return Node(node_id, counts, {name: count - (used or {}).get(name, 0) for name, count in counts.items()})
+
+
 def place_on(*nodes: Mapping[str, float]) -> Placement:
     """Nodes `0`, `1`, ... of which nobody else uses anything."""
     placed = Placement()
-    totals = [{"cpus": 0.0, "gpus": 0.0, "memory_bytes": 0.0, **node} for node in nodes]
-    placed.update([Node(str(number), total, total) for number, total in enumerate(totals)])
+    placed.update([make_node(str(number), node) for number, node in enumerate(nodes)])
     return placed
 
 
@@ -47,13 +68,12 @@ def test_small_works_wait_for_a_large_one() -> None:
     assert placed.has_room({"cpus": 1})
 
 
-def test_nobody_waits_for_long_for_what_may_have_been_canceled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_waits_for_long_for_what_may_have_been_canceled(clock: Clock) -> None:
     placed = place_on({"cpus": 4})
     begin(placed, "a", "0", {"cpus": 2})
     assert not placed.has_room({"cpus": 4})
     assert not placed.has_room({"cpus": 1})
-    later = time.monotonic() + 31
-    monkeypatch.setattr(time, "monotonic", lambda: later)
+    clock.now += 31
     assert placed.has_room({"cpus": 1})
 
 
@@ -61,9 +81,10 @@ def test_nobody_waits_for_what_only_a_lost_node_could_hold() -> None:
     placed = place_on({"cpus": 4}, {"cpus": 2})
     begin(placed, "a", "0", {"cpus": 2})
     assert not placed.has_room({"cpus": 3})
-    assert placed.count_room() == 0
-    two = {"cpus": 2.0, "gpus": 0.0}
-    placed.update([Node("1", two, two)])
+    begin(placed, "b", "1", {"cpus": 1})
+    assert placed.count_room() == 1
+    placed.update([make_node("1", {"cpus": 2}, {"cpus": 1})])
+    placed.note_end("b")
     assert placed.count_room() == 2
 
 
@@ -87,3 +108,112 @@ def test_what_needs_less_than_a_processor_is_tried(
 def test_without_processors_nothing_is_tried() -> None:
     assert place_on({}).count_room() == 0  # a head that runs nothing
     assert Placement().count_room() == 0
+
+
+def test_what_takes_nothing_that_a_waiting_work_needs_goes_on() -> None:
+    placed = place_on({"cpus": 8, "gpus": 1}, {"cpus": 2})
+    begin(placed, "a", "0", {"cpus": 1, "gpus": 1})
+    assert placed.count_room() == 9
+    assert not placed.has_room({"cpus": 4, "gpus": 1})
+    assert placed.count_room() == 5  # the node with the GPU keeps four
+    assert placed.has_room({"cpus": 3})
+    assert not placed.has_room({"cpus": 5})
+    assert not placed.has_room({"cpus": 1, "gpus": 0.1})
+    begin(placed, "b", "0", {"cpus": 3})
+    begin(placed, "c", "1", {"cpus": 2})
+    assert placed.count_room() == 0
+    assert not placed.has_room({"cpus": 1})
+    placed.note_end("a")
+    assert placed.has_room({"cpus": 4, "gpus": 1})
+
+
+def test_the_first_of_many_that_wait_is_held_up_by_none() -> None:
+    placed = place_on({"cpus": 4, "gpus": 2})
+    begin(placed, "a", "0", {"cpus": 2, "gpus": 1})
+    assert not placed.has_room({"gpus": 2})
+    assert not placed.has_room({"cpus": 4})
+    placed.note_end("a")
+    assert placed.has_room({"gpus": 2})
+    begin(placed, "b", "0", {"gpus": 2})
+    assert placed.has_room({"cpus": 4})
+
+
+def test_what_others_use_is_no_room(clock: Clock) -> None:
+    placed = Placement()
+    placed.update([make_node("0", {"cpus": 4}, {"cpus": 1})])
+    assert placed.count_room() == 3
+    for number in range(20):  # works that begin and end are not taken for what others use, nor the other way round
+        for key in "abc":
+            begin(placed, f"{key}{number}", "0", {"cpus": 1})
+        assert placed.count_room() == 1  # one at least is tried
+        assert not placed.has_room({"cpus": 1})
+        clock.now += 1
+        placed.update([make_node("0", {"cpus": 4}, {"cpus": 1 if number % 2 else 4})])  # as it was, or as it is
+        assert not placed.has_room({"cpus": 1})
+        for key in "abc":
+            placed.note_end(f"{key}{number}")
+        assert placed.has_room({"cpus": 3})
+        assert not placed.has_room({"cpus": 4})
+        clock.now += 31
+        placed.update([make_node("0", {"cpus": 4}, {"cpus": 1})])
+
+
+def test_what_others_begin_and_end_is_seen(clock: Clock) -> None:
+    placed = place_on({"cpus": 4})
+    begin(placed, "a", "0", {"cpus": 1})
+    clock.now += 4
+    placed.update([make_node("0", {"cpus": 4}, {"cpus": 3})])
+    assert placed.count_room() == 1
+    placed.note_end("a")
+    assert placed.count_room() == 2
+    placed.update([make_node("0", {"cpus": 4}, {"cpus": 3})])  # the work is in it yet
+    assert placed.count_room() == 2
+    clock.now += 4
+    placed.update([make_node("0", {"cpus": 4})])
+    assert placed.count_room() == 4
+
+
+def test_what_was_sent_takes_its_room_before_it_has_begun(clock: Clock) -> None:
+    placed = place_on({"cpus": 4})
+    placed.note_start("a", {"cpus": 3})
+    assert placed.count_room() == 1
+    clock.now += 1
+    placed.update([make_node("0", {"cpus": 4}, {"cpus": 3})])  # the cluster has begun it
+    assert placed.has_room({"cpus": 1})
+    clock.now += 4
+    placed.update([make_node("0", {"cpus": 4}, {"cpus": 4})])  # it has not: others use it all
+    assert not placed.has_room({"cpus": 1})
+
+
+def test_a_work_that_the_cluster_did_not_begin_waits() -> None:
+    placed = place_on({"cpus": 2})
+    begin(placed, "a", "0", {"cpus": 1})
+    placed.note_start("b", {"cpus": 2})
+    placed.note_waiting({"cpus": 2})
+    placed.note_end("b")
+    assert placed.count_room() == 0
+
+
+def test_what_a_lost_node_could_hold_waits_for_it_for_minutes(clock: Clock) -> None:
+    placed = place_on({"cpus": 4}, {"cpus": 8, "gpus": 1})
+    placed.update([make_node("0", {"cpus": 4})])
+    assert placed.can_ever_hold({"gpus": 1})
+    assert not placed.has_room({"gpus": 1})
+    assert "has no node with 1 GPU now" in placed.explain_refusal({"gpus": 1})
+    assert placed.count_room() == 4
+    clock.now += 601
+    placed.update([make_node("0", {"cpus": 4})])
+    assert not placed.can_ever_hold({"gpus": 1})
+
+
+def test_parts_of_a_gpu_add_up() -> None:
+    placed = place_on({"gpus": 1})
+    begin(placed, "a", "0", {"gpus": 0.9})
+    assert placed.has_room({"gpus": 0.1})
+
+
+def test_the_node_that_lacks_least_is_named() -> None:
+    placed = place_on({"cpus": 8, "gpus": 1}, {"cpus": 64}, {"cpus": 2, "gpus": 2})
+    assert placed.describe_closest({"cpus": 96}) == "the closest node has 64 CPUs"
+    assert placed.describe_closest({"cpus": 1, "gpus": 4}) == "the closest node has 2 CPUs and 2 GPUs"
+    assert placed.describe_closest({"cpus": 8, "gpus": 2}) == "the closest node has 8 CPUs and 1 GPU"

@@ -62,7 +62,7 @@ class AttemptHost:
     failures: FailureLog
     on_begin: "Callable[[Attempt], None]"
     on_end: "Callable[[Attempt], None]"
-    on_start_problem: "Callable[[Attempt, str], None]"
+    on_start_problem: "Callable[[Attempt, Outcome], None]"
     on_put_off: Callable[[], None]
     """The job is pending again."""
     on_submit: Submit
@@ -286,7 +286,7 @@ class Attempt:
                 if outcome.transition is Transition.RELEASE:
                     # The reason is logged, and anybody may read it at /health.
                     outcome = self._host.find_secrets(self.claim, self._reports).hide_in_outcome(outcome)
-                    self._host.on_start_problem(self, outcome.error or "")  # nothing has begun: it is tried again later
+                    self._host.on_start_problem(self, outcome)  # nothing has begun: it is tried again later
             except Exception as error:  # a bug of a runner, which would hold the slot for ever
                 self._host.failures.exception(f"Job {self.job.id} could not be run", error)
                 self._outcome = outcome = failure(error, EndedBy.CRASH)

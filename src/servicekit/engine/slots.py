@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from servicekit.engine.cluster_room import ClusterRoom
 from servicekit.engine.options import SchedulerOptions
 from servicekit.engine.start_problems import StartProblems
 from servicekit.jobs.options import RunnerKind
@@ -45,9 +46,8 @@ class Slots:
         # A store in memory has no jobs for other processes, so that its claims need not pass over any.
         self.missing = tuple(kind for kind in RunnerKind if is_durable and kind not in runners)
         """The kinds of jobs that only other processes can run."""
-        self.cluster = runners.get(RunnerKind.RAY)
-        """The one runner that has a limit of its own, if there is a cluster."""
-        self._on_room = on_room
+        cluster = runners.get(RunnerKind.RAY)
+        self.cluster = None if cluster is None else ClusterRoom(cluster, on_room)
         self._max_threads = options.max_threads
         self._max_processes = options.max_processes
         self._start_problems = start_problems
@@ -92,7 +92,7 @@ class Slots:
         """
         if self.cluster is None:
             return None
-        room = self.cluster.find_room(self._on_room)
+        room = self.cluster.find_most()
         for kind, most in self._start_problems.list_most():
             if kind is RunnerKind.RAY:
                 tried = max(0, most - self.taken[kind])

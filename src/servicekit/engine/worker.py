@@ -14,6 +14,7 @@ from servicekit.engine.timekeeper import Timekeeper
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.options import RunnerKind
+from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.record import JobRecord
 from servicekit.observability.activity import ActivityRecorder
 from servicekit.observability.job_logging import JobLogging
@@ -211,11 +212,14 @@ class Worker:
         attempt.note_begun()
         self._start_problems.note_begun(attempt.claim.submission.runner)
 
-    def _attempt_not_begun(self, attempt: Attempt, reason: str) -> None:
+    def _attempt_not_begun(self, attempt: Attempt, outcome: Outcome) -> None:
         kind, is_late = attempt.claim.submission.runner, attempt.has_begun
         attempt.has_begun = False
-        if self._runners[kind].find_room(self.wake) == 0:
-            return  # it tells when there is room again, so nothing need be tried
+        if self._slots.cluster is not None and kind is RunnerKind.RAY:
+            if outcome.is_waiting:
+                self._slots.cluster.note_waiting(attempt.job.id)
+            if outcome.is_waiting or self._slots.cluster.find_room() == 0:
+                return  # it tells when there is room again, so nothing need be tried
         others = [each for each in self._by_job.values() if each.claim.submission.runner is kind]
         running = sum(each.has_begun for each in others)
-        self._start_problems.note_problem(kind, reason, running, is_late=is_late)
+        self._start_problems.note_problem(kind, outcome.error or "", running, is_late=is_late)

@@ -50,6 +50,8 @@ class Outcome(NamedTuple):
     retry_after_seconds: float | None = None
     """The wait that the target asked for by `RetryAfter`; the longest if a group has several."""
     retry_at: datetime | None = None
+    is_waiting: bool = False
+    """Of a `RELEASE` of what had not begun: whether the job waits for what others hold, and nothing is wrong."""
 
     @property
     def is_lost(self) -> bool:
@@ -92,9 +94,12 @@ def failure(error: BaseException, ended_by: EndedBy = EndedBy.TARGET) -> Outcome
     )
 
 
-def not_begun(reason: str) -> Outcome:
-    """The outcome of an attempt whose target could not begin. Nothing has failed, and the job is given back."""
-    return Outcome(Transition.RELEASE, error=clip(reason, MAX_ERROR_CHARACTERS))
+def not_begun(reason: str, *, is_waiting: bool = False) -> Outcome:
+    """The outcome of an attempt whose target could not begin. Nothing has failed, and the job is given back.
+
+    `is_waiting`: there was no room for it on the cluster.
+    """
+    return Outcome(Transition.RELEASE, error=clip(reason, MAX_ERROR_CHARACTERS), is_waiting=is_waiting)
 
 
 def is_cancellation(error: BaseException) -> bool:

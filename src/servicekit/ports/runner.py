@@ -64,9 +64,9 @@ class Runner(Protocol):
         An attempt counts from its call of `run` on. When there may be room for more than was said, `on_room` is called,
         on the event loop; that of the newest call is enough.
 
-        Only a runner whose work is in other processes can have a limit of its own. If it returns `not_begun` for an
-        attempt, it says 0 until that attempt may begin: so the jobs behind it wait for their turn, and none is claimed
-        in vain.
+        Only a runner whose work is in other processes can have a limit of its own. It returns `not_begun` with
+        `is_waiting` for an attempt that it has no room for. Until that may begin, it counts only what takes nothing
+        that this attempt waits for, or says 0: so the jobs behind it that need the same wait for their turn.
         """
         ...
 

@@ -124,6 +124,8 @@ def _plan(submission: Submission, job: RunningJob) -> WorkPlan:
 async def _judge(end: WorkEnd, max_memory_bytes: int | None) -> Outcome:
     if end.start_problem is not None:
         return not_begun(end.start_problem)
+    if end.awaited is not None:
+        return not_begun(end.awaited, is_waiting=True)
     if end.unmet is not None:
         return failure(ResourcesUnavailable(*end.unmet), EndedBy.CRASH)
     if end.excess is not None and not end.was_asked:

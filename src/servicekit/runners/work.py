@@ -89,8 +89,10 @@ class WorkEnd(NamedTuple):
     """Why it was not started, if that is the job's own fault."""
     start_problem: str | None
     """Why it was not started, if that is not the job's fault: it may be tried again later."""
+    awaited: str | None
+    """Why it was not started, if it waits for room on the cluster."""
     unmet: tuple[str, str] | None
-    """What the job needs, if no node of the cluster could ever hold that; and what the largest node has."""
+    """What the job needs, if no node of the cluster could ever hold that; and the node that lacks least of it."""
     lost: str | None
     """Why the end was not seen, if that is known: what follows `since`."""
     excess: int | None
@@ -104,7 +106,8 @@ class WorkEnd(NamedTuple):
     @property
     def was_lost(self) -> bool:
         """Whether the launcher ended before it could start the work: it may be tried again."""
-        return not (self.has_begun or self.error or self.start_problem or self.unmet or self.lost or self.was_asked)
+        known = self.error or self.start_problem or self.awaited or self.unmet or self.lost
+        return not (self.has_begun or known or self.was_asked)
 
     @property
     def is_stopped(self) -> bool:
@@ -154,6 +157,7 @@ class Work:
         self._status: int | None = None
         self._error: str | None = None
         self._start_problem: str | None = None
+        self._awaited: str | None = None
         self._unmet: tuple[str, str] | None = None
         self._lost: str | None = None
         self._excess: int | None = None
@@ -206,6 +210,7 @@ class Work:
             self._status,
             self._error,
             self._start_problem,
+            self._awaited,
             self._unmet,
             self._lost,
             self._excess,
@@ -318,6 +323,7 @@ class Work:
         began: int | None = None,
         error: str | None = None,
         start_problem: str | None = None,
+        awaited: str | None = None,
         unmet: tuple[str, str] | None = None,
         lost: str | None = None,
         excess: int | None = None,
@@ -332,6 +338,7 @@ class Work:
             self._error = error
         if start_problem is not None:
             self._start_problem = start_problem
+        self._awaited = awaited or self._awaited
         if unmet is not None:
             self._unmet = unmet
         if lost is not None:

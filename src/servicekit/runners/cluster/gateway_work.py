@@ -140,9 +140,9 @@ class GatewayWork:
             return True
         self._tell_room()  # before the job comes back to the service, and is taken again
         if self._placement.can_ever_hold(demand) or not self._placement.has_processors:
-            self._tell("start_problem", self._placement.explain_refusal(demand))
+            self._tell("awaited", self._placement.explain_refusal(demand))
         else:
-            self._tell("unmet", [describe_demand(demand), self._placement.describe_largest()])
+            self._tell("unmet", [describe_demand(demand), self._placement.describe_closest(demand)])
         return False
 
     async def _start(self, demand: Demand) -> None:
@@ -206,7 +206,8 @@ class GatewayWork:
             if has_begun:
                 await self._fail("it was withdrawn from the cluster just when it began", is_host_gone=True)
             elif not self._ordered.is_set():
-                self._tell("start_problem", f"the cluster has not begun it within {_PATIENCE_SECONDS:g} seconds")
+                self._placement.note_waiting(self._request["resources"])
+                self._tell("awaited", f"the cluster has not begun it within {_PATIENCE_SECONDS:g} seconds")
             return
         await self._news.take_rest(end.rest, end.pushed)
         if end.has_begun:

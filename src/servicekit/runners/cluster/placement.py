@@ -8,8 +8,12 @@ from typing import Final, NamedTuple
 # A cluster shows its nodes as they were up to two seconds ago: it keeps what a work has left for the next one, and is
 # asked once a second.
 _LAG_SECONDS: Final = 3.0
-# A job for which there was no room may have been canceled since. Others must not wait for it for ever.
+# A job for which there was no room may have been canceled since. Nothing must be kept for it for ever.
 _WAIT_SECONDS: Final = 30.0
+# A machine with GPUs takes some minutes to start anew.
+_RETURN_SECONDS: Final = 600.0
+# Numbers such as 0.1 and 0.9 do not add up exactly. Ray counts in ten-thousandths.
+_TOLERANCE: Final = 1e-6
 
 Demand = Mapping[str, float]
 """What a work needs, and what a node has, by the names of `resources`."""
@@ -29,37 +33,80 @@ class _Own(NamedTuple):
     demand: Demand
     node: str | None
     """Where it runs; `None` as long as that is not known."""
+    sent_at: float
+
+
+class _Held:
+    """What works hold together, and have held in the last seconds."""
+
+    def __init__(self) -> None:
+        self.now: Counter[str] = Counter()
+        self._past: deque[tuple[float, Counter[str]]] = deque()  # as it was until that time
+
+    def add(self, demand: Demand) -> None:
+        self._note()
+        self.now.update(demand)
+
+    def remove(self, demand: Demand) -> None:
+        self._note()
+        self.now.subtract(demand)
+
+    def find_bounds(self, name: str) -> tuple[float, float]:
+        """The least and the most of one kind while the picture of the cluster was taken."""
+        since = time.monotonic() - _LAG_SECONDS
+        while self._past and self._past[0][0] < since:
+            self._past.popleft()
+        counts = [self.now[name], *(each[name] for _, each in self._past)]
+        return min(counts), max(counts)
+
+    def _note(self) -> None:
+        self._past.append((time.monotonic(), Counter(self.now)))
 
 
 class Placement:
-    """Knows the nodes, and what the works of this gateway hold.
+    """Knows the nodes, what the works of this gateway hold there, and which demands wait.
 
-    As long as the works of this gateway explain all that is in use, their demands are exact and count at once. What
-    somebody else uses is as new as the cluster tells it.
+    The works of this gateway count at once. What others use follows from the difference to what the cluster shows. That
+    is older, so it is a range while works of this gateway begin and end; what was known before counts if it is in it.
+
+    A demand for which there is no room waits. Each node that could ever hold it keeps so much for it, so that small
+    works do not take the room of a large one again and again. Others may have the rest, and all of the other nodes.
     """
 
     def __init__(self) -> None:
         self._nodes: list[Node] = []
+        self._seen: dict[str, tuple[float, Demand]] = {}  # when, and what it had
         self._own: dict[str, _Own] = {}
-        self._sums: deque[tuple[float, Counter[str]]] = deque()  # of the demands, as they were until that time
-        self._waiting: Demand | None = None
-        self._waits_until = 0.0
+        self._begun: dict[str, _Held] = {}  # by their nodes
+        self._others: dict[str, Counter[str]] = {}  # what others use of each node
+        self._waiting: dict[frozenset[tuple[str, float]], float] = {}  # until when, the oldest first
 
     def update(self, nodes: list[Node]) -> None:
         """The cluster shows this now."""
+        now = time.monotonic()
         self._nodes = nodes
+        self._seen.update({node.id: (now, node.total) for node in nodes})
+        self._seen = {key: seen for key, seen in self._seen.items() if now - seen[0] < _RETURN_SECONDS}
+        self._begun = {node.id: self._begun.get(node.id) or _Held() for node in nodes}
+        self._others = {node.id: self._find_others(node) for node in nodes}
 
     def note_start(self, key: str, demand: Demand) -> None:
-        self._note_sum()
-        self._own[key] = _Own(demand, None)
+        self._own[key] = _Own(demand, None, time.monotonic())
 
     def note_begun(self, key: str, node: str) -> None:
-        if key in self._own:
-            self._own[key] = self._own[key]._replace(node=node)
+        own = self._own.get(key)
+        if own is not None and own.node is None:
+            self._own[key] = own._replace(node=node)
+            self._begun.setdefault(node, _Held()).add(own.demand)
 
     def note_end(self, key: str) -> None:
-        self._note_sum()
-        del self._own[key]
+        own = self._own.pop(key)
+        if own.node in self._begun:  # it is not lost
+            self._begun[own.node].remove(own.demand)
+
+    def note_waiting(self, demand: Demand) -> None:
+        """There is no room for this, or the cluster has not begun it."""
+        self._waiting[frozenset(demand.items())] = time.monotonic() + _WAIT_SECONDS
 
     @property
     def count(self) -> int:
@@ -72,89 +119,91 @@ class Placement:
         return any(node.total["cpus"] or node.total["gpus"] for node in self._nodes)
 
     def can_ever_hold(self, demand: Demand) -> bool:
-        """Whether a node of the cluster could run this if it ran nothing else."""
-        return _finds_place(demand, (node.total for node in self._nodes))
+        """Whether a node could run this if it ran nothing else. A node that was lost may come back for some minutes."""
+        return any(_fits(demand, total) for _, total in self._seen.values())
 
     def has_room(self, demand: Demand) -> bool:
-        """Whether a node can run this now. If not, but later, there is no room for any other until it has begun.
-
-        Else small works would take the room of a large one again and again.
-        """
-        free = list(self._list_free().values())
-        waiting = self._find_waiting()
-        if waiting is not None and waiting != demand and not _finds_place(waiting, free):
-            return False
-        has_room = _finds_place(demand, free)
-        if has_room and waiting == demand:
-            self._waiting = None
-        elif not has_room and self.can_ever_hold(demand):
-            self._waiting = demand
-            self._waits_until = time.monotonic() + _WAIT_SECONDS
+        """Whether a node can run this now. If not, but later, it waits from now on."""
+        has_room = _finds_place(demand, self._list_free(demand).values())
+        if has_room:
+            self._waiting.pop(frozenset(demand.items()), None)
+        elif self.can_ever_hold(demand):
+            self.note_waiting(demand)
         return has_room
 
     def explain_refusal(self, demand: Demand) -> str:
         """Why there is no room for this now, as a clause."""
-        waiting = self._find_waiting()
-        if waiting is None or waiting == demand:
-            return f"the cluster has no node with {describe_demand(demand)} free now"
-        return f"a job before it waits for a node with {describe_demand(waiting)} free"
+        words = describe_demand(demand)
+        if not _finds_place(demand, (node.total for node in self._nodes)):
+            past = ", but had one some minutes ago" if self.can_ever_hold(demand) else ""
+            return f"the cluster has no node with {words} now{past}"
+        if _finds_place(demand, self._list_unused().values()):
+            before = next(each for each in map(dict, self._waiting) if each != demand)
+            return f"a job before it waits for a node with {describe_demand(before)} free"
+        return f"the cluster has no node with {words} free now"
 
     def count_room(self) -> int:
-        """How many works of one CPU could begin now; none while a larger one waits.
+        """How many works of one CPU could begin now, beside what is kept for those that wait.
 
-        At least one may be tried, since it may demand less than a CPU, or GPUs alone.
+        If nothing is kept, one at least may be tried, since it may demand less than a CPU, or GPUs alone.
         """
-        free = list(self._list_free().values())
-        waiting = self._find_waiting()
-        if not self.has_processors or (waiting is not None and not _finds_place(waiting, free)):
+        if not self.has_processors:
             return 0
-        return max(1, sum(max(0, int(each["cpus"])) for each in free))
+        unused, free = self._list_unused(), self._list_free()
+        return max(int(free == unused), sum(max(0, int(each["cpus"] + _TOLERANCE)) for each in free.values()))
 
-    def describe_largest(self) -> str:
-        """The node with the most GPUs and CPUs, as part of a sentence."""
-        largest = max(self._nodes, key=lambda node: (node.total["gpus"], node.total["cpus"]))
-        return f"the largest node has {describe_demand(largest.total)}"
+    def describe_closest(self, demand: Demand) -> str:
+        """The node that lacks least of this, as part of a sentence."""
 
-    def _find_waiting(self) -> Demand | None:
-        """What a work waits for that had no room. The node that could hold it may be lost since."""
-        waiting = self._waiting
-        if waiting is not None and (time.monotonic() >= self._waits_until or not self.can_ever_hold(waiting)):
-            self._waiting = None
-        return self._waiting
+        def rate(node: Node) -> list[float]:
+            return sorted(min(1.0, node.total[name] / count) for name, count in demand.items() if count)
 
-    def _list_free(self) -> dict[str, Counter[str]]:
-        is_alone = self._is_alone()
-        free = {node.id: Counter(node.total if is_alone else node.available) for node in self._nodes}
+        closest = max(self._nodes, key=lambda node: (rate(node), node.total["gpus"], node.total["cpus"]))
+        return f"the closest node has {describe_demand(closest.total)}"
+
+    def _find_others(self, node: Node) -> Counter[str]:
+        begun, known = self._begun[node.id], self._others.get(node.id, Counter())
+        others: Counter[str] = Counter()
+        sent: Counter[str] = Counter()  # the cluster may have begun these; what was sent before waits there
         for own in self._own.values():
-            if own.node in free and is_alone:
-                free[own.node].subtract(own.demand)
+            if own.node is None and time.monotonic() - own.sent_at < _LAG_SECONDS:
+                sent.update(own.demand)
+        for name, total in node.total.items():
+            used = total - node.available[name]
+            least, most = begun.find_bounds(name)
+            most += sent[name]
+            others.update({name: max(0.0, used - most, min(known[name], used - least))})
+        return others
+
+    def _list_unused(self) -> dict[str, Counter[str]]:
+        """What no work uses of each node, by its id."""
+        unused = {}
+        for node in self._nodes:
+            unused[node.id] = left = Counter(node.total)
+            left.subtract(self._others[node.id])
+            left.subtract(self._begun[node.id].now)
         for own in self._own.values():
             if own.node is None:  # it comes to a node that has so much
-                place = next((each for each in free.values() if _fits(own.demand, each)), Counter())
+                place = next((each for each in unused.values() if _fits(own.demand, each)), Counter())
                 place.subtract(own.demand)
-        return free
+        return unused
 
-    def _is_alone(self) -> bool:
-        """Whether the works of this gateway, with those that have just ended, use all that is in use."""
-        since = time.monotonic() - _LAG_SECONDS
-        while self._sums and self._sums[0][0] < since:
-            self._sums.popleft()
-        most: Counter[str] = self._sum()
-        for _, each in self._sums:
-            most |= each  # the larger of both numbers
-        used: Counter[str] = Counter()
-        for node in self._nodes:
-            used.update({name: node.total[name] - node.available[name] for name in ("cpus", "gpus")})
-        return all(count <= most[name] + 1e-6 for name, count in used.items())
-
-    def _note_sum(self) -> None:
-        self._sums.append((time.monotonic(), self._sum()))
-
-    def _sum(self) -> Counter[str]:
-        total: Counter[str] = Counter()
-        for own in self._own.values():
-            total.update(own.demand)
-        return total
+    def _list_free(self, demand: Demand | None = None) -> dict[str, Counter[str]]:
+        """What a demand could have of each node: what is unused, and not kept for those that have waited longer."""
+        unused = self._list_unused()
+        kept: dict[str, Counter[str]] = {each: Counter() for each in unused}
+        now = time.monotonic()
+        self._waiting = {waiting: until for waiting, until in self._waiting.items() if now < until}
+        for waiting in map(dict, self._waiting):
+            if waiting == demand:
+                break
+            if not _finds_place(waiting, unused.values()):
+                for node in self._nodes:
+                    if _fits(waiting, node.total):
+                        kept[node.id] |= Counter(waiting)  # the larger of both numbers
+        for each, counts in kept.items():
+            unused[each].subtract(counts)
+        return unused
 
 
 def describe_demand(demand: Demand) -> str:
@@ -173,4 +222,4 @@ def _finds_place(demand: Demand, free: Iterable[Demand]) -> bool:
 
 
 def _fits(demand: Demand, free: Demand) -> bool:
-    return all(count <= free[name] for name, count in demand.items() if count)
+    return all(count <= free[name] + _TOLERANCE for name, count in demand.items() if count)
