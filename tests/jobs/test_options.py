@@ -73,6 +73,7 @@ def test_resources_are_kept_as_they_were_given(given: Any, made: Resources) -> N
     [
         ({"disks": 1}, "not 'disks'"),
         ({"cpus": -1}, "resources.cpus"),
+        ({"cpus": 0.00009}, "resources.cpus"),
         ({"cpus": True}, "resources.cpus"),
         ({"cpus": float("nan")}, "resources.cpus"),
         ({"gpus": "1"}, "resources.gpus"),

@@ -371,6 +371,12 @@ async def test_a_work_that_may_have_been_sent_all_the_same_never_begins() -> Non
     assert await trial.cluster.mailbox.begin("1") is None
 
 
+async def test_a_work_that_the_cluster_refuses_is_not_tried_again() -> None:
+    trial = GatewayTrial(FakeCluster(start_error=ValueError("too precise")))
+    said = await trial.end()
+    assert said == {"error": "ValueError: too precise"}
+
+
 async def test_a_mailbox_drops_what_it_has_had_and_frees_the_host_of_an_ended_work() -> None:
     box = Mailbox()
     first, second = News("node", [], b""), News(None, [b"line"], b"")

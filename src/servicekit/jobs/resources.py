@@ -10,6 +10,8 @@ from servicekit.errors import ConfigurationError
 # Far more than any machine has: more is a mistake, such as bytes where processors were meant.
 _MOST_UNITS: Final = 100_000
 _MOST_BYTES: Final = 2**60
+# Ray counts in ten-thousandths, and refuses less.
+_LEAST_UNITS: Final = 0.0001
 _NAMES: Final = ("cpus", "gpus", "memory_bytes")
 
 
@@ -17,7 +19,7 @@ _NAMES: Final = ("cpus", "gpus", "memory_bytes")
 class Resources:
     """What is kept for a job on the machine of the cluster that runs it. It runs where so much is free.
 
-    - `cpus`: processors, also a part of one, such as 0.5. With 0, it shares what others leave.
+    - `cpus`: processors, also a part of one, such as 0.5, of at least 0.0001. With 0, it shares what others leave.
     - `gpus`: GPUs, or a part of one. The job sees those that are its own in `CUDA_VISIBLE_DEVICES`.
     - `memory_bytes`: memory. It is counted, not bounded: see `max_memory_bytes` of `JobOptions`.
 
@@ -33,6 +35,8 @@ class Resources:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_UNITS:
                 raise ConfigurationError(f"resources.{name}", value, f"a number from 0 to {_MOST_UNITS:,}")
+            if 0 < value < _LEAST_UNITS:
+                raise ConfigurationError(f"resources.{name}", value, f"0, or at least {_LEAST_UNITS}")
             if math.floor(value) == value:
                 object.__setattr__(self, name, int(value))  # 4.0 is kept and shown as 4
         if self.gpus > 1 and not isinstance(self.gpus, int):  # a part of a GPU is shared; the others belong to one job

@@ -57,7 +57,10 @@ class WorkCluster(Protocol):
     """The cluster, as a work sees it."""
 
     def start(self, key: str, request: Request, stdin: bytes, demand: Demand) -> Placed:
-        """Send a work to a node that has what it demands. Takes its time, and may raise anything."""
+        """Send a work to a node that has what it demands. Takes its time, and may raise anything.
+
+        `ValueError` and `TypeError`: it can never be sent.
+        """
         ...
 
     async def send(self, key: str, number: int, order: Order) -> bool:
@@ -122,8 +125,8 @@ class GatewayWork:
                 return
             self._placement.note_start(self.key, demand)
             try:
-                await self._start(demand)
-                await self._end(await self._wait_end())
+                if await self._start(demand):
+                    await self._end(await self._wait_end())
             finally:
                 self._placement.note_end(self.key)
         except HostProblem as error:
@@ -145,13 +148,18 @@ class GatewayWork:
             self._tell("unmet", [describe_demand(demand), self._placement.describe_closest(demand)])
         return False
 
-    async def _start(self, demand: Demand) -> None:
+    async def _start(self, demand: Demand) -> bool:
         """Send it, in a thread: with large arguments that takes seconds, in which orders come and other works go on."""
         self._is_sent = True
-        self._placed = await asyncio.to_thread(self._cluster.start, self.key, self._request, self._stdin, demand)
+        try:
+            self._placed = await asyncio.to_thread(self._cluster.start, self.key, self._request, self._stdin, demand)
+        except (ValueError, TypeError) as error:  # it would be refused each time
+            self._tell("error", shorten(describe_error(error)))
+            return False
         self._stdin = b""
         if self._ordered.is_set() and not self._has_begun:
             self._withdraw()
+        return True
 
     async def _wait_end(self) -> HostEnd | None:
         assert self._placed is not None
