@@ -174,14 +174,15 @@ def test_what_others_begin_and_end_is_seen(clock: Clock) -> None:
 
 
 def test_what_was_sent_takes_its_room_before_it_has_begun(clock: Clock) -> None:
-    placed = place_on({"cpus": 4})
+    placed = place_on({"cpus": 8})
     placed.note_start("a", {"cpus": 3})
-    assert placed.count_room() == 1
+    assert placed.count_room() == 5
     clock.now += 1
-    placed.update([make_node("0", {"cpus": 4}, {"cpus": 3})])  # the cluster has begun it
-    assert placed.has_room({"cpus": 1})
+    placed.update([make_node("0", {"cpus": 8}, {"cpus": 3})])  # the cluster has begun it
+    assert placed.count_room() == 5
     clock.now += 4
-    placed.update([make_node("0", {"cpus": 4}, {"cpus": 4})])  # it has not: others use it all
+    placed.update([make_node("0", {"cpus": 8}, {"cpus": 8})])  # it has not: others use it all
+    placed.note_end("a")
     assert not placed.has_room({"cpus": 1})
 
 
@@ -197,11 +198,13 @@ def test_a_work_that_the_cluster_did_not_begin_waits() -> None:
 def test_what_a_lost_node_could_hold_waits_for_it_for_minutes(clock: Clock) -> None:
     placed = place_on({"cpus": 4}, {"cpus": 8, "gpus": 1})
     placed.update([make_node("0", {"cpus": 4})])
+    clock.now += 500
+    placed.update([make_node("0", {"cpus": 4})])
     assert placed.can_ever_hold({"gpus": 1})
     assert not placed.has_room({"gpus": 1})
     assert "has no node with 1 GPU now" in placed.explain_refusal({"gpus": 1})
     assert placed.count_room() == 4
-    clock.now += 601
+    clock.now += 101
     placed.update([make_node("0", {"cpus": 4})])
     assert not placed.can_ever_hold({"gpus": 1})
 
