@@ -24,7 +24,7 @@ from servicekit.runners.launcher_program.messages import CALL
 from servicekit.runners.process import ProcessRunner
 from servicekit.runners.work import WorkEnd, WorkPlan
 from tests.hindering import without_threads
-from tests.runners.trial import Trial
+from tests.runners.trial import Trial, wait_gone
 
 # Connects at once, takes requests, and lives on for as long as one of their controls.
 _PROGRAM: Final = """
@@ -53,6 +53,9 @@ class FakePopen(subprocess.Popen[bytes]):
             self.returncode = 1
             raise BlockingIOError(11, "Resource temporarily unavailable")
         super().__init__([sys.executable, "-c", FakePopen.program, argv[-1]], **options)
+
+
+_popen: Final = subprocess.Popen
 
 
 @pytest.fixture(autouse=True)
@@ -278,6 +281,35 @@ async def test_a_gateway_that_cannot_import_its_library_says_so(
     said = "the library of the cluster cannot be imported: OSError: libray.so is damaged"
     await wait_until(lambda: str(launcher.find_notice()).endswith(said))
     launcher.close()
+
+
+_SERVICE: Final = """
+import asyncio
+from servicekit.jobs.cluster import RayCluster
+from servicekit.runners.cluster.launcher import ClusterLauncher
+async def serve():
+    launcher = ClusterLauncher(RayCluster("head:6379"))
+    launcher.open()
+    print(launcher._link._process.pid, flush=True)
+    await asyncio.sleep(1_000)
+asyncio.run(serve())
+"""
+# Nothing else runs in its process meanwhile, as while Ray starts a cluster.
+_SLOW_LIBRARY: Final = (
+    "import ctypes, pathlib; pathlib.Path(__file__).with_name('began').touch(); ctypes.PyDLL(None).sleep(1_000)"
+)
+
+
+async def test_a_gateway_whose_library_holds_it_up_ends_with_the_service(tmp_path: Path) -> None:
+    (tmp_path / "ray.py").write_text(_SLOW_LIBRARY)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    service = _popen([sys.executable, "-c", _SERVICE], env=environment, stdout=subprocess.PIPE)
+    with service:
+        assert service.stdout is not None
+        gateway = int(service.stdout.readline())
+        await wait_until((tmp_path / "began").exists)
+        service.kill()
+    await wait_gone(gateway)
 
 
 async def test_the_cluster_gets_no_secrets_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from servicekit.runners.cluster.gateway_work import GatewayWork, HostProblem, Wo
 from servicekit.runners.cluster.mailbox import BEAT_SECONDS, POLL_SECONDS, News
 from servicekit.runners.cluster.placement import Node, Placement
 from servicekit.runners.cluster.ray_address import keep_loopback
+from servicekit.runners.launcher_program.forks import die_with_parent, outlive_parent
 from servicekit.runners.launcher_program.messages import MOST_DESCRIPTORS, read_request, refuse, tell
 
 # A mailbox that has not answered for so long is lost: hosts take the gateway for dead after BEAT_SECONDS.
@@ -101,6 +102,7 @@ class Gateway:
             problem = _describe(error)
             self._tell("problem", problem)
             raise HostProblem(f"the cluster cannot be reached: {problem}") from error
+        outlive_parent()  # from now on it ends its works first
         self._tell("is_connected", True)
 
     async def _collect(self) -> None:
@@ -176,6 +178,7 @@ class Gateway:
 
 def main(requests: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the signals of a terminal are meant for the service
+    die_with_parent()  # a library that connects, or starts a cluster, may hold up this whole process for a minute
     _raise_limit()
     connection = socket.socket(fileno=requests)
     kind, descriptors, _, _ = socket.recv_fds(connection, 1, MOST_DESCRIPTORS)

@@ -76,6 +76,11 @@ def die_with_parent() -> None:
     _call_prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def outlive_parent() -> None:
+    """Take `die_with_parent` back."""
+    _call_prctl(_PR_SET_PDEATHSIG, 0)
+
+
 def _call_prctl(option: int, value: int) -> None:
     with suppress(AttributeError):  # a system without it
         ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), 0, 0, 0)
