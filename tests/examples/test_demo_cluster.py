@@ -22,10 +22,10 @@ pytestmark = needs("postgresql")
 
 @contextmanager
 def run_demo(folder: Path) -> Iterator["subprocess.Popen[str]"]:
-    # The job would go on for a while after its third step, at which its worker is killed.
+    # The job would go on for eight seconds after its third step, at which its worker is killed.
     environment = os.environ | {"STEP_SECONDS": "0.1", "TMPDIR": str(folder)}
     with subprocess.Popen(
-        [sys.executable, "-m", "tools.demo_cluster", "--steps", "40"],
+        [sys.executable, "-m", "tools.demo_cluster", "--steps", "80"],
         cwd=ROOT,
         env=environment,
         stdin=subprocess.DEVNULL,

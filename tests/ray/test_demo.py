@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_a_training_goes_on_at_another_node_when_its_own_is_killed(tmp_path: Path) -> None:
     shown = subprocess.run(
-        [sys.executable, "-m", "tools.demo_ray", "--steps", "4"],
+        [sys.executable, "-m", "tools.demo_ray", "--steps", "10"],
         cwd=ROOT,
         env=os.environ | {"TMPDIR": str(tmp_path)},
         capture_output=True,
@@ -27,7 +27,7 @@ def test_a_training_goes_on_at_another_node_when_its_own_is_killed(tmp_path: Pat
     )
     assert shown.returncode == 0, shown.stdout + shown.stderr
     (killed,) = re.findall(r"all processes of node (one|two) are killed", shown.stdout)
-    (last,) = re.findall(r"completed  attempt \d  on (one|two): epoch 4", shown.stdout)
+    (last,) = re.findall(r"completed  attempt \d  on (one|two): epoch 10", shown.stdout)
     assert last != killed
     assert "its node was lost" in shown.stdout
     assert shown.stdout.endswith("Nothing is left of them.\n")
