@@ -55,7 +55,13 @@ def test_a_search_becomes_the_parameters_of_the_list(read: Any) -> None:
 
 
 def test_the_text_of_a_search_means_the_same_when_it_is_read_again(read: Any) -> None:
-    for text in ('name:"a b" x "y  z"', '"status:failed"', "status:failed,running owner:ana", 'error:"\\"" \\ '):
+    for text in (
+        'name:"a b" x "y  z"',
+        '"status:failed"',
+        "status:failed,running owner:ana",
+        'error:"\\"" \\ ',
+        'name:"//x"',
+    ):
         query = read(text)
         assert query["problems"] == []
         assert query["again"] == {key: query[key] for key in ("terms", "words", "problems")}, text

@@ -153,7 +153,7 @@ export function formatQuery({ terms, words }) {
  * @param {string} value
  */
 export function formatTerm(field, value) {
-  return `${field}:${/^[^\s"]+$/.test(value) ? value : quote(value)}`;
+  return `${field}:${/^(?!\/\/)[^\s"]+$/.test(value) ? value : quote(value)}`;
 }
 
 /**
