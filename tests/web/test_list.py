@@ -184,6 +184,20 @@ def test_a_search_is_typed_with_the_keyboard_alone(tab: Tab, dashboard: Dashboar
     assert tab.page.url.endswith("?q=status%3Afailed")
 
 
+def test_a_suggested_state_is_added_to_those_that_are_chosen(tab: Tab, dashboard: Dashboard) -> None:
+    ended = [wanted(dashboard, error="no"), wanted(dashboard)]
+    tab.open()
+    wait_until_live(tab.page)
+    search = tab.page.get_by_role("combobox", name="Search jobs")
+    search.fill("status:failed,c")
+    expect(suggestions(tab.page)).to_have_text([re.compile("^status:failed,completed"), re.compile("canceled")])
+    search.press("ArrowDown")
+    search.press("Enter")
+    expect(tab.page).to_have_url(re.compile("status%3Afailed%2Ccompleted$"))
+    for job_id in ended:
+        expect(row(tab.page, job_id)).to_be_visible()
+
+
 def test_suggestions_that_come_late_leave_what_is_chosen_meanwhile(tab: Tab) -> None:
     tab.open()
     wait_until_live(tab.page)

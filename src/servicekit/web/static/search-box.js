@@ -163,7 +163,7 @@ export class SearchBox {
   /** @param {string | null} field @param {string} value @param {AbortSignal} signal @returns {Promise<Option[]>} */
   async #find(field, value, signal) {
     if (field === null) return this.#findAny(value, signal);
-    if (field === 'status') return this.#findStatuses(value.split(',').at(-1) ?? '', signal);
+    if (field === 'status') return this.#findStatuses(value.split(','), signal);
     if (SUGGESTED.includes(field)) return this.#findValues(field, value, signal);
     const times = (TIMES[field] ?? []).filter(([text]) => text.startsWith(value));
     return times.map(([text, detail]) => ({ text: formatTerm(field, text), detail }));
@@ -184,12 +184,16 @@ export class SearchBox {
     return field !== 'owner' || this.#context.service.access.everything;
   }
 
-  /** @param {string} prefix @param {AbortSignal} signal @returns {Promise<Option[]>} */
-  async #findStatuses(prefix, signal) {
+  /** One more state beside those before the last comma. @param {string[]} typed @param {AbortSignal} signal @returns {Promise<Option[]>} */
+  async #findStatuses(typed, signal) {
+    const chosen = typed.slice(0, -1).filter(Boolean);
+    const prefix = typed.at(-1) ?? '';
     const { api, service } = this.#context;
     const stats = /** @type {JobStats} */ (await api.get(`${service.paths.jobs}/$stats`, null, { signal }));
-    const statuses = STATUSES.filter((status) => status.startsWith(prefix));
-    return statuses.map((status) => ({ text: `status:${status}`, detail: formatCount(stats[/** @type {keyof JobStats} */ (status)]) }));
+    const statuses = STATUSES.filter((status) => status.startsWith(prefix) && !chosen.includes(status));
+    return statuses.map((status) => ({
+      text: `status:${[...chosen, status].join(',')}`, detail: formatCount(stats[/** @type {keyof JobStats} */ (status)]),
+    }));
   }
 
   /** @param {string} field @param {string} prefix @param {AbortSignal} signal @returns {Promise<Option[]>} */
