@@ -264,6 +264,14 @@ def test_who_may_not_see_it_has_a_list_without_it(chart: Chart) -> None:
 
 
 @needs(FRONTEND)
+def test_it_is_accessible_before_it_has_any_numbers(chart: Chart) -> None:
+    chart.tab.page.route("**/$activity*", lambda route: None)
+    chart.show()
+    expect(chart.plot).to_be_attached()
+    assert find_violations(chart.tab.page) == []
+
+
+@needs(FRONTEND)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_is_accessible(chart: Chart, theme: Any) -> None:
     chart.tab.page.emulate_media(color_scheme=theme)

@@ -110,7 +110,7 @@ export class ActivityChart extends HTMLElement {
 
   /** @param {SVGElement} svg */
   #buildPlot(svg) {
-    const plot = h('div', { class: 'chart-plot', role: 'slider', tabindex: '0', 'aria-label': 'Jobs that ended, over time', 'aria-valuemin': '0' }, svg);
+    const plot = h('div', { class: 'chart-plot', role: 'slider', tabindex: '0', 'aria-label': 'Jobs that ended, over time', 'aria-valuemin': '0', 'aria-valuenow': '0' }, svg);
     plot.title = 'Drag to choose a time. Keys: arrows, with Shift for more, Enter to choose, Escape for all';
     plot.addEventListener('pointerdown', (event) => this.#startDrag(event));
     plot.addEventListener('pointermove', (event) => this.#point(this.#pointAt(event), this.#isDragging));
