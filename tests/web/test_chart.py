@@ -151,8 +151,34 @@ def test_dragging_chooses_a_time_and_the_choice_is_taken_back(chart: Chart) -> N
     chosen = chart.tab.page.locator(".chart-chosen")
     expect(chosen).to_have_attribute("x", "10")
     expect(chosen).to_have_attribute("width", "11")
+    expect(chart.tab.page.get_by_role("status")).to_have_text(
+        re.compile(r"^Jobs submitted 2026-03-01 \d\d:10 to \d\d:21$")
+    )
+    expect(chart.tab.page.locator(".chart-clear")).to_have_text(
+        re.compile(r"^× submitted 2026-03-01 \d\d:10 to \d\d:21$")
+    )
     chart.tab.page.get_by_role("button", name="Show all times again").click()
     assert chart.ranges[1:] == [{"after": None, "before": None}]
+
+
+def test_a_chosen_time_has_its_date_unless_that_is_today(chart: Chart) -> None:
+    chart.stop_clock()
+    chart.show()
+    words = """([after, before]) => {
+      for (const [name, value] of Object.entries({ after, before })) {
+        if (value) chart.setAttribute(name, value);
+        else chart.removeAttribute(name);
+      }
+      return chart.querySelector('.chart-clear').textContent;
+    }"""
+    local = [f"2026-{day}T{time}:00" for day, time in (("02-28", "23:55"), ("03-01", "00:05"), ("03-01", "00:10"))]
+    ranges = [[local[1], local[2]], [local[0], local[1]], [None, local[0]], [local[1], None]]
+    assert [chart.tab.page.evaluate(words, each) for each in ranges] == [
+        "× submitted 00:05 to 00:10",
+        "× submitted 2026-02-28 23:55 to 00:05",
+        "× submitted … to 2026-02-28 23:55",
+        "× submitted 00:05 to now",
+    ]
 
 
 def test_a_time_is_chosen_by_keys(chart: Chart) -> None:

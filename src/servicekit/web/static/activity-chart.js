@@ -3,17 +3,18 @@
  * `<activity-chart>`: what the service has done in the last minutes, as stacked bars by final state with the numbers that
  * matter, and as a table. It is read again when jobs change, at most every 5 seconds.
  *
- * Dragging over it, or Shift with the arrow keys, chooses a time: the event `servicekit:range` has `{after, before}`, both
- * `null` when the choice is taken back. Whoever listens shows the choice by the attributes `after` and `before`. The
- * attributes `name` and `queue` narrow the chart to those jobs; `note` is said beside the time, of what it does not follow.
+ * Dragging over it, or Shift with the arrow keys, chooses a time, to find the jobs that were submitted then: the event
+ * `servicekit:range` has `{after, before}`, both `null` when the choice is taken back. Whoever listens shows the choice
+ * by the attributes `after` and `before`. The attributes `name` and `queue` narrow the chart to those jobs; `note` is
+ * said beside the time, of what it does not follow.
  *
  * @typedef {import('./types.js').Activity} Activity
  * @typedef {import('./types.js').PageContext} PageContext
  */
 
 import {
-  HEIGHT, STACK, describePoint, describeTotal, drawBars, formatClock, formatSeconds, formatStep, pointsOf, rangeOf,
-  tallest,
+  HEIGHT, STACK, describeChoice, describePoint, describeTotal, drawBars, formatClock, formatSeconds, formatStep, pointsOf,
+  rangeOf, tallest,
 } from './activity.js';
 import { ApiError, adoptStyle, announce, formatCount, h, replace, setText } from './kit.js';
 import { Fresh, isAborted } from './page-parts.js';
@@ -111,7 +112,7 @@ export class ActivityChart extends HTMLElement {
   /** @param {SVGElement} svg */
   #buildPlot(svg) {
     const plot = h('div', { class: 'chart-plot', role: 'slider', tabindex: '0', 'aria-label': 'Jobs that ended, over time', 'aria-valuemin': '0', 'aria-valuenow': '0' }, svg);
-    plot.title = 'Drag to choose a time. Keys: arrows, with Shift for more, Enter to choose, Escape for all';
+    plot.title = 'Drag to find the jobs submitted in a time. Keys: arrows, with Shift for more, Enter to find them, Escape for all';
     plot.addEventListener('pointerdown', (event) => this.#startDrag(event));
     plot.addEventListener('pointermove', (event) => this.#point(this.#pointAt(event), this.#isDragging));
     plot.addEventListener('pointerup', () => this.#endDrag());
@@ -142,7 +143,7 @@ export class ActivityChart extends HTMLElement {
     chosen.setAttribute('x', String(choice?.first ?? 0));
     chosen.setAttribute('width', String(choice ? choice.last - choice.first + 1 : 0));
     clear.hidden = !after && !before;
-    setText(clear, `× ${after ? formatClock(after) : '…'} to ${before ? formatClock(before) : 'now'}`);
+    setText(clear, `× ${describeChoice(after, before)}`);
     clear.setAttribute('aria-label', 'Show all times again');
   }
 
@@ -162,7 +163,7 @@ export class ActivityChart extends HTMLElement {
   /** @param {Activity} activity @param {import('./types.js').ActivityPoint} point */
   #describeMarked(activity, point) {
     const range = this.#anchor < 0 || this.#anchor === this.#cursor ? null : rangeOf(activity, this.#anchor, this.#cursor);
-    return range ? `${formatClock(range.after)} to ${formatClock(range.before)}` : describePoint(activity, point);
+    return range ? describeChoice(range.after, range.before) : describePoint(activity, point);
   }
 
   /** @param {number} index @param {boolean} isMore whether the choice goes on to here */
@@ -233,7 +234,7 @@ export class ActivityChart extends HTMLElement {
   /** @param {{after: string, before: string} | null} range */
   #choose(range) {
     const detail = range ?? { after: null, before: null };
-    announce(range ? `Jobs of ${formatClock(range.after)} to ${formatClock(range.before)}` : 'Jobs of all times');
+    announce(range ? `Jobs ${describeChoice(range.after, range.before)}` : 'Jobs of all times');
     this.dispatchEvent(new CustomEvent('servicekit:range', { bubbles: true, detail }));
   }
 

@@ -7,7 +7,7 @@
  * @typedef {import('./types.js').ActivityTotal} ActivityTotal
  */
 
-import { formatCount, formatDuration } from './kit.js';
+import { formatCount, formatDuration, formatTime } from './kit.js';
 
 /** From the bottom up: failures stand on the common line, so that they can be compared. */
 export const STACK = /** @type {const} */ (['failed', 'canceled', 'completed']);
@@ -92,6 +92,16 @@ export function describePoint(activity, point) {
   return [formatStep(activity, point), ...(numbers.length ? numbers : ['nothing ended']), ...times, ...wait].join(' · ');
 }
 
+/**
+ * Which jobs a chosen time finds, with dates unless they are today's: the bars are of when jobs ended, the search is not.
+ * @param {string | null} after @param {string | null} before
+ */
+export function describeChoice(after, before) {
+  const isOneDay = after && before && new Date(after).toDateString() === new Date(before).toDateString();
+  const end = before && (isOneDay ? formatClock(before) : formatMoment(before));
+  return `submitted ${after ? formatMoment(after) : '…'} to ${end ?? 'now'}`;
+}
+
 /** @param {Activity} activity @param {ActivityPoint} point */
 export function formatStep(activity, point) {
   const start = Date.parse(point.at);
@@ -103,6 +113,9 @@ export function formatClock(moment) {
   const date = new Date(moment);
   return [date.getHours(), date.getMinutes()].map((number) => String(number).padStart(2, '0')).join(':');
 }
+
+/** The same with the date, unless that is today. @param {string} moment */
+const formatMoment = (moment) => formatTime(moment).slice(0, -':00'.length);
 
 /** @param {number | null | undefined} seconds */
 export const formatSeconds = (seconds) => (seconds === null || seconds === undefined ? '–' : formatDuration(seconds));
