@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import CDPSession, Locator, Page, Route, expect
@@ -30,6 +31,18 @@ NOTE_TEXTS = """(element) => {
     .observe(element, { childList: true, characterData: true, subtree: true });
 }"""
 """What an element said, also if that was only for a moment."""
+
+LIST_OF_PAGES = """async (pages) => {
+  await import('./job-list.js');
+  window.asked = [];
+  const page = async (_, params) => ({ items: pages[Math.min(asked.push(params), pages.length) - 1], next: null });
+  const api = { page, get: async () => [] };
+  const live = { state: 'live', since: null, subscribe: () => () => {}, start: () => () => {} };
+  const list = Object.assign(document.createElement('job-list'), { source: { api, live, service: null, jobs: '' } });
+  list.setAttribute('query', 'after:15m');
+  document.body.replaceChildren(list);
+}"""
+"""A list whose service answers with these pages, one after the other, and with the last one from then on."""
 
 
 @pytest.fixture(autouse=True)
@@ -214,6 +227,35 @@ def test_suggestions_that_come_late_leave_what_is_chosen_meanwhile(tab: Tab) -> 
     late[0].fulfill(json=[])
     expect(suggestions(tab.page)).to_have_count(1)
     expect(chosen).to_have_attribute("aria-selected", "true")
+
+
+def test_a_time_ago_is_counted_by_the_clock_of_the_service(tab: Tab, dashboard: Dashboard) -> None:
+    new = wanted(dashboard)
+    tab.page.clock.install(time=datetime.now(UTC) + timedelta(minutes=20))
+    tab.open("?q=after:15m")
+    wait_until_live(tab.page)
+    expect(row(tab.page, new)).to_be_visible()
+    tab.open("?q=before:15m")
+    wait_until_live(tab.page)
+    expect(tab.page.get_by_role("heading", name="Nothing matches")).to_be_visible()
+
+
+def test_what_matches_a_time_ago_is_judged_again_each_minute(browser_page: Page, dashboard: Dashboard) -> None:
+    page = browser_page
+    page.goto(f"{dashboard.url}assets/kit.js")
+    page.clock.install()
+    wanted(dashboard, error="no")
+    job = dashboard.client.get("/api/v1/jobs").json()[0]
+    pages = [[job | {"id": "B"}, job | {"id": "A"}], [job | {"id": "C"}, job | {"id": "B"}]]
+    page.evaluate(LIST_OF_PAGES, pages)
+    expect(row(page, "A")).to_be_visible()
+    page.clock.fast_forward(60_000)
+    expect(row(page, "C")).to_be_visible()
+    expect(rows(page)).to_have_count(2)
+    page.evaluate("document.querySelector('job-list').setAttribute('query', 'status:failed')")
+    page.wait_for_function("asked.length === 3")
+    page.clock.fast_forward(180_000)
+    assert page.evaluate("asked.map((params) => params[0][0])") == ["submitted_after"] * 2 + ["status_filter"]
 
 
 def test_a_search_that_makes_no_sense_is_not_begun(tab: Tab, dashboard: Dashboard) -> None:

@@ -41,6 +41,7 @@ const loadListPage = lazy(() => import('./list-page.js'));
 const PAGE_SIZE = 50;
 const SPARE_ROWS = 6; // rows beyond the edge, so that scrolling shows no gaps
 const MOST_PRINTED = 500;
+const JUDGE_MILLISECONDS = 60_000; // a search like `after:15m` means another time by then
 const MOST_AT_ONCE = 1_000; // that the service gives
 const MOST_READ = 5_000; // rows, until the list is where it was
 
@@ -413,6 +414,7 @@ export class JobList extends HTMLElement {
   #retryTimer = 0;
   #frame = 0;
   #clock = 0;
+  #judging = 0;
   #isPrinting = false;
   #isStill = false;
   /** @type {(() => void)[]} */
@@ -436,6 +438,7 @@ export class JobList extends HTMLElement {
     this.append(this.#scroller, this.#lost, this.#pill);
     this.#listen();
     this.#clock = window.setInterval(() => this.#tick(), 1_000);
+    this.#judging = window.setInterval(() => this.#isStill || this.#follower?.judge(), JUDGE_MILLISECONDS);
     void this.#begin();
   }
 
@@ -445,6 +448,7 @@ export class JobList extends HTMLElement {
     this.#frame = 0;
     clearTimeout(this.#retryTimer);
     clearInterval(this.#clock);
+    clearInterval(this.#judging);
     for (const end of this.#ends.splice(0)) end();
     this.#input?.end();
     [this.#follower, this.#signs, this.#input, this.#calls, this.#early] = [null, null, null, null, []];

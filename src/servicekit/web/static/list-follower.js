@@ -8,7 +8,7 @@
 /** @import { JobRecord, LiveEvent } from './types.js' */
 
 import { dispatch } from './kit.js';
-import { EVERYTHING, matches } from './query.js';
+import { EVERYTHING, isRelative, matches } from './query.js';
 import { PAGE_SIZE, RowModel } from './row-model.js';
 
 const MOST_SLIDING = 5; // rows: more of them would be a blur
@@ -145,6 +145,11 @@ export class Follower {
   searchOn() {
     this.#emptyPages = 0;
     this.#list.draw();
+  }
+
+  /** Time has gone on: jobs came to match by that alone, or do not any more. The service knows which. */
+  judge() {
+    if (isRelative(this.#list.query ?? EVERYTHING)) void this.#list.readAgain();
   }
 
   /** The list is held, or is not any more. */

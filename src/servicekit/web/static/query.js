@@ -11,6 +11,8 @@
 
 /** @import {JobRecord} from './types.js' */
 
+import { serverNow } from './kit.js';
+
 /**
  * @typedef {object} Term
  * @property {string} field One of the qualifiers.
@@ -37,6 +39,7 @@ export const STATUSES = ['pending', 'running', 'completed', 'failed', 'canceled'
 
 const MAX_CHARACTERS = 200; // the service takes no longer ones
 const SECONDS = /** @type {Record<string, number>} */ ({ s: 1, m: 60, h: 3_600, d: 86_400 });
+const AGO = /^(\d{1,6})([smhd])$/;
 const ULID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/i;
 
 /** @type {Record<string, Qualifier>} */
@@ -137,6 +140,11 @@ export function matches(query, record) {
 /** @param {Query} query Whether it is about all jobs. */
 export function isEverything(query) {
   return !query.terms.length && !query.words;
+}
+
+/** @param {Query} query Whether time alone changes which jobs match, as with `after:15m`. */
+export function isRelative(query) {
+  return query.terms.some(({ field, value }) => qualifierOf(field).problem === timeProblem && AGO.test(value));
 }
 
 /**
@@ -282,8 +290,8 @@ function timeProblem(value) {
 
 /** @param {string} value */
 function timeOf(value) {
-  const [, count, unit = ''] = /^(\d{1,6})([smhd])$/.exec(value) ?? [];
-  if (count) return Date.now() - Number(count) * (SECONDS[unit] ?? 1) * 1_000;
+  const [, count, unit = ''] = AGO.exec(value) ?? [];
+  if (count) return Number(serverNow()) - Number(count) * (SECONDS[unit] ?? 1) * 1_000;
   return /^\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d))?$/.test(value) ? Date.parse(value) : NaN;
 }
 
