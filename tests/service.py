@@ -4,15 +4,17 @@
         httpx.get(f"{service.url}/health")
         service.stop()
 
-Nothing is polled and no port is guessed: the server takes a free one and says in its log that it is ready.
+No port is guessed: the server takes a free one and says in its log that it is ready.
 """
 
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -62,6 +64,19 @@ class Service:
                 reason = "has ended" if self._is_log_ended else f"was not seen for {timeout} s"
                 raise AssertionError(f"{pattern!r}: the service {reason}. Its log:\n{self._log}")
             return match
+
+    def wait_port(self) -> None:
+        """Wait until it takes connections: one with children is ready by its log a moment before it listens."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), START_SECONDS).close()
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise AssertionError(f"Nobody listens at port {self.port}. Its log:\n{self.log}") from None
+                time.sleep(0.01)
+            else:
+                return
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the server, but not to children of its own."""

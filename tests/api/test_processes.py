@@ -200,6 +200,7 @@ def test_a_job_that_kills_its_process_is_not_tried_for_ever(serve: Serve, tmp_pa
 def test_every_worker_process_of_a_service_knows_every_job(serve: Serve, tmp_path: Path) -> None:
     with serve("--workers", "4") as service, ThreadPoolExecutor(16) as threads:
         service.wait_log(r"(?s)(Application startup complete.*){4}")
+        service.wait_port()
         while len({httpx.get(f"{service.url}/process").json() for _ in range(20)}) < 2:
             pass  # until more than one process answers
         job_ids = [submit(service, f"/hold/{name}") for name in "abcdefgh"]
@@ -220,6 +221,7 @@ def test_gunicorn_serves_it_too(tmp_path: Path) -> None:
     with run_command([*command, *worker_class], environment=variables(tmp_path)) as service:
         service.port = int(service.wait_log(r"Listening at: http://127\.0\.0\.1:(\d+)\D")[1])
         service.wait_log(r"(?s)(Application startup complete.*){2}")
+        service.wait_port()
         job_id = submit(service, "/hold/open")
         assert {wait_end(service, job_id)["status"] for _ in range(8)} == {"completed"}
         service.stop()

@@ -197,10 +197,11 @@ def _serve(block: Block, _following: Block | None, scene: Scene) -> None:
             _press_ctrl_c(server)
             assert server.log.endswith("Stopping.\n")
             return
-        port = server.wait_log(r"(?:running on|Listening at:) http://127\.0\.0\.1:(\d+)\D")[1]
+        server.port = int(server.wait_log(r"(?:running on|Listening at:) http://127\.0\.0\.1:(\d+)\D")[1])
         processes = re.search(r"--workers (\d+)", block.text)
         server.wait_log(rf"(?s)(startup complete.*){{{processes[1] if processes else 1}}}")
-        assert httpx.get(f"http://127.0.0.1:{port}/docs").status_code == 200
+        server.wait_port()
+        assert httpx.get(f"{server.url}/docs").status_code == 200
         _press_ctrl_c(server)
         assert "shutdown complete" in server.log
 

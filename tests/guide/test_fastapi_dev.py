@@ -30,6 +30,7 @@ def dev(tmp_path: Path) -> Iterator[Service]:
     with run_command(command, cwd=tmp_path, environment=environment) as service:
         service.wait_log("Application startup complete")
         service.port = port
+        service.wait_port()
         yield service
 
 

@@ -58,6 +58,7 @@ async def test_four_jobs_on_two_nodes_report_in_order_at_once(runner: Runner) ->
 
 
 async def test_a_job_finds_the_gpus_that_are_its_own(runner: Runner) -> None:
+    await wait_free(runner)
     options = JobOptions(resources=Resources(gpus=GPUS), runner=RunnerKind.RAY)
     assert (await Trial(runner, targets.tell_gpus, options=options).end()).result == [SECOND, "0,1"]
     options = JobOptions(resources=Resources(gpus=GPUS + 1), runner=RunnerKind.RAY)
