@@ -55,6 +55,14 @@ def hurry(page: Page) -> None:
     page.evaluate("() => window.dispatchEvent(new Event('online'))")
 
 
+def watch_seeded(dashboard: Dashboard, tab: Tab, *, count: int = 1) -> Watcher:
+    """Watch a service that has some jobs, from its first reset on."""
+    dashboard.seed(count=count)
+    watcher = Watcher(tab.page, tab.url)
+    watcher.wait_resets(1)
+    return watcher
+
+
 def test_all_tabs_tell_that_the_service_is_away_and_that_it_is_back(
     machine: Machine, open_tab: Callable[..., Tab]
 ) -> None:
@@ -81,9 +89,7 @@ def test_what_changed_meanwhile_is_told(machine: Machine, open_tab: Callable[...
     tab = open_tab()
     expect_loss(tab)
     with machine.run() as dashboard:
-        dashboard.seed(count=2)
-        watcher = Watcher(tab.page, tab.url)
-        watcher.wait_resets(1)
+        watcher = watch_seeded(dashboard, tab, count=2)
         job_id = dashboard.submit("/forever")
         watcher.wait_job(job_id, "running")
     watcher.wait_state("reconnecting")
@@ -104,9 +110,7 @@ def test_all_is_read_again_from_a_service_that_has_forgotten_all(
     tab = open_tab()
     expect_loss(tab)
     with machine.run() as dashboard:
-        dashboard.seed()
-        watcher = Watcher(tab.page, tab.url)
-        watcher.wait_resets(1)
+        watcher = watch_seeded(dashboard, tab)
     watcher.wait_state("reconnecting")
     with machine.run():
         hurry(watcher.page)
@@ -120,9 +124,7 @@ def test_a_tab_that_was_hidden_while_all_was_forgotten_reads_all_again(
     tab = open_tab()
     expect_loss(tab)
     with machine.run() as dashboard:
-        dashboard.seed()
-        watcher = Watcher(tab.page, tab.url)
-        watcher.wait_resets(1)
+        watcher = watch_seeded(dashboard, tab)
         watcher.set_visible(False)
     with machine.run():
         watcher.set_visible(True)
