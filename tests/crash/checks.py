@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import Final
 
@@ -16,7 +16,8 @@ from tests.crash.keeping import check_artifacts
 from tests.crash.members import MAX_CONCURRENCY, Place, Row, RowConnection
 from tests.crash.readers import Reader, Seen
 from tests.crash.storm import Storm
-from tests.crash.targets import KEYED, PLANNED, RUN_ONCE, SCHEDULE
+from tests.crash.targets import KEYED, PLANNED, RUN_ONCE
+from tests.crash.ticks import check_ticks
 from tests.stores.event_log import check_database, check_events
 
 _ALLOWED: Final = {(source.value, target.value) for (source, _), target in TRANSITIONS.items()}
@@ -50,6 +51,8 @@ def check(storm: Storm) -> Findings:
         jobs = {row["id"]: row for row in connection.execute("SELECT * FROM jobs")}
         lives = _read_lives(connection)
         left = len(list(connection.execute("SELECT 1 FROM processes")))
+        longest_pause = _LONGEST_PAUSE if storm.place.server_url is None else _LONGEST_PAUSE_WITH_A_SERVER
+        problems += check_ticks(connection, jobs, longest_pause)
     try:
         transitions = _check_log_of_events(storm.place)
     except AssertionError as error:
@@ -137,8 +140,6 @@ def _check_runs(storm: Storm, jobs: dict[str, Row], runs: list[Run]) -> list[str
     runs = [run for run in runs if run.member not in frozen]
     keyed = [run for run in runs if storm.story.accepted.get(run.job_id) in KEYED]
     problems += ["two jobs with one key have run at once"] if most_at_once(keyed) > 1 else []
-    longest = _LONGEST_PAUSE if storm.place.server_url is None else _LONGEST_PAUSE_WITH_A_SERVER
-    problems += _check_ticks(jobs, longest)
     most = most_at_once(runs)
     return problems + ([f"{most} jobs have run at once"] if most > MAX_CONCURRENCY else [])
 
@@ -146,19 +147,6 @@ def _check_runs(storm: Storm, jobs: dict[str, Row], runs: list[Run]) -> list[str
 def _is_journaled(job: Row) -> bool:
     """Whether its runs are in the journal: all but those of models, whose functions are not told where it is."""
     return "model" not in (job["target"] or "")
-
-
-def _check_ticks(jobs: dict[str, Row], most: timedelta) -> list[str]:
-    """The jobs of the schedule are no more than there were ticks, and it has not stood still."""
-    moments = sorted(
-        datetime.fromisoformat(str(job["submitted_at"])) for job in jobs.values() if job["schedule"] == SCHEDULE
-    )
-    if not moments:
-        return ["no job was submitted by the schedule"]
-    ticks = int((moments[-1] - moments[0]).total_seconds()) + 2  # the first may be late
-    problems = [f"{len(moments)} jobs were submitted at {ticks} ticks"] if len(moments) > ticks else []
-    longest = max((later - earlier for earlier, later in pairwise(moments)), default=timedelta())
-    return problems + ([f"no job was submitted by the schedule for {longest}"] if longest > most else [])
 
 
 def _check_attempts(attempts: list[Run], job: Row | None, kind: str | None, frozen: Collection[str]) -> list[str]:

@@ -20,6 +20,7 @@ from servicekit.errors import JobNotFound
 from tests.crash.keeping import CONTENTS, hash_of
 from tests.crash.members import Member, Members, Place, random_kind, random_seconds
 from tests.crash.readers import Reader
+from tests.crash.ticks import note_ticks
 
 FREEZING_SECONDS: Final = 5.0
 """Who stands still for longer may find that others have taken its jobs over."""
@@ -83,6 +84,7 @@ class Storm:
 
     async def rage(self, seconds: float, is_enough: Callable[[], bool] = lambda: False) -> None:
         """Go on for this long, or until there was enough of it; then let everything come to its end."""
+        await note_ticks(self.place)
         async with httpx.AsyncClient(timeout=30) as self._http, asyncio.TaskGroup() as self._readers:
             async with asyncio.TaskGroup() as tasks:
                 for kind in self.slots:
