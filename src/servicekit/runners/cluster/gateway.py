@@ -215,9 +215,9 @@ def _describe(error: BaseException | None) -> str:
 
 def _make(settings: dict[str, Any]) -> Cluster:
     keep_loopback(settings["address"])
-    from servicekit.runners.cluster.ray_cluster import RayCluster
+    from servicekit.runners.cluster.ray_cluster import RayDriver
 
-    return RayCluster(**settings)
+    return RayDriver(**settings)
 
 
 if __name__ == "__main__":

@@ -121,8 +121,8 @@ class RayPost:
         return orders
 
 
-class RayCluster:
-    """A cluster of Ray, by `HOST:PORT` of its head on a node of it, or by `ray://HOST:PORT` from anywhere."""
+class RayDriver:
+    """A driver of Ray, by `HOST:PORT` of the head on a node of its cluster, or by `ray://HOST:PORT` from anywhere."""
 
     def __init__(self, address: str, runtime_env: Mapping[str, Any] | None = None) -> None:
         self._address = address
