@@ -88,6 +88,8 @@ class FakeCluster:
         self.when_given_up: Callable[[], None] = nothing
         self.may_start = threading.Event()
         self.may_start.set()
+        self.is_left = asyncio.Event()
+        self.left_is_gone: asyncio.Future[bool] = self._loop.create_future()
 
     def connect(self) -> None:
         pass
@@ -104,6 +106,10 @@ class FakeCluster:
         if self._start_error is not None:
             raise self._start_error
         return self.placed
+
+    async def wait_gone(self, *_: object) -> bool:
+        self.is_left.set()
+        return await self.left_is_gone
 
     async def send(self, key: str, number: int, order: Order) -> bool:
         if self._is_deaf:
@@ -159,7 +165,7 @@ class ServiceTrial:
             each.close()
 
 
-def make_descriptors(request: bytes = b'{"resources": {"cpus": 1}}') -> WorkDescriptors:
+def make_descriptors(request: bytes = b'{"job_id": "1", "resources": {"cpus": 1}}') -> WorkDescriptors:
     return WorkDescriptors(request, b"", is_call=True)
 
 
@@ -310,6 +316,48 @@ async def test_a_host_that_does_not_obey_is_killed_by_the_cluster(monkeypatch: p
     assert trial.cluster.placed.asked == ["kill"]
     trial.cluster.placed.end.set_exception(HostProblem("it was killed"))
     assert (await trial.end())["lost"] == "it was killed"
+
+
+async def test_a_work_whose_host_has_died_is_lost_when_its_node_says_that_nothing_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gateway_work, "GONE_SECONDS", 60)
+    trial = GatewayTrial(FakeCluster())
+    await trial.cluster.started.wait()
+    trial.work.take_news(News("node", [], b""))
+    await until(lambda: has_data(trial.descriptors.control))
+    trial.cluster.placed.end.set_exception(HostProblem("it was killed"))
+    await trial.cluster.is_left.wait()
+    await asyncio.wait({trial.running}, timeout=2 * gateway_work._DEATH_SECONDS)
+    assert not trial.running.done()
+    trial.cluster.left_is_gone.set_result(True)
+    assert (await trial.end())["lost"] == "it was killed"
+
+
+@pytest.mark.parametrize("answer", [False, ConnectionError(), None])
+async def test_a_work_whose_host_has_died_is_lost_in_the_end_whatever_its_node_says(
+    answer: bool | Exception | None,
+) -> None:
+    trial = GatewayTrial(FakeCluster())
+    await trial.cluster.started.wait()
+    trial.work.take_news(News("node", [], b""))
+    await until(lambda: has_data(trial.descriptors.control))
+    if isinstance(answer, Exception):
+        trial.cluster.left_is_gone.set_exception(answer)
+    elif answer is not None:
+        trial.cluster.left_is_gone.set_result(answer)
+    trial.cluster.placed.end.set_exception(HostProblem("it was killed"))
+    assert (await trial.end())["lost"] == "it was killed"
+
+
+async def test_a_node_says_that_nothing_is_left_when_host_and_supervisor_have_closed_the_mark() -> None:
+    with host._take_mark("1", "JOB") as mark:
+        other = os.dup(mark.fileno())
+        assert not host.wait_gone("1", "JOB", 0.05)
+        assert host.wait_gone("2", "JOB", 60)
+    assert not host.wait_gone("1", "JOB", 0.05)
+    os.close(other)
+    assert host.wait_gone("1", "JOB", 60)
 
 
 async def test_a_work_that_begins_when_it_is_withdrawn_has_crashed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,7 @@ _CONNECT_SECONDS: Final = 60.0
 _PATIENCE_SECONDS: Final = 30.0
 # A host that was ordered to kill does so at once, unless it hangs. Then the cluster kills the host.
 _KILL_SECONDS: Final = 5.0
-# The supervisor kills a work whose host has died within milliseconds, later on a node that is out of memory. And what
-# the host said before may still be on its way.
+# What a host that has died said before may still be on its way.
 _DEATH_SECONDS: Final = 1.0
 _PIECE_BYTES: Final = 64 * 1024
 # Errors of a cluster are pages long. The beginning says what it is, and the control takes such a line at once.
@@ -67,6 +66,10 @@ class WorkCluster(Protocol):
         """See `Mailbox.send`."""
         ...
 
+    async def wait_gone(self, key: str, job_id: str, node: str, seconds: float) -> bool:
+        """See `host.wait_gone`, on that node, which may never answer."""
+        ...
+
 
 class GatewayWork:
     """Does for the service what a supervisor does: obeys orders, and tells what becomes of the work.
@@ -98,6 +101,7 @@ class GatewayWork:
         self._loop.add_reader(self._control, self._obey)
         self._loop.add_reader(self._calls, self._answer)
         self._placed: Placed | None = None
+        self._node: str | None = None
         self._ordered = asyncio.Event()  # to stop, or to kill
         self._is_sent = self._has_begun = self._is_withdrawn = False
         self._news = NewsRelay(self._report, self._calls, self._note_begun)
@@ -198,9 +202,25 @@ class GatewayWork:
         """Wait until nothing is left of a work whose end is not known, and tell why."""
         if self._is_sent:
             self._orders.give((KILL, b""))  # in any case: the cluster may be wrong about the host
-            await asyncio.sleep(_DEATH_SECONDS if is_host_gone else GONE_SECONDS)
+            if not (is_host_gone and await self._is_gone()):
+                await asyncio.sleep(GONE_SECONDS)
             await self._orders.flush()
         self._tell("lost" if self._may_have_begun else "start_problem", reason)
+
+    async def _is_gone(self) -> bool:
+        """Wait until nothing is left of a work whose host has died. `False` if that cannot be known.
+
+        Its supervisor kills it within milliseconds, later on a node that is out of memory, or very busy.
+        """
+        if self._node is None:
+            await asyncio.sleep(_DEATH_SECONDS)
+            return True
+        asking = self._loop.create_task(
+            self._cluster.wait_gone(self.key, str(self._request["job_id"]), self._node, GONE_SECONDS)
+        )
+        await asyncio.sleep(_DEATH_SECONDS)
+        await asyncio.wait({asking}, timeout=GONE_SECONDS)
+        return not asking.cancel() and asking.exception() is None and asking.result()
 
     @property
     def _may_have_begun(self) -> bool:
@@ -231,6 +251,7 @@ class GatewayWork:
     def _note_begun(self, node: str | None) -> None:
         if not self._has_begun:
             if node is not None:
+                self._node = node
                 self._placement.note_begun(self.key, node)
             self._has_begun = True
             # The service may wake this process up by the number, as it does with a supervisor that somebody stopped.

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -38,6 +39,7 @@ _PAUSE_SECONDS: Final = 0.02
 _LARGE_BYTES: Final = 1_000_000
 # The gateway orders the kill after the grace time.
 _GRACE_SECONDS: Final = math.inf
+_LOOK_SECONDS: Final = 0.02
 _SILENCE: Final = f"its node has heard nothing of the service for {BEAT_SECONDS:g} seconds"
 
 
@@ -68,15 +70,45 @@ def run_work(post: Post, key: str, request: Mapping[str, Any], stdin: bytes) -> 
     `None` if it has not begun, since the gateway wants it no more.
     """
     launcher = _find_launcher()
-    host = Host(post, key, request, stdin, launcher)
+    with _take_mark(key, request["job_id"]) as mark:
+        host = Host(post, key, request, stdin, launcher, mark.fileno())
+        try:
+            return asyncio.run(host.run())
+        except Exception as error:  # whatever it is, the work may have begun
+            return host.describe_loss(f"its host failed: {describe_error(error)}")
+        finally:
+            # The cluster may interrupt this thread. What it takes for the end of the work must be its end.
+            while not launcher.end_cut_off(host.job):
+                pass
+
+
+def wait_gone(key: str, job_id: str, seconds: float) -> bool:
+    """Wait for so long until nothing is left on this node of a work that its host has begun. Whether nothing is left.
+
+    It does not matter what became of the host. A work whose process was stopped, and not killed, is left.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with suppress(OSError), _take_mark(key, job_id):
+            return True
+        time.sleep(_LOOK_SECONDS)
+    return False
+
+
+def _take_mark(key: str, job_id: str) -> socket.socket:
+    """Take the name of a work on this node, or `OSError`. Host and supervisor have it as long as anything is left.
+
+    It is in Linux's abstract namespace: the system frees it when the last of them has ended, however that came. Other
+    systems have none, and there a work counts as gone with its host.
+    """
+    mark = socket.socket(socket.AF_UNIX)
     try:
-        return asyncio.run(host.run())
-    except Exception as error:  # whatever it is, the work may have begun
-        return host.describe_loss(f"its host failed: {describe_error(error)}")
-    finally:
-        # The cluster may interrupt this thread. What it takes for the end of the work must be its end.
-        while not launcher.end_cut_off(host.job):
-            pass
+        if sys.platform == "linux":
+            mark.bind(f"\0servicekit.{job_id}.{key}")
+    except OSError:
+        mark.close()
+        raise
+    return mark
 
 
 @cache
@@ -90,7 +122,15 @@ class Host:
 
     database_url: str | None = None
 
-    def __init__(self, post: Post, key: str, request: Mapping[str, Any], stdin: bytes, launcher: Launcher) -> None:
+    def __init__(
+        self,
+        post: Post,
+        key: str,
+        request: Mapping[str, Any],
+        stdin: bytes,
+        launcher: Launcher,
+        guard: int | None = None,
+    ) -> None:
         self._post = post
         self._node = post.node
         self._key = key
@@ -98,10 +138,11 @@ class Host:
         submission = Submission(request["job_id"], request["name"], run_work, (), {}, RunnerKind.PROCESS)
         self.job = RunningJob(submission, request["attempt"], self)
         self.job.kill_grace_seconds = _GRACE_SECONDS
+        self.job.guard = guard
         self._has_news = asyncio.Event()
         self._calls = _CallRelay(self._has_news.set)
         self._plan = WorkPlan(
-            request=_adapt(request),
+            request={**_adapt(request), "has_guard": guard is not None},
             make_stdin=lambda: stdin,
             take_stdout=OutputLog(self.job, "stdout", "info"),
             take_stderr=OutputLog(self.job, "stderr", "warning"),
@@ -340,7 +381,6 @@ def _adapt(request: Mapping[str, Any]) -> dict[str, object]:
         "cwd": os.getcwd(),  # noqa: PTH109 # it may be gone, which the work then tells by itself
         "env": {**os.environ, **request["env"]},
         "path": [*own, *shared],
-        "has_guard": False,
     }
 
 

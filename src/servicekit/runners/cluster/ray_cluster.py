@@ -22,7 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from servicekit.jobs.cluster import LOCAL_CLUSTER
 from servicekit.runners.cluster.gateway_work import HostProblem, shorten
-from servicekit.runners.cluster.host import run_work
+from servicekit.runners.cluster.host import run_work, wait_gone
 from servicekit.runners.cluster.mailbox import RETRY_SECONDS, HostEnd, Mailbox, News, Order
 from servicekit.runners.cluster.placement import Demand, Node
 from servicekit.runners.cluster.ray_address import CLIENT, check_reachable
@@ -129,6 +129,7 @@ class RayDriver:
         self._runtime_env = dict(runtime_env or {})
         self._mailbox: Any = None
         self._run: Any = None
+        self._wait_gone: Any = None
 
     def connect(self) -> None:
         check_reachable(self._address)
@@ -154,6 +155,7 @@ class RayDriver:
         except ActorDiedError as error:
             raise HostProblem(f"no process of its nodes can run servicekit: {_last_line(error)}") from None
         self._run = ray.remote(max_retries=0)(_run)
+        self._wait_gone = ray.remote(num_cpus=0, max_retries=0)(wait_gone)
 
     def close(self) -> None:
         ray.shutdown()
@@ -170,6 +172,11 @@ class RayDriver:
     async def send(self, key: str, number: int, order: Order) -> bool:
         may_have_begun: bool = await self._mailbox.send.remote(key, number, order)
         return may_have_begun
+
+    async def wait_gone(self, key: str, job_id: str, node: str, seconds: float) -> bool:
+        place = NodeAffinitySchedulingStrategy(node, soft=False)
+        is_gone: bool = await self._wait_gone.options(scheduling_strategy=place).remote(key, job_id, seconds)
+        return is_gone
 
     async def collect(self, busy: list[str], ended: list[str], seconds: float) -> tuple[dict[str, News], list[Node]]:
         found: tuple[dict[str, News], list[Node]] = await self._mailbox.collect_all.remote(busy, ended, seconds)
