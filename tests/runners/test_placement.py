@@ -38,7 +38,7 @@ def place_on(*nodes: Mapping[str, float]) -> Placement:
 
 
 def begin(placed: Placement, key: str, node: str, demand: Mapping[str, float]) -> None:
-    placed.note_start(key, demand)
+    placed.note_start(key, demand, None)
     placed.note_begun(key, node)
 
 
@@ -66,6 +66,22 @@ def test_small_works_wait_for_a_large_one() -> None:
     assert placed.has_room({"cpus": 4})
     begin(placed, "c", "0", {"cpus": 4})
     assert placed.has_room({"cpus": 1})
+
+
+def test_what_passes_a_waiting_work_is_sent_to_a_node_that_keeps_nothing_for_it() -> None:
+    placed = place_on({"cpus": 4}, {"cpus": 2})
+    begin(placed, "a", "0", {"cpus": 1})
+    assert placed.choose_node({"cpus": 1}) is None  # nothing waits: the cluster chooses
+    assert not placed.has_room({"cpus": 4})
+    assert placed.has_room({"cpus": 1})
+    assert placed.choose_node({"cpus": 1}) == "1"
+    placed.note_start("b", {"cpus": 1}, "1")
+    assert placed.count_room() == 1
+    placed.note_end("a")
+    assert placed.has_room({"cpus": 4})
+    assert placed.choose_node({"cpus": 4}) is None
+    placed.note_start("c", {"cpus": 4}, None)
+    assert placed.count_room() == 1
 
 
 def test_nobody_waits_for_long_for_what_may_have_been_canceled(clock: Clock) -> None:
@@ -175,7 +191,7 @@ def test_what_others_begin_and_end_is_seen(clock: Clock) -> None:
 
 def test_what_was_sent_takes_its_room_before_it_has_begun(clock: Clock) -> None:
     placed = place_on({"cpus": 8})
-    placed.note_start("a", {"cpus": 3})
+    placed.note_start("a", {"cpus": 3}, None)
     assert placed.count_room() == 5
     clock.now += 1
     placed.update([make_node("0", {"cpus": 8}, {"cpus": 3})])  # the cluster has begun it
@@ -189,7 +205,7 @@ def test_what_was_sent_takes_its_room_before_it_has_begun(clock: Clock) -> None:
 def test_a_work_that_the_cluster_did_not_begin_waits() -> None:
     placed = place_on({"cpus": 2})
     begin(placed, "a", "0", {"cpus": 1})
-    placed.note_start("b", {"cpus": 2})
+    placed.note_start("b", {"cpus": 2}, None)
     placed.note_waiting({"cpus": 2})
     placed.note_end("b")
     assert placed.count_room() == 0

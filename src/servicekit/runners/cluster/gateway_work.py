@@ -55,8 +55,10 @@ class Placed(Protocol):
 class WorkCluster(Protocol):
     """The cluster, as a work sees it."""
 
-    def start(self, key: str, request: Request, stdin: bytes, demand: Demand) -> Placed:
-        """Send a work to a node that has what it demands. Takes its time, and may raise anything.
+    def start(self, key: str, request: Request, stdin: bytes, demand: Demand, node: str | None) -> Placed:
+        """Send a work to this node, or to any that has what it demands. Takes its time, and may raise anything.
+
+        If the node has it no more, the work goes to another one.
 
         `ValueError` and `TypeError`: it can never be sent.
         """
@@ -127,9 +129,10 @@ class GatewayWork:
             await _wait_connected(connected, self._ordered)
             if self._ordered.is_set() or not self._find_room(demand):
                 return
-            self._placement.note_start(self.key, demand)
+            node = self._placement.choose_node(demand)
+            self._placement.note_start(self.key, demand, node)
             try:
-                if await self._start(demand):
+                if await self._start(demand, node):
                     await self._end(await self._wait_end())
             finally:
                 self._placement.note_end(self.key)
@@ -152,11 +155,13 @@ class GatewayWork:
             self._tell("unmet", [describe_demand(demand), self._placement.describe_closest(demand)])
         return False
 
-    async def _start(self, demand: Demand) -> bool:
+    async def _start(self, demand: Demand, node: str | None) -> bool:
         """Send it, in a thread: with large arguments that takes seconds, in which orders come and other works go on."""
         self._is_sent = True
         try:
-            self._placed = await asyncio.to_thread(self._cluster.start, self.key, self._request, self._stdin, demand)
+            self._placed = await asyncio.to_thread(
+                self._cluster.start, self.key, self._request, self._stdin, demand, node
+            )
         except (ValueError, TypeError) as error:  # it would be refused each time
             self._tell("error", shorten(describe_error(error)))
             return False

@@ -33,6 +33,8 @@ class _Own(NamedTuple):
     demand: Demand
     node: str | None
     """Where it runs; `None` as long as that is not known."""
+    sent_to: str | None
+    """Where it is to run; `None` if the cluster chooses."""
     sent_at: float
 
 
@@ -90,8 +92,16 @@ class Placement:
         self._begun = {node.id: self._begun.get(node.id) or _Held() for node in nodes}
         self._others = {node.id: self._find_others(node) for node in nodes}
 
-    def note_start(self, key: str, demand: Demand) -> None:
-        self._own[key] = _Own(demand, None, time.monotonic())
+    def choose_node(self, demand: Demand) -> str | None:
+        """The node for a work that finds room, since others keep theirs for what waits; `None`: the cluster chooses."""
+        unused, free = self._list_unused(), self._list_free(demand)
+        if free == unused:
+            return None
+        return next((node for node, each in free.items() if _fits(demand, each)), None)
+
+    def note_start(self, key: str, demand: Demand, node: str | None) -> None:
+        """A work is sent to a node, or to one that the cluster chooses."""
+        self._own[key] = _Own(demand, None, node, time.monotonic())
 
     def note_begun(self, key: str, node: str) -> None:
         own = self._own.get(key)
@@ -184,7 +194,8 @@ class Placement:
             left.subtract(self._begun[node.id].now)
         for own in self._own.values():
             if own.node is None:  # it comes to a node that has so much
-                place = next((each for each in unused.values() if _fits(own.demand, each)), Counter())
+                places = [unused[own.sent_to]] if own.sent_to in unused else unused.values()
+                place = next((each for each in places if _fits(own.demand, each)), Counter())
                 place.subtract(own.demand)
         return unused
 

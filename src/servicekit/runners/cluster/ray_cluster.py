@@ -160,13 +160,16 @@ class RayDriver:
     def close(self) -> None:
         ray.shutdown()
 
-    def start(self, key: str, request: Mapping[str, Any], stdin: bytes, demand: Demand) -> RayPlaced:
-        needs = {
+    def start(self, key: str, request: Mapping[str, Any], stdin: bytes, demand: Demand, node: str | None) -> RayPlaced:
+        options: dict[str, Any] = {
             "num_cpus": demand.get("cpus", 0),
             "num_gpus": demand.get("gpus", 0),
             "memory": demand.get("memory_bytes"),
         }
-        task = self._run.options(name=f"{request['name']} ({request['job_id']})", **needs)
+        if node is not None:
+            place = NodeAffinitySchedulingStrategy(node, soft=True, _spill_on_unavailable=True)
+            options["scheduling_strategy"] = place
+        task = self._run.options(name=f"{request['name']} ({request['job_id']})", **options)
         return RayPlaced(task.remote(self._mailbox, key, request, stdin))
 
     async def send(self, key: str, number: int, order: Order) -> bool:
