@@ -111,6 +111,7 @@ def test_all_tabs_share_one_stream_and_the_next_goes_on_when_its_reader_closes(
         jobs.append(dashboard.submit("/noop"))
         watchers[number].page.close()
         jobs.append(dashboard.submit("/noop"))
+        watchers[number + 1].wait_job(jobs[-1], "completed")  # it has taken over, and can be closed next
     for job_id in jobs:
         watchers[2].wait_job(job_id, "completed")
     assert tabs.count_streams() == [1, 1, 1]
