@@ -26,6 +26,8 @@ class FakeCluster:
         """The names of the jobs that have begun, in order."""
         self.asked = 0
         """How often the engine has asked for its room."""
+        self.refused: list[str] = []
+        """The names of the jobs for which there was no room, each time."""
         self._free, self._free_gpus = cpus, gpus
         self._awaited = 0.0
         """So many must be free until the job may begin that could not."""
@@ -40,8 +42,10 @@ class FakeCluster:
             return CANCELED
         if cpus > self._free:
             self._awaited = cpus
+            self.refused.append(submission.name)
             return not_begun(f"it needs {cpus} processors, and {self._free} are free", is_waiting=True)
         if gpus > self._free_gpus:
+            self.refused.append(submission.name)
             return not_begun("it needs a GPU", is_waiting=True)
         self._free -= cpus
         self._free_gpus -= gpus

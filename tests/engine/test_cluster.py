@@ -110,6 +110,30 @@ async def test_a_job_that_waits_is_not_claimed_again_and_again(url: str, monkeyp
         await cluster.wait_begun("other")
 
 
+async def test_a_job_that_has_waited_and_begun_lets_no_more_be_claimed_than_there_is_room_for(
+    scheduler: Scheduler, cluster: FakeCluster
+) -> None:
+    await submit(scheduler, "first", cpus=3)
+    await cluster.wait_begun("first")
+    await wait_given_back(scheduler, await submit(scheduler, "large", cpus=4))
+    jobs = [await submit(scheduler, f"small {number}") for number in range(8)]
+    cluster.finish("first")
+    await cluster.wait_begun("first", "large")
+    refused = [*cluster.refused]
+    cluster.finish("large")
+    begun = ["first", "large"]
+    for number in range(8):
+        begun.append(f"small {number}")
+        if number >= 3:  # four at a time
+            await cluster.wait_begun(*begun)
+            cluster.finish(f"small {number - 3}")
+    for number in range(5, 8):
+        cluster.finish(f"small {number}")
+    for job_id in jobs:
+        await scheduler.wait(job_id)
+    assert cluster.refused == refused
+
+
 @pytest.mark.parametrize(
     "options", [{"max_concurrency": 2}, {"queues": {"default": 2}}, {"max_concurrency_per_process": 2}]
 )

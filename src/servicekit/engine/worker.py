@@ -16,6 +16,7 @@ from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.record import JobRecord
+from servicekit.jobs.resources import Resources
 from servicekit.observability.activity import ActivityRecorder
 from servicekit.observability.job_logging import JobLogging
 from servicekit.ports import Clock, JobStore, Runner
@@ -210,14 +211,18 @@ class Worker:
 
     def _attempt_begun(self, attempt: Attempt) -> None:
         attempt.note_begun()
-        self._start_problems.note_begun(attempt.claim.submission.runner)
+        kind = attempt.claim.submission.runner
+        self._start_problems.note_begun(kind)
+        if kind is RunnerKind.RAY and self._slots.cluster is not None:
+            self._slots.cluster.note_begun(attempt.job.id)
 
     def _attempt_not_begun(self, attempt: Attempt, outcome: Outcome) -> None:
-        kind, is_late = attempt.claim.submission.runner, attempt.has_begun
+        submission, is_late = attempt.claim.submission, attempt.has_begun
+        kind = submission.runner
         attempt.has_begun = False
         if self._slots.cluster is not None and kind is RunnerKind.RAY:
             if outcome.is_waiting:
-                self._slots.cluster.note_waiting(attempt.job.id)
+                self._slots.cluster.note_waiting(submission.id, submission.options.resources or Resources())
             if outcome.is_waiting or self._slots.cluster.find_room() == 0:
                 return  # it tells when there is room again, so nothing need be tried
         others = [each for each in self._by_job.values() if each.claim.submission.runner is kind]
