@@ -31,15 +31,17 @@ async def note_ticks(place: Place) -> None:
 
 
 def check_ticks(connection: RowConnection, jobs: dict[str, Row], longest_pause: timedelta) -> list[str]:
-    """Each tick has one job at most, each job of the schedule has a tick, and the schedule has not stood still."""
+    """Ticks are whole seconds, each has one job, which is there, no other job is, and there was no long pause."""
     fired = [(row["tick"], row["job_id"]) for row in connection.execute("SELECT tick, job_id FROM fired_ticks")]
     if not fired:
         return ["no job was submitted by the schedule"]
     counts = Counter(tick for tick, _ in fired)
     problems = [f"{count} jobs were submitted for the tick of {tick}" for tick, count in counts.items() if count > 1]
+    problems += [f"{tick} is no tick" for tick in counts if datetime.fromisoformat(tick).microsecond]
     submitted = {job_id for job_id, job in jobs.items() if job["schedule"] == SCHEDULE}
-    without = submitted - {job_id for _, job_id in fired}
-    problems += [f"{job_id} was submitted by the schedule, for no tick" for job_id in sorted(without)]
+    noted = {job_id for _, job_id in fired}
+    problems += [f"{job_id} was submitted by the schedule, for no tick" for job_id in sorted(submitted - noted)]
+    problems += [f"{job_id} was submitted by the schedule, and is not there" for job_id in sorted(noted - submitted)]
     moments = sorted(datetime.fromisoformat(str(jobs[job_id]["submitted_at"])) for job_id in submitted)
     longest = max((later - earlier for earlier, later in pairwise(moments)), default=timedelta())
     return problems + ([f"no job was submitted by the schedule for {longest}"] if longest > longest_pause else [])
