@@ -28,6 +28,10 @@ class FakeCluster:
         """How often the engine has asked for its room."""
         self.refused: list[str] = []
         """The names of the jobs for which there was no room, each time."""
+        self.refusals = 0
+        """So many jobs find no room, whatever there is."""
+        self.room: int | None = None
+        """What it says of its room, if not what follows from its processors."""
         self._free, self._free_gpus = cpus, gpus
         self._awaited = 0.0
         """So many must be free until the job may begin that could not."""
@@ -40,6 +44,9 @@ class FakeCluster:
         cpus, gpus = resources.cpus, resources.gpus
         if job.is_cancel_requested:
             return CANCELED
+        if self.refusals:
+            self.refusals -= 1
+            return not_begun("it was not begun", is_waiting=True)
         if cpus > self._free:
             self._awaited = cpus
             self.refused.append(submission.name)
@@ -85,6 +92,8 @@ class FakeCluster:
     def find_room(self, on_room: Callable[[], None]) -> int | None:
         self._on_room = on_room
         self.asked += 1
+        if self.room is not None:
+            return self.room
         return 0 if self._free < self._awaited else int(self._free)
 
     def find_outcome(self, job: RunningJob) -> Outcome | None:

@@ -110,6 +110,30 @@ async def test_a_job_that_waits_is_not_claimed_again_and_again(url: str, monkeyp
         await cluster.wait_begun("other")
 
 
+@pytest.mark.parametrize("cpus", [1, 2])
+async def test_a_job_that_was_refused_is_claimed_again_though_the_cluster_tells_of_no_change(
+    url: str, monkeypatch: pytest.MonkeyPatch, cpus: float
+) -> None:
+    monkeypatch.setattr(cluster_room, "_PAUSE_SECONDS", 0.05)
+    cluster = FakeCluster(4)
+    cluster.refusals = 3
+    async with with_cluster(url, cluster) as scheduler:
+        await wait_given_back(scheduler, await submit(scheduler, "refused", cpus=cpus))
+        await cluster.wait_begun("refused")
+
+
+async def test_a_small_job_that_was_refused_though_there_is_room_hides_nobody(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_room, "_PAUSE_SECONDS", 0.05)
+    cluster = FakeCluster(0.5)
+    cluster.room = 1  # as on nodes that have parts of processors, or GPUs alone
+    async with with_cluster(url, cluster) as scheduler:
+        await submit(scheduler, "small")
+        await submit(scheduler, "smaller", cpus=0.5)
+        await cluster.wait_begun("smaller")
+
+
 async def test_a_job_that_has_waited_and_begun_lets_no_more_be_claimed_than_there_is_room_for(
     scheduler: Scheduler, cluster: FakeCluster
 ) -> None:
