@@ -49,10 +49,13 @@ async def test_the_node_of_a_task_that_was_killed_is_asked_whether_anything_of_i
     child, task, work = [await trial.wait_pid(who) for who in ("child", "task", "work")]
     supervisor = parent_of(work)
     os.kill(supervisor, signal.SIGSTOP)  # as if the node were too busy for it to kill the work
-    os.kill(task, signal.SIGKILL)
-    while not is_asked():
-        await asyncio.sleep(0.05)
-    os.kill(supervisor, signal.SIGCONT)
+    try:
+        os.kill(task, signal.SIGKILL)
+        while not is_asked():
+            await asyncio.sleep(0.05)
+        assert not end_of(trial).done()
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
     outcome = await trial.end()
     assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.CRASH)
     await wait_gone(child, work)

@@ -86,9 +86,11 @@ class FakeCluster:
         self._start_error = start_error
         self._is_deaf = is_deaf
         self.when_given_up: Callable[[], None] = nothing
+        self.when_ordered: Callable[[], None] = nothing
         self.may_start = threading.Event()
         self.may_start.set()
-        self.is_left = asyncio.Event()
+        self.sent_to: object = None
+        self.is_asked = asyncio.Event()
         self.left_is_gone: asyncio.Future[bool] = self._loop.create_future()
 
     def connect(self) -> None:
@@ -100,7 +102,8 @@ class FakeCluster:
     async def collect(self, busy: list[str], ended: list[str], seconds: float) -> tuple[dict[str, News], list[Node]]:
         return await self.mailbox.collect(busy, ended, seconds), [Node("node", ROOM, ROOM)]
 
-    def start(self, *_: object) -> FakePlaced:
+    def start(self, *request: object) -> FakePlaced:
+        self.sent_to = request[-1]
         self._loop.call_soon_threadsafe(self.started.set)
         self.may_start.wait()
         if self._start_error is not None:
@@ -108,7 +111,7 @@ class FakeCluster:
         return self.placed
 
     async def wait_gone(self, *_: object) -> bool:
-        self.is_left.set()
+        self.is_asked.set()
         return await self.left_is_gone
 
     async def send(self, key: str, number: int, order: Order) -> bool:
@@ -117,6 +120,7 @@ class FakeCluster:
                 await asyncio.Event().wait()
             finally:
                 self.when_given_up()
+        self.when_ordered()
         self._failures -= 1
         if self._failures >= 0 and self._failures % 2:
             raise ConnectionError
@@ -129,11 +133,17 @@ class FakeCluster:
 class GatewayTrial:
     """A work in a gateway, and the service's ends of its descriptors."""
 
-    def __init__(self, cluster: FakeCluster, descriptors: WorkDescriptors | None = None) -> None:
+    def __init__(
+        self,
+        cluster: FakeCluster,
+        descriptors: WorkDescriptors | None = None,
+        placement: Placement | None = None,
+    ) -> None:
         self.cluster = cluster
         self.descriptors = descriptors or make_descriptors()
-        placement = Placement()
-        placement.update([Node("node", ROOM, ROOM)])
+        if placement is None:
+            placement = Placement()
+            placement.update([Node("node", ROOM, ROOM)])
         theirs = [os.dup(descriptor) for descriptor in self.descriptors.sent]
         self.work = GatewayWork("1", theirs, cluster, placement, lambda: None)
         self.running = asyncio.create_task(self.work.run(asyncio.sleep(0)))
@@ -318,46 +328,105 @@ async def test_a_host_that_does_not_obey_is_killed_by_the_cluster(monkeypatch: p
     assert (await trial.end())["lost"] == "it was killed"
 
 
+async def test_what_passes_a_waiting_work_is_sent_to_the_node_that_was_chosen() -> None:
+    placement = Placement()
+    placement.update([Node("one", ROOM, ROOM), Node("two", {**ROOM, "cpus": 2}, {**ROOM, "cpus": 2})])
+    placement.note_start("0", {"cpus": 1}, None)
+    placement.note_begun("0", "one")
+    assert not placement.has_room({"cpus": 8})
+    trial = GatewayTrial(FakeCluster(), placement=placement)
+    trial.cluster.placed.end.set_result(COMPLETED)
+    assert (await trial.end())["ended"] == 0
+    assert trial.cluster.sent_to == "two"
+
+
+async def lose_host(*, has_news: bool = True) -> GatewayTrial:
+    """A work that has begun, and whose host has died."""
+    trial = GatewayTrial(FakeCluster())
+    await trial.cluster.started.wait()
+    assert await trial.cluster.mailbox.begin("1") is not None
+    if has_news:
+        trial.work.take_news(News("node", [], b""))
+    trial.cluster.placed.end.set_exception(HostProblem("it was killed"))
+    return trial
+
+
+async def is_over(trial: GatewayTrial) -> bool:
+    """Whether it is, after some time that is short beside `GONE_SECONDS`."""
+    await asyncio.wait({trial.running}, timeout=3 * gateway_work._DEATH_SECONDS)
+    return trial.running.done()
+
+
+async def give_up(trial: GatewayTrial) -> None:
+    trial.running.cancel()
+    await asyncio.wait({trial.running})
+    assert hear(trial.descriptors).get("lost") is None
+
+
 async def test_a_work_whose_host_has_died_is_lost_when_its_node_says_that_nothing_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gateway_work, "GONE_SECONDS", 60)
-    trial = GatewayTrial(FakeCluster())
-    await trial.cluster.started.wait()
-    trial.work.take_news(News("node", [], b""))
-    await until(lambda: has_data(trial.descriptors.control))
-    trial.cluster.placed.end.set_exception(HostProblem("it was killed"))
-    await trial.cluster.is_left.wait()
-    await asyncio.wait({trial.running}, timeout=2 * gateway_work._DEATH_SECONDS)
-    assert not trial.running.done()
+    trial = await lose_host()
+    await trial.cluster.is_asked.wait()
+    assert not await is_over(trial)
+    trial.cluster.left_is_gone.set_result(True)
+    assert (await trial.end())["lost"] == "it was killed"
+
+
+async def test_a_node_is_asked_though_the_news_that_its_work_has_begun_come_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gateway_work, "GONE_SECONDS", 60)
+    trial = await lose_host(has_news=False)
+    trial.cluster.when_ordered = partial(trial.work.take_news, News("node", [], b""))
+    await trial.cluster.is_asked.wait()
     trial.cluster.left_is_gone.set_result(True)
     assert (await trial.end())["lost"] == "it was killed"
 
 
 @pytest.mark.parametrize("answer", [False, ConnectionError(), None])
-async def test_a_work_whose_host_has_died_is_lost_in_the_end_whatever_its_node_says(
-    answer: bool | Exception | None,
+async def test_if_the_node_does_not_know_the_work_is_not_lost_before_any_host_has_given_up(
+    answer: bool | Exception | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trial = GatewayTrial(FakeCluster())
-    await trial.cluster.started.wait()
-    trial.work.take_news(News("node", [], b""))
-    await until(lambda: has_data(trial.descriptors.control))
-    if isinstance(answer, Exception):
+    monkeypatch.setattr(gateway_work, "GONE_SECONDS", 60)
+    trial = await lose_host()
+    if answer is None:
+        trial.cluster.left_is_gone.cancel()
+    elif isinstance(answer, Exception):
         trial.cluster.left_is_gone.set_exception(answer)
-    elif answer is not None:
+    else:
         trial.cluster.left_is_gone.set_result(answer)
-    trial.cluster.placed.end.set_exception(HostProblem("it was killed"))
+    await trial.cluster.is_asked.wait()
+    assert not await is_over(trial)
+    await give_up(trial)
+
+
+async def test_a_work_that_may_have_begun_on_an_unknown_node_is_not_lost_before_any_host_has_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gateway_work, "GONE_SECONDS", 60)
+    trial = await lose_host(has_news=False)
+    assert not await is_over(trial)
+    await give_up(trial)
+
+
+async def test_a_work_whose_node_never_answers_is_lost_in_the_end() -> None:
+    trial = await lose_host()
     assert (await trial.end())["lost"] == "it was killed"
 
 
-async def test_a_node_says_that_nothing_is_left_when_host_and_supervisor_have_closed_the_mark() -> None:
-    with host._take_mark("1", "JOB") as mark:
-        other = os.dup(mark.fileno())
-        assert not host.wait_gone("1", "JOB", 0.05)
-        assert host.wait_gone("2", "JOB", 60)
-    assert not host.wait_gone("1", "JOB", 0.05)
-    os.close(other)
-    assert host.wait_gone("1", "JOB", 60)
+async def test_a_node_knows_that_a_work_is_left_as_long_as_its_supervisor_is(launcher: Launcher) -> None:
+    mark = host._take_mark("1", "JOB")
+    post = FakePost()
+    running = asyncio.create_task(make_host(post, launcher, targets.name_and_sleep, guard=mark.fileno()).run())
+    await read_lines(post.mailbox, "artifact")
+    mark.close()  # as when the host is killed
+    assert not await asyncio.to_thread(host.wait_gone, "1", "JOB", 0.05)
+    assert await asyncio.to_thread(host.wait_gone, "2", "JOB", 60)
+    await post.mailbox.send("1", 1, (KILL, b""))
+    await running
+    assert await asyncio.to_thread(host.wait_gone, "1", "JOB", 60)
 
 
 async def test_a_work_that_begins_when_it_is_withdrawn_has_crashed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -497,10 +566,12 @@ def launcher() -> Iterator[Launcher]:
     launcher.close()
 
 
-def make_host(post: FakePost, launcher: Launcher, target: Callable[..., object], *args: object) -> Host:
+def make_host(
+    post: FakePost, launcher: Launcher, target: Callable[..., object], *args: object, guard: int | None = None
+) -> Host:
     submission = Submission("job", "name", target, args, {}, RunnerKind.RAY)
     request = _plan(submission, RunningJob(submission, 1, NoHost())).request  # type: ignore[arg-type]
-    return Host(post, "1", request, dump_call(submission), launcher)
+    return Host(post, "1", request, dump_call(submission), launcher, guard)
 
 
 @pytest.mark.parametrize("case", ["unwanted", "stale", "unreachable"])

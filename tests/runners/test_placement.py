@@ -84,6 +84,14 @@ def test_what_passes_a_waiting_work_is_sent_to_a_node_that_keeps_nothing_for_it(
     assert placed.count_room() == 1
 
 
+def test_what_needs_no_gpu_is_sent_to_a_node_without_one_if_it_can() -> None:
+    placed = place_on({"cpus": 8, "gpus": 1}, {"cpus": 8}, {"cpus": 16})
+    begin(placed, "a", "2", {"cpus": 1})
+    assert not placed.has_room({"cpus": 16})
+    assert placed.choose_node({"cpus": 1}) == "1"
+    assert placed.choose_node({"cpus": 1, "gpus": 1}) == "0"
+
+
 def test_nobody_waits_for_long_for_what_may_have_been_canceled(clock: Clock) -> None:
     placed = place_on({"cpus": 4})
     begin(placed, "a", "0", {"cpus": 2})

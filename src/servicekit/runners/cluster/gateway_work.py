@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Final, Protocol
@@ -20,7 +20,8 @@ _CONNECT_SECONDS: Final = 60.0
 _PATIENCE_SECONDS: Final = 30.0
 # A host that was ordered to kill does so at once, unless it hangs. Then the cluster kills the host.
 _KILL_SECONDS: Final = 5.0
-# What a host that has died said before may still be on its way.
+# What a host that has died said before may still be on its way. Its supervisor kills the work within milliseconds, on a
+# busy node later.
 _DEATH_SECONDS: Final = 1.0
 _PIECE_BYTES: Final = 64 * 1024
 # Errors of a cluster are pages long. The beginning says what it is, and the control takes such a line at once.
@@ -56,9 +57,9 @@ class WorkCluster(Protocol):
     """The cluster, as a work sees it."""
 
     def start(self, key: str, request: Request, stdin: bytes, demand: Demand, node: str | None) -> Placed:
-        """Send a work to this node, or to any that has what it demands. Takes its time, and may raise anything.
+        """Send a work to this node, where it waits until its demand is free; `None`: to any node that has it free.
 
-        If the node has it no more, the work goes to another one.
+        Takes its time, and may raise anything. If the node is lost, the work goes to another one.
 
         `ValueError` and `TypeError`: it can never be sent.
         """
@@ -207,25 +208,18 @@ class GatewayWork:
         """Wait until nothing is left of a work whose end is not known, and tell why."""
         if self._is_sent:
             self._orders.give((KILL, b""))  # in any case: the cluster may be wrong about the host
-            if not (is_host_gone and await self._is_gone()):
+            is_gone = False
+            if is_host_gone:
+                await asyncio.sleep(_DEATH_SECONDS)
+                await self._orders.flush()  # which tells whether the host was let begin it
+                is_gone = not self._may_have_begun
+                if self._node is not None:
+                    job_id = str(self._request["job_id"])
+                    is_gone = await _is_known(self._cluster.wait_gone(self.key, job_id, self._node, GONE_SECONDS))
+            if not is_gone:
                 await asyncio.sleep(GONE_SECONDS)
             await self._orders.flush()
         self._tell("lost" if self._may_have_begun else "start_problem", reason)
-
-    async def _is_gone(self) -> bool:
-        """Wait until nothing is left of a work whose host has died. `False` if that cannot be known.
-
-        Its supervisor kills it within milliseconds, later on a node that is out of memory, or very busy.
-        """
-        if self._node is None:
-            await asyncio.sleep(_DEATH_SECONDS)
-            return True
-        asking = self._loop.create_task(
-            self._cluster.wait_gone(self.key, str(self._request["job_id"]), self._node, GONE_SECONDS)
-        )
-        await asyncio.sleep(_DEATH_SECONDS)
-        await asyncio.wait({asking}, timeout=GONE_SECONDS)
-        return not asking.cancel() and asking.exception() is None and asking.result()
 
     @property
     def _may_have_begun(self) -> bool:
@@ -332,6 +326,16 @@ async def _wait_connected(connected: Awaitable[None], ordered: asyncio.Event) ->
             connecting.result()
     finally:
         waiting.cancel()
+
+
+async def _is_known(answer: Coroutine[object, object, bool]) -> bool:
+    """Whether the answer is yes, and comes within `GONE_SECONDS`."""
+    asking = asyncio.create_task(answer)
+    await asyncio.wait({asking}, timeout=GONE_SECONDS)
+    if not asking.done():
+        asking.cancel()
+        return False
+    return not asking.cancelled() and asking.exception() is None and asking.result()
 
 
 def _call(call: Callable[[], None]) -> None:

@@ -39,6 +39,7 @@ _PAUSE_SECONDS: Final = 0.02
 _LARGE_BYTES: Final = 1_000_000
 # The gateway orders the kill after the grace time.
 _GRACE_SECONDS: Final = math.inf
+# A work that is killed is gone within milliseconds, and nobody waits for it but one task of the gateway's.
 _LOOK_SECONDS: Final = 0.02
 _SILENCE: Final = f"its node has heard nothing of the service for {BEAT_SECONDS:g} seconds"
 

@@ -93,11 +93,16 @@ class Placement:
         self._others = {node.id: self._find_others(node) for node in nodes}
 
     def choose_node(self, demand: Demand) -> str | None:
-        """The node for a work that finds room, since others keep theirs for what waits; `None`: the cluster chooses."""
+        """The node for a work that has room, if others keep room for a work that waits; else `None`: any will do.
+
+        One without GPUs, if it needs none.
+        """
         unused, free = self._list_unused(), self._list_free(demand)
         if free == unused:
             return None
-        return next((node for node, each in free.items() if _fits(demand, each)), None)
+        gpus = {node.id: node.total["gpus"] for node in self._nodes}
+        places = (node for node, each in free.items() if _fits(demand, each))
+        return min(places, key=lambda node: 0 if demand.get("gpus") else gpus[node], default=None)
 
     def note_start(self, key: str, demand: Demand, node: str | None) -> None:
         """A work is sent to a node, or to one that the cluster chooses."""

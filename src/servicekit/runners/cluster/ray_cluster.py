@@ -167,8 +167,7 @@ class RayDriver:
             "memory": demand.get("memory_bytes"),
         }
         if node is not None:
-            place = NodeAffinitySchedulingStrategy(node, soft=True, _spill_on_unavailable=True)
-            options["scheduling_strategy"] = place
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=True)
         task = self._run.options(name=f"{request['name']} ({request['job_id']})", **options)
         return RayPlaced(task.remote(self._mailbox, key, request, stdin))
 
@@ -178,7 +177,10 @@ class RayDriver:
 
     async def wait_gone(self, key: str, job_id: str, node: str, seconds: float) -> bool:
         place = NodeAffinitySchedulingStrategy(node, soft=False)
-        is_gone: bool = await self._wait_gone.options(scheduling_strategy=place).remote(key, job_id, seconds)
+        ask = self._wait_gone.options(scheduling_strategy=place).remote
+        # In a thread: with the first call Ray sends the code, and waits for the head, which may not answer.
+        reference = await asyncio.to_thread(ask, key, job_id, seconds)
+        is_gone: bool = await reference
         return is_gone
 
     async def collect(self, busy: list[str], ended: list[str], seconds: float) -> tuple[dict[str, News], list[Node]]:
