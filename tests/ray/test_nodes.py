@@ -147,6 +147,17 @@ async def test_code_that_the_nodes_do_not_have_is_a_clear_failure_and_a_working_
     equipped.close()
 
 
+async def test_an_environment_that_no_node_can_prepare_is_told_by_its_error_alone() -> None:
+    environment = {"working_dir": "https://127.0.0.1:9/code.zip"}
+    cluster = RayCluster(address=shared_cluster().address, runtime_env=environment)
+    runner = ProcessRunner(ClusterLauncher(cluster))
+    outcome = await Trial(runner, targets.tell_where).end()
+    assert outcome.transition is Transition.RELEASE
+    assert "its nodes cannot prepare `runtime_env`: " in str(outcome.error)
+    assert "Traceback" not in str(outcome.error)
+    runner.close()
+
+
 async def test_the_same_works_from_anywhere_by_the_client_of_ray() -> None:
     runner = ProcessRunner(ClusterLauncher(RayCluster(address=shared_cluster().client_address)))
     trial = Trial(runner, process_targets.obey).start()

@@ -88,7 +88,7 @@ class RayPlaced:
         except WorkerCrashedError:
             raise HostProblem("the process of the cluster that ran it was killed, or its node was lost") from None
         except RuntimeEnvSetupError as error:
-            raise HostProblem(f"its node cannot prepare `runtime_env`: {_first_line(error)}") from None
+            raise HostProblem(f"its node cannot prepare `runtime_env`: {_last_line(error)}") from None
         except RayTaskError as error:
             raise HostProblem(f"no process of the cluster can run it: {_last_line(error)}") from None
         except Exception as error:  # of the reference alone, it may be: the host may still run
@@ -154,6 +154,8 @@ class RayDriver:
             ray.get(self._mailbox.wait_ready.remote())
         except ActorDiedError as error:
             raise HostProblem(f"no process of its nodes can run servicekit: {_last_line(error)}") from None
+        except RuntimeEnvSetupError as error:
+            raise HostProblem(f"its nodes cannot prepare `runtime_env`: {_last_line(error)}") from None
         self._run = ray.remote(max_retries=0)(_run)
         self._wait_gone = ray.remote(num_cpus=0, max_retries=0)(wait_gone)
 
