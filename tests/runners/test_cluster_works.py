@@ -7,6 +7,7 @@ import resource
 import select
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
@@ -23,6 +24,7 @@ from servicekit.runners.cluster.gateway import Gateway
 from servicekit.runners.cluster.gateway_work import GatewayWork, HostProblem
 from servicekit.runners.cluster.host import Host, run_work
 from servicekit.runners.cluster.mailbox import ANSWER, KILL, STOP, HostEnd, Mailbox, News, Order
+from servicekit.runners.cluster.mark import take_mark, wait_gone
 from servicekit.runners.cluster.placement import Node, Placement
 from servicekit.runners.descriptors import WorkDescriptors
 from servicekit.runners.launcher import Launcher
@@ -52,6 +54,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "GONE_SECONDS", 0.1)
     monkeypatch.setattr(gateway_posts, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(gateway_work, "_DEATH_SECONDS", 0.1)
+    monkeypatch.setattr(gateway_work, "_ANSWER_SECONDS", 0.1)
     monkeypatch.setattr(host, "BEAT_SECONDS", 60.0)  # a machine that stalls is not taken for a silent gateway
 
 
@@ -91,7 +94,8 @@ class FakeCluster:
         self.may_start.set()
         self.sent_to: object = None
         self.is_asked = asyncio.Event()
-        self.left_is_gone: asyncio.Future[bool] = self._loop.create_future()
+        self.answers: asyncio.Queue[bool | BaseException] = asyncio.Queue()
+        """What the node says when it is asked whether nothing is left of the work."""
 
     def connect(self) -> None:
         pass
@@ -112,7 +116,10 @@ class FakeCluster:
 
     async def wait_gone(self, *_: object) -> bool:
         self.is_asked.set()
-        return await self.left_is_gone
+        answer = await self.answers.get()
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
 
     async def send(self, key: str, number: int, order: Order) -> bool:
         if self._is_deaf:
@@ -363,49 +370,47 @@ async def give_up(trial: GatewayTrial) -> None:
     assert hear(trial.descriptors).get("lost") is None
 
 
-async def test_a_work_whose_host_has_died_is_lost_when_its_node_says_that_nothing_is_left(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(gateway_work, "GONE_SECONDS", 60)
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GONE_SECONDS", "_ANSWER_SECONDS"):
+        monkeypatch.setattr(gateway_work, name, 60)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_work_whose_host_has_died_is_lost_when_its_node_says_that_nothing_is_left() -> None:
     trial = await lose_host()
-    await trial.cluster.is_asked.wait()
-    assert not await is_over(trial)
-    trial.cluster.left_is_gone.set_result(True)
+    for answer in (None, False):
+        if answer is not None:
+            trial.cluster.answers.put_nowait(answer)
+        await trial.cluster.is_asked.wait()
+        trial.cluster.is_asked.clear()
+        assert not await is_over(trial)
+    trial.cluster.answers.put_nowait(True)
     assert (await trial.end())["lost"] == "it was killed"
 
 
-async def test_a_node_is_asked_though_the_news_that_its_work_has_begun_come_late(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(gateway_work, "GONE_SECONDS", 60)
+@pytest.mark.usefixtures("patient")
+async def test_a_node_is_asked_though_the_news_that_its_work_has_begun_come_late() -> None:
     trial = await lose_host(has_news=False)
     trial.cluster.when_ordered = partial(trial.work.take_news, News("node", [], b""))
-    await trial.cluster.is_asked.wait()
-    trial.cluster.left_is_gone.set_result(True)
+    trial.cluster.answers.put_nowait(True)
     assert (await trial.end())["lost"] == "it was killed"
 
 
-@pytest.mark.parametrize("answer", [False, ConnectionError(), None])
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("answer", [ConnectionError(), asyncio.CancelledError()])
 async def test_if_the_node_does_not_know_the_work_is_not_lost_before_any_host_has_given_up(
-    answer: bool | Exception | None, monkeypatch: pytest.MonkeyPatch
+    answer: BaseException,
 ) -> None:
-    monkeypatch.setattr(gateway_work, "GONE_SECONDS", 60)
     trial = await lose_host()
-    if answer is None:
-        trial.cluster.left_is_gone.cancel()
-    elif isinstance(answer, Exception):
-        trial.cluster.left_is_gone.set_exception(answer)
-    else:
-        trial.cluster.left_is_gone.set_result(answer)
+    trial.cluster.answers.put_nowait(answer)
     await trial.cluster.is_asked.wait()
     assert not await is_over(trial)
     await give_up(trial)
 
 
-async def test_a_work_that_may_have_begun_on_an_unknown_node_is_not_lost_before_any_host_has_given_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(gateway_work, "GONE_SECONDS", 60)
+@pytest.mark.usefixtures("patient")
+async def test_a_work_that_may_have_begun_on_an_unknown_node_is_not_lost_before_any_host_has_given_up() -> None:
     trial = await lose_host(has_news=False)
     assert not await is_over(trial)
     await give_up(trial)
@@ -417,16 +422,24 @@ async def test_a_work_whose_node_never_answers_is_lost_in_the_end() -> None:
 
 
 async def test_a_node_knows_that_a_work_is_left_as_long_as_its_supervisor_is(launcher: Launcher) -> None:
-    mark = host._take_mark("1", "JOB")
+    mark = take_mark("1", "JOB")
     post = FakePost()
     running = asyncio.create_task(make_host(post, launcher, targets.name_and_sleep, guard=mark.fileno()).run())
     await read_lines(post.mailbox, "artifact")
     mark.close()  # as when the host is killed
-    assert not await asyncio.to_thread(host.wait_gone, "1", "JOB", 0.05)
-    assert await asyncio.to_thread(host.wait_gone, "2", "JOB", 60)
+    assert not await asyncio.to_thread(wait_gone, "1", "JOB", 0.05)
+    assert await asyncio.to_thread(wait_gone, "2", "JOB", 60)
     await post.mailbox.send("1", 1, (KILL, b""))
     await running
-    assert await asyncio.to_thread(host.wait_gone, "1", "JOB", 60)
+    assert await asyncio.to_thread(wait_gone, "1", "JOB", 60)
+
+
+def test_a_supervisor_that_was_stopped_is_made_to_go_on_when_its_host_is_gone() -> None:
+    with take_mark("1", "JOB") as mark:
+        holder = subprocess.Popen(["sleep", "0.1"], pass_fds=[mark.fileno()])
+    holder.send_signal(signal.SIGSTOP)
+    assert wait_gone("1", "JOB", 60)
+    assert holder.wait() == 0
 
 
 async def test_a_work_that_begins_when_it_is_withdrawn_has_crashed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ What happens when something dies:
 | what                    | what happens                                                                             |
 |-------------------------|------------------------------------------------------------------------------------------|
 | the host                | Its supervisor kills the work. The attempt has crashed when the node says that this is   |
-|                         | done (see `host.wait_gone`), or `GONE_SECONDS` after it was asked in vain.               |
+|                         | done (see `mark`), or some time after it was asked in vain.                              |
 | its node                | Nothing is left of the work, and the attempt has crashed. The error says what was lost.  |
 | the service             | The sockets end. The gateway has all works killed, and ends.                             |
 | the gateway             | The cluster ends its tasks, or each host does when it has missed the gateway for         |

@@ -23,6 +23,8 @@ _KILL_SECONDS: Final = 5.0
 # What a host that has died said before may still be on its way. Its supervisor kills the work within milliseconds, on a
 # busy node later.
 _DEATH_SECONDS: Final = 1.0
+# A busy node may need half a minute to start the process that answers. One that is frozen never answers.
+_ANSWER_SECONDS: Final = 60.0
 _PIECE_BYTES: Final = 64 * 1024
 # Errors of a cluster are pages long. The beginning says what it is, and the control takes such a line at once.
 _MOST_CHARACTERS: Final = 500
@@ -70,7 +72,7 @@ class WorkCluster(Protocol):
         ...
 
     async def wait_gone(self, key: str, job_id: str, node: str, seconds: float) -> bool:
-        """See `host.wait_gone`, on that node, which may never answer."""
+        """See `mark.wait_gone`, on that node, which may never answer."""
         ...
 
 
@@ -213,9 +215,9 @@ class GatewayWork:
                 await asyncio.sleep(_DEATH_SECONDS)
                 await self._orders.flush()  # which tells whether the host was let begin it
                 is_gone = not self._may_have_begun
-                if self._node is not None:
-                    job_id = str(self._request["job_id"])
-                    is_gone = await _is_known(self._cluster.wait_gone(self.key, job_id, self._node, GONE_SECONDS))
+            if is_host_gone and self._node is not None:
+                job_id = str(self._request["job_id"])
+                is_gone = await _wait_gone(partial(self._cluster.wait_gone, self.key, job_id, self._node, GONE_SECONDS))
             if not is_gone:
                 await asyncio.sleep(GONE_SECONDS)
             await self._orders.flush()
@@ -328,14 +330,21 @@ async def _wait_connected(connected: Awaitable[None], ordered: asyncio.Event) ->
         waiting.cancel()
 
 
-async def _is_known(answer: Coroutine[object, object, bool]) -> bool:
-    """Whether the answer is yes, and comes within `GONE_SECONDS`."""
-    asking = asyncio.create_task(answer)
-    await asyncio.wait({asking}, timeout=GONE_SECONDS)
-    if not asking.done():
-        asking.cancel()
-        return False
-    return not asking.cancelled() and asking.exception() is None and asking.result()
+async def _wait_gone(ask: Callable[[], Coroutine[object, object, bool]]) -> bool:
+    """Ask a node until nothing is left there of a work. `False` if it does not answer."""
+    while (answer := await _answer_of(ask())) is False:
+        pass
+    return answer is True
+
+
+async def _answer_of(asking: Coroutine[object, object, bool]) -> bool | None:
+    """The answer; `None` if it does not come in time, or with an error."""
+    answering = asyncio.create_task(asking)
+    await asyncio.wait({answering}, timeout=_ANSWER_SECONDS)
+    if not answering.done():
+        answering.cancel()
+        return None
+    return None if answering.cancelled() or answering.exception() is not None else answering.result()
 
 
 def _call(call: Callable[[], None]) -> None:

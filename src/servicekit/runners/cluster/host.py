@@ -3,7 +3,6 @@
 import asyncio
 import math
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +24,7 @@ from servicekit.runners.cluster.mailbox import (
     Order,
     wait_event,
 )
+from servicekit.runners.cluster.mark import take_mark
 from servicekit.runners.launcher import Launcher
 from servicekit.runners.outcomes import MAX_OUTCOME_BYTES
 from servicekit.runners.output import OutputLog
@@ -39,8 +39,6 @@ _PAUSE_SECONDS: Final = 0.02
 _LARGE_BYTES: Final = 1_000_000
 # The gateway orders the kill after the grace time.
 _GRACE_SECONDS: Final = math.inf
-# A work that is killed is gone within milliseconds, and nobody waits for it but one task of the gateway's.
-_LOOK_SECONDS: Final = 0.02
 _SILENCE: Final = f"its node has heard nothing of the service for {BEAT_SECONDS:g} seconds"
 
 
@@ -71,7 +69,7 @@ def run_work(post: Post, key: str, request: Mapping[str, Any], stdin: bytes) -> 
     `None` if it has not begun, since the gateway wants it no more.
     """
     launcher = _find_launcher()
-    with _take_mark(key, request["job_id"]) as mark:
+    with take_mark(key, request["job_id"]) as mark:
         host = Host(post, key, request, stdin, launcher, mark.fileno())
         try:
             return asyncio.run(host.run())
@@ -81,35 +79,6 @@ def run_work(post: Post, key: str, request: Mapping[str, Any], stdin: bytes) -> 
             # The cluster may interrupt this thread. What it takes for the end of the work must be its end.
             while not launcher.end_cut_off(host.job):
                 pass
-
-
-def wait_gone(key: str, job_id: str, seconds: float) -> bool:
-    """Wait for so long until nothing is left on this node of a work that its host has begun. Whether nothing is left.
-
-    It does not matter what became of the host. A work whose process was stopped, and not killed, is left.
-    """
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with suppress(OSError), _take_mark(key, job_id):
-            return True
-        time.sleep(_LOOK_SECONDS)
-    return False
-
-
-def _take_mark(key: str, job_id: str) -> socket.socket:
-    """Take the name of a work on this node, or `OSError`. Host and supervisor have it as long as anything is left.
-
-    It is in Linux's abstract namespace: the system frees it when the last of them has ended, however that came. Other
-    systems have none, and there a work counts as gone with its host.
-    """
-    mark = socket.socket(socket.AF_UNIX)
-    try:
-        if sys.platform == "linux":
-            mark.bind(f"\0servicekit.{job_id}.{key}")
-    except OSError:
-        mark.close()
-        raise
-    return mark
 
 
 @cache

@@ -22,8 +22,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from servicekit.jobs.cluster import LOCAL_CLUSTER
 from servicekit.runners.cluster.gateway_work import HostProblem, shorten
-from servicekit.runners.cluster.host import run_work, wait_gone
+from servicekit.runners.cluster.host import run_work
 from servicekit.runners.cluster.mailbox import RETRY_SECONDS, HostEnd, Mailbox, News, Order
+from servicekit.runners.cluster.mark import wait_gone
 from servicekit.runners.cluster.placement import Demand, Node
 from servicekit.runners.cluster.ray_address import CLIENT, check_reachable
 
