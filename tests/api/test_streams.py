@@ -320,7 +320,7 @@ def test_a_reader_that_reads_nothing_holds_up_nobody(service: Service) -> None:
 def run_with_small_buffers(app: str, loop: str = "asyncio") -> Iterator[Service]:
     with run_command([sys.executable, "-m", "tests.api.small_buffers", app, loop]) as service:
         service.port = int(service.wait_log(r"running on http://127.0.0.1:(\d+)\D")[1])
-        service.wait_log("startup complete")
+        service.wait_port()
         yield service
 
 

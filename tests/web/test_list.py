@@ -249,6 +249,7 @@ def test_what_matches_a_time_ago_is_judged_again_each_minute(browser_page: Page,
     pages = [[job | {"id": "B"}, job | {"id": "A"}], [job | {"id": "C"}, job | {"id": "B"}]]
     page.evaluate(LIST_OF_PAGES, pages)
     expect(row(page, "A")).to_be_visible()
+    expect(page.locator("job-list")).not_to_have_attribute("data-reading", "")  # all of its parts are there
     page.clock.fast_forward(60_000)
     expect(row(page, "C")).to_be_visible()
     expect(rows(page)).to_have_count(2)
