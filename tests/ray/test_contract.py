@@ -16,7 +16,7 @@ from servicekit.testing.runners import (
     StartProblemContract,
 )
 from tests.hindering import without_descriptors
-from tests.ray.cluster import needs_ray, shared_cluster
+from tests.ray.cluster import needs_ray, shared_cluster, wait_free
 
 
 @needs_ray
@@ -31,6 +31,10 @@ class TestRayRunner(PythonRunnerContract, StartProblemContract, KillContract, Cr
     @pytest.fixture
     def runner(self, shared_runner: ProcessRunner) -> Runner:
         return shared_runner
+
+    async def test_an_attempt_takes_its_room_until_it_has_ended(self, runner: Runner) -> None:
+        await wait_free(runner)  # what the tests before have run counts a while longer
+        await super().test_an_attempt_takes_its_room_until_it_has_ended(runner)
 
     def hinder(self) -> AbstractContextManager[None]:
         return without_descriptors()
