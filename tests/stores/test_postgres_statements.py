@@ -130,6 +130,20 @@ def test_a_slot_is_not_given_to_a_job_that_is_being_canceled(
     observer.check_counts()
 
 
+def test_nothing_is_left_of_a_job_that_is_deleted_while_it_changes(
+    first: Process, second: Process, observer: Process
+) -> None:
+    (job_id,) = first.submit()
+    request = JobRequest(job_id, time_text(NOON))
+    first.begin()
+    first.write(writes.request_cancel, request)
+    with second.waiting(observer, lambda: second.write(writes.delete, request)):
+        first.commit()
+    query = "SELECT version FROM servicekit.events WHERE job_id = %s"
+    assert observer.ask(query, [job_id]) == [(None,)]  # that of the deletion
+    observer.check_counts()
+
+
 @pytest.mark.parametrize("limits", [{"max_running": 1}, {"default": 1}])
 def test_a_limit_holds_for_claims_at_one_moment(
     first: Process, second: Process, observer: Process, limits: dict[str, int]

@@ -413,6 +413,13 @@ _STATUS_AND_OWNER: Final = f"""
         SELECT id, status, owned_by FROM servicekit.jobs WHERE id = value ->> 0 AND NOT is_deleted OFFSET 0
     ) AS job
 """
+# By an earlier statement than the removal. That one sees only the events that were there when it began, and would leave
+# those of a change for whose end it has waited.
+_LOCK: Final = f"""
+    SELECT job.id FROM {ROWS} CROSS JOIN LATERAL (
+        SELECT id FROM servicekit.jobs WHERE id = value ->> 0 OFFSET 0 FOR UPDATE
+    ) AS job
+"""
 _DELETED: Final = f"""
     SELECT job_id FROM {ROWS} JOIN servicekit.events ON job_id = value ->> 0
     WHERE version IS NULL AND writer = %(number)s
@@ -481,4 +488,5 @@ def remove(session: Session, job_ids: list[str]) -> None:
 
 def _remove(session: Session, job_ids: list[str], *, are_hidden: bool) -> list[tuple[object, ...]]:
     keys.lock_those_of(session, job_ids)
+    session.run(_LOCK, {"rows": _ids(job_ids)})
     return change(session, REMOVE, {"rows": _ids(job_ids), "are_hidden": are_hidden})
