@@ -215,9 +215,10 @@ class GatewayWork:
                 await asyncio.sleep(_DEATH_SECONDS)
                 await self._orders.flush()  # which tells whether the host was let begin it
                 is_gone = not self._may_have_begun
-            if is_host_gone and self._node is not None:
-                job_id = str(self._request["job_id"])
-                is_gone = await _wait_gone(partial(self._cluster.wait_gone, self.key, job_id, self._node, GONE_SECONDS))
+                if self._node is not None:
+                    job_id = str(self._request["job_id"])
+                    ask = partial(self._cluster.wait_gone, self.key, job_id, self._node, GONE_SECONDS)
+                    is_gone = await _wait_gone(ask)
             if not is_gone:
                 await asyncio.sleep(GONE_SECONDS)
             await self._orders.flush()

@@ -488,5 +488,7 @@ def remove(session: Session, job_ids: list[str]) -> None:
 
 def _remove(session: Session, job_ids: list[str], *, are_hidden: bool) -> list[tuple[object, ...]]:
     keys.lock_those_of(session, job_ids)
-    session.run(_LOCK, {"rows": _ids(job_ids)})
-    return change(session, REMOVE, {"rows": _ids(job_ids), "are_hidden": are_hidden})
+    rows = _ids(job_ids)
+    if not are_hidden:  # others have ended, or are locked since they were found
+        session.run(_LOCK, {"rows": rows})
+    return change(session, REMOVE, {"rows": rows, "are_hidden": are_hidden})
