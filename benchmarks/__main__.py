@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.against import checked_out
 from benchmarks.cases import CASES
-from benchmarks.contestants import CLIENTS_CORE, Contestants, pin_to
+from benchmarks.contestants import CLIENTS_CORE, ContestantFailedError, Contestants, pin_to
 from benchmarks.figures import Table
 from benchmarks.peer import EMBEDDED, MODULES, SERVED, SERVICEKIT, find_available
 from tools.postgres_server import ServerUnavailableError, find_programs
@@ -35,6 +35,8 @@ def main() -> None:
                 table.figures.extend(
                     replace(figure, case=name) for figure in CASES[name](contestants, quick=options.quick)
                 )
+        except ContestantFailedError as error:
+            sys.exit(str(error))
         finally:
             # A case that fails does not cost what was measured before it.
             report(environment, table, options)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmarks.contestants import CLIENTS_CORE, pin_to, use_all_cores
+from benchmarks.contestants import on_all_cores
 from tests.chromium import CHROMIUM_OPTIONS
 from tools.system_packages import find_program
 
@@ -49,10 +49,9 @@ def has_browser() -> bool:
 @contextmanager
 def running_browser() -> Iterator[Browser]:
     """A Chromium, until the end of the block. It may use all cores, as anybody's: it is made of many processes."""
-    use_all_cores()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_program("chromium"), args=CHROMIUM_OPTIONS)
-        pin_to(CLIENTS_CORE)
+        with on_all_cores():
+            browser = playwright.chromium.launch(executable_path=find_program("chromium"), args=CHROMIUM_OPTIONS)
         try:
             yield browser
         finally:

@@ -22,6 +22,10 @@ IN_MEMORY = {"SERVICEKIT_JOBS_URL": "memory://"}
 """What our own services and schedulers are told, unless a case is about jobs that are kept on a disk."""
 
 
+class ContestantFailedError(RuntimeError):
+    """A contestant's process ended with an error, which it has said on stderr."""
+
+
 @dataclass(frozen=True)
 class Contestant:
     name: str
@@ -53,7 +57,8 @@ class Contestant:
         finally:
             process.kill()
         if process.returncode != 0:
-            raise RuntimeError(f"{self.name}: {module} {' '.join(map(str, arguments))} ended with {process.returncode}")
+            arguments_text = " ".join(map(str, arguments))
+            raise ContestantFailedError(f"{self.name}: {module} {arguments_text} ended with {process.returncode}")
         return json.loads(output.splitlines()[-1])
 
     def _environment(self) -> dict[str, str]:
@@ -159,6 +164,17 @@ def pin_to(core: int) -> None:
 def use_all_cores() -> None:
     """Take back what was inherited from a process that keeps to one core."""
     _use(_all_cores())
+
+
+@contextlib.contextmanager
+def on_all_cores() -> Iterator[None]:
+    """Start something here that is made of many processes, and may use all cores, as anywhere else."""
+    before = os.sched_getaffinity(0)
+    use_all_cores()
+    try:
+        yield
+    finally:
+        _use(sorted(before))
 
 
 def _all_cores() -> list[int]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import psycopg
 
-from benchmarks.contestants import Contestants
+from benchmarks.contestants import Contestants, on_all_cores
 from benchmarks.disk import find_place
 from benchmarks.figures import Figure
 from benchmarks.meter import cpu_seconds_of_tree
@@ -113,7 +113,7 @@ def on_postgres(measure: Measure) -> Measure:
         except ServerUnavailableError as error:
             print(f"Left out: {error}.", file=sys.stderr)
             return
-        with running_server(programs, place=find_place(), settings=SETTINGS) as server:
+        with on_all_cores(), running_server(programs, place=find_place(), settings=SETTINGS) as server:
             yield from measure(Database(server), contestants, quick=quick)
 
     return measure_there

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from benchmarks.contestants import Contestant, Contestants, in_rounds
+from benchmarks.contestants import Contestant, Contestants, in_rounds, on_all_cores
 from benchmarks.figures import LIMIT, Figure, Target, percentile
 from tools.ray_cluster import run_cluster
 
@@ -16,7 +16,7 @@ _NOTES = {"ray": "the limit is Ray's task, in a process that other tasks have us
 def measure(contestants: Contestants, *, quick: bool) -> Iterator[Figure]:
     """A cluster of two nodes on this machine. Bare tasks have no record, no log, and no process of their own."""
     starts, jobs, rounds = (5, 20, 1) if quick else (100, 1_000, 3)
-    with run_cluster(["one", "two"], cpus=_CPUS) as cluster:
+    with on_all_cores(), run_cluster(["one", "two"], cpus=_CPUS) as cluster:
         for kind, label in _LABELS.items():
             measured = [contestants.ours, contestants.limit] if kind == "ray" else [contestants.ours]
             found = in_rounds(measured, rounds, partial(ask, kind, cluster.address, starts, jobs))
