@@ -52,7 +52,7 @@ def report(environment: dict[str, str], table: Table, options: argparse.Namespac
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure servicekit beside its peer.")
     parser.add_argument("--only", action="append", choices=CASES, metavar="NAME", help=f"one of {', '.join(CASES)}")
-    parser.add_argument("--quick", action="store_true", help="small numbers, about a minute: shows that all of it runs")
+    parser.add_argument("--quick", action="store_true", help="small numbers, some minutes: shows that all of it runs")
     parser.add_argument("--without-peer", action="store_true", help="ours and the limit only")
     parser.add_argument("--against", metavar="COMMIT", help="measure ours as it was at this commit, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -49,13 +49,12 @@ def has_browser() -> bool:
 @contextmanager
 def running_browser() -> Iterator[Browser]:
     """A Chromium, until the end of the block. It may use all cores, as anybody's: it is made of many processes."""
-    with sync_playwright() as playwright:
+    with ExitStack() as stack:
         with on_all_cores():
+            playwright = stack.enter_context(sync_playwright())  # which starts the process that starts the browser
             browser = playwright.chromium.launch(executable_path=find_program("chromium"), args=CHROMIUM_OPTIONS)
-        try:
-            yield browser
-        finally:
-            browser.close()
+        stack.callback(browser.close)
+        yield browser
 
 
 @contextmanager

@@ -6,7 +6,6 @@
 import asyncio
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -14,12 +13,13 @@ from typing import Any
 
 from benchmarks.contestants import use_all_cores
 from benchmarks.figures import OURS
+from benchmarks.meter import cpu_seconds_of_tree
 
 _WARM_UP = 8
 
 
 async def measure(kind: str, address: str, starts: int, jobs: int) -> dict[str, Any]:
-    """Seconds of each start and of each cancel, jobs a second, and this process's CPU for one of them."""
+    """Seconds of each start and of each cancel, jobs a second, and the CPU of this process and its children for one."""
     from benchmarks import targets
     from servicekit import InMemoryScheduler, JobStatus
     from servicekit.jobs.options import RunnerKind
@@ -111,15 +111,11 @@ async def _measure(
         clock = time.monotonic()
         delays.append(await start() - clock)
     cancels = [await cancel() for _ in range(max(3, starts // 10))]
-    clock, cpu = time.monotonic(), _own_cpu()
+    clock, cpu = time.monotonic(), cpu_seconds_of_tree(os.getpid())
     await run_all()
     seconds = time.monotonic() - clock
-    return {"starts": delays, "cancels": cancels, "rate": jobs / seconds, "cpu": (_own_cpu() - cpu) / jobs}
-
-
-def _own_cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+    cpu = cpu_seconds_of_tree(os.getpid()) - cpu
+    return {"starts": delays, "cancels": cancels, "rate": jobs / seconds, "cpu": cpu / jobs}
 
 
 def main() -> None:

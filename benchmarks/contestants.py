@@ -23,7 +23,7 @@ IN_MEMORY = {"SERVICEKIT_JOBS_URL": "memory://"}
 
 
 class ContestantFailedError(RuntimeError):
-    """A contestant's process ended with an error, which it has said on stderr."""
+    """A contestant's process did not start, ended or hangs. What it had to say is on stderr."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,15 @@ class Contestant:
     def run(self, module: str, *arguments: object, timeout: float = 600) -> Any:
         """Run it to its end; its last line is its answer, in JSON."""
         process = self.start(module, *map(str, arguments))
+        question = f"{self.name}: {module} {' '.join(map(str, arguments))}"
         try:
             output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            raise ContestantFailedError(f"{question} has not answered within {timeout:g} seconds") from None
         finally:
             process.kill()
         if process.returncode != 0:
-            arguments_text = " ".join(map(str, arguments))
-            raise ContestantFailedError(f"{self.name}: {module} {arguments_text} ended with {process.returncode}")
+            raise ContestantFailedError(f"{question} ended with {process.returncode}")
         return json.loads(output.splitlines()[-1])
 
     def _environment(self) -> dict[str, str]:
@@ -77,7 +79,7 @@ def started(start: Callable[[], subprocess.Popen[str]], count: int) -> Iterator[
         for process in processes:
             assert process.stdout
             if not process.stdout.readline():
-                raise RuntimeError(f"{process.args!r} did not start")
+                raise ContestantFailedError(f"{process.args!r} did not start")
         yield processes
     finally:
         for process in processes:
@@ -168,7 +170,7 @@ def use_all_cores() -> None:
 
 @contextlib.contextmanager
 def on_all_cores() -> Iterator[None]:
-    """Start something here that is made of many processes, and may use all cores, as anywhere else."""
+    """In the block, this process and what it starts may use all cores, as anywhere else."""
     before = os.sched_getaffinity(0)
     use_all_cores()
     try:

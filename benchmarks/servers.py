@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.clients import Address, Connection
-from benchmarks.contestants import Contestant
+from benchmarks.contestants import Contestant, ContestantFailedError
 from benchmarks.meter import cpu_seconds_of
 
 WANTED_OPEN_FILES = 25_000
@@ -64,7 +64,7 @@ def _server_of(process: subprocess.Popen[str]) -> Server:
     assert process.stdout
     port = process.stdout.readline()
     if not port:
-        raise RuntimeError(f"{process.args!r} did not start")
+        raise ContestantFailedError(f"{process.args!r} did not start")
     server = Server(("127.0.0.1", int(port)), process.pid)
     server.get("/ping")
     return server

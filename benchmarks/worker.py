@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from benchmarks.contestants import Contestant, started, use_all_cores
+from benchmarks.contestants import Contestant, ContestantFailedError, started, use_all_cores
 from benchmarks.meter import cpu_seconds_of
 from benchmarks.serve import end_with_stdin
 from servicekit.cli.main import main as run_command
@@ -40,7 +40,7 @@ class WorkerProcess:
         assert self.process.stdout
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.process.args!r} has ended")
+            raise ContestantFailedError(f"{self.process.args!r} has ended")
         return line
 
 
