@@ -13,6 +13,7 @@ from tests.web.watching import Watcher
 pytestmark = needs("chromium")
 
 STREAM = "**/api/v1/jobs/$stream*"
+CHECK = "**/api/v1/jobs?limit=1"
 
 
 def event(number: int, job_id: str, version: int, status: str) -> str:
@@ -238,3 +239,31 @@ def test_a_stream_in_which_nothing_comes_any_more_is_opened_again(tabs: Tabs) ->
     tab.page.wait_for_function("() => live.state === 'connecting'")
     while len(asked) < 2:
         tab.page.clock.run_for(40_000)
+
+
+def test_a_service_that_cannot_read_its_jobs_is_not_called_live(tabs: Tabs, dashboard: Dashboard) -> None:
+    """Its streams stay open, and nothing comes."""
+    tab = tabs._open_tab()
+    tab.page.clock.install()
+    watcher = Watcher(tab.page, tab.url)
+    watcher.wait_state("live")
+    watcher.wait_resets(1)
+    # All is well, and nothing happens.
+    while not any("limit=1" in url for url in tab.requests):
+        tab.page.clock.run_for(1_000)
+    assert watcher.get("states")[-1] == "live"
+    assert len([url for url in tab.requests if "$stream" in url]) == 1
+    tab.expected.append("503")
+    tab.page.route(CHECK, lambda route: route.fulfill(status=503, json={"detail": "Jobs cannot be read"}))
+    tab.page.route(STREAM, lambda _: None)  # never answered
+    while "reconnecting" not in watcher.get("states"):
+        tab.page.clock.run_for(1_000)
+    since = watcher.page.evaluate("Number(live.since)")
+    job_id = dashboard.submit("/noop", wait=True)
+    tab.page.clock.run_for(20_000)
+    assert watcher.page.evaluate("[live.state, Number(live.since)]") == ["reconnecting", since]
+    tab.page.unroute(CHECK)
+    tab.page.unroute(STREAM)
+    while watcher.page.evaluate("live.state") != "live":
+        tab.page.clock.run_for(10_000)  # until the stream that was never answered is given up
+    watcher.wait_job(job_id, "completed")

@@ -219,7 +219,7 @@ class DurableLiveness:
                 await self._database.read(self._session.statements.queries.count_by_status, ALL_JOBS)
                 notice = await self._database.find_notice()
         except TimeoutError:
-            return self._tell(self._database.find_trouble() or "it does not answer.")
+            return self._tell(self._database.find_trouble() or "the database does not answer.")
         except StoreUnavailable as error:
             return self._tell(error.reason)
         trouble = self._database.find_trouble()  # a few bytes may find room where a job does not

@@ -23,6 +23,7 @@ const FRAME_MILLISECONDS = 50; // what comes more often than the service is aske
 const GATHER_MILLISECONDS = 4; // what the service sends at once can come in several pieces
 const POLL_SECONDS = 0.1; // the service sends no more often: so many changes of the screen there are in a second
 const SILENCE_MILLISECONDS = 75_000; // the service sends a comment every 30 s: after two, the connection is dead
+const CHECK_MILLISECONDS = 5_000; // a stream stays open, and says nothing, while the service cannot read its jobs
 const SETTLE_MILLISECONDS = 200; // a proxy can answer for a service that is away, with a stream that ends at once
 const FIRST_WAIT_SECONDS = 1;
 const LONGEST_WAIT_SECONDS = 8; // a service that is back is seen soon
@@ -39,10 +40,10 @@ const BUSY_MILLISECONDS = 8; // half a frame: what has gathered while a page sto
  * refused or got lost. For the stream of one job too: `lastEventId` continues where another one ended.
  * @param {Api} api @param {string} path
  * @param {{params?: Record<string, unknown>, lastEventId?: string | null, signal?: AbortSignal,
- *   onOpen?: () => void, onEvent: (event: ServerSentEvent) => void, onBytes?: () => void}} options
+ *   onOpen?: () => void, onEvent: (event: ServerSentEvent) => void}} options
  * @returns {Promise<number>} the status: 204 says that there will be no more
  */
-export async function readStream(api, path, { params, lastEventId, signal, onOpen, onEvent, onBytes }) {
+export async function readStream(api, path, { params, lastEventId, signal, onOpen, onEvent }) {
   const silence = new AbortController();
   const either = signal ? AbortSignal.any([signal, silence.signal]) : silence.signal;
   let timer = window.setTimeout(() => silence.abort(), SILENCE_MILLISECONDS);
@@ -53,7 +54,6 @@ export async function readStream(api, path, { params, lastEventId, signal, onOpe
     // The first bytes come when the service has begun to watch: what is read from now on is as new as the stream.
     if (!isOpen) onOpen?.();
     isOpen = true;
-    onBytes?.();
   };
   try {
     const headers = { Accept: 'text/event-stream', ...(lastEventId ? { 'Last-Event-ID': lastEventId } : {}) };
@@ -132,6 +132,7 @@ export class Live {
   /** Whether other pages were heard on it. */
   #hasOthers = false;
   #isLeader = false;
+  #heardAt = 0; // when the service has last shown that it can read its jobs
   #wasReset = false; // since this page began to read, or came back to it
   /** @type {string | null} the position of the last event that was seen */
   #position = null;
@@ -255,6 +256,7 @@ export class Live {
     };
     const attempt = new AbortController();
     this.#wait = attempt;
+    const checking = window.setInterval(() => hasBegun && void this.#check(attempt), CHECK_MILLISECONDS);
     if (Date.now() - Number(this.since) > FORGET_MILLISECONDS) this.#position = null;
     try {
       await readStream(this.#api, `${this.#service.paths.jobs}/$stream`, {
@@ -268,20 +270,31 @@ export class Live {
           begin();
           this.#take(event);
         },
-        onBytes: () => {
-          if (hasBegun) this.since = new Date();
-        },
       });
     } catch {
       // Whatever it was, the next attempt tells. For 401, the page has been told already, and asks for a key.
     }
     window.clearTimeout(timer);
+    window.clearInterval(checking);
     this.#frame.flush();
     return hasBegun;
   }
 
+  /** End an attempt whose stream has long said nothing, if jobs cannot be read. @param {AbortController} attempt */
+  async #check(attempt) {
+    if (Date.now() - this.#heardAt < CHECK_MILLISECONDS) return;
+    try {
+      await this.#api.get(this.#service.paths.jobs, { limit: 1 }, { signal: attempt.signal });
+      this.#heardAt = Date.now();
+      this.since = new Date();
+    } catch (error) {
+      if (error instanceof ApiError && (error.status === 0 || error.status >= 500)) attempt.abort();
+    }
+  }
+
   /** @param {boolean} wasLost */
   #begin(wasLost) {
+    this.#heardAt = Date.now();
     this.#setState('live');
     // Without a position, the stream tells of the newest jobs alone. And a service that was away may have forgotten
     // the position, or all jobs: if it has none any more, nothing tells of that.
@@ -290,6 +303,7 @@ export class Live {
 
   /** @param {ServerSentEvent} event */
   #take(event) {
+    this.#heardAt = Date.now();
     const record = /** @type {JobRecord | {id: string, status: 'deleted'}} */ (parseJson(event.data));
     // The service has forgotten the position, and begins with the jobs as they are: all but the last have no position.
     if (event.id === '0') this.#frame.reset();
