@@ -132,7 +132,6 @@ export class Live {
   /** Whether other pages were heard on it. */
   #hasOthers = false;
   #isLeader = false;
-  #heardAt = 0; // when the service has last shown that it can read its jobs
   #wasReset = false; // since this page began to read, or came back to it
   /** @type {string | null} the position of the last event that was seen */
   #position = null;
@@ -282,10 +281,9 @@ export class Live {
 
   /** End an attempt whose stream has long said nothing, if jobs cannot be read. @param {AbortController} attempt */
   async #check(attempt) {
-    if (Date.now() - this.#heardAt < CHECK_MILLISECONDS) return;
+    if (Date.now() - Number(this.since) < CHECK_MILLISECONDS) return;
     try {
       await this.#api.get(this.#service.paths.jobs, { limit: 1 }, { signal: attempt.signal });
-      this.#heardAt = Date.now();
       this.since = new Date();
     } catch (error) {
       if (error instanceof ApiError && (error.status === 0 || error.status >= 500)) attempt.abort();
@@ -294,7 +292,6 @@ export class Live {
 
   /** @param {boolean} wasLost */
   #begin(wasLost) {
-    this.#heardAt = Date.now();
     this.#setState('live');
     // Without a position, the stream tells of the newest jobs alone. And a service that was away may have forgotten
     // the position, or all jobs: if it has none any more, nothing tells of that.
@@ -303,7 +300,6 @@ export class Live {
 
   /** @param {ServerSentEvent} event */
   #take(event) {
-    this.#heardAt = Date.now();
     const record = /** @type {JobRecord | {id: string, status: 'deleted'}} */ (parseJson(event.data));
     // The service has forgotten the position, and begins with the jobs as they are: all but the last have no position.
     if (event.id === '0') this.#frame.reset();
