@@ -144,6 +144,15 @@ OWN_PAGE = """<!doctype html><link rel="icon" href="data:,">
 <job-list src="/api/v1/jobs" limit="5"></job-list>"""
 
 
+def open_own_page(page: Page, machine: Machine, job_id: str) -> None:
+    """A page with components of servicekit's, all of them live. The browser's clock is the test's."""
+    page.clock.install()
+    page.route("**/own", lambda route: route.fulfill(content_type="text/html", body=OWN_PAGE.replace("JOB", job_id)))
+    page.goto(machine.url + "own")
+    for name in ("job-status", "job-log", "job-list"):
+        page.wait_for_function("(name) => told.includes(`${name} live false`)", arg=name)
+
+
 def test_a_page_of_ones_own_tells_that_the_service_is_away_and_comes_back(
     machine: Machine, open_tab: Callable[..., Tab]
 ) -> None:
@@ -151,20 +160,13 @@ def test_a_page_of_ones_own_tells_that_the_service_is_away_and_comes_back(
     page = tab.page
     expect_loss(tab)
     tab.expected.append("500")
-    page.clock.install()
     parts = [page.locator(name) for name in ("job-status", "job-log", "job-list")]
     with machine.run() as dashboard:
-        job_id = dashboard.submit("/forever")
-        page.route(
-            "**/own", lambda route: route.fulfill(content_type="text/html", body=OWN_PAGE.replace("JOB", job_id))
-        )
-        page.goto(machine.url + "own")
+        open_own_page(page, machine, dashboard.submit("/forever"))
         expect(parts[0]).to_contain_text("elapsed")
-        for name in ("job-status", "job-log", "job-list"):
-            page.wait_for_function("(name) => told.includes(`${name} live false`)", arg=name)
-        assert not any("No connection" in part.inner_text() for part in parts)
+        assert not any("Not up to date" in part.inner_text() for part in parts)
     for part in parts:
-        expect(part).to_contain_text(re.compile(r"No connection since \d\d:\d\d:\d\d"))
+        expect(part).to_contain_text(re.compile(r"Not up to date since \d\d:\d\d:\d\d"))
     facts = parts[0].locator(".job-status-facts").inner_text()
     page.clock.run_for(30_000)
     assert parts[0].locator(".job-status-facts").inner_text() == facts
@@ -172,7 +174,33 @@ def test_a_page_of_ones_own_tells_that_the_service_is_away_and_comes_back(
         # The browser's clock is the test's: no retry is further away than this.
         page.clock.run_for(10_000)
         for part in parts:
-            expect(part).not_to_contain_text("No connection")
+            expect(part).not_to_contain_text("Not up to date")
     assert page.evaluate("[...new Set(told)].filter((each) => each.includes('reconnecting')).sort()") == [
         f"{name} reconnecting true" for name in ("job-list", "job-log", "job-status")
     ]
+
+
+def test_a_page_of_ones_own_tells_that_the_service_cannot_read_its_jobs(
+    machine: Machine, open_tab: Callable[..., Tab]
+) -> None:
+    """Its streams stay open, and nothing comes."""
+    tab = open_tab()
+    page, read = tab.page, re.compile(r"/api/v1/jobs/\w+$")
+    with machine.run() as dashboard:
+        job_id = dashboard.submit("/forever")
+        open_own_page(page, machine, job_id)
+        # All is well, and nothing happens.
+        while not any(read.search(url) for url in tab.requests):
+            page.clock.run_for(1_000)
+        page.clock.run_for(1_000)
+        assert "job-status reconnecting true" not in page.evaluate("told")
+        tab.expected.append("503")
+        page.route(read, lambda route: route.fulfill(status=503, json={"detail": "Jobs cannot be read"}))
+        page.route("**/$stream*", lambda _: None)  # never answered
+        while not {"job-status reconnecting true", "job-log reconnecting true"} <= set(page.evaluate("told")):
+            page.clock.run_for(1_000)
+        expect(page.locator("job-status")).to_contain_text("Not up to date since")
+        page.unroute_all()
+        while page.evaluate("told.filter((each) => each === 'job-status live false').length") < 2:
+            page.clock.run_for(10_000)  # until the stream that was never answered is given up
+        expect(page.locator("job-status")).not_to_contain_text("Not up to date")

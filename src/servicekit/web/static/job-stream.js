@@ -14,7 +14,7 @@ import { readStream, secondsToRetry } from './live.js';
  * @typedef {import('./live.js').ServerSentEvent} ServerSentEvent
  * @typedef {'connecting' | 'live' | 'reconnecting' | 'ended' | 'deleted' | 'refused'} StreamState
  * @typedef {{record?: (record: JobRecord, text: string) => void, lines?: (lines: LogLine[]) => void,
- *            state?: (state: StreamState, since: Date | null) => void}} Listener  `since`: when the connection was lost
+ *            state?: (state: StreamState, since: Date | null) => void}} Listener  `since`: when it was last known to be right
  */
 
 const TERMINAL = new Set(['completed', 'failed', 'canceled']);
@@ -22,6 +22,8 @@ const TERMINAL = new Set(['completed', 'failed', 'canceled']);
 const BATCH_MILLISECONDS = 50;
 // A hidden page lets go of its stream, since a browser has six connections for a host. Its title must stay true.
 const HIDDEN_LOOK_MILLISECONDS = 10_000;
+// Any number of people may look at a job that says nothing for hours: none of them may cost the service much.
+const PROBE_MILLISECONDS = 15_000;
 
 /** @param {string} status */
 export const isTerminal = (status) => TERMINAL.has(status);
@@ -41,7 +43,7 @@ export class JobStream {
     this._lastId = '';
     this._failures = 0;
     this._isPaused = false;
-    /** When the connection was lost, if it is. @type {Date | null} */
+    /** When what was told was known to be right. @type {Date | null} */
     this._since = null;
     this._timer = 0;
     this._batchTimer = 0;
@@ -126,6 +128,11 @@ export class JobStream {
         signal: request.signal,
         onOpen: () => this._opened(),
         onEvent: (event) => !request.signal.aborted && this._hear(event),
+        probe: async (options) => {
+          await this._api.text(this._path, {}, options);
+          this._since = new Date();
+        },
+        probeMilliseconds: PROBE_MILLISECONDS,
       });
       if (request.signal.aborted || this.isOver) return;
       // 204: the job has ended, and this is known already.
@@ -138,12 +145,14 @@ export class JobStream {
 
   _opened() {
     this._failures = 0;
+    this._since = new Date();
     this._say('live');
   }
 
   /** @param {ServerSentEvent} event */
   _hear(event) {
     this._lastId = event.id || this._lastId;
+    this._since = new Date();
     if (event.event === 'log') {
       this._batch.push(JSON.parse(event.data));
       this._batchTimer ||= window.setTimeout(() => this._flush(), BATCH_MILLISECONDS);
@@ -197,7 +206,6 @@ export class JobStream {
   _say(state) {
     if (this.state === state) return;
     this.state = state;
-    this._since = state === 'reconnecting' ? new Date() : null;
-    this._listener.state?.(state, this._since);
+    this._listener.state?.(state, state === 'reconnecting' ? (this._since ?? new Date()) : null);
   }
 }

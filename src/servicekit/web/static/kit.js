@@ -209,10 +209,10 @@ function two(number) {
   return String(number).padStart(2, '0');
 }
 
-/** @param {Date} since when the connection was lost */
+/** @param {Date} since when all was last known to be right */
 export function describeLoss(since) {
   const time = [since.getHours(), since.getMinutes(), since.getSeconds()].map(two).join(':');
-  return `No connection since ${time}`;
+  return `Not up to date since ${time}`;
 }
 
 /** How long ago: "now", "9 s", "4 m", "2 h", "3 d". @param {string | null | undefined} iso */

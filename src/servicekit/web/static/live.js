@@ -23,7 +23,7 @@ const FRAME_MILLISECONDS = 50; // what comes more often than the service is aske
 const GATHER_MILLISECONDS = 4; // what the service sends at once can come in several pieces
 const POLL_SECONDS = 0.1; // the service sends no more often: so many changes of the screen there are in a second
 const SILENCE_MILLISECONDS = 75_000; // the service sends a comment every 30 s: after two, the connection is dead
-const CHECK_MILLISECONDS = 5_000; // a stream stays open, and says nothing, while the service cannot read its jobs
+const PROBE_MILLISECONDS = 5_000; // nobody looks longer at a list that stands still before doubting it
 const SETTLE_MILLISECONDS = 200; // a proxy can answer for a service that is away, with a stream that ends at once
 const FIRST_WAIT_SECONDS = 1;
 const LONGEST_WAIT_SECONDS = 8; // a service that is back is seen soon
@@ -38,34 +38,60 @@ const BUSY_MILLISECONDS = 8; // half a frame: what has gathered while a page sto
 /**
  * Read a stream of events until it ends. It resolves when the service ends it, and rejects with an `ApiError` if it was
  * refused or got lost. For the stream of one job too: `lastEventId` continues where another one ended.
+ *
+ * While the service cannot read its jobs, the stream stays open and says nothing, as if nothing happened. So whenever no
+ * event has come for `probeMilliseconds`, `probe` reads what the stream is about. If the service cannot answer that, the
+ * stream counts as lost.
  * @param {Api} api @param {string} path
  * @param {{params?: Record<string, unknown>, lastEventId?: string | null, signal?: AbortSignal,
- *   onOpen?: () => void, onEvent: (event: ServerSentEvent) => void}} options
+ *   onOpen?: () => void, onEvent: (event: ServerSentEvent) => void,
+ *   probe: (options: {signal: AbortSignal}) => Promise<unknown>, probeMilliseconds: number}} options
  * @returns {Promise<number>} the status: 204 says that there will be no more
  */
-export async function readStream(api, path, { params, lastEventId, signal, onOpen, onEvent }) {
-  const silence = new AbortController();
-  const either = signal ? AbortSignal.any([signal, silence.signal]) : silence.signal;
-  let timer = window.setTimeout(() => silence.abort(), SILENCE_MILLISECONDS);
-  let isOpen = false;
+export async function readStream(api, path, options) {
+  const { params, lastEventId, signal, onOpen, onEvent, probe, probeMilliseconds } = options;
+  const ending = new AbortController();
+  const either = signal ? AbortSignal.any([signal, ending.signal]) : ending.signal;
+  let timer = window.setTimeout(() => ending.abort(), SILENCE_MILLISECONDS);
+  let [probing, isOpen] = [0, false];
+  const probeLater = () => {
+    window.clearTimeout(probing);
+    probing = window.setTimeout(probeNow, probeMilliseconds);
+  };
+  const probeNow = async () => {
+    try {
+      await probe({ signal: either });
+    } catch (error) {
+      if (error instanceof ApiError && (error.status === 0 || error.status >= 500)) ending.abort();
+    }
+    if (!either.aborted) probeLater();
+  };
   const stillThere = () => {
     window.clearTimeout(timer);
-    timer = window.setTimeout(() => silence.abort(), SILENCE_MILLISECONDS);
+    timer = window.setTimeout(() => ending.abort(), SILENCE_MILLISECONDS);
+    if (isOpen) return;
     // The first bytes come when the service has begun to watch: what is read from now on is as new as the stream.
-    if (!isOpen) onOpen?.();
     isOpen = true;
+    onOpen?.();
+    probeLater();
+  };
+  const take = (/** @type {ServerSentEvent} */ event) => {
+    probeLater();
+    onEvent(event);
   };
   try {
     const headers = { Accept: 'text/event-stream', ...(lastEventId ? { 'Last-Event-ID': lastEventId } : {}) };
     const response = await api.response(path, params, { headers, signal: either });
     if (response.status === 204 || !response.body) return response.status;
-    await readEvents(response.body, onEvent, stillThere);
+    await readEvents(response.body, take, stillThere);
     return response.status;
   } catch (error) {
     if (signal?.aborted || error instanceof ApiError) throw error;
     throw new ApiError(0, 'The connection was lost.');
   } finally {
     window.clearTimeout(timer);
+    window.clearTimeout(probing);
+    ending.abort(); // also a probe that is under way
   }
 }
 
@@ -255,7 +281,6 @@ export class Live {
     };
     const attempt = new AbortController();
     this.#wait = attempt;
-    const checking = window.setInterval(() => hasBegun && void this.#check(attempt), CHECK_MILLISECONDS);
     if (Date.now() - Number(this.since) > FORGET_MILLISECONDS) this.#position = null;
     try {
       await readStream(this.#api, `${this.#service.paths.jobs}/$stream`, {
@@ -269,25 +294,18 @@ export class Live {
           begin();
           this.#take(event);
         },
+        probe: async (options) => {
+          await this.#api.get(this.#service.paths.jobs, { limit: 1 }, options);
+          this.since = new Date();
+        },
+        probeMilliseconds: PROBE_MILLISECONDS,
       });
     } catch {
       // Whatever it was, the next attempt tells. For 401, the page has been told already, and asks for a key.
     }
     window.clearTimeout(timer);
-    window.clearInterval(checking);
     this.#frame.flush();
     return hasBegun;
-  }
-
-  /** End an attempt whose stream has long said nothing, if jobs cannot be read. @param {AbortController} attempt */
-  async #check(attempt) {
-    if (Date.now() - Number(this.since) < CHECK_MILLISECONDS) return;
-    try {
-      await this.#api.get(this.#service.paths.jobs, { limit: 1 }, { signal: attempt.signal });
-      this.since = new Date();
-    } catch (error) {
-      if (error instanceof ApiError && (error.status === 0 || error.status >= 500)) attempt.abort();
-    }
   }
 
   /** @param {boolean} wasLost */
