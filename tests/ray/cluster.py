@@ -6,9 +6,15 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Final
 
+from servicekit.jobs.cluster import RayCluster
+from servicekit.jobs.status import Transition
 from servicekit.ports import Runner
+from servicekit.runners.cluster.launcher import ClusterLauncher
+from servicekit.runners.process import ProcessRunner
+from servicekit.testing.runners.targets import give
 from tests.needs import RAY, needs
 from tests.ports import find_free_port
+from tests.runners.trial import Trial
 from tools import ray_cluster
 from tools.ray_cluster import RunningCluster
 
@@ -45,9 +51,25 @@ _shared: Final = ExitStack()
 
 @cache
 def shared_cluster() -> RunningCluster:
-    """The cluster that all tests of this process share: they leave its nodes running."""
+    """The cluster that tests of this process share: they leave its nodes running."""
     return _shared.enter_context(run_cluster(has_client=True))
 
 
-def end_shared_cluster() -> None:
+@cache
+def connected_runner() -> ProcessRunner:
+    """The runner of that cluster that they share, since it takes seconds to connect."""
+    runner = ProcessRunner(ClusterLauncher(RayCluster(shared_cluster().address)))
+    _shared.callback(runner.close)
+    asyncio.run(_run_one(runner))
+    return runner
+
+
+def end_shared() -> None:
+    """End both. They are made anew when they are asked for again."""
+    connected_runner.cache_clear()
+    shared_cluster.cache_clear()
     _shared.close()
+
+
+async def _run_one(runner: ProcessRunner) -> None:
+    assert (await Trial(runner, give).end()).transition is Transition.COMPLETE
