@@ -117,6 +117,16 @@ async def test_a_no_an_error_and_no_answer_end_the_stream(
     watch.end()
 
 
+async def test_what_ends_many_streams_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    watch, streams = AccessWatch(0.0), [Stream(fail) for _ in range(20)]
+    for stream in streams:
+        watch.add(stream)
+    await settle(watch, lambda: all(stream.revoked.is_set() for stream in streams))
+    watch.end()
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert line.endswith("whether its reader may go on: RuntimeError: the database is away")
+
+
 async def test_a_stream_that_has_ended_meanwhile_is_left_alone() -> None:
     watch, crowd = AccessWatch(0.0), Crowd()
     stream = Stream(crowd.answer)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from servicekit import Retention, StoreUnavailable
+from servicekit import Retention
 from servicekit.api import JobSubmitted, SchedulerDependency, ServiceBuilder, ServiceInfo, SubmitJob
 from servicekit.api.state import service_state
 from servicekit.engine.clock import SystemClock
@@ -19,6 +19,7 @@ from servicekit.events.hub import EventHub
 from servicekit.jobs.ids import parse_job_id
 from servicekit.stores.memory import MemoryStore
 from servicekit.testing.stores.fakes import submission
+from tests.api.broken_store import break_store
 from tests.api.conftest import Connect
 from tests.fakes import Gate, noop
 
@@ -289,30 +290,9 @@ async def test_jobs_are_counted(connect: Connect, jobs_url: str) -> None:
         assert record["owner"] == "ana"
 
 
-async def fail_to_read(*args: Any, **options: Any) -> Any:
-    raise StoreUnavailable("/srv/secret/jobs.db", "disk I/O error")
-
-
-class BrokenPart:
-    """A part of a store whose disk has gone: whatever it is asked, it fails."""
-
-    def __getattr__(self, name: str) -> Any:
-        return fail_to_read
-
-
-class BrokenStore(MemoryStore):
-    """A store whose disk has gone after it was opened."""
-
-    def __init__(self, hub: EventHub) -> None:
-        super().__init__(hub, SystemClock(), Retention())
-        self.submissions = self.reads = self.changes = BrokenPart()
-
-
 async def test_a_store_that_does_not_work_is_told_as_such(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     app = service("memory://")
-    hub = EventHub()
-    store = BrokenStore(hub)
-    service_state(app).scheduler = Scheduler(SchedulerParts(store=store, hub=hub, runners={}, clock=SystemClock()))
+    break_store(app)
     job = f"{JOBS}/01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
     async with connect(app) as client:
         for method, path in [

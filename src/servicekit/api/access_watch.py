@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
+from servicekit.jobs.backoff import FailureLog
 from servicekit.jobs.outcome import describe_error
 
 _log = logging.getLogger("servicekit.api")
@@ -34,6 +35,7 @@ class AccessWatch:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._failures = FailureLog(_log)  # what the application asks can be away, for all streams at once
         self._due: dict[Watched, float] = {}
         self._waiting: deque[Watched] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,25 +67,25 @@ class AccessWatch:
     async def _work(self) -> None:
         while self._waiting:
             stream = self._waiting.popleft()
-            if stream in self._due and not await _may_go_on(stream):
+            if stream in self._due and not await self._may_go_on(stream):
                 self.remove(stream)
                 stream.revoke()
             elif stream in self._due:
                 self._due[stream] = time.monotonic() + self._seconds
             await asyncio.sleep(0)  # an answer can come without a pause, and other requests must have their turns
 
-
-async def _may_go_on(stream: Watched) -> bool:
-    assert stream.ask_again is not None
-    asked = asyncio.ensure_future(stream.ask_again())
-    try:
-        # The wait ends in time also if the answer hangs in a thread, which cannot be canceled.
-        await asyncio.wait({asked}, timeout=_PATIENCE_SECONDS)
-        if not asked.done():
-            raise TimeoutError("no answer")
-        return asked.result()
-    except Exception as error:  # the application's own code is asked
-        _log.warning("A stream is ended, since it is not known whether its reader may go on: %s", describe_error(error))
-        return False
-    finally:
-        asked.cancel()
+    async def _may_go_on(self, stream: Watched) -> bool:
+        assert stream.ask_again is not None
+        asked = asyncio.ensure_future(stream.ask_again())
+        try:
+            # The wait ends in time also if the answer hangs in a thread, which cannot be canceled.
+            await asyncio.wait({asked}, timeout=_PATIENCE_SECONDS)
+            if not asked.done():
+                raise TimeoutError("no answer")
+            return asked.result()
+        except Exception as error:  # the application's own code is asked
+            reason = describe_error(error)
+            self._failures.warn("A stream is ended, since it is not known whether its reader may go on: %s", reason)
+            return False
+        finally:
+            asked.cancel()

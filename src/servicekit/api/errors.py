@@ -1,6 +1,5 @@
 """Errors as HTTP responses: the only module that knows both."""
 
-import logging
 import os
 from http import HTTPStatus
 from inspect import iscoroutine
@@ -13,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.applications import Starlette
 
+from servicekit.api.state import find_service
 from servicekit.errors import (
     ArtifactConflict,
     ArtifactNotFound,
@@ -46,8 +46,6 @@ from servicekit.errors import (
 _COME_BACK = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 _FOLDER: Final = str(Path(__file__).parent.parent) + os.sep  # by it, code of servicekit is told from the user's
-
-_log = logging.getLogger("servicekit.api")
 
 
 class ErrorBody(BaseModel):
@@ -97,10 +95,11 @@ def mistake(location: tuple[str | int, ...], text: str, **more: object) -> Reque
     return RequestValidationError([{"type": "value_error", "loc": location, "msg": text, **more}])
 
 
-async def _respond(_request: Request, error: Exception) -> JSONResponse:
+async def _respond(request: Request, error: Exception) -> JSONResponse:
     status, detail = next(response for kind, response in _RESPONSES.items() if isinstance(error, kind))
     if isinstance(error, StoreUnavailable | ArtifactsUnavailable | TasksUnavailable):
-        _log.error("%s", error)  # clients must not see the path of the file, or the host of the database
+        # Clients must not see the path of the file, or the host of the database.
+        find_service(request).failures.error("%s", error)
     # Five seconds, the longest pause between two tries of a store (`servicekit.jobs.backoff`): it may work by then.
     headers = {"Retry-After": "5"} if status in _COME_BACK else None
     return JSONResponse({"detail": detail or str(error)}, status_code=status, headers=headers)

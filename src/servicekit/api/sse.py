@@ -39,6 +39,7 @@ from servicekit.engine.all_jobs_reader import AllJobsReader
 from servicekit.engine.job_reader import JobReader
 from servicekit.engine.log_reader import LogEvent, LogReader
 from servicekit.errors import JobNotFound, RecordUnreadable, StoreUnavailable
+from servicekit.jobs.backoff import FailureLog
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.query import JobChange
 
@@ -92,6 +93,8 @@ class OpenStreams:
         self.httpx_keep_alive_seconds = httpx_keep_alive_seconds
         self.stall_seconds = stall_seconds
         self.tick_seconds = tick_seconds
+        # Its own: a record that cannot be read names a job, and many of them must not hide what requests meet.
+        self.failures = FailureLog(_log)
         self._freeze_count = self._next_freeze_count = freeze_count
         # One queue for each interval between comments. In each, the stream that has been idle for longest comes first.
         self._queues: dict[float, OrderedDict[EventStream, None]] = {}
@@ -240,7 +243,7 @@ class EventStream(Response):
             deleted = JobEvent(error.job_id, None)
             await send({"type": "http.response.body", "body": self._encode(deleted), "more_body": True})
         except (StoreUnavailable, RecordUnreadable) as error:  # the stream ends, and its client connects again
-            _log.error("%s", error)
+            self._streams.failures.error("%s", error)
         finally:
             disconnect.cancel()
         if not self._is_reader_gone:

@@ -1,7 +1,9 @@
 """The objects of a running service. They are in its application's state, so that one process can have two services."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
 from fastapi import FastAPI
@@ -22,7 +24,10 @@ from servicekit.engine.scheduler import Scheduler
 from servicekit.engine.schedules import Schedules
 from servicekit.errors import ConfigurationError
 from servicekit.events.hub import EventHub
+from servicekit.jobs.backoff import FailureLog
 from servicekit.ports import Notice
+
+_log = logging.getLogger("servicekit.api")
 
 _SCOPE_KEY: Final = "servicekit.service"
 
@@ -50,6 +55,8 @@ class ServiceState:
 
     hub: EventHub = field(default_factory=EventHub)
     streams: OpenStreams = field(default_factory=OpenStreams)
+    failures: FailureLog = field(default_factory=partial(FailureLog, _log))
+    """What requests could not read or write: every client meets the same failure, again and again."""
     health_checks: dict[str, HealthCheck] = field(default_factory=dict)
     scheduler: Scheduler | None = None
     when_jobs: list[Callable[[], None]] = field(default_factory=list)

@@ -43,6 +43,10 @@ class FailureLog:
         """Log a warning, at DEBUG if the same one was logged less than a minute ago."""
         self._log.log(logging.WARNING if self._is_news(message % facts) else logging.DEBUG, message, *facts)
 
+    def error(self, message: str, *facts: object) -> None:
+        """The same for an error."""
+        self._log.log(logging.ERROR if self._is_news(message % facts) else logging.DEBUG, message, *facts)
+
     def exception(self, message: str, error: BaseException) -> None:
         """Log an error with its traceback; at DEBUG and without it if the same one was logged in the last minute."""
         told = f"{message}: {describe_error(error)}"  # it can be the user's error, whose `__str__` may raise
