@@ -94,6 +94,10 @@ elsewhere = Model(serializer=Json(), runner="ray", resources={"gpus": 1}, predic
 elsewhere.train(train_nothing)
 elsewhere.predict(predict_process)
 
+elsewhere_later = Model(serializer=Json(), prediction={"runner": "ray"})
+elsewhere_later.train(train_nothing)
+elsewhere_later.predict(predict_process)
+
 
 def dump_text(model: Any, path: Path) -> None:
     path.write_text(json.dumps(model))

@@ -30,7 +30,15 @@ from servicekit.jobs.command import Command
 from servicekit.jobs.current import JobCall
 from servicekit.jobs.ids import JobIds
 from servicekit.jobs.log_lines import LogLine, LogPage
-from servicekit.jobs.options import DEFAULT_OPTIONS, ISOLATED, JobOptions, OptionChanges, changed, options_of
+from servicekit.jobs.options import (
+    DEFAULT_OPTIONS,
+    ISOLATED,
+    JobOptions,
+    OptionChanges,
+    RunnerKind,
+    changed,
+    options_of,
+)
 from servicekit.jobs.query import ALL_JOBS, JobCounts, JobFilter, JobPage
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.restartable import describe_call, refuse
@@ -128,6 +136,14 @@ class Scheduler:
         `ConfigurationError` for an option that does not exist, or whose value makes no sense.
         """
         return SchedulerWithOptions(self, options)
+
+    def check_runner(self, kind: RunnerKind | None) -> None:
+        """`ConfigurationError` if jobs with this option `runner` would be refused here, for want of a cluster.
+
+        For features that know their targets when the service starts.
+        """
+        if kind in ISOLATED:
+            self._engine.check_runner(kind)
 
     async def _submit_child(self, call: JobCall, parent: str) -> str:
         return await self._submit(call.options, call.target, call.args, call.kwargs, parent)

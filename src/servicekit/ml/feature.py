@@ -13,7 +13,7 @@ from servicekit.artifacts import Hierarchy
 from servicekit.artifacts.feature import artifacts_of, preload_index, wait_at_stop
 from servicekit.artifacts.promises import PROMISE
 from servicekit.errors import ConfigurationError
-from servicekit.jobs.options import ISOLATED, OptionChanges, job_options
+from servicekit.jobs.options import ISOLATED, OptionChanges, job_options, options_of
 from servicekit.jobs.status import EndedBy
 from servicekit.jobs.threads import call_in_thread, start_in_thread
 from servicekit.ml.directories import sweep_directories
@@ -57,6 +57,9 @@ async def run_learners(app: FastAPI) -> AsyncIterator[None]:
     if not Service.of(app).has_jobs:
         sentence = "Models need jobs: add .with_jobs() to the service."
         raise ConfigurationError("jobs", None, sentence=sentence)
+    for named in models_of(app):
+        for job in (named.learner.trainer, named.learner.predictor):
+            Service.of(app).scheduler.check_runner(options_of(job).runner)
     artifacts = artifacts_of(app)
     artifacts.check_address()
     await call_in_thread(artifacts.add_hierarchy, LEVELS)

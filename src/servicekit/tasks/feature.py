@@ -49,7 +49,9 @@ def install(tasks: Tasks, app: FastAPI) -> None:
 @asynccontextmanager
 async def lifespan(tasks: Tasks, app: FastAPI) -> AsyncIterator[None]:
     """Check what is there only when all features are installed, and close the file at the end."""
-    _ = Service.of(app).scheduler
+    scheduler = Service.of(app).scheduler
+    for task in tasks.by_name.values():  # those of clients name no runner
+        scheduler.check_runner(task.options.runner)
     if _runs_commands(tasks) or any(task.needs_artifacts for task in tasks.by_name.values()):
         artifacts_address(app)
     if _runs_commands(tasks):
