@@ -204,10 +204,20 @@ def test_what_was_sent_takes_its_room_before_it_has_begun(clock: Clock) -> None:
     clock.now += 1
     placed.update([make_node("0", {"cpus": 8}, {"cpus": 3})])  # the cluster has begun it
     assert placed.count_room() == 5
-    clock.now += 4
+    clock.now += 10
     placed.update([make_node("0", {"cpus": 8}, {"cpus": 8})])  # it has not: others use it all
     placed.note_end("a")
     assert not placed.has_room({"cpus": 1})
+
+
+def test_what_took_long_to_begin_leaves_its_room_at_once(clock: Clock) -> None:
+    placed = place_on({"cpus": 4})
+    placed.note_start("a", {"cpus": 4}, None)
+    clock.now += 5
+    placed.update([make_node("0", {"cpus": 4}, {"cpus": 4})])  # a process is started for it
+    placed.note_begun("a", "0")
+    placed.note_end("a")
+    assert placed.has_room({"cpus": 4})
 
 
 def test_a_work_that_the_cluster_did_not_begin_waits() -> None:

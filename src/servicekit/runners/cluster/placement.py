@@ -8,6 +8,9 @@ from typing import Final, NamedTuple
 # A cluster shows its nodes as they were up to two seconds ago: it keeps what a work has left for the next one, and is
 # asked once a second.
 _LAG_SECONDS: Final = 3.0
+# The cluster keeps what a work demands while it starts a process for it, which takes seconds on a busy machine. Only
+# then the work tells that it has begun.
+_START_SECONDS: Final = 10.0
 # A job for which there was no room may have been canceled since. Nothing must be kept for it for ever.
 _WAIT_SECONDS: Final = 30.0
 # A machine with GPUs takes some minutes to start anew.
@@ -179,9 +182,9 @@ class Placement:
     def _find_others(self, node: Node) -> Counter[str]:
         begun, known = self._begun[node.id], self._others.get(node.id, Counter())
         others: Counter[str] = Counter()
-        sent: Counter[str] = Counter()  # the cluster may have begun these; what was sent before waits there
+        sent: Counter[str] = Counter()  # these may be on their way to begin; what was sent before waits there
         for own in self._own.values():
-            if own.node is None and time.monotonic() - own.sent_at < _LAG_SECONDS:
+            if own.node is None and time.monotonic() - own.sent_at < _START_SECONDS:
                 sent.update(own.demand)
         for name, total in node.total.items():
             used = total - node.available[name]
