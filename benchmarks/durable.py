@@ -24,6 +24,7 @@ from servicekit.events.hub import EventHub
 from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.status import JobStatus
+from servicekit.jobs.workers import Readiness
 from servicekit.stores.sqlite.store import SqliteStore
 
 _POLL_SECONDS = 0.002
@@ -155,6 +156,7 @@ class NoSignals:
         pass
 
     is_stopping = False
+    readiness = Readiness()
 
     def is_running(self, job_id: str, attempt: int) -> bool:  # noqa: ARG002
         return True

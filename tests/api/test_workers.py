@@ -20,6 +20,7 @@ from tests.places import url_of
 from tests.service import run_service
 
 WORKERS = "/api/v1/workers"
+RUNNERS = ["coroutine", "thread", "process", "command"]
 
 
 async def rest() -> None:
@@ -60,6 +61,7 @@ async def test_the_process_is_listed_with_what_it_runs(connect: Connect, jobs_ur
         assert (seen_at is None) == (not jobs_url.startswith("postgres"))
         assert worker == {
             "name": jobs[0]["process"], "is_stopping": False, "runs_jobs": True, "running": 2, "is_this": True,
+            "runners": RUNNERS, "hindrances": {},
         }  # fmt: skip
         assert (await client.get("/names")).json() == [name_of_process()]
 
@@ -73,17 +75,20 @@ def test_a_process_that_is_killed_is_listed_no_more(shared_url: str, tmp_path: P
     places = {"FOLDER": str(tmp_path), "SERVICEKIT_JOBS_URL": shared_url}
     with run_service("tests.api.shared_app:app", environment={**places, "ACCEPT_ONLY": "1"}) as service:
 
-        def listed() -> list[tuple[str, bool, bool, int]]:
+        def listed() -> list[tuple[Any, ...]]:
             found = httpx.get(f"{service.url}{WORKERS}", timeout=30).raise_for_status().json()
-            return sorted((each["name"], each["is_this"], each["runs_jobs"], each["running"]) for each in found)
+            fields = ("name", "is_this", "runs_jobs", "running", "runners")
+            return sorted(tuple(each[field] for field in fields) for each in found)
 
-        alone = [(f"{os.uname().nodename}:{httpx.get(f'{service.url}/process').json()}", True, False, 0)]
+        alone: list[tuple[Any, ...]] = [
+            (f"{os.uname().nodename}:{httpx.get(f'{service.url}/process').json()}", True, False, 0, [])
+        ]
         assert listed() == alone
         with run_worker(tmp_path, **places) as worker:
             job_id = submit(service, "/hold/open")
             wait_noted(tmp_path, "open begins")
             runs_it = httpx.get(f"{service.url}/api/v1/jobs/{job_id}").json()["process"]
-            assert listed() == sorted([*alone, (runs_it, False, True, 1)])
+            assert listed() == sorted([*alone, (runs_it, False, True, 1, RUNNERS)])
             worker.kill()
             if not shared_url.startswith("postgres"):  # where a lease has to run out
                 assert listed() == alone

@@ -32,6 +32,8 @@ class FakeCluster:
         """So many jobs find no room, whatever there is."""
         self.room: int | None = None
         """What it says of its room, if not what follows from its processors."""
+        self.notice: str | None = None
+        """Why it cannot be reached."""
         self._free, self._free_gpus = cpus, gpus
         self._awaited = 0.0
         """So many must be free until the job may begin that could not."""
@@ -100,7 +102,7 @@ class FakeCluster:
         return CUT_OFF
 
     def find_notice(self) -> str | None:
-        return None
+        return self.notice
 
     def open(self) -> None:
         """Nothing is kept ready."""

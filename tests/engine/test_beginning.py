@@ -61,12 +61,18 @@ async def test_jobs_that_cannot_begin_wait_and_run_when_they_can(
         job_ids = [await submit.add_job(target) for _ in range(10)]
         problem = await wait_problem(scheduler, words)
         assert problem.endswith("Such jobs wait, and are tried again.")
+        while not (hindrances := (await scheduler.list_workers())[0].hindrances):
+            await asyncio.sleep(0.001)
+        (reason,) = hindrances.values()
+        assert reason in problem
         statuses = [await scheduler.get_status(job_id) for job_id in job_ids]
         assert not any(status.is_terminal for status in statuses)
     for job_id in job_ids:
         record = await scheduler.wait(job_id)
         assert (record.status, record.attempts, record.error) == (JobStatus.COMPLETED, (), None)
     await wait_no_problem(scheduler)
+    while (await scheduler.list_workers())[0].hindrances:
+        await asyncio.sleep(0.001)
     warnings = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert [each.getMessage() for each in warnings] == [problem]
     assert any("begin again" in each.getMessage() for each in caplog.records)

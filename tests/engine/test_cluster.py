@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from servicekit import JobRecord, JobStatus, Scheduler, create_scheduler
+from servicekit import JobRecord, JobStatus, RunnerKind, Scheduler, create_scheduler
 from servicekit.engine import cluster_room, start_problems
 from servicekit.jobs.current import RunningJob
-from servicekit.jobs.outcome import Outcome, not_begun
+from servicekit.jobs.outcome import Outcome, clip, not_begun
 from servicekit.jobs.submission import Submission
 from tests.engine.fake_cluster import FakeCluster, with_cluster, work
 from tests.fakes import noop
@@ -247,6 +247,41 @@ async def test_another_process_with_a_cluster_takes_the_job(tmp_path: Path, clus
             await cluster.wait_begun("work")
             cluster.finish("work")
             assert (await web.wait(job_id)).attempt == 1
+
+
+async def wait_hindrances(scheduler: Scheduler, expected: dict[RunnerKind, str]) -> None:
+    while [dict(worker.hindrances) for worker in await scheduler.list_workers() if worker.runs_jobs] != [expected]:
+        await asyncio.sleep(0.001)
+
+
+async def test_all_are_told_why_a_cluster_takes_no_jobs_for_as_long_as_that_is_so(
+    scheduler: Scheduler, cluster: FakeCluster
+) -> None:
+    await wait_hindrances(scheduler, {})
+    cluster.notice, cluster.room = "The cluster is away." + 1_000 * "?", 0
+    job_id = await submit(scheduler, "work")
+    told = clip(cluster.notice, 500)
+    await wait_hindrances(scheduler, {RunnerKind.RAY: told})
+    assert await scheduler.get_status(job_id) is JobStatus.PENDING
+    cluster.notice = cluster.room = None
+    cluster.add(0)
+    await cluster.wait_begun("work")
+    await wait_hindrances(scheduler, {})
+
+
+async def test_all_are_told_who_has_no_cluster(tmp_path: Path, cluster: FakeCluster) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    own = tuple(kind for kind in RunnerKind if kind is not RunnerKind.RAY)
+    async with create_scheduler(url, run_jobs=False) as web, create_scheduler(url):
+        await submit(web, "work")
+        assert [worker.runners for worker in await web.list_workers()] == [(), own]
+        async with with_cluster(url, cluster):
+            assert [worker.runners for worker in await web.list_workers()] == [(), own, (*own, RunnerKind.RAY)]
+            await cluster.wait_begun("work")
+        web.run_jobs()  # from the next start on
+        await web.close()
+        await web.start()
+        assert [worker.runners for worker in await web.list_workers()] == [own, own]
 
 
 class OddCluster(FakeCluster):

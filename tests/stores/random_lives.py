@@ -28,6 +28,7 @@ from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.submission import Claim
+from servicekit.jobs.workers import Readiness
 from servicekit.stores.postgres.address import read_address
 from servicekit.stores.postgres.store import PostgresStore
 from servicekit.stores.sqlite import writer
@@ -46,6 +47,7 @@ class Signals:
         pass
 
     is_stopping = False
+    readiness = Readiness()
 
     def is_running(self, job_id: str, attempt: int) -> bool:
         return True

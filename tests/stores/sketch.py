@@ -566,12 +566,14 @@ class SketchStore:
         self._wake()
 
     async def list_workers(self) -> list[WorkerRecord]:
-        if self._opened_at is None:
+        if self._opened_at is None or self._signals is None:
             return []
-        running = self._count_running()
-        return [
-            WorkerRecord(name_of_process(), self._opened_at, self._is_retired, self._has_claimed, running, is_this=True)
-        ]
+        running, ready = self._count_running(), self._signals.readiness
+        worker = WorkerRecord(
+            name_of_process(), self._opened_at, self._is_retired, self._has_claimed, running, is_this=True,
+            runners=ready.runners, hindrances=ready.hindrances,
+        )  # fmt: skip
+        return [worker]
 
     # schedules
 

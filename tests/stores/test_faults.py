@@ -558,23 +558,26 @@ def limited(kind: int, soft: int) -> Iterator[None]:
 
 
 class Rescues:
-    """Sees whether rescuing has failed because no lock could be looked at."""
+    """Counts the rescues that came to their end."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._errors: list[str] = []
+        self.count = 0
         rescue = DurableLiveness.rescue
 
-        async def rescue_and_see(store: DurableLiveness) -> None:
-            try:
-                await rescue(store)
-            except OSError as error:
-                self._errors.append(str(error))
-                raise
+        async def rescue_and_count(store: DurableLiveness) -> None:
+            await rescue(store)
+            self.count += 1
 
-        monkeypatch.setattr(DurableLiveness, "rescue", rescue_and_see)
+        monkeypatch.setattr(DurableLiveness, "rescue", rescue_and_count)
 
-    async def have_failed(self) -> bool:
-        return any("Too many open files" in error for error in self._errors)
+    async def wait_next(self) -> None:
+        """Until one has begun since, and has come to its end: the first may have begun before."""
+        count = self.count
+
+        async def has_come() -> bool:
+            return self.count > count + 1
+
+        await wait_for(has_come)
 
 
 async def test_what_is_read_beside_the_database_may_fail_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -611,7 +614,7 @@ async def test_no_more_files_can_be_opened(path: Path, monkeypatch: pytest.Monke
         await check_refused(scheduler, "the disk reports an error")
         with limited(resource.RLIMIT_NOFILE, 0):
             await check_refused(scheduler, "it cannot be opened")
-            await wait_for(rescues.have_failed)
+            await rescues.wait_next()
             gate.open()
         fails = False
         await wait_healthy(other)

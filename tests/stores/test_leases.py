@@ -29,6 +29,7 @@ from servicekit.stores.postgres.server_time import ServerTime
 from servicekit.stores.postgres.session import Session
 from servicekit.stores.postgres.store import PostgresStore
 from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals
+from servicekit.testing.stores.workers import HINDERED, readiness_of
 from tests.needs import needs
 
 pytestmark = needs("postgresql")
@@ -519,6 +520,7 @@ async def test_a_process_that_cannot_join_anew_at_once_tries_again(
 ) -> None:
     store = PostgresStore(read_address("url", postgres_url), RecordingPublisher(), SystemClock(), Retention())
     signals = RecordingSignals()
+    signals.readiness = HINDERED
     await store.liveness.open(signals)
     registration = store.database.registration
     before = registration.number
@@ -543,4 +545,5 @@ async def test_a_process_that_cannot_join_anew_at_once_tries_again(
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         ((count,),) = connection.execute("SELECT count(*) FROM servicekit.processes").fetchall()
     assert count == 1  # what it was before is taken over
+    assert [readiness_of(worker) for worker in await store.queues.list_workers()] == [HINDERED]
     await store.liveness.close()

@@ -17,11 +17,15 @@ from servicekit import Scheduler, create_scheduler
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.query import ALL_JOBS
+from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import Submission
+from servicekit.jobs.workers import Readiness
+from servicekit.stores.sqlite import writer
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive
 from servicekit.stores.sqlite.store import SqliteStore
-from servicekit.testing.stores.fakes import wait_healthy
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals, wait_healthy
+from servicekit.testing.stores.workers import HINDERED, readiness_of
 from tests.fakes import Gate, Stubborn, noop
 from tests.stores.test_sqlite import OpenStore, claim_one, die, ids, insert, open_store, path
 
@@ -101,6 +105,48 @@ async def test_a_process_that_was_taken_for_dead_joins_again(open_store: OpenSto
         die(store)
         async with open_store() as heir:
             assert (await heir.reads.get_record(job_id)).status is JobStatus.PENDING
+
+
+async def test_a_process_that_joins_again_tells_again_what_it_can_run(path: Path) -> None:
+    signals = RecordingSignals()
+    store = SqliteStore(path, RecordingPublisher(), ManualClock(), Retention())
+    signals.readiness = HINDERED
+    await store.liveness.open(signals)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("DELETE FROM processes")
+    await store.attempts.claim(1, ())
+    await store.liveness.rescue()
+    assert [readiness_of(each) for each in await store.queues.list_workers()] == [HINDERED]
+    for lock in locks_of(path):
+        lock.unlink()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("DELETE FROM processes")
+    await store.liveness.rescue()
+    assert [readiness_of(each) for each in await store.queues.list_workers()] == [HINDERED]
+    await store.liveness.close()
+
+
+async def test_what_a_process_can_run_is_written_when_it_changes_and_not_before_that_is_possible(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_PATIENCE_SECONDS", 0.05)
+    signals = RecordingSignals()
+    store = SqliteStore(path, RecordingPublisher(), ManualClock(), Retention())
+    await store.liveness.open(signals)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        await store.liveness.rescue()  # it has nothing to write
+        signals.readiness = HINDERED
+        with pytest.raises(StoreUnavailable, match="SQLITE_BUSY"):
+            await store.liveness.rescue()
+        other.execute("ROLLBACK")
+        assert [readiness_of(each) for each in await store.queues.list_workers()] == [Readiness()]
+        await store.liveness.rescue()
+        assert [readiness_of(each) for each in await store.queues.list_workers()] == [HINDERED]
+        other.execute("BEGIN IMMEDIATE")
+        await store.liveness.rescue()
+        other.execute("ROLLBACK")
+    await store.liveness.close()
 
 
 async def test_the_jobs_of_a_process_that_nobody_knows_are_taken_over(open_store: OpenStore, path: Path) -> None:

@@ -15,6 +15,7 @@ from servicekit.jobs.record import JobRecord, Progress
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import EndedBy, JobStatus, Transition
 from servicekit.jobs.submission import Claim, JobTarget
+from servicekit.jobs.workers import Readiness
 from servicekit.ports import JobStore
 from servicekit.stores.memory import MemoryStore
 from servicekit.testing.stores import (
@@ -48,6 +49,7 @@ class RecordingSignals:
         self._is_woken = True
 
     is_stopping = False
+    readiness = Readiness()
 
     def is_running(self, job_id: str, attempt: int) -> bool:
         return False

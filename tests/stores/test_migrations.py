@@ -174,9 +174,33 @@ async def test_a_process_of_an_earlier_version_is_listed(tmp_path: Path) -> None
     await store.liveness.open(RecordingSignals())
     old, new = await store.queues.list_workers()
     assert (old.name, old.is_this) == (f"{gethostname()}:17", False)
+    assert (old.runners, old.hindrances) == (None, {})
     assert (new.name, new.is_this) == (name_of_process(), True)
     lock.close()
     assert await store.queues.list_workers() == [new]
+    await store.liveness.close()
+
+
+@pytest.mark.parametrize(
+    ("runners", "hindrances", "expected"),
+    [
+        ('["thread", "balloon", 7]', '{"thread": "no threads", "balloon": "no wind", "ray": 7}', (("thread",), True)),
+        ("7", "7", (None, False)),
+        ('"ray"', '["ray"]', (None, False)),
+        ("{", "x'ff'", (None, False)),
+        ("[" * 100_000, None, (None, False)),
+    ],
+)
+async def test_what_a_newer_version_or_another_program_writes_of_a_process_is_read_as_far_as_it_makes_sense(
+    tmp_path: Path, runners: str, hindrances: str | None, expected: tuple[tuple[str, ...] | None, bool]
+) -> None:
+    path = tmp_path / "jobs.db"
+    store = SqliteStore(path, RecordingPublisher(), ManualClock(), Retention())
+    await store.liveness.open(RecordingSignals())
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE processes SET runners = ?, hindrances = ?", [runners, hindrances])
+    (worker,) = await store.queues.list_workers()
+    assert (worker.runners, worker.hindrances) == (expected[0], {"thread": "no threads"} if expected[1] else {})
     await store.liveness.close()
 
 

@@ -248,6 +248,18 @@ def test_what_a_role_lacks_of_a_newer_version_is_told(roles: tuple[str, str], mo
             act(owner)
 
 
+async def test_a_process_of_an_earlier_version_is_listed(postgres_url: str) -> None:
+    async with create_scheduler(postgres_url, run_jobs=False) as scheduler:
+        with psycopg.connect(postgres_url) as connection:
+            connection.execute(
+                "INSERT INTO servicekit.processes (number, name, pid, shard, started_at, renewed_at) "
+                "VALUES (17, 'host:17', 17, 17, '2020-01-01', clock_timestamp())"
+            )
+        old, new = await scheduler.list_workers()
+        assert (old.name, old.runners, old.hindrances) == ("host:17", None, {})
+        assert new.runners == ()
+
+
 def test_a_migration_that_fails_leaves_nothing_behind(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     address = read(postgres_url)
     broken = {**find_migrations(), "9001_broken": "ALTER TABLE servicekit.jobs ADD COLUMN id text"}

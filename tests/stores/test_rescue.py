@@ -26,6 +26,7 @@ from servicekit.jobs.record import JobRecord
 from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import Submission
+from servicekit.jobs.workers import Readiness
 from servicekit.stores.durable.news import News
 from servicekit.stores.durable.notifier import CommitNotifier
 from servicekit.stores.durable.requests import AttemptEnd, JobRequest
@@ -53,6 +54,7 @@ class Signals:
         self._has_woken.set()
 
     is_stopping = False
+    readiness = Readiness()
 
     def is_running(self, job_id: str, attempt: int) -> bool:
         return True

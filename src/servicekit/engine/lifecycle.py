@@ -113,7 +113,7 @@ class Engine:
             return "The scheduler is stopped."
         found = await (await self.open()).liveness.find_problem()
         problem = None if isinstance(found, Notice) else found
-        return problem or self._worker.find_problem() or found
+        return problem or self._worker.start_problems.find_problem() or found
 
     def find_notice(self) -> str | None:
         """Something that is not as it was asked for, while jobs are accepted and run; or `None`."""
@@ -156,6 +156,7 @@ class Engine:
         # Asked here, and not when the scheduler is made: a process that runs no jobs has a cluster, and needs no Ray.
         if self.run_jobs and self._cluster is not None and find_spec("ray") is None:
             raise MissingExtra("runner='ray'", "ray")
+        self._worker.runs_jobs = self.run_jobs
         await self._store.liveness.open(self._worker)
         await self._schedule_runner.put_declared()
         # Asked again, since several callers can wait for the store at once, and `close` can be called meanwhile.

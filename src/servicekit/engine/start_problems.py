@@ -44,6 +44,10 @@ class StartProblems:
         """The kinds with a problem, each with how many jobs of it may run at once."""
         return ((kind, problem.most) for kind, problem in self._found.items())
 
+    def list_reasons(self) -> dict[RunnerKind, str]:
+        """Why the last job of each kind with a problem could not begin."""
+        return {kind: problem.reason for kind, problem in self._found.items()}
+
     def find_problem(self) -> str | None:
         """The problems as a text for people, or `None`."""
         return " ".join(_describe(kind, found.reason) for kind, found in self._found.items()) or None

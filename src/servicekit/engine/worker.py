@@ -14,9 +14,10 @@ from servicekit.engine.timekeeper import Timekeeper
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.backoff import Backoff, FailureLog
 from servicekit.jobs.options import RunnerKind
-from servicekit.jobs.outcome import Outcome
+from servicekit.jobs.outcome import Outcome, clip
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.resources import Resources
+from servicekit.jobs.workers import MOST_CHARACTERS, Readiness
 from servicekit.observability.activity import ActivityRecorder
 from servicekit.observability.job_logging import JobLogging
 from servicekit.ports import Clock, JobStore, Runner
@@ -45,6 +46,7 @@ class Worker:
     ) -> None:
         self._store = store.attempts
         self._runners = runners
+        self._kinds = tuple(kind for kind in RunnerKind if kind in runners)
         self._failures = FailureLog(_log)
         self._host = AttemptHost(
             store=store.attempts,
@@ -63,10 +65,12 @@ class Worker:
             mask=frozenset(options.mask),
             database_url=database_url,
         )
+        self.runs_jobs = False
+        """Whether this process claims jobs. The engine says so before it opens the store."""
         self.attempts = RunningAttempts(self._host.attempts)
         self._by_job = self._host.attempts
-        self._start_problems = StartProblems(self.wake)
-        self._slots = Slots(options, self._start_problems, runners, self.wake, is_durable=store.liveness.is_durable)
+        self.start_problems = StartProblems(self.wake)
+        self._slots = Slots(options, self.start_problems, runners, self.wake, is_durable=store.liveness.is_durable)
         self._taken = self._slots.taken
         self._pid = os.getpid()
         self._is_waiting_for_slots = False
@@ -84,9 +88,17 @@ class Worker:
         """There may be something to claim."""
         self._wake.set()
 
-    def find_problem(self) -> str | None:
-        """What keeps jobs from beginning here, or `None`."""
-        return self._start_problems.find_problem()
+    @property
+    def readiness(self) -> Readiness:
+        """See `JobSignals`."""
+        if not self.runs_jobs:
+            return Readiness()
+        reasons = self.start_problems.list_reasons()
+        cluster = self._runners.get(RunnerKind.RAY)
+        # A cluster has a notice while it cannot be reached. Those of other runners keep no job from beginning.
+        if cluster is not None and (notice := cluster.find_notice()) is not None:
+            reasons[RunnerKind.RAY] = notice
+        return Readiness(self._kinds, {kind: clip(reason, MOST_CHARACTERS) for kind, reason in reasons.items()})
 
     def set_max_concurrency(self, max_concurrency: int | None) -> None:
         self._slots.max_concurrency = max_concurrency
@@ -141,7 +153,7 @@ class Worker:
             self._pid = os.getpid()
             self._slots.clear()
             self._by_job.clear()
-        self._start_problems.clear()
+        self.start_problems.clear()
         self._wake = asyncio.Event()
         self._wake.set()
         self._is_paused = False
@@ -195,11 +207,11 @@ class Worker:
                 continue
             self._taken[kind] += 1
             if kind is not RunnerKind.COROUTINE:
-                self._start_problems.note_claimed(kind)
+                self.start_problems.note_claimed(kind)
             self._by_job[job_id] = attempt = Attempt(claim, self._runners[kind], self._host)
             attempt.start(loop, is_told=is_told)
-        if len(claims) < limit and not self._start_problems.is_empty:
-            self._start_problems.note_all_claimed(excluded)
+        if len(claims) < limit and not self.start_problems.is_empty:
+            self.start_problems.note_all_claimed(excluded)
         return len(claims)
 
     def _attempt_ended(self, attempt: Attempt) -> None:
@@ -212,7 +224,7 @@ class Worker:
     def _attempt_begun(self, attempt: Attempt) -> None:
         attempt.note_begun()
         kind = attempt.claim.submission.runner
-        self._start_problems.note_begun(kind)
+        self.start_problems.note_begun(kind)
         if kind is RunnerKind.RAY and self._slots.cluster is not None:
             self._slots.cluster.note_begun(attempt.job.id)
 
@@ -227,4 +239,4 @@ class Worker:
                 return  # it tells when there is room again, so nothing need be tried
         others = [each for each in self._by_job.values() if each.claim.submission.runner is kind]
         running = sum(each.has_begun for each in others)
-        self._start_problems.note_problem(kind, outcome.error or "", running, is_late=is_late)
+        self.start_problems.note_problem(kind, outcome.error or "", running, is_late=is_late)

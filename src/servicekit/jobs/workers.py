@@ -1,10 +1,24 @@
 """The record of a process that works on jobs."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
+
+from servicekit.jobs.options import RunnerKind
+
+MOST_CHARACTERS: Final = 500
+"""Of what hinders a kind of jobs, so many characters are told: an error can have megabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What kinds of jobs a process can run, and why jobs of some kinds cannot begin there at the moment."""
+
+    runners: tuple[RunnerKind, ...] = ()
+    hindrances: Mapping[RunnerKind, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +37,18 @@ class WorkerRecord:
         datetime | None,
         Field(description="Its last sign of life, in a database; `null` where it is known to be alive at this moment."),
     ] = None
+    runners: Annotated[
+        tuple[RunnerKind, ...] | None,
+        Field(
+            description="The kinds of jobs that it can run: `ray` only with a cluster, and none if it only accepts "
+            "jobs. `null` if its version of servicekit does not tell.",
+            examples=[["coroutine", "thread", "process", "command"]],
+        ),
+    ] = None
+    hindrances: Annotated[
+        Mapping[RunnerKind, str],
+        Field(
+            description="Why jobs of some kinds cannot begin there at the moment, by their kind.",
+            examples=[{"thread": "can't start new thread"}],
+        ),
+    ] = field(default_factory=dict, hash=False)

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.record import JobRecord
+from servicekit.jobs.workers import Readiness
 
 
 class EventPublisher(Protocol):
@@ -101,6 +102,11 @@ class JobSignals(Protocol):
     @property
     def is_stopping(self) -> bool:
         """Whether the process has been told to stop."""
+        ...
+
+    @property
+    def readiness(self) -> Readiness:
+        """What kinds of jobs this process can run now. It may be another answer each time, and takes no time."""
         ...
 
     def is_running(self, job_id: str, attempt: int) -> bool:

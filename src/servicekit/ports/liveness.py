@@ -49,6 +49,7 @@ class StoreLiveness(Protocol):
           work on (`JobSignals.is_running`) is given back as not begun. One that the engine works on and that was
           canceled or deleted meanwhile is told to it (`JobSignals.cancel`).
         - What dead processes have left is rescued, once, before this returns.
+        - `QueueStore.list_workers` of every process tells what kinds of jobs this one can run (`JobSignals.readiness`).
         """
         ...
 
@@ -62,6 +63,8 @@ class StoreLiveness(Protocol):
 
         The engine hears of each failure (`hear_of_failure`), and the worker is woken. If two processes do this at the
         same time, each job is taken once. If one dies over it, another goes on. A large number is taken in steps.
+
+        If `JobSignals.readiness` has changed, that is written as well, and nothing if it has not.
         """
         ...
 

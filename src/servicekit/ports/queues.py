@@ -32,6 +32,6 @@ class QueueStore(Protocol):
 
         One that has died is left out as soon as the store knows it, also while its jobs are still to be taken over. The
         cost does not grow with the number of jobs that are kept. A store in memory tells of its own process, and of
-        none when it is closed.
+        none when it is closed. What each can run is as new as its last `StoreLiveness.rescue`.
         """
         ...

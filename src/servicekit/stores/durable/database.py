@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from servicekit.errors import StoreUnavailable
-from servicekit.jobs.workers import WorkerRecord
+from servicekit.jobs.workers import Readiness, WorkerRecord
 from servicekit.ports import ClockSetting
 from servicekit.stores.durable.news import News
 from servicekit.stores.durable.operations import Operation
@@ -81,6 +81,8 @@ class Registration(Protocol):
 
     runs_jobs: bool
     """Whether other processes may leave jobs to this one: from its first claim on."""
+    told: Readiness | None
+    """What the others know of this process; `None` if they may know nothing. Whoever tells them notes it here."""
 
     @property
     def number(self) -> int:

@@ -17,6 +17,7 @@ from servicekit.stores.durable.local import LocalJobs
 from servicekit.stores.durable.notifier import CommitNotifier
 from servicekit.stores.durable.operations import Operation
 from servicekit.stores.durable.pruner import Pruner
+from servicekit.stores.durable.readiness import write_readiness
 from servicekit.stores.durable.requests import AttemptEnd, Departure, Step
 from servicekit.stores.durable.session import StoreSession
 
@@ -97,6 +98,7 @@ class DurableLiveness:
                 await self._session.heed_clock()
                 await self._settle(signals)
                 await self._take_over()
+                await self._tell_readiness(signals)
                 await self._introduce()
             except StoreUnavailable as error:
                 if signals.is_stopping or time.monotonic() - began >= self._database.patience_for(error):
@@ -134,6 +136,15 @@ class DurableLiveness:
                 self._database.location, " and of ".join(map(repr, others)), self._service,
             )  # fmt: skip
 
+    async def _tell_readiness(self, signals: JobSignals) -> None:
+        """Write what kinds of jobs this process can run, unless the others know it."""
+        registration, readiness = self._database.registration, signals.readiness
+        if readiness != registration.told:
+            number = registration.number
+            await self._database.write(self._members.put_readiness, write_readiness(number, readiness))
+            if registration.number == number:  # else it has joined anew meanwhile
+                registration.told = readiness
+
     async def _settle(self, signals: JobSignals) -> None:
         """Make the database and the engine agree on what runs here."""
         number = self._database.registration.number
@@ -161,6 +172,8 @@ class DurableLiveness:
             await self._join_if_lost()
         await self._settle_doubts()
         await self._take_over()
+        if self._session.notifier is not None:
+            await self._tell_readiness(self._session.notifier.signals)
 
     async def _take_over(self) -> None:
         registration = self._database.registration

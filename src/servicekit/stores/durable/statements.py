@@ -15,6 +15,7 @@ from servicekit.stores.durable.activity_rows import ActivityRequest, ActivityRow
 from servicekit.stores.durable.database import Query
 from servicekit.stores.durable.new_jobs import NewJob
 from servicekit.stores.durable.operations import Operation
+from servicekit.stores.durable.readiness import ReadinessRow
 from servicekit.stores.durable.requests import (
     AttemptEnd,
     CallsRequest,
@@ -154,6 +155,8 @@ class MemberStatements(Protocol):
     def introduce(self) -> Operation[str, list[str]]: ...
     @property
     def touch(self) -> Operation[int, None]: ...
+    @property
+    def put_readiness(self) -> Operation[ReadinessRow, None]: ...
     @property
     def list_running(self) -> Query[int, list[OwnedJob]]: ...
     @property

@@ -29,4 +29,9 @@ class MemoryQueues:
     async def list_workers(self) -> list[WorkerRecord]:
         worker, kept = self._kept.worker, self._kept
         running = kept.index.count(ALL_JOBS, SCAN_LIMIT)[_RUNNING] + len(kept.deleted)
-        return [] if worker is None else [replace(worker, name=name_of_process(), running=running)]
+        if worker is None or kept.signals is None:
+            return []
+        ready = kept.signals.readiness
+        return [
+            replace(worker, name=name_of_process(), running=running, runners=ready.runners, hindrances=ready.hindrances)
+        ]

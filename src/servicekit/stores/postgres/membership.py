@@ -13,6 +13,7 @@ from servicekit.jobs.endings import end_abandoned, end_process
 from servicekit.jobs.status import JobStatus, Transition
 from servicekit.jobs.workers import WorkerRecord
 from servicekit.stores.durable.operations import Rank, for_each
+from servicekit.stores.durable.readiness import ReadinessRow, read_hindrances, read_runners
 from servicekit.stores.durable.requests import Departure, Member, OwnedJob, Step
 from servicekit.stores.postgres.leases import NOT_AHEAD, Terms
 from servicekit.stores.postgres.session import Session
@@ -82,6 +83,14 @@ def introduce(session: Session, service: str) -> list[str]:
 def touch(session: Session, process: int) -> None:
     """Write a few bytes, to see whether that is possible."""
     session.run("UPDATE servicekit.processes SET pid = pid WHERE number = %s", [process])
+
+
+@for_each(Rank.PROCESS)
+def put_readiness(session: Session, row: ReadinessRow) -> None:
+    statement = (
+        "UPDATE servicekit.processes SET runners = %(runners)s, hindrances = %(hindrances)s WHERE number = %(process)s"
+    )
+    session.run(statement, row._asdict())
 
 
 def list_running(session: Session, process: int) -> list[OwnedJob]:
@@ -195,17 +204,23 @@ def list_strangers(session: Session, process: int) -> list[int]:
 _WORKERS: Final = f"""
     SELECT name, started_at, is_stopping, runs_jobs, (
         SELECT count(*) FROM servicekit.jobs WHERE owner = number AND status = '{_RUNNING}' AND {_IS_OWNED}
-    ), number = %s, renewed_at FROM servicekit.processes WHERE NOT is_dead
+    ), number = %s, renewed_at, runners, hindrances FROM servicekit.processes WHERE NOT is_dead
 """
 
 
 def list_workers(session: Session, process: int) -> list[WorkerRecord]:
     """The processes that are on the list and are not marked as dead. `process` is the one that asks."""
-    rows = session.run(_WORKERS, [process])
-    return [
-        WorkerRecord(name, _read_time(started_at), is_stopping, runs_jobs, running, is_this, _read_time(seen_at))
-        for name, started_at, is_stopping, runs_jobs, running, is_this, seen_at in rows
-    ]
+    return [_read_worker(*row) for row in session.run(_WORKERS, [process])]
+
+
+def _read_worker(
+    name: str, started_at: str, is_stopping: bool, runs_jobs: bool, running: int, is_this: bool, seen_at: str,
+    runners: str | None, hindrances: str | None,
+) -> WorkerRecord:  # fmt: skip
+    return WorkerRecord(
+        name, _read_time(started_at), is_stopping, runs_jobs, running, is_this, _read_time(seen_at),
+        read_runners(runners), read_hindrances(hindrances),
+    )  # fmt: skip
 
 
 def _read_time(text: str) -> datetime:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from servicekit.jobs.endings import end_abandoned, end_process
 from servicekit.jobs.status import JobStatus, Transition
 from servicekit.stores.durable.operations import Rank, for_each
+from servicekit.stores.durable.readiness import ReadinessRow
 from servicekit.stores.durable.requests import Departure, Member, OwnedJob, Step
 from servicekit.stores.sqlite.rows import IS_ID
 from servicekit.stores.sqlite.writes import end_jobs, give_up
@@ -51,6 +52,8 @@ class ListedProcess(NamedTuple):
     started_at: str
     is_stopping: object
     runs_jobs: object
+    runners: object
+    hindrances: object
     running: int
 
 
@@ -135,6 +138,12 @@ def touch(connection: sqlite3.Connection, process: int) -> None:
         connection.execute("UPDATE processes SET pid = pid + ? WHERE id = ?", [step, process])
 
 
+@for_each(Rank.PROCESS)
+def put_readiness(connection: sqlite3.Connection, row: ReadinessRow) -> None:
+    statement = "UPDATE processes SET runners = :runners, hindrances = :hindrances WHERE id = :process"
+    connection.execute(statement, row._asdict())
+
+
 def count_processes(connection: sqlite3.Connection) -> int:
     """How many processes are on the list, this one and dead ones included."""
     (count,) = connection.execute("SELECT count(*) FROM processes").fetchone()
@@ -173,7 +182,7 @@ def list_members(connection: sqlite3.Connection, _: None) -> list[Member]:
 
 # The jobs of each are found in an index, and those that have ended are not in this part of it.
 _WORKERS: Final = f"""
-    SELECT id, lock, pid, host, started_at, is_stopping, runs_jobs, (
+    SELECT id, lock, pid, host, started_at, is_stopping, runs_jobs, runners, hindrances, (
         SELECT count(*) FROM jobs INDEXED BY jobs_owned
         WHERE owner IS NOT NULL AND status = '{_RUNNING}' AND owner = processes.id
     ) FROM processes

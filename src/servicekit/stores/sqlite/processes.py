@@ -58,7 +58,7 @@ def is_alive(path: Path, pid: int | None = None) -> bool:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return pid is not None and pid != os.getpid() and _exists(pid)
-    except PermissionError:
+    except OSError:  # it is another user's, or this process has no descriptor left; then it looks again soon
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, so that two who ask do not mislead each other

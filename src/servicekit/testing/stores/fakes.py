@@ -9,6 +9,7 @@ from servicekit.jobs.events import JobEvent
 from servicekit.jobs.options import DEFAULT_OPTIONS, JobOptions, RunnerKind
 from servicekit.jobs.record import JobRecord
 from servicekit.jobs.submission import JobTarget, Submission, name_of
+from servicekit.jobs.workers import Readiness
 from servicekit.ports import ClockSetting, StoreLiveness
 
 
@@ -106,6 +107,7 @@ class RecordingSignals:
         self.canceled: asyncio.Queue[str] = asyncio.Queue()
         self.failed: list[str] = []
         self.stopped: list[bool] = []
+        self.readiness = Readiness()
 
     def wake(self) -> None:
         self.woken.set()

@@ -14,6 +14,7 @@ from servicekit.ports import JobStore
 from servicekit.testing.stores.base import StoreSetting, StoreTests
 from servicekit.testing.stores.fakes import ManualClock, RecordingSignals
 from servicekit.testing.stores.schedules import NEXT, TICK, schedule
+from servicekit.testing.stores.workers import FREE, HINDERED, readiness_of
 
 
 class SharedStoreContract(StoreTests):
@@ -102,6 +103,17 @@ class SharedStoreContract(StoreTests):
                 workers = await asked.queues.list_workers()
                 assert [(each.running, each.is_this) for each in workers] == list(zip([2, 1], is_this, strict=True))
         assert [each.running for each in await store.queues.list_workers()] == [2]
+
+    async def test_each_process_is_listed_with_what_it_can_run_whichever_is_asked(
+        self, setting: StoreSetting, store: JobStore, signals: RecordingSignals
+    ) -> None:
+        signals.readiness = FREE
+        await store.liveness.rescue()
+        others = RecordingSignals()
+        others.readiness = HINDERED
+        async with self.open_store(setting, others) as other:
+            for asked in (store, other):
+                assert [readiness_of(each) for each in await asked.queues.list_workers()] == [FREE, HINDERED]
 
     async def test_old_jobs_are_dropped_once_whoever_drops_them(
         self, store: JobStore, other: JobStore, clock: ManualClock

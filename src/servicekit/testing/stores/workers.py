@@ -2,11 +2,20 @@
 
 from datetime import timedelta
 
+from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import CANCELED, completion, failure
+from servicekit.jobs.workers import Readiness, WorkerRecord
 from servicekit.ports import JobStore
 from servicekit.stores.process_name import name_of_process
 from servicekit.testing.stores.base import StoreSetting, StoreTests
 from servicekit.testing.stores.fakes import RecordingSignals
+
+FREE = Readiness((RunnerKind.COROUTINE, RunnerKind.RAY))
+HINDERED = Readiness(FREE.runners, {RunnerKind.RAY: "The cluster 'K\u00f6ln' is away:\nno route."})
+
+
+def readiness_of(worker: WorkerRecord) -> Readiness | None:
+    return None if worker.runners is None else Readiness(worker.runners, worker.hindrances)
 
 
 class WorkerContract(StoreTests):
@@ -31,6 +40,16 @@ class WorkerContract(StoreTests):
         assert (after.running, after.started_at, after.name) == (0, worker.started_at, worker.name)
         await store.liveness.retire()
         assert [each.is_stopping for each in await store.queues.list_workers()] == [True]
+
+    async def test_what_a_process_can_run_is_listed_as_it_changes(self, setting: StoreSetting) -> None:
+        signals = RecordingSignals()
+        signals.readiness = HINDERED
+        async with self.open_store(setting, signals) as store:
+            assert [readiness_of(each) for each in await store.queues.list_workers()] == [HINDERED]
+            for told in (FREE, HINDERED, Readiness()):
+                signals.readiness = told
+                await store.liveness.rescue()
+                assert [readiness_of(each) for each in await store.queues.list_workers()] == [told]
 
     async def test_a_process_that_has_stopped_is_listed_no_more(self, setting: StoreSetting) -> None:
         store = self.create_store(setting)

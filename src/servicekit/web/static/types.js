@@ -138,6 +138,8 @@
  * @property {number} running
  * @property {boolean} is_this
  * @property {string | null} seen_at
+ * @property {string[] | null} runners
+ * @property {Record<string, string>} hindrances
  */
 
 /**

@@ -1,0 +1,38 @@
+"""What kinds of jobs a process can run, as its row in the list of processes has it."""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from servicekit.jobs.options import RunnerKind
+from servicekit.jobs.outcome import clip
+from servicekit.jobs.workers import MOST_CHARACTERS, Readiness
+from servicekit.stores.durable.nonsense import lenient
+
+
+class ReadinessRow(NamedTuple):
+    process: int
+    runners: str
+    """A JSON list."""
+    hindrances: str
+    """A JSON object."""
+
+
+def write_readiness(process: int, readiness: Readiness) -> ReadinessRow:
+    return ReadinessRow(process, json.dumps(readiness.runners), json.dumps(dict(readiness.hindrances)))
+
+
+def _read_runners(text: Any) -> tuple[RunnerKind, ...] | None:
+    kinds = json.loads(text)
+    return tuple(kind for kind in RunnerKind if kind in kinds) if isinstance(kinds, list) else None
+
+
+def _read_hindrances(text: Any) -> dict[RunnerKind, str]:
+    reasons = json.loads(text)
+    return {kind: clip(reasons[kind], MOST_CHARACTERS) for kind in RunnerKind if isinstance(reasons.get(kind), str)}
+
+
+# An earlier version writes nothing, a newer one may know more kinds, and another program can have written anything.
+_NOTHING: Final[dict[RunnerKind, str]] = {}
+read_runners: Final[Callable[[object], tuple[RunnerKind, ...] | None]] = lenient(_read_runners, None)
+read_hindrances: Final[Callable[[object], dict[RunnerKind, str]]] = lenient(_read_hindrances, _NOTHING)
