@@ -44,6 +44,7 @@ def record(**changes: Any) -> JobRecord:
         "attempts": (),
         "restart_problem": None,
         "pending_reason": None,
+        "runner": None,
     }
     return JobRecord(**{**values, **changes})
 

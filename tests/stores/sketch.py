@@ -240,6 +240,7 @@ class SketchStore:
             attempts=(),
             restart_problem=find_restart_problem(submission),
             pending_reason=None,
+            runner=submission.runner,
         )
 
     async def resubmit(self, job_id: str, new_id: str, *, is_once: bool = False) -> str:

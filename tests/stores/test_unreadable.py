@@ -126,6 +126,7 @@ async def test_a_schedule_whose_function_is_gone_is_told_of_once_and_fails_no_jo
         ("tags", "{"),
         ("metadata", "{"),
         ("ended_by", "moonlight"),
+        ("runner", "moonlight"),
         ("attempts", '[[1, "2026-01-01T12:00:00Z", "2026-01-01T12:00:00Z", null, "moonlight"], [2]]'),
         ("attempts", "{"),
     ],

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.status import EndedBy, JobStatus
 
 _ULID = "01JQRS7XK5N8Z3VQ2M4T6W8Y0A"
@@ -138,6 +139,13 @@ class JobRecord(JobSummary):
             description="Why it could not begin when its turn came: there was no room for it on the cluster, say. It "
             "is tried again, and this is `null` from then on.",
             examples=[None],
+        ),
+    ]
+    runner: Annotated[
+        RunnerKind | None,
+        Field(
+            description="How it runs; `null` for a kind that only a newer version knows.",
+            examples=[RunnerKind.THREAD],
         ),
     ]
 

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from servicekit.errors import RecordUnreadable
 from servicekit.jobs.option_texts import load_options
+from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import clip
 from servicekit.jobs.query import JobChange, JobCounts
 from servicekit.jobs.record import JobRecord, PastAttempt, Progress, seconds_elapsed, seconds_remaining
@@ -28,7 +29,7 @@ _TERMINAL: Final = frozenset(status.value for status in JobStatus if status.is_t
 RECORD_COLUMNS: Final = (
     "id, status, submitted_at, started_at, finished_at, error, artifact_id, name, attempt, version, progress, tags, "
     "cancel_requested_at, queue, priority, scheduled_at, ended_by, retry_of, schedule, parent, owned_by, "
-    "metadata, process, error_traceback, attempts, restart_problem"
+    "metadata, process, error_traceback, attempts, restart_problem, runner"
 )
 
 _NUMBERS: Final = frozenset({"attempt", "version", "priority"})
@@ -75,6 +76,7 @@ class EventRow(NamedTuple):
     """The error of the attempt, if it is the job's last one."""
     attempts: str | None
     restart_problem: str | None
+    runner: str | None
 
     @property
     def is_sound(self) -> bool:
@@ -110,7 +112,7 @@ def _read_record(row: Row, now: datetime) -> JobRecord:
     (
         id_, status_text, submitted, started, finished, error, artifact, name, attempt, version, progress_text, tags,
         asked, queue, priority, scheduled, ended_by, retry_of, schedule, parent, owner, metadata, process, trace,
-        attempts, restart_problem,
+        attempts, restart_problem, runner,
     ) = row  # fmt: skip
     status, progress = read_status(id_, status_text), _progress(progress_text)
     trace, reason = (None, trace) if status is _PENDING else (trace, None)
@@ -120,7 +122,7 @@ def _read_record(row: Row, now: datetime) -> JobRecord:
         version, progress, _tags(tags), read_time(asked), queue, priority, read_time(scheduled), _ended_by(ended_by),
         retry_of, schedule, parent, owner, _metadata(metadata), process, seconds_elapsed(started_at, finished_at, now),
         seconds_remaining(progress, started_at, now) if status is _RUNNING else None, trace, tuple(_attempts(attempts)),
-        restart_problem, reason,
+        restart_problem, reason, _runner(runner),
     )  # fmt: skip
 
 
@@ -168,6 +170,7 @@ def _read_event_record(
         seconds_elapsed(started_at, finished_at, now),
         seconds_remaining(progress, started_at, now) if is_running else None, trace,
         tuple(past for past in attempts if past.attempt < before), row.restart_problem, reason,
+        _runner(row.runner),
     )  # fmt: skip
 
 
@@ -254,6 +257,10 @@ def _read_ended_by(text: str | None) -> EndedBy | None:
     return None if text is None else EndedBy(text)
 
 
+def _read_runner(text: str | None) -> RunnerKind | None:
+    return None if text is None else RunnerKind(text)
+
+
 def _attempts(text: str | None) -> list[PastAttempt]:
     parts = [] if text is None else _read_list(text)
     return [attempt for part in parts if (attempt := _attempt(part)) is not None]
@@ -278,5 +285,6 @@ _NO_TAGS: Final[tuple[str, ...]] = ()
 _tags: Final = lenient(_read_tags, _NO_TAGS)
 _metadata: Final = lenient(_read_metadata, _NOTHING)
 _ended_by: Final = lenient(_read_ended_by, None)
+_runner: Final = lenient(_read_runner, None)
 _attempt: Final[Callable[[Sequence[Any]], PastAttempt | None]] = lenient(_read_attempt, None)
 _read_list: Final[Callable[[str], list[Sequence[Any]]]] = lenient(_load_list, [])

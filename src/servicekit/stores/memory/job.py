@@ -153,6 +153,7 @@ class Job:
             self.process, seconds_elapsed(self.started_at, self.finished_at, now),
             seconds_remaining(self.progress, self.started_at, now) if self.status is _RUNNING else None,
             self.error_traceback, self.attempts, self.find_restart_problem(), self.pending_reason,
+            self.runner,
         )  # fmt: skip
 
     def find_restart_problem(self) -> str | None:

@@ -14,7 +14,7 @@ _EVENT: Final = (
     "CASE WHEN e.version = j.version THEN j.error_traceback ELSE e.error_traceback END, "
     "j.name, j.submitted_at, j.tags, j.queue, j.priority, j.artifact_id, j.ended_by, j.retry_of, j.schedule, j.parent, "
     "coalesce(e.owned_by, j.owned_by), j.metadata, CASE WHEN e.attempt = j.attempt THEN j.process END, j.attempts, "
-    "j.restart_problem"
+    "j.restart_problem, j.runner"
 )
 
 

@@ -13,7 +13,7 @@ EVENT_ARRAY: Final = (
     "iif(e.version = j.version, j.error_traceback, e.error_traceback), "
     "j.name, j.submitted_at, j.tags, j.queue, j.priority, j.artifact_id, j.ended_by, j.retry_of, j.schedule, "
     "j.parent, coalesce(e.owned_by, j.owned_by), j.metadata, iif(e.attempt = j.attempt, j.process, NULL), j.attempts, "
-    "j.restart_problem)"
+    "j.restart_problem, j.runner)"
 )
 """An event `e` with what it needs of its job `j`: see `read_events`."""
 

@@ -65,6 +65,13 @@ class LifeContract(StoreTests):
         assert (record.status, record.finished_at, record.version) == (JobStatus.COMPLETED, clock.now(), 3)
         assert await store.reads.get_result(job_id) == "done"
 
+    async def test_every_record_says_how_its_job_runs(self, store: JobStore, publisher: RecordingPublisher) -> None:
+        (job_id,) = await self.insert(store, 1, THREAD)
+        await store.attempts.end_attempt(await self.claim(store), completion(None))
+        told = [event.record for event in publisher.events if event.record is not None]
+        for records in ([await store.reads.get_record(job_id)], await store.reads.list_transitions(job_id, 0), told):
+            assert {record.runner for record in records} == {THREAD}
+
     async def test_a_clock_set_back_does_not_turn_a_life_around(self, store: JobStore, clock: ManualClock) -> None:
         (job_id,) = await self.insert(store)
         clock.advance(-60)

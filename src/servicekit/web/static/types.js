@@ -53,6 +53,7 @@
  * @property {PastAttempt[]} [attempts]
  * @property {string | null} [restart_problem]
  * @property {string | null} [pending_reason]
+ * @property {string | null} [runner]
  * @property {Record<string, unknown> | null} [arguments]
  */
 
