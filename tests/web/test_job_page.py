@@ -207,8 +207,18 @@ def test_a_pending_job_says_why_it_waits(tab: Tab, dashboard: Dashboard) -> None
     tell(dashboard, running, ["return", 1])
     expect(reason).to_have_text("Nothing runs jobs here at the moment: see the workers.")
     tab.page.unroute(workers)
-    dashboard.seed("/parse", params={"text": "1"})
-    expect(reason).to_have_text("It waits for a free place.")
+    (worker,) = dashboard.client.get("/api/v1/workers").json()
+    told = dict(worker)
+    tab.page.route(workers, lambda route: route.fulfill(json=[told]))
+    for change, words in (
+        ({"runners": ["thread"]}, "No worker runs jobs of the kind coroutine: see the workers."),
+        ({"hindrances": {"coroutine": "no memory"}}, "No worker can begin it at the moment: no memory."),
+        ({}, "It waits for a free place."),
+    ):
+        told = worker | change
+        dashboard.seed("/parse", params={"text": "1"})
+        expect(reason).to_have_text(words)
+    tab.page.unroute(workers)
     dashboard.client.post(f"{queues}/narrow/$resume").raise_for_status()
     expect(state(tab.page)).to_have_text("◐running")
     expect(reason).to_be_hidden()

@@ -133,6 +133,38 @@ def test_a_pending_job_says_what_has_kept_it_from_beginning(tab: Tab, reason: st
     assert run(tab, "job-waiting.js", said, record) == words
 
 
+KINDS = ["coroutine", "thread"]
+AWAY = "The cluster ray://head:10001 has not been reached since 2026-01-01 12:00:00 UTC: no route to host"
+
+
+@pytest.mark.parametrize(
+    ("runner", "workers", "words"),
+    [
+        ("thread", [(KINDS, {})], None),
+        (
+            "ray",
+            [(KINDS, {}), (KINDS, {"thread": "no threads"})],
+            "No worker runs jobs of the kind ray, since none has a cluster (SERVICEKIT_CLUSTER): see the workers.",
+        ),
+        ("process", [(KINDS, {})], "No worker runs jobs of the kind process: see the workers."),
+        ("ray", [(KINDS, {}), ([*KINDS, "ray"], {})], None),
+        ("ray", [(KINDS, {}), (None, {})], None),
+        ("ray", [(KINDS, {}), ([*KINDS, "ray"], {"ray": AWAY})], f"No worker can begin it at the moment: {AWAY}."),
+        ("ray", [([*KINDS, "ray"], {}), ([*KINDS, "ray"], {"ray": AWAY})], None),
+        ("ray", [([*KINDS, "ray"], {"ray": AWAY}), ([*KINDS, "ray"], {})], None),
+        ("ray", [([*KINDS, "ray"], {"ray": AWAY}), (None, {})], None),
+        ("thread", [(KINDS, {"thread": "no\nthreads!"})], "No worker can begin it at the moment: no threads!"),
+        (None, [(KINDS, {})], None),
+    ],
+)
+def test_a_pending_job_says_why_no_worker_can_begin_it(
+    tab: Tab, runner: str | None, workers: list[tuple[list[str] | None, dict[str, str]]], words: str | None
+) -> None:
+    told = [{"runners": runners, "hindrances": hindrances} for runners, hindrances in workers]
+    said = "m.hindranceAtWorkers(v[0], v[1])?.map((word) => word.textContent ?? word).join('') ?? null"
+    assert run(tab, "job-waiting.js", said, {"runner": runner}, told) == words
+
+
 @pytest.mark.parametrize(("told", "least", "most"), [("00:00:01", 0, 0), ("01:00:01", 3_590, 3_610)])
 def test_the_clock_of_the_service_is_not_judged_by_an_answer_that_comes_late(
     tab: Tab, told: str, least: int, most: int

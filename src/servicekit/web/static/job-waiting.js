@@ -5,14 +5,14 @@
  */
 
 import { formatDuration, formatTime, h, replace, serverNow, visible } from './kit.js';
-import { Fresh, hindranceOf, listAddress } from './page-parts.js';
+import { Fresh, hindranceOf, listAddress, sentenceOf } from './page-parts.js';
 
 /**
  * @typedef {import('./types.js').JobRecord} JobRecord
  * @typedef {import('./types.js').PageContext} PageContext
  * @typedef {import('./types.js').QueueRecord} QueueRecord
  * @typedef {import('./types.js').WorkerRecord} WorkerRecord
- * @typedef {{queue: QueueRecord | undefined, hasWorkers: boolean}} Place  where the job is to run
+ * @typedef {{queue: QueueRecord | undefined, workers: WorkerRecord[]}} Place  where the job is to run, and by which of these
  */
 
 const LEAST_SECONDS = 1;
@@ -63,8 +63,7 @@ export class JobWaiting {
     ]);
     if (signal.aborted) return;
     const queue = queues?.find(({ name }) => name === this.#record?.queue);
-    const isRunner = (/** @type {WorkerRecord} */ worker) => worker.runs_jobs && !worker.is_stopping;
-    this.#place = queues && workers && { queue, hasWorkers: workers.some(isRunner) };
+    this.#place = queues && workers && { queue, workers: workers.filter((worker) => worker.runs_jobs && !worker.is_stopping) };
     this.#draw();
   }
 
@@ -91,20 +90,37 @@ function reasonOf(record, place) {
   const seconds = Math.ceil(secondsUntil(record));
   if (seconds > 0) return [startOf(record, seconds)];
   if (!place) return [hindranceOfStart(record) || 'It waits for its turn.'];
-  const { queue, hasWorkers } = place;
+  const { queue, workers } = place;
   const name = visible(record.queue, 60);
   const hindrance = queue ? hindranceOf(queue) : '';
   if (hindrance === 'paused') return [`The queue ${name} is `, h('a', { href: './queues' }, 'paused'), ': none of its jobs start.'];
   if (queue && hindrance === 'full') return [`The queue ${name} is full: it `, linkToRunning(queue), '.'];
-  if (!hasWorkers) return ['Nothing runs jobs here at the moment: see the ', h('a', { href: './workers' }, 'workers'), '.'];
-  return [hindranceOfStart(record) || 'It waits for a free place.'];
+  if (!workers.length) return ['Nothing runs jobs here at the moment', ...seeWorkers()];
+  const tried = hindranceOfStart(record);
+  return tried ? [tried] : (hindranceAtWorkers(record, workers) ?? ['It waits for a free place.']);
+}
+
+/**
+ * @param {Pick<JobRecord, 'runner'>} record
+ * @param {Pick<WorkerRecord, 'runners' | 'hindrances'>[]} workers those that run jobs
+ * @returns {(string | HTMLElement)[] | null} why none of them can begin it; `null` if one can, or may be able to
+ */
+export function hindranceAtWorkers({ runner }, workers) {
+  if (!runner) return null; // a kind of a newer version
+  const able = workers.filter(({ runners }) => !runners || runners.includes(runner)); // an earlier version does not tell
+  const cause = runner === 'ray' ? ', since none has a cluster (SERVICEKIT_CLUSTER)' : '';
+  if (!able.length) return [`No worker runs jobs of the kind ${runner}${cause}`, ...seeWorkers()];
+  const [reason, ...others] = able.map(({ hindrances }) => hindrances[runner]);
+  return reason && others.every((other) => other) ? [`No worker can begin it at the moment: ${sentenceOf(reason)}`] : null;
+}
+
+function seeWorkers() {
+  return [': see the ', h('a', { href: './workers' }, 'workers'), '.'];
 }
 
 /** @param {JobRecord} record what has kept it from beginning when its turn came; '' if nothing has */
 function hindranceOfStart({ pending_reason: reason }) {
-  if (!reason) return '';
-  const text = visible(reason);
-  return `It could not begin yet: ${text}${/[.!?…]$/.test(text) ? '' : '.'}`;
+  return reason ? `It could not begin yet: ${sentenceOf(reason)}` : '';
 }
 
 /** @param {JobRecord} record @param {number} seconds */

@@ -6,7 +6,7 @@
  * @typedef {import('./types.js').PageContext} PageContext
  */
 
-import { adoptStyle, h, setText, showDialog } from './kit.js';
+import { adoptStyle, h, setText, showDialog, visible } from './kit.js';
 import { addressOf, formatTerm } from './query.js';
 
 /** @type {Set<import('./types.js').LiveState>} */
@@ -197,6 +197,12 @@ export function makeBar(state) {
 export function hindranceOf({ is_paused, pending, running, max_concurrency: limit }) {
   if (is_paused) return 'paused';
   return pending > 0 && limit !== null && running >= limit ? 'full' : '';
+}
+
+/** What an error says, as the end of a sentence. @param {string} reason */
+export function sentenceOf(reason) {
+  const text = visible(reason);
+  return /[.!?…]$/.test(text) ? text : `${text}.`;
 }
 
 /** @param {number} share */

@@ -11,7 +11,7 @@
 
 import { Calls } from './job-calls.js';
 import { formatAge, formatDuration, formatTime, h, replace, secondsRun, serverNow, setText, shareOf, visible } from './kit.js';
-import { Fresh, Problem, Rows, formatPercent, labelCells, listAddress, makeBar, makeEmpty, makeHead, tick } from './page-parts.js';
+import { Fresh, Problem, Rows, formatPercent, labelCells, listAddress, makeBar, makeEmpty, makeHead, sentenceOf, tick } from './page-parts.js';
 
 const LEAST_SECONDS = 2;
 const ACTIVITY_SECONDS = 5;
@@ -136,11 +136,15 @@ function merge(workers) {
     runs_jobs: workers.some(({ runs_jobs }) => runs_jobs),
     is_this: workers.some(({ is_this }) => is_this),
     running: workers.reduce((sum, { running }) => sum + running, 0),
+    runners: workers.some(({ runners }) => !runners) ? null : [...new Set(workers.flatMap(({ runners }) => runners ?? []))],
+    hindrances: Object.assign({}, ...workers.map(({ hindrances }) => hindrances)),
   };
 }
 
 class WorkerRow {
+  #name = h('th', { scope: 'row' });
   #badges = h('span', {});
+  #hindrances = h('p', { class: 'bad' });
   #age = h('td', {});
   #jobs = h('ul', { class: 'worker-jobs' });
   #idle = h('span', { class: 'quiet' }, 'nothing');
@@ -151,7 +155,8 @@ class WorkerRow {
   /** @param {string} name @param {Calls} calls @param {UsualRun} usualRun */
   constructor(name, calls, usualRun) {
     this.#lines = new Rows(this.#jobs, (id) => new JobLine(id, calls, usualRun));
-    this.element = h('tr', {}, h('th', { scope: 'row' }, name, this.#badges), this.#age, h('td', {}, this.#jobs, this.#idle, this.#more));
+    this.#name.append(name, this.#badges);
+    this.element = h('tr', {}, this.#name, this.#age, h('td', {}, this.#jobs, this.#idle, this.#more, this.#hindrances));
     labelCells(this.element, COLUMNS);
   }
 
@@ -162,6 +167,9 @@ class WorkerRow {
     const { worker, jobs } = line;
     const words = [worker.is_this && 'answers this page', worker.is_stopping && 'stopping', !worker.runs_jobs && 'runs no jobs'].filter((word) => word !== false);
     if (this.#badges.textContent !== words.join('')) replace(this.#badges, words.map((word) => h('span', { class: 'badge' }, word)));
+    this.#name.title = worker.runners?.length ? `Runs jobs of the kinds ${worker.runners.join(', ')}` : '';
+    const hindrances = Object.entries(worker.hindrances).map(([kind, reason]) => `Jobs of the kind ${kind} cannot begin: ${sentenceOf(reason)}`);
+    setText(this.#hindrances, hindrances.join(' '));
     setText(this.#age, formatDuration((Number(serverNow()) - Date.parse(worker.started_at)) / 1000));
     this.#age.title = `Since ${formatTime(worker.started_at)}${worker.seen_at ? `; seen ${formatAge(worker.seen_at)} ago` : ''}`;
     const shown = jobs.toSorted((one, other) => (one.id < other.id ? -1 : 1)).slice(0, JOBS_SHOWN);
