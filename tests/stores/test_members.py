@@ -21,6 +21,7 @@ from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import Submission
 from servicekit.jobs.workers import Readiness
+from servicekit.stores.durable.news import News
 from servicekit.stores.sqlite import writer
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive
 from servicekit.stores.sqlite.store import SqliteStore
@@ -121,6 +122,22 @@ async def test_a_process_that_joins_again_tells_again_what_it_can_run(path: Path
         lock.unlink()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("DELETE FROM processes")
+    await store.liveness.rescue()
+    assert [readiness_of(each) for each in await store.queues.list_workers()] == [HINDERED]
+    await store.liveness.close()
+
+
+async def test_what_a_process_can_run_is_written_again_if_the_newest_changes_may_be_lost(path: Path) -> None:
+    signals = RecordingSignals()
+    signals.readiness = HINDERED
+    store = SqliteStore(path, RecordingPublisher(), ManualClock(), Retention())
+    await store.liveness.open(signals)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("UPDATE processes SET hindrances = '{}'")  # as a standby has it that has taken over
+    session = store.liveness._session  # type: ignore[attr-defined]
+    session.notifier.report(News(is_anew=True))
+    while not session.is_in_doubt:
+        await asyncio.sleep(0)
     await store.liveness.rescue()
     assert [readiness_of(each) for each in await store.queues.list_workers()] == [HINDERED]
     await store.liveness.close()

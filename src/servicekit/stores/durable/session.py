@@ -48,11 +48,12 @@ class StoreSession:
             self.notifier.signals.wake()
 
     def note_doubt(self) -> None:
-        """It is not known what this process runs, as the database has it.
+        """It is not known what this process runs, as the database has it, nor what the others know of it.
 
         The answer to a claim was lost, which may still be on its way; or the database has lost its newest changes.
         """
         self._doubt_until = time.monotonic() + _DOUBT_SECONDS
+        self.database.registration.told = None
 
     @property
     def is_in_doubt(self) -> bool:
