@@ -11,6 +11,7 @@ from servicekit.api import ServiceBuilder, ServiceInfo
 from servicekit.api.state import service_state
 from servicekit.artifacts import Artifacts
 from servicekit.errors import ConfigurationError
+from servicekit.jobs.status import JobStatus
 from servicekit.tasks import Tasks
 from servicekit.testing import running
 from tests.api.conftest import Connect
@@ -22,6 +23,8 @@ SENTENCE = (
     r"^runner='ray' needs a cluster, and this scheduler runs jobs without one\. Name the cluster by cluster=\.\.\., "
     r"or by SERVICEKIT_CLUSTER in the environment; or leave jobs to other processes by run_jobs=False\.$"
 )
+
+LEFT = "Jobs with runner='ray' are left to other processes, since this one has no cluster."
 
 
 @job_options(runner="ray")
@@ -90,13 +93,19 @@ async def test_a_service_that_only_accepts_jobs_starts_without_a_cluster(
         assert (await client.get("/api/v1/jobs")).status_code == 200
 
 
-@pytest.mark.parametrize("add", [add_function, add_command, add_training, add_prediction])
-async def test_a_worker_without_the_cluster_does_not_start_either(add: Add, connect: Connect, tmp_path: Path) -> None:
+@pytest.mark.parametrize("add", ADDERS)
+async def test_a_worker_without_the_cluster_leaves_such_jobs_to_others(
+    add: Add, connect: Connect, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     app = build(add, tmp_path, run_jobs=False)
-    service_state(app).require_scheduler().run_jobs()  # as `servicekit worker` does
-    with pytest.raises(ConfigurationError, match=SENTENCE):
-        async with connect(app):
-            """It is not reached."""
+    scheduler = service_state(app).require_scheduler()
+    scheduler.run_jobs()  # as `servicekit worker` does
+    async with connect(app):
+        job_id = await scheduler.add_job(far)  # as a job that runs there may do
+        assert (await scheduler.get_record(job_id)).status is JobStatus.PENDING
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    is_told = add not in (add_schedule, add_recurring_task)
+    assert lines == [LEFT] * is_told
 
 
 async def test_a_test_of_a_service_needs_no_cluster_for_what_it_does_not_submit(tmp_path: Path) -> None:

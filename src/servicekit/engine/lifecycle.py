@@ -40,6 +40,8 @@ class Engine:
     ) -> None:
         self.run_jobs = parts.options.run_jobs
         """Whether this process runs jobs, or only accepts them for others. It is read when the engine starts."""
+        self._failures = FailureLog(_log)  # several features can have such jobs
+        self._leaves_jobs = not parts.options.run_jobs  # a worker runs jobs all the same, and is one of several
         self.mask = frozenset(parts.options.mask)
         """The names of what is secret in the arguments of all jobs."""
         self.is_closed = False
@@ -67,17 +69,24 @@ class Engine:
         return self._tasks is not None and not self._tasks.done() and self._loop is not None and self._loop.is_running()
 
     def check_runner(self, kind: RunnerKind) -> None:
-        """`ConfigurationError` if this process runs jobs itself, but has no runner of this kind.
+        """`ConfigurationError` if jobs are to run in the process that accepts them, and this one has no such runner.
 
-        A process that only accepts jobs does not know what the others have.
+        With `run_jobs=False` they are left to others: it is not known what those have.
         """
-        if self.run_jobs and kind not in self._runners:
+        if not self._leaves_jobs and kind not in self._runners:
             sentence = (
                 f"runner={kind.value!r} needs a cluster, and this scheduler runs jobs without one. Name the cluster by "
                 "cluster=..., or by SERVICEKIT_CLUSTER in the environment; or leave jobs to other processes by "
                 "run_jobs=False."
             )
             raise ConfigurationError("runner", kind.value, sentence=sentence)
+
+    def warn_if_left(self, kind: RunnerKind) -> None:
+        """Log that a worker leaves jobs of this kind to others, if it does."""
+        if self.run_jobs and kind not in self._runners:
+            self._failures.warn(
+                "Jobs with runner=%r are left to other processes, since this one has no cluster.", kind.value
+            )
 
     async def open(self) -> JobStore:
         """The store, open. If the engine was closed, the store is not opened again, and answers what it still can.

@@ -140,10 +140,11 @@ class Scheduler:
     def check_runner(self, kind: RunnerKind | None) -> None:
         """`ConfigurationError` if jobs with this option `runner` would be refused here, for want of a cluster.
 
-        For features that know their targets when the service starts.
+        For features that know their targets when the service starts. A worker that leaves such jobs to others says so.
         """
         if kind in ISOLATED:
             self._engine.check_runner(kind)
+            self._engine.warn_if_left(kind)
 
     async def _submit_child(self, call: JobCall, parent: str) -> str:
         return await self._submit(call.options, call.target, call.args, call.kwargs, parent)
