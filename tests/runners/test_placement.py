@@ -220,6 +220,17 @@ def test_what_took_long_to_begin_leaves_its_room_at_once(clock: Clock) -> None:
     assert placed.has_room({"cpus": 4})
 
 
+def test_what_was_sent_takes_its_room_once_on_whichever_node_it_begins(clock: Clock) -> None:
+    placed = place_on(*[{"cpus": 4}] * 3)
+    for key in "abcd":
+        placed.note_start(key, {"cpus": 1}, None)
+    for used in ((0, 4, 0), (4, 4, 0), (4, 4, 4)):  # others come, to one node after another
+        clock.now += 2
+        placed.update([make_node(str(number), {"cpus": 4}, {"cpus": cpus}) for number, cpus in enumerate(used)])
+        assert placed.count_room() == max(1, 12 - sum(used))  # one at least is tried
+    assert not placed.has_room({"cpus": 1})
+
+
 def test_a_work_that_the_cluster_did_not_begin_waits() -> None:
     placed = place_on({"cpus": 2})
     begin(placed, "a", "0", {"cpus": 1})

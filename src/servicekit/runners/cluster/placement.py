@@ -93,7 +93,8 @@ class Placement:
         self._seen.update({node.id: (now, node.total) for node in nodes})
         self._seen = {key: seen for key, seen in self._seen.items() if now - seen[0] < _RETURN_SECONDS}
         self._begun = {node.id: self._begun.get(node.id) or _Held() for node in nodes}
-        self._others = {node.id: self._find_others(node) for node in nodes}
+        sent = self._find_sent()
+        self._others = {node.id: self._find_others(node, sent[node.id]) for node in nodes}
 
     def choose_node(self, demand: Demand) -> str | None:
         """The node for a work that has room, if others keep room for a work that waits; else `None`: any will do.
@@ -179,13 +180,31 @@ class Placement:
         closest = max(self._nodes, key=lambda node: (rate(node), node.total["gpus"], node.total["cpus"]))
         return f"the closest node has {describe_demand(closest.total)}"
 
-    def _find_others(self, node: Node) -> Counter[str]:
+    def _find_sent(self) -> dict[str, Counter[str]]:
+        """What each node may have given to works that are on their way to begin: each counts on one node.
+
+        On one that has given so much to nobody who is known.
+        """
+        unknown = {}
+        for node in self._nodes:
+            unknown[node.id] = given = Counter(node.total)
+            given.subtract(node.available)
+            given.subtract(self._others.get(node.id, Counter()))
+            given.subtract({name: self._begun[node.id].find_bounds(name)[1] for name in node.total})
+        sent: dict[str, Counter[str]] = {each: Counter() for each in unknown}
+        for own in self._own.values():
+            # What was sent before waits there, since others have its room.
+            if own.node is None and time.monotonic() - own.sent_at < _START_SECONDS:
+                places = [own.sent_to] if own.sent_to in unknown else list(unknown)
+                place = next((each for each in places if _fits(own.demand, unknown[each])), None)
+                if place is not None:
+                    unknown[place].subtract(own.demand)
+                    sent[place].update(own.demand)
+        return sent
+
+    def _find_others(self, node: Node, sent: Counter[str]) -> Counter[str]:
         begun, known = self._begun[node.id], self._others.get(node.id, Counter())
         others: Counter[str] = Counter()
-        sent: Counter[str] = Counter()  # these may be on their way to begin; what was sent before waits there
-        for own in self._own.values():
-            if own.node is None and time.monotonic() - own.sent_at < _START_SECONDS:
-                sent.update(own.demand)
         for name, total in node.total.items():
             used = total - node.available[name]
             least, most = begun.find_bounds(name)
