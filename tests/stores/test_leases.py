@@ -15,8 +15,12 @@ import pytest
 
 from servicekit.engine.clock import SystemClock
 from servicekit.errors import StoreUnavailable
+from servicekit.jobs.ids import JobIds
+from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.retention import Retention
+from servicekit.jobs.status import JobStatus
 from servicekit.ports import ClockSetting
+from servicekit.stores.durable import dead_processes
 from servicekit.stores.durable.requests import ClockReading, NextMoment
 from servicekit.stores.durable.times import time_text
 from servicekit.stores.postgres import clock as clocks
@@ -28,7 +32,7 @@ from servicekit.stores.postgres.membership import RegistrationRequest
 from servicekit.stores.postgres.server_time import ServerTime
 from servicekit.stores.postgres.session import Session
 from servicekit.stores.postgres.store import PostgresStore
-from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals
+from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals, submission
 from servicekit.testing.stores.workers import HINDERED, readiness_of
 from tests.needs import needs
 
@@ -513,6 +517,26 @@ def test_leases_leave_time_between_the_end_of_attempts_and_their_next_start() ->
     terms = Terms()
     assert terms.renewal * 2 < terms.stop < terms.death - 1
     assert terms.renewal < terms.gone < terms.death
+
+
+async def test_what_a_process_ran_on_a_cluster_is_taken_over_when_nothing_can_be_left_of_it(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_processes, "GONE_SECONDS", 60)
+    store = PostgresStore(read_address("url", postgres_url), RecordingPublisher(), SystemClock(), Retention())
+    await store.liveness.open(RecordingSignals())
+    job_id = await store.submissions.insert(submission(JobIds().next_id(), RunnerKind.RAY))
+    assert len(await store.attempts.claim(1, ())) == 1
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("UPDATE servicekit.processes SET is_dead = true")
+    while not store.database.registration.is_lost:
+        await asyncio.sleep(0.01)
+    await store.liveness.rescue()  # it joins anew, and takes over what it had
+    assert (await store.reads.get_record(job_id)).status is JobStatus.RUNNING
+    monkeypatch.setattr(dead_processes, "GONE_SECONDS", 0)
+    await store.liveness.rescue()
+    assert (await store.reads.get_record(job_id)).status is JobStatus.PENDING
+    await store.liveness.close()
 
 
 async def test_a_process_that_cannot_join_anew_at_once_tries_again(

@@ -20,6 +20,7 @@ from servicekit.errors import StoreUnavailable
 from servicekit.jobs import backoff
 from servicekit.jobs.endings import NOT_BEGUN
 from servicekit.jobs.ids import JobIds
+from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.outcome import completion
 from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.record import JobRecord
@@ -27,6 +28,7 @@ from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import Transition
 from servicekit.jobs.submission import Submission
 from servicekit.jobs.workers import Readiness
+from servicekit.stores.durable import dead_processes
 from servicekit.stores.durable.news import News
 from servicekit.stores.durable.notifier import CommitNotifier
 from servicekit.stores.durable.requests import AttemptEnd, JobRequest
@@ -134,6 +136,26 @@ async def test_who_rescues_jobs_looks_for_work(one: Process, other: Process) -> 
     await other.store.liveness.rescue()
     assert "wake" in other.signals.told
     assert [claim.submission.id for claim in await other.store.attempts.claim(1, ())] == [job_id]
+
+
+async def test_what_a_process_ran_on_a_cluster_is_taken_over_when_nothing_can_be_left_of_it(
+    one: Process, other: Process, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def find_attempts() -> list[int]:
+        await other.store.liveness.rescue()
+        return [claim.attempt for claim in await other.store.attempts.claim(2, ())]
+
+    third = Process(path)
+    await third.open()
+    for process, runner in ((one, RunnerKind.RAY), (third, RunnerKind.PROCESS)):
+        await process.store.submissions.insert(submission(ids.next_id(), runner))
+        assert len(await process.store.attempts.claim(1, ())) == 1
+        process.die()
+    monkeypatch.setattr(dead_processes, "GONE_SECONDS", 60)
+    assert await find_attempts() == [2]  # of the one that ended with its process
+    assert await find_attempts() == []
+    monkeypatch.setattr(dead_processes, "GONE_SECONDS", 0)
+    assert await find_attempts() == [2]
 
 
 async def test_what_only_a_process_could_run_ends_with_it_even_if_that_could_not_be_written_before(

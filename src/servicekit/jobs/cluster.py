@@ -11,6 +11,11 @@ from servicekit.errors import ConfigurationError
 CLUSTER_VARIABLE: Final = "SERVICEKIT_CLUSTER"
 LOCAL_CLUSTER: Final = "ray://local"
 """The address of a cluster that the service starts on its own machine, and ends with itself."""
+GONE_SECONDS: Final = 7.0
+"""So long after the process that runs its jobs, or the gateway beside it, has died, nothing is left of a work there.
+
+If the cluster does not learn of the death, its nodes miss the gateway: see `servicekit.runners.cluster`.
+"""
 _ADDRESS: Final = re.compile(r"(ray://)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 _EXPECTED: Final = f"ray://HOST:PORT (a Ray client server), HOST:PORT (a head node) or {LOCAL_CLUSTER}"
 

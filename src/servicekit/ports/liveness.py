@@ -64,6 +64,9 @@ class StoreLiveness(Protocol):
         The engine hears of each failure (`hear_of_failure`), and the worker is woken. If two processes do this at the
         same time, each job is taken once. If one dies over it, another goes on. A large number is taken in steps.
 
+        What a dead process has run on a cluster may go on for a while: its jobs are taken over `GONE_SECONDS` after its
+        death was seen, if such a job is among them.
+
         If `JobSignals.readiness` has changed, that is written as well, and nothing if it has not.
         """
         ...

@@ -38,7 +38,7 @@ What happens when something dies:
 | service                 |                                                                                          |
 
 As long as anything may be left of a work, the gateway has the guard of its job open. If service and gateway are killed
-at once, as by the system for a whole group of processes, nobody has: with `ray://HOST:PORT` the work goes on for up to
-`BEAT_SECONDS`, and another process of this machine may begin the next attempt within that time. With `HOST:PORT`, the
-cluster ends the work within a tenth of a second.
+at once, as by the system for a whole group of processes, nobody has. Or the gateway stands still, or has lost the
+cluster, when its service is killed. Then the work goes on for up to `BEAT_SECONDS`. So what a dead process has run on a
+cluster is taken over `GONE_SECONDS` after others have seen that it is dead (`stores.durable.dead_processes`).
 """

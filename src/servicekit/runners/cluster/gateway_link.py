@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Final, Protocol
 
-from servicekit.runners.cluster.mailbox import BEAT_SECONDS, GONE_SECONDS
+from servicekit.jobs.cluster import GONE_SECONDS
+from servicekit.runners.cluster.mailbox import BEAT_SECONDS
 from servicekit.runners.descriptors import DescriptorReader, make_file, make_pair
 from servicekit.runners.launcher_link import send_request
 from servicekit.runners.launcher_program.messages import IMPORT, tell

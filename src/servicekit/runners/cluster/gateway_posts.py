@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from servicekit.runners.cluster.mailbox import GONE_SECONDS, RETRY_SECONDS, News, Order
+from servicekit.jobs.cluster import GONE_SECONDS
+from servicekit.runners.cluster.mailbox import RETRY_SECONDS, News, Order
 
 
 class NewsRelay:

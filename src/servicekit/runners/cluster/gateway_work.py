@@ -7,9 +7,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, Protocol
 
+from servicekit.jobs.cluster import GONE_SECONDS
 from servicekit.jobs.outcome import clip, describe_error
 from servicekit.runners.cluster.gateway_posts import NewsRelay, OrderSender
-from servicekit.runners.cluster.mailbox import ANSWER, GONE_SECONDS, KILL, STOP, HostEnd, News, Order
+from servicekit.runners.cluster.mailbox import ANSWER, KILL, STOP, HostEnd, News, Order
 from servicekit.runners.cluster.placement import Demand, Placement, describe_demand
 from servicekit.runners.launcher_program.messages import TERMINATE, Request, read_request, tell
 

@@ -6,16 +6,15 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Final, NamedTuple
 
+from servicekit.jobs.cluster import GONE_SECONDS
+
 # The gateway asks again at least so often, which is its sign of life, and so do the hosts.
 POLL_SECONDS: Final = 1.0
-BEAT_SECONDS: Final = 5.0
+BEAT_SECONDS: Final = GONE_SECONDS - 2.0
 """A host that has heard no sign of life of the gateway for so long kills its work.
 
-A process that has lost its lease stops its attempts after 6 seconds, and others take them over after 8 (see
-`stores.postgres.leases`).
+Two seconds later, nothing is left of its works.
 """
-GONE_SECONDS: Final = BEAT_SECONDS + 2.0
-"""So long after the gateway's last sign of life, nothing of its works is left."""
 RETRY_SECONDS: Final = 0.2
 """After a failed call, the next one waits, since the error may come at once.
 

@@ -12,6 +12,7 @@ from servicekit.jobs.endings import NOT_BEGUN
 from servicekit.jobs.query import ALL_JOBS
 from servicekit.jobs.retention import Retention
 from servicekit.ports import JobSignals, Notice
+from servicekit.stores.durable.dead_processes import DeadProcesses
 from servicekit.stores.durable.lease_watch import LEASE_OVER, LeaseWatch
 from servicekit.stores.durable.local import LocalJobs
 from servicekit.stores.durable.notifier import CommitNotifier
@@ -40,6 +41,7 @@ class DurableLiveness:
         self._opening: asyncio.Lock | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watch = LeaseWatch(session)
+        self._dead = DeadProcesses(session)
         self._pid = os.getpid()
         self.now = session.now
         self.prune = Pruner(session, retention).prune
@@ -178,7 +180,7 @@ class DurableLiveness:
     async def _take_over(self) -> None:
         registration = self._database.registration
         await registration.renew(self._database, self._session.now_text())
-        for member in await registration.list_dead(self._database):
+        for member in await self._dead.list_ended():
             await self._session.heed_clock()
             taken, failed = await self._in_steps(self._members.take_over, member.id)
             registration.forget(member)

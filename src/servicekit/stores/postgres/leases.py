@@ -11,7 +11,7 @@ renewal it stops its attempts; after 8 another one marks it as dead, in a commit
 process that is marked renews no more: its next renewal finds no row, and it joins anew under another number.
 
 A process of this machine that the system does not know any more is dead once its last renewal is 3 seconds old: what it
-has left behind ends within that time.
+has left behind ends within that time. Works on a cluster may take longer: see `stores.durable.dead_processes`.
 
 After an outage of the server all leases look old, and so they do when the server's clock was set forward, which each
 process notices with its next renewal. So a process judges others by the age of their leases only when it has renewed

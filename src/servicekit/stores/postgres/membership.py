@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.endings import end_abandoned, end_process
+from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.status import JobStatus, Transition
 from servicekit.jobs.workers import WorkerRecord
 from servicekit.stores.durable.operations import Rank, for_each
@@ -91,6 +92,15 @@ def put_readiness(session: Session, row: ReadinessRow) -> None:
         "UPDATE servicekit.processes SET runners = %(runners)s, hindrances = %(hindrances)s WHERE number = %(process)s"
     )
     session.run(statement, row._asdict())
+
+
+def runs_on_cluster(session: Session, process: int) -> bool:
+    """Whether this process runs jobs on a cluster, as the database has it."""
+    query = (
+        "SELECT EXISTS (SELECT FROM servicekit.jobs "
+        f"WHERE owner = %s AND status = '{_RUNNING}' AND {_IS_OWNED} AND runner = '{RunnerKind.RAY}')"
+    )
+    return bool(session.run(query, [process])[0][0])
 
 
 def list_running(session: Session, process: int) -> list[OwnedJob]:

@@ -9,6 +9,7 @@ import sqlite3
 from typing import Final, NamedTuple
 
 from servicekit.jobs.endings import end_abandoned, end_process
+from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.status import JobStatus, Transition
 from servicekit.stores.durable.operations import Rank, for_each
 from servicekit.stores.durable.readiness import ReadinessRow
@@ -170,6 +171,12 @@ def _each_owner(status: str) -> str:
 
 def _read_member(number: int, lock: object, pid: object) -> Member:
     return Member(number, lock if isinstance(lock, str) else None, pid if isinstance(pid, int) else None)
+
+
+def runs_on_cluster(connection: sqlite3.Connection, process: int) -> bool:
+    """Whether this process runs jobs on a cluster, as the file has it."""
+    query = f"SELECT 1 FROM {_OWNED} AND status = '{_RUNNING}' AND owner = ? AND runner = '{RunnerKind.RAY}'"
+    return connection.execute(query, (process,)).fetchone() is not None
 
 
 def list_members(connection: sqlite3.Connection, _: None) -> list[Member]:
