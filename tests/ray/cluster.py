@@ -7,6 +7,7 @@ from functools import cache
 from typing import Final
 
 from servicekit.jobs.cluster import RayCluster
+from servicekit.jobs.outcome import Outcome
 from servicekit.jobs.status import Transition
 from servicekit.ports import Runner
 from servicekit.runners.cluster.launcher import ClusterLauncher
@@ -14,6 +15,7 @@ from servicekit.runners.process import ProcessRunner
 from servicekit.testing.runners.targets import give
 from tests.needs import RAY, needs
 from tests.ports import find_free_port
+from tests.ray import targets
 from tests.runners.trial import Trial
 from tools import ray_cluster
 from tools.ray_cluster import RunningCluster
@@ -34,6 +36,13 @@ def run_cluster(*, nodes: int = 2, port: int = 0, has_client: bool = False) -> I
         [SECOND][: nodes - 1], cpus=CPUS, head_cpus=CPUS, gpus=GPUS, port=port, client_port=client_port
     ) as cluster:
         yield cluster
+
+
+async def again(runner: Runner) -> Outcome:
+    """Run a job until the cluster can be reached, which by Ray Client fails now and then by itself."""
+    while (outcome := await Trial(runner, targets.tell_where).end()).transition is Transition.RELEASE:
+        await asyncio.sleep(0.1)
+    return outcome
 
 
 async def wait_free(runner: Runner) -> None:

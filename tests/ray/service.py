@@ -7,11 +7,14 @@ from servicekit.jobs.cluster import RayCluster
 from servicekit.runners.cluster.launcher import ClusterLauncher
 from servicekit.runners.process import ProcessRunner
 from tests.ray import targets
+from tests.ray.cluster import again
 from tests.runners.trial import Trial
 
 
 async def main(address: str) -> None:
-    trial = Trial(ProcessRunner(ClusterLauncher(RayCluster(address=address))), targets.sleep_on_node).start()
+    runner = ProcessRunner(ClusterLauncher(RayCluster(address=address)))
+    await again(runner)
+    trial = Trial(runner, targets.sleep_on_node).start()
     print(*[await trial.wait_pid(who) for who in ("child", "task", "work")], flush=True)
     await asyncio.Event().wait()
 

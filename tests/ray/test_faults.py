@@ -18,7 +18,7 @@ from servicekit.runners.cluster.launcher import ClusterLauncher
 from servicekit.runners.process import ProcessRunner
 from tests.ports import find_free_port
 from tests.ray import targets
-from tests.ray.cluster import CPUS, SECOND, needs_ray, run_cluster, shared_cluster, wait_free
+from tests.ray.cluster import CPUS, SECOND, again, needs_ray, run_cluster, shared_cluster, wait_free
 from tests.runners.trial import Trial, children_of, is_running, parent_of, wait_gone
 
 pytestmark = needs_ray
@@ -130,11 +130,21 @@ async def test_a_cluster_that_loses_a_node_then_its_head_and_comes_again() -> No
     runner.close()
 
 
-async def again(runner: ProcessRunner) -> Outcome:
-    """Run a job until the cluster can be reached."""
-    while (outcome := await Trial(runner, targets.tell_where).end()).transition is Transition.RELEASE:
-        await asyncio.sleep(0.1)
-    return outcome
+async def test_an_order_to_a_cluster_that_is_lost_holds_up_no_other_work() -> None:
+    """By Ray Client, whose calls wait for a server that does not answer any more."""
+    with run_cluster(nodes=1, has_client=True) as cluster:
+        runner = ProcessRunner(ClusterLauncher(RayCluster(address=cluster.client_address)))
+        assert (await again(runner)).transition is Transition.COMPLETE
+        trials = [Trial(runner, targets.sleep_on_node).start() for _ in range(2)]
+        for trial in trials:
+            await trial.wait_pid("work")
+        cluster.kill("head")
+        trials[0].cancel()
+        await trials[0].end()
+        outcome = await trials[1].end()
+        assert (outcome.transition, outcome.ended_by) == (Transition.FAIL, EndedBy.CRASH)
+        assert "the cluster was lost" in str(outcome.error)  # or else the gateway was ended, as one that hangs
+        runner.close()
 
 
 def end_of(trial: Trial) -> asyncio.Task[Outcome]:

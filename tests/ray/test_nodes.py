@@ -17,7 +17,7 @@ from servicekit.runners.outcomes import MAX_RESULT_BYTES
 from servicekit.runners.process import ProcessRunner
 from servicekit.testing.runners import DROPPED
 from tests.ray import targets
-from tests.ray.cluster import CPUS, GPUS, SECOND, needs_ray, shared_cluster, wait_free
+from tests.ray.cluster import CPUS, GPUS, SECOND, again, needs_ray, shared_cluster, wait_free
 from tests.runners import targets as process_targets
 from tests.runners.trial import Trial, is_running
 
@@ -160,6 +160,7 @@ async def test_an_environment_that_no_node_can_prepare_is_told_by_its_error_alon
 
 async def test_the_same_works_from_anywhere_by_the_client_of_ray() -> None:
     runner = ProcessRunner(ClusterLauncher(RayCluster(address=shared_cluster().client_address)))
+    await again(runner)
     trial = Trial(runner, process_targets.obey).start()
     await trial.wait_line("began")
     trial.cancel()

@@ -117,8 +117,11 @@ class Gateway:
     async def _collect_once(self) -> None:
         busy = [work.key for work in self._works.values() if work.is_busy]
         ended, self._ended = self._ended, []
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            found, nodes = await self._cluster.collect(busy, ended, _BUSY_SECONDS if busy else POLL_SECONDS)
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                found, nodes = await self._cluster.collect(busy, ended, _BUSY_SECONDS if busy else POLL_SECONDS)
+        except TimeoutError:
+            raise TimeoutError(f"its mailbox has not answered for {_ANSWER_SECONDS:g} seconds") from None
         self._placement.update(nodes)
         for key, news in found.items():
             work = self._works.get(key)

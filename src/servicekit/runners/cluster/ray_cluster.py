@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from ray.exceptions import (
     TaskCancelledError,
     WorkerCrashedError,
 )
+from ray.util.client.common import ClientObjectRef
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from servicekit.jobs.cluster import LOCAL_CLUSTER
@@ -31,6 +33,8 @@ from servicekit.runners.cluster.ray_address import CLIENT, check_reachable
 _NAMES: Final = {"cpus": "CPU", "gpus": "GPU", "memory_bytes": "memory"}
 # News come many times a second, and the cluster keeps its own picture of the nodes for that long anyway.
 _LOOK_SECONDS: Final = 1.0
+# So many orders can be on their way at once by Ray Client, each for the time of a round trip.
+_MOST_THREADS: Final = 32
 # Each host has two calls under way.
 _MOST_CALLS: Final = 100_000
 
@@ -131,6 +135,8 @@ class RayDriver:
         self._mailbox: Any = None
         self._run: Any = None
         self._wait_gone: Any = None
+        # Calls by Ray Client have threads of their own: works with large arguments can hold the others for minutes.
+        self._threads: ThreadPoolExecutor | None = None
 
     def connect(self) -> None:
         check_reachable(self._address)
@@ -142,7 +148,8 @@ class RayDriver:
         if not self._address.startswith(CLIENT) or self._address == LOCAL_CLUSTER:
             options |= {"configure_logging": False, "logging_level": logging.ERROR}
         ray.init(**options)
-        is_client = ray.util.client.ray.is_connected()
+        if is_client := ray.util.client.ray.is_connected():
+            self._threads = ThreadPoolExecutor(_MOST_THREADS)
         # The mailbox is on the driver's own node. If that is lost, so is the driver, and no other node can be missed.
         if is_client:
             place: dict[str, Any] = {"resources": {"node:__internal_head__": 0.001}}
@@ -172,23 +179,40 @@ class RayDriver:
         if node is not None:
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=True)
         task = self._run.options(name=f"{request['name']} ({request['job_id']})", **options)
-        return RayPlaced(task.remote(self._mailbox, key, request, stdin))
+        return RayPlaced(_call(task.remote, self._mailbox, key, request, stdin))
 
     async def send(self, key: str, number: int, order: Order) -> bool:
-        may_have_begun: bool = await self._mailbox.send.remote(key, number, order)
+        may_have_begun: bool = await self._ask(self._mailbox.send.remote, key, number, order)
         return may_have_begun
 
     async def wait_gone(self, key: str, job_id: str, node: str, seconds: float) -> bool:
         place = NodeAffinitySchedulingStrategy(node, soft=False)
         ask = self._wait_gone.options(scheduling_strategy=place).remote
         # In a thread: with the first call Ray sends the code, and waits for the head, which may not answer.
-        reference = await asyncio.to_thread(ask, key, job_id, seconds)
+        reference = await asyncio.to_thread(_call, ask, key, job_id, seconds)
         is_gone: bool = await reference
         return is_gone
 
     async def collect(self, busy: list[str], ended: list[str], seconds: float) -> tuple[dict[str, News], list[Node]]:
-        found: tuple[dict[str, News], list[Node]] = await self._mailbox.collect_all.remote(busy, ended, seconds)
+        call = self._mailbox.collect_all.remote
+        found: tuple[dict[str, News], list[Node]] = await self._ask(call, busy, ended, seconds)
         return found
+
+    async def _ask(self, call: Callable[..., Any], *arguments: object) -> Any:
+        if self._threads is None:
+            return await call(*arguments)
+        return await (await asyncio.get_running_loop().run_in_executor(self._threads, _call, call, *arguments))
+
+
+def _call(call: Callable[..., Any], *arguments: object) -> Any:
+    """The reference to what a call gives. By Ray Client, takes a round trip, and hangs as long as the head is away.
+
+    The reference has no id until the server has answered. Whoever awaits it before has the whole event loop wait.
+    """
+    reference = call(*arguments)
+    if isinstance(reference, ClientObjectRef):
+        _ = reference.id
+    return reference
 
 
 def _run(mailbox: Any, key: str, request: Mapping[str, Any], stdin: bytes) -> HostEnd | None:
