@@ -61,7 +61,7 @@ async def test_the_process_is_listed_with_what_it_runs(connect: Connect, jobs_ur
         assert (seen_at is None) == (not jobs_url.startswith("postgres"))
         assert worker == {
             "name": jobs[0]["process"], "is_stopping": False, "runs_jobs": True, "running": 2, "is_this": True,
-            "runners": RUNNERS, "hindrances": {},
+            "runners": RUNNERS, "problems": {},
         }  # fmt: skip
         assert (await client.get("/names")).json() == [name_of_process()]
 

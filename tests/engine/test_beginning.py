@@ -61,9 +61,9 @@ async def test_jobs_that_cannot_begin_wait_and_run_when_they_can(
         job_ids = [await submit.add_job(target) for _ in range(10)]
         problem = await wait_problem(scheduler, words)
         assert problem.endswith("Such jobs wait, and are tried again.")
-        while not (hindrances := (await scheduler.list_workers())[0].hindrances):
+        while not (problems := (await scheduler.list_workers())[0].problems):
             await asyncio.sleep(0.001)
-        (reason,) = hindrances.values()
+        (reason,) = problems.values()
         assert reason in problem
         statuses = [await scheduler.get_status(job_id) for job_id in job_ids]
         assert not any(status.is_terminal for status in statuses)
@@ -71,7 +71,7 @@ async def test_jobs_that_cannot_begin_wait_and_run_when_they_can(
         record = await scheduler.wait(job_id)
         assert (record.status, record.attempts, record.error) == (JobStatus.COMPLETED, (), None)
     await wait_no_problem(scheduler)
-    while (await scheduler.list_workers())[0].hindrances:
+    while (await scheduler.list_workers())[0].problems:
         await asyncio.sleep(0.001)
     warnings = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert [each.getMessage() for each in warnings] == [problem]

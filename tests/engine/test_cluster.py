@@ -249,24 +249,24 @@ async def test_another_process_with_a_cluster_takes_the_job(tmp_path: Path, clus
             assert (await web.wait(job_id)).attempt == 1
 
 
-async def wait_hindrances(scheduler: Scheduler, expected: dict[RunnerKind, str]) -> None:
-    while [dict(worker.hindrances) for worker in await scheduler.list_workers() if worker.runs_jobs] != [expected]:
+async def wait_problems(scheduler: Scheduler, expected: dict[RunnerKind, str]) -> None:
+    while [dict(worker.problems) for worker in await scheduler.list_workers() if worker.runs_jobs] != [expected]:
         await asyncio.sleep(0.001)
 
 
 async def test_all_are_told_why_a_cluster_takes_no_jobs_for_as_long_as_that_is_so(
     scheduler: Scheduler, cluster: FakeCluster
 ) -> None:
-    await wait_hindrances(scheduler, {})
+    await wait_problems(scheduler, {})
     cluster.notice, cluster.room = "The cluster is away." + 1_000 * "?", 0
     job_id = await submit(scheduler, "work")
     told = clip(cluster.notice, 500)
-    await wait_hindrances(scheduler, {RunnerKind.RAY: told})
+    await wait_problems(scheduler, {RunnerKind.RAY: told})
     assert await scheduler.get_status(job_id) is JobStatus.PENDING
     cluster.notice = cluster.room = None
     cluster.add(0)
     await cluster.wait_begun("work")
-    await wait_hindrances(scheduler, {})
+    await wait_problems(scheduler, {})
 
 
 async def test_all_are_told_who_has_no_cluster(tmp_path: Path, cluster: FakeCluster) -> None:

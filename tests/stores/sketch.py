@@ -572,7 +572,7 @@ class SketchStore:
         running, ready = self._count_running(), self._signals.readiness
         worker = WorkerRecord(
             name_of_process(), self._opened_at, self._is_retired, self._has_claimed, running, is_this=True,
-            runners=ready.runners, hindrances=ready.hindrances,
+            runners=ready.runners, problems=ready.problems,
         )  # fmt: skip
         return [worker]
 

@@ -133,7 +133,7 @@ async def test_what_a_process_can_run_is_written_again_if_the_newest_changes_may
     store = SqliteStore(path, RecordingPublisher(), ManualClock(), Retention())
     await store.liveness.open(signals)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("UPDATE processes SET hindrances = '{}'")  # as a standby has it that has taken over
+        other.execute("UPDATE processes SET problems = '{}'")  # as a standby has it that has taken over
     session = store.liveness._session  # type: ignore[attr-defined]
     session.notifier.report(News(is_anew=True))
     while not session.is_in_doubt:

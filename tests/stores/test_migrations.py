@@ -174,7 +174,7 @@ async def test_a_process_of_an_earlier_version_is_listed(tmp_path: Path) -> None
     await store.liveness.open(RecordingSignals())
     old, new = await store.queues.list_workers()
     assert (old.name, old.is_this) == (f"{gethostname()}:17", False)
-    assert (old.runners, old.hindrances) == (None, {})
+    assert (old.runners, old.problems) == (None, {})
     assert (new.name, new.is_this) == (name_of_process(), True)
     lock.close()
     assert await store.queues.list_workers() == [new]
@@ -182,7 +182,7 @@ async def test_a_process_of_an_earlier_version_is_listed(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("runners", "hindrances", "expected"),
+    ("runners", "problems", "expected"),
     [
         ('["thread", "balloon", 7]', '{"thread": "no threads", "balloon": "no wind", "ray": 7}', (("thread",), True)),
         ("7", "7", (None, False)),
@@ -192,15 +192,15 @@ async def test_a_process_of_an_earlier_version_is_listed(tmp_path: Path) -> None
     ],
 )
 async def test_what_a_newer_version_or_another_program_writes_of_a_process_is_read_as_far_as_it_makes_sense(
-    tmp_path: Path, runners: str, hindrances: str | None, expected: tuple[tuple[str, ...] | None, bool]
+    tmp_path: Path, runners: str, problems: str | None, expected: tuple[tuple[str, ...] | None, bool]
 ) -> None:
     path = tmp_path / "jobs.db"
     store = SqliteStore(path, RecordingPublisher(), ManualClock(), Retention())
     await store.liveness.open(RecordingSignals())
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("UPDATE processes SET runners = ?, hindrances = ?", [runners, hindrances])
+        connection.execute("UPDATE processes SET runners = ?, problems = ?", [runners, problems])
     (worker,) = await store.queues.list_workers()
-    assert (worker.runners, worker.hindrances) == (expected[0], {"thread": "no threads"} if expected[1] else {})
+    assert (worker.runners, worker.problems) == (expected[0], {"thread": "no threads"} if expected[1] else {})
     await store.liveness.close()
 
 

@@ -256,7 +256,7 @@ async def test_a_process_of_an_earlier_version_is_listed(postgres_url: str) -> N
                 "VALUES (17, 'host:17', 17, 17, '2020-01-01', clock_timestamp())"
             )
         old, new = await scheduler.list_workers()
-        assert (old.name, old.runners, old.hindrances) == ("host:17", None, {})
+        assert (old.name, old.runners, old.problems) == ("host:17", None, {})
         assert new.runners == ()
 
 

@@ -212,7 +212,7 @@ def test_a_pending_job_says_why_it_waits(tab: Tab, dashboard: Dashboard) -> None
     tab.page.route(workers, lambda route: route.fulfill(json=[told]))
     for change, words in (
         ({"runners": ["thread"]}, "No worker runs jobs of the kind coroutine: see the workers."),
-        ({"hindrances": {"coroutine": "no memory"}}, "No worker can begin it at the moment: no memory."),
+        ({"problems": {"coroutine": "no memory"}}, "No worker can begin it at the moment: no memory."),
         ({}, "It waits for a free place."),
     ):
         told = worker | change

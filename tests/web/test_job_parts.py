@@ -160,8 +160,8 @@ AWAY = "The cluster ray://head:10001 has not been reached since 2026-01-01 12:00
 def test_a_pending_job_says_why_no_worker_can_begin_it(
     tab: Tab, runner: str | None, workers: list[tuple[list[str] | None, dict[str, str]]], words: str | None
 ) -> None:
-    told = [{"runners": runners, "hindrances": hindrances} for runners, hindrances in workers]
-    said = "m.hindranceAtWorkers(v[0], v[1])?.map((word) => word.textContent ?? word).join('') ?? null"
+    told = [{"runners": runners, "problems": problems} for runners, problems in workers]
+    said = "m.problemOfWorkers(v[0], v[1])?.map((word) => word.textContent ?? word).join('') ?? null"
     assert run(tab, "job-waiting.js", said, {"runner": runner}, told) == words
 
 

@@ -186,8 +186,8 @@ def test_a_worker_shows_what_it_runs_until_it_has_ended(tab: Tab, dashboard: Das
 
 def test_a_worker_shows_what_kinds_of_jobs_cannot_begin_there(tab: Tab, dashboard: Dashboard) -> None:
     (worker,) = dashboard.client.get("/api/v1/workers").json()
-    twin = worker | {"runners": ["ray"], "hindrances": {"ray": "The cluster is away."}, "is_this": False}
-    worker |= {"runners": ["thread"], "hindrances": {"thread": "can't start new thread"}}
+    twin = worker | {"runners": ["ray"], "problems": {"ray": "The cluster is away."}, "is_this": False}
+    worker |= {"runners": ["thread"], "problems": {"thread": "can't start new thread"}}
     told = [worker, twin]  # two workers of one process
     tab.page.route("**/api/v1/workers", lambda route: route.fulfill(json=told))
     tab.open("workers")
@@ -197,7 +197,7 @@ def test_a_worker_shows_what_kinds_of_jobs_cannot_begin_there(tab: Tab, dashboar
         "Jobs of the kind ray cannot begin: The cluster is away."
     )
     expect(row.get_by_role("rowheader")).to_have_attribute("title", "Runs jobs of the kinds thread, ray")
-    told[:] = [worker | {"hindrances": {}}]
+    told[:] = [worker | {"problems": {}}]
     dashboard.submit("/export", params={"rows": 1})  # the change of a job, after which the page asks again
     expect(row).not_to_contain_text("cannot begin")
 
@@ -327,7 +327,7 @@ def test_hostile_names_are_texts_that_fit_the_screen(phone: Tab, dashboard: Dash
     (schedule, *_) = dashboard.client.get("/api/v1/schedules").json()
     schedule |= {"name": name, "target_name": name, "problem": name * 3, "is_paused": False}
     worker = {"name": name, "started_at": "2020-01-01T00:00:00Z", "is_stopping": True, "runs_jobs": False}
-    worker |= {"running": 10**7, "is_this": False, "seen_at": None, "runners": None, "hindrances": {"ray": name * 3}}
+    worker |= {"running": 10**7, "is_this": False, "seen_at": None, "runners": None, "problems": {"ray": name * 3}}
     records = {"queues": queue, "schedules": schedule, "workers": worker}
     phone.page.route("**/$activity*", lambda route: route.fulfill(json={"queues": [], "groups": []}))
     for page in records:

@@ -18,7 +18,7 @@ class Readiness:
     """What kinds of jobs a process can run, and why jobs of some kinds cannot begin there at the moment."""
 
     runners: tuple[RunnerKind, ...] = ()
-    hindrances: Mapping[RunnerKind, str] = field(default_factory=dict, hash=False)
+    problems: Mapping[RunnerKind, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class WorkerRecord:
             examples=[["coroutine", "thread", "process", "command"]],
         ),
     ] = None
-    hindrances: Annotated[
+    problems: Annotated[
         Mapping[RunnerKind, str],
         Field(
             description="Why jobs of some kinds cannot begin there at the moment, by their kind.",

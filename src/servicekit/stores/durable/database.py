@@ -81,7 +81,7 @@ class Registration(Protocol):
 
     runs_jobs: bool
     """Whether other processes may leave jobs to this one: from its first claim on."""
-    told: Readiness | None
+    told_readiness: Readiness | None
     """What the others know of this process; `None` if they may know nothing. Whoever tells them notes it here."""
 
     @property

@@ -141,11 +141,11 @@ class DurableLiveness:
     async def _tell_readiness(self, signals: JobSignals) -> None:
         """Write what kinds of jobs this process can run, unless the others know it."""
         registration, readiness = self._database.registration, signals.readiness
-        if readiness != registration.told:
+        if readiness != registration.told_readiness:
             number = registration.number
             await self._database.write(self._members.put_readiness, write_readiness(number, readiness))
             if registration.number == number:  # else it has joined anew meanwhile
-                registration.told = readiness
+                registration.told_readiness = readiness
 
     async def _settle(self, signals: JobSignals) -> None:
         """Make the database and the engine agree on what runs here."""

@@ -14,12 +14,12 @@ class ReadinessRow(NamedTuple):
     process: int
     runners: str
     """A JSON list."""
-    hindrances: str
+    problems: str
     """A JSON object."""
 
 
 def write_readiness(process: int, readiness: Readiness) -> ReadinessRow:
-    return ReadinessRow(process, json.dumps(readiness.runners), json.dumps(dict(readiness.hindrances)))
+    return ReadinessRow(process, json.dumps(readiness.runners), json.dumps(dict(readiness.problems)))
 
 
 def _read_runners(text: Any) -> tuple[RunnerKind, ...] | None:
@@ -27,7 +27,7 @@ def _read_runners(text: Any) -> tuple[RunnerKind, ...] | None:
     return tuple(kind for kind in RunnerKind if kind in kinds) if isinstance(kinds, list) else None
 
 
-def _read_hindrances(text: Any) -> dict[RunnerKind, str]:
+def _read_problems(text: Any) -> dict[RunnerKind, str]:
     reasons = json.loads(text)
     return {kind: clip(reasons[kind], MOST_CHARACTERS) for kind in RunnerKind if isinstance(reasons.get(kind), str)}
 
@@ -35,4 +35,4 @@ def _read_hindrances(text: Any) -> dict[RunnerKind, str]:
 # An earlier version writes nothing, a newer one may know more kinds, and another program can have written anything.
 _NOTHING: Final[dict[RunnerKind, str]] = {}
 read_runners: Final[Callable[[object], tuple[RunnerKind, ...] | None]] = lenient(_read_runners, None)
-read_hindrances: Final[Callable[[object], dict[RunnerKind, str]]] = lenient(_read_hindrances, _NOTHING)
+read_problems: Final[Callable[[object], dict[RunnerKind, str]]] = lenient(_read_problems, _NOTHING)

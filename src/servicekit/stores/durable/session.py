@@ -53,7 +53,7 @@ class StoreSession:
         The answer to a claim was lost, which may still be on its way; or the database has lost its newest changes.
         """
         self._doubt_until = time.monotonic() + _DOUBT_SECONDS
-        self.database.registration.told = None
+        self.database.registration.told_readiness = None
 
     @property
     def is_in_doubt(self) -> bool:

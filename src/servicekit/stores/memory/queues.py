@@ -33,5 +33,5 @@ class MemoryQueues:
             return []
         ready = kept.signals.readiness
         return [
-            replace(worker, name=name_of_process(), running=running, runners=ready.runners, hindrances=ready.hindrances)
+            replace(worker, name=name_of_process(), running=running, runners=ready.runners, problems=ready.problems)
         ]

@@ -14,7 +14,7 @@ from servicekit.jobs.options import RunnerKind
 from servicekit.jobs.status import JobStatus, Transition
 from servicekit.jobs.workers import WorkerRecord
 from servicekit.stores.durable.operations import Rank, for_each
-from servicekit.stores.durable.readiness import ReadinessRow, read_hindrances, read_runners
+from servicekit.stores.durable.readiness import ReadinessRow, read_problems, read_runners
 from servicekit.stores.durable.requests import Departure, Member, OwnedJob, Step
 from servicekit.stores.postgres.leases import NOT_AHEAD, Terms
 from servicekit.stores.postgres.session import Session
@@ -89,7 +89,7 @@ def touch(session: Session, process: int) -> None:
 @for_each(Rank.PROCESS)
 def put_readiness(session: Session, row: ReadinessRow) -> None:
     statement = (
-        "UPDATE servicekit.processes SET runners = %(runners)s, hindrances = %(hindrances)s WHERE number = %(process)s"
+        "UPDATE servicekit.processes SET runners = %(runners)s, problems = %(problems)s WHERE number = %(process)s"
     )
     session.run(statement, row._asdict())
 
@@ -214,7 +214,7 @@ def list_strangers(session: Session, process: int) -> list[int]:
 _WORKERS: Final = f"""
     SELECT name, started_at, is_stopping, runs_jobs, (
         SELECT count(*) FROM servicekit.jobs WHERE owner = number AND status = '{_RUNNING}' AND {_IS_OWNED}
-    ), number = %s, renewed_at, runners, hindrances FROM servicekit.processes WHERE NOT is_dead
+    ), number = %s, renewed_at, runners, problems FROM servicekit.processes WHERE NOT is_dead
 """
 
 
@@ -225,11 +225,11 @@ def list_workers(session: Session, process: int) -> list[WorkerRecord]:
 
 def _read_worker(
     name: str, started_at: str, is_stopping: bool, runs_jobs: bool, running: int, is_this: bool, seen_at: str,
-    runners: str | None, hindrances: str | None,
+    runners: str | None, problems: str | None,
 ) -> WorkerRecord:  # fmt: skip
     return WorkerRecord(
         name, _read_time(started_at), is_stopping, runs_jobs, running, is_this, _read_time(seen_at),
-        read_runners(runners), read_hindrances(hindrances),
+        read_runners(runners), read_problems(problems),
     )  # fmt: skip
 
 

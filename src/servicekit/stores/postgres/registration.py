@@ -32,7 +32,7 @@ class ProcessRegistration:
         self._service = service
         self.runs_jobs = False
         """Whether other processes may leave jobs to this one: from its first claim on."""
-        self.told: Readiness | None = None
+        self.told_readiness: Readiness | None = None
         self.number = 0
         """0: this process is not on the list. It is the number of all that it writes, from before it is on the list."""
         self.shard = 0
@@ -66,7 +66,7 @@ class ProcessRegistration:
         if shard is None:  # others took it for dead
             await self.take_another(database, now)
             return
-        self.shard, self.told = shard, None
+        self.shard, self.told_readiness = shard, None
         self.lease.begin(self.number, sent_at)
         await database.read(self.lease.look, None)
 
@@ -111,4 +111,4 @@ class ProcessRegistration:
     def abandon(self) -> None:
         """This process works no more: it renews its lease no more."""
         self.lease.end()
-        self.number, self.shard, self.runs_jobs, self.told = 0, 0, False, None
+        self.number, self.shard, self.runs_jobs, self.told_readiness = 0, 0, False, None

@@ -54,7 +54,7 @@ class ListedProcess(NamedTuple):
     is_stopping: object
     runs_jobs: object
     runners: object
-    hindrances: object
+    problems: object
     running: int
 
 
@@ -141,7 +141,7 @@ def touch(connection: sqlite3.Connection, process: int) -> None:
 
 @for_each(Rank.PROCESS)
 def put_readiness(connection: sqlite3.Connection, row: ReadinessRow) -> None:
-    statement = "UPDATE processes SET runners = :runners, hindrances = :hindrances WHERE id = :process"
+    statement = "UPDATE processes SET runners = :runners, problems = :problems WHERE id = :process"
     connection.execute(statement, row._asdict())
 
 
@@ -189,7 +189,7 @@ def list_members(connection: sqlite3.Connection, _: None) -> list[Member]:
 
 # The jobs of each are found in an index, and those that have ended are not in this part of it.
 _WORKERS: Final = f"""
-    SELECT id, lock, pid, host, started_at, is_stopping, runs_jobs, runners, hindrances, (
+    SELECT id, lock, pid, host, started_at, is_stopping, runs_jobs, runners, problems, (
         SELECT count(*) FROM jobs INDEXED BY jobs_owned
         WHERE owner IS NOT NULL AND status = '{_RUNNING}' AND owner = processes.id
     ) FROM processes

@@ -9,7 +9,7 @@ from pathlib import Path
 from servicekit.errors import StoreUnavailable
 from servicekit.jobs.workers import Readiness, WorkerRecord
 from servicekit.stores.durable.database import Database
-from servicekit.stores.durable.readiness import read_hindrances, read_runners
+from servicekit.stores.durable.readiness import read_problems, read_runners
 from servicekit.stores.durable.requests import Member, NextMoment
 from servicekit.stores.durable.times import find_moment
 from servicekit.stores.process_name import name_of_process
@@ -34,7 +34,7 @@ class ProcessRegistration:
         self._service = service
         self.runs_jobs = False
         """Whether other processes may leave jobs to this one: from its first claim on."""
-        self.told: Readiness | None = None
+        self.told_readiness: Readiness | None = None
         self.number = 0
         """0: this process is not on the list."""
         self.lock: ProcessLock | None = None
@@ -77,7 +77,7 @@ class ProcessRegistration:
         registration = RegistrationRequest(
             self.number or None, os.getpid(), self.lock.path.name, now, self._service, socket.gethostname()
         )
-        self.number, self.told = await database.write(register, registration), None
+        self.number, self.told_readiness = await database.write(register, registration), None
 
     async def take_another(self, database: Database, now: str) -> None:
         """Register this process anew: others took it for dead, and have taken its jobs over."""
@@ -100,7 +100,7 @@ class ProcessRegistration:
         """Take the sign of life away: this process works no more."""
         if self.lock is not None:
             self.lock.release()
-        self.lock, self.number, self.runs_jobs, self.told = None, 0, False, None
+        self.lock, self.number, self.runs_jobs, self.told_readiness = None, 0, False, None
 
     async def list_dead(self, database: Database) -> list[Member]:
         """The processes that have died and whose jobs must be taken over."""
@@ -127,7 +127,7 @@ class ProcessRegistration:
         is_stopping, runs_jobs = bool(process.is_stopping), bool(process.runs_jobs)
         return WorkerRecord(
             name, started_at, is_stopping, runs_jobs, process.running, number == self.number,
-            runners=read_runners(process.runners), hindrances=read_hindrances(process.hindrances),
+            runners=read_runners(process.runners), problems=read_problems(process.problems),
         )  # fmt: skip
 
     def forget(self, member: Member) -> None:

@@ -15,7 +15,7 @@ HINDERED = Readiness(FREE.runners, {RunnerKind.RAY: "The cluster 'K\u00f6ln' is 
 
 
 def readiness_of(worker: WorkerRecord) -> Readiness | None:
-    return None if worker.runners is None else Readiness(worker.runners, worker.hindrances)
+    return None if worker.runners is None else Readiness(worker.runners, worker.problems)
 
 
 class WorkerContract(StoreTests):

@@ -97,20 +97,20 @@ function reasonOf(record, place) {
   if (queue && hindrance === 'full') return [`The queue ${name} is full: it `, linkToRunning(queue), '.'];
   if (!workers.length) return ['Nothing runs jobs here at the moment', ...seeWorkers()];
   const tried = hindranceOfStart(record);
-  return tried ? [tried] : (hindranceAtWorkers(record, workers) ?? ['It waits for a free place.']);
+  return tried ? [tried] : (problemOfWorkers(record, workers) ?? ['It waits for a free place.']);
 }
 
 /**
  * @param {Pick<JobRecord, 'runner'>} record
- * @param {Pick<WorkerRecord, 'runners' | 'hindrances'>[]} workers those that run jobs
+ * @param {Pick<WorkerRecord, 'runners' | 'problems'>[]} workers those that run jobs
  * @returns {(string | HTMLElement)[] | null} why none of them can begin it; `null` if one can, or may be able to
  */
-export function hindranceAtWorkers({ runner }, workers) {
+export function problemOfWorkers({ runner }, workers) {
   if (!runner) return null; // a kind of a newer version
   const able = workers.filter(({ runners }) => !runners || runners.includes(runner)); // an earlier version does not tell
   const cause = runner === 'ray' ? ', since none has a cluster (SERVICEKIT_CLUSTER)' : '';
   if (!able.length) return [`No worker runs jobs of the kind ${runner}${cause}`, ...seeWorkers()];
-  const [reason, ...others] = able.map(({ hindrances }) => hindrances[runner]);
+  const [reason, ...others] = able.map(({ problems }) => problems[runner]);
   return reason && others.every((other) => other) ? [`No worker can begin it at the moment: ${sentenceOf(reason)}`] : null;
 }
 

@@ -140,7 +140,7 @@
  * @property {boolean} is_this
  * @property {string | null} seen_at
  * @property {string[] | null} runners
- * @property {Record<string, string>} hindrances
+ * @property {Record<string, string>} problems
  */
 
 /**

@@ -137,14 +137,14 @@ function merge(workers) {
     is_this: workers.some(({ is_this }) => is_this),
     running: workers.reduce((sum, { running }) => sum + running, 0),
     runners: workers.some(({ runners }) => !runners) ? null : [...new Set(workers.flatMap(({ runners }) => runners ?? []))],
-    hindrances: Object.assign({}, ...workers.map(({ hindrances }) => hindrances)),
+    problems: Object.assign({}, ...workers.map(({ problems }) => problems)),
   };
 }
 
 class WorkerRow {
   #name = h('th', { scope: 'row' });
   #badges = h('span', {});
-  #hindrances = h('p', { class: 'bad' });
+  #problems = h('p', { class: 'bad' });
   #age = h('td', {});
   #jobs = h('ul', { class: 'worker-jobs' });
   #idle = h('span', { class: 'quiet' }, 'nothing');
@@ -156,7 +156,7 @@ class WorkerRow {
   constructor(name, calls, usualRun) {
     this.#lines = new Rows(this.#jobs, (id) => new JobLine(id, calls, usualRun));
     this.#name.append(name, this.#badges);
-    this.element = h('tr', {}, this.#name, this.#age, h('td', {}, this.#jobs, this.#idle, this.#more, this.#hindrances));
+    this.element = h('tr', {}, this.#name, this.#age, h('td', {}, this.#jobs, this.#idle, this.#more, this.#problems));
     labelCells(this.element, COLUMNS);
   }
 
@@ -168,8 +168,8 @@ class WorkerRow {
     const words = [worker.is_this && 'answers this page', worker.is_stopping && 'stopping', !worker.runs_jobs && 'runs no jobs'].filter((word) => word !== false);
     if (this.#badges.textContent !== words.join('')) replace(this.#badges, words.map((word) => h('span', { class: 'badge' }, word)));
     this.#name.title = worker.runners?.length ? `Runs jobs of the kinds ${worker.runners.join(', ')}` : '';
-    const hindrances = Object.entries(worker.hindrances).map(([kind, reason]) => `Jobs of the kind ${kind} cannot begin: ${sentenceOf(reason)}`);
-    setText(this.#hindrances, hindrances.join(' '));
+    const problems = Object.entries(worker.problems).map(([kind, reason]) => `Jobs of the kind ${kind} cannot begin: ${sentenceOf(reason)}`);
+    setText(this.#problems, problems.join(' '));
     setText(this.#age, formatDuration((Number(serverNow()) - Date.parse(worker.started_at)) / 1000));
     this.#age.title = `Since ${formatTime(worker.started_at)}${worker.seen_at ? `; seen ${formatAge(worker.seen_at)} ago` : ''}`;
     const shown = jobs.toSorted((one, other) => (one.id < other.id ? -1 : 1)).slice(0, JOBS_SHOWN);

@@ -2,4 +2,4 @@
 
 ALTER TABLE servicekit.processes
     ADD COLUMN runners text,               -- a JSON list
-    ADD COLUMN hindrances text;            -- a JSON object: why jobs of some kinds cannot begin there
+    ADD COLUMN problems text;              -- a JSON object: why jobs of some kinds cannot begin there

@@ -2,4 +2,4 @@
 -- NULL: an earlier version has registered the process.
 
 ALTER TABLE processes ADD COLUMN runners TEXT;
-ALTER TABLE processes ADD COLUMN hindrances TEXT;
+ALTER TABLE processes ADD COLUMN problems TEXT;
