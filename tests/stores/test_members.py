@@ -6,7 +6,8 @@ import os
 import sqlite3
 import stat
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import JobStatus
 from servicekit.jobs.submission import Submission
 from servicekit.jobs.workers import Readiness
-from servicekit.stores.durable.news import News
-from servicekit.stores.sqlite import writer
+from servicekit.stores.durable.operations import Operation
+from servicekit.stores.durable.readiness import ReadinessRow
+from servicekit.stores.sqlite import membership, writer
 from servicekit.stores.sqlite.processes import ProcessLock, is_alive
 from servicekit.stores.sqlite.store import SqliteStore
 from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, RecordingSignals, wait_healthy
@@ -127,17 +129,54 @@ async def test_a_process_that_joins_again_tells_again_what_it_can_run(path: Path
     await store.liveness.close()
 
 
-async def test_what_a_process_can_run_is_written_again_if_the_newest_changes_may_be_lost(path: Path) -> None:
+async def lose_claim(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lose the answer to a claim: then it is in doubt what the others know of this process."""
+
+    def lose(*_: object) -> None:
+        raise StoreUnavailable("the file", "the answer is lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.file, "write", lose)
+        with pytest.raises(StoreUnavailable, match="the answer is lost"):
+            await store.attempts.claim(1, ())
+
+
+async def test_what_a_process_can_run_is_written_again_if_the_newest_changes_may_be_lost(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     signals = RecordingSignals()
     signals.readiness = HINDERED
     store = SqliteStore(path, RecordingPublisher(), ManualClock(), Retention())
     await store.liveness.open(signals)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("UPDATE processes SET problems = '{}'")  # as a standby has it that has taken over
-    session = store.liveness._session  # type: ignore[attr-defined]
-    session.notifier.report(News(is_anew=True))
-    while not session.is_in_doubt:
-        await asyncio.sleep(0)
+    await lose_claim(store, monkeypatch)
+    await store.liveness.rescue()
+    assert [readiness_of(each) for each in await store.queues.list_workers()] == [HINDERED]
+    await store.liveness.close()
+
+
+async def test_what_a_process_can_run_is_written_again_if_it_becomes_doubtful_while_it_is_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put_slowly(connection: sqlite3.Connection, rows: list[ReadinessRow]) -> Sequence[Exception | None]:
+        loop.call_soon_threadsafe(is_written.set)
+        assert goes_on.wait(60)
+        return put.write(connection, rows)
+
+    loop, is_written, goes_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    signals, put = RecordingSignals(), membership.put_readiness
+    store = SqliteStore(path, RecordingPublisher(), ManualClock(), Retention())
+    await store.liveness.open(signals)
+    signals.readiness = HINDERED
+    monkeypatch.setattr(membership, "put_readiness", Operation(put.rank, put_slowly))
+    rescue = asyncio.create_task(store.liveness.rescue())
+    await is_written.wait()
+    await lose_claim(store, monkeypatch)
+    goes_on.set()
+    await rescue
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("UPDATE processes SET problems = '{}'")
     await store.liveness.rescue()
     assert [readiness_of(each) for each in await store.queues.list_workers()] == [HINDERED]
     await store.liveness.close()

@@ -142,10 +142,14 @@ class DurableLiveness:
         """Write what kinds of jobs this process can run, unless the others know it."""
         registration, readiness = self._database.registration, signals.readiness
         if readiness != registration.told_readiness:
-            number = registration.number
-            await self._database.write(self._members.put_readiness, write_readiness(number, readiness))
-            if registration.number == number:  # else it has joined anew meanwhile
-                registration.told_readiness = readiness
+            # Before it is written: what makes it doubtful meanwhile has the last word, and so has joining anew.
+            registration.told_readiness = readiness
+            try:
+                row = write_readiness(registration.number, readiness)
+                await self._database.write(self._members.put_readiness, row)
+            except BaseException:  # it may be written or not
+                registration.told_readiness = None
+                raise
 
     async def _settle(self, signals: JobSignals) -> None:
         """Make the database and the engine agree on what runs here."""
