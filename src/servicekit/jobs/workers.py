@@ -10,7 +10,8 @@ from pydantic import Field
 from servicekit.jobs.options import RunnerKind
 
 MOST_CHARACTERS: Final = 500
-"""Of what hinders a kind of jobs, so many characters are told: an error can have megabytes."""
+"""The problem of a kind of jobs is clipped to so many characters (`servicekit.jobs.outcome.clip`): an error can have
+megabytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,10 @@ def _read_runners(text: Any) -> tuple[RunnerKind, ...] | None:
 
 def _read_problems(text: Any) -> dict[RunnerKind, str]:
     reasons = json.loads(text)
-    return {kind: clip(reasons[kind], MOST_CHARACTERS) for kind in RunnerKind if isinstance(reasons.get(kind), str)}
+    # Who wrote a reason has clipped it, and `clip` can make it twice as long as its limit. To clip that again would
+    # show another text than the process itself has.
+    most = 2 * MOST_CHARACTERS
+    return {kind: clip(reasons[kind], most) for kind in RunnerKind if isinstance(reasons.get(kind), str)}
 
 
 # An earlier version writes nothing, a newer one may know more kinds, and another program can have written anything.

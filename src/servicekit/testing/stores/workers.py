@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from servicekit.jobs.options import RunnerKind
-from servicekit.jobs.outcome import CANCELED, completion, failure
-from servicekit.jobs.workers import Readiness, WorkerRecord
+from servicekit.jobs.outcome import CANCELED, clip, completion, failure
+from servicekit.jobs.workers import MOST_CHARACTERS, Readiness, WorkerRecord
 from servicekit.ports import JobStore
 from servicekit.stores.process_name import name_of_process
 from servicekit.testing.stores.base import StoreSetting, StoreTests
@@ -12,6 +12,8 @@ from servicekit.testing.stores.fakes import RecordingSignals
 
 FREE = Readiness((RunnerKind.COROUTINE, RunnerKind.RAY))
 HINDERED = Readiness(FREE.runners, {RunnerKind.RAY: "The cluster 'K\u00f6ln' is away:\nno route."})
+SPELLED_OUT = Readiness(FREE.runners, {RunnerKind.RAY: clip("\udcff" * MOST_CHARACTERS, MOST_CHARACTERS)})
+"""The longest text that there can be."""
 
 
 def readiness_of(worker: WorkerRecord) -> Readiness | None:
@@ -46,7 +48,7 @@ class WorkerContract(StoreTests):
         signals.readiness = HINDERED
         async with self.open_store(setting, signals) as store:
             assert [readiness_of(each) for each in await store.queues.list_workers()] == [HINDERED]
-            for told in (FREE, HINDERED, Readiness()):
+            for told in (FREE, HINDERED, SPELLED_OUT, Readiness()):
                 signals.readiness = told
                 await store.liveness.rescue()
                 assert [readiness_of(each) for each in await store.queues.list_workers()] == [told]
