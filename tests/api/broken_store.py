@@ -18,12 +18,14 @@ class BrokenPart:
 
     def __init__(self) -> None:
         self.reason = "disk I/O error"
+        self.error: Exception | None = None
+        """What it raises instead of a `StoreUnavailable`."""
 
     def __getattr__(self, name: str) -> Any:
         return self._fail
 
     async def _fail(self, *args: Any, **options: Any) -> Any:
-        raise StoreUnavailable("/srv/secret/jobs.db", self.reason)
+        raise self.error or StoreUnavailable("/srv/secret/jobs.db", self.reason)
 
 
 class BrokenStore(MemoryStore):

@@ -1,12 +1,14 @@
 """What the log says while the store is away, and clients ask again and again."""
 
 import logging
+from itertools import count
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
 from servicekit.api import JobSubmitted, ServiceBuilder, ServiceInfo, SubmitJob
+from servicekit.errors import ArtifactsUnavailable, RecordUnreadable
 from servicekit.jobs import backoff
 from tests.api.broken_store import break_store
 from tests.api.conftest import Connect
@@ -70,6 +72,36 @@ async def test_another_failure_is_told_at_once(connect: Connect, caplog: pytest.
         broken.reason = "disk full"
         await refuse(client)
     assert told(caplog) == [AWAY, AWAY.replace("disk I/O error", "disk full")]
+
+
+async def test_many_other_failures_do_not_hide_an_outage(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    app = service()
+    asked = count()
+
+    @app.get("/artifact")
+    async def read_artifact() -> None:
+        raise ArtifactsUnavailable("/srv/artifacts", f"the file of artifact {next(asked)} is missing")
+
+    break_store(app)
+    async with connect(app) as client:
+        for _ in range(150):
+            assert (await client.get("/artifact")).status_code == 503
+        await refuse(client)
+    assert told(caplog)[-1] == AWAY
+
+
+async def test_many_jobs_that_cannot_be_read_do_not_hide_an_outage(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = service()
+    broken = break_store(app)
+    async with connect(app) as client:
+        for number in range(150):
+            broken.error = RecordUnreadable(f"job {number}", "a newer version has written it")
+            assert (await client.get(f"{JOBS}/$stream")).content == b""
+        broken.error = None
+        assert (await client.get(f"{JOBS}/$stream")).content == b""
+    assert told(caplog)[-1] == AWAY
 
 
 async def test_an_outage_that_lasts_is_told_again(

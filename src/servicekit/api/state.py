@@ -1,6 +1,7 @@
 """The objects of a running service. They are in its application's state, so that one process can have two services."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -55,8 +56,13 @@ class ServiceState:
 
     hub: EventHub = field(default_factory=EventHub)
     streams: OpenStreams = field(default_factory=OpenStreams)
-    failures: FailureLog = field(default_factory=partial(FailureLog, _log))
-    """What requests could not read or write: every client meets the same failure, again and again."""
+    failures: defaultdict[type[Exception], FailureLog] = field(
+        default_factory=lambda: defaultdict(partial(FailureLog, _log))
+    )
+    """What requests could not read or write: every client meets the same failure, again and again.
+
+    One log for each class of error: some name what was asked for, and many of those must not hide the others.
+    """
     health_checks: dict[str, HealthCheck] = field(default_factory=dict)
     scheduler: Scheduler | None = None
     when_jobs: list[Callable[[], None]] = field(default_factory=list)
