@@ -241,6 +241,34 @@ def test_a_stream_in_which_nothing_comes_any_more_is_opened_again(tabs: Tabs) ->
         tab.page.clock.run_for(40_000)
 
 
+def test_a_check_that_takes_long_is_the_only_one_and_counts_only_if_nothing_has_come_since(
+    tabs: Tabs, dashboard: Dashboard
+) -> None:
+    tab = tabs._open_tab()
+    tab.page.clock.install()
+    watcher = Watcher(tab.page, tab.url)
+    watcher.wait_state("live")
+    watcher.wait_resets(1)
+    checks: list[Route] = []
+    tab.page.route(CHECK, lambda route: checks.append(route))
+    tab.expected.append("503")
+
+    def wait_check(count: int) -> None:
+        while len(checks) < count:
+            tab.page.clock.run_for(1_000)
+
+    wait_check(1)
+    for _ in range(2):
+        watcher.wait_job(dashboard.submit("/noop", wait=True), "completed")
+        tab.page.clock.run_for(6_000)
+    assert len(checks) == 1
+    checks[0].fulfill(status=503, json={"detail": "Jobs cannot be read"})
+    wait_check(2)
+    assert "reconnecting" not in watcher.get("states")
+    checks[1].fulfill(status=503, json={"detail": "Jobs cannot be read"})
+    watcher.wait_state("reconnecting")
+
+
 def test_a_service_that_cannot_read_its_jobs_is_not_called_live(tabs: Tabs, dashboard: Dashboard) -> None:
     """Its streams stay open, and nothing comes."""
     tab = tabs._open_tab()

@@ -40,8 +40,8 @@ const BUSY_MILLISECONDS = 8; // half a frame: what has gathered while a page sto
  * refused or got lost. For the stream of one job too: `lastEventId` continues where another one ended.
  *
  * While the service cannot read its jobs, the stream stays open and says nothing, as if nothing happened. So whenever no
- * event has come for `probeMilliseconds`, `probe` reads what the stream is about. If the service cannot answer that, the
- * stream counts as lost.
+ * event has come for `probeMilliseconds`, `probe` reads what the stream is about: one at a time. If the service cannot
+ * answer that, the stream counts as lost, unless an event has come meanwhile.
  * @param {Api} api @param {string} path
  * @param {{params?: Record<string, unknown>, lastEventId?: string | null, signal?: AbortSignal,
  *   onOpen?: () => void, onEvent: (event: ServerSentEvent) => void,
@@ -53,17 +53,22 @@ export async function readStream(api, path, options) {
   const ending = new AbortController();
   const either = signal ? AbortSignal.any([signal, ending.signal]) : ending.signal;
   let timer = window.setTimeout(() => ending.abort(), SILENCE_MILLISECONDS);
-  let [probing, isOpen] = [0, false];
+  let [probing, isProbing, events, isOpen] = [0, false, 0, false];
   const probeLater = () => {
     window.clearTimeout(probing);
-    probing = window.setTimeout(probeNow, probeMilliseconds);
+    if (!isProbing) probing = window.setTimeout(probeNow, probeMilliseconds);
   };
   const probeNow = async () => {
+    const before = events;
+    isProbing = true;
     try {
       await probe({ signal: either });
     } catch (error) {
-      if (error instanceof ApiError && (error.status === 0 || error.status >= 500)) ending.abort();
+      // An event that has come since tells that the service can read its jobs again.
+      const isSilent = events === before;
+      if (isSilent && error instanceof ApiError && (error.status === 0 || error.status >= 500)) ending.abort();
     }
+    isProbing = false;
     if (!either.aborted) probeLater();
   };
   const stillThere = () => {
@@ -76,6 +81,7 @@ export async function readStream(api, path, options) {
     probeLater();
   };
   const take = (/** @type {ServerSentEvent} */ event) => {
+    events += 1;
     probeLater();
     onEvent(event);
   };
