@@ -165,6 +165,34 @@ def test_a_pending_job_says_why_no_worker_can_begin_it(
     assert run(tab, "job-waiting.js", said, {"runner": runner}, told) == words
 
 
+WATCH_HIDDEN = """(() => {
+  Object.defineProperty(document, 'hidden', { get: () => true });
+  const text = async () => {
+    if (v[0].fails) throw new Error('no answer');
+    window.lookedAt = Date.now();
+    return JSON.stringify({ status: 'running' });
+  };
+  window.service = v[0];
+  window.told = [];
+  new m.JobStream({ text }, 'job', { state: (state, since) => told.push([state, Number(since)]) }).start();
+})()"""
+
+
+def test_a_hidden_page_knows_from_its_last_look_when_all_was_right(tab: Tab) -> None:
+    page = tab.page
+    page.clock.install(time=0)
+    page.clock.pause_at(1_000)
+    run(tab, "job-stream.js", WATCH_HIDDEN, {"fails": False})
+    for _ in range(2):
+        page.evaluate("[service.fails, lookedAt, told] = [false, 0, []]")
+        while not page.evaluate("lookedAt"):
+            page.clock.run_for(1_000)
+        page.evaluate("service.fails = true")
+        while not page.evaluate("told.some(([state]) => state === 'reconnecting')"):
+            page.clock.run_for(1_000)
+        assert page.evaluate("told") == [["live", 0], ["reconnecting", page.evaluate("lookedAt")]]
+
+
 @pytest.mark.parametrize(("told", "least", "most"), [("00:00:01", 0, 0), ("01:00:01", 3_590, 3_610)])
 def test_the_clock_of_the_service_is_not_judged_by_an_answer_that_comes_late(
     tab: Tab, told: str, least: int, most: int

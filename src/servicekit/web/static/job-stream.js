@@ -115,7 +115,9 @@ export class JobStream {
 
   async _read() {
     const text = await this._api.text(this._path);
-    if (!this._isPaused) this._take(text);
+    if (this._isPaused || this.isOver) return;
+    this._confirm();
+    this._take(text);
   }
 
   async _open() {
@@ -126,7 +128,7 @@ export class JobStream {
         params: this._logs ? { logs: 'true' } : {},
         lastEventId: this._lastId,
         signal: request.signal,
-        onOpen: () => this._opened(),
+        onOpen: () => this._confirm(),
         onEvent: (event) => !request.signal.aborted && this._hear(event),
         probe: async (options) => {
           await this._api.text(this._path, {}, options);
@@ -143,7 +145,8 @@ export class JobStream {
     }
   }
 
-  _opened() {
+  /** What is told is right at this moment. */
+  _confirm() {
     this._failures = 0;
     this._since = new Date();
     this._say('live');
