@@ -165,6 +165,24 @@ def test_a_pending_job_says_why_no_worker_can_begin_it(
     assert run(tab, "job-waiting.js", said, {"runner": runner}, told) == words
 
 
+@pytest.mark.parametrize(
+    ("runners", "problems", "reason", "words"),
+    [
+        (["ray"], {"ray": AWAY}, "it needs 3 GPUs, and 1 is free", f"No worker can begin it at the moment: {AWAY}."),
+        (KINDS, {}, "it needs 3 GPUs, and 1 is free", "No worker runs jobs of the kind ray, since none has a cluster"),
+        (["ray"], {}, "it needs 3 GPUs, and 1 is free", "It could not begin yet: it needs 3 GPUs, and 1 is free."),
+        (["ray"], {}, None, "It waits for a free place."),
+    ],
+)
+def test_what_the_workers_say_is_newer_than_what_has_kept_a_job_from_beginning(
+    tab: Tab, runners: list[str], problems: dict[str, str], reason: str | None, words: str
+) -> None:
+    record = {"status": "pending", "scheduled_at": None, "queue": "default", "pending_reason": reason, "runner": "ray"}
+    place = {"workers": [{"runners": runners, "problems": problems}]}
+    said = "m.reasonOf(v[0], v[1]).map((word) => word.textContent ?? word).join('')"
+    assert run(tab, "job-waiting.js", said, record, place).startswith(words)
+
+
 WATCH_HIDDEN = """(() => {
   Object.defineProperty(document, 'hidden', { get: () => true });
   const text = async () => {

@@ -5,7 +5,7 @@
  */
 
 import { formatDuration, formatTime, h, replace, serverNow, visible } from './kit.js';
-import { Fresh, hindranceOf, listAddress, sentenceOf } from './page-parts.js';
+import { Fresh, hindranceOf, listAble, listAddress, problemOfKind, sentenceOf } from './page-parts.js';
 
 /**
  * @typedef {import('./types.js').JobRecord} JobRecord
@@ -86,7 +86,7 @@ function secondsUntil({ scheduled_at: moment }) {
  * @param {Place | null} place as far as it is known
  * @returns {(string | HTMLElement)[]}
  */
-function reasonOf(record, place) {
+export function reasonOf(record, place) {
   const seconds = Math.ceil(secondsUntil(record));
   if (seconds > 0) return [startOf(record, seconds)];
   if (!place) return [hindranceOfStart(record) || 'It waits for its turn.'];
@@ -96,8 +96,8 @@ function reasonOf(record, place) {
   if (hindrance === 'paused') return [`The queue ${name} is `, h('a', { href: './queues' }, 'paused'), ': none of its jobs start.'];
   if (queue && hindrance === 'full') return [`The queue ${name} is full: it `, linkToRunning(queue), '.'];
   if (!workers.length) return ['Nothing runs jobs here at the moment', ...seeWorkers()];
-  const tried = hindranceOfStart(record);
-  return tried ? [tried] : (problemOfWorkers(record, workers) ?? ['It waits for a free place.']);
+  // What the workers say is of this moment; what has kept the job from beginning can be over.
+  return problemOfWorkers(record, workers) ?? [hindranceOfStart(record) || 'It waits for a free place.'];
 }
 
 /**
@@ -107,11 +107,10 @@ function reasonOf(record, place) {
  */
 export function problemOfWorkers({ runner }, workers) {
   if (!runner) return null; // a kind of a newer version
-  const able = workers.filter(({ runners }) => !runners || runners.includes(runner)); // an earlier version does not tell
   const cause = runner === 'ray' ? ', since none has a cluster (SERVICEKIT_CLUSTER)' : '';
-  if (!able.length) return [`No worker runs jobs of the kind ${runner}${cause}`, ...seeWorkers()];
-  const [reason, ...others] = able.map(({ problems }) => problems[runner]);
-  return reason && others.every((other) => other) ? [`No worker can begin it at the moment: ${sentenceOf(reason)}`] : null;
+  if (!listAble(runner, workers).length) return [`No worker runs jobs of the kind ${runner}${cause}`, ...seeWorkers()];
+  const problem = problemOfKind(runner, workers);
+  return problem ? [`No worker can begin it at the moment: ${sentenceOf(problem)}`] : null;
 }
 
 function seeWorkers() {

@@ -199,6 +199,22 @@ export function hindranceOf({ is_paused, pending, running, max_concurrency: limi
   return pending > 0 && limit !== null && running >= limit ? 'full' : '';
 }
 
+/**
+ * Those that can run jobs of a kind, as far as is known: an earlier version does not tell.
+ * @template {Pick<import('./types.js').WorkerRecord, 'runners'>} T
+ * @param {string} kind @param {T[]} workers
+ */
+export const listAble = (kind, workers) => workers.filter(({ runners }) => !runners || runners.includes(kind));
+
+/**
+ * Why jobs of a kind cannot begin at any of these workers; '' if they can at one of them.
+ * @param {string} kind @param {Pick<import('./types.js').WorkerRecord, 'runners' | 'problems'>[]} workers
+ */
+export function problemOfKind(kind, workers) {
+  const reasons = listAble(kind, workers).map(({ problems }) => problems[kind] ?? '');
+  return reasons.every((reason) => reason) ? (reasons[0] ?? '') : '';
+}
+
 /** What an error says, as the end of a sentence. @param {string} reason */
 export function sentenceOf(reason) {
   const text = visible(reason);

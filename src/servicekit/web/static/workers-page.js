@@ -11,7 +11,7 @@
 
 import { Calls } from './job-calls.js';
 import { formatAge, formatDuration, formatTime, h, replace, secondsRun, serverNow, setText, shareOf, visible } from './kit.js';
-import { Fresh, Problem, Rows, formatPercent, labelCells, listAddress, makeBar, makeEmpty, makeHead, sentenceOf, tick } from './page-parts.js';
+import { Fresh, Problem, Rows, formatPercent, labelCells, listAddress, makeBar, makeEmpty, makeHead, problemOfKind, sentenceOf, tick } from './page-parts.js';
 
 const LEAST_SECONDS = 2;
 const ACTIVITY_SECONDS = 5;
@@ -130,6 +130,8 @@ const groupOf = ({ name, queue }) => JSON.stringify([name, queue]);
 /** Several workers can live in one process, and jobs know only the process. @param {WorkerRecord[]} workers @returns {WorkerRecord} */
 function merge(workers) {
   const [first] = /** @type {[WorkerRecord]} */ (workers);
+  const kinds = [...new Set(workers.flatMap(({ problems }) => Object.keys(problems)))];
+  const problems = kinds.map((kind) => [kind, problemOfKind(kind, workers)]).filter(([, problem]) => problem);
   return {
     ...first,
     is_stopping: workers.every(({ is_stopping }) => is_stopping),
@@ -137,7 +139,7 @@ function merge(workers) {
     is_this: workers.some(({ is_this }) => is_this),
     running: workers.reduce((sum, { running }) => sum + running, 0),
     runners: workers.some(({ runners }) => !runners) ? null : [...new Set(workers.flatMap(({ runners }) => runners ?? []))],
-    problems: Object.assign({}, ...workers.map(({ problems }) => problems)),
+    problems: Object.fromEntries(problems),
   };
 }
 
