@@ -196,7 +196,7 @@ def test_a_worker_shows_what_kinds_of_jobs_cannot_begin_there(tab: Tab, dashboar
         "Jobs of the kind thread cannot begin: can't start new thread. "
         "Jobs of the kind ray cannot begin: The cluster is away."
     )
-    expect(row.get_by_role("rowheader")).to_have_attribute("title", "Runs jobs of the kinds thread, ray")
+    expect(row.get_by_role("rowheader")).to_contain_text("runs thread, ray")
     twin |= {"runners": ["thread"], "problems": {}}  # jobs in threads begin in one of the two
     dashboard.submit("/export", params={"rows": 1})  # the change of a job, after which the page asks again
     expect(row).not_to_contain_text("cannot begin")

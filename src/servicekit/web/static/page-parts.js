@@ -273,6 +273,7 @@ adoptStyle(`
   .with-bar .bar { margin-right: 8px; }
   .worker-jobs { list-style: none; margin: 0; padding: 0; }
   .worker-jobs li { display: grid; grid-template-columns: minmax(0, 36ch) 96px 5ch 7ch minmax(0, 1fr); align-items: center; gap: 10px; }
+  .worker-kinds { margin: 0; font-size: 12px; font-weight: 400; }
   .worker-remark { display: flex; align-items: center; gap: 8px; min-width: 0; }
   .worker-remark .badge { margin-left: 0; flex: none; }
   .worker-jobs a { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }

@@ -146,6 +146,7 @@ function merge(workers) {
 class WorkerRow {
   #name = h('th', { scope: 'row' });
   #badges = h('span', {});
+  #kinds = h('p', { class: 'quiet worker-kinds' });
   #problems = h('p', { class: 'bad' });
   #age = h('td', {});
   #jobs = h('ul', { class: 'worker-jobs' });
@@ -157,7 +158,7 @@ class WorkerRow {
   /** @param {string} name @param {Calls} calls @param {UsualRun} usualRun */
   constructor(name, calls, usualRun) {
     this.#lines = new Rows(this.#jobs, (id) => new JobLine(id, calls, usualRun));
-    this.#name.append(name, this.#badges);
+    this.#name.append(name, this.#badges, this.#kinds);
     this.element = h('tr', {}, this.#name, this.#age, h('td', {}, this.#jobs, this.#idle, this.#more, this.#problems));
     labelCells(this.element, COLUMNS);
   }
@@ -169,7 +170,7 @@ class WorkerRow {
     const { worker, jobs } = line;
     const words = [worker.is_this && 'answers this page', worker.is_stopping && 'stopping', !worker.runs_jobs && 'runs no jobs'].filter((word) => word !== false);
     if (this.#badges.textContent !== words.join('')) replace(this.#badges, words.map((word) => h('span', { class: 'badge' }, word)));
-    this.#name.title = worker.runners?.length ? `Runs jobs of the kinds ${worker.runners.join(', ')}` : '';
+    setText(this.#kinds, worker.runners?.length ? `runs ${worker.runners.join(', ')}` : '');
     const problems = Object.entries(worker.problems).map(([kind, reason]) => `Jobs of the kind ${kind} cannot begin: ${sentenceOf(reason)}`);
     setText(this.#problems, problems.join(' '));
     setText(this.#age, formatDuration((Number(serverNow()) - Date.parse(worker.started_at)) / 1000));
