@@ -130,6 +130,7 @@ async def test_a_cluster_that_loses_a_node_then_its_head_and_comes_again() -> No
     runner.close()
 
 
+@pytest.mark.timeout(300)  # a cluster of its own, which is missed for 17 seconds
 async def test_an_order_to_a_cluster_that_is_lost_holds_up_no_other_work() -> None:
     """By Ray Client, whose calls wait for a server that does not answer any more."""
     with run_cluster(nodes=1, has_client=True) as cluster:

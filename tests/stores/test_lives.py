@@ -41,6 +41,7 @@ from servicekit.jobs.retention import Retention
 from servicekit.jobs.status import TRANSITIONS, JobStatus, Transition
 from servicekit.jobs.submission import Claim, JobTarget
 from servicekit.ports import ClockSetting, JobStore
+from servicekit.stores.durable import dead_processes
 from servicekit.stores.memory import MemoryStore
 from servicekit.stores.sqlite.store import SqliteStore
 from servicekit.testing.stores.fakes import ManualClock, RecordingPublisher, submission, wait_healthy
@@ -110,6 +111,12 @@ class Life:
         self.version += 1
         self.pending_reason = None
         self.told.append((self.version, self.status))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_on_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process has run there counts as ended with it, so that its lives go on at once."""
+    monkeypatch.setattr(dead_processes, "GONE_SECONDS", 0)
 
 
 class UnnoticedClock(ManualClock):
