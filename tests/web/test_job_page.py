@@ -126,7 +126,8 @@ def test_a_job_of_which_nothing_comes_has_run_for_as_long_as_it_has(tab: Tab, da
     shown = tab.page.evaluate(
         """async (record) => {
             await import('./assets/job-status.js');
-            const started = Date.now() - 3_600_000;
+            // The page guesses the clock of the service by answers that can come late: some seconds are spare.
+            const started = Date.now() - 3_605_000;
             const progress = { ...record.progress, reported_at: new Date(started + 1_800_000).toISOString() };
             const element = document.createElement('job-status');
             document.body.append(element);
@@ -135,7 +136,7 @@ def test_a_job_of_which_nothing_comes_has_run_for_as_long_as_it_has(tab: Tab, da
         }""",
         record,
     )
-    assert re.search(r"1:00:\d\d elapsed~(1:00:00|59:\d\d) left$", shown), shown
+    assert re.search(r"1:00:\d\d elapsed~59:\d\d left$", shown), shown
 
 
 def test_a_failed_job_shows_its_error_first(tab: Tab, dashboard: Dashboard) -> None:
