@@ -640,7 +640,8 @@ async def test_a_host_that_hears_nothing_asks_once_more_and_kills_its_work(
         await post.mailbox.send("1", 1, (KILL, b""))
     end = await running
     assert end is not None
-    assert end.status == signal.SIGKILL
+    # It is asked a moment before, and may end by that if it has not begun its target yet.
+    assert end.status in (signal.SIGTERM, signal.SIGKILL)
     assert end.lost == (None if is_heard_at_last else "its node has heard nothing of the service for 5 seconds")
 
 
