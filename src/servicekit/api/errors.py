@@ -99,7 +99,7 @@ async def _respond(request: Request, error: Exception) -> JSONResponse:
     status, detail = next(response for kind, response in _RESPONSES.items() if isinstance(error, kind))
     if isinstance(error, StoreUnavailable | ArtifactsUnavailable | TasksUnavailable):
         # Clients must not see the path of the file, or the host of the database.
-        find_service(request).failures[type(error)].error("%s", error)
+        find_service(request).failures.error(error)
     # Five seconds, the longest pause between two tries of a store (`servicekit.jobs.backoff`): it may work by then.
     headers = {"Retry-After": "5"} if status in _COME_BACK else None
     return JSONResponse({"detail": detail or str(error)}, status_code=status, headers=headers)

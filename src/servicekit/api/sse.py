@@ -22,10 +22,9 @@ The reader of a stream is a `JobReader`; with the job's log, a `LogReader`; for 
 import asyncio
 import logging
 import time
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from functools import partial
 from itertools import chain, takewhile
 from typing import Final, Protocol
 
@@ -40,7 +39,7 @@ from servicekit.engine.all_jobs_reader import AllJobsReader
 from servicekit.engine.job_reader import JobReader
 from servicekit.engine.log_reader import LogEvent, LogReader
 from servicekit.errors import JobNotFound, RecordUnreadable, StoreUnavailable
-from servicekit.jobs.backoff import FailureLog
+from servicekit.jobs.backoff import ErrorLog
 from servicekit.jobs.events import JobEvent
 from servicekit.jobs.query import JobChange
 
@@ -94,8 +93,7 @@ class OpenStreams:
         self.httpx_keep_alive_seconds = httpx_keep_alive_seconds
         self.stall_seconds = stall_seconds
         self.tick_seconds = tick_seconds
-        # By the class of the error: a record that cannot be read names a job, and many of them must not hide an outage.
-        self.failures = defaultdict[type[Exception], FailureLog](partial(FailureLog, _log))
+        self.failures = ErrorLog(_log)
         self._freeze_count = self._next_freeze_count = freeze_count
         # One queue for each interval between comments. In each, the stream that has been idle for longest comes first.
         self._queues: dict[float, OrderedDict[EventStream, None]] = {}
@@ -244,7 +242,7 @@ class EventStream(Response):
             deleted = JobEvent(error.job_id, None)
             await send({"type": "http.response.body", "body": self._encode(deleted), "more_body": True})
         except (StoreUnavailable, RecordUnreadable) as error:  # the stream ends, and its client connects again
-            self._streams.failures[type(error)].error("%s", error)
+            self._streams.failures.error(error)
         finally:
             disconnect.cancel()
         if not self._is_reader_gone:

@@ -1,7 +1,6 @@
 """The objects of a running service. They are in its application's state, so that one process can have two services."""
 
 import logging
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +24,7 @@ from servicekit.engine.scheduler import Scheduler
 from servicekit.engine.schedules import Schedules
 from servicekit.errors import ConfigurationError
 from servicekit.events.hub import EventHub
-from servicekit.jobs.backoff import FailureLog
+from servicekit.jobs.backoff import ErrorLog
 from servicekit.ports import Notice
 
 _log = logging.getLogger("servicekit.api")
@@ -56,13 +55,8 @@ class ServiceState:
 
     hub: EventHub = field(default_factory=EventHub)
     streams: OpenStreams = field(default_factory=OpenStreams)
-    failures: defaultdict[type[Exception], FailureLog] = field(
-        default_factory=lambda: defaultdict(partial(FailureLog, _log))
-    )
-    """What requests could not read or write: every client meets the same failure, again and again.
-
-    One log for each class of error: some name what was asked for, and many of those must not hide the others.
-    """
+    failures: ErrorLog = field(default_factory=partial(ErrorLog, _log))
+    """What requests could not read or write: every client meets the same failure, again and again."""
     health_checks: dict[str, HealthCheck] = field(default_factory=dict)
     scheduler: Scheduler | None = None
     when_jobs: list[Callable[[], None]] = field(default_factory=list)

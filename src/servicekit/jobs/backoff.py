@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections import defaultdict
+from functools import partial
 from typing import Final
 
 from servicekit.jobs.outcome import describe_error
@@ -64,3 +66,16 @@ class FailureLog:
             return False
         self._quiet_until[told] = now + _QUIET_SECONDS
         return True
+
+
+class ErrorLog:
+    """Logs errors as `FailureLog` does, with one for each class of them.
+
+    The errors of some classes name what was asked for. Many of those must not hide the others.
+    """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._logs = defaultdict[type[Exception], FailureLog](partial(FailureLog, log))
+
+    def error(self, error: Exception) -> None:
+        self._logs[type(error)].error("%s", error)
