@@ -110,11 +110,17 @@ async def test_a_process_that_was_taken_for_dead_joins_again(open_store: OpenSto
             assert (await heir.reads.get_record(job_id)).status is JobStatus.PENDING
 
 
-async def test_a_process_that_joins_again_tells_again_what_it_can_run(path: Path) -> None:
+async def open_told(path: Path, readiness: Readiness) -> tuple[SqliteStore, RecordingSignals]:
+    """A store whose engine says that it can run this."""
     signals = RecordingSignals()
+    signals.readiness = readiness
     store = SqliteStore(path, RecordingPublisher(), ManualClock(), Retention())
-    signals.readiness = HINDERED
     await store.liveness.open(signals)
+    return store, signals
+
+
+async def test_a_process_that_joins_again_tells_again_what_it_can_run(path: Path) -> None:
+    store, _ = await open_told(path, HINDERED)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("DELETE FROM processes")
     await store.attempts.claim(1, ())
@@ -144,10 +150,7 @@ async def lose_claim(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_what_a_process_can_run_is_written_again_if_the_newest_changes_may_be_lost(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signals = RecordingSignals()
-    signals.readiness = HINDERED
-    store = SqliteStore(path, RecordingPublisher(), ManualClock(), Retention())
-    await store.liveness.open(signals)
+    store, _ = await open_told(path, HINDERED)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("UPDATE processes SET problems = '{}'")  # as a standby has it that has taken over
     await lose_claim(store, monkeypatch)
@@ -165,9 +168,8 @@ async def test_what_a_process_can_run_is_written_again_if_it_becomes_doubtful_wh
         return put.write(connection, rows)
 
     loop, is_written, goes_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
-    signals, put = RecordingSignals(), membership.put_readiness
-    store = SqliteStore(path, RecordingPublisher(), ManualClock(), Retention())
-    await store.liveness.open(signals)
+    put = membership.put_readiness
+    store, signals = await open_told(path, Readiness())
     signals.readiness = HINDERED
     monkeypatch.setattr(membership, "put_readiness", Operation(put.rank, put_slowly))
     rescue = asyncio.create_task(store.liveness.rescue())
@@ -186,9 +188,7 @@ async def test_what_a_process_can_run_is_written_when_it_changes_and_not_before_
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "_PATIENCE_SECONDS", 0.05)
-    signals = RecordingSignals()
-    store = SqliteStore(path, RecordingPublisher(), ManualClock(), Retention())
-    await store.liveness.open(signals)
+    store, signals = await open_told(path, Readiness())
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         await store.liveness.rescue()  # it has nothing to write
